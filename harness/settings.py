@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the user asked for: the variables of the command line, checked once.
+
+``make test-kernel KERNEL=6.12 TESTS=sigbus`` and the same names in the
+environment or as arguments of ``python3 -m harness`` mean the same thing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InvocationError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+# name: (default, what it means); `make help` and the docs print this table.
+VARIABLES: dict[str, tuple[str, str]] = {
+    "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
+    "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
+    "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
+    "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
+    "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
+    "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
+    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
+    "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "ROOTFS": ("", "a directory or an image to use as the guest's root"),
+    "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
+    "DECODE": ("1", "0: do not build debug information to decode a splat"),
+    "JOBS": ("", "parallel compiler jobs; default: the number of CPUs"),
+    "OUT": ("out", "where runs leave their results"),
+    "HARNESS_CACHE": ("", "the store; default: $XDG_CACHE_HOME or ~/.cache, then kernel-series-harness"),
+    "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The invocation, checked. Paths are absolute; empty strings mean 'not given'."""
+
+    kernel: str
+    ref: str
+    series: str
+    patches: int | None
+    config: str
+    machine: str
+    accel: str
+    tests: str
+    rootfs: str
+    debug: bool
+    decode: bool
+    jobs: int
+    out: Path
+    cache: Path
+    cache_limit: int  # bytes
+
+    def asked(self) -> dict[str, str]:
+        """The variables that matter for the verdict, for the report's head."""
+        return {
+            "KERNEL": self.kernel,
+            "REF": self.ref,
+            "SERIES": self.series,
+            "PATCHES": "" if self.patches is None else str(self.patches),
+            "CONFIG": self.config,
+            "MACHINE": self.machine,
+            "ACCEL": self.accel,
+            "TESTS": self.tests,
+            "ROOTFS": self.rootfs,
+        }
+
+
+def _choice(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    value = env.get(name) or VARIABLES[name][0]
+    if value not in allowed:
+        raise InvocationError(
+            f"{name}={value}: must be one of {', '.join(allowed)}", next_step="make help"
+        )
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, *, least: int) -> int | None:
+    value = env.get(name) or VARIABLES[name][0]
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) < least:
+        raise InvocationError(
+            f"{name}={value}: must be a whole number, {least} or more", next_step="make help"
+        )
+    return int(value)
+
+
+def _default_cache(env: Mapping[str, str]) -> Path:
+    root = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
+    return Path(root) / "kernel-series-harness"
+
+
+def from_environment(env: Mapping[str, str] | None = None) -> Settings:
+    """Reads and checks the variables of ``VARIABLES``.
+
+    Raises:
+        InvocationError: a value that no later stage could make sense of.
+    """
+    env = os.environ if env is None else env
+    cache = env.get("HARNESS_CACHE")
+    limit = _number(env, "HARNESS_CACHE_LIMIT", least=1)
+    return Settings(
+        kernel=env.get("KERNEL") or VARIABLES["KERNEL"][0],
+        ref=env.get("REF", ""),
+        series=env.get("SERIES", ""),
+        patches=_number(env, "PATCHES", least=0),
+        config=env.get("CONFIG") or VARIABLES["CONFIG"][0],
+        machine=_choice(env, "MACHINE", ("auto", "microvm", "q35")),
+        accel=_choice(env, "ACCEL", ("auto", "kvm", "tcg")),
+        tests=env.get("TESTS", ""),
+        rootfs=env.get("ROOTFS", ""),
+        debug=env.get("DEBUG", "") not in ("", "0"),
+        decode=(env.get("DECODE") or "1") != "0",
+        jobs=_number(env, "JOBS", least=1) or os.cpu_count() or 1,
+        out=Path(env.get("OUT") or VARIABLES["OUT"][0]).absolute(),
+        cache=Path(cache).absolute() if cache else _default_cache(env),
+        cache_limit=(limit or 1) << 30,
+    )

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One store for everything that is expensive: entries by hash, and workshops.
+
+An *entry* is a directory made once from hashed inputs: it is filled under a
+temporary name and renamed when complete, so a kill at any moment leaves either
+the whole entry or a leftover that the next run removes. A *workshop* is a
+mutable directory (a source tree, a build folder) that one run at a time works
+in. Both are guarded by ``flock``, which the kernel drops with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import MachineError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``cached``: it was there before this call."""
+
+    path: Path
+    cached: bool
+
+
+def digest(*inputs: object) -> str:
+    """A stable hash of JSON-like inputs, 32 hex digits: 128 bits name an entry."""
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def file_digest(*files: Path) -> str:
+    """A hash of names and contents of files, and of every file below directories."""
+    total = hashlib.sha256()
+    for given in files:
+        below = sorted(p for p in given.rglob("*") if p.is_file()) if given.is_dir() else [given]
+        for path in below:
+            name = str(path.relative_to(given)) if given.is_dir() else path.name
+            total.update(f"{name}\0{path.stat().st_size}\0".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()[:32]
+
+
+def _size(path: Path) -> int:
+    """Bytes allocated below ``path``; files that vanish meanwhile count as nothing."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    return total
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store below ``root``; ``limit`` in bytes bounds what ``evict`` keeps."""
+
+    root: Path
+    limit: int
+
+    def _lock_path(self, name: str) -> Path:
+        folder = self.root / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name.replace("/", "_")
+
+    @contextlib.contextmanager
+    def lock(self, name: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken."""
+        path = self._lock_path(name)
+        with open(path, "a+", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                owner = handle.read().strip() or "another run"
+                if on_wait is not None:
+                    on_wait(f"waiting for {owner}, which holds {name}")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            handle.seek(0)
+            handle.truncate()
+            handle.write(f"process {os.getpid()}")
+            handle.flush()
+            try:
+                yield
+            finally:
+                handle.seek(0)
+                handle.truncate()
+
+    def entry(
+        self,
+        kind: str,
+        key: str,
+        make: Callable[[Path], None],
+        on_wait: Callable[[str], None] | None = None,
+    ) -> Entry:
+        """The directory ``kind/key``, made by ``make(directory)`` where it is not there yet.
+
+        Raises:
+            MachineError: the disk is full.
+            Whatever ``make`` raises; the half-made directory is removed first.
+        """
+        final = self.root / kind / key
+        if final.is_dir():
+            self._touch(final)
+            return Entry(final, True)
+        with self.lock(f"{kind}-{key}", on_wait):
+            if final.is_dir():
+                self._touch(final)
+                return Entry(final, True)
+            # The lock is ours, so a leftover under this name belongs to a dead run.
+            draft = self.root / kind / f".draft-{key}"
+            shutil.rmtree(draft, ignore_errors=True)
+            with full_disk_explained(self.root):
+                draft.mkdir(parents=True)
+                try:
+                    make(draft)
+                    os.rename(draft, final)
+                except BaseException:
+                    shutil.rmtree(draft, ignore_errors=True)
+                    raise
+            self._touch(final)
+            return Entry(final, False)
+
+    @contextlib.contextmanager
+    def workshop(
+        self, kind: str, key: str, on_wait: Callable[[str], None] | None = None
+    ) -> Iterator[Path]:
+        """A mutable directory that only this run uses until the block ends."""
+        path = self.root / "work" / kind / key
+        with self.lock(f"work-{kind}-{key}", on_wait), full_disk_explained(self.root):
+            path.mkdir(parents=True, exist_ok=True)
+            self._touch(path)
+            yield path
+
+    @staticmethod
+    def _touch(path: Path) -> None:
+        """Marks last use; eviction goes by it."""
+        with contextlib.suppress(OSError):
+            os.utime(path, (time.time(), time.time()))
+
+    def _candidates(self) -> list[Path]:
+        kinds = [p for p in self.root.iterdir() if p.is_dir() and p.name not in ("locks", "work")]
+        if (self.root / "work").is_dir():
+            kinds += [p for p in (self.root / "work").iterdir() if p.is_dir()]
+        return [e for k in kinds for e in k.iterdir() if e.is_dir() and not e.is_symlink()]
+
+    def evict(self, keep: frozenset[Path] = frozenset()) -> list[Path]:
+        """Removes the least recently used directories until the store fits its limit.
+
+        One whose lock is held by a living run stays, and so does all of ``keep``.
+        """
+        if not self.root.is_dir():
+            return []
+        sized = sorted((p.stat().st_mtime, _size(p), p) for p in self._candidates())
+        total = sum(size for _, size, _ in sized)
+        removed: list[Path] = []
+        for _, size, path in sized:
+            if total <= self.limit:
+                break
+            if path in keep or not self._remove_unused(path):
+                continue
+            total -= size
+            removed.append(path)
+        return removed
+
+    def _remove_unused(self, path: Path) -> bool:
+        name = "-".join(path.relative_to(self.root).parts)
+        with open(self._lock_path(name), "a", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            # Out of sight first: a reader must not meet a half-removed entry.
+            doomed = path.with_name(f".doomed-{path.name}")
+            os.rename(path, doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+        return True
+
+    def clean(self) -> None:
+        """Removes the whole store (``make clean-cache``) but what living runs hold."""
+        if not self.root.is_dir():
+            return
+        for path in self._candidates():
+            self._remove_unused(path)
+        # ccache's folder and the locks go with the last entry.
+        if not any(p.name not in ("locks",) for p in self._candidates()):
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def full_disk_explained(where: Path) -> Iterator[None]:
+    """Turns ENOSPC and EDQUOT into a message about the machine."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MachineError(
+                f"the disk that holds {where} is full",
+                next_step="make clean-cache, or set HARNESS_CACHE to a directory with more room",
+            ) from error
+        raise
