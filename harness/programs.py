@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest programs: found, compiled against the patched uapi headers, asked for their cases."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InvocationError
+from harness.ext2 import make_image
+from harness.settings import PROJECT
+from harness.store import Entry, Store, digest, file_digest
+
+GUEST_TESTS = PROJECT / "guest-tests"
+IN_GUEST = Path("/tests")
+PYTHONPATH_IN_GUEST = "{lib}:{series}/lib"
+
+# Static: the guest's libc may be older than the host's. -Werror: a test that
+# compiles with a warning tests something else than it says.
+CFLAGS = ("-O2", "-g", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-static", "-pthread")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One C or Python program; ``source`` on the host, ``argv`` in the guest."""
+
+    source: Path
+    name: str  # of the source file below guest-tests, e.g. volatile/sigbus.c
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case of a program. ``timeout``: seconds on a guest of reference speed."""
+
+    id: str
+    name: str
+    program: Program
+    clauses: tuple[str, ...]
+    timeout: float
+    about: str
+    needs: tuple[str, ...] = ()
+    host_checks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All cases, and the read-only image that carries their programs into the guest."""
+
+    cases: tuple[Case, ...]
+    image: Path
+    cached: bool
+
+
+def sources(suite_folder: Path) -> list[Path]:
+    """The programs of one series: every .c and .py file of its folder, helpers in lib/ excepted."""
+    found = [p for p in suite_folder.iterdir() if p.suffix in (".c", ".py")]
+    return sorted(p for p in found if p.is_file())
+
+
+def _program(source: Path) -> Program:
+    name = str(source.relative_to(GUEST_TESTS)) if source.is_relative_to(GUEST_TESTS) else str(
+        Path(source.parent.name) / source.name
+    )
+    guest = IN_GUEST / name
+    argv = ("python3", str(guest)) if source.suffix == ".py" else (str(guest.with_suffix("")),)
+    return Program(source, name, argv)
+
+
+def _compile(source: Path, target: Path, headers: Path, lib: Path) -> None:
+    command = ["gcc", *CFLAGS, "-I", str(lib), "-I", str(source.parent / "lib")]
+    command += ["-isystem", str(headers), str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise InvocationError(
+            f"the guest test {source.name} does not compile:\n{done.stderr.strip()[:3000]}",
+            evidence=source,
+            next_step=" ".join(command),
+        )
+
+
+_NAME = re.compile(r"^[a-z0-9_]+$")
+
+
+def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) -> list[Case]:
+    """The cases in one program's ``--list`` output, one JSON object a line.
+
+    Raises:
+        InvocationError: a line that is not a case, a clause the contract does
+            not have, or a case that names none.
+    """
+    cases: list[Case] = []
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+            case = Case(
+                id=f"{program.name}::{record['name']}",
+                name=record["name"],
+                program=program,
+                clauses=tuple(record["clauses"]),
+                timeout=float(record["timeout"]),
+                about=record.get("about", ""),
+                needs=tuple(record.get("needs", ())),
+                host_checks=tuple(record.get("host_checks", ())),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvocationError(
+                f"{program.name} --list printed a line that is no case: {line!r} ({error})"
+            ) from error
+        unknown = [c for c in case.clauses if c not in known_clauses]
+        if unknown:
+            raise InvocationError(f"{case.id} names {unknown[0]}, which the contract does not have")
+        if not case.clauses:
+            raise InvocationError(f"{case.id} names no clause")
+        if not _NAME.match(case.name) or case.name in {c.name for c in cases}:
+            raise InvocationError(f"{case.id}: the name is malformed or stands twice")
+        cases.append(case)
+    if not cases:
+        raise InvocationError(f"{program.name} --list printed no case")
+    return cases
+
+
+def _listing(program: Program, built: Path, lib: Path) -> str:
+    if program.source.suffix == ".py":
+        command = [sys.executable, str(program.source), "--list"]
+        path = f"{lib}:{program.source.parent / 'lib'}"
+        env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    else:
+        command, env = [str(built), "--list"], {}
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=env, timeout=60
+    )
+    if done.returncode != 0:
+        raise InvocationError(
+            f"{program.name} --list exited {done.returncode}:\n{done.stderr.strip()[:2000]}",
+            next_step=" ".join(command),
+        )
+    return done.stdout
+
+
+def _copy_python(folder: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.glob("*.py")):
+        (target / path.name).write_bytes(path.read_bytes())
+
+
+def _fill(draft: Path, folders: list[Path], headers: Path) -> None:
+    lib = GUEST_TESTS / "lib"
+    tree = draft / "tree"
+    _copy_python(lib, tree / "lib")
+    listings: dict[str, str] = {}
+    for folder in folders:
+        _copy_python(folder / "lib", tree / folder.name / "lib")
+        _copy_python(folder, tree / folder.name)
+        for source in sources(folder):
+            program = _program(source)
+            built = tree / Path(program.name).with_suffix("")
+            if source.suffix == ".c":
+                _compile(source, built, headers, lib)
+            listings[program.name] = _listing(program, built, lib)
+    # Bytecode made here, checked never: compiling at import costs 0.3 s a case under TCG.
+    subprocess.run(
+        [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "."],
+        cwd=tree,
+        check=True,
+    )
+    (draft / "listings.json").write_text(json.dumps(listings, indent=1))
+    make_image(tree, draft / "tests.img")
+
+
+def build_suite(
+    store: Store, suite_folder: Path, headers: Path, known_clauses: frozenset[str]
+) -> Suite:
+    """Compiles the programs of one series into an image and lists their cases.
+
+    Args:
+        suite_folder: the folder of guest programs, e.g. guest-tests/volatile.
+        headers: the include folder of the patched tree's installed uapi headers.
+
+    Raises:
+        InvocationError: a program does not compile, or lists nonsense.
+    """
+    folders = [suite_folder]
+    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True)
+    key = digest(
+        file_digest(GUEST_TESTS / "lib"),
+        [file_digest(folder) for folder in folders],
+        file_digest(headers),
+        compiler.stdout.splitlines()[0],
+        CFLAGS,
+        # The guest runs bytecode of the interpreter that compiled it.
+        sys.version_info[:2],
+        file_digest(Path(__file__)),
+    )
+    entry: Entry = store.entry("programs", key, lambda draft: _fill(draft, folders, headers))
+    listings = json.loads((entry.path / "listings.json").read_text())
+    cases: list[Case] = []
+    for source in sources(suite_folder):
+        program = _program(source)
+        cases += parse_listing(program, listings[program.name], known_clauses)
+    return Suite(tuple(cases), entry.path / "tests.img", entry.cached)
