@@ -157,8 +157,27 @@ class SplatSeen:
     category: str
     test: str
     text: str
-    decoded: str = ""
     expected: bool = False
+
+
+@dataclass(frozen=True)
+class SplatDecoded:
+    """The text of the ``index``-th splat of the run, with source lines; ``how`` says by what."""
+
+    index: int
+    text: str
+    how: str
+
+
+@dataclass(frozen=True)
+class CanaryFinished:
+    """A detector was tried on this kernel: what was provoked, and what was reported."""
+
+    name: str
+    expected: str
+    seen: str
+    ok: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -185,6 +204,8 @@ Event = (
     | CaseStarted
     | CaseFinished
     | SplatSeen
+    | SplatDecoded
+    | CanaryFinished
     | RunFinished
 )
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guest cases as pytest items: stable ids, ``-k`` expressions, one item a case."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from harness import events as ev
+from harness.errors import HarnessError, InternalError, InvocationError
+from harness.lab import Lab
+from harness.programs import Case
+from harness.results import BROKEN
+
+
+class GuestItem(pytest.Item):
+    """One case of one guest program."""
+
+    case: Case
+    lab: Lab
+
+    def runtest(self) -> None:
+        record = self.lab.run(self.case)
+        if record.status in BROKEN:
+            raise GuestCaseFailed(record)
+        if record.status in ("skip", "not_applicable"):
+            pytest.skip(record.reason)
+
+
+class GuestCaseFailed(Exception):
+    """Tells pytest that a case failed; its record is already an event."""
+
+    def __init__(self, record: ev.CaseFinished) -> None:
+        super().__init__(f"{record.id}: {record.reason}")
+
+
+class GuestProgramFile(pytest.File):
+    """A guest program's source file as pytest sees it."""
+
+    cases: Sequence[Case]
+    lab: Lab
+
+    def collect(self) -> Iterator[GuestItem]:
+        for case in self.cases:
+            item: GuestItem = GuestItem.from_parent(self, name=case.name)
+            item.case, item.lab = case, self.lab
+            # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
+            item.extra_keyword_matches.update(case.clauses)
+            yield item
+
+
+class _Plugin:
+    """Offers the files of one suite to pytest and keeps what went wrong in ours."""
+
+    def __init__(self, cases: Sequence[Case], lab: Lab) -> None:
+        self.lab = lab
+        self.by_source: dict[Path, list[Case]] = {}
+        for case in cases:
+            self.by_source.setdefault(case.program.source, []).append(case)
+        self.trouble: BaseException | None = None
+
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> GuestProgramFile | None:
+        cases = self.by_source.get(file_path)
+        if cases is None:
+            return None
+        node: GuestProgramFile = GuestProgramFile.from_parent(parent, path=file_path)
+        node.cases, node.lab = cases, self.lab
+        return node
+
+    @pytest.hookimpl
+    def pytest_exception_interact(
+        self, node: pytest.Item, call: pytest.CallInfo[object]
+    ) -> None:
+        """A failing case is a record; anything else ends the run as what it is."""
+        if call.excinfo is None or isinstance(call.excinfo.value, GuestCaseFailed):
+            return
+        self.trouble = call.excinfo.value
+        node.session.shouldstop = "the harness cannot go on"
+
+
+def run_cases(cases: Sequence[Case], lab: Lab, expression: str, folder: Path) -> None:
+    """Runs the cases that ``expression`` (pytest's -k) selects; records go to ``lab.events``.
+
+    Raises:
+        InvocationError: the expression is malformed or selects nothing.
+        HarnessError: whatever kept the lab from going on.
+    """
+    plugin = _Plugin(cases, lab)
+    # -s: the screen is ours, pytest must not capture it.
+    arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
+    arguments += ["-p", "no:faulthandler", "-p", "no:logging", "-p", "no:warnings"]
+    arguments += ["-c", "/dev/null", "--rootdir", str(folder.parent), str(folder)]
+    if expression:
+        arguments += ["-k", expression]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        status = pytest.main(arguments, plugins=[plugin])
+    if isinstance(plugin.trouble, (HarnessError, KeyboardInterrupt)):
+        raise plugin.trouble
+    if plugin.trouble is not None:
+        raise InternalError(f"running cases failed: {plugin.trouble!r}") from plugin.trouble
+    if status == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise InvocationError(
+            f"TESTS={expression!r} selects none of {len(cases)} cases",
+            next_step="make list-tests prints their names",
+        )
+    if status == pytest.ExitCode.USAGE_ERROR:
+        raise InvocationError(
+            f"TESTS={expression!r} is no pytest -k expression:\n{said.getvalue().strip()}",
+            next_step="for example TESTS='sigbus and not exec'",
+        )
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise InternalError(f"pytest ended with {status!r}: {said.getvalue().strip()[:500]}")

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import events as ev
+from harness.contract import SeriesData
+from harness.guest import CaseRun, Guest
+from harness.ktap import read_case
+from harness.programs import Case
+from harness.splat import Splat
+from harness.swapimage import find_tags
+
+REFERENCE_BOOT = 1.5  # seconds from QEMU's start to the first command under TCG here
+
+_SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
+
+
+def time_factor(boot_seconds: float) -> float:
+    """How much slower than the reference this guest is; time limits grow with it."""
+    return max(1.0, boot_seconds / REFERENCE_BOOT)
+
+
+def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
+    """Searches the raw swap disk for the tags that a case declared; '' if all is as it says.
+
+    A case prints ``# @swap absent MAGIC COUNT`` for pages that must never have
+    been written and ``# @swap present MAGIC COUNT`` for a control range.
+    """
+    checks = [m for m in map(_SWAP_CHECK.match, diagnostics) if m]
+    if {m["what"] for m in checks} != {"absent", "present"}:
+        return "asked for a search of the swap image and did not name both kinds of tags"
+    for check in checks:
+        count = int(check["count"])
+        found = len(find_tags(image, bytes.fromhex(check["magic"]), count))
+        if check["what"] == "absent" and found:
+            return f"{found} of {count} volatile pages were written to the swap disk"
+        if check["what"] == "present" and found != count:
+            return f"inconclusive: only {found} of {count} control pages are on the swap disk"
+    return ""
+
+
+def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, str, tuple[str, ...]]:
+    """Status, reason and diagnostics of one case, from all that was seen of it.
+
+    The kernel's own complaints come first: a test that says ok on a kernel that
+    printed a WARNING has not passed.
+    """
+    output = read_case(run.stdout, case.name, run.exit_code)
+    notes = output.diagnostics
+    if run.stderr.strip():
+        notes += tuple(f"stderr: {line}" for line in run.stderr.strip().splitlines()[:20])
+    complaints = [s for s in run.splats if not s.expected]
+    if complaints:
+        return "fail", f"the kernel complained: {complaints[0].title}", notes
+    if run.lost:
+        return "error", run.lost, notes
+    if run.timed_out:
+        return "timeout", f"did not end within {run.seconds:.1f} s", notes
+    if output.outcome == "pass" and "swapimage" in case.host_checks:
+        wrong = check_swap_image(swap_image, notes)
+        return ("fail", wrong, notes) if wrong else ("pass", "", notes)
+    return output.outcome, output.reason, notes
+
+
+@dataclass
+class Lab:
+    """Runs cases, replacing the guest whenever it can no longer be trusted.
+
+    ``fresh`` gives a new guest (restored from the snapshot, or booted where
+    there is none); ``applied`` is the number of patches in the kernel.
+    """
+
+    events: ev.Events
+    data: SeriesData
+    applied: int
+    factor: float
+    fresh: Callable[[], Guest]
+    guest: Guest | None = None
+
+    def run(self, case: Case) -> ev.CaseFinished:
+        """Runs one case and emits its record."""
+        record = self._not_applicable(case) or self._run_in_guest(case)
+        self.events.emit(record)
+        return record
+
+    def _not_applicable(self, case: Case) -> ev.CaseFinished | None:
+        for clause in case.clauses:
+            if not self.data.applicable(clause, self.applied):
+                since = self.data.clauses[clause].holds_from
+                reason = f"{clause} holds from patch {since}; {self.applied} applied"
+                return ev.CaseFinished(
+                    case.id, "not_applicable", reason, 0.0, case.clauses, about=case.about
+                )
+        return None
+
+    def _run_in_guest(self, case: Case) -> ev.CaseFinished:
+        if self.guest is not None and not self.guest.trustworthy:
+            self.guest.close()
+            self.guest = None
+        if self.guest is None:
+            self.guest = self.fresh()
+        guest = self.guest
+        self.events.emit(ev.CaseStarted(case.id, case.clauses))
+        run = guest.run_case(
+            case.id,
+            (*case.program.argv, "--run", case.name),
+            timeout=case.timeout * self.factor,
+            oom_expected="oom" in case.needs,
+        )
+        for splat in run.splats:
+            self._report(splat, case.id)
+        if run.lost:
+            self.events.emit(ev.GuestLost(run.lost, case.id, str(run.evidence or "")))
+        status, reason, notes = judge_run(case, run, guest.swap_image)
+        return ev.CaseFinished(
+            case.id, status, reason, run.seconds, case.clauses,
+            diagnostics=notes, about=case.about,
+        )
+
+    def _report(self, splat: Splat, case_id: str) -> None:
+        self.events.emit(
+            ev.SplatSeen(splat.title, splat.category, case_id, splat.text, splat.expected)
+        )

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Folds a run's events into ``results.json`` (schema 1, described in docs/results.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import events as ev
+from harness.contract import Clause, SeriesData
+
+SCHEMA = 1
+BROKEN = frozenset({"fail", "error", "timeout"})
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """An unexpected splat, and its decoding where there is one."""
+
+    splat: ev.SplatSeen
+    decoded: ev.SplatDecoded | None
+
+
+@dataclass
+class Results:
+    """A consumer of events that remembers what the reports need."""
+
+    run: ev.RunStarted | None = None
+    base: ev.BaseKnown | None = None
+    series: ev.SeriesKnown | None = None
+    config: ev.ConfigKnown | None = None
+    accel: ev.AccelChosen | None = None
+    stages: list[ev.StageFinished | ev.StageFailed] = field(default_factory=list)
+    boots: list[ev.GuestBooted] = field(default_factory=list)
+    lost: list[ev.GuestLost] = field(default_factory=list)
+    tests: list[ev.CaseFinished] = field(default_factory=list)
+    splats: list[ev.SplatSeen] = field(default_factory=list)
+    decoded: dict[int, ev.SplatDecoded] = field(default_factory=dict)
+    canaries: list[ev.CanaryFinished] = field(default_factory=list)
+    notes: list[ev.Note] = field(default_factory=list)
+    finished: ev.RunFinished | None = None
+
+    def __call__(self, event: ev.Event) -> None:
+        match event:
+            case ev.RunStarted():
+                self.run = event
+            case ev.BaseKnown():
+                self.base = event
+            case ev.SeriesKnown():
+                self.series = event
+            case ev.ConfigKnown():
+                self.config = event
+            case ev.AccelChosen():
+                self.accel = event
+            case ev.StageFinished() | ev.StageFailed():
+                self.stages.append(event)
+            case ev.GuestBooted():
+                self.boots.append(event)
+            case ev.GuestLost():
+                self.lost.append(event)
+            case ev.CaseFinished():
+                self.tests.append(event)
+            case ev.SplatSeen():
+                self.splats.append(event)
+            case ev.SplatDecoded():
+                self.decoded[event.index] = event
+            case ev.CanaryFinished():
+                self.canaries.append(event)
+            case ev.Note():
+                self.notes.append(event)
+            case ev.RunFinished():
+                self.finished = event
+            case _:
+                pass
+
+    def complaints(self) -> list[Complaint]:
+        """What the kernel said that no test asked for."""
+        return [
+            Complaint(splat, self.decoded.get(index))
+            for index, splat in enumerate(self.splats)
+            if not splat.expected
+        ]
+
+    def failures(self) -> list[ev.CaseFinished]:
+        """The cases that break the run."""
+        return [t for t in self.tests if t.status in BROKEN]
+
+
+@dataclass(frozen=True)
+class ClauseVerdict:
+    """``verdict``: pass, fail, untested or not_applicable; ``tests``: ids of its cases."""
+
+    verdict: str
+    reason: str
+    tests: tuple[str, ...]
+
+
+def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseVerdict:
+    """One clause's verdict from the records of the cases that name it.
+
+    A failure outweighs any pass. A clause that this many patches do not promise
+    is not applicable whatever ran.
+    """
+    named = [t for t in tests if clause.id in t.clauses]
+    ids = tuple(t.id for t in named)
+    if applied < clause.holds_from:
+        reason = f"holds from patch {clause.holds_from}; {applied} applied"
+        return ClauseVerdict("not_applicable", reason, ids)
+    broken = [t for t in named if t.status in BROKEN]
+    if broken:
+        return ClauseVerdict("fail", f"{broken[0].id}: {broken[0].reason}", ids)
+    passed = [t for t in named if t.status == "pass"]
+    if passed:
+        return ClauseVerdict("pass", "", ids)
+    if named:
+        reason = f"{named[0].status.replace('_', ' ')}: {named[0].reason}"
+        return ClauseVerdict("untested", reason, ids)
+    return ClauseVerdict("untested", "no case that ran names it", ids)
+
+
+def judge(
+    clauses: Mapping[str, Clause], applied: int, tests: Iterable[ev.CaseFinished]
+) -> dict[str, ClauseVerdict]:
+    """All clauses' verdicts, in the contract's order."""
+    records = list(tests)
+    return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
+
+
+def _stage(stage: ev.StageFinished | ev.StageFailed) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": stage.name, "seconds": round(stage.seconds, 3)}
+    if isinstance(stage, ev.StageFinished):
+        return {**record, "cached": stage.cached, "detail": stage.detail}
+    return {**record, "cached": False, "failed": stage.kind, "detail": stage.message}
+
+
+def _test(test: ev.CaseFinished) -> dict[str, Any]:
+    return {
+        "id": test.id,
+        "status": test.status,
+        "reason": test.reason,
+        "seconds": round(test.seconds, 3),
+        "clauses": list(test.clauses),
+        "attempt": test.attempt,
+        "about": test.about,
+        "diagnostics": list(test.diagnostics),
+    }
+
+
+def _splat(complaint: Complaint) -> dict[str, Any]:
+    splat, decoded = complaint.splat, complaint.decoded
+    return {
+        "title": splat.title,
+        "category": splat.category,
+        "test": splat.test,
+        "text": decoded.text if decoded else splat.text,
+        "decoded": decoded.how if decoded else "",
+    }
+
+
+def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
+    """``results.json`` as a dict; parts that the run did not reach are empty."""
+    run, base, series = results.run, results.base, results.series
+    config, accel, finished = results.config, results.accel, results.finished
+    applied = len(series.patches) if series else 0
+    verdicts = judge(data.clauses, applied, results.tests) if data and series else {}
+    return {
+        "schema": SCHEMA,
+        "verdict": finished.verdict if finished else "infra",
+        "exit_code": finished.exit_code if finished else 70,
+        "error": list(finished.error) if finished else ["the run did not end"],
+        "run": run.run_id if run else "",
+        "command": run.command if run else "",
+        "asked": run.asked if run else {},
+        "seconds": round(finished.seconds, 3) if finished else 0.0,
+        "kernel": {
+            "version": base.version if base else "",
+            "base": base.base if base else "",
+            "commit": base.commit if base else "",
+        },
+        "series": {
+            "name": data.name if data else "",
+            "source": series.source if series else "",
+            "total": series.total if series else 0,
+            "patches": [
+                {"subject": p.subject, "patch_id": p.patch_id}
+                for p in (series.patches if series else ())
+            ],
+        },
+        "config": {
+            "name": config.name if config else "",
+            "sha256": config.sha256 if config else "",
+        },
+        "accel": accel.accel if accel else "",
+        "accel_reason": accel.reason if accel else "",
+        "stages": [_stage(s) for s in results.stages],
+        "boot_ids": list(dict.fromkeys(b.boot_id for b in results.boots)),
+        "boots": [
+            {"boot_id": b.boot_id, "seconds": round(b.seconds, 3), "machine": b.machine,
+             "restored": b.restored}
+            for b in results.boots
+        ],
+        "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
+        "tests": [_test(t) for t in results.tests],
+        "splats": [_splat(s) for s in results.complaints()],
+        "clauses": {
+            name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
+            for name, v in verdicts.items()
+        },
+        "canaries": [
+            {"name": c.name, "expected": c.expected, "seen": c.seen, "ok": c.ok,
+             "seconds": round(c.seconds, 3)}
+            for c in results.canaries
+        ],
+        "notes": [n.text for n in results.notes],
+    }

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the user sees while a run goes on: a line a stage, a live bar, the cases.
+
+On a terminal the current stage is a progress bar; in a pipe (CI) each stage is
+one line when it ends, so that a log stays readable.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from harness import events as ev
+
+MARK = {
+    "pass": "[green]ok[/]",
+    "fail": "[red]FAIL[/]",
+    "error": "[red]ERROR[/]",
+    "timeout": "[red]TIMEOUT[/]",
+    "skip": "[yellow]skip[/]",
+    "not_applicable": "[dim]n/a[/]",
+}
+
+
+@dataclass
+class Screen:
+    """A consumer of events that prints them; ``close`` removes the live bar."""
+
+    console: Console
+    _progress: Progress | None = None
+    _task: TaskID | None = None
+    _cases: int = 0
+    _counts: dict[str, int] = field(default_factory=dict)
+    _said: float = 0.0
+
+    def close(self) -> None:
+        """Ends the live display; safe to call twice."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def __call__(self, event: ev.Event) -> None:
+        match event:
+            case ev.StageStarted():
+                self._start(event.name)
+            case ev.StageProgress():
+                self._advance(event)
+            case ev.StageFinished():
+                self.close()
+                how = "cached" if event.cached else f"{event.seconds:.1f} s"
+                self._line(event.name, how, event.detail)
+            case ev.StageFailed():
+                self.close()
+                self._line(event.name, f"{event.seconds:.1f} s", "[red]failed[/]", markup=True)
+            case ev.Note():
+                colour = "yellow" if event.level == "warning" else "dim"
+                self._print(f"  [{colour}]{escape(event.text)}[/]")
+            case ev.GuestBooted():
+                how = "restored from the snapshot" if event.restored else "booted"
+                self._print(f"  [dim]guest {how} in {event.seconds:.2f} s ({event.machine})[/]")
+            case ev.GuestLost():
+                self._print(f"  [red]guest lost:[/] {escape(event.reason)}")
+            case ev.CaseStarted():
+                self._note(event.id)
+            case ev.CaseFinished():
+                self._case(event)
+            case ev.SplatSeen():
+                if not event.expected:
+                    where = event.test or "no test was running"
+                    self._print(f"  [red]kernel:[/] {escape(event.title)}  [dim]{where}[/]")
+            case ev.CanaryFinished():
+                mark = "[green]seen[/]" if event.ok else "[red]MISSED[/]"
+                self._print(
+                    f"  {event.name:<16} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
+                )
+            case _:
+                pass
+
+    def _print(self, text: str) -> None:
+        (self._progress.console if self._progress else self.console).print(text, highlight=False)
+
+    def _line(self, name: str, how: str, detail: str, *, markup: bool = False) -> None:
+        self._print(f"{name:<9} {how:>9}  {detail if markup else escape(detail)}")
+
+    def _start(self, name: str) -> None:
+        self.close()
+        self._said = time.monotonic()
+        if not self.console.is_terminal:
+            return
+        self._progress = Progress(
+            TextColumn("{task.fields[stage]:<9}"),
+            SpinnerColumn(),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, stage=name, unit="", note="")
+        self._progress.start()
+
+    def _advance(self, event: ev.StageProgress) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(
+                self._task,
+                completed=event.done,
+                total=event.total or None,
+                unit=event.unit,
+                note=event.note,
+            )
+        elif time.monotonic() - self._said >= 30:
+            # A pipe gets a sign of life twice a minute: CI kills what is silent.
+            self._said = time.monotonic()
+            of = f" of about {event.total}" if event.total else ""
+            self._print(f"{event.name:<9} {'...':>9}  {event.done}{of} {event.unit}")
+
+    def _note(self, text: str) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, note=text, completed=self._cases)
+
+    def _case(self, event: ev.CaseFinished) -> None:
+        self._cases += 1
+        self._counts[event.status] = self._counts.get(event.status, 0) + 1
+        self._note(event.id)
+        if event.status in ("fail", "error", "timeout"):
+            self._print(f"  {MARK[event.status]} {event.id}: {escape(event.reason)}")

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The closing screen of a run: what holds, what does not, and what to type next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.contract import SeriesData
+from harness.results import BROKEN, ClauseVerdict, Results, judge
+
+_ORDER = ("pass", "fail", "untested", "not_applicable")
+_STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
+
+
+def ranges(numbers: list[int]) -> str:
+    """[1, 2, 3, 5] as '1-3 5': a contract's clauses in a few characters."""
+    parts: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1] = (parts[-1][0], number)
+        else:
+            parts.append((number, number))
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def _families(verdicts: dict[str, ClauseVerdict]) -> Iterator[tuple[str, dict[str, list[int]]]]:
+    families: dict[str, dict[str, list[int]]] = {}
+    for clause, verdict in verdicts.items():
+        family, number = re.fullmatch(r"(.+)-(\d+)", clause).groups()  # type: ignore[union-attr]
+        families.setdefault(family, {}).setdefault(verdict.verdict, []).append(int(number))
+    yield from families.items()
+
+
+def clause_table(verdicts: dict[str, ClauseVerdict], data: SeriesData, results: Results) -> Table:
+    """One row a family of clauses: which pass, fail, are untested, do not apply."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("clauses")
+    for name in _ORDER:
+        table.add_column(name.replace("_", " "), style=_STYLE[name])
+    table.add_column("cases", justify="right")
+    for family, by_verdict in _families(verdicts):
+        section = next(c.section for c in data.clauses.values() if c.id.startswith(f"{family}-"))
+        cases = [t for t in results.tests if any(c.startswith(f"{family}-") for c in t.clauses)]
+        cells = [ranges(by_verdict.get(name, [])) for name in _ORDER]
+        table.add_row(f"{family}  [dim]{section}[/]", *cells, str(len(cases)))
+    return table
+
+
+def _failures(console: Console, results: Results) -> None:
+    for test in results.failures():
+        console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
+        if test.about:
+            console.print(f"  claim:  {escape(test.about)}  ({', '.join(test.clauses)})")
+        console.print(f"  reason: {escape(test.reason)}")
+        for line in test.diagnostics[-8:]:
+            console.print(f"  | {escape(line)}", highlight=False)
+        program, _, case = test.id.partition("::")
+        console.print(f"  next:   make test-kernel TESTS='{Path(program).stem} and {case}'")
+    for complaint in results.complaints():
+        splat = complaint.splat
+        console.print(f"\n[red]KERNEL[/] {escape(splat.title)}  [dim]{splat.test or 'no test'}[/]")
+        text = (complaint.decoded.text if complaint.decoded else splat.text).splitlines()
+        for line in text[:14]:
+            console.print(f"  | {escape(line)}", highlight=False)
+        if len(text) > 14:
+            console.print(f"  | ... {len(text) - 14} more lines in report.html and console.log")
+        how = complaint.decoded.how if complaint.decoded else "not decoded"
+        console.print(f"  [dim]trace: {how}[/]")
+
+
+def print_summary(
+    console: Console, results: Results, data: SeriesData | None, out: Path
+) -> None:
+    """Prints the summary; its last line names the verdict and its kind."""
+    finished = results.finished
+    if data is not None and results.series is not None and results.tests:
+        verdicts = judge(data.clauses, len(results.series.patches), results.tests)
+        console.print()
+        console.print(clause_table(verdicts, data, results))
+        counts = {s: sum(t.status == s for t in results.tests) for s in
+                  ("pass", "fail", "error", "timeout", "skip", "not_applicable")}
+        said = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in counts.items() if n)
+        console.print(f"{len(results.tests)} cases: {said}")
+    _failures(console, results)
+    console.print()
+    for line in finished.error if finished else ():
+        console.print(escape(line), highlight=False)
+    console.print(f"results: {out}", soft_wrap=True, highlight=False)
+    console.print(verdict_line(results), highlight=False)
+
+
+def verdict_line(results: Results) -> str:
+    """The last line on the screen, for whoever sees only make's own status."""
+    finished = results.finished
+    if finished is None:
+        return "[red]verdict: infra (70): the run did not end[/]"
+    kinds = {0: "every case passed", 1: "the series is at fault", 2: "the invocation is at fault",
+             3: "the machine is at fault", 70: "the harness is at fault", 130: "interrupted"}
+    colour = "green" if finished.exit_code == 0 else "red"
+    why = kinds.get(finished.exit_code, "")
+    if finished.exit_code == 1 and not finished.error:
+        broken = sum(t.status in BROKEN for t in results.tests)
+        splats = len(results.complaints())
+        why += f": {broken} cases broken, {splats} kernel complaints"
+    return (
+        f"[bold {colour}]verdict: {finished.verdict}[/] (exit {finished.exit_code}: {why})"
+        f" in {finished.seconds:.0f} s"
+    )
