@@ -30,6 +30,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
     "JOBS": ("", "parallel compiler jobs; default: the number of CPUs"),
+    "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
     "HARNESS_CACHE": ("", "the store; default: $XDG_CACHE_HOME or ~/.cache, then kernel-series-harness"),
     "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
@@ -52,6 +53,7 @@ class Settings:
     debug: bool
     decode: bool
     jobs: int
+    tree: str
     out: Path
     cache: Path
     cache_limit: int  # bytes
@@ -118,6 +120,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         debug=env.get("DEBUG", "") not in ("", "0"),
         decode=(env.get("DECODE") or "1") != "0",
         jobs=_number(env, "JOBS", least=1) or os.cpu_count() or 1,
+        tree=env.get("TREE", ""),
         out=Path(env.get("OUT") or VARIABLES["OUT"][0]).absolute(),
         cache=Path(cache).absolute() if cache else _default_cache(env),
         cache_limit=(limit or 1) << 30,

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The commands of the project; each is one line here and a module in harness/.
+# `make help` prints them with their variables.
+
+PYTHON ?= python3
+VENV := .venv/bin/python
+
+VARIABLES := KERNEL REF SERIES PATCHES CONFIG MACHINE ACCEL TESTS ROOTFS DEBUG DECODE JOBS OUT \
+	TREE HARNESS_CACHE HARNESS_CACHE_LIMIT
+export $(VARIABLES)
+
+RUN_COMMANDS := test-kernel shell list-tests tree refresh report selftest-detectors bench
+
+.DEFAULT_GOAL := help
+.PHONY: help check clean-cache $(RUN_COMMANDS)
+
+help:
+	@$(PYTHON) -m harness.helptext
+
+$(RUN_COMMANDS):
+	@$(PYTHON) harness/bootstrap.py --for test-kernel
+	@$(VENV) -m harness $@
+
+check:
+	@$(PYTHON) harness/bootstrap.py --for check
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m mypy harness tests guest-tests patches
+	@$(VENV) -m pytest
+
+clean-cache:
+	@$(PYTHON) -m harness.clean_cache

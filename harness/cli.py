@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line: ``python3 -m harness COMMAND``, variables from the environment.
+
+Every command ends with one of the exit statuses of :mod:`harness.errors`; an
+error prints what happened, where the evidence is and what to type next.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from rich.console import Console
+from rich.markup import escape
+
+from harness import helptext
+from harness.errors import HarnessError, InvocationError
+from harness.settings import VARIABLES, Settings, from_environment
+
+
+def _test_kernel(settings: Settings) -> int:
+    from harness.run import test_kernel
+
+    return test_kernel(settings)
+
+
+def _selftest(settings: Settings) -> int:
+    from harness.run import selftest_detectors
+
+    return selftest_detectors(settings)
+
+
+def _shell(settings: Settings) -> int:
+    from harness.run import shell
+
+    return shell(settings)
+
+
+def _list_tests(settings: Settings) -> int:
+    from harness.run import list_tests
+
+    return list_tests(settings)
+
+
+def _tree(settings: Settings) -> int:
+    from harness.edit_commands import tree
+
+    return tree(settings)
+
+
+def _refresh(settings: Settings) -> int:
+    from harness.edit_commands import refresh
+
+    return refresh(settings)
+
+
+def _report(settings: Settings) -> int:
+    from harness.merge import lines, merge, read_runs
+
+    for line in lines(merge(read_runs(settings.out))):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+def _bench(settings: Settings) -> int:
+    from harness.bench import bench
+
+    return bench(settings)
+
+
+def _clean_cache(_: Settings) -> int:
+    from harness.clean_cache import main as clean
+
+    return clean()
+
+
+def _help(_: Settings) -> int:
+    sys.stdout.write(helptext.text())
+    return 0
+
+
+# Imported in the functions: `help` must not pay for paramiko.
+COMMANDS: dict[str, Callable[[Settings], int]] = {
+    "test-kernel": _test_kernel,
+    "selftest-detectors": _selftest,
+    "shell": _shell,
+    "list-tests": _list_tests,
+    "tree": _tree,
+    "refresh": _refresh,
+    "report": _report,
+    "bench": _bench,
+    "clean-cache": _clean_cache,
+    "help": _help,
+}
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds like Ctrl-C, so that QEMU and make end with us."""
+    raise KeyboardInterrupt
+
+
+def _arguments(argv: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """The command, and ``NAME=value`` arguments laid over the environment."""
+    given: dict[str, str] = {}
+    words = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if equals and name.isupper():
+            if name not in VARIABLES:
+                raise InvocationError(f"there is no variable {name}", next_step="make help")
+            given[name] = value
+        else:
+            words.append(word)
+    if len(words) != 1 or words[0] not in COMMANDS:
+        raise InvocationError(
+            f"one command, please; there is {', '.join(COMMANDS)}", next_step="make help"
+        )
+    return words[0], given
+
+
+def print_error(console: Console, error: HarnessError) -> None:
+    """Prints an error as the user reads it: kind first, then what, where, what next."""
+    lines = error.lines()
+    console.print(f"[bold red]{error.kind} error:[/] {escape(lines[0])}", highlight=False)
+    for line in lines[1:]:
+        console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
+    console.print(f"verdict: {error.verdict} (exit {error.exit_code})", highlight=False)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    console = Console(stderr=True)
+    try:
+        command, given = _arguments(sys.argv[1:] if argv is None else argv)
+        return COMMANDS[command](from_environment({**os.environ, **given}))
+    except HarnessError as error:
+        print_error(console, error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.print("interrupted", highlight=False)
+        return 130
+    except Exception:
+        console.print(escape(traceback.format_exc()), highlight=False, soft_wrap=True)
+        console.print("internal error: a defect of the harness itself; please report the above")
+        console.print("verdict: infra (exit 70)", highlight=False)
+        return 70

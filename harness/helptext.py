@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make help``: every command and every variable. Needs nothing but Python itself."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.settings import VARIABLES
+
+COMMANDS: dict[str, str] = {
+    "test-kernel": "apply, build, boot, test, report: the whole main job",
+    "check": "the project's own tests, ruff and mypy: the one gate",
+    "shell": "an interactive shell in the built kernel, console log alongside",
+    "tree": "the patched tree as a git branch to edit (TREE= says where)",
+    "refresh": "the edited branch back to patches/, byte-stable",
+    "report": "the runs of one series merged into one clause table",
+    "list-tests": "the guest tests with their clauses",
+    "selftest-detectors": "prove that hangs, oopses, stalls ... are seen on this very kernel",
+    "bench": "measure cold, repeated and incremental runs, and boot times",
+    "clean-cache": "remove the store",
+    "help": "this text",
+}
+
+
+def text() -> str:
+    """The help text, ending with a newline."""
+    lines = ["make COMMAND [VARIABLE=value ...]", ""]
+    lines += [f"  {name:<20} {about}" for name, about in COMMANDS.items()]
+    lines += ["", "variables (also from the environment):"]
+    for name, (default, about) in VARIABLES.items():
+        shown = f" [{default}]" if default else ""
+        lines.append(f"  {name:<20} {about}{shown}")
+    lines += [
+        "",
+        "exit status of `.venv/bin/python -m harness COMMAND` (make itself turns every failure",
+        "into 2, so the last line on the screen names the kind as well): 0 pass, 1 the series is",
+        "at fault, 2 the invocation, 3 the machine, 70 the harness itself.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make report``: the runs of one series merged into one clause table.
+
+A run is a cell: kernel, configuration, machine acceleration. Of two runs of the
+same cell the later one counts, so merging a run twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InvocationError
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run's verdicts. ``name``: kernel and flavour, e.g. '6.1.192 default'."""
+
+    name: str
+    run: str
+    verdicts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """``rows``: clause -> verdict of each cell, in the order of ``cells``."""
+
+    series: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    rows: dict[str, tuple[str, ...]]
+
+    def overall(self, clause: str) -> str:
+        """fail anywhere is fail; else pass somewhere is pass; else the weakest statement."""
+        seen = set(self.rows[clause])
+        for verdict in ("fail", "pass", "untested", "not_applicable"):
+            if verdict in seen:
+                return verdict
+        return "untested"
+
+
+def read_runs(out: Path) -> list[dict[str, Any]]:
+    """All readable ``results.json`` below ``out``, oldest first; ``latest`` is only a link."""
+    runs = []
+    for path in sorted(out.glob("*/results.json")):
+        if path.parent.is_symlink():
+            continue
+        document = json.loads(path.read_text())
+        if document.get("schema") == 1 and document.get("clauses"):
+            runs.append(document)
+    return runs
+
+
+def patch_ids(document: dict[str, Any]) -> tuple[str, ...]:
+    """What identifies a series: the patch ids of all that was applied."""
+    return tuple(p["patch_id"] for p in document["series"]["patches"])
+
+
+def merge(runs: Sequence[dict[str, Any]]) -> Merged:
+    """Merges the runs that tested the same series as the last one; partial runs (TESTS=) stay out.
+
+    Raises:
+        InvocationError: there is nothing to merge.
+    """
+    whole = [r for r in runs if not r["asked"].get("TESTS")]
+    if not whole:
+        raise InvocationError("no complete run to report on", next_step="make test-kernel")
+    series = patch_ids(whole[-1])
+    cells: dict[str, Cell] = {}
+    for run in whole:
+        if patch_ids(run) != series:
+            continue
+        name = f"{run['kernel']['version']} {run['config']['name']}"
+        verdicts = {clause: v["verdict"] for clause, v in run["clauses"].items()}
+        cells[name] = Cell(name, run["run"], verdicts)
+    clauses = dict.fromkeys(c for cell in cells.values() for c in cell.verdicts)
+    rows = {
+        clause: tuple(cell.verdicts.get(clause, "untested") for cell in cells.values())
+        for clause in clauses
+    }
+    return Merged(_subjects(whole[-1]), tuple(cells.values()), rows)
+
+
+def _subjects(document: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(p["subject"] for p in document["series"]["patches"])
+
+
+def lines(merged: Merged) -> Iterable[str]:
+    """The table as text: a line a clause, a column a cell."""
+    yield f"series: {len(merged.series)} patches"
+    for index, cell in enumerate(merged.cells, 1):
+        yield f"  [{index}] {cell.name}  (run {cell.run})"
+    width = max(len(c) for c in ("clause", *merged.rows))
+    head = "  ".join(f"[{i}]".ljust(14) for i in range(1, len(merged.cells) + 1))
+    yield f"{'clause'.ljust(width)}  {'overall'.ljust(14)}  {head}".rstrip()
+    for clause, verdicts in merged.rows.items():
+        cells = "  ".join(v.replace("_", " ").ljust(14) for v in verdicts)
+        overall = merged.overall(clause).replace("_", " ").ljust(14)
+        yield f"{clause.ljust(width)}  {overall}  {cells}".rstrip()

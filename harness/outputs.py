@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Consumers that leave files behind: the event log, results.json, junit.xml, report.html."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import jinja2
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from harness import events as ev
+from harness.contract import SeriesData
+
+
+@dataclass
+class EventLog:
+    """``events.jsonl``: every event but progress, one JSON object a line, as it happens."""
+
+    handle: IO[str]
+
+    def __call__(self, event: ev.Event) -> None:
+        if isinstance(event, ev.StageProgress):
+            return
+        self.handle.write(json.dumps(ev.as_record(event)) + "\n")
+        self.handle.flush()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that a reader sees whole or not at all."""
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(text)
+    os.replace(draft, path)
+
+
+def junit(document: dict[str, Any]) -> str:
+    """``junit.xml``: the cases, and the kernel's complaints as failed cases of their own."""
+    kernel = document["kernel"]["version"] or "kernel"
+    suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
+    for test in document["tests"]:
+        program, _, name = test["id"].partition("::")
+        case = TestCase(name, program, test["seconds"])
+        notes = "\n".join(test["diagnostics"])
+        if test["status"] == "fail":
+            case.result = [Failure(test["reason"], "fail")]
+        elif test["status"] in ("error", "timeout"):
+            case.result = [Error(test["reason"], test["status"])]
+        elif test["status"] in ("skip", "not_applicable"):
+            case.result = [Skipped(f"{test['status']}: {test['reason']}")]
+        case.system_out = notes
+        suite.add_testcase(case)
+    for splat in document["splats"]:
+        case = TestCase(splat["title"], "kernel log", 0)
+        case.result = [Failure(splat["title"], splat["category"])]
+        case.system_out = splat["text"]
+        suite.add_testcase(case)
+    if document["error"] and not suite.failures and not suite.errors:
+        case = TestCase("run", "harness", document["seconds"])
+        case.result = [Error("\n".join(document["error"]), document["verdict"])]
+        suite.add_testcase(case)
+    xml = JUnitXml("kernel-series-harness")
+    xml.add_testsuite(suite)
+    xml.update_statistics()
+    text = xml.tostring()
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def html(document: dict[str, Any], data: SeriesData | None) -> str:
+    """``report.html``: one self-contained page, readable without network or scripts."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    clauses = data.clauses if data else {}
+    tests = {test["id"]: test for test in document["tests"]}
+    page = environment.get_template("report.html.j2")
+    return page.render(run=document, clauses=clauses, tests=tests, data=data)
+
+
+def write_all(out: Path, document: dict[str, Any], data: SeriesData | None) -> None:
+    """Writes the closing files of a run into ``out``."""
+    write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
+    write_atomically(out / "junit.xml", junit(document))
+    write_atomically(out / "report.html", html(document, data))
+
+
+def point_latest(out: Path) -> None:
+    """Makes ``latest`` beside ``out`` a link to it, never missing in between."""
+    link, draft = out.parent / "latest", out.parent / f".latest-{out.name}"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(out.name)
+    os.replace(draft, link)

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One stage of a run: begun, timed, ended or failed, always as events."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness import events as ev
+from harness.errors import HarnessError
+
+
+@dataclass
+class Outcome:
+    """What a stage says of itself before it ends."""
+
+    cached: bool = False
+    detail: str = ""
+
+
+@contextlib.contextmanager
+def stage(events: ev.Events, name: str) -> Iterator[Outcome]:
+    """Emits StageStarted, then StageFinished or, on any exception, StageFailed."""
+    events.emit(ev.StageStarted(name))
+    start = time.monotonic()
+    outcome = Outcome()
+    try:
+        yield outcome
+    except BaseException as error:
+        kind = error.kind if isinstance(error, HarnessError) else type(error).__name__
+        message = str(error).splitlines()[0] if str(error) else kind
+        events.emit(ev.StageFailed(name, time.monotonic() - start, kind, message))
+        raise
+    events.emit(ev.StageFinished(name, time.monotonic() - start, outcome.cached, outcome.detail))

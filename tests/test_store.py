@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Entries appear whole or not at all, one run at a time works in a workshop."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.errors import MachineError
+from harness.settings import PROJECT
+from harness.store import Store, digest, file_digest, full_disk_explained
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", 1 << 30)
+
+
+def write(text: str):  # type: ignore[no-untyped-def]
+    return lambda draft: (draft / "file").write_text(text)
+
+
+def test_an_entry_is_made_once(store: Store) -> None:
+    first = store.entry("kind", "key", write("one"))
+    second = store.entry("kind", "key", write("two"))
+    assert (first.cached, second.cached) == (False, True)
+    assert (second.path / "file").read_text() == "one"
+
+
+def test_a_failed_maker_leaves_nothing(store: Store) -> None:
+    def fail(draft: Path) -> None:
+        (draft / "half").write_text("x")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        store.entry("kind", "key", fail)
+    assert list((store.root / "kind").iterdir()) == []
+    assert not store.entry("kind", "key", write("good")).cached
+
+
+def test_a_killed_maker_leaves_no_entry(store: Store) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from harness.store import Store\n"
+        "def make(draft):\n"
+        "    (draft / 'half').write_text('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Store(Path(sys.argv[1]), 1).entry('kind', 'key', make)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(store.root)], cwd=PROJECT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (store.root / "kind" / "key").exists()
+    entry = store.entry("kind", "key", write("whole"))
+    assert sorted(p.name for p in entry.path.iterdir()) == ["file"]
+
+
+def _make_slowly(root: Path, started: str, go: str, results: str) -> None:
+    def make(draft: Path) -> None:
+        (draft / "file").write_text(str(os.getpid()))
+        with open(started, "w") as pipe:
+            pipe.write("x")
+        with open(go) as pipe:
+            pipe.read()
+
+    entry = Store(root, 1 << 30).entry("kind", "key", make)
+    with open(results, "w") as pipe:
+        pipe.write(f"{entry.cached} {(entry.path / 'file').read_text()}")
+
+
+def test_two_runs_at_once_make_it_once(store: Store, tmp_path: Path) -> None:
+    pipes = [str(tmp_path / name) for name in ("started", "go", "results")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    other = multiprocessing.get_context("fork").Process(
+        target=_make_slowly, args=(store.root, *pipes)
+    )
+    other.start()
+    with open(pipes[0]) as pipe:
+        assert pipe.read() == "x"
+    waits: list[str] = []
+
+    def release(message: str) -> None:
+        waits.append(message)
+        threading.Thread(target=lambda: open(pipes[1], "w").close()).start()
+
+    entry = store.entry("kind", "key", write("mine"), on_wait=release)
+    with open(pipes[2]) as pipe:
+        cached, text = pipe.read().split()
+    other.join()
+    assert cached == "False" and entry.cached
+    assert (entry.path / "file").read_text() == text == str(other.pid)
+    assert waits == [f"waiting for process {other.pid}, which holds kind-key"]
+
+
+def test_a_workshop_keeps_what_was_left_in_it(store: Store) -> None:
+    with store.workshop("build", "k") as shop:
+        (shop / "object").write_text("1")
+    with store.workshop("build", "k") as shop:
+        assert (shop / "object").read_text() == "1"
+
+
+def test_eviction_takes_the_least_recently_used_first(store: Store) -> None:
+    for number, key in enumerate(("old", "middle", "new")):
+        entry = store.entry("kind", key, lambda d: (d / "f").write_bytes(os.urandom(40_000)))
+        os.utime(entry.path, (number, number))
+    removed = Store(store.root, 90_000).evict()
+    assert [p.name for p in removed] == ["old"]
+    assert not (store.root / "kind" / "old").exists()
+
+
+def test_eviction_spares_what_a_run_holds_or_keeps(store: Store) -> None:
+    entry = store.entry("kind", "kept", write("x"))
+    with store.workshop("build", "held") as shop:
+        (shop / "f").write_text("x")
+        removed = Store(store.root, 1).evict(frozenset({entry.path}))
+        assert removed == []
+    assert [p.name for p in Store(store.root, 1).evict(frozenset({entry.path}))] == ["held"]
+
+
+def test_clean_removes_everything(store: Store) -> None:
+    store.entry("kind", "key", write("x"))
+    with store.workshop("build", "k"):
+        pass
+    store.clean()
+    assert not store.root.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_the_machines_fault(tmp_path: Path, code: int) -> None:
+    with pytest.raises(MachineError, match="is full") as caught, full_disk_explained(tmp_path):
+        raise OSError(code, "x")
+    assert "clean-cache" in caught.value.next_step
+
+
+def test_other_os_errors_pass_through(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), full_disk_explained(tmp_path):
+        raise FileNotFoundError
+
+
+def test_digests_depend_on_content_and_names(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    one = file_digest(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert file_digest(tmp_path) != one
+    assert digest("a", ["b"]) != digest(["a", "b"])
+    assert digest({"x": 1, "y": 2}) == digest({"y": 2, "x": 1})
