@@ -18,6 +18,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 # name: (default, what it means); `make help` and the docs print this table.
 VARIABLES: dict[str, tuple[str, str]] = {
+    "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
     "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
@@ -41,6 +42,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 class Settings:
     """The invocation, checked. Paths are absolute; empty strings mean 'not given'."""
 
+    project: Path  # the folder with series.yaml
     kernel: str
     ref: str
     series: str
@@ -108,6 +110,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
     cache = env.get("HARNESS_CACHE")
     limit = _number(env, "HARNESS_CACHE_LIMIT", least=1)
     return Settings(
+        project=PROJECT / "patches" / (env.get("PROJECT") or VARIABLES["PROJECT"][0]),
         kernel=env.get("KERNEL") or VARIABLES["KERNEL"][0],
         ref=env.get("REF", ""),
         series=env.get("SERIES", ""),
