@@ -93,7 +93,8 @@ class Screen:
         (self._progress.console if self._progress else self.console).print(text, highlight=False)
 
     def _line(self, name: str, how: str, detail: str, *, markup: bool = False) -> None:
-        self._print(f"{name:<9} {how:>9}  {detail if markup else escape(detail)}")
+        text = f"{name:<9} {how:>9}  {detail if markup else escape(detail)}"
+        self._print(text.rstrip())
 
     def _start(self, name: str) -> None:
         self.close()

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Host checks read the patched tree and write the same records as guest cases."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from harness.errors import InternalError
+from harness.hostchecks import PatchedTree, check, load_checks, run_check
+from harness.settings import PROJECT
+
+OURS = PROJECT / "patches" / "volatile"
+HEADERS = (
+    "include/uapi/asm-generic/mman-common.h",
+    "arch/alpha/include/uapi/asm/mman.h",
+    "arch/mips/include/uapi/asm/mman.h",
+    "arch/parisc/include/uapi/asm/mman.h",
+    "arch/xtensa/include/uapi/asm/mman.h",
+    "tools/include/uapi/asm-generic/mman-common.h",
+)
+OLD = "#define MADV_FREE\t8\n#define MADV_COLLAPSE\t25\n"
+NEW = OLD + "#define MADV_VOLATILE\t26\n#define MADV_NONVOLATILE\t27\n"
+
+
+def git(repo: Path, *words: str) -> str:
+    command = ["git", "-C", str(repo), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(
+        [*command, *words], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def commit(repo: Path, texts: dict[str, str]) -> str:
+    for name, text in texts.items():
+        (repo / name).parent.mkdir(parents=True, exist_ok=True)
+        (repo / name).write_text(text)
+    git(repo, "add", "-A")
+    git(repo, "commit", "-q", "--allow-empty", "-m", "x")
+    return git(repo, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> PatchedTree:
+    git(tmp_path, "init", "-q")
+    base = commit(tmp_path, dict.fromkeys(HEADERS, OLD))
+    return PatchedTree(tmp_path, commit(tmp_path, dict.fromkeys(HEADERS, NEW)), base)
+
+
+def outcomes(tree: PatchedTree) -> dict[str, tuple[str, str]]:
+    records = [run_check(item, tree) for item in load_checks(OURS)]
+    return {r.id: (r.status, r.reason) for r in records}
+
+
+def test_our_checks_pass_on_a_tree_that_keeps_the_promise(tree: PatchedTree) -> None:
+    found = outcomes(tree)
+    assert found and {status for status, _ in found.values()} == {"pass"}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_each_header_that_misses_a_number_is_found(tree: PatchedTree, header: str) -> None:
+    broken = commit(tree.repo, {header: NEW.replace("VOLATILE\t26", "VOLATILE\t18")})
+    status, reason = outcomes(PatchedTree(tree.repo, broken, tree.base))["host::advice_numbers"]
+    assert status == "fail"
+    assert reason == f"{header}: MADV_VOLATILE is 18, must be 26"
+
+
+def test_a_changed_old_advice_is_found(tree: PatchedTree) -> None:
+    broken = commit(tree.repo, {HEADERS[1]: NEW.replace("FREE\t8", "FREE\t9")})
+    found = outcomes(PatchedTree(tree.repo, broken, tree.base))
+    status, reason = found["host::other_advices_keep_their_numbers"]
+    assert (status, reason) == ("fail", f"{HEADERS[1]}: MADV_FREE was 8, is 9")
+
+
+def test_a_missing_file_is_a_finding_and_not_a_crash(tree: PatchedTree) -> None:
+    (tree.repo / HEADERS[0]).unlink()
+    broken = commit(tree.repo, {})
+    found = outcomes(PatchedTree(tree.repo, broken, tree.base))
+    assert found["host::advice_numbers"][0] == "fail"
+
+
+def test_a_check_must_say_what_it_shows() -> None:
+    with pytest.raises(InternalError, match="docstring"):
+
+        @check("A-1")
+        def silent(tree: PatchedTree) -> list[str]:
+            return []
+
+
+def test_a_series_without_checks_has_none(tmp_path: Path) -> None:
+    assert load_checks(tmp_path) == ()
