@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A guest test program: a list of cases, one of which runs per process.
+ *
+ *	prog --list		one JSON object per case, no side effects
+ *	prog --run NAME		that case, as KTAP on stdout
+ *
+ * A case runs in a worker process, its verdict is given by the process that
+ * started the worker. So a worker that dies of a signal, or of the OOM killer,
+ * is a failed case and no lost one, and what the case registered with
+ * vt_cleanup() is undone all the same.
+ *
+ * Output goes out with one write() per line: nothing is buffered when a process
+ * forks or dies.
+ */
+#ifndef VTEST_H
+#define VTEST_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct vt_case {
+	const char *name;		/* [a-z0-9_]+, unique in the program */
+	void (*run)(void);
+	const char *clauses;		/* space separated */
+	const char *about;		/* one sentence */
+	const char *needs;		/* space separated, may be NULL */
+	const char *host_checks;	/* space separated, may be NULL */
+	int timeout;			/* seconds on a fast guest; 0: 10 */
+};
+
+/* A line of the table of cases: a case is named like its function. */
+#define VT_CASE(fn, clauses_, about_, ...)				\
+	{ .name = #fn, .run = fn, .clauses = clauses_, .about = about_,	\
+	  __VA_ARGS__ }
+
+#define VT_ARG_MAX	256
+#define VT_CLEANUP_MAX	32
+
+/* What worker, its children and the judging process share. */
+struct vt_shared {
+	int checks;
+	int failures;
+	bool skipped;
+	char reason[VT_ARG_MAX];
+	int ncleanups;
+	struct {
+		void (*undo)(const char *arg);
+		char arg[VT_ARG_MAX];
+	} cleanup[VT_CLEANUP_MAX];
+};
+
+static struct vt_shared *vt_shared;
+
+__attribute__((format(printf, 1, 0)))
+static inline void vt_vdiag(const char *fmt, va_list ap)
+{
+	char line[1024] = "# ";
+
+	vsnprintf(line + 2, sizeof(line) - 3, fmt, ap);
+	strcat(line, "\n");
+	if (write(STDOUT_FILENO, line, strlen(line)) < 0)
+		_exit(1);
+}
+
+/* One diagnostic line. */
+__attribute__((format(printf, 1, 2)))
+static inline void vt_diag(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vt_vdiag(fmt, ap);
+	va_end(ap);
+}
+
+/* Count one check; say what failed if it did. Returns whether it held. */
+__attribute__((format(printf, 2, 3)))
+static inline bool vt_check(bool held, const char *fmt, ...)
+{
+	va_list ap;
+
+	__atomic_fetch_add(&vt_shared->checks, 1, __ATOMIC_RELAXED);
+	if (held)
+		return true;
+	__atomic_fetch_add(&vt_shared->failures, 1, __ATOMIC_RELAXED);
+	va_start(ap, fmt);
+	vt_vdiag(fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+/* A value as a person wants to read it: errors by name, addresses in hex. */
+static inline const char *vt_show(long long v, char *buf, size_t size)
+{
+	const char *name = v < 0 && v > -200 ? strerrorname_np(-v) : NULL;
+
+	if (name)
+		snprintf(buf, size, "%lld (-%s)", v, name);
+	else if (v > 0xffffff || v < -0xffffff)
+		snprintf(buf, size, "%lld (%#llx)", v, (unsigned long long)v);
+	else
+		snprintf(buf, size, "%lld", v);
+	return buf;
+}
+
+/* End the calling process, worker or child of one, as failed. */
+__attribute__((noreturn))
+static inline void vt_abandon(void)
+{
+	_exit(1);
+}
+
+#define VT_CMP(a, op, b) ({						\
+	long long vt_a = (long long)(a), vt_b = (long long)(b);		\
+	char vt_x[64], vt_y[64];					\
+	vt_check(vt_a op vt_b, "%s:%d: %s " #op " %s: %s, %s",		\
+		 __FILE__, __LINE__, #a, #b,				\
+		 vt_show(vt_a, vt_x, sizeof(vt_x)),			\
+		 vt_show(vt_b, vt_y, sizeof(vt_y)));			\
+})
+
+/* EXPECT goes on after a failure, REQUIRE ends the process. */
+#define EXPECT(cond) vt_check((cond), "%s:%d: %s: errno %d",		\
+			      __FILE__, __LINE__, #cond, errno)
+#define EXPECT_EQ(a, b)	VT_CMP(a, ==, b)
+#define EXPECT_NE(a, b)	VT_CMP(a, !=, b)
+#define EXPECT_GE(a, b)	VT_CMP(a, >=, b)
+#define EXPECT_LE(a, b)	VT_CMP(a, <=, b)
+#define VT_OR_ABANDON(held) do { if (!(held)) vt_abandon(); } while (0)
+#define REQUIRE(cond)	VT_OR_ABANDON(EXPECT(cond))
+#define REQUIRE_EQ(a, b) VT_OR_ABANDON(EXPECT_EQ(a, b))
+#define REQUIRE_GE(a, b) VT_OR_ABANDON(EXPECT_GE(a, b))
+
+/* The kernel's configuration cannot offer what the case needs. */
+__attribute__((noreturn, format(printf, 1, 2)))
+static inline void vt_skip(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(vt_shared->reason, sizeof(vt_shared->reason), fmt, ap);
+	va_end(ap);
+	vt_shared->skipped = true;
+	_exit(0);
+}
+
+/* Have @undo(@arg) called when the case has ended, the last one first. */
+static inline void vt_cleanup(void (*undo)(const char *), const char *arg)
+{
+	int n = vt_shared->ncleanups;
+
+	REQUIRE(n < VT_CLEANUP_MAX && strlen(arg) < VT_ARG_MAX);
+	strcpy(vt_shared->cleanup[n].arg, arg);
+	vt_shared->cleanup[n].undo = undo;
+	vt_shared->ncleanups = n + 1;
+}
+
+/* Start a child that runs @fn and exits with 0, or with 1 if abandoned. */
+static inline pid_t vt_fork(void (*fn)(void *), void *arg)
+{
+	pid_t pid = fork();
+
+	REQUIRE(pid >= 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fn(arg);
+	_exit(0);
+}
+
+/* The wait status of @pid. */
+static inline int vt_wait(pid_t pid)
+{
+	int status;
+
+	REQUIRE_EQ(TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)), pid);
+	return status;
+}
+
+/* Run @fn in a child: its wait status, 0 if it ran to its end. */
+static inline int vt_run_child(void (*fn)(void *), void *arg)
+{
+	return vt_wait(vt_fork(fn, arg));
+}
+
+static inline void vt_list_words(const char *key, const char *words)
+{
+	const char *sep = "";
+
+	printf(", \"%s\": [", key);
+	while (words && *words) {
+		int n = strcspn(words, " ");
+
+		printf("%s\"%.*s\"", sep, n, words);
+		words += n + strspn(words + n, " ");
+		sep = ", ";
+	}
+	printf("]");
+}
+
+static inline void vt_list(const struct vt_case *c)
+{
+	printf("{\"name\": \"%s\"", c->name);
+	vt_list_words("clauses", c->clauses);
+	printf(", \"timeout\": %d", c->timeout ? c->timeout : 10);
+	vt_list_words("needs", c->needs);
+	if (c->host_checks)
+		vt_list_words("host_checks", c->host_checks);
+	printf(", \"about\": \"%s\"}\n", c->about);
+}
+
+/*
+ * Wait until @worker has ended, and see to it that nothing of it is left.
+ * Returns its wait status, or -1 if we were told to stop before.
+ */
+static inline int vt_supervise(pid_t worker, const sigset_t *watched)
+{
+	int status = 0, told = 0, pid_status;
+	pid_t pid = 0;
+
+	while (pid != worker) {
+		int sig = sigwaitinfo(watched, NULL);
+
+		if (sig > 0 && sig != SIGCHLD) {
+			vt_diag("told to stop by signal %d", sig);
+			told = 1;
+			kill(worker, SIGKILL);
+		}
+		while ((pid = waitpid(-1, &pid_status, WNOHANG)) > 0) {
+			if (pid != worker)
+				continue;
+			status = pid_status;
+			break;
+		}
+	}
+	kill(-worker, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	return told ? -1 : status;
+}
+
+/* Run one case to its verdict. Returns the exit status of the program. */
+static inline int vt_run(const struct vt_case *c)
+{
+	sigset_t watched, old;
+	pid_t worker;
+	int status, i;
+
+	vt_shared = mmap(NULL, sizeof(*vt_shared), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (vt_shared == MAP_FAILED)
+		return 1;
+	dprintf(STDOUT_FILENO, "KTAP version 1\n1..1\n");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	sigemptyset(&watched);
+	sigaddset(&watched, SIGCHLD);
+	sigaddset(&watched, SIGTERM);
+	sigaddset(&watched, SIGINT);
+	sigaddset(&watched, SIGHUP);
+	sigprocmask(SIG_BLOCK, &watched, &old);
+	worker = fork();
+	if (worker < 0)
+		return 1;
+	if (!worker) {
+		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		sigprocmask(SIG_SETMASK, &old, NULL);
+		c->run();
+		_exit(0);
+	}
+	status = vt_supervise(worker, &watched);
+	for (i = vt_shared->ncleanups; i-- > 0;)
+		vt_shared->cleanup[i].undo(vt_shared->cleanup[i].arg);
+
+	if (WIFSIGNALED(status) && status != -1)
+		vt_check(false, "the case died of signal %d (%s)",
+			 WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (status)
+		vt_check(false, "the case was abandoned (status %#x)", status);
+	if (!vt_shared->checks && !vt_shared->skipped)
+		vt_check(false, "the case asserted nothing");
+	if (vt_shared->failures) {
+		dprintf(STDOUT_FILENO, "not ok 1 %s\n", c->name);
+		return 1;
+	}
+	if (vt_shared->skipped)
+		dprintf(STDOUT_FILENO, "ok 1 %s # SKIP %s\n", c->name,
+			vt_shared->reason);
+	else
+		dprintf(STDOUT_FILENO, "ok 1 %s\n", c->name);
+	return 0;
+}
+
+static inline int vt_main(int argc, char **argv, const struct vt_case *cases,
+			  size_t n)
+{
+	size_t i;
+
+	if (argc == 2 && !strcmp(argv[1], "--list")) {
+		for (i = 0; i < n; i++)
+			vt_list(&cases[i]);
+		return 0;
+	}
+	if (argc == 3 && !strcmp(argv[1], "--run"))
+		for (i = 0; i < n; i++)
+			if (!strcmp(argv[2], cases[i].name))
+				return vt_run(&cases[i]);
+	fprintf(stderr, "usage: %s --list | --run NAME\n", argv[0]);
+	return 2;
+}
+
+#define VT_MAIN(cases)							\
+int main(int argc, char **argv)						\
+{									\
+	return vt_main(argc, argv, cases, sizeof(cases) / sizeof(*cases)); \
+}
+
+#endif
