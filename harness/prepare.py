@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From a kernel and a series to a built kernel: the stages before any guest."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from harness import events as ev
+from harness.apply import Applied, apply_series
+from harness.base import Base, obtain_base
+from harness.build import Kernel, build_kernel
+from harness.series import load_series
+from harness.session import Session
+from harness.stages import stage
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A built kernel and where it came from."""
+
+    base: Base
+    applied: Applied
+    kernel: Kernel
+
+
+def prepare(session: Session, *, bzimage: bool = False) -> Prepared:
+    """Runs the stages tree, series, config and build.
+
+    Raises:
+        SeriesError, InvocationError, MachineError: see each stage.
+    """
+    settings, events, store = session.settings, session.events, session.store
+    with stage(events, "tree") as outcome:
+        base = obtain_base(settings, store, events)
+        outcome.detail = f"{base.version} ({base.name})"
+        outcome.cached = base.cached
+        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+    with stage(events, "series") as outcome:
+        series = load_series(settings, base)
+        applied = apply_series(base, series, settings.patches, store, events)
+        outcome.cached = applied.cached
+        outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
+        events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
+    kernel = build_kernel(session, base, applied, bzimage=bzimage)
+    shutil.copyfile(kernel.config, session.out / "kernel.config")
+    shutil.copyfile(kernel.log, session.out / "build.log")
+    return Prepared(base, applied, kernel)
