@@ -26,12 +26,12 @@ class GuestItem(pytest.Item):
     def runtest(self) -> None:
         record = self.lab.run(self.case)
         if record.status in BROKEN:
-            raise GuestCaseFailed(record)
+            raise GuestCaseError(record)
         if record.status in ("skip", "not_applicable"):
             pytest.skip(record.reason)
 
 
-class GuestCaseFailed(Exception):
+class GuestCaseError(Exception):
     """Tells pytest that a case failed; its record is already an event."""
 
     def __init__(self, record: ev.CaseFinished) -> None:
@@ -74,11 +74,9 @@ class _Plugin:
         return node
 
     @pytest.hookimpl
-    def pytest_exception_interact(
-        self, node: pytest.Item, call: pytest.CallInfo[object]
-    ) -> None:
+    def pytest_exception_interact(self, node: pytest.Item, call: pytest.CallInfo[object]) -> None:
         """A failing case is a record; anything else ends the run as what it is."""
-        if call.excinfo is None or isinstance(call.excinfo.value, GuestCaseFailed):
+        if call.excinfo is None or isinstance(call.excinfo.value, GuestCaseError):
             return
         self.trouble = call.excinfo.value
         node.session.shouldstop = "the harness cannot go on"

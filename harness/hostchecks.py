@@ -30,7 +30,9 @@ class PatchedTree:
         """A file's text at the applied commit (or another one); '' where it is not there."""
         done = subprocess.run(
             ["git", "-C", str(self.repo), "show", f"{commit or self.commit}:{path}"],
-            capture_output=True, text=True, check=False,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.stdout if done.returncode == 0 else ""
 

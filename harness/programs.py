@@ -63,8 +63,10 @@ def sources(suite_folder: Path) -> list[Path]:
 
 
 def _program(source: Path) -> Program:
-    name = str(source.relative_to(GUEST_TESTS)) if source.is_relative_to(GUEST_TESTS) else str(
-        Path(source.parent.name) / source.name
+    name = (
+        str(source.relative_to(GUEST_TESTS))
+        if source.is_relative_to(GUEST_TESTS)
+        else str(Path(source.parent.name) / source.name)
     )
     guest = IN_GUEST / name
     argv = ("python3", str(guest)) if source.suffix == ".py" else (str(guest.with_suffix("")),)
@@ -131,9 +133,7 @@ def _listing(program: Program, built: Path, lib: Path) -> str:
         env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
     else:
         command, env = [str(built), "--list"], {}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=env, timeout=60
-    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=60)
     if done.returncode != 0:
         raise InvocationError(
             f"{program.name} --list exited {done.returncode}:\n{done.stderr.strip()[:2000]}",

@@ -196,8 +196,12 @@ def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
         "stages": [_stage(s) for s in results.stages],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in results.boots)),
         "boots": [
-            {"boot_id": b.boot_id, "seconds": round(b.seconds, 3), "machine": b.machine,
-             "restored": b.restored}
+            {
+                "boot_id": b.boot_id,
+                "seconds": round(b.seconds, 3),
+                "machine": b.machine,
+                "restored": b.restored,
+            }
             for b in results.boots
         ],
         "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
@@ -208,8 +212,13 @@ def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
             for name, v in verdicts.items()
         },
         "canaries": [
-            {"name": c.name, "expected": c.expected, "seen": c.seen, "ok": c.ok,
-             "seconds": round(c.seconds, 3)}
+            {
+                "name": c.name,
+                "expected": c.expected,
+                "seen": c.seen,
+                "ok": c.ok,
+                "seconds": round(c.seconds, 3),
+            }
             for c in results.canaries
         ],
         "notes": [n.text for n in results.notes],

@@ -33,7 +33,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "JOBS": ("", "parallel compiler jobs; default: the number of CPUs"),
     "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
-    "HARNESS_CACHE": ("", "the store; default: $XDG_CACHE_HOME or ~/.cache, then kernel-series-harness"),
+    "HARNESS_CACHE": (
+        "",
+        "the store; default: $XDG_CACHE_HOME or ~/.cache, then kernel-series-harness",
+    ),
     "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
 }
 

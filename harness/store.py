@@ -78,6 +78,9 @@ class Store:
         """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken."""
         path = self._lock_path(name)
         with open(path, "a+", encoding="utf-8") as handle:
+            # Children that outlive a killed harness (make and its compilers) keep
+            # the lock until the last of them is gone: see proc.run.
+            os.set_inheritable(handle.fileno(), True)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -95,6 +98,7 @@ class Store:
             finally:
                 handle.seek(0)
                 handle.truncate()
+                fcntl.flock(handle, fcntl.LOCK_UN)
 
     def entry(
         self,
@@ -149,7 +153,9 @@ class Store:
             os.utime(path, (time.time(), time.time()))
 
     def _candidates(self) -> list[Path]:
-        kinds = [p for p in self.root.iterdir() if p.is_dir() and p.name not in ("locks", "work")]
+        # ccache keeps its own folder within its own limit.
+        apart = ("locks", "work", "ccache")
+        kinds = [p for p in self.root.iterdir() if p.is_dir() and p.name not in apart]
         if (self.root / "work").is_dir():
             kinds += [p for p in (self.root / "work").iterdir() if p.is_dir()]
         return [e for k in kinds for e in k.iterdir() if e.is_dir() and not e.is_symlink()]
@@ -174,7 +180,9 @@ class Store:
         return removed
 
     def _remove_unused(self, path: Path) -> bool:
-        name = "-".join(path.relative_to(self.root).parts)
+        # A draft is guarded by the lock of the entry that it is to become.
+        kind = path.parent.relative_to(self.root).parts
+        name = "-".join((*kind, path.name.removeprefix(".draft-")))
         with open(self._lock_path(name), "a", encoding="utf-8") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

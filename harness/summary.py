@@ -74,17 +74,17 @@ def _failures(console: Console, results: Results) -> None:
         console.print(f"  [dim]trace: {how}[/]")
 
 
-def print_summary(
-    console: Console, results: Results, data: SeriesData | None, out: Path
-) -> None:
+def print_summary(console: Console, results: Results, data: SeriesData | None, out: Path) -> None:
     """Prints the summary; its last line names the verdict and its kind."""
     finished = results.finished
     if data is not None and results.series is not None and results.tests:
         verdicts = judge(data.clauses, len(results.series.patches), results.tests)
         console.print()
         console.print(clause_table(verdicts, data, results))
-        counts = {s: sum(t.status == s for t in results.tests) for s in
-                  ("pass", "fail", "error", "timeout", "skip", "not_applicable")}
+        counts = {
+            s: sum(t.status == s for t in results.tests)
+            for s in ("pass", "fail", "error", "timeout", "skip", "not_applicable")
+        }
         said = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in counts.items() if n)
         console.print(f"{len(results.tests)} cases: {said}")
     _failures(console, results)
@@ -100,8 +100,14 @@ def verdict_line(results: Results) -> str:
     finished = results.finished
     if finished is None:
         return "[red]verdict: infra (70): the run did not end[/]"
-    kinds = {0: "every case passed", 1: "the series is at fault", 2: "the invocation is at fault",
-             3: "the machine is at fault", 70: "the harness is at fault", 130: "interrupted"}
+    kinds = {
+        0: "every case passed",
+        1: "the series is at fault",
+        2: "the invocation is at fault",
+        3: "the machine is at fault",
+        70: "the harness is at fault",
+        130: "interrupted",
+    }
     colour = "green" if finished.exit_code == 0 else "red"
     why = kinds.get(finished.exit_code, "")
     if finished.exit_code == 1 and not finished.error:

@@ -23,7 +23,9 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def run_document(data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass") -> dict[str, Any]:
+def run_document(
+    data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass"
+) -> dict[str, Any]:
     results = Results()
     results(ev.RunStarted("r1", "/out/r1", "test-kernel", {}))
     results(ev.SeriesKnown("s", tuple(ev.PatchInfo(f"s{i}", "0123") for i in range(4)), 4))
@@ -35,7 +37,12 @@ def run_document(data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass
 
 def test_junit_counts_each_kind(data: SeriesData) -> None:
     statuses: tuple[ev.Status, ...] = (
-        "pass", "fail", "error", "timeout", "skip", "not_applicable",
+        "pass",
+        "fail",
+        "error",
+        "timeout",
+        "skip",
+        "not_applicable",
     )
     cases = [ev.CaseFinished(f"p.c::{s}", s, "why", 0.1, ("V-IF-2",)) for s in statuses]
     splat = ev.SplatSeen("WARNING in f", "warning", "p.c::pass", "trace <here>")
@@ -67,7 +74,9 @@ def test_the_page_of_a_run_that_got_nowhere(data: SeriesData) -> None:
 def test_all_files_are_written(tmp_path: Path, data: SeriesData) -> None:
     write_all(tmp_path, run_document(data), data)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "junit.xml", "report.html", "results.json",
+        "junit.xml",
+        "report.html",
+        "results.json",
     ]
     assert json.loads((tmp_path / "results.json").read_text())["run"] == "r1"
 

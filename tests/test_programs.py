@@ -56,8 +56,8 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / folder).mkdir(parents=True)
     (root / "lib" / "common.py").write_text("LIMIT = 3\n")
     (root / "mine" / "a.c").write_text(
-        '#include <stdio.h>\n#include <linux/answer.h>\n'
-        "int main(void) { printf(\"{\\\"name\\\": \\\"one\\\", \\\"clauses\\\": [\\\"V-IF-1\\\"], "
+        "#include <stdio.h>\n#include <linux/answer.h>\n"
+        'int main(void) { printf("{\\"name\\": \\"one\\", \\"clauses\\": [\\"V-IF-1\\"], '
         '\\"timeout\\": %d}\\n", ANSWER); return 0; }\n'
     )
     (root / "mine" / "b.py").write_text(
@@ -81,7 +81,9 @@ def test_programs_are_compiled_against_the_given_headers(suite: Path, tmp_path: 
     ]
     listed = subprocess.run(
         ["/usr/sbin/debugfs", "-R", "ls -p /mine", str(built.image)],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "/a/" in listed and "/b.py/" in listed
 

@@ -87,8 +87,13 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
     results = Results()
     results(
         ev.CaseFinished(
-            "volatile/sigbus.c::read_traps", "fail", "sigbus.c:9: got SIGSEGV", 0.2, ("V-SB-1",),
-            diagnostics=("page 3",), about="a read of a purged page is SIGBUS",
+            "volatile/sigbus.c::read_traps",
+            "fail",
+            "sigbus.c:9: got SIGSEGV",
+            0.2,
+            ("V-SB-1",),
+            diagnostics=("page 3",),
+            about="a read of a purged page is SIGBUS",
         )
     )
     out, text = console()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,11 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store", 1 << 30)
 
 
-def write(text: str):  # type: ignore[no-untyped-def]
-    return lambda draft: (draft / "file").write_text(text)
+def write(text: str) -> Callable[[Path], None]:
+    def make(draft: Path) -> None:
+        (draft / "file").write_text(text)
+
+    return make
 
 
 def test_an_entry_is_made_once(store: Store) -> None:
@@ -56,7 +60,9 @@ def test_a_killed_maker_leaves_no_entry(store: Store) -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "Store(Path(sys.argv[1]), 1).entry('kind', 'key', make)\n"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(store.root)], cwd=PROJECT, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(store.root)], cwd=PROJECT, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     assert not (store.root / "kind" / "key").exists()
     entry = store.entry("kind", "key", write("whole"))
@@ -66,35 +72,30 @@ def test_a_killed_maker_leaves_no_entry(store: Store) -> None:
 def _make_slowly(root: Path, started: str, go: str, results: str) -> None:
     def make(draft: Path) -> None:
         (draft / "file").write_text(str(os.getpid()))
-        with open(started, "w") as pipe:
-            pipe.write("x")
-        with open(go) as pipe:
-            pipe.read()
+        Path(started).write_text("x")
+        Path(go).read_text()
 
     entry = Store(root, 1 << 30).entry("kind", "key", make)
-    with open(results, "w") as pipe:
-        pipe.write(f"{entry.cached} {(entry.path / 'file').read_text()}")
+    Path(results).write_text(f"{entry.cached} {(entry.path / 'file').read_text()}")
 
 
 def test_two_runs_at_once_make_it_once(store: Store, tmp_path: Path) -> None:
-    pipes = [str(tmp_path / name) for name in ("started", "go", "results")]
+    pipes = [tmp_path / name for name in ("started", "go", "results")]
     for pipe in pipes:
         os.mkfifo(pipe)
     other = multiprocessing.get_context("fork").Process(
-        target=_make_slowly, args=(store.root, *pipes)
+        target=_make_slowly, args=(store.root, *map(str, pipes))
     )
     other.start()
-    with open(pipes[0]) as pipe:
-        assert pipe.read() == "x"
+    assert pipes[0].read_text() == "x"
     waits: list[str] = []
 
     def release(message: str) -> None:
         waits.append(message)
-        threading.Thread(target=lambda: open(pipes[1], "w").close()).start()
+        threading.Thread(target=pipes[1].write_text, args=("",)).start()
 
     entry = store.entry("kind", "key", write("mine"), on_wait=release)
-    with open(pipes[2]) as pipe:
-        cached, text = pipe.read().split()
+    cached, text = pipes[2].read_text().split()
     other.join()
     assert cached == "False" and entry.cached
     assert (entry.path / "file").read_text() == text == str(other.pid)
@@ -109,8 +110,11 @@ def test_a_workshop_keeps_what_was_left_in_it(store: Store) -> None:
 
 
 def test_eviction_takes_the_least_recently_used_first(store: Store) -> None:
+    def fill(draft: Path) -> None:
+        (draft / "f").write_bytes(os.urandom(40_000))
+
     for number, key in enumerate(("old", "middle", "new")):
-        entry = store.entry("kind", key, lambda d: (d / "f").write_bytes(os.urandom(40_000)))
+        entry = store.entry("kind", key, fill)
         os.utime(entry.path, (number, number))
     removed = Store(store.root, 90_000).evict()
     assert [p.name for p in removed] == ["old"]
