@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The source worktree that builds read: one per base, moved from series to series.
+
+Moving it rewrites only files whose content changes, so that make rebuilds what
+changed and no more. It has no index and no ``git status``, which would look at
+80 thousand files: ``state.json`` beside it names every path that may differ from
+the base, and before a path is touched it is in there. After a kill the next
+checkout compares exactly those paths.
+
+Times are those of writing. A worktree that is made anew is therefore newer than
+every object built from an earlier one, and its ``id`` tells builds apart as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import git
+from harness.apply import Applied
+from harness.base import SEED, Base
+from harness.events import Events, Note, StageProgress
+from harness.store import Store
+
+LINK, PROGRAM = "120000", "100755"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A worktree at a known commit; ``id`` changes when it is made anew."""
+
+    path: Path
+    id: str
+
+
+@contextlib.contextmanager
+def source_tree(store: Store, base: Base, applied: Applied, events: Events) -> Iterator[Source]:
+    """The worktree of ``base``, holding ``applied``, ours until the block ends."""
+    with store.workshop("source", base.key, lambda text: events.emit(Note(text))) as shop:
+        path = checkout(base, applied, shop, events)
+        yield Source(path, json.loads((shop / "state.json").read_text(encoding="utf-8"))["id"])
+
+
+def checkout(base: Base, applied: Applied, shop: Path, events: Events | None = None) -> Path:
+    """Brings the worktree in the locked directory ``shop`` to ``applied``; its path."""
+    tree, state = shop / "tree", shop / "state.json"
+    if not tree.is_dir() or not state.is_file():
+        _populate(base, shop, events)
+    known = json.loads(state.read_text(encoding="utf-8"))
+    target = _changes(base, applied)
+    paths = sorted(set(known["paths"]) | set(target))
+    if not paths:
+        return tree
+    if paths != known["paths"]:
+        _write_state(state, known["id"], paths)
+    wanted = {**git.tree_files(base.repo, base.commit, *paths), **target}
+    wanted = {path: what for path, what in wanted.items() if what != GONE}
+    contents = git.blobs(applied.repo, sorted({blob for _, blob in wanted.values()}))
+    for path in paths:
+        if path not in wanted:
+            _remove(tree, path)
+    for path in paths:
+        if path in wanted:
+            mode, blob = wanted[path]
+            _put(tree / path, mode, contents[blob])
+    if sorted(target) != paths:
+        _write_state(state, known["id"], sorted(target))
+    return tree
+
+
+GONE = ("", "")
+
+
+def _changes(base: Base, applied: Applied) -> dict[str, tuple[str, str]]:
+    """``{path: (mode, blob)}`` of what the series changes; GONE for a deleted file."""
+    if applied.commit == base.commit:
+        return {}
+    out = git.raw(
+        applied.repo, "diff-tree", "-r", "-z", "--raw", "--no-renames", base.commit, applied.commit
+    )
+    parts = out.split(b"\0")
+    changes: dict[str, tuple[str, str]] = {}
+    for head, name in zip(parts[0::2], parts[1::2], strict=False):
+        _, mode, _, blob, status = head.decode().split(" ")
+        changes[os.fsdecode(name)] = GONE if status == "D" else (mode, blob)
+    return changes
+
+
+def _write_state(state: Path, tree_id: str, paths: list[str]) -> None:
+    draft = state.with_suffix(".draft")
+    draft.write_text(json.dumps({"id": tree_id, "paths": paths}), encoding="utf-8")
+    draft.replace(state)
+
+
+def _populate(base: Base, shop: Path, events: Events | None) -> None:
+    """Fills an empty workshop with the base: takes over its plain copy, or writes one."""
+    tree, seed = shop / "tree", base.repo.parent / SEED
+    shutil.rmtree(tree, ignore_errors=True)
+    _write_state(shop / "state.json", uuid.uuid4().hex, [])
+    if seed.is_dir():
+        seed.rename(tree)
+        return
+    if events is not None:
+        events.emit(StageProgress("tree", 0, 0, "files", "writing the source tree"))
+    draft = shop / "tree.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    index = shop / "index.draft"
+    index.unlink(missing_ok=True)
+    env = {
+        "GIT_DIR": str(base.repo),
+        "GIT_WORK_TREE": str(draft),
+        "GIT_INDEX_FILE": str(index),
+    }
+    git.text(draft, "read-tree", base.commit, env=env)
+    git.text(draft, "-c", "core.bare=false", "-c", "checkout.workers=0",
+             "checkout-index", "--all", "--force", "--quiet", env=env)  # fmt: skip
+    index.unlink()
+    draft.rename(tree)
+
+
+def _remove(tree: Path, path: str) -> None:
+    """Removes a file and the directories that this leaves empty, as git does."""
+    place = tree / path
+    place.unlink(missing_ok=True)
+    for folder in place.parents:
+        if folder == tree or not folder.is_dir() or any(folder.iterdir()):
+            break
+        folder.rmdir()
+
+
+def _put(place: Path, mode: str, content: bytes) -> None:
+    """Writes a file unless it is there as wanted. Never in place: it may have other names."""
+    if mode == LINK:
+        if place.is_symlink() and os.fsencode(place.readlink()) == content:
+            return
+    elif place.is_file() and not place.is_symlink() and place.read_bytes() == content:
+        if bool(place.stat().st_mode & 0o100) != (mode == PROGRAM):
+            place.chmod(0o755 if mode == PROGRAM else 0o644)
+        return
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.with_name(f".harness-{place.name}")
+    draft.unlink(missing_ok=True)
+    if mode == LINK:
+        draft.symlink_to(os.fsdecode(content))
+    else:
+        draft.write_bytes(content)
+        draft.chmod(0o755 if mode == PROGRAM else 0o644)
+    draft.replace(place)

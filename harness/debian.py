@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian's packages as a source of files: which version there is, and its contents.
+
+Nothing is installed and nothing outside the given directories is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from harness import proc
+from harness.errors import MachineError
+from harness.store import Store, digest
+
+# What apt's answer depends on; apt itself takes 0.6 s to give it.
+_STATE = (
+    "/var/lib/apt/lists",
+    "/var/lib/dpkg/status",
+    "/etc/apt/apt.conf.d",
+    "/etc/apt/preferences",
+    "/etc/apt/preferences.d",
+    "/etc/apt/sources.list",
+    "/etc/apt/sources.list.d",
+)
+
+
+class UnavailableError(MachineError):
+    """No network, or the mirror no longer has what its lists name."""
+
+
+def available() -> bool:
+    """Whether this machine gets its packages by apt."""
+    return all(shutil.which(name) for name in ("apt-get", "apt-cache", "dpkg-deb", "dpkg-query"))
+
+
+def _state() -> str:
+    times = [(p, Path(p).stat().st_mtime_ns if Path(p).exists() else 0) for p in _STATE]
+    return digest(times)
+
+
+def candidate(package: str, store: Store) -> str | None:
+    """The version that apt would install, from its lists; None where it has none."""
+    memo = store.root / "apt" / f"{package}.json"
+    state = _state()
+    if memo.is_file():
+        kept = json.loads(memo.read_text(encoding="utf-8"))
+        if kept["state"] == state:
+            return str(kept["version"])
+    env = {**os.environ, "LC_ALL": "C"}
+    said = proc.capture(("apt-cache", "policy", package), env=env).decode()
+    version = None
+    for line in said.splitlines():
+        key, _, value = line.strip().partition(": ")
+        if key == "Candidate" and value != "(none)":
+            version = value
+    if version is not None:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        draft = memo.with_suffix(f".{os.getpid()}")
+        draft.write_text(json.dumps({"state": state, "version": version}), encoding="utf-8")
+        draft.replace(memo)
+    return version
+
+
+def installed(package: str) -> str | None:
+    """The version that is installed here, or None."""
+    said = proc.capture(
+        ("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package), expect=(0, 1)
+    ).decode()
+    status, _, version = said.partition(" ")
+    return version if status == "installed" else None
+
+
+def download(package: str, version: str, folder: Path) -> Path:
+    """Fetches one package file into ``folder``.
+
+    Raises:
+        UnavailableError: it could not be had.
+    """
+    options = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+    argv = ("apt-get", *options, "-q", "download", f"{package}={version}")
+    env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    done = proc.run(argv, cwd=folder, env=env)
+    found = sorted(folder.glob(f"{package}_*.deb"))
+    if done.returncode != 0 or not found:
+        if any(sign in done.output for sign in proc.FULL_DISK):
+            raise proc.failure(argv, done.returncode, done.output)
+        said = "\n".join(done.output.strip().splitlines()[-3:])
+        raise UnavailableError(
+            f"the package {package} {version} could not be downloaded\n{said}",
+            next_step="check the network, apt-get update, or give a tree: KERNEL=/path/to/linux",
+        )
+    return found[-1]

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Git as the harness calls it: the same on every machine, whatever the user's settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import proc
+
+# Committer of everything the harness commits: part of commit ids, so never change it.
+NAME = "Kernel Series Harness"
+EMAIL = "harness@localhost"
+# 2000-01-01: the date of base commits that come from no repository.
+EPOCH = "946684800 +0000"
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without the user's git settings, hooks, pager and locale."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env.update(
+        LC_ALL="C",
+        GIT_CONFIG_GLOBAL="/dev/null",
+        GIT_CONFIG_NOSYSTEM="1",
+        GIT_OPTIONAL_LOCKS="0",
+        GIT_TERMINAL_PROMPT="0",
+        GIT_PAGER="cat",
+        GIT_AUTHOR_NAME=NAME,
+        GIT_AUTHOR_EMAIL=EMAIL,
+        GIT_COMMITTER_NAME=NAME,
+        GIT_COMMITTER_EMAIL=EMAIL,
+    )
+    options = {
+        # Stores may belong to another user, as under sudo.
+        "safe.directory": "*",
+        "gc.auto": "0",
+        "maintenance.auto": "false",
+        "core.hooksPath": "/dev/null",
+        "core.fsmonitor": "false",
+        "commit.gpgSign": "false",
+        "advice.detachedHead": "false",
+        "init.defaultBranch": "base",
+        "core.quotePath": "false",
+    }
+    env["GIT_CONFIG_COUNT"] = str(len(options))
+    for number, (key, value) in enumerate(options.items()):
+        env[f"GIT_CONFIG_KEY_{number}"] = key
+        env[f"GIT_CONFIG_VALUE_{number}"] = value
+    env.update(extra or {})
+    return env
+
+
+def raw(
+    repo: Path | None,
+    *args: str,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    expect: tuple[int, ...] = (0,),
+) -> bytes:
+    """``git -C repo args...``: stdout as bytes.
+
+    Raises:
+        HarnessError: git's own message, where its status is not in ``expect``.
+    """
+    where = () if repo is None else ("-C", str(repo))
+    return proc.capture(("git", *where, *args), stdin=stdin, env=environment(env), expect=expect)
+
+
+def text(
+    repo: Path | None,
+    *args: str,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    expect: tuple[int, ...] = (0,),
+) -> str:
+    """``raw`` decoded, without the final newline."""
+    out = raw(repo, *args, stdin=stdin, env=env, expect=expect)
+    return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def init(repo: Path, borrow_from: Path | None = None) -> None:
+    """A bare repository; ``borrow_from`` is an objects directory that it reads as well."""
+    text(None, "init", "--quiet", "--bare", "--template=", str(repo))
+    if borrow_from is not None:
+        info = repo / "objects" / "info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "alternates").write_text(f"{borrow_from}\n", encoding="utf-8")
+
+
+def blobs(repo: Path, ids: list[str]) -> dict[str, bytes]:
+    """The contents of blobs by id, in one process."""
+    if not ids:
+        return {}
+    out = raw(repo, "cat-file", "--batch", stdin="".join(f"{i}\n" for i in ids).encode())
+    found: dict[str, bytes] = {}
+    at = 0
+    for wanted in ids:
+        end = out.index(b"\n", at)
+        size = int(out[at:end].split()[2])
+        found[wanted] = out[end + 1 : end + 1 + size]
+        at = end + 1 + size + 1
+    return found
+
+
+def tree_files(repo: Path, commit: str, *paths: str) -> dict[str, tuple[str, str]]:
+    """``{path: (mode, blob id)}`` of a commit, or of only ``paths`` in it."""
+    out = raw(repo, "ls-tree", "-r", "-z", commit, *(("--", *paths) if paths else ()))
+    files: dict[str, tuple[str, str]] = {}
+    for record in out.split(b"\0"):
+        if record:
+            head, _, name = record.partition(b"\t")
+            mode, _, blob = head.decode().split(" ")
+            files[os.fsdecode(name)] = (mode, blob)
+    return files

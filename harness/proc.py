@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs other programs: output to a log and line by line to a listener, none left behind.
+
+Each program gets a process group of its own, which is ended when the harness is
+interrupted or fails. Should the harness itself be killed, the kernel sends the
+program SIGTERM (``setpriv --pdeathsig``), and until the last descendant is gone
+it holds the store's locks, whose descriptors it inherits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from harness.errors import HarnessError, InternalError, MachineError
+
+PATIENCE = 5.0  # seconds between asking a group to end and making it
+FULL_DISK = ("No space left on device", "Disk quota exceeded")
+
+
+@dataclass(frozen=True)
+class Completed:
+    """``output`` is stdout and stderr together; empty where a log took it."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    seconds: float
+    output: str
+
+
+def failure(
+    argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
+) -> HarnessError:
+    """The error for a program that failed and whose failure nobody expected."""
+    if any(sign in output for sign in FULL_DISK):
+        return MachineError(
+            f"the disk is full: {argv[0]} could not write",
+            evidence=evidence,
+            next_step="make clean-cache, or set HARNESS_CACHE to a directory with more room",
+        )
+    tail = "\n".join(output.strip().splitlines()[-15:])
+    how = f"was ended by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
+    return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip(), evidence=evidence)
+
+
+@functools.cache
+def _prefix() -> tuple[str, ...]:
+    """Has the child asked to be ended when its parent is."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process group that ``start`` made, politely first."""
+    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, PATIENCE)):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            process.poll()
+            try:
+                os.killpg(process.pid, 0)
+            except (ProcessLookupError, PermissionError):
+                return
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = subprocess.PIPE,
+    stderr: int | IO[bytes] | None = subprocess.STDOUT,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A running program whose whole group is ended if the block raises.
+
+    Raises:
+        MachineError: the program is not installed.
+    """
+    if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
+        raise MachineError(
+            f"{argv[0]} is not installed",
+            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
+        )
+    process = subprocess.Popen(
+        [*_prefix(), *argv],
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        close_fds=False,  # the store's locks are the only inheritable descriptors
+    )
+    try:
+        yield process
+        process.wait()
+    except BaseException:
+        end_group(process)
+        raise
+    finally:
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
+
+    Raises:
+        MachineError: the program is not installed.
+    """
+    began = time.monotonic()
+    kept: list[str] = []
+    with contextlib.ExitStack() as stack:
+        sink = None
+        if log is not None:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            sink = stack.enter_context(open(log, "a", encoding="utf-8", errors="replace"))
+        process = stack.enter_context(start(argv, cwd=cwd, env=env))
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = raw.decode("utf-8", "replace")
+            if sink is None:
+                kept.append(line)
+            else:
+                sink.write(line)
+                sink.flush()
+            if on_line is not None:
+                on_line(line.rstrip("\n"))
+    return Completed(tuple(argv), process.returncode, time.monotonic() - began, "".join(kept))
+
+
+def capture(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    expect: tuple[int, ...] = (0,),
+) -> bytes:
+    """The stdout of a short command.
+
+    Raises:
+        HarnessError: it ended with a status that is not in ``expect``.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            input=b"" if stdin is None else stdin,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        if error.filename != argv[0]:
+            raise
+        raise MachineError(
+            f"{argv[0]} is not installed",
+            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
+        ) from error
+    if done.returncode not in expect:
+        raise failure(argv, done.returncode, done.stderr.decode("utf-8", "replace"))
+    return done.stdout

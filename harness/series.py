@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The series: the patches that SERIES= names, read but not yet applied."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from unidiff.patch import PatchSet
+from unidiff.errors import UnidiffParseError
+
+from harness import git
+from harness.base import Base
+from harness.errors import HarnessError, InvocationError
+from harness.settings import PROJECT, Settings
+
+FORMS = "SERIES= takes a directory of patches, an mbox, or, with KERNEL=/a/git/tree, a range a..b"
+# What every patch that the harness writes or reads from a range looks like.
+FORMAT_PATCH = (
+    "format-patch", "--no-stat", "--patch", "--no-renames", "--zero-commit", "--no-signature",
+    "--full-index", "--diff-algorithm=histogram", "--unified=3", "--no-ext-diff",
+    "--no-attach", "--no-thread", "--no-to", "--no-cc", "--no-base", "--no-encode-email-headers",
+    "--src-prefix=a/", "--dst-prefix=b/", "--subject-prefix=PATCH",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch as a mail: ``text`` is what ``git am`` reads, ``files`` what it touches."""
+
+    subject: str
+    text: bytes
+    patch_id: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """``source`` is where it came from, as the report says it."""
+
+    source: str
+    patches: tuple[Patch, ...]
+
+
+def default_folder(settings: Settings, base: Base) -> Path:
+    """Where the project's own series for this kernel line lies."""
+    return settings.project / base.line
+
+
+def load_series(settings: Settings, base: Base) -> Series:
+    """Reads the patches of SERIES=, or of our own series for this base.
+
+    Raises:
+        InvocationError: SERIES= names no series.
+    """
+    if not settings.series:
+        return _default(settings, base)
+    given = Path(settings.series).expanduser().absolute()
+    if given.is_dir():
+        return Series(settings.series, _folder(given))
+    if given.is_file():
+        return Series(settings.series, _mbox(given))
+    if ".." in settings.series:
+        return Series(settings.series, _range(settings.series, base))
+    raise InvocationError(f"SERIES={settings.series}: no such file or directory", next_step=FORMS)
+
+
+def _default(settings: Settings, base: Base) -> Series:
+    folder = default_folder(settings, base)
+    shown = str(folder.relative_to(PROJECT)) if folder.is_relative_to(PROJECT) else str(folder)
+    if any(folder.glob("*.patch")):
+        return Series(shown, _folder(folder))
+    if settings.patches == 0:
+        return Series("none", ())
+    lines = sorted(p.name for p in folder.parent.glob("*") if any(p.glob("*.patch")))
+    have = ", ".join(lines) or "none"
+    raise InvocationError(
+        f"there is no series of ours for Linux {base.line} (only for: {have})",
+        next_step=f"{FORMS}\nPATCHES=0 tests the bare base",
+    )
+
+
+def _folder(folder: Path) -> tuple[Patch, ...]:
+    """The ``*.patch`` files by name, less the cover letter."""
+    found = [p for p in sorted(folder.glob("*.patch")) if not p.name.startswith("0000-")]
+    if not found:
+        raise InvocationError(f"{folder} holds no *.patch files", next_step=FORMS)
+    return tuple(parse_patch(path.read_bytes(), str(path)) for path in found)
+
+
+def _mbox(path: Path) -> tuple[Patch, ...]:
+    """The patches of an mbox, by their number in '[PATCH n/m]' where all have one."""
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        git.text(None, "mailsplit", "--keep-cr", f"-o{scratch}", str(path))
+        mails = [p.read_bytes() for p in sorted(Path(scratch).iterdir())]
+    patches = [
+        (_ordinal(mail), parse_patch(mail, f"{path}, message {number}"))
+        for number, mail in enumerate(mails, 1)
+        if _has_diff(mail)
+    ]
+    if not patches:
+        raise InvocationError(f"{path} holds no patch", next_step=FORMS)
+    numbers = [number for number, _ in patches]
+    if None not in numbers and len(set(numbers)) == len(numbers):
+        patches.sort(key=lambda pair: pair[0] or 0)
+    return tuple(patch for _, patch in patches)
+
+
+def _range(spec: str, base: Base) -> tuple[Patch, ...]:
+    if base.origin is None:
+        raise InvocationError(
+            f"SERIES={spec} is a git range, and KERNEL={base.name} is no git tree", next_step=FORMS
+        )
+    try:
+        mbox = git.raw(base.origin, *FORMAT_PATCH, "--stdout", "--end-of-options", spec)
+    except HarnessError as error:
+        raise InvocationError(
+            f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
+        ) from error
+    mails = re.split(rb"(?m)^(?=From 0{40} Mon Sep 17 00:00:00 2001$)", mbox)[1:]
+    if not mails:
+        raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
+    return tuple(parse_patch(mail, f"{spec}, commit {n}") for n, mail in enumerate(mails, 1))
+
+
+def _has_diff(mail: bytes) -> bool:
+    """Whether a mail carries a patch rather than talk about one."""
+    return bool(re.search(rb"(?m)^diff --git |^--- \S", _split(mail)[2]))
+
+
+def _ordinal(mail: bytes) -> int | None:
+    found = re.search(r"\[[^]]*?(\d+)/\d+\]", _split(mail)[0])
+    return int(found.group(1)) if found else None
+
+
+def _split(mail: bytes) -> tuple[str, dict[str, str], bytes]:
+    """Raw subject, fields and patch text of a mail, decoded as ``git am`` decodes them."""
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        message, patch = Path(scratch, "message"), Path(scratch, "patch")
+        out = git.text(None, "mailinfo", "-k", str(message), str(patch), stdin=mail)
+        fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
+        return fields.get("Subject", ""), fields, patch.read_bytes()
+
+
+def parse_patch(mail: bytes, where: str) -> Patch:
+    """Reads one mail with a patch; ``where`` names it in an error.
+
+    A mail without a date gets one, so that commit ids never depend on the clock.
+
+    Raises:
+        InvocationError: it is no such mail.
+    """
+    subject, fields, diff = _split(mail)
+    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", subject)
+    if not fields.get("Email") or not subject:
+        raise InvocationError(
+            f"{where} is no mail with a patch: it lacks {'a Subject' if not subject else 'a From'}"
+            " line",
+            next_step="git format-patch writes such mails",
+        )
+    files = _files(diff)
+    if not files:
+        raise InvocationError(f"{where} ({subject}) holds no diff", next_step=FORMS)
+    if not fields.get("Date"):
+        head, _, rest = mail.partition(b"\nFrom:") if b"\nFrom:" in mail else (b"", b"", mail)
+        date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"
+        mail = head + b"\n" + date + b"From:" + rest if head else date + rest
+    said = git.text(None, "patch-id", "--stable", stdin=diff).split()
+    return Patch(subject, mail, said[0] if said else "", files)
+
+
+def _files(diff: bytes) -> tuple[str, ...]:
+    """Every path that a diff names, old and new.
+
+    A hunk that is damaged is not this function's matter: applying the patch says
+    which one it is, so the headers alone must do.
+    """
+    text = diff.decode("utf-8", "replace")
+    found: set[str] = set()
+    try:
+        for file in PatchSet(io.StringIO(text)):
+            found |= {file.source_file, file.target_file}
+    except UnidiffParseError:
+        found |= set(re.findall(r"(?m)^(?:---|\+\+\+) ([^\t\n]+)", text))
+    for old, new in re.findall(r"(?m)^diff --git (a/\S+) (b/\S+)$", text):
+        found |= {old, new}
+    return tuple(sorted({p.split("/", 1)[1] for p in found if p[:2] in ("a/", "b/")}))

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Turns a stream of files into one git commit and, in the same pass, a plain copy.
+
+A kernel has 80 thousand files: unpacking first and ``git add`` afterwards reads
+and writes everything twice and takes 45 s; feeding ``git fast-import`` straight
+from the tar stream, while the copy is written, takes 17 s on the same two cores.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from harness import git, proc
+from harness.errors import InvocationError
+
+BLOCK = 512
+PIPE_SIZE = 1 << 20
+FILE, PROGRAM, LINK = b"100644", b"100755", b"120000"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of a tree: ``mode`` as git writes it, ``data`` the target for a link."""
+
+    path: bytes
+    mode: bytes
+    data: bytes
+
+
+def _pax(data: bytes) -> dict[bytes, bytes]:
+    """The records of a pax header: ``length key=value newline``."""
+    found: dict[bytes, bytes] = {}
+    while data:
+        length, _, _ = data.partition(b" ")
+        record, data = data[: int(length)], data[int(length) :]
+        key, _, value = record[len(length) + 1 : -1].partition(b"=")
+        found[key] = value
+    return found
+
+
+def _number(field: bytes) -> int:
+    return int(field.strip(b" \0") or b"0", 8)
+
+
+def tar_members(stream: IO[bytes]) -> Iterator[Member]:
+    """The files of an uncompressed tar stream, less their one common top directory.
+
+    Reads ustar, GNU long names and pax; Python's ``tarfile`` takes four seconds
+    more for a kernel. Directories, which git does not keep, are passed over.
+
+    Raises:
+        InvocationError: it is not a tarball with one top-level directory.
+    """
+    top = b""
+    override: dict[bytes, bytes] = {}
+    while True:
+        head = stream.read(BLOCK)
+        if len(head) < BLOCK and top:
+            raise InvocationError("the tarball ends in the middle")
+        if len(head) < BLOCK or head[148:156] == b"\0" * 8:
+            break
+        try:
+            size = _number(head[124:136])
+            mode = _number(head[100:108])
+        except ValueError as error:
+            raise InvocationError("this is no tarball") from error
+        data = stream.read(-(-size // BLOCK) * BLOCK)[:size] if size else b""
+        kind = head[156:157]
+        if len(data) < size:
+            raise InvocationError("the tarball ends in the middle")
+        if kind in (b"L", b"K"):
+            override[b"path" if kind == b"L" else b"linkpath"] = data.rstrip(b"\0")
+            continue
+        if kind in (b"x", b"g"):
+            if kind == b"x":
+                override.update(_pax(data))
+            continue
+        name = head[:100].rstrip(b"\0")
+        prefix = head[345:500].rstrip(b"\0") if head[257:263] == b"ustar\0" else b""
+        name = override.get(b"path", prefix + b"/" + name if prefix else name)
+        target = override.get(b"linkpath", head[157:257].rstrip(b"\0"))
+        override = {}
+        name = name.removeprefix(b"./")
+        top = top or name.split(b"/", 1)[0]
+        first, _, path = name.partition(b"/")
+        if first != top or (not path and kind != b"5"):
+            raise InvocationError(
+                "the tarball must have one top-level directory, as those of kernel.org have"
+            )
+        if kind in (b"0", b"\0"):
+            yield Member(path, PROGRAM if mode & stat.S_IXUSR else FILE, data)
+        elif kind == b"2":
+            yield Member(path, LINK, target)
+    if not top:
+        raise InvocationError("the tarball is empty")
+
+
+def folder_members(root: Path, names: Iterable[str]) -> Iterator[Member]:
+    """The files ``names`` (relative) of a directory."""
+    for name in names:
+        path = root / name
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            yield Member(os.fsencode(name), LINK, os.fsencode(path.readlink()))
+        elif stat.S_ISREG(mode):
+            kind = PROGRAM if mode & stat.S_IXUSR else FILE
+            yield Member(os.fsencode(name), kind, path.read_bytes())
+
+
+def _checked(path: bytes) -> bytes:
+    parts = path.split(b"/")
+    if any(part in (b"", b".", b"..", b".git") for part in parts) or b"\n" in path:
+        raise InvocationError(f"a path that a kernel tree cannot have: {os.fsdecode(path)!r}")
+    return path
+
+
+class _Copy:
+    """The plain copy of the tree. Times are those of writing, see checkout.py.
+
+    Names are bytes, as git and tar have them, which pathlib does not take.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root)
+        self._made = {b""}
+        root.mkdir(parents=True)
+
+    def _folder(self, path: bytes) -> None:
+        if path in self._made:
+            return
+        self._folder(path.rpartition(b"/")[0])
+        os.mkdir(self._root + b"/" + path)  # noqa: PTH102
+        self._made.add(path)
+
+    def write(self, member: Member) -> None:
+        self._folder(member.path.rpartition(b"/")[0])
+        name = self._root + b"/" + member.path
+        if member.mode == LINK:
+            os.symlink(member.data, name)  # noqa: PTH211
+            return
+        mode = 0o755 if member.mode == PROGRAM else 0o644
+        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            rest = memoryview(member.data)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        finally:
+            os.close(handle)
+
+
+def import_tree(
+    repo: Path,
+    members: Iterable[Member],
+    message: str,
+    *,
+    copy: Path | None = None,
+    progress: Callable[[int], None] = lambda files: None,
+) -> str:
+    """Commits ``members`` to the branch ``base`` of ``repo``; the commit id.
+
+    The id depends on nothing but the files and the message. ``copy``, where
+    given, is a directory to be made with the same files.
+
+    Raises:
+        InvocationError: a path that would leave the tree.
+    """
+    said = message.encode()
+    target = None if copy is None else _Copy(copy)
+    argv = ("git", "-C", str(repo), "fast-import", "--quiet", "--depth=0", "--force")
+    # Level 1: the pack takes 0.3 GB rather than 1.3, at the same speed.
+    env = git.environment()
+    number = int(env["GIT_CONFIG_COUNT"])
+    env |= {
+        f"GIT_CONFIG_KEY_{number}": "pack.compression",
+        f"GIT_CONFIG_VALUE_{number}": "1",
+        "GIT_CONFIG_COUNT": str(number + 1),
+    }
+    with proc.start(argv, env=env, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        fcntl.fcntl(process.stdin, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        write = process.stdin.write
+        try:
+            who = f"{git.NAME} <{git.EMAIL}> {git.EPOCH}".encode()
+            write(b"commit refs/heads/base\ncommitter %s\ndata %d\n%s\n" % (who, len(said), said))
+            for count, member in enumerate(members, 1):
+                path = _checked(member.path)
+                write(b"M %s inline %s\ndata %d\n" % (member.mode, path, len(member.data)))
+                write(member.data)
+                write(b"\n")
+                if target is not None:
+                    target.write(member)
+                if count % 500 == 0:
+                    progress(count)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # its exit status and last words say more
+        output = process.stdout.read().decode("utf-8", "replace")
+        if process.wait() != 0:
+            raise proc.failure(argv, process.returncode, output)
+    return git.text(repo, "rev-parse", "refs/heads/base")
