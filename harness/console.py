@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's serial console, read by one thread from the first byte to the last."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LineHandler = Callable[[str], None]
+
+
+class Console:
+    """Writes every byte to ``log`` at once and hands on whole lines.
+
+    ``on_line`` gets each line without its end, in the reader's thread, before
+    anybody who waits for the line wakes; ``on_quiet`` is called there after
+    ``quiet`` seconds without a byte, once, and at the end.
+    """
+
+    def __init__(
+        self, line: socket.socket, log: Path, on_line: LineHandler,
+        on_quiet: Callable[[], None] = lambda: None, quiet: float = 0.3,
+    ) -> None:
+        self.log = log
+        self.lines: list[str] = []
+        self.ended = False
+        self.last_byte = time.monotonic()
+        self._socket = line
+        self._on_line = on_line
+        self._on_quiet = on_quiet
+        self._quiet = quiet
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name=f"console {log}", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        rest = b""
+        told_quiet = True
+        self._socket.settimeout(self._quiet)
+        with open(self.log, "ab", buffering=0) as log:
+            while True:
+                try:
+                    data = self._socket.recv(65536)
+                except TimeoutError:
+                    if not told_quiet:
+                        self._on_quiet()
+                        told_quiet = True
+                    continue
+                except OSError:
+                    data = b""
+                if not data:
+                    break
+                told_quiet = False
+                log.write(data)
+                *whole, rest = (rest + data).split(b"\n")
+                self._take(whole)
+        if rest:
+            self._take([rest])
+        self._on_quiet()
+        with self._news:
+            self.ended = True
+            self._news.notify_all()
+
+    def _take(self, raw: list[bytes]) -> None:
+        lines = [line.rstrip(b"\r").decode(errors="replace") for line in raw]
+        for line in lines:
+            self._on_line(line)
+        with self._news:
+            self.last_byte = time.monotonic()
+            self.lines += lines
+            self._news.notify_all()
+
+    def wait_for(
+        self, pattern: str, timeout: float, *, since: int = 0, stall: float | None = None
+    ) -> re.Match[str] | None:
+        """Waits for a line that ``pattern`` matches anywhere in it.
+
+        Args:
+            timeout: seconds in all.
+            since: index of the first line that counts.
+            stall: give up after so many seconds without a new byte.
+
+        Returns:
+            The match; None when time is up or the console has ended.
+        """
+        wanted = re.compile(pattern)
+        deadline = time.monotonic() + timeout
+        at = since
+        with self._news:
+            while True:
+                while at < len(self.lines):
+                    match = wanted.search(self.lines[at])
+                    at += 1
+                    if match:
+                        return match
+                until = deadline
+                if stall is not None:
+                    until = min(until, self.last_byte + stall)
+                left = until - time.monotonic()
+                if self.ended or left <= 0:
+                    return None
+                self._news.wait(left)
+
+    def text(self, since: int = 0) -> str:
+        """All lines from index ``since`` on."""
+        with self._news:
+            return "\n".join(self.lines[since:])
+
+    def send(self, data: bytes) -> None:
+        """Types ``data`` on the serial line; a QEMU that is gone does not matter."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(data)
+
+    def join(self, timeout: float = 5.0) -> None:
+        """Waits for the last byte, after QEMU has ended."""
+        self._thread.join(timeout)
+
+    def close(self) -> None:
+        """Stops reading; call after QEMU has ended and ``join``."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join(1.0)
+        self._socket.close()

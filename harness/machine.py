@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a guest is made of, and QEMU's command line for it. Pure: nothing is started here."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import InvocationError, MachineError
+
+TABLE = Path(__file__).resolve().parent / "machines.yaml"
+QEMU = "qemu-system-x86_64"
+
+
+@dataclass(frozen=True)
+class GuestSpec:
+    """One guest. Paths are absolute; ``memory_mb`` in MiB.
+
+    Args:
+        vmlinux: stripped ELF image, for machines that start it directly.
+        bzimage: compressed image; may be None where only microvm is used.
+        machine: a name of machines.yaml.
+        accel: 'kvm' or 'tcg'.
+        rootfs: the guest's vda, read-only.
+        host_key: 'ssh-ed25519 BASE64', what the guest's SSH server must show.
+        tests: the guest's vdb, read-only, mounted at /tests; None: none.
+        swap_mb: size of the fresh swap disk, the guest's vdc.
+        extra_append: more words for the kernel command line.
+        gdb: a unix socket path for QEMU's gdbstub, '' for none.
+    """
+
+    vmlinux: Path | None
+    bzimage: Path | None
+    machine: str
+    accel: str
+    rootfs: Path
+    host_key: str
+    tests: Path | None = None
+    cpus: int = 2
+    memory_mb: int = 512
+    swap_mb: int = 256
+    extra_append: str = ""
+    gdb: str = ""
+
+    @property
+    def kernel(self) -> Path:
+        """The image this machine starts.
+
+        Raises:
+            InvocationError: it was not built.
+        """
+        kind = machine_table()["machines"][self.machine]["kernel"]
+        image = self.vmlinux if kind == "vmlinux" else self.bzimage
+        if image is None:
+            raise InvocationError(
+                f"MACHINE={self.machine} starts a {kind}, and there is none",
+                next_step="build it, or MACHINE=auto",
+            )
+        return image
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What the harness hands QEMU at start.
+
+    ``console`` and ``monitor``: numbers of inherited, connected sockets (so no
+    path can be too long and no byte is said before somebody listens).
+    ``restore``: a saved state to start from.
+    """
+
+    console: int
+    monitor: int
+    ssh_key: str  # BASE64 of the public key that may log in
+    swap: Path | None = None
+    restore: Path | None = None
+
+
+@functools.cache
+def machine_table() -> Mapping[str, Any]:
+    """machines.yaml, read once."""
+    table: Mapping[str, Any] = yaml.safe_load(TABLE.read_text())
+    return table
+
+
+def _quoted(path: Path) -> str:
+    """A path inside a QEMU option: a comma is written twice."""
+    return str(path).replace(",", ",,")
+
+
+def _disk(name: str, path: Path, bus: str, *, readonly: bool) -> list[str]:
+    # cache=unsafe: the guest's flushes need not reach this machine's disk.
+    mode = "readonly=on" if readonly else "cache=unsafe,discard=unmap"
+    return [
+        "-drive", f"if=none,id={name},format=raw,{mode},file={_quoted(path)}",
+        "-device", f"virtio-blk-{bus},drive={name}",
+    ]
+
+
+def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
+    """The words after the kernel's name."""
+    words = [machine_table()["append"], f"harness.sshkey={ssh_key}", spec.extra_append]
+    return " ".join(word for word in words if word)
+
+
+def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
+    """QEMU's whole command line.
+
+    The SSH port is forwarded on 127.0.0.1 only, and the host's kernel chooses
+    it (port 0; the monitor tells which), so no two runs can want the same one.
+    The guest reaches nothing else (restrict=on).
+    """
+    table = machine_table()
+    machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
+    bus = machine["bus"]
+    argv = [QEMU, *table["common"], *machine["args"], *accel["args"], "-cpu", accel["cpu"]]
+    argv += ["-smp", str(spec.cpus), "-m", str(spec.memory_mb)]
+    argv += ["-chardev", f"socket,id=console,fd={wiring.console}", "-serial", "chardev:console"]
+    argv += ["-chardev", f"socket,id=monitor,fd={wiring.monitor}"]
+    argv += ["-mon", "chardev=monitor,mode=control"]
+    argv += ["-netdev", "user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]
+    rom = ",romfile=" if bus == "pci" else ""
+    argv += ["-device", f"virtio-net-{bus},netdev=net0{rom}"]
+    # The order of the disks is the order of their names in the guest on PCI;
+    # microvm numbers its slots from the last, so there they are named in reverse.
+    disks = [("root", spec.rootfs, True)]
+    if spec.tests is not None:
+        disks.append(("tests", spec.tests, True))
+    if wiring.swap is not None:
+        disks.append(("swap", wiring.swap, False))
+    for name, path, readonly in disks:
+        argv += _disk(name, path, bus, readonly=readonly)
+    argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, wiring.ssh_key)]
+    if spec.gdb:
+        argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
+    if wiring.restore is not None:
+        argv += ["-incoming", "defer"]
+    return argv
+
+
+def unmet_needs(machine: str, config: str) -> tuple[str, ...]:
+    """CONFIG symbols that ``machine`` needs and the kernel's .config text lacks."""
+    enabled = set(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
+    needs: Sequence[str] = machine_table()["machines"][machine]["needs"]
+    return tuple(symbol for symbol in needs if symbol not in enabled)
+
+
+def choose_machine(asked: str, config: str) -> tuple[str, str]:
+    """The machine to use and, in one line, why.
+
+    Args:
+        asked: 'auto' or a name.
+        config: text of the kernel's .config.
+
+    Raises:
+        MachineError: no machine suits the kernel, or not the one that was asked for.
+    """
+    names = machine_table()["preference"] if asked == "auto" else [asked]
+    lacks: list[str] = []
+    for name in names:
+        missing = unmet_needs(name, config)
+        if not missing:
+            why = f"; {'; '.join(lacks)}" if lacks else ""
+            return name, f"{name}{why}"
+        lacks.append(f"{name} needs CONFIG_{' and CONFIG_'.join(missing)}")
+    raise MachineError(
+        f"this kernel boots on no machine that may be used: {'; '.join(lacks)}",
+        next_step="add the symbols to the configuration" + ("" if asked == "auto" else ", or MACHINE=auto"),
+    )

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One QEMU process and its monitor.
+
+The process dies with the harness, whatever kills the harness (a parent-death
+signal), and is in a session of its own, so that Ctrl-C reaches only us and we
+end it in order. Console and monitor are inherited socket pairs: nothing to
+name, nothing to race for, and end of file on them means that QEMU has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InternalError, MachineError
+from harness.machine import QEMU, GuestSpec, Wiring, qemu_argv
+
+
+class MonitorClosed(Exception):
+    """QEMU closed its monitor: it has ended, or is about to."""
+
+
+class Monitor:
+    """A synchronous QMP client: one command, one answer, events kept aside."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = b""
+        self.events: list[dict[str, Any]] = []
+
+    def greet(self, timeout: float) -> None:
+        """Reads QEMU's greeting and leaves negotiation mode.
+
+        Raises:
+            MonitorClosed: QEMU ended first.
+            TimeoutError: it said nothing for ``timeout`` seconds.
+        """
+        self._read(time.monotonic() + timeout)
+        self.command("qmp_capabilities", timeout=timeout)
+
+    def _read(self, deadline: float) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("QEMU's monitor does not answer")
+            self._socket.settimeout(left)
+            try:
+                more = self._socket.recv(65536)
+            except ConnectionError as error:
+                raise MonitorClosed from error
+            if not more:
+                raise MonitorClosed
+            self._buffer += more
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def command(self, name: str, *, timeout: float = 10.0, **arguments: Any) -> Any:
+        """Runs one QMP command; underscores in argument names stand for dashes.
+
+        Raises:
+            InternalError: QEMU refused it.
+            MonitorClosed, TimeoutError: there was no answer.
+        """
+        request: dict[str, Any] = {"execute": name}
+        if arguments:
+            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        deadline = time.monotonic() + timeout
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise MonitorClosed from error
+        while True:
+            message = self._read(deadline)
+            if "return" in message:
+                return message["return"]
+            if "error" in message:
+                raise InternalError(f"QEMU refused {name}: {message['error'].get('desc')}")
+            self.events.append(message)
+
+    def human(self, line: str, *, timeout: float = 10.0) -> str:
+        """Runs a command of the human monitor and returns what it prints."""
+        said: str = self.command(
+            "human-monitor-command", timeout=timeout, **{"command-line": line}
+        )
+        return said
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def forwarded_port(info_usernet: str) -> int:
+    """The host's port in the output of ``info usernet``.
+
+    Raises:
+        InternalError: there is none.
+    """
+    match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", info_usernet)
+    if match is None:
+        raise InternalError(f"QEMU names no forwarded port:\n{info_usernet}")
+    return int(match[1])
+
+
+class Qemu:
+    """A running QEMU. ``console`` is our end of the guest's serial line."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], console: socket.socket, monitor: Monitor, log: Path
+    ) -> None:
+        self.process = process
+        self.console = console
+        self.monitor = monitor
+        self.log = log
+        self.port = 0
+
+    @classmethod
+    def start(
+        cls, spec: GuestSpec, log: Path, ssh_key: str,
+        *, swap: Path | None = None, restore: Path | None = None,
+    ) -> Qemu:
+        """Starts QEMU; its own complaints go to ``log``.
+
+        Raises:
+            MachineError: QEMU is not installed, or ended at once.
+        """
+        console, their_console = socket.socketpair()
+        monitor, their_monitor = socket.socketpair()
+        inherited = (their_console.fileno(), their_monitor.fileno())
+        argv = qemu_argv(spec, Wiring(*inherited, ssh_key, swap, restore))
+        if shutil.which(argv[0]) is None:
+            raise MachineError(f"{QEMU} is not installed", next_step="install qemu-system-x86")
+        # setpriv rather than preexec_fn: Python code between fork and exec is
+        # not safe once there are threads, and there is one for each console.
+        wrapped = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+        with open(log, "wb") as errors:
+            try:
+                process = subprocess.Popen(
+                    wrapped, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
+                    pass_fds=inherited, start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                raise MachineError("setpriv is not installed", next_step="install util-linux") \
+                    from error
+        their_console.close()
+        their_monitor.close()
+        qemu = cls(process, console, Monitor(monitor), log)
+        try:
+            qemu.monitor.greet(20.0)
+        except (MonitorClosed, TimeoutError) as error:
+            qemu.kill()
+            said = log.read_text(errors="replace").strip() or type(error).__name__
+            raise MachineError(
+                f"QEMU ended at once:\n{said[-2000:]}", evidence=log, next_step=" ".join(argv)[:2000]
+            ) from error
+        except BaseException:
+            qemu.kill()
+            raise
+        return qemu
+
+    def find_port(self) -> int:
+        """Asks QEMU for the SSH port on 127.0.0.1 and remembers it."""
+        self.port = forwarded_port(self.monitor.human("info usernet"))
+        return self.port
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def send_break(self) -> None:
+        """A break on the serial line: the next byte sent is a sysrq key."""
+        self.monitor.command("chardev-send-break", id="console")
+
+    def kill(self) -> None:
+        """Ends QEMU for certain. Safe to call at any time, more than once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+        self.monitor.close()

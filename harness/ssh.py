@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Commands over SSH: one connection to a guest, one channel a command.
+
+paramiko is restricted to the algorithms that are cheapest for a guest under
+TCG (the handshake takes 0.15 s there). The only key that is tried is the run's
+own, the only host key that is accepted is the image's, and nothing in the
+user's home is read or written.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import select
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+import paramiko
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+PROBE = 0.15  # seconds: a connection made before the guest listens is lost, not refused
+
+# A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+class SshError(Exception):
+    """The connection could not be made, was lost, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command's end. ``seconds`` as the host saw it."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """The run's own key."""
+
+    private: paramiko.PKey
+    public: str  # BASE64 of the public half
+
+    @classmethod
+    def generate(cls) -> KeyPair:
+        """A fresh ed25519 pair that exists in this process only."""
+        secret = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+        import io
+
+        key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret.decode()))
+        return cls(key, key.get_base64())
+
+
+def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
+    """One line for the guest's shell: ``argv`` quoted, variables set in front."""
+    words = [f"{name}={quote(value)}" for name, value in (env or {}).items()]
+    return " ".join([*words, *map(quote, argv)])
+
+
+def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> socket.socket:
+    """A TCP connection on which an SSH server has begun to speak.
+
+    QEMU accepts for a guest that does not listen yet, and what is sent then is
+    lost: only the banner proves a server. It is peeked at, not consumed.
+
+    Raises:
+        SshError: none within ``timeout`` seconds, or ``alive`` became false.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and alive():
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=PROBE)
+        except OSError:
+            time.sleep(0.01)
+            continue
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Patience grows with time: a slow guest must not meet a new client for ever.
+        patience = max(PROBE, 0.2 * (timeout - (deadline - time.monotonic())))
+        if select.select([connection], [], [], patience)[0]:
+            with contextlib.suppress(OSError):
+                if connection.recv(4, socket.MSG_PEEK) == b"SSH-":
+                    return connection
+        connection.close()
+    raise SshError("no SSH server answered")
+
+
+class _QuickTransport(paramiko.Transport):
+    """paramiko's transport with the cheapest algorithms only."""
+
+    _preferred_kex = ("curve25519-sha256@libssh.org", "curve25519-sha256")
+    _preferred_ciphers = ("aes128-ctr",)
+    _preferred_macs = ("hmac-sha2-256",)
+    _preferred_keys = ("ssh-ed25519",)
+    _preferred_pubkeys = ("ssh-ed25519",)
+
+
+class Connection:
+    """One authenticated SSH connection to a guest."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self.transport = transport
+
+    @classmethod
+    def open(
+        cls, port: int, keys: KeyPair, host_key: str, timeout: float,
+        alive: Callable[[], bool] = lambda: True, user: str = "root",
+    ) -> Connection:
+        """Connects, checks the pinned host key and logs in.
+
+        Args:
+            host_key: 'ssh-ed25519 BASE64'.
+
+        Raises:
+            SshError: no server, another host key, or the login was refused.
+        """
+        start = time.monotonic()
+        transport = _QuickTransport(connect_socket(port, timeout, alive))
+        transport.daemon = True
+        left = max(1.0, timeout - (time.monotonic() - start))
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = left
+        try:
+            transport.start_client(timeout=left)
+            shown = transport.get_remote_server_key()
+            if shown.asbytes() != base64.b64decode(host_key.split()[1]):
+                raise SshError(f"port {port} shows another host key than the guest's image has")
+            transport.auth_publickey(user, keys.private)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            transport.close()
+            raise SshError(f"SSH on port {port}: {error or type(error).__name__}") from error
+        except BaseException:
+            transport.close()
+            raise
+        return cls(transport)
+
+    def execute(self, line: str, timeout: float, stdin: bytes = b"") -> Completed:
+        """Runs one shell line and collects what it prints.
+
+        Raises:
+            SshError: the connection is lost. ``TimeoutError``: not over in time;
+                the command may still run.
+        """
+        start = time.monotonic()
+        deadline = start + timeout
+        try:
+            channel = self.transport.open_session(timeout=min(timeout, 10.0))
+            with channel:
+                channel.settimeout(timeout)
+                channel.exec_command(line)
+                if stdin:
+                    channel.sendall(stdin)
+                channel.shutdown_write()
+                out, err = self._collect(channel, deadline)
+                if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError(f"no exit status within {timeout:.0f} s")
+                code = channel.recv_exit_status()
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise SshError(f"the SSH connection is lost: {error or type(error).__name__}") from error
+        if code == -1 and not self.transport.is_active():
+            raise SshError("the SSH connection is lost: closed by the guest")
+        return Completed(
+            code, out.decode(errors="replace"), err.decode(errors="replace"),
+            time.monotonic() - start,
+        )
+
+    @staticmethod
+    def _collect(channel: paramiko.Channel, deadline: float) -> tuple[bytes, bytes]:
+        """Both streams until their end."""
+        out, err = bytearray(), bytearray()
+        while True:
+            moved = False
+            while channel.recv_ready():
+                out += channel.recv(1 << 20)
+                moved = True
+            while channel.recv_stderr_ready():
+                err += channel.recv_stderr(1 << 20)
+                moved = True
+            if moved:
+                continue
+            if channel.eof_received or channel.closed:
+                if not (channel.recv_ready() or channel.recv_stderr_ready()):
+                    return bytes(out), bytes(err)
+                continue
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the command does not end")
+            # The channel is readable on news of either stream and on its end.
+            select.select([channel], [], [], min(left, 1.0))
+
+    @property
+    def active(self) -> bool:
+        return bool(self.transport.is_active())
+
+    def close(self) -> None:
+        self.transport.close()
