@@ -32,6 +32,7 @@ class GuestSpec:
         tests: the guest's vdb, read-only, mounted at /tests; None: none.
         swap_mb: size of the fresh swap disk, the guest's vdc.
         extra_append: more words for the kernel command line.
+        env: variables of every test command.
         gdb: a unix socket path for QEMU's gdbstub, '' for none.
     """
 
@@ -47,6 +48,10 @@ class GuestSpec:
     swap_mb: int = 256
     extra_append: str = ""
     gdb: str = ""
+    env: tuple[tuple[str, str], ...] = (
+        ("VTEST_SWAPDISK", "/dev/vdc"),
+        ("PYTHONPATH", "/tests/lib:/tests/volatile/lib"),
+    )
 
     @property
     def kernel(self) -> Path:
@@ -93,7 +98,11 @@ def _quoted(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def _disk(name: str, path: Path, bus: str, *, readonly: bool) -> list[str]:
+def _disk(name: str, path: Path | None, bus: str, *, readonly: bool) -> list[str]:
+    if path is None:
+        # Holds the place, so that the disks after it keep their names.
+        nothing = f"if=none,id={name},driver=null-co,size=1M,read-zeroes=on,readonly=on"
+        return ["-drive", nothing, "-device", f"virtio-blk-{bus},drive={name}"]
     # cache=unsafe: the guest's flushes need not reach this machine's disk.
     mode = "readonly=on" if readonly else "cache=unsafe,discard=unmap"
     return [
@@ -126,15 +135,11 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     argv += ["-netdev", "user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]
     rom = ",romfile=" if bus == "pci" else ""
     argv += ["-device", f"virtio-net-{bus},netdev=net0{rom}"]
-    # The order of the disks is the order of their names in the guest on PCI;
-    # microvm numbers its slots from the last, so there they are named in reverse.
-    disks = [("root", spec.rootfs, True)]
-    if spec.tests is not None:
-        disks.append(("tests", spec.tests, True))
+    # In this order they become vda, vdb and vdc.
+    argv += _disk("root", spec.rootfs, bus, readonly=True)
+    argv += _disk("tests", spec.tests, bus, readonly=True)
     if wiring.swap is not None:
-        disks.append(("swap", wiring.swap, False))
-    for name, path, readonly in disks:
-        argv += _disk(name, path, bus, readonly=readonly)
+        argv += _disk("swap", wiring.swap, bus, readonly=False)
     argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, wiring.ssh_key)]
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]

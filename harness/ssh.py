@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import logging
 import select
 import socket
@@ -25,8 +26,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PROBE = 0.15  # seconds: a connection made before the guest listens is lost, not refused
 
+HURRY = 10.0  # seconds a command has left once it is known to be in trouble
+
 # A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def _never() -> bool:
+    return False
 
 
 class SshError(Exception):
@@ -58,8 +65,6 @@ class KeyPair:
             serialization.PrivateFormat.OpenSSH,
             serialization.NoEncryption(),
         )
-        import io
-
         key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret.decode()))
         return cls(key, key.get_base64())
 
@@ -145,8 +150,14 @@ class Connection:
             raise
         return cls(transport)
 
-    def execute(self, line: str, timeout: float, stdin: bytes = b"") -> Completed:
+    def execute(
+        self, line: str, timeout: float, stdin: bytes = b"",
+        hurry: Callable[[], bool] = _never,
+    ) -> Completed:
         """Runs one shell line and collects what it prints.
+
+        Args:
+            hurry: once it is true, at most ``HURRY`` seconds are left.
 
         Raises:
             SshError: the connection is lost. ``TimeoutError``: not over in time;
@@ -162,7 +173,7 @@ class Connection:
                 if stdin:
                     channel.sendall(stdin)
                 channel.shutdown_write()
-                out, err = self._collect(channel, deadline)
+                out, err = self._collect(channel, deadline, hurry)
                 if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
                     raise TimeoutError(f"no exit status within {timeout:.0f} s")
                 code = channel.recv_exit_status()
@@ -178,7 +189,9 @@ class Connection:
         )
 
     @staticmethod
-    def _collect(channel: paramiko.Channel, deadline: float) -> tuple[bytes, bytes]:
+    def _collect(
+        channel: paramiko.Channel, deadline: float, hurry: Callable[[], bool]
+    ) -> tuple[bytes, bytes]:
         """Both streams until their end."""
         out, err = bytearray(), bytearray()
         while True:
@@ -195,6 +208,9 @@ class Connection:
                 if not (channel.recv_ready() or channel.recv_stderr_ready()):
                     return bytes(out), bytes(err)
                 continue
+            if hurry():
+                deadline = min(deadline, time.monotonic() + HURRY)
+                hurry = _never
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("the command does not end")

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From a guest's description to its first command, and what to say when it does not get there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError, MachineError, SeriesError
+from harness.guest import Guest
+from harness.machine import GuestSpec
+from harness.qemu import Qemu
+from harness.ssh import KeyPair, SshError
+from harness.swapimage import make_swap
+
+READY = r"harness: ready"
+NEVER = r"harness: error: sshd ended"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds. ``stall``: without a byte on the console; ``total``: from start to ready.
+
+    A healthy boot under TCG takes 1.5 s here and says something every 0.2 s;
+    the defaults leave a factor of 40 for a slow and busy machine.
+    """
+
+    stall: float = 40.0
+    total: float = 240.0
+    login: float = 60.0
+
+
+def boot(
+    spec: GuestSpec, folder: Path, name: str, keys: KeyPair,
+    *, console_log: Path | None = None, patience: Patience = Patience(),
+) -> Guest:
+    """Boots a guest to its first command.
+
+    Raises:
+        SeriesError: the kernel did not come up; the message says how far it came.
+        MachineError: QEMU is missing or would not run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    swap = folder / f"{name}.swap"
+    make_swap(swap, spec.swap_mb)
+    qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap)
+    guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
+    try:
+        qemu.find_port()
+        ready = guest.console.wait_for(
+            f"{READY}|{NEVER}", patience.total, stall=patience.stall
+        )
+        if ready is None or ready[0] != "harness: ready":
+            raise boot_failure(guest, patience, time.monotonic() - start)
+        try:
+            guest.connect(patience.login)
+            guest.hello(patience.login)
+        except (SshError, TimeoutError) as error:
+            raise ssh_failure(guest, str(error)) from error
+    except BaseException:
+        guest.close()
+        raise
+    guest.boot_seconds = time.monotonic() - start
+    return guest
+
+
+def _steps(lines: list[str]) -> str:
+    """The last thing our init said."""
+    said = [line.split("harness: ", 1)[1] for line in lines if "harness: " in line]
+    return said[-1] if said else ""
+
+
+def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessError:
+    """Names the reason why the guest never became ready. Settles its console first."""
+    lines = guest.console.lines
+    if not guest.alive:
+        guest.console.join()
+    guest.settle()
+    log = guest.console.log
+    splats = [splat for splat in guest.splats() if splat.spoils] or list(guest.splats())
+    if not any(line.strip() for line in lines):
+        code = guest.qemu.process.poll()
+        said = guest.qemu.log.read_text(errors="replace").strip()
+        if code not in (None, 0) or said:
+            return MachineError(
+                f"QEMU ended with status {code} before the kernel said anything:\n{said[-2000:]}",
+                evidence=guest.qemu.log,
+            )
+        how = "ended" if code == 0 else f"is silent after {seconds:.0f} s"
+        return SeriesError(
+            f"the kernel does not boot: no output at all, and the guest {how}",
+            evidence=log,
+            next_step=f"MACHINE=q35 boots the slow way; this was {guest.spec.machine}"
+            f" under {guest.spec.accel}",
+        )
+    if splats:
+        return SeriesError(
+            f"the kernel does not boot: {splats[0].title}\n{splats[0].text}",
+            evidence=log,
+            next_step="make test-kernel PATCHES=0 shows whether the bare base boots",
+        )
+    step = _steps(lines)
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    if step.startswith("error: sshd ended"):
+        return SeriesError(
+            "the guest came up and its SSH server ended:\n"
+            + "\n".join(line for line in lines if "harness: sshd: " in line)[-2000:],
+            evidence=log,
+        )
+    where = f"after our init's step '{step}'" if step else "before our init started"
+    if not guest.alive:
+        return SeriesError(
+            f"the kernel does not boot: the guest ended {where}; last line:\n{last}", evidence=log
+        )
+    state = guest.dump_state()
+    return SeriesError(
+        f"the kernel does not boot: it hangs {where} (no end in {seconds:.0f} s); last line:\n{last}",
+        evidence=state,
+        next_step=f"the whole console is in {log}",
+    )
+
+
+def ssh_failure(guest: Guest, error: str) -> HarnessError:
+    """The SSH server said it was ready, and no command came through."""
+    guest.settle()
+    splats = guest.splats()
+    if splats:
+        return SeriesError(
+            f"the kernel does not boot: {splats[0].title}\n{splats[0].text}",
+            evidence=guest.console.log,
+        )
+    return SeriesError(
+        f"the guest came up and its SSH server listens, but no command came through: {error}",
+        evidence=guest.dump_state(),
+        next_step=f"the whole console is in {guest.console.log}",
+    )

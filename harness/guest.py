@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A running guest: commands, test cases, its splats, its state when it hangs.
+
+Made by ``boot.boot`` or ``snapshot.restore``. A guest is *trustworthy* until
+its kernel has complained of something that may have damaged it, or until it
+was lost; its owner replaces one that is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.console import Console
+from harness.errors import InternalError
+from harness.machine import GuestSpec
+from harness.qemu import MonitorClosed, Qemu
+from harness.splat import Recogniser, Splat
+from harness.ssh import Completed, Connection, KeyPair, SshError, command_line
+
+INIT = "/harness/init"
+QUIET = 0.5  # seconds of silence that end a report without an end of its own
+GRACE = 10.0  # seconds the guest has to end a case that is out of time
+PING = 8.0  # seconds in which a living guest answers
+TIMEOUT_STATUS = 124  # guest_init.c
+
+# Bits of /proc/sys/kernel/tainted: a bad page, an oops, a soft lockup.
+_DAMAGE = 1 << 5 | 1 << 7 | 1 << 14
+_WARNED = 1 << 9
+
+
+@dataclass(frozen=True)
+class CaseRun:
+    """All that was seen of one case.
+
+    Args:
+        exit_code: None where it has none, because the guest was lost.
+        timed_out: it was ended because its time was up.
+        lost: '' or, in one line, how the guest was lost.
+        evidence: the state dump of a lost guest.
+        splats: complaints that began while it ran.
+    """
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool
+    lost: str
+    evidence: Path | None
+    splats: tuple[Splat, ...]
+
+
+class Guest:
+    """One guest. ``folder`` takes its console log, swap disk and dumps, named ``name``."""
+
+    def __init__(
+        self, spec: GuestSpec, folder: Path, name: str, qemu: Qemu, keys: KeyPair,
+        *, console_log: Path | None = None,
+    ) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.name = name
+        self.qemu = qemu
+        self.keys = keys
+        self.boot_id = ""
+        self.release = ""
+        self.boot_seconds = 0.0
+        self.restored = False
+        self.lost = ""
+        self.tainted = 0
+        self._sequence = 0
+        self._expecting_oom: set[int] = set()
+        self._splats: list[Splat] = []
+        self._taken = 0
+        self._spoiled = ""
+        self._dumping = False
+        self._lock = threading.Lock()
+        self._recogniser = Recogniser()
+        self._connection: Connection | None = None
+        self.console = Console(
+            qemu.console, console_log or folder / f"{name}.console.log",
+            self._take_line, self._take_silence, QUIET,
+        )
+
+    # ---- the console's thread ------------------------------------------------
+
+    def _take_line(self, line: str) -> None:
+        with self._lock:
+            self._keep(self._recogniser.feed(line))
+
+    def _take_silence(self) -> None:
+        with self._lock:
+            self._keep(self._recogniser.flush())
+
+    def _keep(self, splats: Sequence[Splat]) -> None:
+        if self._dumping:
+            return  # what a dump of a hung guest provokes is no news
+        for splat in splats:
+            if splat.category == "oom" and splat.case in self._expecting_oom:
+                splat = replace(splat, expected=True)
+            self._splats.append(splat)
+            if splat.spoils:
+                self._spoiled = splat.title
+
+    # ---- what its owner asks ---------------------------------------------------
+
+    @property
+    def swap_image(self) -> Path:
+        """The raw swap disk of this guest, on the host."""
+        return self.folder / f"{self.name}.swap"
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether the next case may run here."""
+        return not self.lost and not self._spoiled and not self.tainted & _DAMAGE and self.alive
+
+    @property
+    def alive(self) -> bool:
+        return self.qemu.alive and not self.console.ended
+
+    def splats(self) -> tuple[Splat, ...]:
+        """Everything the kernel has complained of so far."""
+        with self._lock:
+            return tuple(self._splats)
+
+    def take_stray_splats(self) -> tuple[Splat, ...]:
+        """Complaints outside any case (boot, between cases), each handed out once."""
+        with self._lock:
+            fresh, self._taken = self._splats[self._taken:], len(self._splats)
+        return tuple(splat for splat in fresh if splat.case is None)
+
+    def settle(self, timeout: float = 3.0) -> None:
+        """Waits until no report is half printed."""
+        deadline = time.monotonic() + timeout
+        while self._recogniser.busy and not self.console.ended and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    # ---- commands ----------------------------------------------------------------
+
+    def connect(self, timeout: float) -> None:
+        """Makes the SSH connection.
+
+        Raises:
+            SshError: no server, a wrong host key, or no login within ``timeout`` seconds.
+        """
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = Connection.open(
+            self.qemu.port, self.keys, self.spec.host_key, timeout, lambda: self.alive
+        )
+
+    @property
+    def connection(self) -> Connection:
+        if self._connection is None:
+            raise InternalError(f"guest {self.name} has no SSH connection yet")
+        return self._connection
+
+    def exec(
+        self, command: str | Sequence[str], timeout: float = 60.0, stdin: bytes = b""
+    ) -> Completed:
+        """Runs a command: an argument list, or one line for the guest's shell.
+
+        Raises:
+            SshError: the connection is lost.
+            TimeoutError: it did not end in time; it may still run.
+        """
+        line = command if isinstance(command, str) else command_line(command)
+        return self.connection.execute(line, timeout, stdin)
+
+    def hello(self, timeout: float) -> None:
+        """The first command: learns the boot id, sets the clock, stirs the random pool.
+
+        Raises:
+            SshError, TimeoutError: as ``exec``; SshError also for a senseless answer.
+        """
+        answer = self.exec([INIT, "hello", f"{time.time():.6f}", os.urandom(32).hex()], timeout)
+        words = answer.stdout.split()
+        if answer.exit_code != 0 or len(words) != 3:
+            raise SshError(f"the guest's first command failed: {answer.stderr or answer.stdout}")
+        self.boot_id, self.tainted, self.release = words[0], int(words[1]), words[2]
+
+    def ping(self, timeout: float = PING) -> bool:
+        """Whether the guest still runs commands; on a connection of its own."""
+        if not self.alive:
+            return False
+        try:
+            probe = Connection.open(
+                self.qemu.port, self.keys, self.spec.host_key, timeout, lambda: self.alive
+            )
+        except (SshError, TimeoutError):
+            return False
+        try:
+            return probe.execute("true", timeout).exit_code == 0
+        except (SshError, TimeoutError):
+            return False
+        finally:
+            probe.close()
+
+    # ---- cases ---------------------------------------------------------------------
+
+    def run_case(
+        self, case_id: str, argv: Sequence[str], timeout: float,
+        env: dict[str, str] | None = None, oom_expected: bool = False,
+    ) -> CaseRun:
+        """Runs one case between two markers on the console, in one SSH command.
+
+        WARN_ON_ONCE is re-armed first. A case that is out of time is killed in
+        the guest, with all it has started, and says where it hung. A guest that
+        does not answer any more is dumped, killed and reported as lost.
+
+        Args:
+            timeout: seconds.
+            oom_expected: the case means to be out of memory.
+        """
+        self._sequence += 1
+        seq = self._sequence
+        if oom_expected:
+            self._expecting_oom.add(seq)
+        since = len(self.console.lines)
+        line = command_line(
+            [INIT, "case", str(seq), case_id.replace(" ", "_"), f"{timeout:g}", *argv],
+            dict(self.spec.env) | (env or {}),
+        )
+        start = time.monotonic()
+        done, lost = self._execute_case(line, seq, timeout)
+        ended = None
+        if done is not None:
+            pattern = rf"harness: end {seq} (\w+)=(\d+) tainted=(\d+)"
+            ended = self.console.wait_for(pattern, 5.0, since=since)
+        if lost and not self.alive:
+            self.console.join()
+        self.settle()
+        seconds = time.monotonic() - start
+        evidence = None
+        if lost:
+            self.lost = lost = self._explain_loss(lost, seq)
+            evidence = self.dump_state()
+            self.qemu.kill()
+        timed_out = ended is not None and ended[1] == "timeout"
+        if ended is not None:
+            self._note_taint(int(ended[3]), seq)
+        with self._lock:
+            splats = tuple(s for s in self._splats if s.case == seq)
+        return CaseRun(
+            done.exit_code if done and not timed_out else None,
+            done.stdout if done else "", done.stderr if done else "",
+            seconds, timed_out, lost, evidence, splats,
+        )
+
+    def _execute_case(
+        self, line: str, seq: int, timeout: float
+    ) -> tuple[Completed | None, str]:
+        """The command's end, or how the guest was lost."""
+        def impatient() -> bool:
+            # A lockup was reported: whatever has not ended soon will not end.
+            return bool(self._spoiled)
+
+        try:
+            return self.connection.execute(line, timeout + GRACE, hurry=impatient), ""
+        except SshError:
+            if not self.alive:
+                return None, "the guest died"
+            if self.ping():
+                return None, "the SSH connection was lost; the guest still answers on a new one"
+            return None, "the SSH connection was lost and the guest does not answer"
+        except TimeoutError:
+            # The guest should have ended it by itself; see whether it can at all.
+            if not self.ping():
+                return None, "the guest hangs: it does not answer"
+            with contextlib.suppress(SshError, TimeoutError):
+                self.exec([INIT, "kill", str(seq)], PING)
+            return None, "the case cannot be ended"
+
+    def _explain_loss(self, lost: str, seq: int) -> str:
+        with self._lock:
+            during = [s.title for s in self._splats if s.case == seq and not s.expected]
+        return f"{lost} ({during[0]})" if during else lost
+
+    def _note_taint(self, tainted: int, seq: int) -> None:
+        """A kernel that is newly tainted and of which no report was seen has said something."""
+        fresh = tainted & ~self.tainted & (_DAMAGE | _WARNED)
+        self.tainted = tainted
+        with self._lock:
+            if fresh and not any(s.case == seq for s in self._splats):
+                at = len(self.console.lines)
+                text = f"/proc/sys/kernel/tainted went to {tainted} and no report was recognised"
+                self._keep([Splat(f"kernel tainted 0x{fresh:x}", "taint", text, seq, at, at)])
+
+    # ---- the end ---------------------------------------------------------------------
+
+    def dump_state(self) -> Path:
+        """Writes what a hung guest still shows: QEMU's view, registers, sysrq traces.
+
+        Safe on a guest that is dead already; never raises for what it cannot get.
+        """
+        path = self.folder / f"{self.name}.state.txt"
+        self._dumping = True
+        parts = [f"guest {self.name}: {self.lost or 'asked for its state'}"]
+
+        def ask(title: str, get: Callable[[], object]) -> None:
+            try:
+                parts.append(f"==== {title}\n{get()}")
+            except (MonitorClosed, TimeoutError, InternalError, OSError, ValueError) as error:
+                parts.append(f"==== {title}\nnot to be had: {error or type(error).__name__}")
+
+        if self.alive:
+            monitor = self.qemu.monitor
+            ask("query-status", lambda: monitor.command("query-status"))
+            ask("info registers -a", lambda: monitor.human("info registers -a"))
+            since = len(self.console.lines)
+            for key, what in (("l", "all CPUs"), ("w", "blocked tasks"), ("t", "all tasks")):
+                ask(f"sysrq {what}", lambda key=key: self._sysrq(key))  # type: ignore[misc]
+            parts.append(f"==== console since\n{self.console.text(since)}")
+        else:
+            parts.append(f"QEMU has ended with status {self.qemu.process.poll()}")
+        parts.append("==== end of the console\n" + "\n".join(self.console.lines[-200:]))
+        path.write_text("\n\n".join(parts) + "\n")
+        return path
+
+    def _sysrq(self, key: str) -> str:
+        before = len(self.console.lines)
+        self.qemu.send_break()
+        time.sleep(0.05)
+        self.console.send(key.encode())
+        if self.console.wait_for("sysrq: ", 2.0, since=before) is None:
+            return "no answer"
+        while time.monotonic() - self.console.last_byte < QUIET:
+            time.sleep(0.05)
+        return f"{len(self.console.lines) - before} lines, below"
+
+    def close(self) -> None:
+        """Ends the guest and reads its console to the last byte. Safe to call twice."""
+        if self._connection is not None:
+            self._connection.close()
+        self.qemu.kill()
+        self.console.join()
+        self.console.close()
+        with contextlib.suppress(FileNotFoundError):
+            self.swap_image.unlink()

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's swap disk as the host sees it: made ready, and searched afterwards."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+PAGE = 4096
+TAG = 16  # bytes: the magic, then a little-endian index
+
+
+def swap_header(pages: int, uuid: bytes) -> bytes:
+    """The first page of a swap disk, as mkswap writes it (include/linux/swap.h).
+
+    Args:
+        pages: size of the disk in pages of 4 KiB, this one included.
+        uuid: 16 bytes.
+    """
+    page = bytearray(PAGE)
+    # 1 KiB of boot block, then version, last page, number of bad pages, uuid.
+    struct.pack_into("<III16s", page, 1024, 1, pages - 1, 0, uuid)
+    page[-10:] = b"SWAPSPACE2"
+    return bytes(page)
+
+
+def make_swap(image: Path, megabytes: int) -> None:
+    """A fresh sparse swap disk at ``image``; whatever was there is gone."""
+    size = megabytes << 20
+    with open(image, "wb") as handle:
+        handle.write(swap_header(size // PAGE, os.urandom(16)))
+        handle.truncate(size)
+
+
+def _extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ranges of the file that hold data; holes are skipped where the file system tells."""
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(handle, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        at = os.lseek(handle, start, os.SEEK_HOLE)
+        yield start, at
+
+
+def find_tags(image: Path, magic: bytes, count: int) -> set[int]:
+    """Which tags ``magic || LE64(index)`` with index below ``count`` are in the image.
+
+    Args:
+        magic: 8 bytes.
+    """
+    if len(magic) != 8:
+        raise ValueError("a tag's magic is 8 bytes")
+    found: set[int] = set()
+    size = image.stat().st_size
+    if size == 0:
+        return found
+    with open(image, "rb") as handle, mmap.mmap(handle.fileno(), 0, prot=mmap.PROT_READ) as view:
+        for start, end in _extents(handle.fileno(), size):
+            # A tag may begin before a border between two extents.
+            at = view.find(magic, max(0, start - TAG), end)
+            while at >= 0:
+                if at + TAG <= size:
+                    (index,) = struct.unpack_from("<Q", view, at + 8)
+                    if index < count:
+                        found.add(index)
+                at = view.find(magic, at + 1, end)
+    return found
