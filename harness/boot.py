@@ -116,7 +116,7 @@ def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessErr
         )
     state = guest.dump_state()
     return SeriesError(
-        f"the kernel does not boot: it hangs {where} (no end in {seconds:.0f} s); last line:\n{last}",
+        f"the kernel does not boot: it hangs {where} ({seconds:.0f} s); last line:\n{last}",
         evidence=state,
         next_step=f"the whole console is in {log}",
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.console import Console
 from harness.errors import InternalError
 from harness.machine import GuestSpec
-from harness.qemu import MonitorClosed, Qemu
+from harness.qemu import MonitorClosedError, Qemu
 from harness.splat import Recogniser, Splat
 from harness.ssh import Completed, Connection, KeyPair, SshError, command_line
 
@@ -306,7 +306,7 @@ class Guest:
         def ask(title: str, get: Callable[[], object]) -> None:
             try:
                 parts.append(f"==== {title}\n{get()}")
-            except (MonitorClosed, TimeoutError, InternalError, OSError, ValueError) as error:
+            except (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError) as error:
                 parts.append(f"==== {title}\nnot to be had: {error or type(error).__name__}")
 
         if self.alive:

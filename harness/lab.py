@@ -85,18 +85,20 @@ class Lab:
 
     def run(self, case: Case) -> ev.CaseFinished:
         """Runs one case and emits its record."""
-        record = self._not_applicable(case) or self._run_in_guest(case)
+        record = self.not_applicable(case.id, case.clauses, case.about)
+        record = record or self._run_in_guest(case)
         self.events.emit(record)
         return record
 
-    def _not_applicable(self, case: Case) -> ev.CaseFinished | None:
-        for clause in case.clauses:
+    def not_applicable(
+        self, case_id: str, clauses: tuple[str, ...], about: str
+    ) -> ev.CaseFinished | None:
+        """The record of a case that names a clause which is not promised yet; else None."""
+        for clause in clauses:
             if not self.data.applicable(clause, self.applied):
                 since = self.data.clauses[clause].holds_from
                 reason = f"{clause} holds from patch {since}; {self.applied} applied"
-                return ev.CaseFinished(
-                    case.id, "not_applicable", reason, 0.0, case.clauses, about=case.about
-                )
+                return ev.CaseFinished(case_id, "not_applicable", reason, 0.0, clauses, about=about)
         return None
 
     def _run_in_guest(self, case: Case) -> ev.CaseFinished:

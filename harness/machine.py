@@ -175,5 +175,5 @@ def choose_machine(asked: str, config: str) -> tuple[str, str]:
         lacks.append(f"{name} needs CONFIG_{' and CONFIG_'.join(missing)}")
     raise MachineError(
         f"this kernel boots on no machine that may be used: {'; '.join(lacks)}",
-        next_step="add the symbols to the configuration" + ("" if asked == "auto" else ", or MACHINE=auto"),
+        next_step="add the symbols to the configuration, or MACHINE=auto",
     )

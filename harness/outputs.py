@@ -63,8 +63,8 @@ def junit(document: dict[str, Any]) -> str:
         suite.add_testcase(case)
     xml = JUnitXml("kernel-series-harness")
     xml.add_testsuite(suite)
-    xml.update_statistics()
-    text = xml.tostring()
+    xml.update_statistics()  # type: ignore[no-untyped-call]
+    text = xml.tostring()  # type: ignore[no-untyped-call]
     return text.decode() if isinstance(text, bytes) else str(text)
 
 

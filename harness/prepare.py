@@ -44,5 +44,6 @@ def prepare(session: Session, *, bzimage: bool = False) -> Prepared:
         events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
     kernel = build_kernel(session, base, applied, bzimage=bzimage)
     shutil.copyfile(kernel.config, session.out / "kernel.config")
-    shutil.copyfile(kernel.log, session.out / "build.log")
+    if kernel.cached:
+        shutil.copyfile(kernel.log, session.out / "build.log")
     return Prepared(base, applied, kernel)

@@ -25,7 +25,7 @@ from harness.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec, Wiring, qemu_argv
 
 
-class MonitorClosed(Exception):
+class MonitorClosedError(Exception):
     """QEMU closed its monitor: it has ended, or is about to."""
 
 
@@ -41,7 +41,7 @@ class Monitor:
         """Reads QEMU's greeting and leaves negotiation mode.
 
         Raises:
-            MonitorClosed: QEMU ended first.
+            MonitorClosedError: QEMU ended first.
             TimeoutError: it said nothing for ``timeout`` seconds.
         """
         self._read(time.monotonic() + timeout)
@@ -56,9 +56,9 @@ class Monitor:
             try:
                 more = self._socket.recv(65536)
             except ConnectionError as error:
-                raise MonitorClosed from error
+                raise MonitorClosedError from error
             if not more:
-                raise MonitorClosed
+                raise MonitorClosedError
             self._buffer += more
         line, self._buffer = self._buffer.split(b"\n", 1)
         message: dict[str, Any] = json.loads(line)
@@ -69,7 +69,7 @@ class Monitor:
 
         Raises:
             InternalError: QEMU refused it.
-            MonitorClosed, TimeoutError: there was no answer.
+            MonitorClosedError, TimeoutError: there was no answer.
         """
         request: dict[str, Any] = {"execute": name}
         if arguments:
@@ -78,7 +78,7 @@ class Monitor:
         try:
             self._socket.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
-            raise MonitorClosed from error
+            raise MonitorClosedError from error
         while True:
             message = self._read(deadline)
             if "return" in message:
@@ -155,11 +155,12 @@ class Qemu:
         qemu = cls(process, console, Monitor(monitor), log)
         try:
             qemu.monitor.greet(20.0)
-        except (MonitorClosed, TimeoutError) as error:
+        except (MonitorClosedError, TimeoutError) as error:
             qemu.kill()
             said = log.read_text(errors="replace").strip() or type(error).__name__
             raise MachineError(
-                f"QEMU ended at once:\n{said[-2000:]}", evidence=log, next_step=" ".join(argv)[:2000]
+                f"QEMU ended at once:\n{said[-2000:]}",
+                evidence=log, next_step=" ".join(argv)[:2000],
             ) from error
         except BaseException:
             qemu.kill()

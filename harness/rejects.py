@@ -8,8 +8,8 @@ import io
 import re
 from pathlib import Path
 
-from unidiff.patch import Hunk, PatchSet
 from unidiff.errors import UnidiffParseError
+from unidiff.patch import Hunk, PatchSet
 
 from harness import git
 from harness.errors import HarnessError

@@ -180,7 +180,8 @@ class Connection:
         except (paramiko.SSHException, OSError, EOFError) as error:
             if isinstance(error, TimeoutError):
                 raise
-            raise SshError(f"the SSH connection is lost: {error or type(error).__name__}") from error
+            why = str(error) or type(error).__name__
+            raise SshError(f"the SSH connection is lost: {why}") from error
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
         return Completed(

@@ -136,14 +136,14 @@ class _Copy:
         if path in self._made:
             return
         self._folder(path.rpartition(b"/")[0])
-        os.mkdir(self._root + b"/" + path)  # noqa: PTH102
+        os.mkdir(self._root + b"/" + path)
         self._made.add(path)
 
     def write(self, member: Member) -> None:
         self._folder(member.path.rpartition(b"/")[0])
         name = self._root + b"/" + member.path
         if member.mode == LINK:
-            os.symlink(member.data, name)  # noqa: PTH211
+            os.symlink(member.data, name)
             return
         mode = 0o755 if member.mode == PROGRAM else 0o644
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
