@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reads the output of the kernel's make: objects, their warnings, and what went wrong.
+
+Pure: lines in, records out. make groups the lines of a target
+(``--output-sync=target``), so a warning belongs to the object named before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+_STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
+_WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
+_ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$")
+_OTHER_ERRORS = re.compile(
+    r"undefined reference to|multiple definition of|^ld: |: \*\*\* |^ERROR: |^Error: |"
+    r"No rule to make target|internal compiler error|Killed signal|[Ss]yntax error"
+)
+MAKE_STOPS = re.compile(r"^make(\[\d+\])?: \*\*\* ")
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A warning. ``file`` is relative to the source tree; ``line`` 0 where there is none."""
+
+    file: str
+    line: int
+    text: str
+
+    def same(self) -> tuple[str, str]:
+        """What stays when lines above it come and go."""
+        return self.file, re.sub(r"\b\d+\b", "N", re.sub(r"0x[0-9a-f]+", "N", self.text))
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: warning: {self.text}"
+
+
+@dataclass
+class BuildLog:
+    """What one run of make did, line by line.
+
+    ``source`` and ``out`` are the absolute folders, cut off the paths it names.
+    """
+
+    source: str
+    out: str
+    objects: dict[str, list[Warned]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    tail: list[str] = field(default_factory=list)
+    _current: str = ""
+
+    def relative(self, path: str) -> str:
+        """A path as the tree names it."""
+        for folder in (self.source, self.out):
+            path = path.removeprefix(f"{folder}/")
+        return path.removeprefix("./")
+
+    def feed(self, line: str) -> str | None:
+        """Takes one line; the object whose compilation it announces, if it does."""
+        self.tail = [*self.tail[-39:], line]
+        step = _STEP.match(line)
+        if step is not None:
+            return self._step(step[1], step[2])
+        if warning := _WARNING.match(line):
+            self._warn(warning)
+        elif error := _ERROR.match(line):
+            place = f"{self.relative(error['file'])}:{error['line']}"
+            self.errors.append(f"{place}: error: {error['text']}")
+        elif _OTHER_ERRORS.search(line):
+            self.errors.append(self.relative(line))
+        return None
+
+    def _step(self, step: str, target: str) -> str | None:
+        self._current = ""
+        if step.split()[0] not in ("CC", "AS") or not target.endswith(".o"):
+            return None
+        if target.startswith(("/", "tools/")):  # host programs such as objtool
+            return None
+        self._current = target
+        self.objects[target] = []
+        return target
+
+    def _warn(self, match: re.Match[str]) -> None:
+        warned = Warned(self.relative(match["file"]), int(match["line"] or 0), match["text"])
+        owner = self._current
+        if warned.text.startswith("objtool:"):
+            owner = warned.file
+        if owner:
+            self.objects.setdefault(owner, []).append(warned)
+
+    def first_errors(self, most: int = 6) -> list[str]:
+        """The errors that matter, first ones first: make's own lines only where alone."""
+        real = [line for line in self.errors if not MAKE_STOPS.match(line)]
+        return list(dict.fromkeys(real or self.errors or self.tail[-most:]))[:most]
+
+
+def as_json(objects: dict[str, list[Warned]]) -> dict[str, list[tuple[str, int, str]]]:
+    """Records as they are kept beside the objects."""
+    return {
+        name: [(w.file, w.line, w.text) for w in warned] for name, warned in sorted(objects.items())
+    }
+
+
+def from_json(data: dict[str, list[tuple[str, int, str]]]) -> dict[str, list[Warned]]:
+    """The reverse of ``as_json``."""
+    return {name: [Warned(*one) for one in warned] for name, warned in data.items()}
+
+
+def new_warnings(here: Iterable[Warned], base: Iterable[Warned]) -> list[Warned]:
+    """The warnings that the base does not have, counting equal ones."""
+    known: dict[tuple[str, str], int] = {}
+    for warned in base:
+        known[warned.same()] = known.get(warned.same(), 0) + 1
+    fresh = []
+    for warned in here:
+        if known.get(warned.same(), 0) > 0:
+            known[warned.same()] -= 1
+        else:
+            fresh.append(warned)
+    return fresh

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel configuration: our fragments over the tree's tinyconfig, every symbol checked.
+
+The tree's own merge_config.sh does the merging. It only warns of a symbol that
+did not make it; here that is an error, with the dependency that was not met.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from harness import git, kconfig_reader, proc
+from harness.apply import Applied
+from harness.base import Base
+from harness.checkout import checkout, source_tree
+from harness.errors import InvocationError, SeriesError
+from harness.events import Events, Note
+from harness.settings import PROJECT
+from harness.store import Store, digest
+from harness.toolchain import ARCH, Toolchain, environment, variables
+from harness.workshop import build_folder, marked
+
+FORMAT = 1
+FOLDER = PROJECT / "kconfig"
+# What `make tinyconfig` merges, as far as the tree has it.
+TINY = ("kernel/configs/tiny-base.config", "kernel/configs/tiny.config",
+        f"arch/{ARCH}/configs/tiny.config")  # fmt: skip
+NOT_SET = "n"
+
+
+@dataclass(frozen=True)
+class KernelConfig:
+    """``path`` is the complete .config; ``name`` the flavour."""
+
+    name: str
+    path: Path
+    sha256: str
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Flavour:
+    name: str
+    fragments: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line of a fragment; ``symbol`` without CONFIG_, ``value`` 'n' for 'is not set'."""
+
+    symbol: str
+    value: str
+    fragment: str
+    line: int
+
+    def __str__(self) -> str:
+        wants = f"CONFIG_{self.symbol}={self.value}"
+        if self.value == NOT_SET:
+            wants = f"# CONFIG_{self.symbol} is not set"
+        return f"{self.fragment}:{self.line}: {wants}"
+
+
+def load_flavour(name: str, folder: Path = FOLDER) -> Flavour:
+    """The fragments of a flavour of ``flavours.yaml``.
+
+    Raises:
+        InvocationError: there is none of that name.
+    """
+    table: dict[str, list[str]] = yaml.safe_load((folder / "flavours.yaml").read_text("utf-8"))
+    if name not in table:
+        raise InvocationError(
+            f"CONFIG={name}: there is no such flavour, only {', '.join(sorted(table))}",
+            next_step="see kconfig/flavours.yaml",
+        )
+    return Flavour(name, tuple(folder / f"{fragment}.config" for fragment in table[name]))
+
+
+def parse_config(text: str) -> dict[str, tuple[str, int]]:
+    """``{symbol: (value, line)}`` of a fragment or a .config; 'is not set' is 'n'."""
+    found: dict[str, tuple[str, int]] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := re.match(r"CONFIG_(\w+)=(.*)$", line):
+            found[match[1]] = (match[2].strip(), number)
+        elif match := re.match(r"# CONFIG_(\w+) is not set", line):
+            found[match[1]] = (NOT_SET, number)
+    return found
+
+
+def requests(fragments: Sequence[Path]) -> list[Request]:
+    """What the fragments ask for; where two ask for the same symbol, the later one's word."""
+    wanted: dict[str, Request] = {}
+    for path in fragments:
+        for symbol, (value, line) in parse_config(path.read_text("utf-8")).items():
+            wanted[symbol] = Request(symbol, value, f"{path.parent.name}/{path.name}", line)
+    return list(wanted.values())
+
+
+def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
+    """The requests that the final configuration does not grant."""
+    return [r for r in asked if config.get(r.symbol, NOT_SET) != r.value]
+
+
+def read_values(config: Path) -> dict[str, str]:
+    """``{symbol: value}`` of a .config; symbols that are not set are left out."""
+    parsed = parse_config(config.read_text("utf-8"))
+    return {symbol: value for symbol, (value, _) in parsed.items() if value != NOT_SET}
+
+
+def configure(
+    base: Base,
+    applied: Applied,
+    flavour: Flavour,
+    toolchain: Toolchain,
+    store: Store,
+    events: Events,
+    log: Path,
+) -> KernelConfig:
+    """The configuration of the patched tree, from the store or made now.
+
+    Raises:
+        InvocationError: the flavour asks for what this kernel does not have.
+        SeriesError: the base would grant it and the series took it away.
+    """
+    fragments = [path.read_text("utf-8") for path in flavour.fragments]
+    key = digest(FORMAT, fragments, _kconfig_state(applied), toolchain.version)
+
+    def make(draft: Path) -> None:
+        out = _merge(base, applied, flavour, toolchain, store, events, log, _check)
+        shutil.copyfile(out, draft / "kernel.config")
+
+    def _check(source: Path, config: Path) -> None:
+        gone = vanished(requests(flavour.fragments), read_values(config))
+        if gone:
+            text = _explain(gone, source, read_values(config))
+            blame: list[Request] = []
+            if applied.commit != base.commit:
+                blame = _granted_by_base(gone, base, flavour, toolchain, store, log)
+            raise _error(text, blame, flavour, base, log)
+
+    entry = store.entry("config", key, make, lambda text: events.emit(Note(text)))
+    path = entry.path / "kernel.config"
+    return KernelConfig(
+        flavour.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), entry.cached
+    )
+
+
+def _kconfig_state(applied: Applied) -> str:
+    """A hash of every file of the tree that a configuration can depend on."""
+    files = git.tree_files(applied.repo, applied.commit)
+    relevant = {
+        path: blob
+        for path, blob in files.items()
+        if path.rpartition("/")[2].startswith("Kconfig")
+        or path.startswith("scripts/")
+        or path in (*TINY, "Makefile", f"arch/{ARCH}/Makefile")
+    }
+    return digest(relevant)
+
+
+def _merge(
+    base: Base,
+    applied: Applied,
+    flavour: Flavour,
+    toolchain: Toolchain,
+    store: Store,
+    events: Events,
+    log: Path,
+    check: Callable[[Path, Path], None],
+) -> Path:
+    with (
+        source_tree(store, base, applied, events) as source,
+        build_folder(store, base, flavour.name, toolchain, source, events) as out,
+    ):
+        config = run_merge(source.path, out, flavour.fragments, toolchain, store, log)
+        check(source.path, config)
+        return config
+
+
+def run_merge(
+    source: Path,
+    out: Path,
+    fragments: Sequence[Path],
+    toolchain: Toolchain,
+    store: Store,
+    log: Path,
+) -> Path:
+    """Runs the tree's merge_config.sh in ``out``; the .config.
+
+    Raises:
+        SeriesError: the tree's Kconfig files are broken.
+    """
+    for leftover in source.glob(".tmp.config.*"):
+        leftover.unlink()
+    tiny = [name for name in TINY if (source / name).is_file()]
+    # merge_config.sh calls make without arguments of ours; this is how make takes them.
+    flags = " ".join(value.replace(" ", "\\ ") for value in variables(toolchain))
+    argv = ("sh", "scripts/kconfig/merge_config.sh", "-n", "-O", str(out), *tiny,
+            *(str(path) for path in fragments))  # fmt: skip
+    env = {**environment(store), "MAKEFLAGS": f" -- {flags}"}
+    lines: list[str] = []
+    out.mkdir(parents=True, exist_ok=True)
+    with marked(out):
+        done = proc.run(argv, cwd=source, env=env, log=log, on_line=lines.append)
+    if done.returncode != 0:
+        said = "\n".join(lines)
+        if any(sign in said for sign in proc.FULL_DISK):
+            raise proc.failure(argv, done.returncode, said, log)
+        first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
+        raise SeriesError(
+            "\n".join(["the kernel cannot be configured", *(first or lines)[:6]]),
+            evidence=log,
+            next_step="mend the Kconfig file that it names",
+        )
+    return out / ".config"
+
+
+def _explain(gone: list[Request], source: Path, config: dict[str, str]) -> str:
+    found = kconfig_reader.read(source, ARCH)
+    told = []
+    for request in gone:
+        has = config.get(request.symbol, "not set")
+        told.append(f"{request}: the result has it {has if has == 'not set' else f'as {has}'}")
+        if request.value == NOT_SET:
+            reasons = kconfig_reader.why_set(request.symbol, source, found, config)
+        elif has == "not set":
+            reasons = kconfig_reader.why_not_set(request.symbol, found, config)
+        else:
+            reasons = ["the tree forces or limits its value"]
+        told += [f"  {reason}" for reason in reasons]
+    return "\n".join(told)
+
+
+def _granted_by_base(
+    gone: list[Request], base: Base, flavour: Flavour, toolchain: Toolchain, store: Store, log: Path
+) -> list[Request]:
+    """Those of ``gone`` that the bare base has: the series is to blame for them.
+
+    Runs inside the workshops of the failed attempt and leaves them at the base;
+    the next checkout moves them on.
+    """
+    shop = store.root / "work" / "source" / base.key
+    bare = Applied(base.repo, base.commit, base.tree, (), 0)
+    source = checkout(base, bare, shop)
+    out = shop / "bare-config"
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        config = read_values(run_merge(source, out, flavour.fragments, toolchain, store, log))
+    except SeriesError:
+        return []
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    still_gone = {request.symbol for request in vanished(gone, config)}
+    return [request for request in gone if request.symbol not in still_gone]
+
+
+def _error(
+    text: str, blame: list[Request], flavour: Flavour, base: Base, log: Path
+) -> SeriesError | InvocationError:
+    """The series is at fault for what the base grants; the flavour for the rest."""
+    if blame:
+        names = ", ".join(f"CONFIG_{request.symbol}" for request in blame)
+        return SeriesError(
+            f"the configuration loses symbols, and on the bare base it keeps {names}\n{text}",
+            evidence=log,
+            next_step="the series changes what these symbols depend on",
+        )
+    return InvocationError(
+        f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant\n{text}",
+        evidence=log,
+        next_step="change the line in the fragment, or choose another CONFIG= or KERNEL=",
+    )
