@@ -143,14 +143,19 @@ class Guest:
 
     # ---- commands ----------------------------------------------------------------
 
+    def disconnect(self) -> None:
+        """Ends the SSH connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def connect(self, timeout: float) -> None:
-        """Makes the SSH connection.
+        """Makes the SSH connection anew.
 
         Raises:
             SshError: no server, a wrong host key, or no login within ``timeout`` seconds.
         """
-        if self._connection is not None:
-            self._connection.close()
+        self.disconnect()
         self._connection = Connection.open(
             self.qemu.port, self.keys, self.spec.host_key, timeout, lambda: self.alive
         )
@@ -336,8 +341,7 @@ class Guest:
 
     def close(self) -> None:
         """Ends the guest and reads its console to the last byte. Safe to call twice."""
-        if self._connection is not None:
-            self._connection.close()
+        self.disconnect()
         self.qemu.kill()
         self.console.join()
         self.console.close()

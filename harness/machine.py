@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
@@ -144,7 +145,7 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
     if wiring.restore is not None:
-        argv += ["-incoming", "defer"]
+        argv += ["-incoming", f"exec:cat {quote(str(wiring.restore))}"]
     return argv
 
 

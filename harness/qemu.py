@@ -87,6 +87,19 @@ class Monitor:
                 raise InternalError(f"QEMU refused {name}: {message['error'].get('desc')}")
             self.events.append(message)
 
+    def wait_event(self, name: str, timeout: float) -> None:
+        """Waits for an event, or takes one that came during an earlier command.
+
+        Raises:
+            MonitorClosedError, TimeoutError: it does not come.
+        """
+        deadline = time.monotonic() + timeout
+        while not any(event.get("event") == name for event in self.events):
+            message = self._read(deadline)
+            if "event" in message:
+                self.events.append(message)
+        self.events = [event for event in self.events if event.get("event") != name]
+
     def human(self, line: str, *, timeout: float = 10.0) -> str:
         """Runs a command of the human monitor and returns what it prints."""
         said: str = self.command(
