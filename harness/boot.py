@@ -31,9 +31,12 @@ class Patience:
     login: float = 60.0
 
 
+PATIENCE = Patience()
+
+
 def boot(
     spec: GuestSpec, folder: Path, name: str, keys: KeyPair,
-    *, console_log: Path | None = None, patience: Patience = Patience(),
+    *, console_log: Path | None = None, patience: Patience = PATIENCE,
 ) -> Guest:
     """Boots a guest to its first command.
 
@@ -82,10 +85,10 @@ def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessErr
     splats = [splat for splat in guest.splats() if splat.spoils] or list(guest.splats())
     if not any(line.strip() for line in lines):
         code = guest.qemu.process.poll()
-        said = guest.qemu.log.read_text(errors="replace").strip()
+        said = guest.qemu.complaints()
         if code not in (None, 0) or said:
             return MachineError(
-                f"QEMU ended with status {code} before the kernel said anything:\n{said[-2000:]}",
+                f"QEMU ended with status {code} before the kernel said anything:\n{said}",
                 evidence=guest.qemu.log,
             )
         how = "ended" if code == 0 else f"is silent after {seconds:.0f} s"

@@ -189,6 +189,10 @@ class Qemu:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    def complaints(self) -> str:
+        """What QEMU itself has printed, its last 2000 characters."""
+        return self.log.read_text(errors="replace").strip()[-2000:]
+
     def send_break(self) -> None:
         """A break on the serial line: the next byte sent is a sysrq key."""
         self.monitor.command("chardev-send-break", id="console")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from harness.boot import Patience, ssh_failure
+from harness.boot import PATIENCE, Patience, ssh_failure
 from harness.errors import InternalError, MachineError
 from harness.guest import Guest
 from harness.machine import GuestSpec
@@ -79,7 +79,7 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
 
 def restore(
     snapshot: Snapshot, folder: Path, name: str,
-    *, console_log: Path | None = None, patience: Patience = Patience(),
+    *, console_log: Path | None = None, patience: Patience = PATIENCE,
 ) -> Guest:
     """A new guest that goes on where the saved one was; it has the same boot id.
 
@@ -104,8 +104,7 @@ def restore(
             qemu.monitor.wait_event("RESUME", patience.login)
         except (MonitorClosedError, TimeoutError, InternalError) as error:
             raise MachineError(
-                f"QEMU could not restore the guest:\n{qemu.log.read_text(errors='replace')[-2000:]}",
-                evidence=qemu.log,
+                f"QEMU could not restore the guest:\n{qemu.complaints()}", evidence=qemu.log
             ) from error
         try:
             guest.connect(patience.login)
