@@ -135,8 +135,11 @@ static inline void vt_abandon(void)
 })
 
 /* EXPECT goes on after a failure, REQUIRE ends the process. */
-#define EXPECT(cond) vt_check((cond), "%s:%d: %s: errno %d",		\
-			      __FILE__, __LINE__, #cond, errno)
+#define EXPECT(cond) ({							\
+	bool vt_held = (cond);						\
+	vt_check(vt_held, "%s:%d: %s: errno %d (%s)", __FILE__,		\
+		 __LINE__, #cond, errno, strerrorname_np(errno));	\
+})
 #define EXPECT_EQ(a, b)	VT_CMP(a, ==, b)
 #define EXPECT_NE(a, b)	VT_CMP(a, !=, b)
 #define EXPECT_GE(a, b)	VT_CMP(a, >=, b)

@@ -56,6 +56,7 @@ _cases: list[Case] = []
 _checks = 0
 _failures = 0
 _undo_pipe = -1
+_UNIT, _RECORD = "\x1f", "\x1e"
 
 # What a worker may report to have undone, by name: each takes one argument.
 _undoings: dict[str, Callable[[str], None]] = {}
@@ -86,7 +87,7 @@ def undo_later(function: Callable[[str], None], argument: str) -> None:
     """Has ``function(argument)`` called when the case has ended, the last one first."""
     if function.__name__ not in _undoings:
         raise AbandonedError(f"{function.__name__} is not registered for undoing")
-    os.write(_undo_pipe, f"{function.__name__}\0{argument}\0\0".encode())
+    os.write(_undo_pipe, f"{function.__name__}{_UNIT}{argument}{_RECORD}".encode())
 
 
 def diag(text: str) -> None:
@@ -167,7 +168,7 @@ def _work(chosen: Case) -> int:
         failed(f"the case was abandoned: {error}")
     except SkippedError as error:
         diag(f"SKIP {error}")
-        os.write(_undo_pipe, f"skip\0{error}\0\0".encode())
+        os.write(_undo_pipe, f"skip{_UNIT}{error}{_RECORD}".encode())
         return 1 if _failures else 2
     except Exception:
         import traceback
@@ -219,8 +220,8 @@ def _reports(pipe: int) -> list[tuple[str, str]]:
     while piece := os.read(pipe, 65536):
         text += piece
     found = []
-    for record in text.decode().split("\0\0")[:-1]:
-        name, _, argument = record.partition("\0")
+    for record in text.decode().split(_RECORD)[:-1]:
+        name, _, argument = record.partition(_UNIT)
         found.append((name, argument))
     return found
 

@@ -115,7 +115,7 @@ def remove_cgroup(path: str) -> None:
                 if not poll.poll(2000):
                     break
                 file.seek(0)
-        os.rmdir(path)  # noqa: PTH106
+        os.rmdir(path)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -128,7 +128,7 @@ class Cgroup:
     def __init__(self, name: str) -> None:
         self.path = f"{CGROUPS}/{name}"
         undo_later(remove_cgroup, self.path)
-        os.mkdir(self.path)  # noqa: PTH102
+        os.mkdir(self.path)
 
     def enter(self) -> None:
         """Puts the calling process in."""

@@ -167,6 +167,29 @@ static void random_order_merges_back(void)
 	EXPECT_ALL_OLD(&r);
 }
 
+/* Any protection, and the heap: what becomes of them is in kinds.c. */
+static void every_protection_is_accepted(void)
+{
+	static const int prots[] = {
+		PROT_NONE, PROT_READ, PROT_WRITE, PROT_EXEC,
+		PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC,
+		PROT_READ | PROT_WRITE | PROT_EXEC,
+	};
+	char *p = sbrk(4 * VR_PAGE);
+	size_t i;
+
+	p += VR_PAGE - (uintptr_t)p % VR_PAGE;
+	EXPECT_EQ(vr_mark(p, 2 * VR_PAGE), 0);
+	EXPECT_PICTURE(p, "VV-");
+	for (i = 0; i < sizeof(prots) / sizeof(*prots); i++) {
+		p = vr_map(3, prots[i]);
+		EXPECT_EQ(vr_mark(p, 2 * VR_PAGE), 0);
+		EXPECT_PICTURE(p, "VV-");
+		EXPECT_EQ(vr_unmark(p, 3 * VR_PAGE), 0);
+		EXPECT_PICTURE(p, "---");
+	}
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(whole_mapping, "V-MK-1 V-IF-2",
 		"Marking and unmarking a whole mapping shows and hides vl in smaps."),
@@ -186,6 +209,8 @@ static const struct vt_case cases[] = {
 		"A second marking and a second unmarking return 0 and change nothing."),
 	VT_CASE(use_keeps_volatility, "V-MK-5",
 		"Reading and writing keep the flag; new pages are zero and volatile."),
+	VT_CASE(every_protection_is_accepted, "V-MK-7",
+		"The heap and anonymous memory of any protection are accepted."),
 	VT_CASE(random_order_merges_back, "V-MK-2",
 		"Random marking follows a model and ends in a single VMA."),
 };

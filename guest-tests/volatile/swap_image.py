@@ -1,47 +1,88 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""No volatile page reaches the swap disk: the host searches the disk for their tags."""
+"""No volatile page reaches the swap disk: the host searches the disk for their tags.
+
+The control range shows that the same reclaim did write to the disk, and that the
+host finds what was written there.
+"""
 
 from __future__ import annotations
 
-from vr import SWAPPED, Range
-from vtest import case, expect_eq, main, require_eq
-from vtsys import Cgroup, pin, swap_on_disk
+from vr import SWAPPED, Range, purges
+from vtest import case, expect, expect_eq, main, require_eq
+from vtsys import PAGE, Cgroup, mglru, pin, swap_on_disk
+
+
+def _two_ranges(pages: int) -> tuple[Range, Range]:
+    """A volatile and a control range on a CPU of their own, with the swap disk in use."""
+    swap_on_disk()
+    pin(0)
+    volatile, control = Range(pages), Range(pages)
+    require_eq(volatile.mark(), 0, "mark")
+    return volatile, control
+
+
+def _judge(volatile: Range, control: Range) -> None:
+    """All of one is lost, nothing of the other, and the host looks at the disk."""
+    require_eq(control.pagemap(SWAPPED), control.pages, "control pages in swap")
+    volatile.want_in_swap(False)
+    control.want_in_swap(True)
+    expect_eq(volatile.unmark(), 1, "unmark")
+    expect_eq(volatile.count(), (0, volatile.pages), "volatile pages old and zero")
+    expect_eq(control.count(), (control.pages, 0), "control pages old and zero")
 
 
 @case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
 def pageout_writes_none() -> None:
     """MADV_PAGEOUT purges volatile pages and swaps the others out."""
-    swap_on_disk()
-    pin(0)
-    volatile, control = Range(256), Range(256)
-    require_eq(volatile.mark(), 0, "mark")
+    volatile, control = _two_ranges(256)
     require_eq(volatile.pageout(), 0, "MADV_PAGEOUT of the volatile range")
     require_eq(control.pageout(), 0, "MADV_PAGEOUT of the control range")
-    require_eq(control.pagemap(SWAPPED), 256, "control pages in swap")
-    volatile.want_in_swap(False)
-    control.want_in_swap(True)
-    expect_eq(volatile.unmark(), 1, "unmark")
-    expect_eq(volatile.count(), (0, 256), "volatile pages old and zero")
-    expect_eq(control.count(), (256, 0), "control pages old and zero")
+    _judge(volatile, control)
+
+
+def _reclaim_group(multi_generational: bool) -> None:
+    mglru(multi_generational)
+    group = Cgroup("vr-image")
+    group.enter()
+    volatile, control = _two_ranges(400)
+    # The group's use is more than can be reclaimed: it ends in EAGAIN, having done its best.
+    expect_eq(group.try_write("memory.reclaim", group.number("memory.current")), -11, "reclaim")
+    _judge(volatile, control)
 
 
 @case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
-def memory_reclaim_writes_none() -> None:
-    """memory.reclaim of a whole group purges volatile pages and swaps the others out."""
-    swap_on_disk()
-    pin(0)
-    group = Cgroup("vr-reclaim")
+def reclaim_writes_none_lru() -> None:
+    """memory.reclaim of all of a group purges what is volatile, with the classic LRU."""
+    _reclaim_group(False)
+
+
+@case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
+def reclaim_writes_none_mglru() -> None:
+    """memory.reclaim of all of a group purges what is volatile, with MGLRU."""
+    _reclaim_group(True)
+
+
+@case("V-PG-2", "V-PG-11", needs=("swapdisk",), host_checks=("swapimage",))
+def limit_writes_none() -> None:
+    """Growing against memory.max purges volatile pages instead of swapping them."""
+    group = Cgroup("vr-image")
     group.enter()
-    volatile, control = Range(512), Range(512)
-    require_eq(volatile.mark(), 0, "mark")
-    # The group's use is more than can be reclaimed: it ends in EAGAIN, having done its best.
-    expect_eq(group.try_write("memory.reclaim", group.number("memory.current")), -11, "reclaim")
+    volatile, control = _two_ranges(512)
+    # The control pages are in swap before: what is purged then makes the room.
+    require_eq(control.pageout(), 0, "MADV_PAGEOUT of the control range")
     require_eq(control.pagemap(SWAPPED), 512, "control pages in swap")
-    volatile.want_in_swap(False)
     control.want_in_swap(True)
+    volatile.want_in_swap(False)
+    before = purges()
+    group.write("memory.max", group.number("memory.current") + 64 * PAGE)
+    # What is under way to the disk counts until it has arrived: 512 pages at most.
+    new = Range(1024)
+    expect_eq(new.count(), (1024, 0), "new pages old and zero")
     expect_eq(volatile.unmark(), 1, "unmark")
-    expect_eq(volatile.count(), (0, 512), "volatile pages old and zero")
-    expect_eq(control.count(), (512, 0), "control pages old and zero")
+    purged = purges() - before
+    expect(purged > 0, "growing against memory.max purged nothing")
+    expect_eq(volatile.count(), (512 - purged, purged), "volatile pages old and zero")
+    expect_eq(group.key("memory.events", "oom_kill"), 0, "OOM kills")
 
 
 main()
