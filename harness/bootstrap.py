@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From a machine with git, make and Python to one that can run the harness.
+
+    python3 harness/bootstrap.py --for test-kernel|check
+
+The Makefile calls this before anything else, so it uses the standard library
+only. It looks for the system packages first. What is missing is installed where
+that is possible without asking (root, apt); elsewhere one line to paste is
+printed and nothing is changed. Then it makes ``.venv`` from the locked list.
+
+Exit status: 0, or 3 where this machine cannot do it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+PROJECT = Path(__file__).resolve().parent.parent
+# The directory of this file would come before the standard library.
+sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != PROJECT / "harness"]
+
+MACHINE = 3  # the exit status of "this machine cannot do it", see errors.py
+LOCKS = {"test-kernel": "requirements.lock", "check": "requirements-dev.lock"}
+SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+
+if TYPE_CHECKING:  # an older Python must get as far as saying that it is too old
+    Need = dict[str, Any]  # an entry of packages.json's "needs"
+    Table = dict[str, Any]
+
+
+class UnableError(Exception):
+    """This machine cannot do it; the message says what to type."""
+
+
+def say(text: str) -> None:
+    """One line for the user."""
+    print(f"setup: {text}", flush=True)
+
+
+def present(need: Need) -> bool:
+    """Whether one entry of packages.json is there."""
+    if "command" in need:
+        return all(shutil.which(name, path=SEARCH) for name in need["command"])
+    if "file" in need:
+        return any(Path(name).exists() for name in need["file"])
+    import importlib.util
+
+    return importlib.util.find_spec(need["module"]) is not None
+
+
+def missing(table: Table, purpose: str) -> list[Need]:
+    """The needs of ``purpose`` that are not met."""
+    return [n for n in table["needs"] if purpose in n["for"] and not present(n)]
+
+
+def manager(table: Table) -> str | None:
+    """The package manager of this machine, or None."""
+    managers: dict[str, dict[str, str]] = table["managers"]
+    for name, about in managers.items():
+        if shutil.which(about["command"], path=SEARCH):
+            return name
+    return None
+
+
+def packages(needs: list[Need], name: str) -> list[str]:
+    """The packages that meet ``needs``, each once, in order."""
+    return list(dict.fromkeys(need[name] for need in needs))
+
+
+def what(need: Need) -> str:
+    """One need in words."""
+    kind = next(k for k in ("command", "file", "module") if k in need)
+    value = need[kind]
+    return value if isinstance(value, str) else "/".join(dict.fromkeys(Path(v).name for v in value))
+
+
+def provide(table: Table, purpose: str, log: Path) -> None:
+    """Sees to the system packages.
+
+    Raises:
+        UnableError: with the line to paste, or apt's own last words.
+    """
+    needs = missing(table, purpose)
+    if not needs:
+        return
+    names = ", ".join(dict.fromkeys(what(need) for need in needs))
+    name = manager(table)
+    if name is None:
+        raise UnableError(
+            f"not found: {names}\nThis machine has neither apt, dnf nor pacman: install what "
+            "provides these, then run the command again"
+        )
+    wanted = packages(needs, name)
+    line = f"{table['managers'][name]['line']} {' '.join(wanted)}"
+    if name != "apt" or os.geteuid() != 0:
+        raise UnableError(
+            f"not found: {names}\nPaste this, then run the command again:\n\n    {line}\n"
+        )
+    say(f"installing {' '.join(wanted)}")
+    began = time.monotonic()
+    if not install(wanted, log):
+        raise UnableError(
+            f"apt could not install {' '.join(wanted)}\n{tail(log)}\nevidence: {log}\n"
+            f"next: mend what apt says, or paste\n\n    {line}\n"
+        )
+    left = missing(table, purpose)
+    if left:
+        raise UnableError(f"still not found after installing: {', '.join(map(what, left))}")
+    say(f"installed in {time.monotonic() - began:.0f} s")
+
+
+def install(wanted: list[str], log: Path) -> bool:
+    """apt-get install, with a fresh list of packages where the old one will not do."""
+    env = dict(os.environ, DEBIAN_FRONTEND="noninteractive", LC_ALL="C")
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *wanted]
+    lists = Path("/var/lib/apt/lists")
+    if any(lists.glob("*_Packages*")) and logged(command, log, env):
+        return True
+    return logged(["apt-get", "update"], log, env) and logged(command, log, env)
+
+
+def logged(command: list[str], log: Path, env: dict[str, str] | None = None) -> bool:
+    """Runs a command with its output appended to ``log``; whether it succeeded."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as out:
+        out.write(f"$ {' '.join(command)}\n".encode())
+        out.flush()
+        status = subprocess.call(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env
+        )
+    return status == 0
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The last lines of a log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def fingerprint(lock: Path) -> str:
+    """What a finished .venv must have been made from."""
+    text = lock.read_bytes()
+    return hashlib.sha256(text + sys.version.encode() + str(PROJECT).encode()).hexdigest()
+
+
+def ready(venv: Path, locks: list[Path]) -> bool:
+    """Whether .venv is complete for one of ``locks``."""
+    try:
+        made_from = (venv / ".complete").read_text()
+    except OSError:
+        return False
+    return made_from in [fingerprint(lock) for lock in locks]
+
+
+def pip() -> list[str] | None:
+    """How to run pip: the wheel that Python brings along, which need not be installed first."""
+    import ensurepip
+
+    folders = [Path(ensurepip.__file__).parent / "_bundled"]
+    distribution = getattr(ensurepip, "_WHEEL_PKG_DIR", None)  # Debian, Fedora
+    if distribution:
+        folders.insert(0, Path(distribution))
+    for folder in folders:
+        for wheel in sorted(folder.glob("pip-*.whl")):
+            return [str(wheel / "pip")]
+    return None
+
+
+def make_venv(venv: Path, lock: Path, log: Path) -> None:
+    """Makes .venv from ``lock``. Only its last step writes the file that makes it count.
+
+    Raises:
+        UnableError: the packages could not be fetched.
+    """
+    began = time.monotonic()
+    count = sum("==" in line for line in lock.read_text().splitlines())
+    say(f"making .venv with {count} packages")
+    shutil.rmtree(str(venv), ignore_errors=True)
+    wheel = pip()
+    bare = [] if wheel is None else ["--without-pip"]
+    python = venv / "bin" / "python"
+    command = [str(python)] + (["-m", "pip"] if wheel is None else wheel)
+    command += ["install", "--no-deps", "--require-hashes", "--no-compile", "--no-input"]
+    command += ["--disable-pip-version-check", "--no-warn-script-location", "-r", str(lock)]
+    if not logged([sys.executable, "-m", "venv", *bare, str(venv)], log) or not logged(
+        command, log, {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    ):
+        shutil.rmtree(str(venv), ignore_errors=True)
+        raise UnableError(
+            f"the Python packages could not be installed\n{tail(log)}\nevidence: {log}\n"
+            "next: check the network, or pip's own configuration (pip config list)"
+        )
+    draft = venv / ".complete.draft"
+    draft.write_text(fingerprint(lock))
+    draft.replace(venv / ".complete")
+    say(f".venv made in {time.monotonic() - began:.1f} s")
+
+
+def set_up(project: Path, purpose: str) -> None:
+    """Everything for ``purpose``; silent and quick where nothing is to be done."""
+    table = json.loads((project / "harness" / "packages.json").read_text())
+    log = project / "out" / "setup.log"
+    handle = os.open(str(project), os.O_RDONLY)
+    try:
+        # Two runs at once: the second waits. The lock goes with the process.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        provide(table, purpose, log)
+        lock = project / LOCKS[purpose]
+        # What check needs includes what test-kernel needs.
+        enough = [lock] if purpose == "check" else [lock, project / LOCKS["check"]]
+        if not ready(project / ".venv", enough):
+            make_venv(project / ".venv", lock, log)
+    finally:
+        os.close(handle)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the set-up and returns the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--for", dest="purpose", choices=sorted(LOCKS), default="test-kernel")
+    purpose = parser.parse_args(argv).purpose
+    try:
+        if sys.version_info < (3, 11):  # noqa: UP036
+            raise UnableError(
+                f"this is Python {sys.version.split()[0]}; 3.11 or later is needed\n"
+                "next: make PYTHON=python3.11 ..."
+            )
+        set_up(PROJECT, purpose)
+    except UnableError as error:
+        print(f"machine error: {error}", file=sys.stderr)
+        print(f"verdict: infra (exit {MACHINE})", file=sys.stderr)
+        return MACHINE
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
