@@ -15,11 +15,11 @@ from harness.base import Base
 from harness.buildlog import BuildLog, Warned, as_json, from_json
 from harness.checkout import Source, source_tree
 from harness.errors import HarnessError, MachineError, SeriesError
-from harness.events import ConfigKnown, Events, Note, StageProgress
+from harness.events import ConfigKnown, StageProgress
 from harness.kconfig import KernelConfig, configure, load_flavour
 from harness.stages import stage
-from harness.store import Store, digest
-from harness.toolchain import Toolchain, environment, find_toolchain, make_argv
+from harness.store import digest
+from harness.toolchain import Workbench, environment, find_toolchain, make_argv
 from harness.workshop import build_folder, marked
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 STAGE = "build"
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
-COUNT = ".harness-count.json"
 
 
 @dataclass(frozen=True)
@@ -59,59 +58,52 @@ def build_kernel(session: Session, base: Base, applied: Applied, *, bzimage: boo
     Raises:
         SeriesError, InvocationError, MachineError: see ``configure`` and ``build``.
     """
-    settings, events, store = session.settings, session.events, session.store
+    settings, events = session.settings, session.events
     log = session.out / "build.log"
     with stage(events, "config") as outcome:
-        toolchain = find_toolchain()
-        flavour = load_flavour(settings.config)
-        config = configure(base, applied, flavour, toolchain, store, events, log)
+        bench = Workbench(session.store, events, find_toolchain(), settings.jobs)
+        config = configure(bench, base, applied, load_flavour(settings.config), log)
         outcome.cached = config.cached
-        outcome.detail = f"{flavour.name}: {config.sha256[:12]}"
+        outcome.detail = f"{config.name}: {config.sha256[:12]}"
         events.emit(ConfigKnown(config.name, config.sha256))
     with stage(events, STAGE) as outcome:
-        kernel = build(
-            base, applied, config, toolchain, store, events,
-            jobs=settings.jobs, log=log, bzimage=bzimage,
-        )  # fmt: skip
+        kernel = build(bench, base, applied, config, log, bzimage=bzimage)
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
     return kernel
 
 
 def build(
+    bench: Workbench,
     base: Base,
     applied: Applied,
     config: KernelConfig,
-    toolchain: Toolchain,
-    store: Store,
-    events: Events,
-    *,
-    jobs: int,
     log: Path,
+    *,
     bzimage: bool = False,
 ) -> Kernel:
     """The kernel of a patched tree and a configuration, from the store or built now.
+
+    The output of make is added to ``log``, and lies in the entry as well.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
-    key = digest(FORMAT, applied.tree, config.sha256, toolchain.version, bzimage)
+    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, bzimage)
 
     def make(draft: Path) -> None:
         with (
-            source_tree(store, base, applied, events) as source,
-            build_folder(store, base, config.name, toolchain, source, events) as out,
+            source_tree(bench.store, base, applied, bench.events) as source,
+            build_folder(bench, base, config.name, source) as out,
         ):
-            own_log = draft / "build.log"
-            try:
-                _make(base, applied, config, toolchain, store, events, source, out,
-                      own_log, jobs, bzimage)  # fmt: skip
-            finally:
-                _append(own_log, log)
+            targets = ("vmlinux", *(("bzImage",) if bzimage else ()), "headers")
+            place_config(config.path, out)
+            job = Job(bench, base, applied, source, out, config.name, STAGE)
+            run_make(job, targets, draft / "build.log", log)
             _collect(out, draft, bzimage)
 
-    entry = store.entry("kernel", key, make, lambda text: events.emit(Note(text)))
+    entry = bench.store.entry("kernel", key, make, bench.waiting)
     about = json.loads((entry.path / "kernel.json").read_text("utf-8"))
     return Kernel(
         vmlinux=entry.path / "vmlinux",
@@ -121,7 +113,7 @@ def build(
         log=entry.path / "build.log",
         headers=entry.path / "include",
         release=about["release"],
-        source=store.root / "work" / "source" / base.key / "tree",
+        source=bench.store.root / "work" / "source" / base.key / "tree",
         cached=entry.cached,
         objects=about["objects"],
         entry=entry.path,
@@ -149,56 +141,66 @@ def read_records(out: Path) -> dict[str, list[Warned]]:
     return from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
-def _expected(base: Base, flavour: str, store: Store) -> int:
-    """How many objects a build from nothing will compile: as last time, or as the table says."""
-    memo = store.root / "counts" / f"{base.line}-{flavour}"
-    if memo.is_file():
-        return int(memo.read_text("utf-8"))
-    return dict(base.objects).get(flavour, 0)
+@dataclass(frozen=True)
+class Job:
+    """One call of make: ``purpose`` names the build folder's use, ``stage`` the events."""
+
+    bench: Workbench
+    base: Base
+    applied: Applied
+    source: Source
+    out: Path
+    purpose: str
+    stage: str
 
 
-def _make(
-    base: Base,
-    applied: Applied,
-    config: KernelConfig,
-    toolchain: Toolchain,
-    store: Store,
-    events: Events,
-    source: Source,
-    out: Path,
-    log: Path,
-    jobs: int,
-    bzimage: bool,
-) -> None:
-    """Runs make and judges its output; the build folder holds the result."""
-    place_config(config.path, out)
+def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> None:
+    """Runs make in the job's folder and judges its output; ``log`` outlives a failure.
+
+    Raises:
+        SeriesError, MachineError: see ``build``.
+    """
+    out, events = job.out, job.bench.events
     records = {name: warned for name, warned in read_records(out).items() if (out / name).is_file()}
     whole = not (out / "vmlinux").is_file()
-    total = _expected(base, config.name, store) if whole else 0
-    reader = BuildLog(str(source.path), str(out))
+    total = _expected(job) if whole else 0
+    reader = BuildLog(str(job.source.path), str(out))
 
     def on_line(line: str) -> None:
         name = reader.feed(line)
         if name is not None:
             done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
-            events.emit(StageProgress(STAGE, done, max(done, total) if total else 0,
-                                      "objects", name))  # fmt: skip
+            known = max(done, total) if total else 0
+            events.emit(StageProgress(job.stage, done, known, "objects", name))
 
-    targets = ("vmlinux", *(("bzImage",) if bzimage else ()), "headers")
-    argv = make_argv(toolchain, source.path, out, jobs, *targets)
-    with marked(out):
-        done = proc.run(argv, env=environment(store), log=log, on_line=on_line)
+    argv = make_argv(job.bench, job.source.path, out, *targets)
+    try:
+        with marked(out):
+            done = proc.run(argv, env=environment(job.bench.store), log=own_log, on_line=on_line)
+    finally:
+        _append(own_log, log)
     records |= reader.objects
     (out / RECORDS).write_text(json.dumps(as_json(records)), "utf-8")
     if done.returncode != 0:
-        raise _failure(reader, applied, base, log)
+        raise _failure(reader, job, log)
     if whole:
-        memo = store.root / "counts" / f"{base.line}-{config.name}"
+        memo = _memo(job)
         memo.parent.mkdir(exist_ok=True)
         memo.write_text(str(len(records)), "utf-8")
 
 
-def _failure(reader: BuildLog, applied: Applied, base: Base, log: Path) -> HarnessError:
+def _memo(job: Job) -> Path:
+    return job.bench.store.root / "counts" / f"{job.base.line}-{job.purpose}"
+
+
+def _expected(job: Job) -> int:
+    """How many objects a build from nothing will compile: as last time, or as the table says."""
+    if _memo(job).is_file():
+        return int(_memo(job).read_text("utf-8"))
+    return dict(job.base.objects).get(job.purpose.removesuffix("-debug"), 0)
+
+
+def _failure(reader: BuildLog, job: Job, log: Path) -> HarnessError:
     errors = reader.first_errors()
     said = "\n".join(errors)
     if any(sign in "\n".join(reader.tail) for sign in proc.FULL_DISK):
@@ -215,7 +217,7 @@ def _failure(reader: BuildLog, applied: Applied, base: Base, log: Path) -> Harne
             evidence=log,
             next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
         )
-    who = "the patched kernel" if applied.patches else f"the bare base {base.version}"
+    who = "the patched kernel" if job.applied.patches else f"the bare base {job.base.version}"
     return SeriesError(
         f"{who} does not build\n{said}", evidence=log, next_step="mend the first error first"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,9 @@ from harness.apply import Applied
 from harness.base import Base
 from harness.checkout import checkout, source_tree
 from harness.errors import InvocationError, SeriesError
-from harness.events import Events, Note
 from harness.settings import PROJECT
-from harness.store import Store, digest
-from harness.toolchain import ARCH, Toolchain, environment, variables
+from harness.store import digest
+from harness.toolchain import ARCH, Workbench, environment, variables
 from harness.workshop import build_folder, marked
 
 FORMAT = 1
@@ -114,13 +113,7 @@ def read_values(config: Path) -> dict[str, str]:
 
 
 def configure(
-    base: Base,
-    applied: Applied,
-    flavour: Flavour,
-    toolchain: Toolchain,
-    store: Store,
-    events: Events,
-    log: Path,
+    bench: Workbench, base: Base, applied: Applied, flavour: Flavour, log: Path
 ) -> KernelConfig:
     """The configuration of the patched tree, from the store or made now.
 
@@ -129,22 +122,27 @@ def configure(
         SeriesError: the base would grant it and the series took it away.
     """
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
-    key = digest(FORMAT, fragments, _kconfig_state(applied), toolchain.version)
+    key = digest(FORMAT, fragments, _kconfig_state(applied), bench.toolchain.version)
 
     def make(draft: Path) -> None:
-        out = _merge(base, applied, flavour, toolchain, store, events, log, _check)
-        shutil.copyfile(out, draft / "kernel.config")
+        with (
+            source_tree(bench.store, base, applied, bench.events) as source,
+            build_folder(bench, base, flavour.name, source) as out,
+        ):
+            config = run_merge(bench, source.path, out, flavour.fragments, log)
+            check(source.path, config)
+            shutil.copyfile(config, draft / "kernel.config")
 
-    def _check(source: Path, config: Path) -> None:
+    def check(source: Path, config: Path) -> None:
         gone = vanished(requests(flavour.fragments), read_values(config))
         if gone:
             text = _explain(gone, source, read_values(config))
             blame: list[Request] = []
             if applied.commit != base.commit:
-                blame = _granted_by_base(gone, base, flavour, toolchain, store, log)
+                blame = _granted_by_base(bench, gone, base, flavour, log)
             raise _error(text, blame, flavour, base, log)
 
-    entry = store.entry("config", key, make, lambda text: events.emit(Note(text)))
+    entry = bench.store.entry("config", key, make, bench.waiting)
     path = entry.path / "kernel.config"
     return KernelConfig(
         flavour.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), entry.cached
@@ -164,32 +162,8 @@ def _kconfig_state(applied: Applied) -> str:
     return digest(relevant)
 
 
-def _merge(
-    base: Base,
-    applied: Applied,
-    flavour: Flavour,
-    toolchain: Toolchain,
-    store: Store,
-    events: Events,
-    log: Path,
-    check: Callable[[Path, Path], None],
-) -> Path:
-    with (
-        source_tree(store, base, applied, events) as source,
-        build_folder(store, base, flavour.name, toolchain, source, events) as out,
-    ):
-        config = run_merge(source.path, out, flavour.fragments, toolchain, store, log)
-        check(source.path, config)
-        return config
-
-
 def run_merge(
-    source: Path,
-    out: Path,
-    fragments: Sequence[Path],
-    toolchain: Toolchain,
-    store: Store,
-    log: Path,
+    bench: Workbench, source: Path, out: Path, fragments: Sequence[Path], log: Path
 ) -> Path:
     """Runs the tree's merge_config.sh in ``out``; the .config.
 
@@ -200,10 +174,10 @@ def run_merge(
         leftover.unlink()
     tiny = [name for name in TINY if (source / name).is_file()]
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
-    flags = " ".join(value.replace(" ", "\\ ") for value in variables(toolchain))
+    flags = " ".join(value.replace(" ", "\\ ") for value in variables(bench.toolchain))
     argv = ("sh", "scripts/kconfig/merge_config.sh", "-n", "-O", str(out), *tiny,
             *(str(path) for path in fragments))  # fmt: skip
-    env = {**environment(store), "MAKEFLAGS": f" -- {flags}"}
+    env = {**environment(bench.store), "MAKEFLAGS": f" -- {flags}"}
     lines: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
     with marked(out):
@@ -238,20 +212,20 @@ def _explain(gone: list[Request], source: Path, config: dict[str, str]) -> str:
 
 
 def _granted_by_base(
-    gone: list[Request], base: Base, flavour: Flavour, toolchain: Toolchain, store: Store, log: Path
+    bench: Workbench, gone: list[Request], base: Base, flavour: Flavour, log: Path
 ) -> list[Request]:
     """Those of ``gone`` that the bare base has: the series is to blame for them.
 
     Runs inside the workshops of the failed attempt and leaves them at the base;
     the next checkout moves them on.
     """
-    shop = store.root / "work" / "source" / base.key
+    shop = bench.store.root / "work" / "source" / base.key
     bare = Applied(base.repo, base.commit, base.tree, (), 0)
     source = checkout(base, bare, shop)
     out = shop / "bare-config"
     shutil.rmtree(out, ignore_errors=True)
     try:
-        config = read_values(run_merge(source, out, flavour.fragments, toolchain, store, log))
+        config = read_values(run_merge(bench, source, out, flavour.fragments, log))
     except SeriesError:
         return []
     finally:

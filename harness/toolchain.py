@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
+from harness.events import Events, Note
 from harness.store import Store
 
 ARCH = "x86"
@@ -27,6 +28,20 @@ class Toolchain:
     cc: str
     version: str
     ccache: bool
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What every step of a build works with; ``jobs``: parallel compilers."""
+
+    store: Store
+    events: Events
+    toolchain: Toolchain
+    jobs: int = 1
+
+    def waiting(self, text: str) -> None:
+        """Tells the user that another run holds what this one needs."""
+        self.events.emit(Note(text))
 
 
 def find_toolchain(cc: str = "gcc") -> Toolchain:
@@ -64,17 +79,17 @@ def environment(store: Store) -> dict[str, str]:
     return env
 
 
-def make_argv(toolchain: Toolchain, source: Path, out: Path, jobs: int, *what: str) -> list[str]:
+def make_argv(bench: Workbench, source: Path, out: Path, *what: str) -> list[str]:
     """The kernel's make for ``what`` (targets and NAME=value), out of tree in ``out``."""
     return [
         "make",
         "-C",
         str(source),
         f"O={out}",
-        f"-j{jobs}",
+        f"-j{bench.jobs}",
         # A target's output stays together, so that a warning has an object.
         "--output-sync=target",
-        *variables(toolchain),
+        *variables(bench.toolchain),
         *what,
     ]
 

@@ -17,24 +17,21 @@ from pathlib import Path
 
 from harness.base import Base
 from harness.checkout import Source
-from harness.events import Events, Note
-from harness.store import Store, digest
-from harness.toolchain import Toolchain
+from harness.store import digest
+from harness.toolchain import Workbench
 
 MARKER = ".harness-make-is-running"
 SOURCE_ID = ".harness-source"
 
 
 @contextlib.contextmanager
-def build_folder(
-    store: Store, base: Base, purpose: str, toolchain: Toolchain, source: Source, events: Events
-) -> Iterator[Path]:
+def build_folder(bench: Workbench, base: Base, purpose: str, source: Source) -> Iterator[Path]:
     """The build folder for ``purpose`` (a flavour), ours until the block ends.
 
     The caller holds the source worktree's lock already: always in that order.
     """
-    key = digest(base.key, purpose, toolchain.version)
-    with store.workshop("build", key, lambda text: events.emit(Note(text))) as out:
+    key = digest(base.key, purpose, bench.toolchain.version)
+    with bench.store.workshop("build", key, bench.waiting) as out:
         recover(out)
         adopt(out, source.id)
         yield out

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tested kernel once more, with debug information, to decode what it said.
+
+Debug information doubles the time of a build, so the tested kernel has none. The
+same tree and configuration with DEBUG_INFO_REDUCED gives the same instructions at
+the same addresses, and whether it did is checked symbol by symbol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import proc
+from harness.apply import Applied
+from harness.base import Base
+from harness.build import Job, Kernel, place_config, run_make
+from harness.checkout import source_tree
+from harness.store import digest
+from harness.toolchain import Workbench, environment, find_toolchain, make_argv
+from harness.workshop import build_folder, marked
+
+if TYPE_CHECKING:
+    from harness.session import Session
+
+FORMAT = 1
+STAGE = "debuginfo"
+# In this order: the first two are a choice.
+_SWITCH_OFF = ("DEBUG_INFO_NONE",)
+_SWITCH_ON = ("DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT", "DEBUG_INFO_REDUCED")
+
+
+@dataclass(frozen=True)
+class DebugKernel:
+    """``text_matches``: every symbol of the text is where the tested kernel has it.
+
+    ``differences`` says what is not, a few symbols at most.
+    """
+
+    vmlinux: Path
+    source: Path
+    text_matches: bool
+    cached: bool = False
+    differences: tuple[str, ...] = ()
+
+
+def debug_vmlinux(session: Session, base: Base, applied: Applied, kernel: Kernel) -> DebugKernel:
+    """The debug twin of ``kernel``, from the store or built now.
+
+    Raises:
+        SeriesError, MachineError: as for any build.
+    """
+    bench = Workbench(session.store, session.events, find_toolchain(), session.settings.jobs)
+    return build_debug(
+        bench, base, applied, kernel, session.settings.config, session.out / "build.log"
+    )
+
+
+def build_debug(
+    bench: Workbench, base: Base, applied: Applied, kernel: Kernel, flavour: str, log: Path
+) -> DebugKernel:
+    """As ``debug_vmlinux``, without a session."""
+    wanted = debug_config(kernel.config.read_text("utf-8"))
+    sha = hashlib.sha256(wanted.encode()).hexdigest()
+    key = digest(FORMAT, applied.tree, sha, bench.toolchain.version)
+
+    def make(draft: Path) -> None:
+        with (
+            source_tree(bench.store, base, applied, bench.events) as source,
+            build_folder(bench, base, f"{flavour}-debug", source) as out,
+        ):
+            asked = draft / "asked.config"
+            asked.write_text(wanted, "utf-8")
+            job = Job(bench, base, applied, source, out, f"{flavour}-debug", STAGE)
+            _complete_config(job, asked, draft / "build.log")
+            run_make(job, ("vmlinux",), draft / "build.log", log)
+            shutil.copyfile(out / "vmlinux", draft / "vmlinux")
+            told = differences(
+                kernel.system_map.read_text("utf-8"), (out / "System.map").read_text("utf-8")
+            )
+            about = {"differences": told}
+            (draft / "debug.json").write_text(json.dumps(about) + "\n", "utf-8")
+
+    entry = bench.store.entry("debug", key, make, bench.waiting)
+    told = json.loads((entry.path / "debug.json").read_text("utf-8"))["differences"]
+    source = bench.store.root / "work" / "source" / base.key / "tree"
+    return DebugKernel(entry.path / "vmlinux", source, not told, entry.cached, tuple(told))
+
+
+def debug_config(config: str) -> str:
+    """A .config with debug information switched on and nothing else changed."""
+    drop = {f"CONFIG_{name}" for name in (*_SWITCH_OFF, *_SWITCH_ON)}
+    lines = [
+        line
+        for line in config.splitlines()
+        if line.partition("=")[0] not in drop
+        and line.removeprefix("# ").removesuffix(" is not set") not in drop
+    ]
+    lines += [f"# CONFIG_{name} is not set" for name in _SWITCH_OFF]
+    lines += [f"CONFIG_{name}=y" for name in _SWITCH_ON]
+    return "\n".join(lines) + "\n"
+
+
+def _complete_config(job: Job, asked: Path, log: Path) -> None:
+    """Has kbuild settle the questions that debug information opens."""
+    place_config(asked, job.out)
+    argv = make_argv(job.bench, job.source.path, job.out, "olddefconfig")
+    with marked(job.out):
+        done = proc.run(argv, env=environment(job.bench.store), log=log)
+    if done.returncode != 0:
+        raise proc.failure(argv, done.returncode, log.read_text("utf-8", "replace"), log)
+
+
+def text_symbols(system_map: str) -> dict[str, str]:
+    """``{symbol: address}`` of the text in a System.map; names that repeat are left out."""
+    found: dict[str, str] = {}
+    twice: set[str] = set()
+    for line in system_map.splitlines():
+        address, kind, name = line.split(" ", 2)
+        if kind in "tTwW":
+            if name in found:
+                twice.add(name)
+            found[name] = address
+    return {name: address for name, address in found.items() if name not in twice}
+
+
+def differences(tested: str, debug: str, most: int = 5) -> list[str]:
+    """Where two System.maps disagree on the text, a few symbols."""
+    here, there = text_symbols(tested), text_symbols(debug)
+    return [
+        f"{name}: {here.get(name, 'missing')} tested, {there.get(name, 'missing')} with debug"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name)
+    ][:most]
