@@ -102,6 +102,8 @@ class Guest:
         if self._dumping:
             return  # what a dump of a hung guest provokes is no news
         for splat in splats:
+            if any(s.title == splat.title and s.case == splat.case for s in self._splats):
+                continue  # the kernel repeats itself; the whole of it is in the log
             if splat.category == "oom" and splat.case in self._expecting_oom:
                 splat = replace(splat, expected=True)
             self._splats.append(splat)

@@ -28,7 +28,7 @@ LONGEST = 500  # lines; a report that has not ended by then is cut
 _PREFIX = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *(?P<caller>[TC]\d+)\])? ?")
 _MARKER = re.compile(r"^harness: (?P<what>begin|end) (?P<seq>\d+) ?(?P<rest>.*)$")
 _RIP = re.compile(r"^RIP: 0010:(?:\[<[0-9a-f]+>\] )?(?P<name>[\w.]+)\+0x")
-_FRAME = re.compile(r"^ *(?:\[<[0-9a-f]+>\] )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
+_FRAME = re.compile(r"^ +(?:\[<[0-9a-f]+>\] )?(?P<unsure>\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 # Suffixes of compiler-made copies: the function is the same.
 _COPY = re.compile(r"\.(?:part|isra|constprop|cold|llvm)(?:\.\d+)*")
 
@@ -130,17 +130,18 @@ def _function(lines: Sequence[str], ways: Sequence[str], passing: re.Pattern[str
     """The function a title should name: the culprit rather than the reporter."""
     rips = [m["name"] for m in map(_RIP.match, lines) if m]
     stack: list[str] = []
+    guesses: list[str] = []  # frames the unwinder is not sure of
     in_trace = False
     for line in lines:
         in_trace = in_trace or line.startswith("Call Trace")
         match = _FRAME.match(line) if in_trace else None
         if match:
-            stack.append(match["name"])
-    for way in ways:
-        for name in rips[:1] if way == "rip" else stack:
+            (guesses if match["unsure"] else stack).append(match["name"])
+    for names in [rips[:1] if way == "rip" else stack for way in ways] + [guesses]:
+        for name in names:
             if not passing.search(name):
                 return plain_name(name)
-    return plain_name((rips + stack + ["unknown function"])[0])
+    return plain_name((rips + stack + guesses + ["unknown function"])[0])
 
 
 def title_of(report: Report, lines: Sequence[str], passing: re.Pattern[str]) -> str:
