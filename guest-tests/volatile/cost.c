@@ -3,12 +3,11 @@
  * What marking and unmarking cost. Times are compared with each other, by wide
  * margins, and otherwise reported: a guest's clock says nothing absolute.
  */
-#include "vr_pages.h"
+#include "vr_tables.h"
 
 #include <pthread.h>
 #include <time.h>
 
-#define HUGE_SIZE	(2UL << 20)
 #define GIB		(1UL << 30)
 
 static long long now_ns(void)
@@ -39,35 +38,6 @@ static double calibrate(void)
 	return (now() - count) * 1000.0 / (now_ns() - ns);
 }
 
-/*
- * @len bytes of which nearly every page has a page table entry, but no memory
- * of its own: the zero page. Huge zero pages are cut up by giving back one page
- * of each, which is much faster than a fault per page.
- */
-static char *populated(size_t len)
-{
-	char *p = mmap(NULL, len + HUGE_SIZE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct vr_range r = { .pages = len / VR_PAGE };
-	volatile char c;
-	size_t i;
-
-	REQUIRE(p != MAP_FAILED);
-	p += HUGE_SIZE - (uintptr_t)p % HUGE_SIZE;
-	madvise(p, len, MADV_HUGEPAGE);
-	for (i = 0; i < len; i += HUGE_SIZE) {
-		c = p[i];
-		REQUIRE_EQ(madvise(p + i, VR_PAGE, MADV_DONTNEED), 0);
-	}
-	/* Without huge pages this is where the entries come from. */
-	for (i = 0; i < len; i += VR_PAGE)
-		c = p[i];
-	(void)c;
-	r.p = p;
-	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT), r.pages);
-	return p;
-}
-
 /* The fastest of several: what disturbs only ever adds. */
 static long long time_marking(char *p, size_t len)
 {
@@ -87,10 +57,11 @@ static long long time_marking(char *p, size_t len)
 static void marking_does_not_walk_pages(void)
 {
 	const size_t len = 128UL << 20;
-	char *empty = vr_anon(len / VR_PAGE), *full = populated(len);
+	char *empty = vr_anon(len / VR_PAGE), *full = vr_map_tables(len);
 	long long t_empty, t_full, t_walk;
 
 	vt_pin(0);
+	vr_require_tables(full, len);
 	/* Both have an anon_vma, so that they differ in pages only. */
 	*empty = 1;
 	*full = 1;
@@ -156,11 +127,12 @@ static void *keep_faulting(void *arg)
 static void unmarking_one_gib(void)
 {
 	struct faulter f = { .p = vr_anon(1) };
-	char *p = populated(GIB);
+	char *p = vr_map_tables(GIB);
 	double us = calibrate();
 	long long t, before;
 	pthread_t thread;
 
+	vr_require_tables(p, GIB);
 	REQUIRE_EQ(vr_mark(p, GIB), 0);
 	t = now();
 	REQUIRE_EQ(vr_unmark(p, GIB), 0);

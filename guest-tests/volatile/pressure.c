@@ -18,7 +18,7 @@ struct setup {
 	long long purged;
 };
 
-static struct setup prepare(bool mglru)
+static struct setup prepare_on(const char *(*swap)(void), bool mglru)
 {
 	struct setup s;
 
@@ -28,7 +28,7 @@ static struct setup prepare(bool mglru)
 	} else {
 		vt_set("/sys/kernel/mm/lru_gen/enabled", mglru ? "y" : "n");
 	}
-	vt_swap_disk();
+	swap();
 	vt_pin(0);
 	s.group = vt_cgroup("vr-pressure");
 	vt_cgroup_enter(s.group);
@@ -37,6 +37,16 @@ static struct setup prepare(bool mglru)
 	REQUIRE_EQ(vr_mark(s.r.p, vr_len(&s.r)), 0);
 	s.purged = vr_purges();
 	return s;
+}
+
+static struct setup prepare(bool mglru)
+{
+	return prepare_on(vt_swap_disk, mglru);
+}
+
+static const char *zram(void)
+{
+	return vt_swap_zram(32);
 }
 
 static long long usage(const struct setup *s)
@@ -96,6 +106,15 @@ static void grow(bool mglru, const char *file)
 	new = vr_filled(5 * MB / VR_PAGE);
 	judge(&s, at_least(4 * MB));
 	EXPECT_ALL_OLD(&new);
+}
+
+/* With zram a purge saves compressing the page. */
+static void reclaim_on_zram(void)
+{
+	struct setup s = prepare_on(zram, false);
+
+	EXPECT_EQ(vt_cgroup_try_write(s.group, "memory.reclaim", 4 * MB), 0);
+	judge(&s, at_least(4 * MB));
 }
 
 static void reclaim_lru(void)
@@ -207,6 +226,9 @@ static void shared_with_an_unmarked_one(void)
 static const struct vt_case cases[] = {
 	PRESSURE(reclaim_lru, "memory.reclaim purges, with the classic LRU."),
 	PRESSURE(reclaim_mglru, "memory.reclaim purges, with MGLRU."),
+	VT_CASE(reclaim_on_zram, "V-PG-2 V-PG-11 V-SB-5",
+		"memory.reclaim purges rather than compress into zram.",
+		.needs = "zram"),
 	PRESSURE(lower_max_lru, "Lowering memory.max purges, classic LRU."),
 	PRESSURE(lower_max_mglru, "Lowering memory.max purges, MGLRU."),
 	PRESSURE(lower_high_lru, "Lowering memory.high purges, classic LRU."),

@@ -8,7 +8,7 @@ host finds what was written there.
 from __future__ import annotations
 
 from vr import SWAPPED, Range, purges
-from vtest import case, expect, expect_eq, main, require_eq
+from vtest import case, expect, expect_between, expect_eq, main, require_eq
 from vtsys import PAGE, Cgroup, mglru, pin, swap_on_disk
 
 
@@ -21,13 +21,19 @@ def _two_ranges(pages: int) -> tuple[Range, Range]:
     return volatile, control
 
 
-def _judge(volatile: Range, control: Range) -> None:
-    """All of one is lost, nothing of the other, and the host looks at the disk."""
-    require_eq(control.pagemap(SWAPPED), control.pages, "control pages in swap")
+def _judge(volatile: Range, control: Range, at_least: int) -> None:
+    """Reclaim took ``at_least`` pages of each: only one is on the disk, the other lost."""
+    expect_between(control.pagemap(SWAPPED), at_least, control.pages, "control pages in swap")
+    # The rest of the control range, so that the host has to find each of its pages.
+    require_eq(control.pageout(), 0, "MADV_PAGEOUT of the control range")
+    require_eq(control.pagemap(SWAPPED), control.pages, "control pages in swap in the end")
     volatile.want_in_swap(False)
     control.want_in_swap(True)
+    expect_eq(volatile.pagemap(SWAPPED), 0, "volatile pages in swap")
     expect_eq(volatile.unmark(), 1, "unmark")
-    expect_eq(volatile.count(), (0, volatile.pages), "volatile pages old and zero")
+    old, zero = volatile.count()
+    expect_between(zero, at_least, volatile.pages, "volatile pages lost")
+    expect_eq(old + zero, volatile.pages, "volatile pages old or lost")
     expect_eq(control.count(), (control.pages, 0), "control pages old and zero")
 
 
@@ -37,7 +43,7 @@ def pageout_writes_none() -> None:
     volatile, control = _two_ranges(256)
     require_eq(volatile.pageout(), 0, "MADV_PAGEOUT of the volatile range")
     require_eq(control.pageout(), 0, "MADV_PAGEOUT of the control range")
-    _judge(volatile, control)
+    _judge(volatile, control, 256)
 
 
 def _reclaim_group(multi_generational: bool) -> None:
@@ -45,9 +51,9 @@ def _reclaim_group(multi_generational: bool) -> None:
     group = Cgroup("vr-image")
     group.enter()
     volatile, control = _two_ranges(400)
-    # The group's use is more than can be reclaimed: it ends in EAGAIN, having done its best.
-    expect_eq(group.try_write("memory.reclaim", group.number("memory.current")), -11, "reclaim")
-    _judge(volatile, control)
+    # All there is: this may fall short, what counts is what it took.
+    group.try_write("memory.reclaim", group.number("memory.current"))
+    _judge(volatile, control, 300)
 
 
 @case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
