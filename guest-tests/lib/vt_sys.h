@@ -100,9 +100,15 @@ static inline void vt_undo_write(const char *arg)
 /* Set a knob for the time of this case. */
 static inline void vt_set(const char *path, const char *value)
 {
-	char arg[VT_ARG_MAX], old[128];
+	char arg[VT_ARG_MAX], text[128], *old = text, *chosen;
 
-	vt_read(path, old, sizeof(old));
+	vt_read(path, text, sizeof(text));
+	/* A choice like 'always [madvise] never' is set by its word. */
+	chosen = strchr(text, '[');
+	if (chosen) {
+		old = chosen + 1;
+		old[strcspn(old, "]")] = '\0';
+	}
 	snprintf(arg, sizeof(arg), "%s\n%s", path, old);
 	vt_cleanup(vt_undo_write, arg);
 	vt_write(path, value);

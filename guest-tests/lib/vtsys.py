@@ -55,7 +55,11 @@ def put_back(argument: str) -> None:
 
 def set_knob(path: str, value: object) -> None:
     """Sets a knob for the time of this case."""
-    undo_later(put_back, f"{path}\n{read(path)}")
+    old = read(path)
+    # A choice like 'always [madvise] never' is set by its word.
+    if "[" in old:
+        old = old.partition("[")[2].partition("]")[0]
+    undo_later(put_back, f"{path}\n{old}")
     write(path, value)
 
 

@@ -4,7 +4,7 @@
 
 #include <sys/syscall.h>
 
-#define LEN		(8UL << 30)
+#define LEN		(2UL << 30)
 #define PF_EXITING	0x4
 
 /* In memory that all processes share. */
