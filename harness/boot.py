@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, MachineError, SeriesError
-from harness.guest import Guest
+from harness.guest import REFERENCE_BOOT, Guest
 from harness.machine import GuestSpec
 from harness.qemu import Qemu
 from harness.ssh import KeyPair, SshError
@@ -66,6 +66,7 @@ def boot(
         guest.close()
         raise
     guest.boot_seconds = time.monotonic() - start
+    guest.pace = max(1.0, guest.boot_seconds / REFERENCE_BOOT)
     return guest
 
 

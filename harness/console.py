@@ -106,6 +106,11 @@ class Console:
                     return None
                 self._news.wait(left)
 
+    def seen(self, words: str, since: int = 0) -> bool:
+        """Whether a line from index ``since`` on has these words."""
+        with self._news:
+            return any(words in line for line in self.lines[since:])
+
     def text(self, since: int = 0) -> str:
         """All lines from index ``since`` on."""
         with self._news:

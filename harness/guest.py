@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,13 +22,25 @@ from harness.errors import InternalError
 from harness.machine import GuestSpec
 from harness.qemu import MonitorClosedError, Qemu
 from harness.splat import Recogniser, Splat
-from harness.ssh import Completed, Connection, KeyPair, SshError, command_line
+from harness.ssh import (
+    CommandTimeoutError,
+    Completed,
+    Connection,
+    KeyPair,
+    SshError,
+    command_line,
+)
 
 INIT = "/harness/init"
 QUIET = 0.5  # seconds of silence that end a report without an end of its own
-GRACE = 10.0  # seconds the guest has to end a case that is out of time
-PING = 8.0  # seconds in which a living guest answers
+# Seconds for a guest of reference speed; a slower one gets so much more.
+GRACE = 4.0  # to end a case that is out of time: the guest itself takes 1.5 at most
+PING = 4.0  # in which a living guest answers: it takes 0.2
+LATE = 1.0  # for output that is still on its way when the case has ended
+REFERENCE_BOOT = 1.5  # from QEMU's start to the first command
 TIMEOUT_STATUS = 124  # guest_init.c
+
+NO_ANSWER = "no answer"
 
 # Bits of /proc/sys/kernel/tainted: a bad page, an oops, a soft lockup.
 _DAMAGE = 1 << 5 | 1 << 7 | 1 << 14
@@ -56,6 +69,16 @@ class CaseRun:
     splats: tuple[Splat, ...]
 
 
+def _end_marker(seq: int) -> str:
+    """What guest_init.c prints at a case's end."""
+    return rf"harness: end {seq} (\w+)=(\d+) tainted=(\d+)"
+
+
+def _status(marker: re.Match[str]) -> int:
+    """The exit status in an end marker, signals as a shell counts them."""
+    return int(marker[2]) + (128 if marker[1] == "signal" else 0)
+
+
 class Guest:
     """One guest. ``folder`` takes its console log, swap disk and dumps, named ``name``."""
 
@@ -71,6 +94,7 @@ class Guest:
         self.boot_id = ""
         self.release = ""
         self.boot_seconds = 0.0
+        self.pace = 1.0  # how much slower than the reference this guest is
         self.restored = False
         self.lost = ""
         self.tainted = 0
@@ -192,10 +216,11 @@ class Guest:
             raise SshError(f"the guest's first command failed: {answer.stderr or answer.stdout}")
         self.boot_id, self.tainted, self.release = words[0], int(words[1]), words[2]
 
-    def ping(self, timeout: float = PING) -> bool:
+    def ping(self) -> bool:
         """Whether the guest still runs commands; on a connection of its own."""
         if not self.alive:
             return False
+        timeout = PING * self.pace
         try:
             probe = Connection.open(
                 self.qemu.port, self.keys, self.spec.host_key, timeout, lambda: self.alive
@@ -235,11 +260,10 @@ class Guest:
             dict(self.spec.env) | (env or {}),
         )
         start = time.monotonic()
-        done, lost = self._execute_case(line, seq, timeout)
+        done, lost = self._execute_case(line, seq, timeout, since)
         ended = None
         if done is not None:
-            pattern = rf"harness: end {seq} (\w+)=(\d+) tainted=(\d+)"
-            ended = self.console.wait_for(pattern, 5.0, since=since)
+            ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
         if lost and not self.alive:
             self.console.join()
         self.settle()
@@ -249,6 +273,9 @@ class Guest:
             self.lost = lost = self._explain_loss(lost, seq)
             evidence = self.dump_state()
             self.qemu.kill()
+        elif self.console.seen(f"harness: stuck {seq}:", since):
+            self._spoiled = self._spoiled or "a process that cannot be killed"
+            evidence = self.dump_state()
         timed_out = ended is not None and ended[1] == "timeout"
         if ended is not None:
             self._note_taint(int(ended[3]), seq)
@@ -261,28 +288,50 @@ class Guest:
         )
 
     def _execute_case(
-        self, line: str, seq: int, timeout: float
+        self, line: str, seq: int, timeout: float, since: int
     ) -> tuple[Completed | None, str]:
         """The command's end, or how the guest was lost."""
-        def impatient() -> bool:
-            # A lockup was reported: whatever has not ended soon will not end.
-            return bool(self._spoiled)
+        start = time.monotonic()
+
+        def limit() -> float | None:
+            # The case is over, and a process that nobody can kill holds its output open.
+            return LATE if self.console.seen(f"harness: end {seq} ", since) else None
 
         try:
-            return self.connection.execute(line, timeout + GRACE, hurry=impatient), ""
+            return self.connection.execute(line, timeout + GRACE * self.pace, limit=limit), ""
         except SshError:
             if not self.alive:
                 return None, "the guest died"
             if self.ping():
                 return None, "the SSH connection was lost; the guest still answers on a new one"
-            return None, "the SSH connection was lost and the guest does not answer"
-        except TimeoutError:
-            # The guest should have ended it by itself; see whether it can at all.
-            if not self.ping():
-                return None, "the guest hangs: it does not answer"
+            return None, self._silence()
+        except CommandTimeoutError as error:
+            marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
+            stuck = self.console.seen(f"harness: stuck {seq}:", since)
+            if not (marker and stuck) and not self.ping():
+                return None, self._silence()
+            if marker is not None:
+                seconds = time.monotonic() - start
+                return Completed(_status(marker), error.stdout, error.stderr, seconds), ""
+            # The guest should have ended it by itself.
             with contextlib.suppress(SshError, TimeoutError):
-                self.exec([INIT, "kill", str(seq)], PING)
+                self.exec([INIT, "kill", str(seq)], PING * self.pace)
             return None, "the case cannot be ended"
+
+    def _silence(self) -> str:
+        """A guest that does not answer over SSH: is it the network, or all of it?"""
+        self._dumping = True
+        try:
+            answer = self._sysrq("h")
+        except (MonitorClosedError, TimeoutError, InternalError):
+            answer = NO_ANSWER
+        finally:
+            self._dumping = False
+        if not self.alive:
+            return "the guest died"
+        if answer == NO_ANSWER:
+            return "the guest hangs: it answers neither SSH nor sysrq on the console"
+        return "the network to the guest is gone; its kernel still answers on the console"
 
     def _explain_loss(self, lost: str, seq: int) -> str:
         with self._lock:
@@ -323,6 +372,8 @@ class Guest:
             since = len(self.console.lines)
             for key, what in (("l", "all CPUs"), ("w", "blocked tasks"), ("t", "all tasks")):
                 ask(f"sysrq {what}", lambda key=key: self._sysrq(key))  # type: ignore[misc]
+                if parts[-1].endswith(NO_ANSWER):
+                    break  # nor will it answer to the next
             parts.append(f"==== console since\n{self.console.text(since)}")
         else:
             parts.append(f"QEMU has ended with status {self.qemu.process.poll()}")
@@ -336,7 +387,7 @@ class Guest:
         time.sleep(0.05)
         self.console.send(key.encode())
         if self.console.wait_for("sysrq: ", 2.0, since=before) is None:
-            return "no answer"
+            return NO_ANSWER
         while time.monotonic() - self.console.last_byte < QUIET:
             time.sleep(0.05)
         return f"{len(self.console.lines) - before} lines, below"

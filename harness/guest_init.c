@@ -409,7 +409,7 @@ static long long now_ms(void)
 /* Kills all below `ancestor` and reaps what is ours; false: something cannot die. */
 static int kill_below(pid_t ancestor)
 {
-	long long give_up = now_ms() + 3000;
+	long long give_up = now_ms() + 1500;
 
 	while (each_below(ancestor, SIGKILL)) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)

@@ -29,11 +29,12 @@ WARM = "python3 -c 'import ctypes, json, mmap, os, signal, subprocess, struct, t
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A saved guest; ``seconds``: what saving took."""
+    """A saved guest and its pace; ``seconds``: what saving took."""
 
     state: Path
     spec: GuestSpec
     keys: KeyPair
+    pace: float
     seconds: float
 
 
@@ -74,7 +75,7 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
             from error
     seconds = time.monotonic() - start
     guest.connect(timeout)
-    return Snapshot(state, guest.spec, guest.keys, seconds)
+    return Snapshot(state, guest.spec, guest.keys, guest.pace, seconds)
 
 
 def restore(
@@ -97,6 +98,7 @@ def restore(
     )
     guest = Guest(spec, folder, name, qemu, snapshot.keys, console_log=console_log)
     guest.restored = True
+    guest.pace = snapshot.pace
     try:
         try:
             qemu.find_port()

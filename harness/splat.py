@@ -28,7 +28,9 @@ LONGEST = 500  # lines; a report that has not ended by then is cut
 _PREFIX = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *(?P<caller>[TC]\d+)\])? ?")
 _MARKER = re.compile(r"^harness: (?P<what>begin|end) (?P<seq>\d+) ?(?P<rest>.*)$")
 _RIP = re.compile(r"^RIP: 0010:(?:\[<[0-9a-f]+>\] )?(?P<name>[\w.]+)\+0x")
-_FRAME = re.compile(r"^ +(?:\[<[0-9a-f]+>\] )?(?P<unsure>\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
+_FRAME = re.compile(
+    r"^ +(?:\[<[0-9a-f]+>\] )?(?P<unsure>\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+"
+)
 # Suffixes of compiler-made copies: the function is the same.
 _COPY = re.compile(r"\.(?:part|isra|constprop|cold|llvm)(?:\.\d+)*")
 

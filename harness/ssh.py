@@ -26,18 +26,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PROBE = 0.15  # seconds: a connection made before the guest listens is lost, not refused
 
-HURRY = 10.0  # seconds a command has left once it is known to be in trouble
-
 # A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-def _never() -> bool:
-    return False
+def _no_limit() -> float | None:
+    return None
 
 
 class SshError(Exception):
     """The connection could not be made, was lost, or did not answer in time."""
+
+
+class CommandTimeoutError(TimeoutError):
+    """A command did not end in time; what it had printed by then."""
+
+    def __init__(self, stdout: str, stderr: str) -> None:
+        super().__init__("the command did not end in time")
+        self.stdout = stdout
+        self.stderr = stderr
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,10 @@ def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
     """One line for the guest's shell: ``argv`` quoted, variables set in front."""
     words = [f"{name}={quote(value)}" for name, value in (env or {}).items()]
     return " ".join([*words, *map(quote, argv)])
+
+
+def _text(data: bytes | bytearray) -> str:
+    return data.decode(errors="replace")
 
 
 def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> socket.socket:
@@ -152,16 +163,17 @@ class Connection:
 
     def execute(
         self, line: str, timeout: float, stdin: bytes = b"",
-        hurry: Callable[[], bool] = _never,
+        limit: Callable[[], float | None] = _no_limit,
     ) -> Completed:
         """Runs one shell line and collects what it prints.
 
         Args:
-            hurry: once it is true, at most ``HURRY`` seconds are left.
+            limit: asked several times a second; once it says a number, at most so
+                many seconds are left.
 
         Raises:
-            SshError: the connection is lost. ``TimeoutError``: not over in time;
-                the command may still run.
+            SshError: the connection is lost.
+            CommandTimeoutError: not over in time; the command may still run.
         """
         start = time.monotonic()
         deadline = start + timeout
@@ -173,28 +185,30 @@ class Connection:
                 if stdin:
                     channel.sendall(stdin)
                 channel.shutdown_write()
-                out, err = self._collect(channel, deadline, hurry)
-                if not channel.status_event.wait(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError(f"no exit status within {timeout:.0f} s")
+                out, err = self._collect(channel, deadline, limit)
+                if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
+                    raise CommandTimeoutError(_text(out), _text(err))
                 code = channel.recv_exit_status()
+        except CommandTimeoutError:
+            raise
+        except TimeoutError as error:
+            raise CommandTimeoutError("", "") from error
         except (paramiko.SSHException, OSError, EOFError) as error:
-            if isinstance(error, TimeoutError):
-                raise
             why = str(error) or type(error).__name__
             raise SshError(f"the SSH connection is lost: {why}") from error
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
         return Completed(
-            code, out.decode(errors="replace"), err.decode(errors="replace"),
-            time.monotonic() - start,
+            code, _text(out), _text(err), time.monotonic() - start
         )
 
     @staticmethod
     def _collect(
-        channel: paramiko.Channel, deadline: float, hurry: Callable[[], bool]
+        channel: paramiko.Channel, deadline: float, limit: Callable[[], float | None]
     ) -> tuple[bytes, bytes]:
         """Both streams until their end."""
         out, err = bytearray(), bytearray()
+        limited = False
         while True:
             moved = False
             while channel.recv_ready():
@@ -209,14 +223,15 @@ class Connection:
                 if not (channel.recv_ready() or channel.recv_stderr_ready()):
                     return bytes(out), bytes(err)
                 continue
-            if hurry():
-                deadline = min(deadline, time.monotonic() + HURRY)
-                hurry = _never
+            seconds = None if limited else limit()
+            if seconds is not None:
+                deadline = min(deadline, time.monotonic() + seconds)
+                limited = True
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError("the command does not end")
+                raise CommandTimeoutError(_text(out), _text(err))
             # The channel is readable on news of either stream and on its end.
-            select.select([channel], [], [], min(left, 1.0))
+            select.select([channel], [], [], min(left, 0.2))
 
     @property
     def active(self) -> bool:

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Detectors are proven, not assumed: faults are provoked, and each must be named rightly."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.events import CanaryFinished, Events
+from harness.guest import CaseRun, Guest
+from harness.ktap import read_case
+from harness.settings import PROJECT
+
+TABLE = Path(__file__).resolve().parent / "canaries.yaml"
+PROGRAMS = PROJECT / "guest-tests" / "canaries"
+IN_GUEST = "/run/canaries"
+CASE = "canary"  # the name in every program's result line
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One row of canaries.yaml."""
+
+    name: str
+    program: str
+    args: tuple[str, ...]
+    seconds: float
+    expect: str
+    repeat: int = 1
+
+
+@dataclass(frozen=True)
+class CanaryResult:
+    """``seen``: what the harness reported; ``seconds``: from a ready guest to that report."""
+
+    name: str
+    expected: str
+    seen: str
+    ok: bool
+    seconds: float
+
+
+def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
+    """Reads canaries.yaml."""
+    rows: list[dict[str, Any]] = yaml.safe_load(path.read_text())
+    return tuple(
+        Canary(
+            row["name"], row["program"], tuple(row.get("args", ())), float(row["seconds"]),
+            row["expect"], row.get("repeat", 1),
+        )
+        for row in rows
+    )
+
+
+def describe(run: CaseRun) -> str:
+    """One line for what the harness saw of a case; see canaries.yaml for its words."""
+    parts = [f"splat {s.category}: {s.title}" for s in run.splats if not s.expected]
+    if run.lost:
+        parts.append(f"lost: {run.lost}")
+    elif run.timed_out and not parts:
+        parts.append("timeout")
+    if parts:
+        return "; ".join(parts)
+    output = read_case(run.stdout, CASE, run.exit_code)
+    return f"{output.outcome}: {output.reason}" if output.reason else output.outcome
+
+
+def judge(canary: Canary, seen: str, seconds: float) -> CanaryResult:
+    """Whether the fault was reported as what it is."""
+    ok = re.fullmatch(canary.expect, seen) is not None
+    return CanaryResult(canary.name, canary.expect, seen, ok, seconds)
+
+
+def install(guest: Guest) -> None:
+    """Puts the programs into a guest, which has them on no disk."""
+    script = [f"mkdir -p {IN_GUEST}"]
+    for path in sorted(PROGRAMS.glob("*.py")):
+        script.append(f"cat > {IN_GUEST}/{path.name} <<'END-OF-PROGRAM'")
+        script += [path.read_text().rstrip("\n"), "END-OF-PROGRAM"]
+    done = guest.exec("sh -s", 30.0, stdin="\n".join([*script, ""]).encode())
+    if done.exit_code != 0:
+        raise RuntimeError(f"cannot install the canaries: {done.stderr}")
+
+
+def run_canary(canary: Canary, guest: Guest) -> CanaryResult:
+    """Provokes one fault in a guest of its own, which may not survive it."""
+    install(guest)
+    start = time.monotonic()
+    argv = ["python3", f"{IN_GUEST}/{canary.program}.py", *canary.args]
+    for _ in range(canary.repeat):
+        run = guest.run_case(
+            f"canary::{canary.program}", argv, canary.seconds, env={"PYTHONPATH": IN_GUEST}
+        )
+    return judge(canary, describe(run), time.monotonic() - start)
+
+
+def run_canaries(
+    boot: Callable[[], Guest], events: Events, canaries: tuple[Canary, ...] | None = None
+) -> tuple[CanaryResult, ...]:
+    """Provokes every fault, each in a fresh guest from ``boot``, and emits what was seen."""
+    results = []
+    for canary in load_canaries() if canaries is None else canaries:
+        guest = boot()
+        try:
+            result = run_canary(canary, guest)
+        finally:
+            guest.close()
+        results.append(result)
+        events.emit(
+            CanaryFinished(result.name, result.expected, result.seen, result.ok, result.seconds)
+        )
+    return tuple(results)
