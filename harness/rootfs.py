@@ -259,17 +259,18 @@ def compile_init(target: Path) -> None:
          "compiling the guest's init (it needs gcc and a static libc)")
 
 
-def debugfs_script(files: Mapping[str, Path], have: frozenset[str]) -> str:
-    """Commands for debugfs that put ``files`` (path in the image: file here) into an image.
+def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
+    """Commands for debugfs that put files into an image, all of them root's.
 
     Args:
+        files: path in the image: (file here, permissions).
         have: directories of the image's top level that exist already.
     """
     lines = [f"mkdir {name}" for name in ("harness", "proc", "sys", "dev", "run", "tmp", "root",
                                           "tests") if name not in have]
-    for inside, here in files.items():
+    for inside, (here, mode) in files.items():
         lines += [f"rm {inside}", f"write {here} {inside}"]
-        lines += [f"set_inode_field {inside} mode 0100755",
+        lines += [f"set_inode_field {inside} mode 0100{mode:o}",
                   f"set_inode_field {inside} uid 0", f"set_inode_field {inside} gid 0"]
     return "\n".join([*lines, ""])
 
@@ -333,10 +334,18 @@ def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
     compile_init(draft / "init")
     (draft / "hostkey.dropbear").write_bytes(key.dropbear)
     (draft / "hostkey.openssh").write_bytes(key.openssh)
-    names = ("init", "hostkey.dropbear", "hostkey.openssh")
-    script = debugfs_script({f"/harness/{n}": draft / n for n in names}, tops)
+    files = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
+    script = debugfs_script(
+        {f"/harness/{name}": (draft / name, mode) for name, mode in files.items()}, tops
+    )
     _debugfs(image, script, draft / "script")
-    for name in names:
+    for name in files:
+        # debugfs ends with 0 whatever happened.
+        shown = _run(["debugfs", "-R", f"stat /harness/{name}", str(image)], "reading the image")
+        if f"Size: {(draft / name).stat().st_size}" not in shown.stdout:
+            raise MachineError(
+                f"{name} did not get into the image: is there room in it?", evidence=image
+            )
         (draft / name).unlink()
     (draft / "host_key").write_text(key.public + "\n")
 
