@@ -121,8 +121,13 @@ class Lab:
             self.events.emit(ev.GuestLost(run.lost, case.id, str(run.evidence or "")))
         status, reason, notes = judge_run(case, run, guest.swap_image)
         return ev.CaseFinished(
-            case.id, status, reason, run.seconds, case.clauses,
-            diagnostics=notes, about=case.about,
+            case.id,
+            status,
+            reason,
+            run.seconds,
+            case.clauses,
+            diagnostics=notes,
+            about=case.about,
         )
 
     def _report(self, splat: Splat, case_id: str) -> None:

@@ -57,17 +57,21 @@ def _conclude(body: Callable[[], None], results: Results) -> tuple[ev.Verdict, i
     try:
         body()
     except HarnessError as error:
-        return error.verdict, error.exit_code, [f"{error.kind} error: {error.lines()[0]}",  # type: ignore[return-value]
-                                                *error.lines()[1:]]
+        return (
+            error.verdict,
+            error.exit_code,
+            [
+                f"{error.kind} error: {error.lines()[0]}",  # type: ignore[return-value]
+                *error.lines()[1:],
+            ],
+        )
     except KeyboardInterrupt:
         return "infra", INTERRUPTED, ["interrupted"]
     verdict, code = judge_run(results)
     return verdict, code, []
 
 
-def run_session(
-    settings: Settings, command: str, body: Callable[[Session], None]
-) -> int:
+def run_session(settings: Settings, command: str, body: Callable[[Session], None]) -> int:
     """Runs ``body`` as one run: events, files under ``out/<run>/``, summary, exit status.
 
     A failure of any kind still leaves results.json, junit.xml and report.html behind.

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make bench``: what a user waits for, measured as a user would: whole commands.
+
+Cold (against a bare make of the same configuration), again with nothing
+changed, again after a one-line change, and the boot times. Every figure is a
+whole process from start to end; the cold pair runs once, the others
+``REPEATS`` times and their medians count. The store is a temporary one, so the
+user's own stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.errors import InternalError, MachineError
+from harness.oneline import change_series
+from harness.run import boot_times
+from harness.settings import PROJECT, Settings
+
+REPEATS = 3
+# The bars of the project on two cores under TCG: seconds, but for the first.
+COLD_RATIO, AGAIN, ONE_LINE, BOOT, RESTORE = 1.3, 30.0, 60.0, 1.5, 0.5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured thing. ``values`` and ``bar`` in ``unit``."""
+
+    name: str
+    values: tuple[float, ...]
+    unit: str
+    bar: float
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+
+def _run(arguments: Sequence[str], env: Mapping[str, str]) -> float:
+    """Runs the harness as a user would; seconds from start to end.
+
+    Raises:
+        InternalError: it did not end with 0; then there is nothing to measure.
+    """
+    start = time.monotonic()
+    command = [sys.executable, "-m", "harness", *arguments]
+    done = subprocess.run(
+        command, env=dict(env), cwd=PROJECT, check=False, capture_output=True, text=True
+    )
+    seconds = time.monotonic() - start
+    if done.returncode != 0:
+        raise InternalError(
+            f"a measured run ended with {done.returncode}:\n"
+            f"{done.stdout[-2000:]}{done.stderr[-500:]}"
+        )
+    return seconds
+
+
+def _bare_make(source: Path, config: Path, folder: Path, jobs: int) -> float:
+    """``make vmlinux`` of the same source and configuration, without ccache; seconds."""
+    folder.mkdir()
+    shutil.copyfile(config, folder / ".config")
+    make = ["make", "-s", "-C", str(source), f"O={folder}"]
+    subprocess.run([*make, "olddefconfig"], check=True, capture_output=True)
+    start = time.monotonic()
+    done = subprocess.run([*make, f"-j{jobs}", "vmlinux"], check=False, capture_output=True)
+    if done.returncode != 0:
+        raise InternalError(f"the bare make failed:\n{done.stderr.decode()[-2000:]}")
+    return time.monotonic() - start
+
+
+def _results(out: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((out / "latest" / "results.json").read_text())
+    return document
+
+
+def _sources(cache: Path) -> Path:
+    """The one source tree that a cold run left in a fresh store."""
+    found = [p.parent for p in cache.glob("work/**/MAINTAINERS")]
+    if len(found) != 1:
+        raise InternalError(f"{len(found)} source trees in a fresh store: {found}")
+    return found[0]
+
+
+def _changed_series(settings: Settings, version: str, folder: Path, mark: str) -> Path:
+    line = ".".join(version.split(".")[:2])
+    texts = [p.read_text() for p in sorted((settings.project / line).glob("*.patch"))]
+    target = folder / f"series-{mark}"
+    target.mkdir()
+    for number, text in enumerate(change_series(texts, mark), 1):
+        (target / f"{number:04}.patch").write_text(text)
+    return target
+
+
+def measure(settings: Settings, folder: Path, console: Console) -> list[Row]:
+    """Runs everything below ``folder``, which needs about 8 GB."""
+    env = {
+        **os.environ,
+        **{name: value for name, value in settings.asked().items() if value},
+        "HARNESS_CACHE": str(folder / "cache"),
+        "OUT": str(folder / "out"),
+        "SERIES": "",
+    }
+    console.print("cold run ...")
+    cold = _run(["test-kernel"], env)
+    first = _results(folder / "out")
+    source = _sources(folder / "cache")
+    console.print(f"  {cold:.0f} s; bare make of the same source and configuration ...")
+    config = folder / "out" / "latest" / "kernel.config"
+    bare = _bare_make(source, config, folder / "bare", settings.jobs)
+    console.print(f"  {bare:.0f} s; again with nothing changed ...")
+    again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
+    console.print("one line changed ...")
+    one_line = []
+    for number in range(REPEATS):
+        series = _changed_series(settings, first["kernel"]["version"], folder, f"bench{number}")
+        one_line.append(_run(["test-kernel"], {**env, "SERIES": str(series)}))
+    console.print("boots ...")
+    cold_boots, restores = boot_times(
+        replace(settings, cache=folder / "cache", out=folder / "out", series="")
+    )
+    return [
+        Row("cold run", (cold,), "s", COLD_RATIO * bare),
+        Row("bare make", (bare,), "s", float("inf")),
+        Row("cold run / bare make", (cold / bare,), "x", COLD_RATIO),
+        Row("nothing changed", again, "s", AGAIN),
+        Row("one line changed", tuple(one_line), "s", ONE_LINE),
+        Row("boot to first command", cold_boots, "s", BOOT),
+        Row("snapshot to first command", restores, "s", RESTORE),
+    ]
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows with their medians, spread and bars."""
+    shown = Table(box=None, header_style="bold")
+    for name in ("", "median", "min", "max", "runs", "bar"):
+        shown.add_column(name, justify="left" if not name else "right")
+    for row in rows:
+        bar = "" if row.bar == float("inf") else f"{row.bar:.1f}"
+        figures = [f"{v:.2f} {row.unit}" for v in (row.median, min(row.values), max(row.values))]
+        shown.add_row(row.name, *figures, str(len(row.values)), bar)
+    return shown
+
+
+def bench(settings: Settings) -> int:
+    """Measures and prints; the figures also go to ``out/bench.json``.
+
+    Raises:
+        MachineError: not enough room for a second store.
+    """
+    console = Console(highlight=False)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.out).free
+    if free < 10 << 30:
+        raise MachineError(
+            f"the benchmark needs 10 GB beside {settings.out}, and there are {free >> 30}",
+            next_step="OUT=/a/larger/disk make bench",
+        )
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.out) as folder:
+        rows = measure(settings, Path(folder), console)
+    console.print(table(rows))
+    record = [
+        {"name": r.name, "unit": r.unit, "values": r.values, "median": r.median} for r in rows
+    ]
+    (settings.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
+    return 0

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guests of one run: the first is booted, the others come from its snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import events as ev
+from harness.boot import boot
+from harness.guest import Guest
+from harness.machine import GuestSpec
+from harness.snapshot import Snapshot, restore, save
+from harness.ssh import KeyPair
+
+
+@dataclass
+class Guests:
+    """Boots and restores the guests of one run, and closes them all at its end.
+
+    The key pair is made for the run and never leaves this process. Used as a
+    context manager; after it no QEMU of the run is left.
+    """
+
+    spec: GuestSpec
+    folder: Path
+    console_log: Path
+    events: ev.Events
+    keys: KeyPair = field(default_factory=KeyPair.generate)
+    snapshot: Snapshot | None = None
+    first: Guest | None = None
+    _made: list[Guest] = field(default_factory=list)
+
+    def __enter__(self) -> Guests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for guest in self._made:
+            guest.close()
+
+    @property
+    def boot_seconds(self) -> float:
+        """What the first cold boot took; time limits follow from it."""
+        return self.first.boot_seconds if self.first else 0.0
+
+    def boot(self) -> Guest:
+        """A cold boot to the first command; reports what the kernel said on the way.
+
+        Raises:
+            SeriesError, MachineError: see :func:`harness.boot.boot`.
+        """
+        name = self._name()
+        guest = self._keep(
+            boot(self.spec, self.folder, name, self.keys, console_log=self.console_log)
+        )
+        self.first = self.first or guest
+        return guest
+
+    def take_snapshot(self, guest: Guest) -> None:
+        """Saves the state of ``guest``, which runs on; later ones start from there."""
+        self.snapshot = save(guest, self.folder / "snapshot")
+
+    def fresh(self) -> Guest:
+        """A guest that has run nothing: restored where there is a snapshot, else booted."""
+        if self.snapshot is None:
+            return self.boot()
+        return self._keep(
+            restore(self.snapshot, self.folder, self._name(), console_log=self.console_log)
+        )
+
+    def report_strays(self) -> None:
+        """Emits what the kernels said while no case was running, each complaint once."""
+        for guest in self._made:
+            for splat in guest.take_stray_splats():
+                self.events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
+
+    def _name(self) -> str:
+        return f"guest{len(self._made) + 1}"
+
+    def _keep(self, guest: Guest) -> Guest:
+        self._made.append(guest)
+        machine = f"{guest.spec.machine}, {guest.spec.accel}"
+        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
+        self.report_strays()
+        return guest

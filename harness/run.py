@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands that need a built kernel and a guest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from harness import events as ev
+from harness import proofs
+from harness.accel import choose_accel
+from harness.canaries import run_canaries
+from harness.debuginfo import debug_vmlinux
+from harness.decode import decode
+from harness.errors import HarnessError, InternalError
+from harness.guest_items import run_cases
+from harness.guests import Guests
+from harness.hostchecks import PatchedTree, load_checks, run_check
+from harness.lab import Lab, time_factor
+from harness.machine import GuestSpec, choose_machine
+from harness.prepare import Prepared, prepare
+from harness.programs import GUEST_TESTS, Suite, build_suite
+from harness.rootfs import build_rootfs
+from harness.session import Session, run_session
+from harness.settings import Settings
+from harness.ssh_shell import interactive
+from harness.stages import stage
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """All that a guest is made of."""
+
+    prepared: Prepared
+    suite: Suite
+    spec: GuestSpec
+
+
+def equip(session: Session) -> Equipment:
+    """Runs every stage before the boot.
+
+    Raises:
+        SeriesError, InvocationError, MachineError: see each stage.
+    """
+    settings, events, store = session.settings, session.events, session.store
+    prepared = prepare(session, bzimage=settings.machine == "q35")
+    machine, why = choose_machine(settings.machine, prepared.kernel.config.read_text())
+    if machine != "microvm" and prepared.kernel.bzimage is None:
+        events.emit(ev.Note(why))
+        prepared = prepare(session, bzimage=True)
+    with stage(events, "rootfs") as outcome:
+        rootfs = build_rootfs(settings, store, events)
+        outcome.cached = rootfs.cached
+    with stage(events, "programs") as outcome:
+        suite = build_suite(
+            store,
+            GUEST_TESTS / session.data.guest_tests,
+            prepared.kernel.headers,
+            frozenset(session.data.clauses),
+        )
+        outcome.cached = suite.cached
+        outcome.detail = f"{len(suite.cases)} cases"
+    spec = GuestSpec(
+        vmlinux=prepared.kernel.vmlinux,
+        bzimage=prepared.kernel.bzimage,
+        machine=machine,
+        accel="tcg",
+        rootfs=rootfs.image,
+        host_key=rootfs.host_key,
+        tests=suite.image,
+    )
+    accel = choose_accel(settings.accel, store.root, spec)
+    events.emit(ev.AccelChosen(accel.name, accel.reason))
+    events.emit(ev.Note(accel.reason))
+    return Equipment(prepared, suite, replace(spec, accel=accel.name))
+
+
+@contextlib.contextmanager
+def booted(session: Session, equipment: Equipment) -> Iterator[Guests]:
+    """The stage boot: a first guest and its snapshot; all guests end with the block."""
+    with Guests(equipment.spec, session.out, session.out / "console.log", session.events) as guests:
+        with stage(session.events, "boot") as outcome:
+            first = guests.boot()
+            guests.take_snapshot(first)
+            outcome.detail = f"{first.release}, boot id {first.boot_id}"
+        yield guests
+
+
+def _tests(session: Session) -> None:
+    equipment = equip(session)
+    canaries = proofs.known(session.store, equipment.prepared.kernel)
+    session.results.canaries.extend(canaries)
+    session.events.emit(ev.Note(proofs.sentence(canaries)))
+    with booted(session, equipment) as guests:
+        lab = Lab(
+            session.events,
+            session.data,
+            len(equipment.prepared.applied.patches),
+            time_factor(guests.boot_seconds),
+            guests.fresh,
+            guests.first,
+        )
+        with stage(session.events, "tests") as outcome:
+            _host_checks(session, equipment, lab)
+            run_cases(
+                equipment.suite.cases,
+                lab,
+                session.settings.tests,
+                GUEST_TESTS / session.data.guest_tests,
+            )
+            outcome.detail = f"{len(session.results.tests)} cases"
+        guests.report_strays()
+    _decode(session, equipment.prepared)
+
+
+def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
+    """Host checks run with every complete run; TESTS= selects among guest cases only."""
+    if session.settings.tests:
+        return
+    prepared = equipment.prepared
+    tree = PatchedTree(prepared.applied.repo, prepared.applied.commit, prepared.base.commit)
+    for item in load_checks(session.data.folder):
+        record = lab.not_applicable(f"host::{item.name}", item.clauses, item.about)
+        session.events.emit(record or run_check(item, tree))
+
+
+def _decode(session: Session, prepared: Prepared) -> None:
+    """Decodes what the kernel said with debug information of the same kernel.
+
+    That the trace cannot be decoded changes no verdict: it is said beside it.
+    """
+    splats = session.results.splats
+    open_ones = [(i, s) for i, s in enumerate(splats) if not s.expected]
+    if not open_ones or not session.settings.decode:
+        return
+    try:
+        with stage(session.events, "debuginfo") as outcome:
+            debug = debug_vmlinux(session, prepared.base, prepared.applied, prepared.kernel)
+            outcome.cached = debug.cached
+            outcome.detail = (
+                "text addresses agree" if debug.text_matches else "text addresses DIFFER"
+            )
+        how = (
+            "decoded with debug information of the same text"
+            if debug.text_matches
+            else "decoded with debug information whose text addresses differ: lines may be off"
+        )
+        for index, splat in open_ones:
+            text = decode(splat.text, debug.vmlinux, debug.source)
+            session.events.emit(ev.SplatDecoded(index, text, how))
+    except HarnessError as error:
+        session.events.emit(ev.Note(f"traces are not decoded: {error.what}", "warning"))
+
+
+def test_kernel(settings: Settings) -> int:
+    """``make test-kernel``: every stage, one verdict."""
+    return run_session(settings, "test-kernel", _tests)
+
+
+def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Seconds to the first command of ``count`` cold boots, and of as many restored guests."""
+    measured: list[ev.GuestBooted] = []
+
+    def body(session: Session) -> None:
+        equipment = equip(session)
+        with booted(session, equipment) as guests:
+            for make in (guests.boot, guests.fresh):
+                for _ in range(count):
+                    make().close()
+        measured.extend(session.results.boots)
+
+    if run_session(settings, "bench", body) != 0:
+        raise InternalError("a guest of the benchmark did not come up")
+    cold = tuple(b.seconds for b in measured if not b.restored)
+    return cold, tuple(b.seconds for b in measured if b.restored)
+
+
+def list_tests(settings: Settings) -> int:
+    """``make list-tests``: every case with its clauses and its claim."""
+
+    def body(session: Session) -> None:
+        equipment = equip(session)
+        for case in equipment.suite.cases:
+            session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
+            session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
+
+    return run_session(settings, "list-tests", body)
+
+
+def _shell(session: Session) -> None:
+    equipment = equip(session)
+    if session.settings.debug:
+        debug = debug_vmlinux(
+            session, equipment.prepared.base, equipment.prepared.applied, equipment.prepared.kernel
+        )
+        gdb = str(session.out / "gdb")
+        equipment = replace(equipment, spec=replace(equipment.spec, gdb=gdb))
+        session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)
+    with booted(session, equipment) as guests:
+        session.console.print(f"console: {session.out / 'console.log'}", soft_wrap=True)
+        session.console.print("exit or Ctrl-D ends the guest")
+        if guests.first is not None:
+            interactive(guests.first)
+        guests.report_strays()
+
+
+def shell(settings: Settings) -> int:
+    """``make shell``: an interactive shell in the built kernel."""
+    return run_session(settings, "shell", _shell)
+
+
+def _selftest(session: Session) -> None:
+    equipment = equip(session)
+    with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
+        found = run_canaries(guests.fresh, session.events)
+        outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
+    proofs.keep(session.store, equipment.prepared.kernel, session.results.canaries)
+
+
+def selftest_detectors(settings: Settings) -> int:
+    """``make selftest-detectors``: provoke each failure on this very kernel."""
+    return run_session(settings, "selftest-detectors", _selftest)
