@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING
 from harness import proc
 from harness.apply import Applied
 from harness.base import Base
-from harness.buildlog import BuildLog, Warned, as_json, from_json
-from harness.checkout import Source, source_tree
-from harness.errors import HarnessError, MachineError, SeriesError
-from harness.events import ConfigKnown, StageProgress
+from harness.basewarnings import judge_warnings
+from harness.checkout import source_tree
+from harness.events import ConfigKnown
 from harness.kconfig import KernelConfig, configure, load_flavour
+from harness.kmake import Job, place_config, read_records, run_make
 from harness.stages import stage
 from harness.store import digest
-from harness.toolchain import Workbench, environment, find_toolchain, make_argv
-from harness.workshop import build_folder, marked
+from harness.toolchain import Workbench, find_toolchain
+from harness.workshop import build_folder
 
 if TYPE_CHECKING:
     from harness.session import Session
 
 FORMAT = 1
 STAGE = "build"
-RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,7 @@ def build(
             place_config(config.path, out)
             job = Job(bench, base, applied, source, out, config.name, STAGE)
             run_make(job, targets, draft / "build.log", log)
+            judge_warnings(job, config, log)
             _collect(out, draft, bzimage)
 
     entry = bench.store.entry("kernel", key, make, bench.waiting)
@@ -117,109 +117,6 @@ def build(
         cached=entry.cached,
         objects=about["objects"],
         entry=entry.path,
-    )
-
-
-def _append(own: Path, log: Path) -> None:
-    """Adds a build's output to the run's log, where it outlives a failed draft."""
-    if own.is_file():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(own, "rb") as new, open(log, "ab") as old:
-            shutil.copyfileobj(new, old)
-
-
-def place_config(config: Path, out: Path) -> None:
-    """Puts the configuration in place, touching nothing where it is the same."""
-    place = out / ".config"
-    if not place.is_file() or place.read_bytes() != config.read_bytes():
-        shutil.copyfile(config, place)
-
-
-def read_records(out: Path) -> dict[str, list[Warned]]:
-    """The warnings of every object in a build folder, as when it was compiled."""
-    path = out / RECORDS
-    return from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call of make: ``purpose`` names the build folder's use, ``stage`` the events."""
-
-    bench: Workbench
-    base: Base
-    applied: Applied
-    source: Source
-    out: Path
-    purpose: str
-    stage: str
-
-
-def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> None:
-    """Runs make in the job's folder and judges its output; ``log`` outlives a failure.
-
-    Raises:
-        SeriesError, MachineError: see ``build``.
-    """
-    out, events = job.out, job.bench.events
-    records = {name: warned for name, warned in read_records(out).items() if (out / name).is_file()}
-    whole = not (out / "vmlinux").is_file()
-    total = _expected(job) if whole else 0
-    reader = BuildLog(str(job.source.path), str(out))
-
-    def on_line(line: str) -> None:
-        name = reader.feed(line)
-        if name is not None:
-            done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
-            known = max(done, total) if total else 0
-            events.emit(StageProgress(job.stage, done, known, "objects", name))
-
-    argv = make_argv(job.bench, job.source.path, out, *targets)
-    try:
-        with marked(out):
-            done = proc.run(argv, env=environment(job.bench.store), log=own_log, on_line=on_line)
-    finally:
-        _append(own_log, log)
-    records |= reader.objects
-    (out / RECORDS).write_text(json.dumps(as_json(records)), "utf-8")
-    if done.returncode != 0:
-        raise _failure(reader, job, log)
-    if whole:
-        memo = _memo(job)
-        memo.parent.mkdir(exist_ok=True)
-        memo.write_text(str(len(records)), "utf-8")
-
-
-def _memo(job: Job) -> Path:
-    return job.bench.store.root / "counts" / f"{job.base.line}-{job.purpose}"
-
-
-def _expected(job: Job) -> int:
-    """How many objects a build from nothing will compile: as last time, or as the table says."""
-    if _memo(job).is_file():
-        return int(_memo(job).read_text("utf-8"))
-    return dict(job.base.objects).get(job.purpose.removesuffix("-debug"), 0)
-
-
-def _failure(reader: BuildLog, job: Job, log: Path) -> HarnessError:
-    errors = reader.first_errors()
-    said = "\n".join(errors)
-    if any(sign in "\n".join(reader.tail) for sign in proc.FULL_DISK):
-        return proc.failure(("make",), 2, "\n".join(reader.tail), log)
-    if "Killed signal" in said:
-        return MachineError(
-            f"the compiler was killed: not enough memory?\n{said}",
-            evidence=log,
-            next_step="JOBS=1",
-        )
-    if errors and errors[0].startswith(("scripts/", "tools/")):
-        return MachineError(
-            f"a program that the build itself needs does not compile here\n{said}",
-            evidence=log,
-            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
-        )
-    who = "the patched kernel" if job.applied.patches else f"the bare base {job.base.version}"
-    return SeriesError(
-        f"{who} does not build\n{said}", evidence=log, next_step="mend the first error first"
     )
 
 

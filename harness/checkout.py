@@ -21,8 +21,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from harness import git
+from harness import git, proc
 from harness.apply import Applied
 from harness.base import SEED, Base
 from harness.events import Events, Note, StageProgress
@@ -44,7 +45,32 @@ def source_tree(store: Store, base: Base, applied: Applied, events: Events) -> I
     """The worktree of ``base``, holding ``applied``, ours until the block ends."""
     with store.workshop("source", base.key, lambda text: events.emit(Note(text))) as shop:
         path = checkout(base, applied, shop, events)
-        yield Source(path, json.loads((shop / "state.json").read_text(encoding="utf-8"))["id"])
+        yield Source(path, _read_state(shop)["id"])
+
+
+@contextlib.contextmanager
+def base_twin(store: Store, base: Base, main: Source, events: Events) -> Iterator[Source]:
+    """A second worktree that always holds the bare base; ``main`` is held by the caller.
+
+    Made of hard links to ``main``, whose files are only ever replaced, in 3 s.
+    """
+    with store.workshop("source-base", base.key, lambda text: events.emit(Note(text))) as shop:
+        tree = shop / "tree"
+        if not tree.is_dir():
+            draft = shop / "tree.draft"
+            shutil.rmtree(draft, ignore_errors=True)
+            _write_state(
+                shop / "state.json", uuid.uuid4().hex, _read_state(main.path.parent)["paths"]
+            )
+            proc.capture(("cp", "-al", str(main.path), str(draft)))
+            draft.rename(tree)
+        bare = Applied(base.repo, base.commit, base.tree, (), 0)
+        yield Source(checkout(base, bare, shop, events), _read_state(shop)["id"])
+
+
+def _read_state(shop: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((shop / "state.json").read_text(encoding="utf-8"))
+    return state
 
 
 def checkout(base: Base, applied: Applied, shop: Path, events: Events | None = None) -> Path:
@@ -52,7 +78,7 @@ def checkout(base: Base, applied: Applied, shop: Path, events: Events | None = N
     tree, state = shop / "tree", shop / "state.json"
     if not tree.is_dir() or not state.is_file():
         _populate(base, shop, events)
-    known = json.loads(state.read_text(encoding="utf-8"))
+    known = _read_state(shop)
     target = _changes(base, applied)
     paths = sorted(set(known["paths"]) | set(target))
     if not paths:
@@ -135,14 +161,17 @@ def _remove(tree: Path, path: str) -> None:
         folder.rmdir()
 
 
+def _is_there(place: Path, mode: str, content: bytes) -> bool:
+    if mode == LINK or place.is_symlink():
+        return mode == LINK and place.is_symlink() and os.fsencode(place.readlink()) == content
+    if not place.is_file() or place.read_bytes() != content:
+        return False
+    return bool(place.stat().st_mode & 0o100) == (mode == PROGRAM)
+
+
 def _put(place: Path, mode: str, content: bytes) -> None:
     """Writes a file unless it is there as wanted. Never in place: it may have other names."""
-    if mode == LINK:
-        if place.is_symlink() and os.fsencode(place.readlink()) == content:
-            return
-    elif place.is_file() and not place.is_symlink() and place.read_bytes() == content:
-        if bool(place.stat().st_mode & 0o100) != (mode == PROGRAM):
-            place.chmod(0o755 if mode == PROGRAM else 0o644)
+    if _is_there(place, mode, content):
         return
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from harness import proc
 from harness.apply import Applied
 from harness.base import Base
-from harness.build import Job, Kernel, place_config, run_make
+from harness.build import Kernel
 from harness.checkout import source_tree
+from harness.kmake import Job, place_config, run_make
 from harness.store import digest
 from harness.toolchain import Workbench, environment, find_toolchain, make_argv
 from harness.workshop import build_folder, marked

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from harness import events as ev
+from harness.store import Store
+from tests.toy import Toy, repository
 
 
 @dataclass
@@ -35,3 +38,10 @@ def events(recorder: Recorder) -> ev.Events:
     bus = ev.Events()
     bus.subscribe(recorder)
     return bus
+
+
+@pytest.fixture
+def toy(tmp_path: Path, events: ev.Events) -> Toy:
+    """The toy kernel as a git tree, with a store of its own."""
+    store = Store(tmp_path / "store", 1 << 30)
+    return Toy(tmp_path, repository(tmp_path / "linux"), store, events)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compiler warnings that the series brings: those that the bare base does not have.
+
+Costs nothing while there are no warnings. Where there are, the objects that warn,
+and only those, are compiled from the base in a second worktree and build folder.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness import proc
+from harness.buildlog import BuildLog, Warned, as_json, from_json, new_warnings
+from harness.checkout import base_twin
+from harness.errors import SeriesError
+from harness.kconfig import KernelConfig
+from harness.kmake import Job, place_config, read_records, write_records
+from harness.store import digest
+from harness.toolchain import environment, make_argv
+from harness.workshop import build_folder, marked
+
+FORMAT = 1
+MOST = 8  # warnings shown
+
+
+def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
+    """Fails for a warning that is new against the base; the job's folder is built.
+
+    Raises:
+        SeriesError: naming file, line and warning.
+    """
+    if not job.applied.patches:
+        return
+    flagged = {name: warned for name, warned in read_records(job.out).items() if warned}
+    if not flagged:
+        return
+    known = _base_warnings(job, config, sorted(flagged), log)
+    fresh = [
+        warned
+        for name, here in sorted(flagged.items())
+        for warned in new_warnings(here, known.get(name, []))
+    ]
+    fresh = list(dict.fromkeys(fresh))  # a header warns once for each of its users
+    if fresh:
+        more = [f"... and {len(fresh) - MOST} more"] if len(fresh) > MOST else []
+        raise SeriesError(
+            "\n".join(
+                [f"the series brings {len(fresh)} compiler warnings that the base does not have"]
+                + [str(warned) for warned in fresh[:MOST]]
+                + more
+            ),
+            evidence=log,
+            next_step="mend them; a warning that the base has as well does not count",
+        )
+
+
+def _base_warnings(
+    job: Job, config: KernelConfig, objects: list[str], log: Path
+) -> dict[str, list[Warned]]:
+    """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
+    bench, base = job.bench, job.base
+    key = digest(FORMAT, base.tree, config.sha256, bench.toolchain.version, objects)
+
+    def make(draft: Path) -> None:
+        with (
+            base_twin(bench.store, base, job.source, bench.events) as source,
+            build_folder(bench, base, f"{job.purpose}-base", source) as out,
+        ):
+            place_config(config.path, out)
+            reader = BuildLog(str(source.path), str(out))
+            whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
+            targets = ["vmlinux"] if whole else [n for n in objects if _has(source.path, n)]
+            env = environment(bench.store)
+            with marked(out):
+                proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
+                if targets:
+                    # One that the base cannot compile at all has no warnings there.
+                    argv = make_argv(bench, source.path, out, "-k", *targets)
+                    proc.run(argv, env=env, log=log, on_line=reader.take)
+            # Objects that an earlier series had compiled here are not compiled again.
+            records = read_records(out) | reader.objects
+            write_records(out, records)
+            kept = {name: records[name] for name in objects if name in records}
+            (draft / "warnings.json").write_text(json.dumps(as_json(kept)), "utf-8")
+
+    entry = bench.store.entry("basewarnings", key, make, bench.waiting)
+    return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))
+
+
+def _has(source: Path, name: str) -> bool:
+    """Whether the tree has the source of an object."""
+    stem = source / name.removesuffix(".o")
+    return any(stem.with_name(stem.name + suffix).exists() for suffix in (".c", ".S"))

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs the kernel's make: progress, the objects' records, and who is at fault."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import proc
+from harness.apply import Applied
+from harness.base import Base
+from harness.buildlog import BuildLog, Warned, as_json, from_json
+from harness.checkout import Source
+from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
+from harness.events import StageProgress
+from harness.toolchain import Workbench, environment, make_argv
+from harness.workshop import marked
+
+RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
+MANY = 30
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of make: ``purpose`` names the build folder's use, ``stage`` the events."""
+
+    bench: Workbench
+    base: Base
+    applied: Applied
+    source: Source
+    out: Path
+    purpose: str
+    stage: str
+
+
+def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> None:
+    """Runs make in the job's folder and judges its output; ``log`` outlives a failure.
+
+    Raises:
+        SeriesError, MachineError: see ``build``.
+    """
+    out, events = job.out, job.bench.events
+    records = {name: warned for name, warned in read_records(out).items() if (out / name).is_file()}
+    whole = not (out / "vmlinux").is_file()
+    total = _expected(job)
+    reader = BuildLog(str(job.source.path), str(out))
+
+    def on_line(line: str) -> None:
+        name = reader.feed(line)
+        if name is not None:
+            done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
+            # Where many are made again, nearly all will be: a header or the configuration.
+            known = max(done, total) if total and (whole or done > MANY) else 0
+            events.emit(StageProgress(job.stage, done, known, "objects", name))
+
+    argv = make_argv(job.bench, job.source.path, out, *targets)
+    try:
+        with marked(out):
+            done = proc.run(argv, env=environment(job.bench.store), log=own_log, on_line=on_line)
+    finally:
+        _append(own_log, log)
+    records |= reader.objects
+    write_records(out, records)
+    if done.returncode != 0:
+        raise _failure(reader, job, log)
+    if whole:
+        memo = _memo(job)
+        memo.parent.mkdir(exist_ok=True)
+        memo.write_text(str(len(records)), "utf-8")
+
+
+def _memo(job: Job) -> Path:
+    return job.bench.store.root / "counts" / f"{job.base.line}-{job.purpose}"
+
+
+def _expected(job: Job) -> int:
+    """How many objects a build from nothing will compile: as last time, or as the table says."""
+    if _memo(job).is_file():
+        return int(_memo(job).read_text("utf-8"))
+    return dict(job.base.objects).get(job.purpose.removesuffix("-debug"), 0)
+
+
+def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
+    """Keeps the records of a build folder's objects beside them."""
+    (out / RECORDS).write_text(json.dumps(as_json(records)), "utf-8")
+
+
+def read_records(out: Path) -> dict[str, list[Warned]]:
+    """The warnings of every object in a build folder, as when it was compiled."""
+    path = out / RECORDS
+    return from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+def place_config(config: Path, out: Path) -> None:
+    """Puts the configuration in place, touching nothing where it is the same."""
+    place = out / ".config"
+    if not place.is_file() or place.read_bytes() != config.read_bytes():
+        shutil.copyfile(config, place)
+
+
+def _append(own: Path, log: Path) -> None:
+    """Adds a build's output to the run's log, where it outlives a failed draft."""
+    if own.is_file():
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(own, "rb") as new, open(log, "ab") as old:
+            shutil.copyfileobj(new, old)
+
+
+def _failure(reader: BuildLog, job: Job, log: Path) -> HarnessError:
+    errors = reader.first_errors()
+    said = "\n".join(errors)
+    if any(sign in "\n".join(reader.tail) for sign in proc.FULL_DISK):
+        return proc.failure(("make",), 2, "\n".join(reader.tail), log)
+    if "Killed signal" in said:
+        return MachineError(
+            f"the compiler was killed: not enough memory?\n{said}",
+            evidence=log,
+            next_step="JOBS=1",
+        )
+    if errors and errors[0].startswith(("scripts/", "tools/")):
+        return MachineError(
+            f"a program that the build itself needs does not compile here\n{said}",
+            evidence=log,
+            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
+        )
+    if not job.applied.patches:
+        return InvocationError(
+            f"KERNEL={job.base.name} does not build even without patches\n{said}",
+            evidence=log,
+            next_step="choose another KERNEL= or CONFIG=",
+        )
+    return SeriesError(
+        f"the patched kernel does not build\n{said}",
+        evidence=log,
+        next_step="mend the first error first; PATCHES=0 shows whether the base builds",
+    )

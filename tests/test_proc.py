@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Other programs: logged, listened to, and gone when we are."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import proc
+from harness.errors import InternalError, MachineError
+from harness.settings import PROJECT
+
+
+def gone(pid: int, within: float = 5.0) -> bool:
+    """Whether a process ends (or is a zombie) within that many seconds."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_lines_reach_the_listener_and_the_log(tmp_path: Path) -> None:
+    lines: list[str] = []
+    log = tmp_path / "deep" / "log"
+    script = "echo one; echo two >&2; exit 3"
+    done = proc.run(("sh", "-c", script), log=log, on_line=lines.append)
+    assert done.returncode == 3
+    assert lines == ["one", "two"]
+    assert log.read_text() == "one\ntwo\n"
+    assert done.output == ""
+
+
+def test_without_a_log_the_output_is_returned() -> None:
+    assert proc.run(("sh", "-c", "printf 'a\\377b'")).output == "a�b"
+
+
+def test_a_program_that_is_missing_is_the_machines_fault() -> None:
+    for call in (proc.run, proc.capture):
+        with pytest.raises(MachineError, match="no-such-program is not installed"):
+            call(("no-such-program",))
+
+
+def test_capture_raises_with_the_programs_last_words() -> None:
+    with pytest.raises(InternalError, match="ended with 4\nbroken"):
+        proc.capture(("sh", "-c", "echo broken >&2; exit 4"))
+    assert proc.capture(("sh", "-c", "exit 4"), expect=(4,)) == b""
+
+
+def test_a_full_disk_is_the_machines_fault() -> None:
+    error = proc.failure(("gcc",), 1, "as: final close failed: No space left on device")
+    assert isinstance(error, MachineError)
+    assert "clean-cache" in error.next_step
+
+
+def test_an_exception_ends_the_whole_group(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = f"sleep 60 & echo $! > {pids}; echo ready; wait"
+
+    def interrupt(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        proc.run(("sh", "-c", script), on_line=interrupt)
+    assert gone(int(pids.read_text()))
+
+
+def test_a_group_that_ignores_the_polite_signal_is_ended_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(proc, "PATIENCE", 0.2)
+    with (
+        pytest.raises(ValueError, match="stop"),
+        proc.start(("sh", "-c", "trap '' TERM; echo; sleep 60")) as process,
+    ):
+        assert process.stdout is not None
+        process.stdout.readline()
+        raise ValueError("stop")
+    assert process.returncode == -signal.SIGKILL
+
+
+CHILD = """
+import fcntl, os, sys
+from harness import proc
+handle = open(sys.argv[1], "w")
+os.set_inheritable(handle.fileno(), True)
+fcntl.flock(handle, fcntl.LOCK_EX)
+script = "trap 'sleep 0.5; exit' TERM; echo $$; while :; do sleep 0.05; done"
+proc.run(("sh", "-c", script), on_line=lambda line: print(line, flush=True))
+"""
+
+
+def test_a_killed_harness_takes_its_programs_along_and_the_lock_waits_for_them(
+    tmp_path: Path,
+) -> None:
+    lock = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(lock)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    ) as harness:
+        assert harness.stdout is not None
+        pid = int(harness.stdout.readline())
+        harness.kill()
+        harness.wait()
+        with open(lock, "w", encoding="utf-8") as handle:
+            # The program is still ending: what it works on is not free yet.
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            assert gone(pid)
+            fcntl.flock(handle, fcntl.LOCK_EX)
