@@ -142,22 +142,26 @@ static void purge_state_survives(void)
 	EXPECT_ALL_ZERO(&r);
 }
 
-/* The next call's @n-th allocation fails. */
+/* Kept open: opening it allocates. */
+static int fail_nth;
+
+/* The @n-th allocation from now on fails. */
 static void fail_allocation(int n)
 {
 	char text[16];
 
 	snprintf(text, sizeof(text), "%d", n);
-	vt_write("/proc/thread-self/fail-nth", text);
+	REQUIRE_EQ(pwrite(fail_nth, text, strlen(text), 0), strlen(text));
 }
 
-/* Allocations that have failed: fail-nth is 0 again after it struck. */
+/* Has it failed? fail-nth is 0 again after it struck. */
 static bool allocation_failed(void)
 {
-	bool struck = !vt_read_number("/proc/thread-self/fail-nth");
+	char text[16] = "";
 
+	REQUIRE_GE(pread(fail_nth, text, sizeof(text) - 1, 0), 1);
 	fail_allocation(0);
-	return struck;
+	return atoi(text) == 0;
 }
 
 /* Every allocation of the call fails once. A failed merge is no error. */
@@ -195,8 +199,8 @@ static void each_allocation_fails(int advice, const char *picture)
 
 static void failed_allocations(void)
 {
-	if (access("/proc/thread-self/fail-nth", F_OK) ||
-	    access("/sys/kernel/debug/failslab", F_OK))
+	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	if (fail_nth < 0 || access("/sys/kernel/debug/failslab", F_OK))
 		vt_skip("no CONFIG_FAILSLAB and FAULT_INJECTION_DEBUG_FS");
 	vt_set("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
 	vt_set("/sys/kernel/debug/failslab/verbose", "0");

@@ -85,6 +85,8 @@ def random_use_follows_the_model() -> None:
     chance = random.Random(seed)
     pin(0)
     model = Model()
+    # One page before the first split: only pieces of one anon_vma merge again.
+    model.fill(0, 1)
     actions = (model.mark, model.unmark, model.fill, model.fill, model.pageout, model.dontneed)
     weights = (4, 3, 4, 2, 3, 1)
     for step in range(STEPS):

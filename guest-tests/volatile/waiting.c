@@ -39,13 +39,15 @@ static char waiter_state(unsigned int *flags)
 	return state;
 }
 
-/* Shares our memory, and is killed in its first system call. */
+/* Shares our memory. Marks it until it gets in the way of the fork. */
 static int wait_for_lock(void *arg)
 {
 	(void)arg;
 	while (!get(&shared->forking))
+		sched_yield();
+	while (!syscall(SYS_madvise, target, VR_PAGE, MADV_VOLATILE))
 		;
-	return syscall(SYS_madvise, target, VR_PAGE, MADV_VOLATILE);
+	return 1;
 }
 
 /* Has memory of its own, so nothing of this waits for the lock. */
