@@ -3,6 +3,10 @@
 #include "vr_pages.h"
 #include "vt_fault.h"
 
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+
 #define LEN	(8 * VR_PAGE)
 
 static void sub_range_answers_for_itself(void)
@@ -213,6 +217,31 @@ static void mlock_over_purged(void)
 	REQUIRE_EQ(munlock(r.p, LEN), 0);
 }
 
+/* A monitor could not tell a purged page from a missing one. */
+static void userfaultfd_and_purged(void)
+{
+	struct uffdio_register all = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register tail = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	struct vr_range r = half_purged();
+
+	if (fd < 0 && errno == ENOSYS)
+		vt_skip("no CONFIG_USERFAULTFD in this kernel");
+	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
+	all.range = (struct uffdio_range){ (uintptr_t)r.p, LEN };
+	tail.range = (struct uffdio_range){ (uintptr_t)r.p + LEN / 2, LEN / 2 };
+	EXPECT_EQ(ioctl(fd, UFFDIO_REGISTER, &all), -1);
+	EXPECT_EQ(errno, EINVAL);
+	/* Control: what is not volatile registers; then both unregister. */
+	EXPECT_EQ(vr_unmark(r.p + LEN / 2, LEN / 2), 0);
+	EXPECT_EQ(ioctl(fd, UFFDIO_REGISTER, &tail), 0);
+	EXPECT_EQ(ioctl(fd, UFFDIO_UNREGISTER, &all.range), 0);
+	EXPECT_PICTURE(r.p, "VVVV----");
+	EXPECT_EQ(vr_mark(r.p, LEN), 0);
+	expect_half_purged(&r);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(sub_range_answers_for_itself, "V-SB-6 V-IF-2",
 		"NONVOLATILE answers for its range, and for each purge once."),
@@ -236,6 +265,8 @@ static const struct vt_case cases[] = {
 		"Mapping over and unmapping drop purged pages, silently."),
 	VT_CASE(other_advices_leave_it, "V-SB-9",
 		"MADV_FREE, COLD, WILLNEED, PAGEOUT and KSM leave purged pages."),
+	VT_CASE(userfaultfd_and_purged, "V-SB-12",
+		"userfaultfd: EINVAL to register a volatile range, 0 to unregister."),
 	VT_CASE(mlock_over_purged, "V-SB-11",
 		"mlock over purged pages: ENOMEM, locked, and still purged."),
 };
