@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest without QEMU: a socket pair for its console, a fake SSH server for its commands."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paramiko
+
+from harness.guest import Guest
+from harness.machine import GuestSpec
+from harness.qemu import Monitor
+from harness.ssh import KeyPair
+from tests.fake_sshd import FakeSshd
+
+WARNING = """------------[ cut here ]------------
+WARNING: CPU: 0 PID: 7 at mm/x.c:1 do_thing+0x1/0x2
+RIP: 0010:do_thing+0x1/0x2
+Call Trace:
+ <TASK>
+ do_thing+0x1/0x2
+ </TASK>
+---[ end trace 0000000000000000 ]---
+"""
+OOPS = """BUG: kernel NULL pointer dereference, address: 0000000000000000
+#PF: supervisor write access in kernel mode
+Oops: 0002 [#1] SMP
+RIP: 0010:do_bad+0x1/0x2
+---[ end trace 0000000000000000 ]---
+"""
+OOM = "Memory cgroup out of memory: Killed process 9 (hog) total-vm:1kB\n"
+
+
+class _Process:
+    """As much of Popen as a dump asks for."""
+
+    def __init__(self) -> None:
+        self.code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+
+class FakeQemu:
+    """The process and its monitor, which answers every command."""
+
+    def __init__(self, log: Path) -> None:
+        self.console, self.serial = socket.socketpair()
+        ours, self._monitor = socket.socketpair()
+        self.monitor = Monitor(ours)
+        self.process: Any = _Process()
+        self.log = log
+        self.port = 0
+        self.breaks = 0
+        log.write_text("")
+        threading.Thread(target=self._answer, daemon=True).start()
+
+    def _answer(self) -> None:
+        with contextlib.suppress(OSError), self._monitor.makefile() as lines:
+            for _ in lines:
+                self._monitor.sendall(b'{"return": "registers"}\n')
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def complaints(self) -> str:
+        return self.log.read_text()
+
+    def find_port(self) -> int:
+        return self.port
+
+    def send_break(self) -> None:
+        self.breaks += 1
+
+    def kill(self) -> None:
+        self.process.code = self.process.code or -9
+        with contextlib.suppress(OSError):
+            self.serial.shutdown(socket.SHUT_RDWR)
+        self.serial.close()
+
+
+class FakeGuest:
+    """``guest`` is a real Guest; ``behave`` says what a case does, given its arguments.
+
+    A case prints its markers as guest_init.c does, unless ``behave`` raises.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = KeyPair.generate()
+        self.sshd = FakeSshd(self.keys.public, self._command)
+        self.qemu = FakeQemu(folder / "qemu.log")
+        self.qemu.port = self.sshd.port
+        self.behave: Callable[[list[str]], tuple[str, str]] = lambda argv: ("", "exit=0")
+        self.tainted = 0
+        self.answers = True
+        self.seen: list[str] = []
+        spec = GuestSpec(
+            folder / "vmlinux", None, "microvm", "tcg", folder / "root", self.sshd.host_key
+        )
+        self.guest = Guest(spec, folder, "fake", self.qemu, self.keys)  # type: ignore[arg-type]
+
+    def start(self) -> Guest:
+        """Connects; what the guest prints on its console goes through ``print``."""
+        self.guest.connect(10.0)
+        self.guest.hello(10.0)
+        return self.guest
+
+    def print(self, text: str) -> None:
+        """Writes to the console."""
+        self.qemu.serial.sendall(text.encode())
+
+    def die(self) -> None:
+        """Ends as QEMU ends at a panic."""
+        self.qemu.kill()
+        self.sshd.drop()
+
+    def _command(self, command: str, channel: paramiko.Channel) -> int | None:
+        self.seen.append(command)
+        words = shlex.split(command)
+        while words and "=" in words[0]:
+            words.pop(0)
+        if not self.answers:
+            time.sleep(60)
+        match words:
+            case ["/harness/init", "hello", *_]:
+                channel.sendall(f"0000-boot {self.tainted} 6.1.0\n".encode())
+                return 0
+            case ["/harness/init", "case", seq, identity, _, *argv]:
+                return self._case(seq, identity, argv, channel)
+            case ["true"]:
+                return 0
+        return 0
+
+    def _case(
+        self, seq: str, identity: str, argv: list[str], channel: paramiko.Channel
+    ) -> int | None:
+        self.print(f"harness: begin {seq} {identity}\n")
+        output, end = self.behave(argv)
+        channel.sendall(output.encode())
+        self.print(f"harness: end {seq} {end} tainted={self.tainted}\n")
+        how, _, number = end.partition("=")
+        return int(number) + (128 if how == "signal" else 0)
+
+    def close(self) -> None:
+        self.guest.close()
+        self.sshd.close()

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel that does not come up: the reason that is given, for each way not to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import boot as boot_module
+from harness.boot import Patience, boot, boot_failure
+from harness.errors import MachineError, SeriesError
+from harness.machine import GuestSpec
+from harness.qemu import Qemu
+from harness.ssh import KeyPair
+from tests.fake_guest import WARNING, FakeGuest
+
+QUICK = Patience(stall=0.4, total=5.0, login=1.0)
+PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Iterator[FakeGuest]:
+    made = FakeGuest(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def booting(fake: FakeGuest, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
+    """Makes ``boot`` start the stand-in instead of QEMU."""
+    fake.guest.console.close()
+    fake.qemu.console, fake.qemu.serial = __import__("socket").socketpair()
+    monkeypatch.setattr(Qemu, "start", lambda *args, **named: fake.qemu)
+    return fake
+
+
+def start(fake: FakeGuest, folder: Path) -> object:
+    spec = GuestSpec(folder / "k", None, "microvm", "tcg", folder / "r", fake.sshd.host_key)
+    return boot(spec, folder / "run", "g", fake.keys, patience=QUICK)
+
+
+def test_a_boot_ends_with_the_first_command(booting: FakeGuest, tmp_path: Path) -> None:
+    booting.print("Linux version 6.1\nharness: mounted\nharness: ready\n")
+    guest = start(booting, tmp_path)
+    assert guest.boot_id == "0000-boot"  # type: ignore[attr-defined]
+    assert guest.boot_seconds > 0  # type: ignore[attr-defined]
+
+
+def test_an_early_death_leaves_no_guest_behind(booting: FakeGuest, tmp_path: Path) -> None:
+    booting.print("Linux version 6.1\n" + PANIC)
+    booting.qemu.process.code = 0
+    booting.qemu.serial.close()
+    with pytest.raises(SeriesError, match="Unable to mount root fs"):
+        start(booting, tmp_path)
+    assert not booting.qemu.alive
+
+
+def test_silence_on_the_way_is_a_hang(booting: FakeGuest, tmp_path: Path) -> None:
+    booting.print("Linux version 6.1\nFreeing memory\n")
+    with pytest.raises(SeriesError, match="hangs before our init started") as caught:
+        start(booting, tmp_path)
+    assert "Freeing memory" in caught.value.what
+    assert caught.value.evidence is not None and caught.value.evidence.exists()
+
+
+def test_another_key_of_the_guest_is_named(booting: FakeGuest, tmp_path: Path) -> None:
+    booting.print("harness: ready\n")
+    booting.sshd.public = KeyPair.generate().public
+    booting.sshd.handler = lambda *_: 1
+    with pytest.raises(SeriesError, match="no command came through"):
+        start(booting, tmp_path)
+
+
+def failure(fake: FakeGuest, text: str, *, code: int | None = None) -> Exception:
+    """What is said of a guest that printed ``text`` and (with ``code``) ended."""
+    fake.print(text)
+    if text:
+        assert fake.guest.console.wait_for(".", 5.0)
+    if code is not None:
+        fake.qemu.process.code = code
+        fake.qemu.serial.close()
+        fake.guest.console.join()
+    return boot_failure(fake.guest, QUICK, 1.0)
+
+
+def test_no_output_and_alive(fake: FakeGuest) -> None:
+    error = failure(fake, "")
+    assert isinstance(error, SeriesError)
+    assert "no output at all" in error.what and "silent" in error.what
+    assert "MACHINE=q35" in error.next_step
+
+
+def test_no_output_and_ended(fake: FakeGuest) -> None:
+    error = failure(fake, "", code=0)
+    assert isinstance(error, SeriesError) and "the guest ended" in error.what
+
+
+def test_no_output_and_qemu_complains(fake: FakeGuest) -> None:
+    fake.qemu.log.write_text("Error loading uncompressed kernel without PVH ELF Note")
+    error = failure(fake, "", code=1)
+    assert isinstance(error, MachineError)
+    assert "PVH ELF Note" in error.what and error.evidence == fake.qemu.log
+
+
+def test_a_bug_at_boot_is_quoted_with_its_trace(fake: FakeGuest) -> None:
+    text = (
+        "Linux version 6.1\n------------[ cut here ]------------\nkernel BUG at mm/init.c:5!\n"
+        "invalid opcode: 0000 [#1] SMP\nRIP: 0010:mem_thing+0x1/0x2\n"
+        "---[ end trace 0000000000000000 ]---\n"
+        "Kernel panic - not syncing: Attempted to kill the idle task!\n"
+    )
+    error = failure(fake, text, code=0)
+    assert isinstance(error, SeriesError)
+    assert "kernel BUG in mem_thing" in error.what
+    assert "kernel BUG at mm/init.c:5!" in error.what
+    assert error.evidence == fake.guest.console.log
+    assert "PATCHES=0" in error.next_step
+
+
+def test_the_worst_complaint_is_the_reason(fake: FakeGuest) -> None:
+    error = failure(fake, WARNING + PANIC, code=0)
+    assert isinstance(error, SeriesError) and "kernel panic: VFS" in error.what
+
+
+def test_sshd_that_ends_is_quoted(fake: FakeGuest) -> None:
+    text = (
+        "harness: network up\nharness: sshd: no hostkeys available\n"
+        "harness: error: sshd ended with status 0x100\n"
+    )
+    error = failure(fake, text)
+    assert isinstance(error, SeriesError) and "no hostkeys available" in error.what
+
+
+def test_the_last_step_is_named(fake: FakeGuest) -> None:
+    error = failure(fake, "Linux version\nharness: mounted\nharness: network up\nnoise\n")
+    assert isinstance(error, SeriesError)
+    assert "after our init's step 'network up'" in error.what and "noise" in error.what
+
+
+def test_patience_is_long_for_a_slow_machine() -> None:
+    assert boot_module.PATIENCE.stall >= 30

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Cases in a guest: what is attributed to them, and how a lost guest is named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import guest as guest_module
+from tests.fake_guest import OOM, OOPS, WARNING, FakeGuest
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGuest]:
+    # The stand-in answers at once, so patience would only make the tests slow.
+    monkeypatch.setattr(guest_module, "GRACE", 0.3)
+    monkeypatch.setattr(guest_module, "PING", 1.0)
+    monkeypatch.setattr(guest_module, "LATE", 0.2)
+    made = FakeGuest(tmp_path)
+    made.start()
+    yield made
+    made.close()
+
+
+def test_hello_learns_who_answers(fake: FakeGuest) -> None:
+    assert fake.guest.boot_id == "0000-boot"
+    assert fake.guest.release == "6.1.0"
+    assert fake.guest.trustworthy
+
+
+def test_a_case_is_one_command_with_its_variables(fake: FakeGuest) -> None:
+    before = len(fake.seen)
+    run = fake.guest.run_case("a::b", ["prog", "--run", "b c"], 5.0)
+    assert len(fake.seen) == before + 1
+    assert "VTEST_SWAPDISK=/dev/vdc" in fake.seen[-1]
+    assert "/harness/init case 1 a::b 5 prog --run 'b c'" in fake.seen[-1]
+    assert (run.exit_code, run.timed_out, run.lost, run.splats) == (0, False, "", ())
+
+
+def test_variables_can_be_replaced(fake: FakeGuest) -> None:
+    fake.guest.run_case("a", ["prog"], 5.0, env={"PYTHONPATH": "/x"})
+    assert "PYTHONPATH=/x " in fake.seen[-1]
+
+
+def test_output_and_failure_come_back(fake: FakeGuest) -> None:
+    fake.behave = lambda argv: ("not ok 1\n", "exit=1")
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert run.exit_code == 1 and run.stdout == "not ok 1\n"
+
+
+def test_death_by_signal_counts_as_a_shell_counts(fake: FakeGuest) -> None:
+    fake.behave = lambda argv: ("", "signal=11")
+    assert fake.guest.run_case("a", ["prog"], 5.0).exit_code == 139
+
+
+def test_a_splat_belongs_to_the_case_that_ran(fake: FakeGuest) -> None:
+    def warn(argv: list[str]) -> tuple[str, str]:
+        fake.print(WARNING)
+        fake.tainted = 512
+        return "ok", "exit=0"
+
+    fake.behave = warn
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert [s.title for s in run.splats] == ["WARNING in do_thing"]
+    assert run.splats[0].text == WARNING.strip()
+    fake.behave = lambda argv: ("", "exit=0")
+    assert fake.guest.run_case("b", ["prog"], 5.0).splats == ()
+    assert fake.guest.trustworthy
+
+
+def test_the_same_splat_in_two_cases_is_two(fake: FakeGuest) -> None:
+    def warn(argv: list[str]) -> tuple[str, str]:
+        fake.print(WARNING)
+        return "", "exit=0"
+
+    fake.behave = warn
+    assert len(fake.guest.run_case("a", ["prog"], 5.0).splats) == 1
+    assert len(fake.guest.run_case("b", ["prog"], 5.0).splats) == 1
+
+
+def test_a_repeated_splat_counts_once_in_a_case(fake: FakeGuest) -> None:
+    def warn(argv: list[str]) -> tuple[str, str]:
+        fake.print(WARNING * 3)
+        return "", "exit=0"
+
+    fake.behave = warn
+    assert len(fake.guest.run_case("a", ["prog"], 5.0).splats) == 1
+
+
+def test_what_is_said_between_cases_is_nobodys_and_told_once(fake: FakeGuest) -> None:
+    fake.print(WARNING)
+    assert fake.guest.console.wait_for("end trace", 5.0)
+    time.sleep(guest_module.QUIET + 0.3)
+    assert [s.title for s in fake.guest.take_stray_splats()] == ["WARNING in do_thing"]
+    assert fake.guest.take_stray_splats() == ()
+    assert fake.guest.run_case("a", ["prog"], 5.0).splats == ()
+
+
+def test_an_oops_spoils_the_guest(fake: FakeGuest) -> None:
+    def oops(argv: list[str]) -> tuple[str, str]:
+        fake.print(OOPS)
+        return "", "signal=9"
+
+    fake.behave = oops
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert [s.category for s in run.splats] == ["oops"]
+    assert run.lost == "" and not fake.guest.trustworthy
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_an_out_of_memory_kill_is_forgiven_where_it_was_wanted(
+    fake: FakeGuest, expected: bool
+) -> None:
+    def hog(argv: list[str]) -> tuple[str, str]:
+        fake.print(OOM)
+        return "", "exit=0"
+
+    fake.behave = hog
+    run = fake.guest.run_case("a", ["prog"], 5.0, oom_expected=expected)
+    assert [(s.category, s.expected) for s in run.splats] == [("oom", expected)]
+    assert fake.guest.trustworthy
+
+
+def test_a_warning_is_not_forgiven_for_wanting_memory(fake: FakeGuest) -> None:
+    def warn(argv: list[str]) -> tuple[str, str]:
+        fake.print(WARNING)
+        return "", "exit=0"
+
+    fake.behave = warn
+    run = fake.guest.run_case("a", ["prog"], 5.0, oom_expected=True)
+    assert [s.expected for s in run.splats] == [False]
+
+
+@pytest.mark.parametrize(("taint", "spoils"), [(512, False), (128, True), (32, True)])
+def test_a_taint_without_a_report_is_a_report(fake: FakeGuest, taint: int, spoils: bool) -> None:
+    def quietly(argv: list[str]) -> tuple[str, str]:
+        fake.tainted = taint
+        return "", "exit=0"
+
+    fake.behave = quietly
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert [s.category for s in run.splats] == ["taint"]
+    assert fake.guest.trustworthy is not spoils
+    assert fake.guest.run_case("b", ["prog"], 5.0).splats == ()
+
+
+def test_a_case_out_of_time_is_ended_by_the_guest(fake: FakeGuest) -> None:
+    fake.behave = lambda argv: ("so far", "timeout=124")
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert run.timed_out and run.exit_code is None and run.lost == ""
+    assert run.stdout == "so far"
+    assert fake.guest.trustworthy
+
+
+def test_exit_status_124_is_no_timeout(fake: FakeGuest) -> None:
+    fake.behave = lambda argv: ("", "exit=124")
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert not run.timed_out and run.exit_code == 124
+
+
+def test_a_panic_is_named_in_the_loss(fake: FakeGuest) -> None:
+    def panic(argv: list[str]) -> tuple[str, str]:
+        fake.print("Kernel panic - not syncing: boom\nCPU: 0 PID: 1\nKernel Offset: disabled\n")
+        fake.die()
+        raise OSError
+
+    fake.behave = panic
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert run.lost == "the guest died (kernel panic: boom)"
+    assert run.exit_code is None
+    assert [s.title for s in run.splats] == ["kernel panic: boom"]
+    assert run.evidence is not None and "boom" in run.evidence.read_text()
+    assert not fake.guest.trustworthy
+
+
+def test_a_guest_that_answers_nothing_hangs(fake: FakeGuest) -> None:
+    def hang(argv: list[str]) -> tuple[str, str]:
+        fake.answers = False
+        time.sleep(60)
+        return "", ""
+
+    fake.behave = hang
+    start = time.monotonic()
+    run = fake.guest.run_case("a", ["prog"], 0.2)
+    assert run.lost == "the guest hangs: it answers neither SSH nor sysrq on the console"
+    assert time.monotonic() - start < 15
+    assert run.evidence is not None and "registers" in run.evidence.read_text()
+    assert fake.qemu.breaks > 0 and not fake.qemu.alive
+
+
+def test_a_lost_network_is_no_hang(fake: FakeGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer_sysrq() -> None:
+        fake.qemu.breaks += 1
+        fake.print("sysrq: HELP : loglevel(0-9)\n")
+
+    def lose(argv: list[str]) -> tuple[str, str]:
+        fake.answers = False
+        time.sleep(60)
+        return "", ""
+
+    fake.behave = lose
+    monkeypatch.setattr(fake.qemu, "send_break", answer_sysrq)
+    run = fake.guest.run_case("a", ["prog"], 0.2)
+    assert run.lost == "the network to the guest is gone; its kernel still answers on the console"
+
+
+def test_a_lost_connection_is_no_lost_network(fake: FakeGuest) -> None:
+    def drop(argv: list[str]) -> tuple[str, str]:
+        fake.sshd.drop()
+        raise OSError
+
+    fake.behave = drop
+    run = fake.guest.run_case("a", ["prog"], 5.0)
+    assert run.lost == "the SSH connection was lost; the guest still answers on a new one"
+    assert not fake.guest.trustworthy
+
+
+def test_a_case_whose_output_stays_open_is_over_with_its_marker(fake: FakeGuest) -> None:
+    def stuck(argv: list[str]) -> tuple[str, str]:
+        fake.print("harness: stuck 1: a process of the case cannot be killed\n")
+        fake.print("harness: end 1 timeout=124 tainted=0\n")
+        time.sleep(60)
+        return "", ""
+
+    fake.behave = stuck
+    start = time.monotonic()
+    run = fake.guest.run_case("a", ["prog"], 30.0)
+    assert time.monotonic() - start < 10
+    assert run.timed_out and run.lost == ""
+    assert run.evidence is not None
+    assert not fake.guest.trustworthy
+
+
+def test_what_a_dump_provokes_is_no_news(fake: FakeGuest) -> None:
+    fake.guest._dumping = True
+    fake.print(OOPS)
+    fake.guest.console.wait_for("end trace", 5.0)
+    fake.guest.settle()
+    assert fake.guest.splats() == ()
+
+
+def test_a_closed_guest_leaves_no_swap_disk(fake: FakeGuest) -> None:
+    fake.guest.swap_image.write_bytes(b"x")
+    fake.guest.close()
+    assert not fake.guest.swap_image.exists()
+    fake.guest.close()
