@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The lab judges a case from all that was seen of it, and replaces guests it cannot trust."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+from conftest import Recorder
+
+from harness import events as ev
+from harness.contract import SeriesData, load
+from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
+from harness.guest import CaseRun, Guest
+from harness.guest_items import run_cases
+from harness.lab import Lab, check_swap_image, judge_run, time_factor
+from harness.programs import Case, Program
+from harness.settings import PROJECT
+from harness.splat import Splat
+
+FOLDER = Path("/x/guest-tests/volatile")
+
+
+def case(name: str = "one", clause: str = "V-IF-2", **changes: object) -> Case:
+    program = Program(FOLDER / "p.c", "volatile/p.c", ("/tests/volatile/p",))
+    made = Case(f"volatile/p.c::{name}", name, program, (clause,), 5.0, "a claim")
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def said(line: str, *notes: str) -> str:
+    return "\n".join(("KTAP version 1", "1..1", *(f"# {n}" for n in notes), line)) + "\n"
+
+
+def run(stdout: str = said("ok 1 one"), **changes: object) -> CaseRun:
+    made = CaseRun(0, stdout, "", 0.1, False, "", None, ())
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def splat(title: str = "WARNING in f", *, expected: bool = False) -> Splat:
+    made = Splat(title, "warning", "trace", 1, 0, 3)
+    return replace(made, expected=expected)
+
+
+@pytest.mark.parametrize(
+    ("seen", "status", "reason"),
+    [
+        (run(), "pass", ""),
+        (run(said("not ok 1 one", "p.c:3: x"), exit_code=1), "fail", "p.c:3: x"),
+        (run(splats=(splat(),)), "fail", "the kernel complained: WARNING in f"),
+        (run(splats=(splat(expected=True),)), "pass", ""),
+        (run("", exit_code=None, timed_out=True, seconds=5.0), "timeout", "did not end"),
+        (run("", exit_code=None, lost="the guest died"), "error", "the guest died"),
+        (run("", exit_code=139), "error", "died by signal 11"),
+        (run(exit_code=1), "error", "said 'ok' and exited 1"),
+    ],
+)
+def test_all_that_was_seen_decides(seen: CaseRun, status: str, reason: str) -> None:
+    got = judge_run(case(), seen, Path("/none"))
+    assert got[0] == status and reason in got[1]
+
+
+def test_a_panic_is_the_kernels_complaint_and_not_only_a_lost_guest() -> None:
+    seen = run("", exit_code=None, lost="the guest died", splats=(splat("Kernel panic: x"),))
+    assert judge_run(case(), seen, Path("/none"))[:2] == (
+        "fail",
+        "the kernel complained: Kernel panic: x",
+    )
+
+
+def test_stderr_is_part_of_the_diagnostics() -> None:
+    notes = judge_run(case(), run(stderr="Traceback\nboom\n"), Path("/none"))[2]
+    assert notes == ("stderr: Traceback", "stderr: boom")
+
+
+MAGIC = bytes(range(1, 9))
+OTHER = bytes(range(11, 19))
+
+
+def image(path: Path, magic: bytes, count: int) -> Path:
+    pages = [(magic + n.to_bytes(8, "little")).ljust(4096, b"\0") for n in range(count)]
+    path.write_bytes(b"\0" * 8192 + b"".join(pages))
+    return path
+
+
+def swap_notes(absent: int, present: int) -> tuple[str, ...]:
+    return (f"@swap absent {MAGIC.hex()} {absent}", f"@swap present {OTHER.hex()} {present}")
+
+
+def test_the_swap_image_proves_both_sides(tmp_path: Path) -> None:
+    disk = image(tmp_path / "swap", OTHER, 5)
+    assert check_swap_image(disk, swap_notes(9, 5)) == ""
+    assert check_swap_image(disk, swap_notes(9, 6)).startswith("inconclusive: only 5 of 6")
+
+
+def test_a_volatile_page_on_the_disk_is_found(tmp_path: Path) -> None:
+    disk = image(tmp_path / "swap", MAGIC, 2)
+    wrong = check_swap_image(disk, (swap_notes(9, 0)))
+    assert wrong == "2 of 9 volatile pages were written to the swap disk"
+
+
+def test_a_search_without_control_is_no_proof(tmp_path: Path) -> None:
+    disk = image(tmp_path / "swap", OTHER, 1)
+    assert "both kinds" in check_swap_image(disk, swap_notes(9, 1)[:1])
+    assert "both kinds" in check_swap_image(disk, ())
+
+
+def test_a_failed_case_is_not_searched_for(tmp_path: Path) -> None:
+    failed = run(said("not ok 1 one", "p.c:1: no"), exit_code=1)
+    got = judge_run(case(host_checks=("swapimage",)), failed, tmp_path / "missing")
+    assert got[:2] == ("fail", "p.c:1: no")
+
+
+def test_time_limits_never_shrink() -> None:
+    assert (time_factor(0.4), time_factor(1.5), time_factor(6.0)) == (1.0, 1.0, 4.0)
+
+
+@dataclass
+class FakeGuest:
+    """Answers each case with what the script says."""
+
+    script: list[CaseRun | Exception]
+    trustworthy: bool = True
+    closed: bool = False
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    limits: list[float] = field(default_factory=list)
+    swap_image: Path = Path("/none")
+
+    def run_case(
+        self, case_id: str, argv: tuple[str, ...], timeout: float, *, oom_expected: bool
+    ) -> CaseRun:
+        self.asked.append((*argv, str(oom_expected)))
+        self.limits.append(timeout)
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        self.trustworthy = not answer.lost and not answer.splats
+        return answer
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture(scope="module")
+def data() -> SeriesData:
+    return load(PROJECT / "patches" / "volatile")
+
+
+def lab_of(
+    events: ev.Events, data: SeriesData, *guests: FakeGuest, applied: int = 4, factor: float = 1.0
+) -> Lab:
+    waiting = list(guests)
+    fresh = cast(Callable[[], Guest], lambda: waiting.pop(0))
+    return Lab(events, data, applied, factor, fresh)
+
+
+def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
+    events: ev.Events, recorder: Recorder, data: SeriesData
+) -> None:
+    first = FakeGuest([run("", exit_code=None, lost="the guest hangs", evidence=Path("/e"))])
+    second = FakeGuest([run(said("ok 1 two"))])
+    lab = lab_of(events, data, first, second)
+    statuses = [lab.run(case()).status, lab.run(case("two")).status]
+    assert statuses == ["error", "pass"]
+    assert first.closed and not second.closed
+    assert recorder.of(ev.GuestLost) == [ev.GuestLost("the guest hangs", "volatile/p.c::one", "/e")]
+
+
+def test_a_healthy_guest_is_kept(events: ev.Events, data: SeriesData) -> None:
+    guest = FakeGuest([run(), run(said("ok 1 two"))])
+    lab = lab_of(events, data, guest)
+    assert [lab.run(case()).status, lab.run(case("two")).status] == ["pass", "pass"]
+    assert guest.asked[1] == ("/tests/volatile/p", "--run", "two", "False")
+
+
+def test_what_is_not_promised_yet_does_not_run(events: ev.Events, data: SeriesData) -> None:
+    lab = lab_of(events, data, applied=2)
+    record = lab.run(case(clause="V-PG-2"))
+    assert record.status == "not_applicable"
+    assert record.reason == "V-PG-2 holds from patch 4; 2 applied"
+
+
+def test_a_slow_guest_gets_more_time(events: ev.Events, data: SeriesData) -> None:
+    guest = FakeGuest([run()])
+    lab_of(events, data, guest, factor=3.0).run(case())
+    assert guest.limits == [15.0]
+
+
+def test_a_case_may_ask_for_an_out_of_memory_kill(events: ev.Events, data: SeriesData) -> None:
+    guest = FakeGuest([run()])
+    lab_of(events, data, guest).run(case(needs=("oom",)))
+    assert guest.asked[0][-1] == "True"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A suite's folder with one program file, for pytest to find."""
+    suite = tmp_path / "guest-tests" / "volatile"
+    suite.mkdir(parents=True)
+    (suite / "p.c").write_text("")
+    return suite
+
+
+def cases_in(folder: Path) -> list[Case]:
+    program = Program(folder / "p.c", "volatile/p.c", ("/tests/volatile/p",))
+    return [case("one", program=program), case("two", "V-SB-1", program=program)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"),
+    [
+        ("", ["one", "two"]),
+        ("two", ["two"]),
+        ("not two", ["one"]),
+        ("V-SB-1", ["two"]),
+        ("p and one", ["one"]),
+    ],
+)
+def test_expressions_select_by_name_program_and_clause(
+    events: ev.Events,
+    recorder: Recorder,
+    data: SeriesData,
+    folder: Path,
+    expression: str,
+    names: list[str],
+) -> None:
+    guest = FakeGuest([run(said(f"ok 1 {name}")) for name in names])
+    run_cases(cases_in(folder), lab_of(events, data, guest), expression, folder)
+    found = [cast(ev.CaseFinished, e).id.split("::")[1] for e in recorder.of(ev.CaseFinished)]
+    assert found == names
+
+
+@pytest.mark.parametrize(("expression", "message"), [("zzz", "selects none"), ("a b", "is no")])
+def test_an_expression_that_makes_no_sense_is_the_users_mistake(
+    events: ev.Events, data: SeriesData, folder: Path, expression: str, message: str
+) -> None:
+    with pytest.raises(InvocationError, match=message):
+        run_cases(cases_in(folder), lab_of(events, data), expression, folder)
+
+
+def test_a_failing_case_does_not_stop_the_others(
+    events: ev.Events, recorder: Recorder, data: SeriesData, folder: Path
+) -> None:
+    guest = FakeGuest([run(said("not ok 1 one", "no"), exit_code=1), run(said("ok 1 two"))])
+    run_cases(cases_in(folder), lab_of(events, data, guest), "", folder)
+    statuses = [cast(ev.CaseFinished, e).status for e in recorder.of(ev.CaseFinished)]
+    assert statuses == ["fail", "pass"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [(SeriesError("does not boot again"), SeriesError), (RuntimeError("bug"), InternalError)],
+)
+def test_what_keeps_the_lab_from_going_on_ends_the_run_as_what_it_is(
+    events: ev.Events, data: SeriesData, folder: Path, raised: Exception, kind: type[HarnessError]
+) -> None:
+    guest = FakeGuest([raised])
+    with pytest.raises(kind):
+        run_cases(cases_in(folder), lab_of(events, data, guest), "", folder)
+    assert len(guest.asked) == 1
+
+
+def test_ctrl_c_in_a_case_is_ctrl_c(events: ev.Events, data: SeriesData, folder: Path) -> None:
+    class Interrupted(FakeGuest):
+        def run_case(self, *args: object, **kwargs: object) -> CaseRun:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_cases(cases_in(folder), lab_of(events, data, Interrupted([])), "", folder)

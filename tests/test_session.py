@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""However a run ends, its files are there and its status names who is at fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import events as ev
+from harness.errors import HarnessError, InternalError, InvocationError, MachineError, SeriesError
+from harness.session import Session, run_id, run_session
+from harness.settings import Settings, from_environment
+
+FILES = ("events.jsonl", "junit.xml", "report.html", "results.json")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return from_environment({"HARNESS_CACHE": str(tmp_path / "c"), "OUT": str(tmp_path / "out")})
+
+
+def finish(settings: Settings, body: Callable[[Session], None]) -> tuple[int, dict[str, Any]]:
+    code = run_session(settings, "test-kernel", body)
+    latest = settings.out / "latest"
+    assert all((latest / name).is_file() for name in FILES)
+    document: dict[str, Any] = json.loads((latest / "results.json").read_text())
+    assert document["exit_code"] == code
+    return code, document
+
+
+def failing(error: BaseException) -> Callable[[Session], None]:
+    def body(session: Session) -> None:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "verdict"),
+    [
+        (SeriesError("patch 3 does not apply"), 1, "fail"),
+        (InvocationError("no such kernel"), 2, "usage"),
+        (MachineError("the disk is full"), 3, "infra"),
+        (InternalError("cannot be"), 70, "infra"),
+        (KeyboardInterrupt(), 130, "infra"),
+    ],
+)
+def test_each_kind_has_its_status(
+    settings: Settings, error: BaseException, code: int, verdict: str
+) -> None:
+    got, document = finish(settings, failing(error))
+    assert (got, document["verdict"]) == (code, verdict)
+    if isinstance(error, HarnessError):
+        assert document["error"][0] == f"{error.kind} error: {error.what}"
+
+
+def test_a_clean_run_passes(settings: Settings) -> None:
+    code, document = finish(settings, lambda session: None)
+    assert (code, document["verdict"], document["error"]) == (0, "pass", [])
+
+
+@pytest.mark.parametrize("status", ["fail", "error", "timeout"])
+def test_one_broken_case_fails_the_run(settings: Settings, status: ev.Status) -> None:
+    def body(session: Session) -> None:
+        session.events.emit(ev.CaseFinished("p.c::a", "pass", "", 0.1, ("V-IF-2",)))
+        session.events.emit(ev.CaseFinished("p.c::b", status, "x", 0.1, ("V-IF-2",)))
+
+    assert finish(settings, body)[0] == 1
+
+
+def test_a_complaint_fails_the_run_although_every_case_passed(settings: Settings) -> None:
+    def body(session: Session) -> None:
+        session.events.emit(ev.CaseFinished("p.c::a", "pass", "", 0.1, ("V-IF-2",)))
+        session.events.emit(ev.SplatSeen("WARNING in f", "warning", "", "trace"))
+
+    code, document = finish(settings, body)
+    assert (code, document["splats"][0]["title"]) == (1, "WARNING in f")
+
+
+def test_an_expected_complaint_does_not(settings: Settings) -> None:
+    def body(session: Session) -> None:
+        session.events.emit(ev.SplatSeen("Out of memory", "oom", "p.c::a", "trace", True))
+
+    assert finish(settings, body)[0] == 0
+
+
+def test_skipped_cases_are_no_failure(settings: Settings) -> None:
+    def body(session: Session) -> None:
+        session.events.emit(ev.CaseFinished("p.c::a", "not_applicable", "x", 0.0, ("V-PG-2",)))
+        session.events.emit(ev.CaseFinished("p.c::b", "skip", "x", 0.0, ("V-PG-2",)))
+
+    assert finish(settings, body)[0] == 0
+
+
+def test_a_detector_that_missed_its_canary_is_our_fault(settings: Settings) -> None:
+    def body(session: Session) -> None:
+        session.events.emit(ev.CanaryFinished("oops", "oops", "nothing", False, 1.0))
+
+    assert finish(settings, body)[0] == 70
+
+
+def test_a_defect_of_ours_still_leaves_the_files(settings: Settings) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_session(settings, "test-kernel", failing(ZeroDivisionError()))
+    latest = settings.out / "latest"
+    assert json.loads((latest / "results.json").read_text())["exit_code"] == 70
+
+
+def test_events_are_on_disk_in_order(settings: Settings) -> None:
+    finish(settings, lambda session: session.events.emit(ev.Note("hello")))
+    lines = (settings.out / "latest" / "events.jsonl").read_text().splitlines()
+    assert [json.loads(x)["event"] for x in lines] == ["RunStarted", "Note", "RunFinished"]
+
+
+def test_names_of_runs_sort_by_time_and_differ_by_process() -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert run_id(at, 7) == "20260102-030405-7"
+
+
+def test_an_unknown_project_begins_no_run(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(InvocationError):
+        run_session(replace(settings, project=tmp_path / "none"), "test-kernel", lambda s: None)
+    assert not settings.out.exists()
