@@ -129,8 +129,12 @@ def kvm_obstacle(
 
 
 def choose_accel(
-    asked: str, cache: Path, spec: GuestSpec, *,
-    device: Path = DEVICE, probe: Callable[[GuestSpec], str] = first_line,
+    asked: str,
+    cache: Path,
+    spec: GuestSpec,
+    *,
+    device: Path = DEVICE,
+    probe: Callable[[GuestSpec], str] = first_line,
 ) -> Accel:
     """What to run ``spec`` under (its own ``accel`` does not count).
 

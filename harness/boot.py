@@ -35,8 +35,13 @@ PATIENCE = Patience()
 
 
 def boot(
-    spec: GuestSpec, folder: Path, name: str, keys: KeyPair,
-    *, console_log: Path | None = None, patience: Patience = PATIENCE,
+    spec: GuestSpec,
+    folder: Path,
+    name: str,
+    keys: KeyPair,
+    *,
+    console_log: Path | None = None,
+    patience: Patience = PATIENCE,
 ) -> Guest:
     """Boots a guest to its first command.
 
@@ -52,9 +57,7 @@ def boot(
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
     try:
         qemu.find_port()
-        ready = guest.console.wait_for(
-            f"{READY}|{NEVER}", patience.total, stall=patience.stall
-        )
+        ready = guest.console.wait_for(f"{READY}|{NEVER}", patience.total, stall=patience.stall)
         if ready is None or ready[0] != "harness: ready":
             raise boot_failure(guest, patience, time.monotonic() - start)
         try:

@@ -51,8 +51,12 @@ def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
     rows: list[dict[str, Any]] = yaml.safe_load(path.read_text())
     return tuple(
         Canary(
-            row["name"], row["program"], tuple(row.get("args", ())), float(row["seconds"]),
-            row["expect"], row.get("repeat", 1),
+            row["name"],
+            row["program"],
+            tuple(row.get("args", ())),
+            float(row["seconds"]),
+            row["expect"],
+            row.get("repeat", 1),
         )
         for row in rows
     )

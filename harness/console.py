@@ -23,8 +23,12 @@ class Console:
     """
 
     def __init__(
-        self, line: socket.socket, log: Path, on_line: LineHandler,
-        on_quiet: Callable[[], None] = lambda: None, quiet: float = 0.3,
+        self,
+        line: socket.socket,
+        log: Path,
+        on_line: LineHandler,
+        on_quiet: Callable[[], None] = lambda: None,
+        quiet: float = 0.3,
     ) -> None:
         self.log = log
         self.lines: list[str] = []

@@ -34,7 +34,10 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout: float = SECONDS) 
         done = subprocess.run(
             ["bash", str(script), str(vmlinux), str(source)],
             input="\n".join([*frames, ""]),
-            capture_output=True, text=True, timeout=timeout, check=False,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
             env={**os.environ, "LC_ALL": "C"},
         )
     except FileNotFoundError as error:

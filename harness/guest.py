@@ -83,8 +83,14 @@ class Guest:
     """One guest. ``folder`` takes its console log, swap disk and dumps, named ``name``."""
 
     def __init__(
-        self, spec: GuestSpec, folder: Path, name: str, qemu: Qemu, keys: KeyPair,
-        *, console_log: Path | None = None,
+        self,
+        spec: GuestSpec,
+        folder: Path,
+        name: str,
+        qemu: Qemu,
+        keys: KeyPair,
+        *,
+        console_log: Path | None = None,
     ) -> None:
         self.spec = spec
         self.folder = folder
@@ -108,8 +114,11 @@ class Guest:
         self._recogniser = Recogniser()
         self._connection: Connection | None = None
         self.console = Console(
-            qemu.console, console_log or folder / f"{name}.console.log",
-            self._take_line, self._take_silence, QUIET,
+            qemu.console,
+            console_log or folder / f"{name}.console.log",
+            self._take_line,
+            self._take_silence,
+            QUIET,
         )
 
     # ---- the console's thread ------------------------------------------------
@@ -158,7 +167,7 @@ class Guest:
     def take_stray_splats(self) -> tuple[Splat, ...]:
         """Complaints outside any case (boot, between cases), each handed out once."""
         with self._lock:
-            fresh, self._taken = self._splats[self._taken:], len(self._splats)
+            fresh, self._taken = self._splats[self._taken :], len(self._splats)
         return tuple(splat for splat in fresh if splat.case is None)
 
     def settle(self, timeout: float = 3.0) -> None:
@@ -237,8 +246,12 @@ class Guest:
     # ---- cases ---------------------------------------------------------------------
 
     def run_case(
-        self, case_id: str, argv: Sequence[str], timeout: float,
-        env: dict[str, str] | None = None, oom_expected: bool = False,
+        self,
+        case_id: str,
+        argv: Sequence[str],
+        timeout: float,
+        env: dict[str, str] | None = None,
+        oom_expected: bool = False,
     ) -> CaseRun:
         """Runs one case between two markers on the console, in one SSH command.
 
@@ -283,8 +296,13 @@ class Guest:
             splats = tuple(s for s in self._splats if s.case == seq)
         return CaseRun(
             done.exit_code if done and not timed_out else None,
-            done.stdout if done else "", done.stderr if done else "",
-            seconds, timed_out, lost, evidence, splats,
+            done.stdout if done else "",
+            done.stderr if done else "",
+            seconds,
+            timed_out,
+            lost,
+            evidence,
+            splats,
         )
 
     def _execute_case(

@@ -107,8 +107,10 @@ def _disk(name: str, path: Path | None, bus: str, *, readonly: bool) -> list[str
     # cache=unsafe: the guest's flushes need not reach this machine's disk.
     mode = "readonly=on" if readonly else "cache=unsafe,discard=unmap"
     return [
-        "-drive", f"if=none,id={name},format=raw,{mode},file={_quoted(path)}",
-        "-device", f"virtio-blk-{bus},drive={name}",
+        "-drive",
+        f"if=none,id={name},format=raw,{mode},file={_quoted(path)}",
+        "-device",
+        f"virtio-blk-{bus},drive={name}",
     ]
 
 

@@ -102,9 +102,7 @@ class Monitor:
 
     def human(self, line: str, *, timeout: float = 10.0) -> str:
         """Runs a command of the human monitor and returns what it prints."""
-        said: str = self.command(
-            "human-monitor-command", timeout=timeout, **{"command-line": line}
-        )
+        said: str = self.command("human-monitor-command", timeout=timeout, **{"command-line": line})
         return said
 
     def close(self) -> None:
@@ -137,8 +135,13 @@ class Qemu:
 
     @classmethod
     def start(
-        cls, spec: GuestSpec, log: Path, ssh_key: str,
-        *, swap: Path | None = None, restore: Path | None = None,
+        cls,
+        spec: GuestSpec,
+        log: Path,
+        ssh_key: str,
+        *,
+        swap: Path | None = None,
+        restore: Path | None = None,
     ) -> Qemu:
         """Starts QEMU; its own complaints go to ``log``.
 
@@ -157,12 +160,17 @@ class Qemu:
         with open(log, "wb") as errors:
             try:
                 process = subprocess.Popen(
-                    wrapped, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                    pass_fds=inherited, start_new_session=True,
+                    wrapped,
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    pass_fds=inherited,
+                    start_new_session=True,
                 )
             except FileNotFoundError as error:
-                raise MachineError("setpriv is not installed", next_step="install util-linux") \
-                    from error
+                raise MachineError(
+                    "setpriv is not installed", next_step="install util-linux"
+                ) from error
         their_console.close()
         their_monitor.close()
         qemu = cls(process, console, Monitor(monitor), log)
@@ -173,7 +181,8 @@ class Qemu:
             said = log.read_text(errors="replace").strip() or type(error).__name__
             raise MachineError(
                 f"QEMU ended at once:\n{said[-2000:]}",
-                evidence=log, next_step=" ".join(argv)[:2000],
+                evidence=log,
+                next_step=" ".join(argv)[:2000],
             ) from error
         except BaseException:
             qemu.kill()

@@ -75,9 +75,7 @@ def load_recipe(path: Path = RECIPE) -> Recipe:
     )
 
 
-def choose_packages(
-    recipe: Recipe, exists: Callable[[str], bool]
-) -> tuple[tuple[str, ...], str]:
+def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tuple[str, ...], str]:
     """The packages to fetch and the version of Python among them.
 
     Args:
@@ -123,9 +121,7 @@ def new_host_key() -> HostKey:
     """A fresh key; the guest proves itself with it, so that the host can pin it."""
     key = Ed25519PrivateKey.generate()
     raw = serialization.Encoding.Raw
-    seed = key.private_bytes(
-        raw, serialization.PrivateFormat.Raw, serialization.NoEncryption()
-    )
+    seed = key.private_bytes(raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
     public = key.public_key().public_bytes(raw, serialization.PublicFormat.Raw)
     blob = wire_strings(b"ssh-ed25519", public)
     return HostKey(
@@ -149,9 +145,7 @@ def _run(command: Sequence[str], what: str, **more: Any) -> subprocess.Completed
     env = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     env.update(more.pop("env", {}))
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=env, **more
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **more)
     except FileNotFoundError as error:
         raise MachineError(
             f"{what}: {command[0]} is not installed", next_step="make setup lists the packages"
@@ -166,9 +160,11 @@ def _apt_knows(options: Sequence[str]) -> Callable[[str], bool]:
     def exists(name: str) -> bool:
         done = subprocess.run(
             ["apt-cache", *options, "show", "--no-all-versions", name],
-            capture_output=True, check=False,
+            capture_output=True,
+            check=False,
         )
         return done.returncode == 0 and bool(done.stdout)
+
     return exists
 
 
@@ -188,6 +184,7 @@ def _private_lists(folder: Path) -> list[str]:
 
 def _fetch(recipe: Recipe, folder: Path) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
+
     def attempt(options: list[str]) -> str:
         packages, python = choose_packages(recipe, _apt_knows(options))
         _run(["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder)
@@ -212,8 +209,11 @@ def _unpack(packages: Sequence[Path], root: Path, exclude: Sequence[str]) -> Non
         with subprocess.Popen(
             ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
         ) as source:
-            _run(["tar", "-x", "-C", str(root), *flags], f"unpacking {package.name}",
-                 stdin=source.stdout)
+            _run(
+                ["tar", "-x", "-C", str(root), *flags],
+                f"unpacking {package.name}",
+                stdin=source.stdout,
+            )
         if source.returncode != 0:
             raise MachineError(f"{package.name} is no Debian package", evidence=package)
 
@@ -241,9 +241,22 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
     # Compiled here and never checked again: under TCG compiling at import is painful.
     library = f"/usr/lib/python{python}"
     _run(
-        _in_root(root, f"/usr/bin/python{python}", "-S", "-E", "-m", "compileall", "-q",
-                 "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/",
-                 f"{root}{library}"),
+        _in_root(
+            root,
+            f"/usr/bin/python{python}",
+            "-S",
+            "-E",
+            "-m",
+            "compileall",
+            "-q",
+            "--invalidation-mode",
+            "unchecked-hash",
+            "-s",
+            str(root),
+            "-p",
+            "/",
+            f"{root}{library}",
+        ),
         "compiling the guest's Python library",
         env={"PYTHONHOME": f"{root}/usr"},
     )
@@ -255,8 +268,10 @@ def compile_init(target: Path) -> None:
     Raises:
         MachineError: there is no compiler or no static C library.
     """
-    _run(["gcc", "-static", "-O2", "-o", str(target), str(INIT_SOURCE)],
-         "compiling the guest's init (it needs gcc and a static libc)")
+    _run(
+        ["gcc", "-static", "-O2", "-o", str(target), str(INIT_SOURCE)],
+        "compiling the guest's init (it needs gcc and a static libc)",
+    )
 
 
 def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
@@ -266,12 +281,18 @@ def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) 
         files: path in the image: (file here, permissions).
         have: directories of the image's top level that exist already.
     """
-    lines = [f"mkdir {name}" for name in ("harness", "proc", "sys", "dev", "run", "tmp", "root",
-                                          "tests") if name not in have]
+    lines = [
+        f"mkdir {name}"
+        for name in ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
+        if name not in have
+    ]
     for inside, (here, mode) in files.items():
         lines += [f"rm {inside}", f"write {here} {inside}"]
-        lines += [f"set_inode_field {inside} mode 0100{mode:o}",
-                  f"set_inode_field {inside} uid 0", f"set_inode_field {inside} gid 0"]
+        lines += [
+            f"set_inode_field {inside} mode 0100{mode:o}",
+            f"set_inode_field {inside} uid 0",
+            f"set_inode_field {inside} gid 0",
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -323,8 +344,10 @@ _MUST_HAVE = (
 
 def missing_from(tree: Path) -> tuple[str, ...]:
     """What a user's directory lacks, by the names of ``WHAT_IS_NEEDED``."""
+
     def there(name: str) -> bool:
         return os.path.lexists(tree / name)
+
     return tuple(what for what, places in _MUST_HAVE if not any(map(there, places)))
 
 
@@ -431,6 +454,7 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
         if not given.exists():
             raise InvocationError(f"ROOTFS={given} does not exist", next_step=WHAT_IS_NEEDED)
         key = digest("given", code, _identity(given))
+
         def make(draft: Path) -> None:
             _from_user(given, draft)
     else:

@@ -53,9 +53,12 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
     monitor = guest.qemu.monitor
     try:
         monitor.command("migrate-set-parameters", max_bandwidth=1 << 40)
-        monitor.command("migrate-set-capabilities", capabilities=[
-            {"capability": "events", "state": True},
-        ])
+        monitor.command(
+            "migrate-set-capabilities",
+            capabilities=[
+                {"capability": "events", "state": True},
+            ],
+        )
         # Stopped by the migration itself: a guest stopped before would be restored stopped.
         monitor.command("migrate", uri=f"exec:cat > {quote(str(state))}")
         deadline = time.monotonic() + timeout
@@ -66,21 +69,27 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
             time.sleep(0.005)
         if status != "completed":
             raise MachineError(
-                f"QEMU could not save the guest's state ({status})", evidence=guest.qemu.log,
+                f"QEMU could not save the guest's state ({status})",
+                evidence=guest.qemu.log,
                 next_step=f"is there room for {guest.spec.memory_mb} MB in {state.parent}?",
             )
         monitor.command("cont")
     except MonitorClosedError as error:
-        raise MachineError("QEMU ended while saving the guest's state", evidence=guest.qemu.log) \
-            from error
+        raise MachineError(
+            "QEMU ended while saving the guest's state", evidence=guest.qemu.log
+        ) from error
     seconds = time.monotonic() - start
     guest.connect(timeout)
     return Snapshot(state, guest.spec, guest.keys, guest.pace, seconds)
 
 
 def restore(
-    snapshot: Snapshot, folder: Path, name: str,
-    *, console_log: Path | None = None, patience: Patience = PATIENCE,
+    snapshot: Snapshot,
+    folder: Path,
+    name: str,
+    *,
+    console_log: Path | None = None,
+    patience: Patience = PATIENCE,
 ) -> Guest:
     """A new guest that goes on where the saved one was; it has the same boot id.
 

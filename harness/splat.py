@@ -96,8 +96,11 @@ def _report(data: dict[str, Any]) -> Report:
         re.compile(data["start"]),
         tuple((re.compile(pattern), title) for pattern, title in data["titles"]),
         tuple(data.get("func", ("rip", "stack"))),
-        maybe("until"), maybe("also"), maybe("tail"),
-        data.get("once", False), data.get("spoils", False),
+        maybe("until"),
+        maybe("also"),
+        maybe("tail"),
+        data.get("once", False),
+        data.get("spoils", False),
     )
 
 
@@ -120,7 +123,7 @@ def bare(line: str) -> tuple[str, str]:
     match = _PREFIX.match(line)
     if match is None:
         return line, ""
-    return line[match.end():], match["caller"] or ""
+    return line[match.end() :], match["caller"] or ""
 
 
 def plain_name(function: str) -> str:

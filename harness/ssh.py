@@ -131,8 +131,13 @@ class Connection:
 
     @classmethod
     def open(
-        cls, port: int, keys: KeyPair, host_key: str, timeout: float,
-        alive: Callable[[], bool] = lambda: True, user: str = "root",
+        cls,
+        port: int,
+        keys: KeyPair,
+        host_key: str,
+        timeout: float,
+        alive: Callable[[], bool] = lambda: True,
+        user: str = "root",
     ) -> Connection:
         """Connects, checks the pinned host key and logs in.
 
@@ -162,7 +167,10 @@ class Connection:
         return cls(transport)
 
     def execute(
-        self, line: str, timeout: float, stdin: bytes = b"",
+        self,
+        line: str,
+        timeout: float,
+        stdin: bytes = b"",
         limit: Callable[[], float | None] = _no_limit,
     ) -> Completed:
         """Runs one shell line and collects what it prints.
@@ -198,9 +206,7 @@ class Connection:
             raise SshError(f"the SSH connection is lost: {why}") from error
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
-        return Completed(
-            code, _text(out), _text(err), time.monotonic() - start
-        )
+        return Completed(code, _text(out), _text(err), time.monotonic() - start)
 
     @staticmethod
     def _collect(

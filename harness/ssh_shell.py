@@ -63,7 +63,7 @@ def _join(channel: paramiko.Channel, stdin: int, stdout: int) -> None:
             if not data:
                 return
             while data:
-                data = data[os.write(stdout, data):]
+                data = data[os.write(stdout, data) :]
         if stdin in readable:
             typed = os.read(stdin, 65536)
             if typed:
@@ -74,9 +74,7 @@ def _join(channel: paramiko.Channel, stdin: int, stdout: int) -> None:
                 channel.sendall(b"\x04")
 
 
-def interactive(
-    connection: Connection, stdin: int | None = None, stdout: int | None = None
-) -> int:
+def interactive(connection: Connection, stdin: int | None = None, stdout: int | None = None) -> int:
     """Runs a login shell on this terminal until it ends; returns its exit status.
 
     Args:
@@ -98,6 +96,7 @@ def interactive(
             if channel.status_event.wait(5.0) and channel.exit_status >= 0:
                 return channel.exit_status
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise SshError(f"the shell's connection is lost: {error or type(error).__name__}") \
-            from error
+        raise SshError(
+            f"the shell's connection is lost: {error or type(error).__name__}"
+        ) from error
     raise SshError("the shell's connection is lost: the guest closed it")

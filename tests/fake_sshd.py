@@ -86,8 +86,12 @@ class FakeSshd:
     """Listens on ``port``; ``mute`` accepts and says nothing, as QEMU does for a dead guest."""
 
     def __init__(
-        self, public: str, handler: Handler = shell_like, *,
-        shell: Shell | None = None, mute: bool = False,
+        self,
+        public: str,
+        handler: Handler = shell_like,
+        *,
+        shell: Shell | None = None,
+        mute: bool = False,
     ) -> None:
         self.key = new_host_key()
         self.public, self.handler, self.shell, self.mute = public, handler, shell, mute
@@ -117,8 +121,9 @@ class FakeSshd:
             transport.add_server_key(paramiko.Ed25519Key.from_private_key(secret))
             self.transports.append(transport)
             with contextlib.suppress(paramiko.SSHException, EOFError):
-                transport.start_server(server=_Server(self.public, self.handler, self.shell),
-                                       event=threading.Event())
+                transport.start_server(
+                    server=_Server(self.public, self.handler, self.shell), event=threading.Event()
+                )
 
     def drop(self) -> None:
         """Ends every connection, as a dying guest would."""

@@ -129,5 +129,3 @@ def test_a_damaged_verdict_is_ignored(tmp_path: Path, device: Path, damage: str)
 def test_a_probe_without_qemu_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "not installed" in accel.first_line(SPEC)
-
-

@@ -29,8 +29,14 @@ PASSING = "KTAP version 1\n1..1\nok 1 canary\n"
 
 def run(**changes: Any) -> CaseRun:
     fields: dict[str, Any] = {
-        "exit_code": 0, "stdout": PASSING, "stderr": "", "seconds": 1.0, "timed_out": False,
-        "lost": "", "evidence": None, "splats": (),
+        "exit_code": 0,
+        "stdout": PASSING,
+        "stderr": "",
+        "seconds": 1.0,
+        "timed_out": False,
+        "lost": "",
+        "evidence": None,
+        "splats": (),
     }
     return CaseRun(**fields | changes)
 
@@ -39,10 +45,20 @@ def splat(category: str, title: str, *, expected: bool = False) -> Splat:
     return Splat(title, category, "text", 1, 0, 1, False, expected)
 
 
-@pytest.mark.parametrize("fault", [
-    "WARN", "oops", "guest hangs", "soft lockup", "RCU stall", "panic", "wrong test exit",
-    "SSH connection lost", "out-of-memory kill",
-])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "WARN",
+        "oops",
+        "guest hangs",
+        "soft lockup",
+        "RCU stall",
+        "panic",
+        "wrong test exit",
+        "SSH connection lost",
+        "out-of-memory kill",
+    ],
+)
 def test_every_fault_that_was_promised_has_a_canary(fault: str) -> None:
     assert fault in {canary.name for canary in CANARIES}
 
@@ -59,20 +75,31 @@ def test_names_are_unique() -> None:
     assert len({canary.name for canary in CANARIES}) == len(CANARIES)
 
 
-@pytest.mark.parametrize(("seen", "words"), [
-    (run(), "pass"),
-    (run(splats=(splat("warning", "WARNING in f"),)), "splat warning: WARNING in f"),
-    (run(splats=(splat("oom", "x", expected=True),)), "pass"),
-    (run(lost="the guest died"), "lost: the guest died"),
-    (run(timed_out=True, exit_code=None), "timeout"),
-    (run(timed_out=True, splats=(splat("hung_task", "INFO: task hung in f"),)),
-     "splat hung_task: INFO: task hung in f"),
-    (run(exit_code=3), "error: said 'ok' and exited 3"),
-    (run(exit_code=139, stdout="KTAP version 1\n1..1\n"),
-     "error: died by signal 11: ended before its result line"),
-    (run(splats=(splat("panic", "kernel panic: x"),), lost="the guest died (kernel panic: x)"),
-     "splat panic: kernel panic: x; lost: the guest died (kernel panic: x)"),
-])
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (run(), "pass"),
+        (run(splats=(splat("warning", "WARNING in f"),)), "splat warning: WARNING in f"),
+        (run(splats=(splat("oom", "x", expected=True),)), "pass"),
+        (run(lost="the guest died"), "lost: the guest died"),
+        (run(timed_out=True, exit_code=None), "timeout"),
+        (
+            run(timed_out=True, splats=(splat("hung_task", "INFO: task hung in f"),)),
+            "splat hung_task: INFO: task hung in f",
+        ),
+        (run(exit_code=3), "error: said 'ok' and exited 3"),
+        (
+            run(exit_code=139, stdout="KTAP version 1\n1..1\n"),
+            "error: died by signal 11: ended before its result line",
+        ),
+        (
+            run(
+                splats=(splat("panic", "kernel panic: x"),), lost="the guest died (kernel panic: x)"
+            ),
+            "splat panic: kernel panic: x; lost: the guest died (kernel panic: x)",
+        ),
+    ],
+)
 def test_what_was_seen_in_words(seen: CaseRun, words: str) -> None:
     assert describe(seen) == words
 

@@ -31,8 +31,11 @@ def line(tmp_path: Path) -> Iterator[Line]:
     told: list[str] = []
     silences: list[float] = []
     console = Console(
-        ours, tmp_path / "console.log", told.append,
-        lambda: silences.append(time.monotonic()), quiet=0.05,
+        ours,
+        tmp_path / "console.log",
+        told.append,
+        lambda: silences.append(time.monotonic()),
+        quiet=0.05,
     )
     made = Line(guest, console, told, silences)
     yield made

@@ -27,7 +27,9 @@ def test_frames_are_decoded_and_code_is_left(source: Path) -> None:
     script(source, 'echo "$1 $2" > "$2/args"; sed "s/+0x.*/ (mm\\/x.c:5)/"\n')
     decoded = decode(TEXT, source / "vmlinux", source)
     assert decoded.splitlines() == [
-        "[ 1.0] Call Trace:", "[ 1.0] Code: 0f 0b <c3>", "[ 1.0]  do_thing (mm/x.c:5)"
+        "[ 1.0] Call Trace:",
+        "[ 1.0] Code: 0f 0b <c3>",
+        "[ 1.0]  do_thing (mm/x.c:5)",
     ]
     assert (source / "args").read_text().split() == [str(source / "vmlinux"), str(source)]
 

@@ -21,12 +21,19 @@ from harness.machine import (
 )
 
 SPEC = GuestSpec(
-    vmlinux=Path("/k/vmlinux"), bzimage=Path("/k/bzImage"), machine="microvm", accel="tcg",
-    rootfs=Path("/r/root.img"), host_key="ssh-ed25519 AAAA", tests=Path("/t/tests.img"),
+    vmlinux=Path("/k/vmlinux"),
+    bzimage=Path("/k/bzImage"),
+    machine="microvm",
+    accel="tcg",
+    rootfs=Path("/r/root.img"),
+    host_key="ssh-ed25519 AAAA",
+    tests=Path("/t/tests.img"),
 )
 WIRING = Wiring(console=5, monitor=6, ssh_key="KEY", swap=Path("/s/swap"))
-FAST = "CONFIG_PVH=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\n" \
+FAST = (
+    "CONFIG_PVH=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\n"
     "CONFIG_X86_MPPARSE=y\nCONFIG_VIRTIO_PCI=y\n"
+)
 
 
 def words(argv: list[str], option: str) -> list[str]:

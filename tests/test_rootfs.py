@@ -78,8 +78,10 @@ def build(chosen: settings.Settings, root: Path | str, events: Events) -> Path:
 
 def test_the_oldest_python_that_exists_is_taken() -> None:
     have = {"libc6", "python3.12-minimal", "new", "old"}
-    assert choose_packages(PLAIN, have.__contains__) == (("libc6", "python3.12-minimal", "new"),
-                                                         "3.12")
+    assert choose_packages(PLAIN, have.__contains__) == (
+        ("libc6", "python3.12-minimal", "new"),
+        "3.12",
+    )
 
 
 def test_alternatives_are_tried_in_order() -> None:
@@ -136,8 +138,7 @@ def test_a_dangling_link_counts(tree: Path) -> None:
 
 
 def test_script_makes_only_the_directories_that_are_missing() -> None:
-    script = debugfs_script({"/harness/init": (Path("/x/init"), 0o755)},
-                            frozenset({"proc", "tmp"}))
+    script = debugfs_script({"/harness/init": (Path("/x/init"), 0o755)}, frozenset({"proc", "tmp"}))
     assert "mkdir harness\n" in script and "mkdir sys\n" in script
     assert "mkdir proc\n" not in script
     assert "write /x/init /harness/init" in script
@@ -248,8 +249,17 @@ def test_without_apt_the_way_out_is_named(
 @needs_tools
 def test_init_compiles_without_a_warning(tmp_path: Path) -> None:
     subprocess.run(
-        ["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(tmp_path / "init"),
-         str(INIT_SOURCE)],
+        [
+            "gcc",
+            "-static",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-o",
+            str(tmp_path / "init"),
+            str(INIT_SOURCE),
+        ],
         check=True,
     )
     usage = subprocess.run([str(tmp_path / "init")], capture_output=True, text=True, check=False)

@@ -30,7 +30,9 @@ def test_header_is_what_mkswap_writes(tmp_path: Path) -> None:
     os.truncate(theirs, 1 << 20)
     named = "00010203-0405-0607-0809-0a0b0c0d0e0f"
     subprocess.run(
-        ["mkswap", "-q", "-U", named, str(theirs)], check=True, capture_output=True,
+        ["mkswap", "-q", "-U", named, str(theirs)],
+        check=True,
+        capture_output=True,
         env={**os.environ, "PATH": f"{os.environ['PATH']}:/sbin:/usr/sbin"},
     )
     assert theirs.read_bytes()[:PAGE] == swap_header((1 << 20) // PAGE, uuid)
