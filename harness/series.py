@@ -94,7 +94,10 @@ def _folder(folder: Path) -> tuple[Patch, ...]:
 def _mbox(path: Path) -> tuple[Patch, ...]:
     """The patches of an mbox, by their number in '[PATCH n/m]' where all have one."""
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        git.text(None, "mailsplit", "--keep-cr", f"-o{scratch}", str(path))
+        try:
+            git.text(None, "mailsplit", "--keep-cr", f"-o{scratch}", str(path))
+        except HarnessError as error:
+            raise InvocationError(f"{path} is no mailbox", next_step=FORMS) from error
         mails = [p.read_bytes() for p in sorted(Path(scratch).iterdir())]
     patches = [
         (_ordinal(mail), parse_patch(mail, f"{path}, message {number}"))

@@ -26,6 +26,7 @@ from harness.toolchain import Workbench, find_toolchain
 TOY = Path(__file__).resolve().parent / "toy_kernel"
 WISH = "CONFIG_TOY=y\nCONFIG_EXPERT=y\nCONFIG_SWAP=y\n"
 Edit = str | None | Callable[[str], str]
+Step = tuple[str, Mapping[str, Edit]]
 
 
 def unpack(target: Path) -> Path:
@@ -81,7 +82,7 @@ class Toy:
     def bench(self) -> Workbench:
         return Workbench(self.store, self.events, find_toolchain(), 2)
 
-    def series(self, *steps: tuple[str, Mapping[str, Edit]], name: str = "series") -> Path:
+    def series(self, *steps: Step, name: str = "series") -> Path:
         """A directory of patches, one for each (subject, edits)."""
         scratch = self.root / f"{name}-tree"
         if not scratch.exists():
