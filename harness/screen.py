@@ -84,7 +84,7 @@ class Screen:
             case ev.CanaryFinished():
                 mark = "[green]seen[/]" if event.ok else "[red]MISSED[/]"
                 self._print(
-                    f"  {event.name:<16} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
+                    f"  {event.name:<20} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
                 )
             case _:
                 pass

@@ -101,7 +101,7 @@ def verdict_line(results: Results) -> str:
     if finished is None:
         return "[red]verdict: infra (70): the run did not end[/]"
     kinds = {
-        0: "every case passed",
+        0: "nothing broke",
         1: "the series is at fault",
         2: "the invocation is at fault",
         3: "the machine is at fault",
