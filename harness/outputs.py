@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import jinja2
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from markupsafe import Markup, escape
 
 from harness import events as ev
 from harness.contract import SeriesData
@@ -68,6 +70,13 @@ def junit(document: dict[str, Any]) -> str:
     return text.decode() if isinstance(text, bytes) else str(text)
 
 
+def inline(text: str) -> Markup:
+    """A contract's inline Markdown, `code` and *emphasis*, as HTML; all else is escaped."""
+    escaped = str(escape(text))
+    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
+    return Markup(re.sub(r"(?<!\w)\*([^*<>]+)\*(?!\w)", r"<em>\1</em>", escaped))
+
+
 def html(document: dict[str, Any], data: SeriesData | None) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
     environment = jinja2.Environment(
@@ -77,6 +86,7 @@ def html(document: dict[str, Any], data: SeriesData | None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["inline"] = inline
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}
     page = environment.get_template("report.html.j2")

@@ -13,7 +13,7 @@ import pytest
 
 from harness import events as ev
 from harness.contract import SeriesData, load
-from harness.outputs import EventLog, html, junit, point_latest, write_all, write_atomically
+from harness.outputs import EventLog, html, inline, junit, point_latest, write_all, write_atomically
 from harness.results import Results, document
 from harness.settings import PROJECT
 
@@ -103,3 +103,8 @@ def test_the_event_log_has_every_event_but_progress() -> None:
     records = [json.loads(line) for line in handle.getvalue().splitlines()]
     assert [r["event"] for r in records] == ["StageStarted", "CaseFinished"]
     assert records[1]["clauses"] == ["V-IF-2"]
+
+
+def test_inline_markdown_is_shown_and_nothing_else_is_html() -> None:
+    text = inline("`a < b` is *so* and 2 * 3 * 4 <b>")
+    assert text == "<code>a &lt; b</code> is <em>so</em> and 2 * 3 * 4 &lt;b&gt;"
