@@ -74,7 +74,7 @@ def inline(text: str) -> Markup:
     """A contract's inline Markdown, `code` and *emphasis*, as HTML; all else is escaped."""
     escaped = str(escape(text))
     escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped)
-    return Markup(re.sub(r"(?<!\w)\*([^*<>]+)\*(?!\w)", r"<em>\1</em>", escaped))
+    return Markup(re.sub(r"(?<!\w)\*(?=\S)([^*<>]+)(?<=\S)\*(?!\w)", r"<em>\1</em>", escaped))
 
 
 def html(document: dict[str, Any], data: SeriesData | None) -> str:
