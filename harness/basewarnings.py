@@ -15,7 +15,7 @@ from harness.buildlog import BuildLog, Warned, as_json, from_json, new_warnings
 from harness.checkout import base_twin
 from harness.errors import SeriesError
 from harness.kconfig import KernelConfig
-from harness.kmake import Job, place_config, read_records, write_records
+from harness.kmake import Job, is_linked, place_config, read_records, write_records
 from harness.store import digest
 from harness.toolchain import environment, make_argv
 from harness.workshop import build_folder, marked
@@ -33,6 +33,7 @@ def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
     if not job.applied.patches:
         return
     flagged = {name: warned for name, warned in read_records(job.out).items() if warned}
+    flagged = {name: warned for name, warned in flagged.items() if is_linked(job.out, name)}
     if not flagged:
         return
     known = _base_warnings(job, config, sorted(flagged), log)

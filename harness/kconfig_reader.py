@@ -232,7 +232,7 @@ def why_set(
 ) -> list[str]:
     """Why ``symbol``, asked to be off, is on: no choice, or something selects it."""
     places = found.get(symbol, [])
-    pattern = re.compile(rf"^\s*(?:select|imply)\s+{re.escape(symbol)}\b", re.M)
+    pattern = re.compile(rf"^[ \t]*(?:select|imply)[ \t]+{re.escape(symbol)}\b", re.M)
     files = {place.where.partition(":")[0] for all_ in found.values() for place in all_}
     reasons = []
     for name in sorted(files):
@@ -240,7 +240,7 @@ def why_set(
         for match in pattern.finditer(text):
             owner = re.findall(r"(?m)^(?:menu)?config\s+(\w+)", text[: match.start()])
             if owner and config.get(owner[-1], "n") != "n":
-                line = text.count("\n", 0, match.start()) + 2
+                line = text.count("\n", 0, match.start()) + 1
                 reasons.append(f"{owner[-1]} selects it, see {name}:{line}")
     hidden = [c for p in places for c in p.prompt_conditions if not holds(c.text, config)]
     reasons += [f"cannot be turned off without {unmet(c.text, config)}, see {c.where}"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> No
         SeriesError, MachineError: see ``build``.
     """
     out, events = job.out, job.bench.events
-    records = {name: warned for name, warned in read_records(out).items() if (out / name).is_file()}
+    records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
     whole = not (out / "vmlinux").is_file()
     total = _expected(job)
     reader = BuildLog(str(job.source.path), str(out))
@@ -91,6 +92,32 @@ def read_records(out: Path) -> dict[str, list[Warned]]:
     """The warnings of every object in a build folder, as when it was compiled."""
     path = out / RECORDS
     return from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+def has_source(out: Path, name: str) -> bool:
+    """Whether an object is there and its source, as kbuild noted it, still is.
+
+    Objects of files that the series no longer adds stay behind in a build folder.
+    """
+    place = out / name
+    command = place.with_name(f".{place.name}.cmd")
+    if not place.is_file():
+        return False
+    if not command.is_file():
+        return True
+    with open(command, encoding="utf-8", errors="replace") as text:
+        found = re.search(r"^source_\S+ := (\S+)", text.read(1 << 16), re.M)
+    return found is None or (out / found[1]).exists()
+
+
+def is_linked(out: Path, name: str) -> bool:
+    """Whether its directory's archive holds the object; a configuration may have dropped it."""
+    folder = (out / name).parent
+    archives = [folder / a for a in ("built-in.a", "lib.a") if (folder / a).is_file()]
+    if not archives:
+        return True
+    members = b"".join(proc.capture(("ar", "t", str(archive))) for archive in archives)
+    return Path(name).name in {Path(line).name for line in members.decode().splitlines()}
 
 
 def place_config(config: Path, out: Path) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from toy import Toy, repository
 
 from harness import events as ev
 from harness.store import Store
-from tests.toy import Toy, repository
 
 
 @dataclass

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from toy import Step, Toy, commit, grow
 
 from harness import git
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.store import Store
-from tests.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
 TWO: Step = ("mm: two", {"mm/volatile.c": "int volatile_one;\n", "include/linux/mm.h": grow})
@@ -173,7 +173,8 @@ def test_a_full_disk_is_not_the_series_fault(
     fake = tmp_path / "bin"
     fake.mkdir()
     (fake / "git").write_text(
-        '#!/bin/sh\ncase "$*" in am*) echo "fatal: write: No space left on device" >&2; exit 128;;\n'
+        '#!/bin/sh\ncase "$*" in am*)\n'
+        'echo "fatal: write: No space left on device" >&2; exit 128;;\n'
         'esac\nexec /usr/bin/git "$@"\n'
     )
     (fake / "git").chmod(0o755)

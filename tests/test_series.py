@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from toy import Step, Toy, commit, grow
 
 from harness import git
 from harness.errors import InvocationError
 from harness.series import FORMAT_PATCH, Series, load_series, parse_patch
-from tests.toy import Step, Toy, commit, grow
 
 TWO: tuple[Step, ...] = (
     ("mm: one more function", {"mm/swap.c": grow}),

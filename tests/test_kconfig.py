@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every symbol that is asked for is in the result, or the error says why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy import WISH, Toy, grow
+
+from harness.errors import InvocationError, SeriesError
+from harness.kconfig import FOLDER, load_flavour, parse_config, requests, vanished
+
+
+def test_the_flavours_that_are_there_have_their_fragments() -> None:
+    flavour = load_flavour("default")
+    assert flavour.fragments
+    assert all(path.is_file() for path in flavour.fragments)
+    assert requests(flavour.fragments)
+
+
+def test_an_unknown_flavour_names_those_there_are() -> None:
+    with pytest.raises(InvocationError, match=r"CONFIG=fast: .*default"):
+        load_flavour("fast", FOLDER)
+
+
+def test_lines_of_a_fragment() -> None:
+    text = '# about\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C="x y"\nCONFIG_D=0x10\n'
+    assert parse_config(text) == {
+        "A": ("y", 2),
+        "B": ("n", 3),
+        "C": ('"x y"', 4),
+        "D": ("0x10", 5),
+    }
+
+
+def test_the_later_fragment_has_its_way(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.config", tmp_path / "two.config"
+    one.write_text("CONFIG_A=y\nCONFIG_B=y\n")
+    two.write_text("\n# CONFIG_A is not set\n")
+    asked = requests([one, two])
+    assert [str(r).partition("/")[2] for r in asked] == [
+        "two.config:2: # CONFIG_A is not set",
+        "one.config:2: CONFIG_B=y",
+    ]
+    assert [r.symbol for r in vanished(asked, {"A": "y", "B": "y"})] == ["A"]
+    assert not vanished(asked, {"B": "y"})
+
+
+def test_configured_and_then_cached(toy: Toy) -> None:
+    base, applied = toy.apply(None)
+    first = toy.configure(base, applied)
+    assert "CONFIG_TOY=y" in first.path.read_text()
+    second = toy.configure(base, applied)
+    assert (first.cached, second.cached) == (False, True)
+    assert first.sha256 == second.sha256
+
+
+def test_a_series_that_leaves_kconfig_alone_uses_the_bases_result(toy: Toy) -> None:
+    base, bare = toy.apply(None)
+    toy.configure(base, bare)
+    _, edited = toy.apply(toy.series(("c", {"mm/swap.c": grow})))
+    assert toy.configure(base, edited).cached
+    _, edited = toy.apply(toy.series(("k", {"mm/Kconfig": lambda t: t + "\nconfig NEW\n\tbool\n"})))
+    assert not toy.configure(base, edited).cached
+
+
+def test_a_symbol_that_vanishes_is_the_invocations_fault_where_the_base_lacks_it(toy: Toy) -> None:
+    base, applied = toy.apply(None)
+    text = "CONFIG_TOY=y\nCONFIG_SWAP=y\n\nCONFIG_TOY_DRIVER=y\n"
+    with pytest.raises(InvocationError) as caught:
+        toy.configure(base, applied, text)
+    said = caught.value.what
+    assert "kconfig/toy.config:4: CONFIG_TOY_DRIVER=y: the result has it not set" in said
+    assert "needs EXPERT (EXPERT is not set), see drivers/Kconfig:5" in said
+    assert "toy.config:2" not in said
+    assert caught.value.evidence == toy.log
+
+
+def test_a_symbol_that_the_series_takes_away_is_its_fault(toy: Toy) -> None:
+    edit = (
+        "k",
+        {"mm/Kconfig": lambda t: t.replace('bool "Swap"', 'depends on NUMA\n\tbool "Swap"')},
+    )
+    base, applied = toy.apply(toy.series(edit))
+    with pytest.raises(SeriesError, match=r"on the bare base it keeps CONFIG_SWAP") as caught:
+        toy.configure(base, applied)
+    assert "needs NUMA (NUMA is not set), see mm/Kconfig:3" in caught.value.what
+    # The worktree was moved to find out; the next run must not be misled.
+    toy.configure(*toy.apply(None))
+
+
+def test_a_symbol_that_should_be_off_and_is_selected(toy: Toy) -> None:
+    base, applied = toy.apply(None)
+    text = WISH + "CONFIG_MEMORY=y\n# CONFIG_MEMORY_HELPER is not set\n"
+    with pytest.raises(InvocationError, match="MEMORY selects it, see mm/Kconfig:11"):
+        toy.configure(base, applied, text)
+
+
+def test_a_symbol_of_the_series_itself(toy: Toy) -> None:
+    series = toy.series(
+        ("k", {"mm/Kconfig": lambda t: t + '\nconfig VOLATILE\n\tbool "Volatile"\n'})
+    )
+    base, applied = toy.apply(series)
+    config = toy.configure(base, applied, WISH + "CONFIG_VOLATILE=y\n")
+    assert "CONFIG_VOLATILE=y" in config.path.read_text()
+    with pytest.raises(InvocationError, match="no such symbol"):
+        toy.configure(*toy.apply(series, 0), WISH + "CONFIG_VOLATILE=y\n")
+
+
+def test_broken_kconfig_is_the_series_fault(toy: Toy) -> None:
+    base, applied = toy.apply(toy.series(("k", {"mm/Kconfig": lambda t: t + "\nsyntaxerror\n"})))
+    with pytest.raises(SeriesError, match="Kconfig:1: syntax error"):
+        toy.configure(base, applied)
+    assert not list((toy.store.root / "config").iterdir())
+
+
+def test_nothing_is_left_in_the_source_tree(toy: Toy) -> None:
+    toy.configure(*toy.apply(None))
+    (source,) = (toy.store.root / "work" / "source").iterdir()
+    assert not list((source / "tree").glob(".tmp*"))
