@@ -13,14 +13,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.console import Console
 from harness.errors import InternalError
 from harness.machine import GuestSpec
-from harness.qemu import MonitorClosedError, Qemu
+from harness.qemu import Qemu
 from harness.splat import Recogniser, Splat
 from harness.ssh import (
     CommandTimeoutError,
@@ -30,6 +30,7 @@ from harness.ssh import (
     SshError,
     command_line,
 )
+from harness.statedump import state_of, sysrq
 
 INIT = "/harness/init"
 QUIET = 0.5  # seconds of silence that end a report without an end of its own
@@ -39,8 +40,6 @@ PING = 4.0  # in which a living guest answers: it takes 0.2
 LATE = 1.0  # for output that is still on its way when the case has ended
 REFERENCE_BOOT = 1.5  # from QEMU's start to the first command
 TIMEOUT_STATUS = 124  # guest_init.c
-
-NO_ANSWER = "no answer"
 
 # Bits of /proc/sys/kernel/tainted: a bad page, an oops, a soft lockup.
 _DAMAGE = 1 << 5 | 1 << 7 | 1 << 14
@@ -340,14 +339,12 @@ class Guest:
         """A guest that does not answer over SSH: is it the network, or all of it?"""
         self._dumping = True
         try:
-            answer = self._sysrq("h")
-        except (MonitorClosedError, TimeoutError, InternalError):
-            answer = NO_ANSWER
+            answers = sysrq(self.qemu, self.console, "h")
         finally:
             self._dumping = False
         if not self.alive:
             return "the guest died"
-        if answer == NO_ANSWER:
+        if not answers:
             return "the guest hangs: it answers neither SSH nor sysrq on the console"
         return "the network to the guest is gone; its kernel still answers on the console"
 
@@ -369,46 +366,18 @@ class Guest:
     # ---- the end ---------------------------------------------------------------------
 
     def dump_state(self) -> Path:
-        """Writes what a hung guest still shows: QEMU's view, registers, sysrq traces.
+        """Writes what a hung guest still shows into a file; what that provokes is no splat.
 
         Safe on a guest that is dead already; never raises for what it cannot get.
         """
         path = self.folder / f"{self.name}.state.txt"
+        about = f"guest {self.name}: {self.lost or 'asked for its state'}"
         self._dumping = True
-        parts = [f"guest {self.name}: {self.lost or 'asked for its state'}"]
-
-        def ask(title: str, get: Callable[[], object]) -> None:
-            try:
-                parts.append(f"==== {title}\n{get()}")
-            except (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError) as error:
-                parts.append(f"==== {title}\nnot to be had: {error or type(error).__name__}")
-
-        if self.alive:
-            monitor = self.qemu.monitor
-            ask("query-status", lambda: monitor.command("query-status"))
-            ask("info registers -a", lambda: monitor.human("info registers -a"))
-            since = len(self.console.lines)
-            for key, what in (("l", "all CPUs"), ("w", "blocked tasks"), ("t", "all tasks")):
-                ask(f"sysrq {what}", lambda key=key: self._sysrq(key))  # type: ignore[misc]
-                if parts[-1].endswith(NO_ANSWER):
-                    break  # nor will it answer to the next
-            parts.append(f"==== console since\n{self.console.text(since)}")
-        else:
-            parts.append(f"QEMU has ended with status {self.qemu.process.poll()}")
-        parts.append("==== end of the console\n" + "\n".join(self.console.lines[-200:]))
-        path.write_text("\n\n".join(parts) + "\n")
+        try:
+            path.write_text(state_of(about, self.qemu, self.console))
+        finally:
+            self._dumping = False
         return path
-
-    def _sysrq(self, key: str) -> str:
-        before = len(self.console.lines)
-        self.qemu.send_break()
-        time.sleep(0.05)
-        self.console.send(key.encode())
-        if self.console.wait_for("sysrq: ", 2.0, since=before) is None:
-            return NO_ANSWER
-        while time.monotonic() - self.console.last_byte < QUIET:
-            time.sleep(0.05)
-        return f"{len(self.console.lines) - before} lines, below"
 
     def close(self) -> None:
         """Ends the guest and reads its console to the last byte. Safe to call twice."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
-from harness.rootfs import new_host_key
+from harness.rootimage import new_host_key
 
 # What a command does with its channel; the exit status it returns is sent (None: none is).
 Handler = Callable[[str, paramiko.Channel], int | None]

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From a directory, or an image, to an image that a guest can be booted from.
+
+Whatever the root file system comes from, the same few files of ours go into
+its image, all below ``/harness``: process 1, and the SSH server's host key,
+whose public half stays on the host to be pinned.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness import ext2
+from harness.errors import InvocationError, MachineError
+
+_HERE = Path(__file__).resolve().parent
+INIT_SOURCES = (_HERE / "guest_init.c", _HERE / "guest_case.c", _HERE / "guest_common.h")
+
+WHAT_IS_NEEDED = """a root file system for the guest must hold:
+  python3 of version 3.11 or later in the default path, with ctypes
+  /bin/sh
+  an SSH server: /usr/sbin/dropbear, or OpenSSH's /usr/sbin/sshd
+  the libraries of these; no init, no configuration, no keys (the harness adds its own)
+An image must be ext2, for that is what the kernel mounts: mkfs.ext2 -d DIRECTORY IMAGE SIZE"""
+
+
+def run_tool(command: Sequence[str], what: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Runs a tool; what it says on failure becomes the message.
+
+    Raises:
+        MachineError: the tool is missing or failed.
+    """
+    env = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    env.update(more.pop("env", {}))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **more)
+    except FileNotFoundError as error:
+        raise MachineError(
+            f"{what}: {command[0]} is not installed", next_step="make setup lists the packages"
+        ) from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise MachineError(f"{what} failed:\n{said}", next_step=f"try: {' '.join(command)[:300]}")
+    return done
+
+
+def wire_strings(*parts: bytes) -> bytes:
+    """SSH's encoding of byte strings: each with its length in front (RFC 4251)."""
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """One ed25519 key in the three forms that are needed."""
+
+    public: str  # 'ssh-ed25519 BASE64'
+    dropbear: bytes
+    openssh: bytes
+
+
+def new_host_key() -> HostKey:
+    """A fresh key; the guest proves itself with it, so that the host can pin it."""
+    key = Ed25519PrivateKey.generate()
+    raw = serialization.Encoding.Raw
+    seed = key.private_bytes(raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
+    public = key.public_key().public_bytes(raw, serialization.PublicFormat.Raw)
+    blob = wire_strings(b"ssh-ed25519", public)
+    return HostKey(
+        public=f"ssh-ed25519 {base64.b64encode(blob).decode()}",
+        # dropbear's own format: the name, then seed and public half as one string.
+        dropbear=wire_strings(b"ssh-ed25519", seed + public),
+        openssh=key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        ),
+    )
+
+
+def compile_init(target: Path) -> None:
+    """Compiles process 1 of the guest, statically.
+
+    Raises:
+        MachineError: there is no compiler or no static C library.
+    """
+    sources = [str(path) for path in INIT_SOURCES if path.suffix == ".c"]
+    run_tool(
+        ["gcc", "-static", "-O2", "-o", str(target), *sources],
+        "compiling the guest's init (it needs gcc and a static libc)",
+    )
+
+
+def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
+    """Commands for debugfs that put files into an image, all of them root's.
+
+    Args:
+        files: path in the image: (file here, permissions).
+        have: directories of the image's top level that exist already.
+    """
+    lines = [
+        f"mkdir {name}"
+        for name in ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
+        if name not in have
+    ]
+    for inside, (here, mode) in files.items():
+        lines += [f"rm {inside}", f"write {here} {inside}"]
+        lines += [
+            f"set_inode_field {inside} mode 0100{mode:o}",
+            f"set_inode_field {inside} uid 0",
+            f"set_inode_field {inside} gid 0",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def owner_script(tree: Path) -> str:
+    """Commands for debugfs that give everything in an image made from ``tree`` to root."""
+    lines = []
+    for folder, folders, names in os.walk(tree):
+        for name in folders + names:
+            inside = "/" + str((Path(folder) / name).relative_to(tree))
+            lines += [f'set_inode_field "{inside}" {who} 0' for who in ("uid", "gid")]
+    return "\n".join([*lines, ""])
+
+
+def _debugfs(image: Path, script: str, scratch: Path) -> None:
+    scratch.write_text(script)
+    run_tool(["debugfs", "-w", "-f", str(scratch), str(image)], "writing into the image")
+    scratch.unlink()
+
+
+# Incompatible features of ext4 that a kernel's ext2 driver refuses, all but these.
+_EXT2_KNOWS = 0x0002 | 0x0010  # filetype, meta_bg
+
+
+def check_ext2(image: Path) -> None:
+    """Refuses an image that the guest's kernel could not mount.
+
+    Raises:
+        InvocationError: not ext2.
+    """
+    with open(image, "rb") as handle:
+        handle.seek(1024)
+        block = handle.read(1024)
+    if len(block) < 1024 or block[0x38:0x3A] != b"\x53\xef":
+        raise InvocationError(f"ROOTFS={image} is no ext2 image", next_step=WHAT_IS_NEEDED)
+    (incompatible,) = struct.unpack_from("<I", block, 0x60)
+    if incompatible & ~_EXT2_KNOWS:
+        raise InvocationError(
+            f"ROOTFS={image} has features beyond ext2 (0x{incompatible:x}), probably ext4's",
+            next_step=WHAT_IS_NEEDED,
+        )
+
+
+_MUST_HAVE = (
+    ("python3", ("usr/bin/python3", "bin/python3", "usr/local/bin/python3")),
+    ("/bin/sh", ("bin/sh", "usr/bin/sh")),
+    ("an SSH server", ("usr/sbin/dropbear", "sbin/dropbear", "usr/sbin/sshd", "sbin/sshd")),
+)
+
+
+def missing_from(tree: Path) -> tuple[str, ...]:
+    """What a user's directory lacks, by the names of ``WHAT_IS_NEEDED``."""
+
+    def there(name: str) -> bool:
+        return os.path.lexists(tree / name)
+
+    return tuple(what for what, places in _MUST_HAVE if not any(map(there, places)))
+
+
+def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
+    """Puts init and the host key into the image; keeps the public half beside it."""
+    key = new_host_key()
+    compile_init(draft / "init")
+    (draft / "hostkey.dropbear").write_bytes(key.dropbear)
+    (draft / "hostkey.openssh").write_bytes(key.openssh)
+    files = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
+    script = debugfs_script(
+        {f"/harness/{name}": (draft / name, mode) for name, mode in files.items()}, tops
+    )
+    _debugfs(image, script, draft / "script")
+    for name in files:
+        # debugfs ends with 0 whatever happened.
+        shown = run_tool(
+            ["debugfs", "-R", f"stat /harness/{name}", str(image)], "reading the image"
+        )
+        if f"Size: {(draft / name).stat().st_size}" not in shown.stdout:
+            raise MachineError(
+                f"{name} did not get into the image: is there room in it?", evidence=image
+            )
+        (draft / name).unlink()
+    (draft / "host_key").write_text(key.public + "\n")
+
+
+def image_from_tree(tree: Path, image: Path, draft: Path) -> None:
+    """Packs ``tree`` into ``image``, everything in it root's, with our files added."""
+    ext2.make_image(tree, image)
+    if os.geteuid() != 0:
+        _debugfs(image, owner_script(tree), draft / "owners")
+    _finish_image(image, frozenset(p.name for p in tree.iterdir()), draft)
+
+
+def image_from_user(given: Path, draft: Path) -> None:
+    """Makes ``draft/rootfs.img`` from a user's directory or image, which stays as it is.
+
+    Raises:
+        InvocationError: it lacks something, or is no ext2.
+    """
+    image = draft / "rootfs.img"
+    if given.is_dir():
+        lacks = missing_from(given)
+        if lacks:
+            raise InvocationError(
+                f"ROOTFS={given} lacks {', '.join(lacks)}", next_step=WHAT_IS_NEEDED
+            )
+        image_from_tree(given, image, draft)
+        return
+    check_ext2(given)
+    shutil.copyfile(given, image)
+    have = run_tool(["debugfs", "-R", "ls -p /", str(image)], "reading the image").stdout
+    tops = frozenset(line.split("/")[5] for line in have.splitlines() if line.count("/") >= 6)
+    _finish_image(image, tops, draft)
