@@ -18,12 +18,14 @@ from harness.errors import HarnessError, InvocationError
 from harness.settings import PROJECT, Settings
 
 FORMS = "SERIES= takes a directory of patches, an mbox, or, with KERNEL=/a/git/tree, a range a..b"
-# What every patch that the harness writes or reads from a range looks like.
+# How the harness writes patches: the same bytes for the same commits, whatever the
+# user's settings, the width of the terminal, and the size of the repository.
 FORMAT_PATCH = (
-    "format-patch", "--no-stat", "--patch", "--no-renames", "--zero-commit", "--no-signature",
-    "--full-index", "--diff-algorithm=histogram", "--unified=3", "--no-ext-diff",
-    "--no-attach", "--no-thread", "--no-to", "--no-cc", "--no-base", "--no-encode-email-headers",
-    "--src-prefix=a/", "--dst-prefix=b/", "--subject-prefix=PATCH",
+    "format-patch", "--no-numbered", "--zero-commit", "--no-signature", "--abbrev=12",
+    "--stat=72", "--summary", "--patch", "--unified=3", "--find-renames=50%", "--no-ext-diff",
+    "--no-textconv", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/",
+    "--subject-prefix=PATCH", "--filename-max-length=64", "--no-attach", "--no-thread",
+    "--no-to", "--no-cc", "--no-base", "--encode-email-headers",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,10 +95,10 @@ def test_the_callers_environment_does_not_reach_make(
 
 
 def test_without_ccache_it_builds_as_well(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import toolchain
-
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name, path=None: None)
-    assert not toolchain.find_toolchain().ccache
+    real = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "ccache" else real(name))
+    assert not toy.bench().toolchain.ccache
+    assert toy.build().objects == 3
 
 
 # --- compile errors and warnings -----------------------------------------------------

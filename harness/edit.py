@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The series as a git branch to edit, and the branch back as patches.
+
+The tree is the user's: a complete repository of its own that outlives the store.
+What it was made from is noted in its git configuration (``harness.*``).
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import git
+from harness.apply import Applied, apply_series
+from harness.base import Base, obtain_base
+from harness.errors import HarnessError, InvocationError
+from harness.events import Events
+from harness.series import FORMAT_PATCH, default_folder, load_series
+from harness.settings import PROJECT, Settings
+from harness.store import Store, full_disk_explained
+
+BASE_BRANCH = "base"
+
+
+@dataclass(frozen=True)
+class EditTree:
+    """A tree to edit: ``branch`` holds the series, ``folder`` is where refresh writes it."""
+
+    path: Path
+    branch: str
+    folder: Path | None
+    patches: int
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh wrote and removed, by file name; empty where nothing differed."""
+
+    folder: Path
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+    patches: int
+
+
+def place(settings: Settings) -> Path:
+    """Where the tree to edit is: TREE=, or tree/ with the kernel's name."""
+    if settings.tree:
+        return Path(settings.tree).expanduser().absolute()
+    return PROJECT / "tree" / Path(settings.kernel).name
+
+
+def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
+    """``make tree``: the patched tree as a branch, or what is there brought up to date.
+
+    A tree in which nothing was edited since is moved to the series as it is now.
+
+    Raises:
+        InvocationError: the directory holds edits, or something else.
+        SeriesError: the series does not apply.
+    """
+    base = obtain_base(settings, store, events)
+    series = load_series(settings, base)
+    applied = apply_series(base, series, settings.patches, store, events)
+    folder = _folder(settings, base)
+    branch = f"series/{_name(settings)}"
+    target = place(settings)
+    if target.exists() and any(target.iterdir()):
+        _move(target, branch, base, applied)
+        fresh = False
+    else:
+        with full_disk_explained(target.parent):
+            _create(target, branch, base, applied)
+        fresh = True
+    _note(target, "folder", str(folder or ""))
+    _note(target, "at", applied.commit)
+    _note(target, "base", base.commit)
+    return EditTree(target, branch, folder, len(applied.patches), fresh)
+
+
+def _name(settings: Settings) -> str:
+    return Path(settings.series).stem if settings.series else settings.project.name
+
+
+def _folder(settings: Settings, base: Base) -> Path | None:
+    """The directory that a refresh writes to; an mbox or a range cannot be written back."""
+    if not settings.series:
+        return default_folder(settings, base)
+    given = Path(settings.series).expanduser().absolute()
+    return given if given.is_dir() else None
+
+
+def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
+    """A repository of its own: objects are linked or copied, never borrowed from the store."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    git.text(
+        None, "clone", "--quiet", "--no-checkout", "--no-tags", "--single-branch",
+        "--branch=base", str(base.repo), str(draft),
+    )  # fmt: skip
+    git.text(draft, "fetch", "--quiet", str(applied.repo), f"+{applied.commit}:refs/heads/{branch}")
+    git.text(draft, "remote", "remove", "origin")
+    # The clone is on the branch base already, without files.
+    git.text(draft, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
+    if target.exists():
+        target.rmdir()
+    draft.rename(target)
+
+
+def _move(target: Path, branch: str, base: Base, applied: Applied) -> None:
+    """Brings an existing tree to the series as it is now, unless that would lose edits."""
+    at = _noted(target, "at")
+    if at is None:
+        raise InvocationError(
+            f"{target} is there already and was not made by make tree",
+            next_step="TREE=another/directory, or remove it",
+        )
+    head = git.text(
+        target, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", expect=(0, 1)
+    )
+    if head == applied.commit and not _edited(target):
+        return
+    if head != at or _edited(target):
+        raise InvocationError(
+            f"{target} holds edits that are not in the patches",
+            next_step="make refresh writes them to the patches; or remove the directory",
+        )
+    git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
+    git.text(target, "fetch", "--quiet", str(base.repo), f"+{base.commit}:refs/heads/{BASE_BRANCH}")
+    git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
+
+
+def _edited(target: Path) -> bool:
+    return bool(git.text(target, "status", "--porcelain", "--untracked-files=no"))
+
+
+def _note(target: Path, key: str, value: str) -> None:
+    git.text(target, "config", f"harness.{key}", value)
+
+
+def _noted(target: Path, key: str) -> str | None:
+    if not (target / ".git").exists():
+        return None
+    return git.text(target, "config", "--get", f"harness.{key}", expect=(0, 1)) or None
+
+
+def refresh(settings: Settings) -> Refreshed:
+    """``make refresh``: the branch of the tree back as patches.
+
+    Writes only files that differ; the same branch gives the same bytes.
+
+    Raises:
+        InvocationError: there is no tree, it has uncommitted edits or a merge, or
+            there is no directory to write to.
+    """
+    target = place(settings)
+    base, folder = _noted(target, "base"), _noted(target, "folder")
+    if base is None:
+        raise InvocationError(f"{target} is no tree of ours", next_step="make tree makes one")
+    if settings.series:
+        folder = str(Path(settings.series).expanduser().absolute())
+    if not folder or Path(folder).is_file():
+        raise InvocationError(
+            "the series came from an mbox or a range, which cannot be written back",
+            next_step="make refresh SERIES=directory",
+        )
+    if _edited(target):
+        raise InvocationError(
+            f"{target} has changes that are not committed",
+            next_step=f"git -C {target} commit --all --amend, or git rebase, then make refresh",
+        )
+    _check_branch(target, base)
+    return _write(target, base, Path(folder))
+
+
+def _check_branch(target: Path, base: str) -> None:
+    try:
+        git.text(target, "merge-base", "--is-ancestor", base, "HEAD")
+    except HarnessError as error:
+        raise InvocationError(
+            f"the branch in {target} no longer starts at its base {base[:12]}",
+            next_step=f"git -C {target} rebase {base[:12]}",
+        ) from error
+    if git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
+        raise InvocationError(
+            f"the branch in {target} has a merge, which patches cannot carry",
+            next_step=f"git -C {target} rebase {base[:12]}",
+        )
+
+
+def _write(target: Path, base: str, folder: Path) -> Refreshed:
+    draft = target / ".git" / "harness-patches"
+    shutil.rmtree(draft, ignore_errors=True)
+    git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={draft}", f"{base}..HEAD")
+    draft.mkdir(exist_ok=True)
+    fresh = {path.name: path.read_bytes() for path in draft.glob("*.patch")}
+    shutil.rmtree(draft)
+    folder.mkdir(parents=True, exist_ok=True)
+    have = {p.name for p in folder.glob("*.patch") if not p.name.startswith("0000-")}
+    written = []
+    for name, content in sorted(fresh.items()):
+        place = folder / name
+        if not place.is_file() or place.read_bytes() != content:
+            half = folder / f".{name}.draft"
+            half.write_bytes(content)
+            half.replace(place)
+            written.append(name)
+    removed = sorted(have - fresh.keys())
+    for name in removed:
+        (folder / name).unlink()
+    _note(target, "at", git.text(target, "rev-parse", "HEAD"))
+    return Refreshed(folder, tuple(written), tuple(removed), len(fresh))

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make tree`` and ``make refresh`` as the user sees them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from harness import edit
+from harness.events import Event, Events, Note, StageProgress
+from harness.settings import Settings
+from harness.store import Store
+
+
+def _shown(path: Path) -> str:
+    """A path as the user would type it from here."""
+    here = Path.cwd()
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+def _tell(event: Event) -> None:
+    if isinstance(event, Note):
+        sys.stdout.write(f"{event.text}\n")
+    elif isinstance(event, StageProgress) and event.note and event.done == 0:
+        sys.stdout.write(f"{event.note}\n")
+
+
+def tree(settings: Settings) -> int:
+    """Makes the tree and says what to type in it."""
+    events = Events([_tell])
+    made = edit.make_tree(settings, Store(settings.cache, settings.cache_limit), events)
+    path = _shown(made.path)
+    sys.stdout.write(
+        f"{path}: branch {made.branch}, {made.patches} patches on {edit.BASE_BRANCH}"
+        f"{'' if made.fresh else ' (was there already)'}\n"
+        f"  edit, then: git -C {path} commit --all --amend   (or git rebase -i {edit.BASE_BRANCH})\n"
+        "  make refresh writes the branch back"
+        f"{f' to {_shown(made.folder)}' if made.folder else ': SERIES=directory'}\n"
+    )
+    return 0
+
+
+def refresh(settings: Settings) -> int:
+    """Writes the patches and says which changed."""
+    done = edit.refresh(settings)
+    for name in done.written:
+        sys.stdout.write(f"written {name}\n")
+    for name in done.removed:
+        sys.stdout.write(f"removed {name}\n")
+    state = "" if done.written or done.removed else ", none changed"
+    sys.stdout.write(f"{_shown(done.folder)}: {done.patches} patches{state}\n")
+    return 0
