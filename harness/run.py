@@ -201,7 +201,7 @@ def _shell(session: Session) -> None:
         session.console.print(f"console: {session.out / 'console.log'}", soft_wrap=True)
         session.console.print("exit or Ctrl-D ends the guest")
         if guests.first is not None:
-            interactive(guests.first)
+            interactive(guests.first.connection)
         guests.report_strays()
 
 

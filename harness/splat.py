@@ -26,9 +26,7 @@ TABLE = Path(__file__).resolve().parent / "splats.yaml"
 LONGEST = 500  # lines; a report that has not ended by then is cut
 
 # A timestamp, a caller, both or neither.
-_PREFIX = re.compile(
-    r"^(?:<\d+>)?(?:(?=\[)(?:\[ *\d+\.\d+\])?(?:\[ *(?P<caller>[TC]\d+)\])? ?)?"
-)
+_PREFIX = re.compile(r"^(?:<\d+>)?(?:(?=\[)(?:\[ *\d+\.\d+\])?(?:\[ *(?P<caller>[TC]\d+)\])? ?)?")
 _MARKER = re.compile(r"^harness: (?P<what>begin|end) (?P<seq>\d+) ?(?P<rest>.*)$")
 _RIP = re.compile(r"^RIP: 0010:(?:\[<[0-9a-f]+>\] )?(?P<name>[\w.]+)\+0x")
 _FRAME = re.compile(

@@ -3,28 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from toy import Toy, repository
 
 from harness import events as ev
 from harness.store import Store
-
-
-@dataclass
-class Recorder:
-    """A consumer that keeps every event."""
-
-    seen: list[ev.Event] = field(default_factory=list)
-
-    def __call__(self, event: ev.Event) -> None:
-        self.seen.append(event)
-
-    def of(self, kind: type) -> list[ev.Event]:
-        """The recorded events of one type, in order."""
-        return [event for event in self.seen if isinstance(event, kind)]
+from tests.recorder import Recorder
+from tests.toy import Toy, repository
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy import Step, Toy, commit, grow
 
 from harness import git
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.store import Store
+from tests.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
 TWO: Step = ("mm: two", {"mm/volatile.c": "int volatile_one;\n", "include/linux/mm.h": grow})

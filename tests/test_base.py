@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Recorder
-from toy import Toy, commit, grow, unpack
 
 from harness import debian, git
 from harness.base import obtain_base
 from harness.errors import InvocationError, MachineError
 from harness.events import Note
+from tests.recorder import Recorder
+from tests.toy import Toy, commit, grow, unpack
 
 
 def listing(tree: Path) -> dict[str, tuple[int, int]]:

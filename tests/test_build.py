@@ -13,8 +13,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Recorder
-from toy import WISH, Toy, grow
 
 from harness.buildlog import Warned
 from harness.errors import InvocationError, MachineError, SeriesError
@@ -22,6 +20,8 @@ from harness.events import Note, StageProgress
 from harness.settings import PROJECT
 from harness.store import Store
 from harness.workshop import MARKER
+from tests.recorder import Recorder
+from tests.toy import WISH, Toy, grow
 
 OBJECTS = ["init/main.o", "mm/madvise.o", "mm/swap.o"]
 NEW = ("new", {"mm/volatile.c": "#include <linux/mm.h>\nint volatile_one(void) { return 1; }\n"})
@@ -128,7 +128,7 @@ def test_a_link_error_is_the_series_fault(toy: Toy) -> None:
 
 
 def test_a_base_that_does_not_build_is_the_invocations_fault(toy: Toy) -> None:
-    from toy import commit
+    from tests.toy import commit
 
     commit(toy.tree, {"mm/swap.c": "broken\n"}, "break the base")
     with pytest.raises(InvocationError, match="does not build even without patches"):
@@ -223,7 +223,7 @@ import sys
 from pathlib import Path
 from harness.events import Events
 from harness.store import Store
-from toy import Toy
+from tests.toy import Toy
 root = Path(sys.argv[1])
 toy = Toy(root, root / "linux", Store(root / "store", 1 << 30), Events())
 kernel = toy.build(Path(sys.argv[2]))

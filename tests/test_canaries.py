@@ -21,7 +21,7 @@ from harness.canaries import (
 from harness.events import CanaryFinished, Events
 from harness.guest import CaseRun
 from harness.splat import Splat
-from tests.conftest import Recorder
+from tests.recorder import Recorder
 
 CANARIES = load_canaries()
 PASSING = "KTAP version 1\n1..1\nok 1 canary\n"

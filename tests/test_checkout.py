@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 
 import pytest
-from toy import Step, Toy, grow, unpack
 
 from harness import checkout as module
 from harness import git
 from harness.apply import Applied
 from harness.base import Base
 from harness.checkout import base_twin, checkout, source_tree
+from tests.toy import Step, Toy, grow, unpack
 
 
 def times(tree: Path) -> dict[str, int]:

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy import Step, Toy, commit, grow
 
 from harness import edit_commands, git
 from harness.edit import EditTree, Refreshed, make_tree, refresh
 from harness.errors import InvocationError
+from tests.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
 NAME = "mm: a \u201cname\u201d that is much longer than the sixty-four characters a file may have"

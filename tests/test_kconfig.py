@@ -6,10 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy import WISH, Toy, grow
 
 from harness.errors import InvocationError, SeriesError
 from harness.kconfig import FOLDER, load_flavour, parse_config, requests, vanished
+from tests.toy import WISH, Toy, grow
 
 
 def test_the_flavours_that_are_there_have_their_fragments() -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy import TOY
 
 from harness.kconfig_reader import holds, read, unmet, why_not_set, why_set
+from tests.toy import TOY
 
 CONFIG = {"A": "y", "B": "m", "TEXT": '"abc"', "NUMBER": "5"}
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from conftest import Recorder
 
 from harness import events as ev
 from harness.contract import SeriesData, load
@@ -20,6 +19,7 @@ from harness.lab import Lab, check_swap_image, judge_run, time_factor
 from harness.programs import Case, Program
 from harness.settings import PROJECT
 from harness.splat import Splat
+from tests.recorder import Recorder
 
 FOLDER = Path("/x/guest-tests/volatile")
 

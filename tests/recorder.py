@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A consumer for tests: what was emitted, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness import events as ev
+
+
+@dataclass
+class Recorder:
+    """A consumer that keeps every event."""
+
+    seen: list[ev.Event] = field(default_factory=list)
+
+    def __call__(self, event: ev.Event) -> None:
+        self.seen.append(event)
+
+    def of(self, kind: type) -> list[ev.Event]:
+        """The recorded events of one type, in order."""
+        return [event for event in self.seen if isinstance(event, kind)]
