@@ -7,14 +7,17 @@
 #define LEN		(2UL << 30)
 #define PF_EXITING	0x4
 
-/* In memory that all processes share. */
+/*
+ * In memory that all processes share. The waiter's stack is there too: fork()
+ * write-protects private memory, and a write fault is another killable wait.
+ */
 struct shared {
 	pid_t waiter;
 	int forking, forked, killed;
+	char waiter_stack[16 * VR_PAGE] __attribute__((aligned(16)));
 };
 
 static struct shared *shared;
-static char waiter_stack[16 * VR_PAGE] __attribute__((aligned(16)));
 static char *target;
 
 static int get(int *flag)
@@ -54,7 +57,7 @@ static int wait_for_lock(void *arg)
 static void observe(void *arg)
 {
 	unsigned int flags = 0;
-	bool exiting_early;
+	bool exits;
 
 	(void)arg;
 	vt_pin(1);
@@ -64,12 +67,14 @@ static void observe(void *arg)
 		VT_OR_ABANDON(vt_check(!get(&shared->forked),
 				       "inconclusive: the fork was faster"));
 	REQUIRE_EQ(kill(shared->waiter, SIGKILL), 0);
+	/*
+	 * It exits, for which it has to wait for the lock once more: asleep and
+	 * exiting means that it got out of its first wait without the lock.
+	 */
 	do
-		waiter_state(&flags);
-	while (!(flags & PF_EXITING) && !get(&shared->forked));
-	exiting_early = !get(&shared->forked);
-	/* It goes on to wait for the lock once more, when it exits. */
-	EXPECT(exiting_early);
+		exits = waiter_state(&flags) == 'D' && (flags & PF_EXITING);
+	while (!exits && !get(&shared->forked));
+	EXPECT(exits);
 	set(&shared->killed);
 }
 
@@ -91,15 +96,16 @@ static void marking_can_be_killed(void)
 {
 	pid_t observer, child;
 
-	shared = mmap(NULL, VR_PAGE, PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	REQUIRE(shared != MAP_FAILED);
 	target = vr_anon(1);
 	/* Started while forking is fast: it finds the waiter when it is told. */
 	observer = vt_fork(observe, NULL);
 	make_fork_slow();
 	vt_pin(1);
-	shared->waiter = clone(wait_for_lock, waiter_stack + sizeof(waiter_stack),
+	shared->waiter = clone(wait_for_lock, shared->waiter_stack +
+			       sizeof(shared->waiter_stack),
 			       CLONE_VM | SIGCHLD, NULL);
 	REQUIRE_GE(shared->waiter, 1);
 	vt_pin(0);
