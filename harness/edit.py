@@ -101,6 +101,7 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
         "--branch=base", str(base.repo), str(draft),
     )  # fmt: skip
     git.text(draft, "fetch", "--quiet", str(applied.repo), f"+{applied.commit}:refs/heads/{branch}")
+    git.text(draft, "symbolic-ref", "--delete", "refs/remotes/origin/HEAD", expect=(0, 1, 128))
     git.text(draft, "remote", "remove", "origin")
     # The clone is on the branch base already, without files.
     git.text(draft, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
@@ -118,9 +119,8 @@ def _move(target: Path, branch: str, base: Base, applied: Applied) -> None:
             f"{target} is there already and was not made by make tree",
             next_step="TREE=another/directory, or remove it",
         )
-    head = git.text(
-        target, "rev-parse", "--verify", "--quiet", f"refs/heads/{branch}", expect=(0, 1)
-    )
+    ref = f"refs/heads/{branch}"
+    head = git.text(target, "rev-parse", "--verify", "--quiet", ref, expect=(0, 1))
     if head == applied.commit and not _edited(target):
         return
     if head != at or _edited(target):

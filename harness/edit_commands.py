@@ -34,7 +34,7 @@ def tree(settings: Settings) -> int:
     sys.stdout.write(
         f"{path}: branch {made.branch}, {made.patches} patches on {edit.BASE_BRANCH}"
         f"{'' if made.fresh else ' (was there already)'}\n"
-        f"  edit, then: git -C {path} commit --all --amend   (or git rebase -i {edit.BASE_BRANCH})\n"
+        f"  edit, then: git -C {path} commit --all --amend, or git rebase -i {edit.BASE_BRANCH}\n"
         "  make refresh writes the branch back"
         f"{f' to {_shown(made.folder)}' if made.folder else ': SERIES=directory'}\n"
     )

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy import Step, Toy, commit, grow
 
 from harness import git
 from harness.errors import InvocationError
 from harness.series import FORMAT_PATCH, Series, load_series, parse_patch
+from tests.toy import Step, Toy, commit, grow
 
 TWO: tuple[Step, ...] = (
     ("mm: one more function", {"mm/swap.c": grow}),
@@ -39,7 +39,10 @@ def test_the_patch_id_does_not_depend_on_the_message(toy: Toy) -> None:
 
 
 def test_an_mbox_is_sorted_by_number_and_talk_is_left_out(toy: Toy) -> None:
-    first, second = (p.read_bytes() for p in sorted(toy.series(*TWO).glob("*.patch")))
+    first, second = (
+        p.read_bytes().replace(b"[PATCH]", b"[PATCH %d/2]" % n)
+        for n, p in enumerate(sorted(toy.series(*TWO).glob("*.patch")), 1)
+    )
     talk = (
         b"From mboxrd@z Thu Jan  1 00:00:00 1970\nFrom: A <a@example.org>\n"
         b"Subject: Re: [PATCH 1/2] one\nDate: Thu, 1 Jan 2026 00:00:00 +0000\n\nNice.\n\n"
