@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The debug twin of a kernel: the same text, checked."""
+
+from __future__ import annotations
+
+from harness import proc
+from harness.debuginfo import build_debug, debug_config, differences, text_symbols
+from tests.toy import Toy, grow
+
+MAP = """\
+ffffffff81000000 T _text
+ffffffff81000010 t local_twice
+ffffffff81000020 t local_twice
+ffffffff81000030 T swap_out
+ffffffff82000000 D data
+"""
+
+
+def test_text_symbols_are_those_with_one_address() -> None:
+    assert text_symbols(MAP) == {"_text": "ffffffff81000000", "swap_out": "ffffffff81000030"}
+
+
+def test_differences_are_told_and_data_does_not_count() -> None:
+    assert differences(MAP, MAP.replace("82000000", "83000000")) == []
+    assert differences(MAP, MAP.replace("81000030", "81000040")) == [
+        "swap_out: ffffffff81000030 tested, ffffffff81000040 with debug"
+    ]
+    assert differences(MAP, MAP + "ffffffff81000050 T more\n") == [
+        "more: missing tested, ffffffff81000050 with debug"
+    ]
+
+
+def test_only_debug_information_is_switched_on() -> None:
+    config = "CONFIG_A=y\nCONFIG_DEBUG_INFO_NONE=y\n# CONFIG_DEBUG_INFO_REDUCED is not set\n"
+    assert debug_config(config).splitlines() == [
+        "CONFIG_A=y",
+        "# CONFIG_DEBUG_INFO_NONE is not set",
+        "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y",
+        "CONFIG_DEBUG_INFO_REDUCED=y",
+    ]
+
+
+def test_the_twin_has_debug_information_and_the_same_text(toy: Toy) -> None:
+    folder = toy.series(("more", {"mm/swap.c": grow}))
+    kernel = toy.build(folder)
+    base, applied = toy.apply(folder)
+    debug = build_debug(toy.bench(), base, applied, kernel, "toy", toy.log)
+    assert debug.text_matches, debug.differences
+    assert not debug.cached
+    sections = proc.capture(("readelf", "-S", str(debug.vmlinux))).decode()
+    assert ".debug_info" in sections
+    address = next(
+        line.split()[0]
+        for line in kernel.system_map.read_text().splitlines()
+        if line.endswith(" grown")
+    )
+    where = proc.capture(("addr2line", "-e", str(debug.vmlinux), address)).decode()
+    assert where.partition(":")[0].endswith("mm/swap.c")
+    assert build_debug(toy.bench(), base, applied, kernel, "toy", toy.log).cached
+
+
+def test_the_tested_kernels_folder_is_left_alone(toy: Toy) -> None:
+    folder = toy.series(("more", {"mm/swap.c": grow}))
+    kernel = toy.build(folder)
+    base, applied = toy.apply(folder)
+    build_debug(toy.bench(), base, applied, kernel, "toy", toy.log)
+    toy.made()
+    toy.build(toy.series(("other", {"mm/madvise.c": grow})))
+    assert toy.made() == ["mm/madvise.o", "mm/swap.o"]
