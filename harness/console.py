@@ -4,14 +4,29 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import socket
+import select
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 LineHandler = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SerialLine:
+    """The harness's ends of a guest's serial line: descriptors to read from, to write to."""
+
+    reader: int
+    writer: int
+
+    def close(self) -> None:
+        """Closes both; they must not be used again."""
+        os.close(self.reader)
+        os.close(self.writer)
 
 
 class Console:
@@ -24,7 +39,7 @@ class Console:
 
     def __init__(
         self,
-        line: socket.socket,
+        line: SerialLine,
         log: Path,
         on_line: LineHandler,
         on_quiet: Callable[[], None] = lambda: None,
@@ -34,7 +49,8 @@ class Console:
         self.lines: list[str] = []
         self.ended = False
         self.last_byte = time.monotonic()
-        self._socket = line
+        self._line = line
+        self._open = True
         self._on_line = on_line
         self._on_quiet = on_quiet
         self._quiet = quiet
@@ -45,18 +61,14 @@ class Console:
     def _read(self) -> None:
         rest = b""
         told_quiet = True
-        self._socket.settimeout(self._quiet)
         with open(self.log, "ab", buffering=0) as log:
             while True:
-                try:
-                    data = self._socket.recv(65536)
-                except TimeoutError:
+                if not select.select([self._line.reader], [], [], self._quiet)[0]:
                     if not told_quiet:
                         self._on_quiet()
                         told_quiet = True
                     continue
-                except OSError:
-                    data = b""
+                data = os.read(self._line.reader, 65536)
                 if not data:
                     break
                 told_quiet = False
@@ -123,15 +135,14 @@ class Console:
     def send(self, data: bytes) -> None:
         """Types ``data`` on the serial line; a QEMU that is gone does not matter."""
         with contextlib.suppress(OSError):
-            self._socket.sendall(data)
+            os.write(self._line.writer, data)
 
     def join(self, timeout: float = 5.0) -> None:
         """Waits for the last byte, after QEMU has ended."""
         self._thread.join(timeout)
 
     def close(self) -> None:
-        """Stops reading; call after QEMU has ended and ``join``."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join(1.0)
-        self._socket.close()
+        """Gives the line up, after QEMU has ended and ``join``. Safe to call twice."""
+        if self._open and not self._thread.is_alive():
+            self._open = False
+            self._line.close()

@@ -75,12 +75,11 @@ class GuestSpec:
 class Wiring:
     """What the harness hands QEMU at start.
 
-    ``console`` and ``monitor``: numbers of inherited, connected sockets (so no
-    path can be too long and no byte is said before somebody listens).
+    ``monitor``: the number of an inherited, connected socket, so no path can be
+    too long. The guest's serial line is QEMU's standard input and output.
     ``restore``: a saved state to start from.
     """
 
-    console: int
     monitor: int
     ssh_key: str  # BASE64 of the public key that may log in
     swap: Path | None = None
@@ -131,8 +130,14 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
     bus = machine["bus"]
     argv = [QEMU, *table["common"], *machine["args"], *accel["args"], "-cpu", accel["cpu"]]
-    argv += ["-smp", str(spec.cpus), "-m", str(spec.memory_mb)]
-    argv += ["-chardev", f"socket,id=console,fd={wiring.console}", "-serial", "chardev:console"]
+    # One socket for each CPU: SeaBIOS lists sockets, not cores, in the MP table,
+    # which is all that a kernel without ACPI knows of q35's CPUs.
+    argv += ["-smp", f"{spec.cpus},sockets={spec.cpus},cores=1,threads=1"]
+    argv += ["-m", str(spec.memory_mb)]
+    # Pipes, not a socket: QEMU writes byte by byte, and a socket's buffer counts
+    # each as a packet of 768. It is full after 280 bytes; a reader that is not
+    # scheduled for 10 ms then makes the guest's driver give up and lose bytes.
+    argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     argv += ["-chardev", f"socket,id=monitor,fd={wiring.monitor}"]
     argv += ["-mon", "chardev=monitor,mode=control"]
     argv += ["-netdev", "user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]

@@ -3,13 +3,14 @@
 
 The process dies with the harness, whatever kills the harness (a parent-death
 signal), and is in a session of its own, so that Ctrl-C reaches only us and we
-end it in order. Console and monitor are inherited socket pairs: nothing to
+end it in order. Console and monitor are inherited pipes and sockets: nothing to
 name, nothing to race for, and end of file on them means that QEMU has ended.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness.console import SerialLine
 from harness.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec, Wiring, qemu_argv
 
@@ -121,11 +123,42 @@ def forwarded_port(info_usernet: str) -> int:
     return int(match[1])
 
 
+def _console_pipe() -> tuple[int, int]:
+    """A pipe that holds a whole boot's output while nobody reads; ours to read, to write."""
+    reader, writer = os.pipe()
+    with contextlib.suppress(OSError):  # as large as an ordinary user may have it
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
+    return reader, writer
+
+
+def _launch(
+    argv: list[str], log: Path, stdin: int, stdout: int, monitor: int
+) -> subprocess.Popen[bytes]:
+    """Starts QEMU such that the kernel ends it when the harness is no more."""
+    # setpriv rather than preexec_fn: Python code between fork and exec is not
+    # safe once there are threads, and there is one for each console.
+    wrapped = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
+    with open(log, "wb") as errors:
+        try:
+            return subprocess.Popen(
+                wrapped,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=errors,
+                pass_fds=(monitor,),
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise MachineError(
+                "setpriv is not installed", next_step="install util-linux"
+            ) from error
+
+
 class Qemu:
-    """A running QEMU. ``console`` is our end of the guest's serial line."""
+    """A running QEMU. ``console``: our ends of the guest's serial line."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], console: socket.socket, monitor: Monitor, log: Path
+        self, process: subprocess.Popen[bytes], console: SerialLine, monitor: Monitor, log: Path
     ) -> None:
         self.process = process
         self.console = console
@@ -148,45 +181,36 @@ class Qemu:
         Raises:
             MachineError: QEMU is not installed, or ended at once.
         """
-        console, their_console = socket.socketpair()
-        monitor, their_monitor = socket.socketpair()
-        inherited = (their_console.fileno(), their_monitor.fileno())
-        argv = qemu_argv(spec, Wiring(*inherited, ssh_key, swap, restore))
-        if shutil.which(argv[0]) is None:
+        if shutil.which(QEMU) is None:
             raise MachineError(f"{QEMU} is not installed", next_step="install qemu-system-x86")
-        # setpriv rather than preexec_fn: Python code between fork and exec is
-        # not safe once there are threads, and there is one for each console.
-        wrapped = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-        with open(log, "wb") as errors:
-            try:
-                process = subprocess.Popen(
-                    wrapped,
-                    stdin=subprocess.DEVNULL,
-                    stdout=errors,
-                    stderr=errors,
-                    pass_fds=inherited,
-                    start_new_session=True,
-                )
-            except FileNotFoundError as error:
-                raise MachineError(
-                    "setpriv is not installed", next_step="install util-linux"
-                ) from error
-        their_console.close()
-        their_monitor.close()
-        qemu = cls(process, console, Monitor(monitor), log)
+        from_guest, console_out = _console_pipe()
+        console_in, to_guest = os.pipe()
+        monitor, their_monitor = socket.socketpair()
+        argv = qemu_argv(spec, Wiring(their_monitor.fileno(), ssh_key, swap, restore))
+        line = SerialLine(from_guest, to_guest)
+        try:
+            process = _launch(argv, log, console_in, console_out, their_monitor.fileno())
+        except BaseException:
+            line.close()
+            monitor.close()
+            raise
+        finally:
+            os.close(console_out)
+            os.close(console_in)
+            their_monitor.close()
+        qemu = cls(process, line, Monitor(monitor), log)
         try:
             qemu.monitor.greet(20.0)
-        except (MonitorClosedError, TimeoutError) as error:
+        except BaseException as error:
             qemu.kill()
-            said = log.read_text(errors="replace").strip() or type(error).__name__
+            line.close()
+            if not isinstance(error, MonitorClosedError | TimeoutError):
+                raise
             raise MachineError(
-                f"QEMU ended at once:\n{said[-2000:]}",
+                f"QEMU ended at once:\n{qemu.complaints() or type(error).__name__}",
                 evidence=log,
                 next_step=" ".join(argv)[:2000],
             ) from error
-        except BaseException:
-            qemu.kill()
-            raise
         return qemu
 
     def find_port(self) -> int:

@@ -18,6 +18,7 @@ from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.qemu import Monitor
 from harness.ssh import KeyPair
+from tests.fake_line import GuestEnd
 from tests.fake_sshd import FakeSshd
 
 WARNING = """------------[ cut here ]------------
@@ -52,7 +53,8 @@ class FakeQemu:
     """The process and its monitor, which answers every command."""
 
     def __init__(self, log: Path) -> None:
-        self.console, self.serial = socket.socketpair()
+        self.serial = GuestEnd()
+        self.console = self.serial.line
         ours, self._monitor = socket.socketpair()
         self.monitor = Monitor(ours)
         self.process: Any = _Process()
@@ -82,8 +84,6 @@ class FakeQemu:
 
     def kill(self) -> None:
         self.process.code = self.process.code or -9
-        with contextlib.suppress(OSError):
-            self.serial.shutdown(socket.SHUT_RDWR)
         self.serial.close()
 
 

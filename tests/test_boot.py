@@ -15,6 +15,7 @@ from harness.machine import GuestSpec
 from harness.qemu import Qemu
 from harness.ssh import KeyPair
 from tests.fake_guest import WARNING, FakeGuest
+from tests.fake_line import GuestEnd
 
 QUICK = Patience(stall=0.4, total=5.0, login=1.0)
 PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"
@@ -30,8 +31,11 @@ def fake(tmp_path: Path) -> Iterator[FakeGuest]:
 @pytest.fixture
 def booting(fake: FakeGuest, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
     """Makes ``boot`` start the stand-in instead of QEMU."""
-    fake.guest.console.close()
-    fake.qemu.console, fake.qemu.serial = __import__("socket").socketpair()
+    fake.qemu.serial.close()
+    fake.guest.close()
+    fake.qemu.process.code = None
+    fake.qemu.serial = GuestEnd()
+    fake.qemu.console = fake.qemu.serial.line
     monkeypatch.setattr(Qemu, "start", lambda *args, **named: fake.qemu)
     return fake
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,13 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness.console import Console
+from tests.fake_line import GuestEnd
 
 
 @dataclass
 class Line:
     """The guest's end of a console, and what the reader told."""
 
-    guest: socket.socket
+    guest: GuestEnd
     console: Console
     told: list[str] = field(default_factory=list)
     silences: list[float] = field(default_factory=list)
@@ -27,11 +27,11 @@ class Line:
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    ours, guest = socket.socketpair()
+    guest = GuestEnd()
     told: list[str] = []
     silences: list[float] = []
     console = Console(
-        ours,
+        guest.line,
         tmp_path / "console.log",
         told.append,
         lambda: silences.append(time.monotonic()),
@@ -57,8 +57,8 @@ def test_every_byte_is_logged_and_every_line_told(line: Line, tmp_path: Path) ->
 def test_log_is_appended_to(tmp_path: Path) -> None:
     log = tmp_path / "console.log"
     log.write_text("before\n")
-    ours, guest = socket.socketpair()
-    console = Console(ours, log, lambda line: None)
+    guest = GuestEnd()
+    console = Console(guest.line, log, lambda line: None)
     guest.sendall(b"after\n")
     guest.close()
     console.join()

@@ -29,7 +29,7 @@ SPEC = GuestSpec(
     host_key="ssh-ed25519 AAAA",
     tests=Path("/t/tests.img"),
 )
-WIRING = Wiring(console=5, monitor=6, ssh_key="KEY", swap=Path("/s/swap"))
+WIRING = Wiring(monitor=6, ssh_key="KEY", swap=Path("/s/swap"))
 FAST = (
     "CONFIG_PVH=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\n"
     "CONFIG_X86_MPPARSE=y\nCONFIG_VIRTIO_PCI=y\n"
@@ -84,10 +84,16 @@ def test_more_words_come_last() -> None:
     assert kernel_command_line(replace(SPEC, extra_append="a=b"), "K").endswith(" a=b")
 
 
-def test_console_and_monitor_are_inherited_sockets() -> None:
+def test_console_is_standard_output_and_the_monitor_is_inherited() -> None:
     argv = qemu_argv(SPEC, WIRING)
-    assert "socket,id=console,fd=5" in argv
+    assert "stdio,id=console,signal=off" in argv
     assert "socket,id=monitor,fd=6" in argv
+
+
+def test_each_cpu_is_a_socket_of_its_own() -> None:
+    assert words(qemu_argv(replace(SPEC, cpus=3), WIRING), "-smp") == [
+        "3,sockets=3,cores=1,threads=1"
+    ]
 
 
 def test_commas_and_spaces_in_paths() -> None:

@@ -33,12 +33,10 @@ FAKE = textwrap.dedent(
     #!{python}
     import json, re, socket, sys
     line = " ".join(sys.argv)
-    def end(name):
-        return socket.socket(fileno=int(re.search(rf"id={{name}},fd=(\\d+)", line)[1]))
-    console, monitor = end("console"), end("monitor")
+    monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\\d+)", line)[1]))
     {before}
     monitor.sendall(b'{{"QMP": {{}}}}\\r\\n')
-    console.sendall(b"hello\\n")
+    print("hello", flush=True)
     with monitor.makefile() as lines:
         for text in lines:
             asked = json.loads(text)
@@ -95,11 +93,12 @@ def test_start_port_and_kill(
     qemu = Qemu.start(spec, tmp_path / "log", "KEY")
     assert qemu.alive
     assert qemu.find_port() == 35673
-    assert qemu.console.recv(10) == b"hello\n"
+    assert os.read(qemu.console.reader, 10) == b"hello\n"
     qemu.kill()
     assert not qemu.alive
-    assert qemu.console.recv(10) == b""
+    assert os.read(qemu.console.reader, 10) == b""
     qemu.kill()
+    qemu.console.close()
 
 
 def test_qemu_is_in_a_session_of_its_own(

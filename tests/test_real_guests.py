@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real guests. Collected only with a kernel to boot: HARNESS_TEST_VMLINUX=a stripped ELF image
+(and HARNESS_TEST_BZIMAGE= for q35)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.accel import choose_accel
+from harness.boot import Patience, boot
+from harness.canaries import Canary, load_canaries, run_canary
+from harness.errors import SeriesError
+from harness.events import Events
+from harness.guest import Guest
+from harness.machine import GuestSpec
+from harness.rootfs import Rootfs, build_rootfs
+from harness.settings import from_environment
+from harness.snapshot import Snapshot, restore, save
+from harness.ssh import KeyPair, SshError
+from harness.store import Store
+from harness.swapimage import find_tags
+
+VMLINUX = os.environ.get("HARNESS_TEST_VMLINUX", "")
+BZIMAGE = os.environ.get("HARNESS_TEST_BZIMAGE", "")
+PROJECT = Path(__file__).resolve().parent.parent
+KEYS = KeyPair.generate()
+HASTY = Patience(stall=20.0, total=60.0, login=20.0)
+
+
+@pytest.fixture(scope="module")
+def rootfs() -> Rootfs:
+    chosen = from_environment()
+    return build_rootfs(chosen, Store(chosen.cache, chosen.cache_limit), Events())
+
+
+@pytest.fixture(scope="module")
+def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
+    made = GuestSpec(
+        Path(VMLINUX).absolute(),
+        Path(BZIMAGE).absolute() if BZIMAGE else None,
+        "microvm",
+        "tcg",
+        rootfs.image,
+        rootfs.host_key,
+    )
+    accel = choose_accel("auto", tmp_path_factory.mktemp("accel"), made)
+    return replace(made, accel=accel.name)
+
+
+@pytest.fixture(scope="module")
+def first(spec: GuestSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
+    """One cold boot, used only by tests that leave the guest as it is."""
+    guest = boot(spec, tmp_path_factory.mktemp("first"), "first", KEYS)
+    yield guest
+    guest.close()
+
+
+@pytest.fixture(scope="module")
+def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    return save(first, tmp_path_factory.mktemp("state") / "state")
+
+
+@pytest.fixture
+def guest(snapshot: Snapshot, tmp_path: Path) -> Iterator[Guest]:
+    made = restore(snapshot, tmp_path, "guest")
+    yield made
+    made.close()
+
+
+def sh(guest: Guest, line: str, seconds: float = 20.0) -> str:
+    done = guest.exec(line, seconds)
+    assert done.exit_code == 0, (line, done)
+    return done.stdout
+
+
+def crash(kind: str) -> list[str]:
+    return ["sh", "-c", f"echo {kind} > /sys/kernel/debug/provoke-crash/DIRECT; echo ok"]
+
+
+@pytest.mark.slow
+class TestRealGuests:
+    __test__ = bool(VMLINUX)
+
+    def test_a_healthy_boot_has_no_splat_and_is_quick(self, first: Guest) -> None:
+        assert first.splats() == ()
+        assert first.trustworthy and len(first.boot_id) == 36
+        assert first.boot_seconds < 15
+
+    def test_what_a_guest_offers(self, first: Guest) -> None:
+        mounts = sh(first, "cat /proc/mounts")
+        for where in (
+            "/proc",
+            "/sys",
+            "/dev/pts",
+            "/run",
+            "/tmp",
+            "/sys/fs/cgroup",
+            "/sys/kernel/debug",
+        ):
+            assert f" {where} " in mounts
+        assert "memory" in sh(first, "cat /sys/fs/cgroup/cgroup.subtree_control")
+        assert sh(first, "python3 -c 'import ctypes, json, hashlib; print(2)'") == "2\n"
+        assert sh(first, "nproc") == f"{first.spec.cpus}\n"
+        assert abs(float(sh(first, "date +%s")) - time.time()) < 30
+        assert " ro," in mounts.splitlines()[0] or "ro" in mounts.split()[3]
+
+    def test_the_only_way_in_is_the_runs_own_key(self, first: Guest) -> None:
+        keys = sh(first, "cat /root/.ssh/authorized_keys").splitlines()
+        assert len(keys) == 1 and KEYS.public in keys[0]
+
+    def test_a_case_passes_and_fails_with_its_own_status(self, guest: Guest) -> None:
+        assert guest.run_case("a::ok", ["true"], 10.0).exit_code == 0
+        run = guest.run_case("a::bad", ["sh", "-c", "echo out; echo err >&2; exit 7"], 10.0)
+        assert (run.exit_code, run.stdout, run.stderr) == (7, "out\n", "err\n")
+        assert guest.run_case("a::dies", ["sh", "-c", "kill -11 $$"], 10.0).exit_code == 139
+        missing = guest.run_case("a::none", ["/no/such/program"], 10.0)
+        assert missing.exit_code == 127 and "No such file" in missing.stderr
+
+    def test_nothing_of_a_case_stays_behind(self, guest: Guest) -> None:
+        daemon = "(setsid sleep 987 >/dev/null 2>&1 &) ; sleep 0.1; echo started"
+        assert guest.run_case("a::daemon", ["sh", "-c", daemon], 10.0).stdout == "started\n"
+        assert "987" not in sh(guest, "ps")
+
+    def test_a_hung_case_is_ended_alone_and_says_where_it_was(self, guest: Guest) -> None:
+        start = time.monotonic()
+        run = guest.run_case("a::hangs", ["sh", "-c", "trap '' TERM INT; sleep 987"], 1.0)
+        assert run.timed_out and not run.lost and time.monotonic() - start < 10
+        assert "nanosleep" in run.stderr
+        assert guest.trustworthy and "987" not in sh(guest, "ps")
+        assert guest.run_case("a::next", ["true"], 10.0).exit_code == 0
+
+    def test_a_warning_belongs_to_its_case_and_speaks_again(self, guest: Guest) -> None:
+        once = crash("REFCOUNT_INC_OVERFLOW")
+        first_run = guest.run_case("a::one", once, 10.0)
+        quiet = guest.run_case("a::two", ["true"], 10.0)
+        again = guest.run_case("a::three", once, 10.0)
+        assert [s.category for s in first_run.splats] == ["warning"]
+        assert quiet.splats == ()
+        assert [s.title for s in again.splats] == [s.title for s in first_run.splats]
+        assert guest.trustworthy
+
+    def test_out_of_memory_is_forgiven_where_it_was_wanted(self, guest: Guest) -> None:
+        hog = (
+            "mkdir -p /sys/fs/cgroup/hog; cd /sys/fs/cgroup/hog; echo 16M > memory.max; "
+            "echo 0 > memory.swap.max; (echo 0 > cgroup.procs; "
+            "exec python3 -c 'bytearray(64 << 20)'); true"
+        )
+        wanted = guest.run_case("a::oom", ["sh", "-c", hog], 30.0, oom_expected=True)
+        assert [(s.category, s.expected) for s in wanted.splats] == [("oom", True)]
+        unwanted = guest.run_case("a::oom", ["sh", "-c", hog], 30.0)
+        assert [(s.category, s.expected) for s in unwanted.splats] == [("oom", False)]
+
+    def test_no_byte_of_the_console_is_lost_when_the_reader_is_slow(
+        self, guest: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(guest.console, "_on_line", lambda line: time.sleep(0.003))
+        flood = (
+            "i=0; while [ $i -lt 1000 ]; do echo line $i of the flood > /dev/kmsg; i=$((i+1)); done"
+        )
+        sh(guest, flood)
+        assert guest.console.wait_for("line 999 of the flood", 30.0)
+        text = guest.console.text()
+        assert [i for i in range(1000) if f"] line {i} of the flood\n" not in text + "\n"] == []
+
+    def test_restoring_is_quick_and_each_guest_is_its_own(
+        self, snapshot: Snapshot, first: Guest, tmp_path: Path
+    ) -> None:
+        seconds, randoms = [], set()
+        for number in range(3):
+            one = restore(snapshot, tmp_path, f"r{number}")
+            try:
+                seconds.append(one.boot_seconds)
+                randoms.add(sh(one, "head -c 16 /dev/urandom | hexdump"))
+                assert one.boot_id == first.boot_id and one.restored
+                assert abs(float(sh(one, "date +%s")) - time.time()) < 30
+            finally:
+                one.close()
+        assert len(randoms) == 3
+        assert statistics.median(seconds) < first.boot_seconds
+
+    def test_the_first_guest_goes_on_after_its_snapshot(
+        self, snapshot: Snapshot, first: Guest
+    ) -> None:
+        assert snapshot.state.stat().st_size > 1 << 20
+        assert sh(first, "echo alive") == "alive\n"
+
+    def test_the_swap_disk_is_fresh_and_the_host_finds_tags_in_it(self, guest: Guest) -> None:
+        assert find_tags(guest.swap_image, b"VTESTTAG", 9) == set()
+        sh(guest, "swapon /dev/vdc && swapoff /dev/vdc")
+        write = "printf 'VTESTTAG\\005\\0\\0\\0\\0\\0\\0\\0' | dd of=/dev/vdc bs=1 seek=12288; sync"
+        sh(guest, write)
+        assert find_tags(guest.swap_image, b"VTESTTAG", 9) == {5}
+
+    def test_a_kernel_without_init_is_the_series_fault(
+        self, spec: GuestSpec, tmp_path: Path
+    ) -> None:
+        with pytest.raises(SeriesError, match="Requested init /nothing failed") as caught:
+            boot(replace(spec, extra_append="init=/nothing"), tmp_path, "g", KEYS, patience=HASTY)
+        assert caught.value.evidence is not None
+        assert "Linux version" in caught.value.evidence.read_text()
+
+    def test_no_key_on_the_command_line_is_noticed(self, spec: GuestSpec, tmp_path: Path) -> None:
+        other = replace(KEYS, public="AAAAC3NzaC1lZDI1NTE5AAAA")
+        with pytest.raises(SeriesError, match="no command came through"):
+            boot(spec, tmp_path, "g", other, patience=HASTY)
+
+    def test_power_off_from_inside_ends_qemu(self, guest: Guest) -> None:
+        with pytest.raises(SshError, match="lost"):
+            guest.exec("/harness/init off; sleep 5", 10.0)
+        assert guest.qemu.process.wait(10) == 0
+
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+    def test_no_qemu_is_left_behind(self, spec: GuestSpec, tmp_path: Path, how: int) -> None:
+        program = textwrap.dedent(
+            f"""\
+            import sys, time
+            from pathlib import Path
+            from harness.boot import boot
+            from harness.machine import GuestSpec
+            from harness.ssh import KeyPair
+            spec = GuestSpec(Path({str(spec.vmlinux)!r}), None, "microvm", {spec.accel!r},
+                             Path({str(spec.rootfs)!r}), {spec.host_key!r})
+            guest = boot(spec, Path({str(tmp_path)!r}), "g", KeyPair.generate())
+            try:
+                print(guest.qemu.process.pid, flush=True)
+                time.sleep(100)
+            finally:
+                guest.close()
+            """
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=PROJECT,
+        ) as harness:
+            assert harness.stdout is not None
+            pid = int(harness.stdout.readline())
+            harness.send_signal(how)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and Path(f"/proc/{pid}/exe").exists():
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}/exe").exists()
+
+    @pytest.mark.skipif(not BZIMAGE, reason="needs HARNESS_TEST_BZIMAGE")
+    def test_q35_boots_the_slow_way(self, spec: GuestSpec, tmp_path: Path) -> None:
+        guest = boot(replace(spec, machine="q35"), tmp_path, "g", KEYS)
+        try:
+            assert sh(guest, "nproc") == "2\n"
+            assert guest.run_case("a::b", crash("WARNING"), 10.0).splats
+        finally:
+            guest.close()
+
+    @pytest.mark.parametrize("canary", load_canaries(), ids=lambda c: c.name)
+    def test_each_canary_is_named_rightly(self, guest: Guest, canary: Canary) -> None:
+        result = run_canary(canary, guest)
+        assert result.ok, result
