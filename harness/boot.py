@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from harness.errors import HarnessError, MachineError, SeriesError
 from harness.guest import REFERENCE_BOOT, Guest
 from harness.machine import GuestSpec
-from harness.qemu import Qemu
+from harness.qemu import MonitorClosedError, Qemu
 from harness.ssh import KeyPair, SshError
 from harness.swapimage import make_swap
 
@@ -56,7 +57,8 @@ def boot(
     qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap)
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
     try:
-        qemu.find_port()
+        with contextlib.suppress(MonitorClosedError):  # a kernel that dies in its first moments
+            qemu.find_port()
         ready = guest.console.wait_for(f"{READY}|{NEVER}", patience.total, stall=patience.stall)
         if ready is None or ready[0] != "harness: ready":
             raise boot_failure(guest, patience, time.monotonic() - start)

@@ -12,7 +12,7 @@ from harness import boot as boot_module
 from harness.boot import Patience, boot, boot_failure
 from harness.errors import MachineError, SeriesError
 from harness.machine import GuestSpec
-from harness.qemu import Qemu
+from harness.qemu import MonitorClosedError, Qemu
 from harness.ssh import KeyPair
 from tests.fake_guest import WARNING, FakeGuest
 from tests.fake_line import GuestEnd
@@ -59,6 +59,19 @@ def test_an_early_death_leaves_no_guest_behind(booting: FakeGuest, tmp_path: Pat
     with pytest.raises(SeriesError, match="Unable to mount root fs"):
         start(booting, tmp_path)
     assert not booting.qemu.alive
+
+
+def test_a_death_before_the_first_question(
+    booting: FakeGuest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> int:
+        booting.qemu.process.code = 0
+        booting.qemu.serial.close()
+        raise MonitorClosedError
+
+    monkeypatch.setattr(booting.qemu, "find_port", gone)
+    with pytest.raises(SeriesError, match="no output at all, and the guest ended"):
+        start(booting, tmp_path)
 
 
 def test_silence_on_the_way_is_a_hang(booting: FakeGuest, tmp_path: Path) -> None:
