@@ -156,11 +156,20 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     return argv
 
 
-def unmet_needs(machine: str, config: str) -> tuple[str, ...]:
-    """CONFIG symbols that ``machine`` needs and the kernel's .config text lacks."""
-    enabled = set(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
-    needs: Sequence[str] = machine_table()["machines"][machine]["needs"]
-    return tuple(symbol for symbol in needs if symbol not in enabled)
+def _enabled(config: str) -> frozenset[str]:
+    return frozenset(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
+
+
+def obstacles(machine: str, config: str) -> tuple[str, ...]:
+    """Why the kernel with this .config text cannot boot on ``machine``; empty: it can."""
+    entry, enabled = machine_table()["machines"][machine], _enabled(config)
+    needs: Sequence[str] = entry["needs"]
+    conflicts: Sequence[str] = entry["conflicts"]
+    missing = [f"{machine} needs CONFIG_{symbol}" for symbol in needs if symbol not in enabled]
+    in_the_way = [
+        f"{machine} cannot boot with CONFIG_{symbol}" for symbol in conflicts if symbol in enabled
+    ]
+    return tuple(missing + in_the_way)
 
 
 def choose_machine(asked: str, config: str) -> tuple[str, str]:
@@ -176,12 +185,11 @@ def choose_machine(asked: str, config: str) -> tuple[str, str]:
     names = machine_table()["preference"] if asked == "auto" else [asked]
     lacks: list[str] = []
     for name in names:
-        missing = unmet_needs(name, config)
-        if not missing:
-            why = f"; {'; '.join(lacks)}" if lacks else ""
-            return name, f"{name}{why}"
-        lacks.append(f"{name} needs CONFIG_{' and CONFIG_'.join(missing)}")
+        here = obstacles(name, config)
+        if not here:
+            return name, f"{name}: {'; '.join(lacks)}" if lacks else name
+        lacks += here
     raise MachineError(
         f"this kernel boots on no machine that may be used: {'; '.join(lacks)}",
-        next_step="add the symbols to the configuration, or MACHINE=auto",
+        next_step="change the configuration, or MACHINE=auto",
     )

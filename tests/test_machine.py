@@ -16,8 +16,8 @@ from harness.machine import (
     choose_machine,
     kernel_command_line,
     machine_table,
+    obstacles,
     qemu_argv,
-    unmet_needs,
 )
 
 SPEC = GuestSpec(
@@ -135,7 +135,15 @@ def test_a_machine_that_was_asked_for_is_not_replaced() -> None:
 
 
 def test_a_module_is_not_built_in() -> None:
-    assert unmet_needs("q35", "CONFIG_VIRTIO_PCI=m\n") == ("VIRTIO_PCI",)
+    assert obstacles("q35", "CONFIG_VIRTIO_PCI=m\n") == ("q35 needs CONFIG_VIRTIO_PCI",)
+
+
+def test_a_kernel_with_kasan_boots_the_slow_way() -> None:
+    name, why = choose_machine("auto", FAST + "CONFIG_KASAN=y\n")
+    assert name == "q35"
+    assert "CONFIG_KASAN" in why
+    with pytest.raises(MachineError, match="cannot boot with CONFIG_KASAN"):
+        choose_machine("microvm", FAST + "CONFIG_KASAN=y\n")
 
 
 def test_every_machine_of_the_table_is_preferred_somewhere() -> None:
