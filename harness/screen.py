@@ -90,7 +90,9 @@ class Screen:
                 pass
 
     def _print(self, text: str) -> None:
-        (self._progress.console if self._progress else self.console).print(text, highlight=False)
+        (self._progress.console if self._progress else self.console).print(
+            text, highlight=False, soft_wrap=True
+        )
 
     def _line(self, name: str, how: str, detail: str, *, markup: bool = False) -> None:
         text = f"{name:<9} {how:>9}  {detail if markup else escape(detail)}"

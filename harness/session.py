@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from harness.settings import Settings
 from harness.store import Store
 from harness.summary import print_summary
 
+PIPE_WIDTH = 120
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
 
 
@@ -83,7 +85,8 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
     identity = run_id(datetime.now(UTC), os.getpid())
     out = settings.out / identity
     out.mkdir(parents=True)
-    console = Console(highlight=False)
+    # A pipe has no width: rich would fold what CI logs can show whole.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     screen, results, events = Screen(console), Results(), ev.Events()
     start = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -57,9 +57,9 @@ def _failures(console: Console, results: Results) -> None:
         console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
         if test.about:
             console.print(f"  claim:  {escape(test.about)}  ({', '.join(test.clauses)})")
-        console.print(f"  reason: {escape(test.reason)}")
+        console.print(f"  reason: {escape(test.reason)}", soft_wrap=True)
         for line in test.diagnostics[-8:]:
-            console.print(f"  | {escape(line)}", highlight=False)
+            console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
         program, _, case = test.id.partition("::")
         console.print(f"  next:   make test-kernel TESTS='{Path(program).stem} and {case}'")
     for complaint in results.complaints():
@@ -67,7 +67,7 @@ def _failures(console: Console, results: Results) -> None:
         console.print(f"\n[red]KERNEL[/] {escape(splat.title)}  [dim]{splat.test or 'no test'}[/]")
         text = (complaint.decoded.text if complaint.decoded else splat.text).splitlines()
         for line in text[:14]:
-            console.print(f"  | {escape(line)}", highlight=False)
+            console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
         if len(text) > 14:
             console.print(f"  | ... {len(text) - 14} more lines in report.html and console.log")
         how = complaint.decoded.how if complaint.decoded else "not decoded"
@@ -90,9 +90,9 @@ def print_summary(console: Console, results: Results, data: SeriesData | None, o
     _failures(console, results)
     console.print()
     for line in finished.error if finished else ():
-        console.print(escape(line), highlight=False)
-    console.print(f"results: {out}", soft_wrap=True, highlight=False)
-    console.print(verdict_line(results), highlight=False)
+        console.print(escape(line), highlight=False, soft_wrap=True)
+    console.print(f"results: {out}", highlight=False, soft_wrap=True)
+    console.print(verdict_line(results), highlight=False, soft_wrap=True)
 
 
 def verdict_line(results: Results) -> str:
