@@ -9,6 +9,7 @@ ever written to the user's tree, not even a worktree's administrative files.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from harness import debian, git, proc
 from harness.errors import HarnessError, InvocationError, MachineError
 from harness.events import Events, Note, StageProgress
 from harness.settings import PROJECT, Settings
-from harness.store import Store, digest, file_digest
+from harness.store import Store, digest
 from harness.treeimport import folder_members, import_tree, tar_members
 
 FORMAT = 1  # raise it when what an entry contains changes
@@ -272,7 +273,8 @@ def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
 
 
 def _tarball(path: Path, settings: Settings, store: Store, events: Events) -> Base:
-    key = digest(FORMAT, "tarball", file_digest(path))
+    with open(path, "rb") as raw:
+        key = digest(FORMAT, "tarball", hashlib.file_digest(raw, "sha256").hexdigest())
     try:
         return _imported(
             store, events, key, settings.kernel, path.name, lambda _: _decompressed(path), 0
