@@ -52,12 +52,17 @@ class Flavour:
 
 @dataclass(frozen=True)
 class Request:
-    """One line of a fragment; ``symbol`` without CONFIG_, ``value`` 'n' for 'is not set'."""
+    """One line of a fragment; ``symbol`` without CONFIG_, ``value`` 'n' for 'is not set'.
+
+    ``optional``: the line before says '# optional', because some kernels have no
+    such symbol. A tree that has it must grant it all the same.
+    """
 
     symbol: str
     value: str
     fragment: str
     line: int
+    optional: bool = False
 
     def __str__(self) -> str:
         wants = f"CONFIG_{self.symbol}={self.value}"
@@ -96,8 +101,12 @@ def requests(fragments: Sequence[Path]) -> list[Request]:
     """What the fragments ask for; where two ask for the same symbol, the later one's word."""
     wanted: dict[str, Request] = {}
     for path in fragments:
-        for symbol, (value, line) in parse_config(path.read_text("utf-8")).items():
-            wanted[symbol] = Request(symbol, value, f"{path.parent.name}/{path.name}", line)
+        text = path.read_text("utf-8")
+        before = ["", *text.splitlines()]
+        for symbol, (value, line) in parse_config(text).items():
+            optional = before[line - 1].startswith("# optional")
+            name = f"{path.parent.name}/{path.name}"
+            wanted[symbol] = Request(symbol, value, name, line, optional)
     return list(wanted.values())
 
 
@@ -135,6 +144,9 @@ def configure(
 
     def check(source: Path, config: Path) -> None:
         gone = vanished(requests(flavour.fragments), read_values(config))
+        if any(request.optional for request in gone):
+            known = kconfig_reader.read(source, ARCH)
+            gone = [r for r in gone if not r.optional or r.symbol in known]
         if gone:
             text = _explain(gone, source, read_values(config))
             blame: list[Request] = []

@@ -115,6 +115,15 @@ def test_broken_kconfig_is_the_series_fault(toy: Toy) -> None:
     assert not list((toy.store.root / "config").iterdir())
 
 
+def test_an_optional_symbol_may_be_unknown_but_not_refused(toy: Toy) -> None:
+    base, applied = toy.apply(None)
+    toy.configure(base, applied, WISH + "# optional: gone in 7.0\nCONFIG_OF_OLD=y\n")
+    with pytest.raises(InvocationError, match="CONFIG_MEMORY_HELPER"):
+        toy.configure(base, applied, WISH + "# optional: x\nCONFIG_MEMORY_HELPER=y\n")
+    with pytest.raises(InvocationError, match="CONFIG_OF_OLD"):
+        toy.configure(base, applied, WISH + "# other words\nCONFIG_OF_OLD=y\n")
+
+
 def test_nothing_is_left_in_the_source_tree(toy: Toy) -> None:
     toy.configure(*toy.apply(None))
     (source,) = (toy.store.root / "work" / "source").iterdir()
