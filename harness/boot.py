@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from harness.errors import HarnessError, MachineError, SeriesError
 from harness.guest import REFERENCE_BOOT, Guest
 from harness.machine import GuestSpec
 from harness.qemu import MonitorClosedError, Qemu
+from harness.splat import Splat
 from harness.ssh import KeyPair, SshError
 from harness.swapimage import make_swap
 
@@ -43,8 +45,9 @@ def boot(
     *,
     console_log: Path | None = None,
     patience: Patience = PATIENCE,
+    report: Callable[[Splat], None] = lambda splat: None,
 ) -> Guest:
-    """Boots a guest to its first command.
+    """Boots a guest to its first command; ``report`` hears what killed one that fails.
 
     Raises:
         SeriesError: the kernel did not come up; the message says how far it came.
@@ -69,10 +72,17 @@ def boot(
             raise ssh_failure(guest, str(error)) from error
     except BaseException:
         guest.close()
+        for splat in guest.splats():
+            report(splat)
         raise
     guest.boot_seconds = time.monotonic() - start
     guest.pace = max(1.0, guest.boot_seconds / REFERENCE_BOOT)
     return guest
+
+
+def _beginning(text: str, lines: int = 12) -> str:
+    """The first lines of a report: enough to recognise it, the whole follows elsewhere."""
+    return "\n".join(text.splitlines()[:lines])
 
 
 def _steps(lines: list[str]) -> str:
@@ -106,7 +116,7 @@ def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessErr
         )
     if splats:
         return SeriesError(
-            f"the kernel does not boot: {splats[0].title}\n{splats[0].text}",
+            f"the kernel does not boot: {splats[0].title}\n{_beginning(splats[0].text)}",
             evidence=log,
             next_step="make test-kernel PATCHES=0 shows whether the bare base boots",
         )
@@ -137,7 +147,7 @@ def ssh_failure(guest: Guest, error: str) -> HarnessError:
     splats = guest.splats()
     if splats:
         return SeriesError(
-            f"the kernel does not boot: {splats[0].title}\n{splats[0].text}",
+            f"the kernel does not boot: {splats[0].title}\n{_beginning(splats[0].text)}",
             evidence=guest.console.log,
         )
     return SeriesError(

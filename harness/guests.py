@@ -11,6 +11,7 @@ from harness.boot import boot
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.snapshot import Snapshot, restore, save
+from harness.splat import Splat
 from harness.ssh import KeyPair
 
 
@@ -51,7 +52,14 @@ class Guests:
         """
         name = self._name()
         guest = self._keep(
-            boot(self.spec, self.folder, name, self.keys, console_log=self.console_log)
+            boot(
+                self.spec,
+                self.folder,
+                name,
+                self.keys,
+                console_log=self.console_log,
+                report=self._report,
+            )
         )
         self.first = self.first or guest
         return guest
@@ -72,7 +80,10 @@ class Guests:
         """Emits what the kernels said while no case was running, each complaint once."""
         for guest in self._made:
             for splat in guest.take_stray_splats():
-                self.events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
+                self._report(splat)
+
+    def _report(self, splat: Splat) -> None:
+        self.events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
 
     def _name(self) -> str:
         return f"guest{len(self._made) + 1}"

@@ -13,7 +13,7 @@ from harness.accel import choose_accel
 from harness.canaries import run_canaries
 from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
-from harness.errors import HarnessError, InternalError
+from harness.errors import HarnessError, InternalError, SeriesError
 from harness.guest_items import run_cases
 from harness.guests import Guests
 from harness.hostchecks import PatchedTree, load_checks, run_check
@@ -92,6 +92,15 @@ def _tests(session: Session) -> None:
     canaries = proofs.known(session.store, equipment.prepared.kernel)
     session.results.canaries.extend(canaries)
     session.events.emit(ev.Note(proofs.sentence(canaries)))
+    try:
+        _run_suite(session, equipment)
+    except SeriesError:
+        _decode(session, equipment.prepared)  # what kept it from booting
+        raise
+    _decode(session, equipment.prepared)
+
+
+def _run_suite(session: Session, equipment: Equipment) -> None:
     with booted(session, equipment) as guests:
         lab = Lab(
             session.events,
@@ -111,7 +120,6 @@ def _tests(session: Session) -> None:
             )
             outcome.detail = f"{len(session.results.tests)} cases"
         guests.report_strays()
-    _decode(session, equipment.prepared)
 
 
 def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
