@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Records the console logs below tests/data/console from real guests.
+
+Not a test: run it by hand with a kernel that has CONFIG_LKDTM.
+
+    python tests/record_console.py VMLINUX TESTS_DATA_FOLDER [PREFIX [NAME...]]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from harness import events, settings, store
+from harness.boot import boot
+from harness.errors import HarnessError
+from harness.guest import Guest
+from harness.machine import GuestSpec
+from harness.rootfs import build_rootfs
+from harness.snapshot import restore, save
+from harness.ssh import KeyPair, SshError
+
+CRASH = "echo {} > /sys/kernel/debug/provoke-crash/DIRECT"
+QUICK_SOFT = "echo 1 > /proc/sys/kernel/watchdog_thresh; "
+QUICK_RCU = "echo 3 > /sys/module/rcupdate/parameters/rcu_cpu_stall_timeout; "
+ON_CPU1 = "taskset -p 2 $$ > /dev/null; "
+QUICK_HUNG = (
+    "echo 1 > /proc/sys/kernel/hung_task_timeout_secs; "
+    "echo 1 > /proc/sys/kernel/hung_task_check_interval_secs; "
+)
+# Somebody waits for a grace period; else there is nothing to stall.
+GRACE_PERIODS = (
+    "taskset 1 python3 -c 'import ctypes\nwhile 1: ctypes.CDLL(None).syscall(324, 1, 0, 0)' & "
+)
+NO_SOFT = "echo 0 > /proc/sys/kernel/soft_watchdog; "
+EAT = "python3 -c 'x=[bytearray(1<<20) for _ in range(2000)]'"
+MEMCG = (
+    "mkdir /sys/fs/cgroup/m; echo 20M > /sys/fs/cgroup/m/memory.max; "
+    "echo 0 > /sys/fs/cgroup/m/memory.swap.max; echo $$ > /sys/fs/cgroup/m/cgroup.procs; "
+)
+# name: (shell line, seconds to watch the console)
+SCENES: dict[str, tuple[str, float]] = {
+    "clean": ("echo hello; python3 -c 'print(1)'", 1),
+    "oom_memcg": (MEMCG + EAT, 8),
+    "oom_global": (EAT, 20),
+    "soft_lockup": (QUICK_SOFT + CRASH.format("SOFTLOCKUP"), 8),
+    "rcu_stall": (NO_SOFT + QUICK_RCU + GRACE_PERIODS + ON_CPU1 + CRASH.format("SOFTLOCKUP"), 8),
+    "rcu_stall_and_soft_lockup": (
+        QUICK_SOFT + QUICK_RCU + GRACE_PERIODS + ON_CPU1 + CRASH.format("SOFTLOCKUP"),
+        8,
+    ),
+    "rcu_stall_irqs_off": (
+        NO_SOFT + QUICK_RCU + GRACE_PERIODS + ON_CPU1 + CRASH.format("HARDLOCKUP"),
+        12,
+    ),
+    "hung_task": (QUICK_HUNG + CRASH.format("HUNG_TASK"), 6),
+    "two_warnings_two_cpus": (
+        "for i in 1 2 3; do taskset 1 sh -c '" + CRASH.format("WARNING_MESSAGE") + "' & "
+        "taskset 2 sh -c '" + CRASH.format("WARNING_MESSAGE") + "' & wait; "
+        "echo 1 > /sys/kernel/debug/clear_warn_once; done",
+        3,
+    ),
+    "sysrq_crash": ("echo c > /proc/sysrq-trigger", 3),
+    "sysrq_traces": ("for k in w l t m; do echo $k > /proc/sysrq-trigger; done", 3),
+}
+LKDTM = [
+    "PANIC",
+    "BUG",
+    "WARNING",
+    "WARNING_MESSAGE",
+    "EXCEPTION",
+    "LOOP",
+    "EXHAUST_STACK",
+    "CORRUPT_STACK",
+    "CORRUPT_STACK_STRONG",
+    "ARRAY_BOUNDS",
+    "CORRUPT_LIST_ADD",
+    "CORRUPT_LIST_DEL",
+    "SPINLOCKUP",
+    "EXEC_DATA",
+    "EXEC_NULL",
+    "EXEC_USERSPACE",
+    "ACCESS_USERSPACE",
+    "ACCESS_NULL",
+    "WRITE_RO",
+    "WRITE_KERN",
+    "REFCOUNT_INC_OVERFLOW",
+    "REFCOUNT_SUB_AND_TEST_NEGATIVE",
+    "REFCOUNT_INC_ZERO",
+    "REFCOUNT_ADD_NOT_ZERO_SATURATED",
+    "USERCOPY_KERNEL",
+    "USERCOPY_SLAB_SIZE_TO",
+    "FORTIFY_STRSCPY",
+    "SLAB_LINEAR_OVERFLOW",
+    "VMALLOC_LINEAR_OVERFLOW",
+    "READ_AFTER_FREE",
+    "WRITE_AFTER_FREE",
+    "READ_BUDDY_AFTER_FREE",
+    "SLAB_FREE_DOUBLE",
+    "SLAB_FREE_PAGE",
+    "SLAB_FREE_CROSS",
+    "DOUBLE_FAULT",
+    "STACK_GUARD_PAGE_LEADING",
+    "STACK_GUARD_PAGE_TRAILING",
+    "UNSET_SMEP",
+    "CFI_FORWARD_PROTO",
+    "UNALIGNED_LOAD_STORE_WRITE",
+]
+SCENES |= {f"lkdtm_{n.lower()}": (CRASH.format(n), 3) for n in LKDTM}
+SCENES["lkdtm_loop"] = (QUICK_SOFT + CRASH.format("LOOP"), 8)
+SCENES["lkdtm_spinlockup"] = (
+    QUICK_SOFT + CRASH.format("SPINLOCKUP") + "; " + CRASH.format("SPINLOCKUP"),
+    8,
+)
+
+
+def play(guest: Guest, name: str, line: str, seconds: float) -> None:
+    start = time.monotonic()
+    try:
+        guest.exec(
+            ["/harness/init", "case", "1", f"scene::{name}", f"{seconds:g}", "sh", "-c", line],
+            seconds,
+        )
+    except (SshError, TimeoutError):
+        pass
+    while time.monotonic() - start < seconds and guest.alive:
+        if time.monotonic() - max(guest.console.last_byte, start) > 1.5 and seconds < 4:
+            break
+        time.sleep(0.1)
+
+
+def main() -> None:
+    vmlinux, data = Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute()
+    prefix = sys.argv[3] if len(sys.argv) > 3 else ""
+    wanted = sys.argv[4:] or list(SCENES)
+    chosen = settings.from_environment()
+    rootfs = build_rootfs(chosen, store.Store(chosen.cache, chosen.cache_limit), events.Events())
+    # Another machine: MACHINE=q35, with a bzImage in place of the ELF image.
+    machine, memory = os.environ.get("MACHINE", "microvm"), int(os.environ.get("MEMORY", "512"))
+    spec = GuestSpec(
+        vmlinux, vmlinux, machine, "tcg", rootfs.image, rootfs.host_key, memory_mb=memory
+    )
+    keys = KeyPair.generate()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if not sys.argv[4:]:
+            for scene, append in (
+                ("boot_clean", ""),
+                ("boot_no_init", "init=/nothing"),
+                ("boot_init_dies", "init=/bin/false"),
+                ("boot_no_root", "root=/dev/vdz"),
+            ):
+                log = data / f"{prefix}{scene}.log"
+                log.unlink(missing_ok=True)
+                try:
+                    boot(
+                        replace(spec, extra_append=append), folder, scene, keys, console_log=log
+                    ).close()
+                except HarnessError as error:
+                    sys.stdout.write(f"{scene}: {error}\n")
+        first = boot(spec, folder, "first", keys)
+        snapshot = save(first, folder / "state")
+        first.close()
+        for scene in wanted:
+            log = data / f"{prefix}{scene}.log"
+            log.unlink(missing_ok=True)
+            guest = restore(snapshot, folder, scene, console_log=log)
+            try:
+                play(guest, scene, *SCENES[scene])
+                guest.settle()
+            finally:
+                guest.close()
+            found = [(splat.category, splat.title) for splat in guest.splats()]
+            sys.stdout.write(f"{scene:40} {found}\n")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
