@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from harness import events as ev
@@ -44,14 +45,17 @@ def equip(session: Session) -> Equipment:
         SeriesError, InvocationError, MachineError: see each stage.
     """
     settings, events, store = session.settings, session.events, session.store
-    prepared = prepare(session, bzimage=settings.machine == "q35")
-    machine, why = choose_machine(settings.machine, prepared.kernel.config.read_text())
-    if machine != "microvm" and prepared.kernel.bzimage is None:
-        events.emit(ev.Note(why))
-        prepared = prepare(session, bzimage=True)
-    with stage(events, "rootfs") as outcome:
-        rootfs = build_rootfs(settings, store, events)
-        outcome.cached = rootfs.cached
+    # Unpacking a kernel tree keeps one CPU busy: the rootfs is made on another.
+    with ThreadPoolExecutor(1) as beside:
+        making = beside.submit(build_rootfs, settings, store, events)
+        prepared = prepare(session, bzimage=settings.machine == "q35")
+        machine, why = choose_machine(settings.machine, prepared.kernel.config.read_text())
+        if machine != "microvm" and prepared.kernel.bzimage is None:
+            events.emit(ev.Note(why))
+            prepared = prepare(session, bzimage=True)
+        with stage(events, "rootfs") as outcome:
+            rootfs = making.result()
+            outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
         suite = build_suite(
             store,

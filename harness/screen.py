@@ -45,6 +45,7 @@ class Screen:
     _cases: int = 0
     _counts: dict[str, int] = field(default_factory=dict)
     _said: float = 0.0
+    _stage: str = ""
 
     def close(self) -> None:
         """Ends the live display; safe to call twice."""
@@ -100,6 +101,7 @@ class Screen:
 
     def _start(self, name: str) -> None:
         self.close()
+        self._stage = name
         self._said = time.monotonic()
         if not self.console.is_terminal:
             return
@@ -119,6 +121,8 @@ class Screen:
         self._progress.start()
 
     def _advance(self, event: ev.StageProgress) -> None:
+        if event.name != self._stage:
+            return  # made beside the stage that is shown
         if self._progress is not None and self._task is not None:
             self._progress.update(
                 self._task,
