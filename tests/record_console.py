@@ -17,6 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import contextlib
+
 from harness import events, settings, store
 from harness.boot import boot
 from harness.errors import HarnessError
@@ -122,13 +124,11 @@ SCENES["lkdtm_spinlockup"] = (
 
 def play(guest: Guest, name: str, line: str, seconds: float) -> None:
     start = time.monotonic()
-    try:
+    with contextlib.suppress(SshError, TimeoutError):
         guest.exec(
             ["/harness/init", "case", "1", f"scene::{name}", f"{seconds:g}", "sh", "-c", line],
             seconds,
         )
-    except (SshError, TimeoutError):
-        pass
     while time.monotonic() - start < seconds and guest.alive:
         if time.monotonic() - max(guest.console.last_byte, start) > 1.5 and seconds < 4:
             break
