@@ -237,6 +237,7 @@ def _package_version(
         ):
             assert xz.stdout is not None
             yield xz.stdout
+            _drain(xz.stdout)
 
     key = digest(FORMAT, "package", package, version)
     return _imported(store, events, key, name, f"{package} {version}", stream, int(about["files"]))
@@ -252,6 +253,12 @@ _UNPACK = {
 }
 
 
+def _drain(stream: IO[bytes]) -> None:
+    """Reads what padding is left, so that the program that writes it can end."""
+    while stream.read(1 << 20):
+        pass
+
+
 @contextlib.contextmanager
 def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
     """The tar stream of a tarball, whatever compressed it (by its first bytes)."""
@@ -265,9 +272,7 @@ def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
         with proc.start(argv, stdin=raw, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             yield process.stdout
-            # Read what padding is left, so that the program does not die of it.
-            while process.stdout.read(1 << 20):
-                pass
+            _drain(process.stdout)
         if process.returncode != 0:
             raise InvocationError(f"{tarball} is damaged: {argv[0]} cannot unpack it")
 

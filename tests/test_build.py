@@ -267,7 +267,7 @@ exec "$@"
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_kill_in_the_middle_of_make_leaves_nothing_half_made(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
