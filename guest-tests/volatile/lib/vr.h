@@ -57,6 +57,4 @@ static inline char *vr_anon(size_t pages)
 	return vr_map(pages, PROT_READ | PROT_WRITE);
 }
 
-#include "vr_vmas.h"
-
 #endif

@@ -9,7 +9,7 @@
 #ifndef VR_PAGES_H
 #define VR_PAGES_H
 
-#include "vr.h"
+#include "vr_vmas.h"
 
 #include <sys/random.h>
 

@@ -6,7 +6,7 @@
 #ifndef VR_VMAS_H
 #define VR_VMAS_H
 
-#include "vt_sys.h"
+#include "vr.h"
 
 #define VR_VMAS_MAX	(1 << 20)
 
