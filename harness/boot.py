@@ -102,7 +102,7 @@ def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessErr
     if not any(line.strip() for line in lines):
         code = guest.qemu.process.poll()
         said = guest.qemu.complaints()
-        if code not in (None, 0) or said:
+        if code not in (None, 0):
             return MachineError(
                 f"QEMU ended with status {code} before the kernel said anything:\n{said}",
                 evidence=guest.qemu.log,

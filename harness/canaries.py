@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from harness.errors import InternalError
 from harness.events import CanaryFinished, Events
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
@@ -89,7 +90,7 @@ def install(guest: Guest) -> None:
         script += [path.read_text().rstrip("\n"), "END-OF-PROGRAM"]
     done = guest.exec("sh -s", 30.0, stdin="\n".join([*script, ""]).encode())
     if done.exit_code != 0:
-        raise RuntimeError(f"cannot install the canaries: {done.stderr}")
+        raise InternalError(f"cannot install the canaries: {done.stderr}")
 
 
 def run_canary(canary: Canary, guest: Guest) -> CanaryResult:

@@ -106,7 +106,7 @@ class Guest:
         self._sequence = 0
         self._expecting_oom: set[int] = set()
         self._splats: list[Splat] = []
-        self._taken = 0
+        self._handed_out: set[int] = set()  # ids of those that their owner has been given
         self._spoiled = ""
         self._dumping = False
         self._lock = threading.Lock()
@@ -163,11 +163,23 @@ class Guest:
         with self._lock:
             return tuple(self._splats)
 
-    def take_stray_splats(self) -> tuple[Splat, ...]:
-        """Complaints outside any case (boot, between cases), each handed out once."""
+    def _hand_out(self, case: int | None = None) -> tuple[Splat, ...]:
+        """What nobody has been given yet: of one case, or (None) all of it."""
         with self._lock:
-            fresh, self._taken = self._splats[self._taken :], len(self._splats)
-        return tuple(splat for splat in fresh if splat.case is None)
+            fresh = [
+                splat
+                for splat in self._splats
+                if id(splat) not in self._handed_out and case in (None, splat.case)
+            ]
+            self._handed_out.update(map(id, fresh))
+        return tuple(fresh)
+
+    def take_stray_splats(self) -> tuple[Splat, ...]:
+        """Complaints that no CaseRun has: at boot, between cases, or too late for their case.
+
+        Each is handed out once.
+        """
+        return self._hand_out()
 
     def settle(self, timeout: float = 3.0) -> None:
         """Waits until no report is half printed."""
@@ -291,8 +303,7 @@ class Guest:
         timed_out = ended is not None and ended[1] == "timeout"
         if ended is not None:
             self._note_taint(int(ended[3]), seq)
-        with self._lock:
-            splats = tuple(s for s in self._splats if s.case == seq)
+        splats = self._hand_out(seq)
         return CaseRun(
             done.exit_code if done and not timed_out else None,
             done.stdout if done else "",
@@ -337,11 +348,7 @@ class Guest:
 
     def _silence(self) -> str:
         """A guest that does not answer over SSH: is it the network, or all of it?"""
-        self._dumping = True
-        try:
-            answers = sysrq(self.qemu, self.console, "h")
-        finally:
-            self._dumping = False
+        answers = sysrq(self.qemu, self.console, "h")
         if not self.alive:
             return "the guest died"
         if not answers:

@@ -43,10 +43,13 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
 
     Raises:
         MachineError: QEMU could not write the state.
-        SshError: the guest does not come back.
+        SeriesError: the guest does not answer, before or after.
     """
-    if warm:
-        guest.exec(warm, timeout)
+    try:
+        if warm:
+            guest.exec(warm, timeout)
+    except (SshError, TimeoutError) as error:
+        raise ssh_failure(guest, str(error)) from error
     # No connection may be open: in a restored guest nobody would be at its other end.
     guest.disconnect()
     start = time.monotonic()
@@ -79,7 +82,10 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
             "QEMU ended while saving the guest's state", evidence=guest.qemu.log
         ) from error
     seconds = time.monotonic() - start
-    guest.connect(timeout)
+    try:
+        guest.connect(timeout)
+    except SshError as error:
+        raise ssh_failure(guest, str(error)) from error
     return Snapshot(state, guest.spec, guest.keys, guest.pace, seconds)
 
 

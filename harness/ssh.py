@@ -24,6 +24,7 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+MOST = 16 << 20  # bytes kept of each stream of a command
 PROBE = 0.15  # seconds: a connection made before the guest listens is lost, not refused
 
 # A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
@@ -80,6 +81,11 @@ def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
     """One line for the guest's shell: ``argv`` quoted, variables set in front."""
     words = [f"{name}={quote(value)}" for name, value in (env or {}).items()]
     return " ".join([*words, *map(quote, argv)])
+
+
+def _add(stream: bytearray, more: bytes) -> None:
+    """Keeps the beginning of a stream: a case that prints for ever must not fill our memory."""
+    stream += more[: max(0, MOST - len(stream))]
 
 
 def _text(data: bytes | bytearray) -> str:
@@ -218,10 +224,10 @@ class Connection:
         while True:
             moved = False
             while channel.recv_ready():
-                out += channel.recv(1 << 20)
+                _add(out, channel.recv(1 << 20))
                 moved = True
             while channel.recv_stderr_ready():
-                err += channel.recv_stderr(1 << 20)
+                _add(err, channel.recv_stderr(1 << 20))
                 moved = True
             if moved:
                 continue

@@ -121,6 +121,11 @@ def test_no_output_and_qemu_complains(fake: FakeGuest) -> None:
     assert "PVH ELF Note" in error.what and error.evidence == fake.qemu.log
 
 
+def test_a_warning_of_qemu_does_not_make_silence_its_fault(fake: FakeGuest) -> None:
+    fake.qemu.log.write_text("warning: host doesn't support requested feature")
+    assert isinstance(failure(fake, ""), SeriesError)
+
+
 def test_a_bug_at_boot_is_quoted_with_its_trace(fake: FakeGuest) -> None:
     text = (
         "Linux version 6.1\n------------[ cut here ]------------\nkernel BUG at mm/init.c:5!\n"

@@ -99,6 +99,14 @@ def test_what_is_said_between_cases_is_nobodys_and_told_once(fake: FakeGuest) ->
     assert fake.guest.run_case("a", ["prog"], 5.0).splats == ()
 
 
+def test_what_comes_too_late_for_its_case_is_not_forgotten(fake: FakeGuest) -> None:
+    fake.print("harness: begin 1 a\n" + WARNING)
+    fake.guest.console.wait_for("end trace", 5.0)
+    time.sleep(guest_module.QUIET + 0.3)
+    assert [s.title for s in fake.guest.take_stray_splats()] == ["WARNING in do_thing"]
+    assert fake.guest.take_stray_splats() == ()
+
+
 def test_an_oops_spoils_the_guest(fake: FakeGuest) -> None:
     def oops(argv: list[str]) -> tuple[str, str]:
         fake.print(OOPS)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import paramiko
 import pytest
 
+from harness import ssh as ssh_module
 from harness.ssh import (
     CommandTimeoutError,
     Connection,
@@ -67,6 +68,12 @@ def test_many_commands_on_one_connection(connection: Connection, sshd: FakeSshd)
 def test_input_reaches_the_command_and_a_lot_comes_back(connection: Connection) -> None:
     data = b"0123456789abcdef" * 65536
     assert connection.execute("cat", 20.0, stdin=data).stdout == data.decode()
+
+
+def test_a_flood_of_output_is_cut(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_module, "MOST", 1000)
+    done = connection.execute("cat", 20.0, stdin=b"x" * 100_000)
+    assert done.stdout == "x" * 1000 and done.exit_code == 0
 
 
 def test_bytes_that_are_no_text_are_replaced(connection: Connection) -> None:
