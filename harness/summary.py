@@ -12,8 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.contract import SeriesData
-from harness.results import BROKEN, ClauseVerdict, Results, judge
+from harness.events import CaseFinished
+from harness.results import BROKEN, ClauseVerdict, Complaint, Results, judge
 
+SHOWN = 6  # failures and distinct complaints in full
+LINES = 14  # of a trace
 _ORDER = ("pass", "fail", "untested", "not_applicable")
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
 
@@ -53,25 +56,43 @@ def clause_table(verdicts: dict[str, ClauseVerdict], data: SeriesData, results: 
 
 
 def _failures(console: Console, results: Results) -> None:
-    for test in results.failures():
-        console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
-        if test.about:
-            console.print(f"  claim:  {escape(test.about)}  ({', '.join(test.clauses)})")
-        console.print(f"  reason: {escape(test.reason)}", soft_wrap=True)
-        for line in test.diagnostics[-8:]:
-            console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
-        program, _, case = test.id.partition("::")
-        console.print(f"  next:   make test-kernel TESTS='{Path(program).stem} and {case}'")
+    """The first failures in full; a screen that scrolls away shows nothing."""
+    failures = results.failures()
+    for test in failures[:SHOWN]:
+        _failure(console, test)
+    if len(failures) > SHOWN:
+        console.print(f"\n... {len(failures) - SHOWN} more broken cases in report.html")
+    by_title: dict[str, list[Complaint]] = {}
     for complaint in results.complaints():
-        splat = complaint.splat
-        console.print(f"\n[red]KERNEL[/] {escape(splat.title)}  [dim]{splat.test or 'no test'}[/]")
-        text = (complaint.decoded.text if complaint.decoded else splat.text).splitlines()
-        for line in text[:14]:
-            console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
-        if len(text) > 14:
-            console.print(f"  | ... {len(text) - 14} more lines in report.html and console.log")
-        how = complaint.decoded.how if complaint.decoded else "not decoded"
-        console.print(f"  [dim]trace: {how}[/]")
+        by_title.setdefault(complaint.splat.title, []).append(complaint)
+    for same in list(by_title.values())[:SHOWN]:
+        _complaint(console, same)
+
+
+def _failure(console: Console, test: CaseFinished) -> None:
+    console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
+    if test.about:
+        claim = f"{test.about}  ({', '.join(test.clauses)})"
+        console.print(f"  claim:  {escape(claim)}", highlight=False, soft_wrap=True)
+    console.print(f"  reason: {escape(test.reason)}", highlight=False, soft_wrap=True)
+    for line in test.diagnostics[-8:]:
+        console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
+    program, _, case = test.id.partition("::")
+    console.print(f"  next:   make test-kernel TESTS='{Path(program).stem} and {case}'")
+
+
+def _complaint(console: Console, same: list[Complaint]) -> None:
+    """One title's first report, and how often it came."""
+    splat, decoded = same[0].splat, same[0].decoded
+    often = f", and {len(same) - 1} times more" if len(same) > 1 else ""
+    where = f"{splat.test or 'no test was running'}{often}"
+    console.print(f"\n[red]KERNEL[/] {escape(splat.title)}  [dim]{where}[/]")
+    text = (decoded.text if decoded else splat.text).splitlines()
+    for line in text[:LINES]:
+        console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
+    if len(text) > LINES:
+        console.print(f"  | ... {len(text) - LINES} more lines in report.html and console.log")
+    console.print(f"  [dim]trace: {decoded.how if decoded else 'not decoded'}[/]")
 
 
 def print_summary(console: Console, results: Results, data: SeriesData | None, out: Path) -> None:

@@ -131,3 +131,17 @@ def test_the_summary_fits_one_screen_when_all_is_well(data: SeriesData) -> None:
     lines = text.getvalue().splitlines()
     assert len(lines) <= 24
     assert any("1-15" in line for line in lines)
+
+
+def test_a_flood_of_failures_still_fits_a_screen(data: SeriesData) -> None:
+    results = Results()
+    for number in range(30):
+        name = f"volatile/p.c::case{number}"
+        results(ev.CaseFinished(name, "fail", "complained", 0.1, ("V-SB-1",)))
+        results(ev.SplatSeen("WARNING in f", "warning", name, "trace\n" * 40))
+    out, text = console()
+    print_summary(out, finished(results, "fail", 1), data, Path("out/r"))
+    shown = text.getvalue()
+    assert "... 24 more broken cases" in shown
+    assert shown.count("KERNEL WARNING in f") == 1 and "and 29 times more" in shown
+    assert len(shown.splitlines()) < 70
