@@ -203,7 +203,22 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
         + REGISTERS.format("do_thing")
         + END.strip(),
         "oops",
-        "oops in do_thing",
+        "general protection fault in do_thing",
+    ),
+    "6.12 soft lockup": (
+        "watchdog: BUG: soft lockup - CPU#1 stuck for 23s! [sh:7]\n"
+        "watchdog: CPU#1 Utilization every 4000ms during lockup:\n"
+        "watchdog: \t#1: 100% system,\t  0% softirq,\t  1% hardirq,\t  0% idle\n"
+        + REGISTERS.format("do_thing")
+        + STACK.format("do_thing"),
+        "soft_lockup",
+        "BUG: soft lockup in do_thing",
+    ),
+    "6.12 ubsan": (
+        "------------[ cut here ]------------\nUBSAN: array-index-out-of-bounds in mm/x.c:1:2\n"
+        "index 8 is out of range for type 'int [8]'\n" + STACK.format("do_thing") + END,
+        "ubsan",
+        "UBSAN: array-index-out-of-bounds in do_thing",
     ),
     "stack guard": (
         "BUG: TASK stack guard page was hit at ffff (stack is ffff..ffff)\n"
