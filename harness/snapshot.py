@@ -67,7 +67,12 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
         deadline = time.monotonic() + timeout
         while True:
             status = monitor.command("query-migrate").get("status")
-            if status in ("completed", "failed", "cancelled") or time.monotonic() > deadline:
+            # "completed" comes before the guest has changed its state, and until
+            # that is "postmigrate" QEMU refuses to let it go on.
+            saved = status == "completed"
+            if saved and monitor.command("query-status").get("status") == "postmigrate":
+                break
+            if status in ("failed", "cancelled") or time.monotonic() > deadline:
                 break
             time.sleep(0.005)
         if status != "completed":
