@@ -71,25 +71,21 @@ def _base_warnings(
             place_config(config.path, out)
             reader = BuildLog(str(source.path), str(out))
             whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
-            targets = ["vmlinux"] if whole else [n for n in objects if _has(source.path, n)]
+            targets = ["vmlinux"] if whole else objects
             env = environment(bench.store)
             with marked(out):
                 proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
-                if targets:
-                    # One that the base cannot compile at all has no warnings there.
-                    argv = make_argv(bench, source.path, out, "-k", *targets)
-                    proc.run(argv, env=env, log=log, on_line=reader.take)
-            # Objects that an earlier series had compiled here are not compiled again.
-            records = read_records(out) | reader.objects
-            write_records(out, records)
+                # Goes on past those that the base lacks or cannot compile.
+                argv = make_argv(bench, source.path, out, "-k", *targets)
+                done = proc.run(argv, env=env, log=log, on_line=reader.take)
+                said = "\n".join(reader.tail)
+                if done.returncode != 0 and any(sign in said for sign in proc.FULL_DISK):
+                    raise proc.failure(argv, done.returncode, said, log)
+                # Objects that an earlier series had compiled here are not compiled again.
+                records = read_records(out) | reader.objects
+                write_records(out, records)
             kept = {name: records[name] for name in objects if name in records}
             (draft / "warnings.json").write_text(json.dumps(as_json(kept)), "utf-8")
 
     entry = bench.store.entry("basewarnings", key, make, bench.waiting)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))
-
-
-def _has(source: Path, name: str) -> bool:
-    """Whether the tree has the source of an object."""
-    stem = source / name.removesuffix(".o")
-    return any(stem.with_name(stem.name + suffix).exists() for suffix in (".c", ".S"))

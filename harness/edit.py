@@ -62,7 +62,12 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
     """
     base = obtain_base(settings, store, events)
     series = load_series(settings, base)
-    applied = apply_series(base, series, settings.patches, store, events)
+    if settings.patches not in (None, len(series.patches)):
+        raise InvocationError(
+            "PATCHES= has no meaning here: make refresh would drop the other patches",
+            next_step="leave it out; git rebase -i goes to any patch",
+        )
+    applied = apply_series(base, series, None, store, events)
     folder = _folder(settings, base)
     branch = f"series/{_name(settings)}"
     target = place(settings)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -60,10 +61,11 @@ def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> No
     try:
         with marked(out):
             done = proc.run(argv, env=environment(job.bench.store), log=own_log, on_line=on_line)
+            # Still marked: objects without their records must not survive a kill.
+            records |= reader.objects
+            write_records(out, records)
     finally:
         _append(own_log, log)
-    records |= reader.objects
-    write_records(out, records)
     if done.returncode != 0:
         raise _failure(reader, job, log)
     if whole:
@@ -78,14 +80,16 @@ def _memo(job: Job) -> Path:
 
 def _expected(job: Job) -> int:
     """How many objects a build from nothing will compile: as last time, or as the table says."""
-    if _memo(job).is_file():
+    with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
         return int(_memo(job).read_text("utf-8"))
     return dict(job.base.objects).get(job.purpose.removesuffix("-debug"), 0)
 
 
 def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
     """Keeps the records of a build folder's objects beside them."""
-    (out / RECORDS).write_text(json.dumps(as_json(records)), "utf-8")
+    draft = out / f"{RECORDS}.draft"
+    draft.write_text(json.dumps(as_json(records)), "utf-8")
+    draft.replace(out / RECORDS)
 
 
 def read_records(out: Path) -> dict[str, list[Warned]]:

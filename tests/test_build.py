@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import kmake
 from harness.buildlog import Warned
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.events import Note, StageProgress
@@ -177,6 +178,20 @@ def test_a_warning_in_a_file_that_the_series_no_longer_has(toy: Toy) -> None:
     with pytest.raises(SeriesError):
         toy.build(toy.series(("new", {"mm/volatile.c": text})))
     assert toy.build(toy.series(("more", {"mm/madvise.c": grow}))).objects == 3
+
+
+def test_a_kill_between_make_and_its_records_does_not_lose_a_warning(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kmake, "write_records", killed)
+        with pytest.raises(KeyboardInterrupt):
+            toy.build(toy.series(WARNS))
+    with pytest.raises(SeriesError, match="brings 1"):
+        toy.build(toy.series(WARNS))
 
 
 def test_no_warnings_no_second_worktree(toy: Toy) -> None:

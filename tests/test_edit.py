@@ -144,6 +144,11 @@ def test_a_merge_and_a_lost_base_are_refused(desk: Desk) -> None:
         desk.refresh()
 
 
+def test_a_part_of_the_series_is_not_taken_for_the_whole(desk: Desk) -> None:
+    with pytest.raises(InvocationError, match="would drop the other patches"):
+        desk.tree(patches=1)
+
+
 def test_an_mbox_cannot_be_written_back_but_a_directory_can_be_named(desk: Desk) -> None:
     mbox = desk.toy.root / "v1.mbox"
     mbox.write_bytes(b"".join(desk.files().values()))
