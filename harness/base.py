@@ -193,13 +193,18 @@ def _package(name: str, about: dict[str, Any], store: Store, events: Events) -> 
             f"KERNEL={name} is Debian's package {package}, and this machine has no apt",
             next_step="give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)",
         )
-    version = debian.candidate(package, store)
     here = debian.installed(package) if Path("/", inside).is_file() else None
     failure: HarnessError = MachineError(
         f"apt has no package {package}",
         next_step="apt-get update, or give a kernel tree: KERNEL=/path/to/linux",
     )
-    if version is not None:
+    for fresh in (False, True):
+        # Lists that are missing or older than the mirror are renewed once, by root only.
+        if fresh and not debian.update():
+            break
+        version = debian.candidate(package, store)
+        if version is None:
+            continue
         try:
             return _package_version(name, about, version, here, store, events)
         except debian.UnavailableError as error:

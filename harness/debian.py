@@ -64,6 +64,17 @@ def candidate(package: str, store: Store) -> str | None:
     return version
 
 
+def update() -> bool:
+    """Renews apt's lists; False where we may not, or where there is no network."""
+    if os.geteuid() != 0:
+        return False
+    options = ("-o", "Acquire::Retries=0", "-o", "Acquire::http::Timeout=10")
+    env = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    done = proc.run(("apt-get", *options, "-q", "update"), env=env)
+    # apt calls failed fetches warnings and ends with 0.
+    return done.returncode == 0 and "Failed to fetch" not in done.output
+
+
 def installed(package: str) -> str | None:
     """The version that is installed here, or None."""
     said = proc.capture(

@@ -143,6 +143,7 @@ def packaged(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     monkeypatch.setattr(debian, "available", lambda: True)
     monkeypatch.setattr(debian, "candidate", lambda package, store: "1.0")
     monkeypatch.setattr(debian, "installed", lambda package: None)
+    monkeypatch.setattr(debian, "update", lambda: False)
     source = toy.root / "deb" / "usr" / "src"
     source.mkdir(parents=True)
     unpack(toy.root / "linux-source-6.1")
@@ -188,6 +189,29 @@ def test_a_new_revision_is_a_new_base(packaged: Toy, monkeypatch: pytest.MonkeyP
     first = packaged.base(kernel="6.1")
     monkeypatch.setattr(debian, "candidate", lambda package, store: "1.1")
     assert packaged.base(kernel="6.1").key != first.key
+
+
+@needs_dpkg
+def test_a_revision_that_left_the_mirror_is_looked_up_again(
+    packaged: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = ["1.0"]
+    real = debian.download
+
+    def download(package: str, version: str, folder: Path) -> Path:
+        if version == "1.0":
+            raise debian.UnavailableError("404")
+        return real(package, version, folder)
+
+    monkeypatch.setattr(debian, "download", download)
+    monkeypatch.setattr(debian, "candidate", lambda package, store: versions[-1])
+
+    def update() -> bool:
+        versions.append("1.1")
+        return True
+
+    monkeypatch.setattr(debian, "update", update)
+    assert "1.1" in (packaged.base(kernel="6.1").repo.parent / "base.json").read_text()
 
 
 @needs_dpkg
