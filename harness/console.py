@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.errors import InternalError, MachineError
+
 LineHandler = Callable[[str], None]
 
 
@@ -48,6 +50,7 @@ class Console:
         self.log = log
         self.lines: list[str] = []
         self.ended = False
+        self.trouble: Exception | None = None  # what went wrong in the reader's thread
         self.last_byte = time.monotonic()
         self._line = line
         self._open = True
@@ -72,7 +75,11 @@ class Console:
                 if not data:
                     break
                 told_quiet = False
-                log.write(data)
+                try:
+                    log.write(data)
+                except OSError as error:
+                    # Reading goes on: a guest whose console is not read would stand still.
+                    self.trouble = self.trouble or error
                 *whole, rest = (rest + data).split(b"\n")
                 self._take(whole)
         if rest:
@@ -85,11 +92,32 @@ class Console:
     def _take(self, raw: list[bytes]) -> None:
         lines = [line.rstrip(b"\r").decode(errors="replace") for line in raw]
         for line in lines:
-            self._on_line(line)
+            try:
+                self._on_line(line)
+            except Exception as error:
+                self.trouble = self.trouble or error
         with self._news:
             self.last_byte = time.monotonic()
             self.lines += lines
             self._news.notify_all()
+
+    def check(self) -> None:
+        """Says here what went wrong in the reader's thread.
+
+        Raises:
+            MachineError: the log could not be written.
+            InternalError: a line could not be handled.
+        """
+        if isinstance(self.trouble, OSError):
+            raise MachineError(
+                f"the console's log cannot be written: {self.trouble.strerror}",
+                evidence=self.log,
+                next_step="make clean-cache, or set OUT to a directory with more room",
+            ) from self.trouble
+        if self.trouble is not None:
+            raise InternalError(
+                f"a console line was not understood: {self.trouble!r}"
+            ) from self.trouble
 
     def wait_for(
         self, pattern: str, timeout: float, *, since: int = 0, stall: float | None = None

@@ -303,6 +303,7 @@ class Guest:
         timed_out = ended is not None and ended[1] == "timeout"
         if ended is not None:
             self._note_taint(int(ended[3]), seq)
+        self.console.check()
         splats = self._hand_out(seq)
         return CaseRun(
             done.exit_code if done and not timed_out else None,

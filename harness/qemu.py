@@ -178,6 +178,9 @@ class Qemu:
     ) -> Qemu:
         """Starts QEMU; its own complaints go to ``log``.
 
+        To be called from a thread that lives as long as the guest: it is the
+        end of the thread, not of the process, that the kernel watches for.
+
         Raises:
             MachineError: QEMU is not installed, or ended at once.
         """

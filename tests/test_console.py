@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.console import Console
+from harness.errors import InternalError, MachineError
 from tests.fake_line import GuestEnd
 
 
@@ -136,3 +137,34 @@ def test_typing_to_a_dead_guest_is_no_error(line: Line) -> None:
     line.guest.close()
     line.console.join()
     line.console.send(b"w")
+
+
+def test_a_full_disk_is_told_and_reading_goes_on(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    guest = GuestEnd()
+    told: list[str] = []
+    console = Console(guest.line, Path("/dev/full"), told.append)
+    guest.sendall(b"one\ntwo\n")
+    assert console.wait_for("two", 5.0)
+    with pytest.raises(MachineError, match="No space left"):
+        console.check()
+    guest.close()
+    console.join()
+    console.close()
+    assert told == ["one", "two"]
+
+
+def test_a_handler_that_fails_does_not_stop_the_reader(tmp_path: Path) -> None:
+    def fail(line: str) -> None:
+        raise ValueError(line)
+
+    guest = GuestEnd()
+    console = Console(guest.line, tmp_path / "log", fail)
+    guest.sendall(b"one\ntwo\n")
+    assert console.wait_for("two", 5.0)
+    with pytest.raises(InternalError, match="one"):
+        console.check()
+    guest.close()
+    console.join()
+    console.close()
