@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The recogniser of splats, on consoles recorded from real guests and on the kernel's own forms.
 
-The recordings (data/console/*.log) were made by record_console.py; what must be
-found in each is in data/console/expected.yaml. Forms that no recording has are
-written here as the sources of 6.1 and 6.12 print them.
+The recordings (data/console/*.log) were made by record_console.py; expected.yaml
+beside them says what must be found. Other forms are as 6.1 and 6.12 print them.
 """
 
 from __future__ import annotations
