@@ -86,7 +86,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
     git.text(worktree, "symbolic-ref", "HEAD", "refs/heads/series", env=env)
     git.text(worktree, "read-tree", "-m", "-u", "HEAD", env=env)
     for number, patch in enumerate(patches, 1):
-        _am(repo, worktree, patch, number, len(patches), env)
+        _am(repo, worktree, patch, number, len(patches), base.version, env)
         events.emit(StageProgress(STAGE, number, len(patches), "patches", patch.subject))
     about = {
         "commit": git.text(repo, "rev-parse", "refs/heads/series"),
@@ -105,7 +105,13 @@ def _literal(path: str) -> str:
 
 
 def _am(
-    repo: Path, worktree: Path, patch: Patch, number: int, total: int, env: dict[str, str]
+    repo: Path,
+    worktree: Path,
+    patch: Patch,
+    number: int,
+    total: int,
+    version: str,
+    env: dict[str, str],
 ) -> None:
     mail = repo / "mail"
     mail.write_bytes(patch.text)
@@ -122,8 +128,8 @@ def _am(
             raise proc.failure(done.argv, done.returncode, done.output)
         raise SeriesError(
             f"{which} does not apply\n{explain(repo, before, patch, done.output)}",
-            next_step=f"PATCHES={number - 1} tests what comes before it\n"
-            "make tree gives the tree to mend the patch in; make refresh writes it back",
+            next_step=f"write the patch anew for Linux {version}; "
+            f"PATCHES={number - 1} tests what comes before it",
         )
     if git.text(worktree, "rev-parse", "HEAD", env=env) == before:
         raise SeriesError(
