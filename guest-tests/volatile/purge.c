@@ -132,7 +132,8 @@ static void already_in_swap(void)
 	EXPECT_EQ(vr_mark(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 32);
-	/* A write brings a page back and gives up its slot. */
+	/* A write brings a page back and gives up its slot, once that is written. */
+	vr_wait_written();
 	back = r;
 	back.pages = 16;
 	for (i = 0; i < back.pages; i++)

@@ -137,6 +137,18 @@ static inline long long vr_vmstat(const char *key)
 	return vt_key("/proc/vmstat", key);
 }
 
+/*
+ * Wait until no page is under way to swap. Until then a page that is touched
+ * stays in the swap cache, whose pages are another case than those outside.
+ * The counters are per CPU: stat_refresh adds them up.
+ */
+static inline void vr_wait_written(void)
+{
+	do
+		vt_write("/proc/sys/vm/stat_refresh", "1");
+	while (vr_vmstat("nr_writeback") > 0);
+}
+
 /* Base pages purged since boot; 0 on a kernel that does not count them. */
 static inline long long vr_purges(void)
 {
