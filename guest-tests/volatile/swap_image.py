@@ -84,6 +84,8 @@ def limit_writes_none() -> None:
     # What is under way to the disk counts until it has arrived: 512 pages at most.
     new = Range(1024)
     expect_eq(new.count(), (1024, 0), "new pages old and zero")
+    # What is unmarked may be swapped: nothing must press on it any more.
+    group.write("memory.max", "max")
     expect_eq(volatile.unmark(), 1, "unmark")
     purged = purges() - before
     expect(purged > 0, "growing against memory.max purged nothing")
