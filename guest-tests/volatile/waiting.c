@@ -4,7 +4,7 @@
 
 #include <sys/syscall.h>
 
-#define LEN		(2UL << 30)
+#define LEN		(4UL << 30)
 #define PF_EXITING	0x4
 
 /*
@@ -71,9 +71,11 @@ static void observe(void *arg)
 	 * It exits, for which it has to wait for the lock once more: asleep and
 	 * exiting means that it got out of its first wait without the lock.
 	 */
-	do
+	do {
+		/* It exits on this very CPU: let it have it. */
+		sched_yield();
 		exits = waiter_state(&flags) == 'D' && (flags & PF_EXITING);
-	while (!exits && !get(&shared->forked));
+	} while (!exits && !get(&shared->forked));
 	EXPECT(exits);
 	set(&shared->killed);
 }
