@@ -37,7 +37,9 @@ QUIET = 0.5  # seconds of silence that end a report without an end of its own
 # Seconds for a guest of reference speed; a slower one gets so much more.
 GRACE = 4.0  # to end a case that is out of time: the guest itself takes 1.5 at most
 PING = 4.0  # in which a living guest answers: it takes 0.2
+ASK = 2.0  # in which process 1 answers on the console
 LATE = 1.0  # for output that is still on its way when the case has ended
+GIVE_UP = 2.0  # for a case to end after its kernel has said that it is stuck
 REFERENCE_BOOT = 1.5  # from QEMU's start to the first command
 TIMEOUT_STATUS = 124  # guest_init.c
 
@@ -66,6 +68,16 @@ class CaseRun:
     lost: str
     evidence: Path | None
     splats: tuple[Splat, ...]
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How a case's command ended; ``exit_code`` None and ``lost`` where it did not."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    lost: str
 
 
 def _end_marker(seq: int) -> str:
@@ -284,9 +296,9 @@ class Guest:
             dict(self.spec.env) | (env or {}),
         )
         start = time.monotonic()
-        done, lost = self._execute_case(line, seq, timeout, since)
-        ended = None
-        if done is not None:
+        ending = self._execute_case(line, seq, timeout, since)
+        lost, ended = ending.lost, None
+        if not lost:
             ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
         if lost and not self.alive:
             self.console.join()
@@ -306,9 +318,9 @@ class Guest:
         self.console.check()
         splats = self._hand_out(seq)
         return CaseRun(
-            done.exit_code if done and not timed_out else None,
-            done.stdout if done else "",
-            done.stderr if done else "",
+            None if timed_out else ending.exit_code,
+            ending.stdout,
+            ending.stderr,
             seconds,
             timed_out,
             lost,
@@ -316,45 +328,53 @@ class Guest:
             splats,
         )
 
-    def _execute_case(
-        self, line: str, seq: int, timeout: float, since: int
-    ) -> tuple[Completed | None, str]:
-        """The command's end, or how the guest was lost."""
-        start = time.monotonic()
+    def _execute_case(self, line: str, seq: int, timeout: float, since: int) -> _Ending:
+        """Runs the command to its end, or finds out how the guest was lost."""
 
         def limit() -> float | None:
             # The case is over, and a process that nobody can kill holds its output open.
-            return LATE if self.console.seen(f"harness: end {seq} ", since) else None
+            if self.console.seen(f"harness: end {seq} ", since):
+                return LATE
+            # The kernel has reported that it is stuck, or worse: it is not worth waiting for.
+            return GIVE_UP * self.pace if self._spoiled else None
 
         try:
-            return self.connection.execute(line, timeout + GRACE * self.pace, limit=limit), ""
+            done = self.connection.execute(line, timeout + GRACE * self.pace, limit=limit)
+            return _Ending(done.exit_code, done.stdout, done.stderr, "")
         except SshError:
             if not self.alive:
-                return None, "the guest died"
-            if self.ping():
-                return None, "the SSH connection was lost; the guest still answers on a new one"
-            return None, self._silence()
+                return _Ending(None, "", "", "the guest died")
+            answers = "the SSH connection was lost; the guest still answers on a new one"
+            return _Ending(None, "", "", answers if self.ping() else self._silence())
         except CommandTimeoutError as error:
-            marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
-            stuck = self.console.seen(f"harness: stuck {seq}:", since)
-            if not (marker and stuck) and not self.ping():
-                return None, self._silence()
-            if marker is not None:
-                seconds = time.monotonic() - start
-                return Completed(_status(marker), error.stdout, error.stderr, seconds), ""
-            # The guest should have ended it by itself.
-            with contextlib.suppress(SshError, TimeoutError):
-                self.exec([INIT, "kill", str(seq)], PING * self.pace)
-            return None, "the case cannot be ended"
+            return self._out_of_time(error, seq, since)
+
+    def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> _Ending:
+        """The guest should have ended the case by itself; why did it not?"""
+        marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
+        stuck = self.console.seen(f"harness: stuck {seq}:", since)
+        if self._spoiled and marker is None:
+            return _Ending(None, error.stdout, error.stderr, "the case was given up")
+        if not (marker and stuck) and not self.ping():
+            return _Ending(None, error.stdout, error.stderr, self._silence())
+        if marker is not None:
+            return _Ending(_status(marker), error.stdout, error.stderr, "")
+        with contextlib.suppress(SshError, TimeoutError):
+            self.exec([INIT, "kill", str(seq)], PING * self.pace)
+        return _Ending(None, error.stdout, error.stderr, "the case cannot be ended")
 
     def _silence(self) -> str:
-        """A guest that does not answer over SSH: is it the network, or all of it?"""
+        """A guest that does not answer over SSH: is it the network, user space, or all of it?"""
+        since = len(self.console.lines)
+        self.console.send(b"?")
+        if self.console.wait_for("harness: here", ASK * self.pace, since=since):
+            return "the network to the guest is gone; process 1 still answers on the console"
         answers = sysrq(self.qemu, self.console, "h")
         if not self.alive:
             return "the guest died"
-        if not answers:
-            return "the guest hangs: it answers neither SSH nor sysrq on the console"
-        return "the network to the guest is gone; its kernel still answers on the console"
+        if answers:
+            return "the guest hangs: only its kernel still answers, to sysrq on the console"
+        return "the guest hangs: it answers neither SSH nor sysrq on the console"
 
     def _explain_loss(self, lost: str, seq: int) -> str:
         with self._lock:

@@ -26,6 +26,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #include "guest_common.h"
 
@@ -186,10 +187,27 @@ static void power_off(void)
 	reboot(RB_AUTOBOOT);
 }
 
+/*
+ * The console as a second way in, for one question: whether anybody is there.
+ * Having it open is also what makes the serial driver hear a break, and so sysrq.
+ */
+static int open_console(void)
+{
+	int fd = open("/dev/console", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct termios mode;
+
+	if (fd < 0 || tcgetattr(fd, &mode) < 0)
+		return fd;
+	cfmakeraw(&mode);
+	mode.c_iflag |= IGNBRK;
+	tcsetattr(fd, TCSANOW, &mode);
+	return fd;
+}
+
 static void __attribute__((noreturn)) process_one(void)
 {
 	sigset_t watched;
-	struct pollfd wait_for = { .events = POLLIN };
+	struct pollfd wait_for[2] = { { .events = POLLIN }, { .events = POLLIN } };
 	pid_t sshd;
 	int ready = 0, tries = 0;
 
@@ -205,17 +223,26 @@ static void __attribute__((noreturn)) process_one(void)
 	sigaddset(&watched, SIGCHLD);
 	sigaddset(&watched, SIGTERM);
 	sigprocmask(SIG_BLOCK, &watched, NULL);
-	wait_for.fd = signalfd(-1, &watched, SFD_CLOEXEC);
+	wait_for[0].fd = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
+	wait_for[1].fd = open_console();
 	sshd = start_sshd();
 	for (;;) {
 		struct signalfd_siginfo got;
 		pid_t gone;
 		int status;
 
-		if (poll(&wait_for, 1, ready ? -1 : 10) > 0 &&
-		    read(wait_for.fd, &got, sizeof(got)) == sizeof(got) &&
+		poll(wait_for, 2, ready ? -1 : 10);
+		if (read(wait_for[0].fd, &got, sizeof(got)) == sizeof(got) &&
 		    got.ssi_signo == SIGTERM)
 			power_off();
+		if (wait_for[1].revents) {
+			char typed[64];
+
+			if (read(wait_for[1].fd, typed, sizeof(typed)) > 0)
+				say("here");
+			else
+				wait_for[1].fd = -1; /* hung up: it would wake us for ever */
+		}
 		while ((gone = waitpid(-1, &status, WNOHANG)) > 0) {
 			if (gone != sshd)
 				continue;

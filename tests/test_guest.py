@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGuest]
     monkeypatch.setattr(guest_module, "GRACE", 0.3)
     monkeypatch.setattr(guest_module, "PING", 1.0)
     monkeypatch.setattr(guest_module, "LATE", 0.2)
+    monkeypatch.setattr(guest_module, "ASK", 0.5)
     made = FakeGuest(tmp_path)
     made.start()
     yield made
@@ -199,20 +201,53 @@ def test_a_guest_that_answers_nothing_hangs(fake: FakeGuest) -> None:
     assert fake.qemu.breaks > 0 and not fake.qemu.alive
 
 
-def test_a_lost_network_is_no_hang(fake: FakeGuest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_is_not_waited_for_when_its_kernel_is_stuck(
+    fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guest_module, "GIVE_UP", 0.2)
+
+    def lock_up(argv: list[str]) -> tuple[str, str]:
+        fake.print("watchdog: BUG: soft lockup - CPU#1 stuck for 23s! [sh:7]\n")
+        fake.print("RIP: 0010:do_spin+0x1/0x2\n")
+        time.sleep(60)
+        return "", ""
+
+    fake.behave = lock_up
+    start = time.monotonic()
+    run = fake.guest.run_case("a", ["prog"], 50.0)
+    assert run.lost == "the case was given up (BUG: soft lockup in do_spin)"
+    assert time.monotonic() - start < 15
+    assert not fake.guest.trustworthy
+
+
+def answer_nothing(fake: FakeGuest, argv: list[str]) -> tuple[str, str]:
+    fake.answers = False
+    time.sleep(60)
+    return "", ""
+
+
+def test_a_lost_network_is_no_hang(fake: FakeGuest) -> None:
+    def process_one() -> None:
+        assert fake.qemu.serial.recv(10) == b"?"
+        fake.print("harness: here\n")
+
+    fake.behave = lambda argv: answer_nothing(fake, argv)
+    threading.Thread(target=process_one).start()
+    run = fake.guest.run_case("a", ["prog"], 0.2)
+    assert run.lost == ("the network to the guest is gone; process 1 still answers on the console")
+
+
+def test_a_kernel_that_answers_alone_is_named(
+    fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answer_sysrq() -> None:
         fake.qemu.breaks += 1
         fake.print("sysrq: HELP : loglevel(0-9)\n")
 
-    def lose(argv: list[str]) -> tuple[str, str]:
-        fake.answers = False
-        time.sleep(60)
-        return "", ""
-
-    fake.behave = lose
+    fake.behave = lambda argv: answer_nothing(fake, argv)
     monkeypatch.setattr(fake.qemu, "send_break", answer_sysrq)
     run = fake.guest.run_case("a", ["prog"], 0.2)
-    assert run.lost == "the network to the guest is gone; its kernel still answers on the console"
+    assert run.lost == "the guest hangs: only its kernel still answers, to sysrq on the console"
 
 
 def test_a_lost_connection_is_no_lost_network(fake: FakeGuest) -> None:

@@ -2,6 +2,7 @@
 """What the canaries share: LKDTM, CPUs, and the protocol of a test that says ok."""
 
 import os
+import time
 from pathlib import Path
 
 CRASH = Path("/sys/kernel/debug/provoke-crash/DIRECT")
@@ -20,11 +21,12 @@ def crash(kind: str) -> None:
     CRASH.write_text(kind)
 
 
-def crash_on(cpu: int, kind: str) -> int:
-    """Provokes a crash on ``cpu`` in a child; returns its pid."""
+def crash_on(cpu: int, kind: str, after: float = 0.0) -> int:
+    """Provokes a crash on ``cpu``, ``after`` so many seconds, in a child; returns its pid."""
     pid = os.fork()
     if pid == 0:
         os.sched_setaffinity(0, {cpu})
+        time.sleep(after)
         crash(kind)
         os._exit(0)
     return pid
