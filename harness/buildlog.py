@@ -81,7 +81,7 @@ class BuildLog:
         self._current = ""
         if step.split()[0] not in ("CC", "AS") or not target.endswith(".o"):
             return None
-        if target.startswith(("/", "tools/")):  # host programs such as objtool
+        if target.startswith(("/", "tools/", ".tmp_")):  # host programs, symbol tables
             return None
         self._current = target
         self.objects[target] = []

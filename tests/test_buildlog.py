@@ -24,6 +24,7 @@ make[1]: Entering directory '/o'
 In file included from /s/mm/madvise.c:3:
 /s/include/linux/mm.h:9:1: warning: 'f' defined but not used
   CC      mm/memory.o
+  AS      .tmp_vmlinux.kallsyms1.o
 mm/memory.o: warning: objtool: fault()+0x1c: unreachable instruction
 """
 
