@@ -95,9 +95,18 @@ def test_the_callers_environment_does_not_reach_make(
     assert toy.build().objects == 3
 
 
-def test_without_ccache_it_builds_as_well(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+def without_ccache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has everything but ccache, whatever this one has."""
     real = shutil.which
-    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name == "ccache" else real(name))
+
+    def which(name: str, path: str | None = None) -> str | None:
+        return None if name == "ccache" else real(name, path=path)
+
+    monkeypatch.setattr(shutil, "which", which)
+
+
+def test_without_ccache_it_builds_as_well(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_ccache(monkeypatch)
     assert not toy.bench().toolchain.ccache
     assert toy.build().objects == 3
 
@@ -217,8 +226,7 @@ def test_a_full_disk_while_compiling(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
     fake(toy, monkeypatch, "gcc",
          'case "$*" in *" -c "*) echo "as: x.o: No space left on device" >&2; exit 1;; esac\n'
          'exec /usr/bin/gcc "$@"')  # fmt: skip
-    monkeypatch.setattr("harness.toolchain.shutil.which", lambda name, path=None: None)
-    monkeypatch.setattr("harness.proc.shutil.which", lambda name, path=None: name)
+    without_ccache(monkeypatch)
     with pytest.raises(MachineError, match="disk is full"):
         toy.build(toy.series(NEW))
 
