@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import events as ev
+from harness.crew import Crew
 from harness.errors import HarnessError, InternalError, InvocationError
-from harness.lab import Lab
 from harness.programs import Case
 from harness.results import BROKEN
 
@@ -21,10 +21,10 @@ class GuestItem(pytest.Item):
     """One case of one guest program."""
 
     case: Case
-    lab: Lab
+    crew: Crew
 
     def runtest(self) -> None:
-        record = self.lab.run(self.case)
+        record = self.crew.run(self.case)
         if record.status in BROKEN:
             raise GuestCaseError(record)
         if record.status in ("skip", "not_applicable"):
@@ -42,12 +42,12 @@ class GuestProgramFile(pytest.File):
     """A guest program's source file as pytest sees it."""
 
     cases: Sequence[Case]
-    lab: Lab
+    crew: Crew
 
     def collect(self) -> Iterator[GuestItem]:
         for case in self.cases:
             item: GuestItem = GuestItem.from_parent(self, name=case.name)
-            item.case, item.lab = case, self.lab
+            item.case, item.crew = case, self.crew
             # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
             item.extra_keyword_matches.update(case.clauses)
             yield item
@@ -56,8 +56,8 @@ class GuestProgramFile(pytest.File):
 class _Plugin:
     """Offers the files of one suite to pytest and keeps what went wrong in ours."""
 
-    def __init__(self, cases: Sequence[Case], lab: Lab) -> None:
-        self.lab = lab
+    def __init__(self, cases: Sequence[Case], crew: Crew) -> None:
+        self.crew = crew
         self.by_source: dict[Path, list[Case]] = {}
         for case in cases:
             self.by_source.setdefault(case.program.source, []).append(case)
@@ -70,8 +70,13 @@ class _Plugin:
         if cases is None:
             return None
         node: GuestProgramFile = GuestProgramFile.from_parent(parent, path=file_path)
-        node.cases, node.lab = cases, self.lab
+        node.cases, node.crew = cases, self.crew
         return node
+
+    @pytest.hookimpl
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What is selected, in order: the guests may begin."""
+        self.crew.begin([item.case for item in session.items if isinstance(item, GuestItem)])
 
     @pytest.hookimpl
     def pytest_exception_interact(self, node: pytest.Item, call: pytest.CallInfo[object]) -> None:
@@ -82,14 +87,14 @@ class _Plugin:
         node.session.shouldstop = "the harness cannot go on"
 
 
-def run_cases(cases: Sequence[Case], lab: Lab, expression: str, folder: Path) -> None:
-    """Runs the cases that ``expression`` (pytest's -k) selects; records go to ``lab.events``.
+def run_cases(cases: Sequence[Case], crew: Crew, expression: str, folder: Path) -> None:
+    """Runs the cases that ``expression`` (pytest's -k) selects; records are events.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
-        HarnessError: whatever kept the lab from going on.
+        HarnessError: whatever kept the guests from going on.
     """
-    plugin = _Plugin(cases, lab)
+    plugin = _Plugin(cases, crew)
     # -s: the screen is ours, pytest must not capture it.
     arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
     arguments += ["-p", "no:faulthandler", "-p", "no:logging", "-p", "no:warnings"]
@@ -97,8 +102,11 @@ def run_cases(cases: Sequence[Case], lab: Lab, expression: str, folder: Path) ->
     if expression:
         arguments += ["-k", expression]
     said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        status = pytest.main(arguments, plugins=[plugin])
+    try:
+        with contextlib.redirect_stderr(said):
+            status = pytest.main(arguments, plugins=[plugin])
+    finally:
+        crew.stop()
     if isinstance(plugin.trouble, (HarnessError, KeyboardInterrupt)):
         raise plugin.trouble
     if plugin.trouble is not None:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import events as ev
 from harness.boot import boot
+from harness.errors import InternalError
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.snapshot import Snapshot, restore, save
@@ -20,7 +22,9 @@ class Guests:
     """Boots and restores the guests of one run, and closes them all at its end.
 
     The key pair is made for the run and never leaves this process. Used as a
-    context manager; after it no QEMU of the run is left.
+    context manager; after it no QEMU of the run is left. ``fresh`` may be called
+    from several threads. The first guest's console goes to ``console_log``, those
+    of the others to files of their own beside it.
     """
 
     spec: GuestSpec
@@ -31,11 +35,16 @@ class Guests:
     snapshot: Snapshot | None = None
     first: Guest | None = None
     _made: list[Guest] = field(default_factory=list)
+    _named: int = 0
+    _closed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __enter__(self) -> Guests:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._closed = True
         for guest in self._made:
             guest.close()
 
@@ -57,7 +66,7 @@ class Guests:
                 self.folder,
                 name,
                 self.keys,
-                console_log=self.console_log,
+                console_log=self.console_log if self.first is None else None,
                 report=self._report,
             )
         )
@@ -72,25 +81,34 @@ class Guests:
         """A guest that has run nothing: restored where there is a snapshot, else booted."""
         if self.snapshot is None:
             return self.boot()
-        return self._keep(
-            restore(self.snapshot, self.folder, self._name(), console_log=self.console_log)
-        )
+        return self._keep(restore(self.snapshot, self.folder, self._name()))
 
     def report_strays(self) -> None:
         """Emits what the kernels said while no case was running, each complaint once."""
         for guest in self._made:
-            for splat in guest.take_stray_splats():
-                self._report(splat)
+            self._report_strays_of(guest)
+
+    def _report_strays_of(self, guest: Guest) -> None:
+        for splat in guest.take_stray_splats():
+            self._report(splat)
 
     def _report(self, splat: Splat) -> None:
         self.events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
 
     def _name(self) -> str:
-        return f"guest{len(self._made) + 1}"
+        with self._lock:
+            self._named += 1
+            return f"guest{self._named}"
 
     def _keep(self, guest: Guest) -> Guest:
-        self._made.append(guest)
+        with self._lock:
+            late = self._closed
+            if not late:
+                self._made.append(guest)
+        if late:
+            guest.close()
+            raise InternalError(f"{guest.name} came up after the run had ended")
         machine = f"{guest.spec.machine}, {guest.spec.accel}"
         self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
-        self.report_strays()
+        self._report_strays_of(guest)
         return guest

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +14,7 @@ from harness import events as ev
 from harness import proofs
 from harness.accel import choose_accel
 from harness.canaries import run_canaries
+from harness.crew import MOST, Crew
 from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, InternalError, SeriesError
@@ -45,8 +48,9 @@ def equip(session: Session) -> Equipment:
         SeriesError, InvocationError, MachineError: see each stage.
     """
     settings, events, store = session.settings, session.events, session.store
-    # Unpacking a kernel tree keeps one CPU busy: the rootfs is made on another.
-    with ThreadPoolExecutor(1) as beside:
+    # Unpacking a kernel tree leaves some time on the second CPU, and configuring leaves
+    # nearly all of it: the rootfs is made in that time.
+    with ThreadPoolExecutor(1, initializer=_give_way) as beside:
         making = beside.submit(build_rootfs, settings, store, events)
         prepared = prepare(session, bzimage=settings.machine == "q35")
         machine, why = choose_machine(settings.machine, prepared.kernel.config.read_text())
@@ -80,6 +84,11 @@ def equip(session: Session) -> Equipment:
     return Equipment(prepared, suite, replace(spec, accel=accel.name))
 
 
+def _give_way() -> None:
+    """This thread, and what it starts, runs when nobody else wants the CPU."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 @contextlib.contextmanager
 def booted(session: Session, equipment: Equipment) -> Iterator[Guests]:
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
@@ -106,19 +115,22 @@ def _tests(session: Session) -> None:
 
 def _run_suite(session: Session, equipment: Equipment) -> None:
     with booted(session, equipment) as guests:
-        lab = Lab(
-            session.events,
-            session.data,
-            len(equipment.prepared.applied.patches),
-            time_factor(guests.boot_seconds),
-            guests.fresh,
-            guests.first,
-        )
+        labs = [
+            Lab(
+                session.events,
+                session.data,
+                len(equipment.prepared.applied.patches),
+                time_factor(guests.boot_seconds),
+                guests.fresh,
+                guest,
+            )
+            for guest in (guests.first, *[None] * (min(session.settings.jobs, MOST) - 1))
+        ]
         with stage(session.events, "tests") as outcome:
-            _host_checks(session, equipment, lab)
+            _host_checks(session, equipment, labs[0])
             run_cases(
                 equipment.suite.cases,
-                lab,
+                Crew(session.events, labs),
                 session.settings.tests,
                 GUEST_TESTS / session.data.guest_tests,
             )

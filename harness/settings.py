@@ -30,7 +30,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
-    "JOBS": ("", "parallel compiler jobs; default: the number of CPUs"),
+    "JOBS": ("", "how many CPUs to use; default: all"),
     "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
     "HARNESS_CACHE": (

@@ -12,6 +12,7 @@ import pytest
 
 from harness import events as ev
 from harness.contract import SeriesData, load
+from harness.crew import Crew
 from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.guest import CaseRun, Guest
 from harness.guest_items import run_cases
@@ -156,6 +157,10 @@ def lab_of(
     return Lab(events, data, applied, factor, fresh)
 
 
+def crew_of(events: ev.Events, *labs: Lab) -> Crew:
+    return Crew(events, labs)
+
+
 def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
@@ -227,7 +232,7 @@ def test_expressions_select_by_name_program_and_clause(
     names: list[str],
 ) -> None:
     guest = FakeGuest([run(said(f"ok 1 {name}")) for name in names])
-    run_cases(cases_in(folder), lab_of(events, data, guest), expression, folder)
+    run_cases(cases_in(folder), crew_of(events, lab_of(events, data, guest)), expression, folder)
     found = [cast(ev.CaseFinished, e).id.split("::")[1] for e in recorder.of(ev.CaseFinished)]
     assert found == names
 
@@ -237,14 +242,14 @@ def test_an_expression_that_makes_no_sense_is_the_users_mistake(
     events: ev.Events, data: SeriesData, folder: Path, expression: str, message: str
 ) -> None:
     with pytest.raises(InvocationError, match=message):
-        run_cases(cases_in(folder), lab_of(events, data), expression, folder)
+        run_cases(cases_in(folder), crew_of(events, lab_of(events, data)), expression, folder)
 
 
 def test_a_failing_case_does_not_stop_the_others(
     events: ev.Events, recorder: Recorder, data: SeriesData, folder: Path
 ) -> None:
     guest = FakeGuest([run(said("not ok 1 one", "no"), exit_code=1), run(said("ok 1 two"))])
-    run_cases(cases_in(folder), lab_of(events, data, guest), "", folder)
+    run_cases(cases_in(folder), crew_of(events, lab_of(events, data, guest)), "", folder)
     statuses = [cast(ev.CaseFinished, e).status for e in recorder.of(ev.CaseFinished)]
     assert statuses == ["fail", "pass"]
 
@@ -258,7 +263,7 @@ def test_what_keeps_the_lab_from_going_on_ends_the_run_as_what_it_is(
 ) -> None:
     guest = FakeGuest([raised])
     with pytest.raises(kind):
-        run_cases(cases_in(folder), lab_of(events, data, guest), "", folder)
+        run_cases(cases_in(folder), crew_of(events, lab_of(events, data, guest)), "", folder)
     assert len(guest.asked) == 1
 
 
@@ -268,4 +273,6 @@ def test_ctrl_c_in_a_case_is_ctrl_c(events: ev.Events, data: SeriesData, folder:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cases(cases_in(folder), lab_of(events, data, Interrupted([])), "", folder)
+        run_cases(
+            cases_in(folder), crew_of(events, lab_of(events, data, Interrupted([]))), "", folder
+        )

@@ -30,7 +30,7 @@ def test_the_call(tmp_path: Path) -> None:
     bench = Workbench(STORE, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
     argv = make_argv(bench, Path("/src"), Path("/out"), "vmlinux", "X=1")
     assert argv[:4] == ["make", "-C", "/src", "O=/out"]
-    assert {"-j3", "ARCH=x86", "CC=ccache gcc", "--output-sync=target"} <= set(argv)
+    assert {"-j4", "ARCH=x86", "CC=ccache gcc", "--output-sync=target"} <= set(argv)
     assert argv[-2:] == ["vmlinux", "X=1"]
     plain = Workbench(STORE, Events(), Toolchain("gcc", "gcc 12", ccache=False), 3)
     assert "CC=gcc" in make_argv(plain, Path("/src"), Path("/out"))

@@ -22,7 +22,7 @@ static void grow(void *arg)
 static void global_pressure(const char *mglru)
 {
 	struct vr_range r, control;
-	long long left, purged;
+	long long left, purged, swapped;
 	char pages[32];
 
 	if (access("/proc/sys/vm/nr_hugepages", F_OK))
@@ -45,11 +45,16 @@ static void global_pressure(const char *mglru)
 	REQUIRE_EQ(madvise(r.p, vr_len(&r), MADV_DONTFORK), 0);
 	purged = vr_purges();
 	EXPECT_EQ(vt_run_child(grow, NULL), 0);
-	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 0);
+	/*
+	 * Whoever passes by holds a reference for a moment, as a CPU that has just
+	 * put a batch of pages on the LRU: such a page may be swapped.
+	 */
+	swapped = vr_count_pagemap(&r, VR_PM_SWAP);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 	purged = vr_purges() - purged;
-	vt_diag("%lld of %lu volatile pages purged", purged, HELD_PAGES);
+	vt_diag("%lld of %lu volatile pages purged, %lld swapped", purged, HELD_PAGES, swapped);
 	EXPECT_GE(purged, 256);
+	EXPECT_LE(swapped * 256, purged);
 	EXPECT_EQ(vr_count(&r).zero, purged);
 	EXPECT_ALL_OLD(&control);
 }

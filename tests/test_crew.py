@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Several guests share the cases; what is seen of them is as if there were one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness import events as ev
+from harness.contract import SeriesData, load
+from harness.crew import ALONE, FEW, Crew
+from harness.errors import SeriesError
+from harness.guest import CaseRun, Guest
+from harness.lab import Lab
+from harness.programs import Case, Program
+from harness.settings import PROJECT
+from tests.recorder import Recorder
+
+PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
+CASES = [
+    Case(f"volatile/p.c::c{n:02}", f"c{n:02}", PROGRAM, ("V-IF-2",), 5.0, "a claim")
+    for n in range(4 * FEW)
+]
+
+
+class MeetingGuest:
+    """A guest whose cases of the names in ``meet`` end only when all of them run at once."""
+
+    swap_image = Path("/none")
+    trustworthy = True
+
+    def __init__(self, barrier: threading.Barrier, meet: Sequence[str] = ()) -> None:
+        self.barrier = barrier
+        self.meet = meet
+        self.ran: list[str] = []
+        self.limits: list[float] = []
+
+    def run_case(
+        self, case_id: str, argv: tuple[str, ...], timeout: float, *, oom_expected: bool
+    ) -> CaseRun:
+        name = argv[-1]
+        self.ran.append(name)
+        self.limits.append(timeout)
+        if name in self.meet:
+            self.barrier.wait(10)
+        return CaseRun(0, f"KTAP version 1\n1..1\nok 1 {name}\n", "", 0.1, False, "", None, ())
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def data() -> SeriesData:
+    return load(PROJECT / "patches" / "volatile")
+
+
+def crew_of(
+    events: ev.Events, data: SeriesData, *guests: MeetingGuest, factor: float = 1.0
+) -> Crew:
+    def lab(guest: MeetingGuest) -> Lab:
+        fresh = cast(Callable[[], Guest], lambda: guest)
+        return Lab(events, data, 4, factor, fresh)
+
+    return Crew(events, [lab(guest) for guest in guests])
+
+
+def run_all(crew: Crew, cases: Sequence[Case]) -> list[str]:
+    crew.begin(cases)
+    return [crew.run(case).status for case in cases]
+
+
+def test_two_guests_run_cases_at_the_same_time(
+    events: ev.Events, recorder: Recorder, data: SeriesData
+) -> None:
+    barrier = threading.Barrier(2)
+    meet = [CASES[0].name, CASES[1].name]  # they would wait for ever, one after the other
+    guests = [MeetingGuest(barrier, meet) for _ in range(2)]
+    assert run_all(crew_of(events, data, *guests), CASES) == ["pass"] * len(CASES)
+    assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES]
+
+
+def test_events_come_in_the_order_of_the_cases(
+    events: ev.Events, recorder: Recorder, data: SeriesData
+) -> None:
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(3)]
+    run_all(crew_of(events, data, *guests), CASES)
+    for kind in (ev.CaseStarted, ev.CaseFinished):
+        seen = [cast(ev.CaseFinished, event).id for event in recorder.of(kind)]
+        assert seen == [case.id for case in CASES]
+    kinds = [type(event) for event in recorder.seen]
+    assert kinds == [ev.CaseStarted, ev.CaseFinished] * len(CASES)
+
+
+def test_few_cases_get_one_guest_and_all_of_its_time(events: ev.Events, data: SeriesData) -> None:
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
+    run_all(crew_of(events, data, *guests), CASES[: 2 * FEW - 1])
+    assert (len(guests[0].ran), guests[1].ran) == (2 * FEW - 1, [])
+    assert set(guests[0].limits) == {5.0}
+
+
+def test_guests_that_share_the_machine_get_more_time(events: ev.Events, data: SeriesData) -> None:
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
+    run_all(crew_of(events, data, *guests, factor=1.5), CASES)
+    assert set(guests[0].limits + guests[1].limits) <= {15.0}
+
+
+def test_a_case_that_measures_has_no_neighbours(events: ev.Events, data: SeriesData) -> None:
+    measures = replace(CASES[3], needs=(ALONE,))
+    cases = [*CASES[:3], measures, *CASES[4:]]
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
+    assert run_all(crew_of(events, data, *guests), cases) == ["pass"] * len(cases)
+    assert guests[0].ran[-1] == measures.name
+    assert measures.name not in guests[1].ran
+
+
+def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
+    events: ev.Events, data: SeriesData
+) -> None:
+    def none_left() -> Guest:
+        raise SeriesError("does not boot again")
+
+    labs = [Lab(events, data, 4, 1.0, none_left) for _ in range(2)]
+    crew = Crew(events, labs)
+    crew.begin(CASES)
+    with pytest.raises(SeriesError, match="does not boot again"):
+        for case in CASES:
+            crew.run(case)
+
+
+def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
+    began, go_on = threading.Barrier(3), threading.Event()
+
+    class Waiting(MeetingGuest):
+        def run_case(
+            self, case_id: str, argv: tuple[str, ...], timeout: float, *, oom_expected: bool
+        ) -> CaseRun:
+            began.wait(10)
+            assert go_on.wait(10)
+            return super().run_case(case_id, argv, timeout, oom_expected=oom_expected)
+
+    guests = [Waiting(threading.Barrier(1)) for _ in range(2)]
+    crew = crew_of(events, data, *guests)
+    crew.begin(CASES)
+    began.wait(10)  # both are at their first case
+    crew.stop()
+    go_on.set()
+    assert [crew.run(case).status for case in CASES[:2]] == ["pass", "pass"]
+    assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES[:2]]
