@@ -18,12 +18,32 @@ from harness.swapimage import find_tags
 
 REFERENCE_BOOT = 1.5  # seconds from QEMU's start to the first command under TCG here
 
+_KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
 def time_factor(boot_seconds: float) -> float:
     """How much slower than the reference this guest is; time limits grow with it."""
     return max(1.0, boot_seconds / REFERENCE_BOOT)
+
+
+def unmet_kernel(needs: tuple[str, ...], version: str) -> str:
+    """The need of a case, written ``linux-6.10``, that a kernel of ``version`` is too old for.
+
+    Such a case is about something that older kernels do not have. The version
+    decides and no probe: on a kernel that has it, a series that breaks it must fail.
+    """
+    have = _numbers(version)
+    for need in needs:
+        if (since := _KERNEL_NEED.match(need)) and have < _numbers(since["line"]):
+            return since["line"]
+    return ""
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    """(6, 12) for '6.12.117' and '6.12.0-rc3'."""
+    major, minor = version.split(".")[:2]
+    return int(major), int(minor)
 
 
 def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
@@ -73,12 +93,14 @@ class Lab:
     """Runs cases, replacing the guest whenever it can no longer be trusted.
 
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
-    there is none); ``applied`` is the number of patches in the kernel.
+    there is none); ``applied`` is the number of patches in the kernel, and
+    ``version`` what its Makefile says.
     """
 
     events: ev.Events
     data: SeriesData
     applied: int
+    version: str
     factor: float
     fresh: Callable[[], Guest]
     guest: Guest | None = None
@@ -86,7 +108,7 @@ class Lab:
     def run(self, case: Case) -> ev.CaseFinished:
         """Runs one case and emits its record."""
         record = self.not_applicable(case.id, case.clauses, case.about)
-        record = record or self._run_in_guest(case)
+        record = record or self._too_old(case) or self._run_in_guest(case)
         self.events.emit(record)
         return record
 
@@ -100,6 +122,16 @@ class Lab:
                 reason = f"{clause} holds from patch {since}; {self.applied} applied"
                 return ev.CaseFinished(case_id, "not_applicable", reason, 0.0, clauses, about=about)
         return None
+
+    def _too_old(self, case: Case) -> ev.CaseFinished | None:
+        """The record of a case about something that this kernel does not have; else None."""
+        since = unmet_kernel(case.needs, self.version)
+        if not since:
+            return None
+        reason = f"needs Linux {since}; this is {self.version}"
+        return ev.CaseFinished(
+            case.id, "not_applicable", reason, 0.0, case.clauses, about=case.about
+        )
 
     def _run_in_guest(self, case: Case) -> ev.CaseFinished:
         if self.guest is not None and not self.guest.trustworthy:

@@ -120,6 +120,7 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 session.events,
                 session.data,
                 len(equipment.prepared.applied.patches),
+                equipment.prepared.base.version,
                 time_factor(guests.boot_seconds),
                 guests.fresh,
                 guest,

@@ -63,7 +63,7 @@ def crew_of(
 ) -> Crew:
     def lab(guest: MeetingGuest) -> Lab:
         fresh = cast(Callable[[], Guest], lambda: guest)
-        return Lab(events, data, 4, factor, fresh)
+        return Lab(events, data, 4, "6.1.192", factor, fresh)
 
     return Crew(events, [lab(guest) for guest in guests])
 
@@ -123,7 +123,7 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
     def none_left() -> Guest:
         raise SeriesError("does not boot again")
 
-    labs = [Lab(events, data, 4, 1.0, none_left) for _ in range(2)]
+    labs = [Lab(events, data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
     crew = Crew(events, labs)
     crew.begin(CASES)
     with pytest.raises(SeriesError, match="does not boot again"):

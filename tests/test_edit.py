@@ -94,6 +94,22 @@ def test_a_patch_that_is_dropped_is_removed_and_the_cover_letter_stays(desk: Des
     assert sorted(desk.files()) == ["0000-cover-letter.patch", "0001-mm-one.patch"]
 
 
+def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(toy: Toy) -> None:
+    project, path = toy.root / "patches", toy.root / "edit"
+    (project / "6.12").mkdir(parents=True)
+    settings = toy.settings(project=project, tree=str(path), patches=None)
+    with pytest.raises(InvocationError, match="no series of ours") as caught:
+        make_tree(settings, toy.store, toy.events)
+    assert "make tree PATCHES=0" in caught.value.next_step
+    made = make_tree(
+        toy.settings(project=project, tree=str(path), patches=0), toy.store, toy.events
+    )
+    assert (made.patches, made.folder) == (0, project / "6.1")
+    commit(path, {"mm/first.c": "int first;\n"}, "mm: one")
+    done = refresh(toy.settings(project=project, tree=str(path)))
+    assert (done.folder, done.written) == (project / "6.1", ("0001-mm-one.patch",))
+
+
 def test_uncommitted_edits_are_not_lost_silently(desk: Desk) -> None:
     desk.tree()
     (desk.path / "mm/swap.c").write_text("int edited;\n")

@@ -150,11 +150,16 @@ def data() -> SeriesData:
 
 
 def lab_of(
-    events: ev.Events, data: SeriesData, *guests: FakeGuest, applied: int = 4, factor: float = 1.0
+    events: ev.Events,
+    data: SeriesData,
+    *guests: FakeGuest,
+    applied: int = 4,
+    version: str = "6.1.192",
+    factor: float = 1.0,
 ) -> Lab:
     waiting = list(guests)
     fresh = cast(Callable[[], Guest], lambda: waiting.pop(0))
-    return Lab(events, data, applied, factor, fresh)
+    return Lab(events, data, applied, version, factor, fresh)
 
 
 def crew_of(events: ev.Events, *labs: Lab) -> Crew:
@@ -185,6 +190,27 @@ def test_what_is_not_promised_yet_does_not_run(events: ev.Events, data: SeriesDa
     record = lab.run(case(clause="V-PG-2"))
     assert record.status == "not_applicable"
     assert record.reason == "V-PG-2 holds from patch 4; 2 applied"
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        ("6.1.192", "not_applicable"),
+        ("6.9.0", "not_applicable"),
+        ("6.10.0-rc1", "pass"),
+        ("6.12.117", "pass"),
+        ("7.0", "pass"),
+    ],
+)
+def test_a_case_about_a_younger_kernel_does_not_run(
+    events: ev.Events, data: SeriesData, version: str, status: str
+) -> None:
+    guest = FakeGuest([run()])
+    record = lab_of(events, data, guest, version=version).run(case(needs=("linux-6.10",)))
+    assert record.status == status
+    assert len(guest.asked) == (status == "pass")
+    if status == "not_applicable":
+        assert record.reason == f"needs Linux 6.10; this is {version}"
 
 
 def test_a_slow_guest_gets_more_time(events: ev.Events, data: SeriesData) -> None:
