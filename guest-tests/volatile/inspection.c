@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What mincore, pagemap, smaps and the counters say about purged pages. */
-#include "vr_pages.h"
+#include "vr_newer.h"
 
 #define PM_SOFT_DIRTY	(1ULL << 55)
 
@@ -58,6 +58,56 @@ static void pagemap_shows_nothing(void)
 	EXPECT(vr_pagemap(r.p) & VR_PM_PRESENT);
 }
 
+/* How many pages of @r PAGEMAP_SCAN finds to be in any of @categories. */
+static size_t scanned(const struct vr_range *r, uint64_t categories)
+{
+	struct page_region found[64];
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.start = (uintptr_t)r->p,
+		.end = (uintptr_t)r->p + vr_len(r),
+		.vec = (uintptr_t)found,
+		.vec_len = 64,
+		.category_anyof_mask = categories,
+		.return_mask = categories,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC), i, n;
+	size_t pages = 0;
+
+	REQUIRE(fd >= 0);
+	n = ioctl(fd, PAGEMAP_SCAN, &arg);
+	close(fd);
+	REQUIRE_GE(n, 0);
+	REQUIRE_EQ(arg.walk_end, arg.end);
+	for (i = 0; i < n; i++)
+		pages += (found[i].end - found[i].start) / VR_PAGE;
+	return pages;
+}
+
+static void pagemap_scan_finds_nothing(void)
+{
+	const uint64_t there = PAGE_IS_PRESENT | PAGE_IS_SWAPPED |
+			       PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_HUGE;
+	struct vr_range r, control, untouched;
+
+	vt_swap_disk();
+	vt_pin(0);
+	control = vr_filled(16);
+	/* Beside purged pages, so that both are entries of one page table. */
+	r = vr_fill(vr_anon(32), 16);
+	untouched = (struct vr_range){ r.p + vr_len(&r), 16, 0 };
+	EXPECT_EQ(scanned(&control, PAGE_IS_PRESENT), 16);
+	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
+	EXPECT_EQ(scanned(&control, PAGE_IS_SWAPPED), 16);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(scanned(&r, there), 0);
+	EXPECT_EQ(scanned(&untouched, there), 0);
+	EXPECT_EQ(scanned(&r, there | PAGE_IS_WRITTEN),
+		  scanned(&untouched, there | PAGE_IS_WRITTEN));
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
+}
+
 static void smaps_counts_neither(void)
 {
 	struct vr_range r, control;
@@ -111,6 +161,9 @@ static const struct vt_case cases[] = {
 		"mincore says that a purged page is not in memory."),
 	VT_CASE(pagemap_shows_nothing, "V-SB-10",
 		"pagemap shows a purged page like one never touched."),
+	VT_CASE(pagemap_scan_finds_nothing, "V-SB-10",
+		"PAGEMAP_SCAN takes a purged page for one never touched.",
+		.needs = "swapdisk linux-6.7"),
 	VT_CASE(smaps_counts_neither, "V-SB-10",
 		"smaps counts purged pages neither as Rss nor as Swap.",
 		.needs = "swapdisk"),

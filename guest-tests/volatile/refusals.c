@@ -4,15 +4,12 @@
  * plain memory: the call is refused, and the plain memory is not marked either,
  * though it can be marked alone.
  */
-#include "vr_pages.h"
+#include "vr_newer.h"
 
 #include <linux/aio_abi.h>
 #include <linux/io_uring.h>
 #include <linux/memfd.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/shm.h>
-#include <sys/syscall.h>
 
 #define PAGES	8
 #define AT	3		/* the refused page, or pages, start here */
@@ -89,6 +86,11 @@ static void dev_zero_private(void)
 {
 	file_refused(open("/dev/zero", O_RDWR | O_CLOEXEC),
 		     PROT_READ | PROT_WRITE, MAP_PRIVATE);
+}
+
+static void droppable(void)
+{
+	file_refused(-1, PROT_READ | PROT_WRITE, MAP_DROPPABLE | MAP_ANONYMOUS);
 }
 
 static void sysv_shm(void)
@@ -258,6 +260,9 @@ static const struct vt_case cases[] = {
 		"Shared anonymous memory is refused."),
 	VT_CASE(dev_zero_private, "V-IF-5 V-IF-2",
 		"A private mapping of /dev/zero is refused, though anonymous."),
+	VT_CASE(droppable, "V-IF-5 V-IF-2",
+		"Droppable memory, which is given up without a word, is refused.",
+		.needs = "linux-6.11"),
 	VT_CASE(sysv_shm, "V-IF-5 V-IF-2",
 		"A System V shared memory segment is refused."),
 	VT_CASE(hugetlb, "V-IF-5 V-IF-2",

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Large anonymous folios that are smaller than a huge page: every page of one
+ * is purged, or kept, for itself.
+ */
+#include "vr_newer.h"
+#include "vt_fault.h"
+
+#define FOLIO	16UL			/* pages of 64 kB */
+#define SIZE	(FOLIO * VR_PAGE)
+#define KNOB	"/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled"
+#define COMPOUND	(3ULL << 15)	/* head or tail, in /proc/kpageflags */
+#define PFN	((1ULL << 55) - 1)
+
+/* @folios of them, aligned, not yet touched; nothing around can merge. */
+static char *place(size_t folios)
+{
+	char *p = vr_anon((folios + 1) * FOLIO);
+
+	if (access(KNOB, F_OK))
+		vt_skip("no large anonymous folios in this kernel");
+	vt_set(KNOB, "always");
+	vt_pin(0);
+	return p + SIZE - (uintptr_t)p % SIZE;
+}
+
+static bool is_large(const void *p)
+{
+	uint64_t pfn = vr_pagemap(p) & PFN, flags;
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+
+	REQUIRE(pfn && fd >= 0);
+	REQUIRE_EQ(pread(fd, &flags, 8, pfn * 8), 8);
+	close(fd);
+	return flags & COMPOUND;
+}
+
+/* @folios filled pages by pages, each of which lies in a large folio. */
+static struct vr_range filled(size_t folios)
+{
+	struct vr_range r = vr_fill(place(folios), folios * FOLIO);
+	size_t i, large = 0;
+
+	for (i = 0; i < r.pages; i++)
+		large += is_large(vr_page(&r, i));
+	REQUIRE_EQ(large, r.pages);
+	return r;
+}
+
+static void purged_page_by_page(void)
+{
+	struct vr_range r = filled(4);
+	long long purged = vr_purges();
+	size_t i, reported = 0;
+
+	EXPECT_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_purges() - purged, r.pages);
+	for (i = 0; i < r.pages; i++)
+		reported += vr_unmark(vr_page(&r, i), VR_PAGE) == 1;
+	EXPECT_EQ(reported, r.pages);
+	EXPECT_ALL_ZERO(&r);
+}
+
+/* Half of each folio is volatile: that half is lost, the other is not. */
+static void cut_by_a_range(void)
+{
+	struct vr_range r;
+	size_t i, wrong = 0;
+
+	vt_swap_disk();
+	r = filled(4);
+	for (i = 0; i < r.pages; i += FOLIO)
+		REQUIRE_EQ(vr_mark(vr_page(&r, i + 3), SIZE / 2), 0);
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	for (i = 0; i < r.pages; i += FOLIO)
+		EXPECT_EQ(vr_unmark(vr_page(&r, i), SIZE), 1);
+	for (i = 0; i < r.pages; i++) {
+		bool marked = i % FOLIO >= 3 && i % FOLIO < 3 + FOLIO / 2;
+
+		wrong += vr_state(&r, i) != (marked ? VR_ZERO : VR_OLD);
+	}
+	EXPECT_EQ(wrong, 0);
+}
+
+/* No new folio is laid over a purged entry, which would read as zeros. */
+static void not_filled_over_a_purged_page(void)
+{
+	struct vr_range r = filled(2), first = r, second = r;
+
+	first.pages = second.pages = FOLIO;
+	second.p += SIZE;
+	EXPECT_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	/* Of the first folio's place one purged page stays, of the other none. */
+	EXPECT_EQ(vr_unmark(first.p, 5 * VR_PAGE), 1);
+	EXPECT_EQ(vr_unmark(first.p + 6 * VR_PAGE, SIZE - 6 * VR_PAGE), 1);
+	EXPECT_EQ(vr_mark(first.p, SIZE), 0);
+	EXPECT_EQ(vr_advise(second.p, SIZE, MADV_DONTNEED), 0);
+	EXPECT_NO_FAULT(vt_do_write, first.p + 7 * VR_PAGE);
+	EXPECT_NO_FAULT(vt_do_write, first.p);
+	EXPECT_FAULT(vt_do_read, first.p + 5 * VR_PAGE, SIGBUS, BUS_ADRERR);
+	/* Control: where nothing is in the way, one touch fills it all. */
+	EXPECT_NO_FAULT(vt_do_write, second.p + 7 * VR_PAGE);
+	EXPECT_EQ(vr_count_pagemap(&second, VR_PM_PRESENT), FOLIO);
+	EXPECT_EQ(vr_unmark(first.p, 5 * VR_PAGE), 0);
+	EXPECT_EQ(vr_unmark(first.p + 5 * VR_PAGE, VR_PAGE), 1);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 0);
+}
+
+/* A lazyfree folio that is discarded whole leaves an entry for each page. */
+static void lazyfree(void)
+{
+	struct vr_range r = filled(2);
+	size_t i, reported = 0;
+
+	EXPECT_EQ(vr_mark(r.p, SIZE), 0);
+	EXPECT_EQ(vr_advise(r.p, vr_len(&r), MADV_FREE), 0);
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	for (i = 0; i < FOLIO; i++)
+		reported += vr_unmark(vr_page(&r, i), VR_PAGE) == 1;
+	EXPECT_EQ(reported, FOLIO);
+	/* Control: discarded as well, but it is not volatile. */
+	EXPECT_EQ(vr_unmark(r.p + SIZE, SIZE), 0);
+	EXPECT_ALL_ZERO(&r);
+}
+
+#define SINCE	"linux-6.8"
+
+static const struct vt_case cases[] = {
+	VT_CASE(purged_page_by_page, "V-PG-8 V-PG-11",
+		"A volatile 64 kB folio is purged, and each page leaves an entry.",
+		.needs = SINCE),
+	VT_CASE(cut_by_a_range, "V-PG-8",
+		"Of 64 kB folios cut by a range only the volatile pages are lost.",
+		.needs = "swapdisk " SINCE),
+	VT_CASE(not_filled_over_a_purged_page, "V-PG-8 V-SB-5",
+		"No 64 kB folio is laid over a purged page.", .needs = SINCE),
+	VT_CASE(lazyfree, "V-SB-9 V-PG-8",
+		"A lazyfree 64 kB folio in a volatile range leaves purged entries.",
+		.needs = SINCE),
+};
+
+VT_MAIN(cases)
