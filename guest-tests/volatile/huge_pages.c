@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Transparent huge pages: only the volatile pages of them are lost, each with an
+ * entry of its own, and they are lost rather than swapped.
+ */
+#include "vr_group.h"
+
+#include <sys/uio.h>
+
+#define PAGES	512
+#define HUGE	(PAGES * VR_PAGE)
+#define THP	"/sys/kernel/mm/transparent_hugepage/"
+
+/* Kernels with little memory start with huge pages off. */
+static void allow_huge(void)
+{
+	if (access(THP "enabled", F_OK))
+		vt_skip("no transparent huge pages in this kernel");
+	vt_set(THP "enabled", "madvise");
+	vt_set(THP "defrag", "madvise");
+}
+
+/* @count huge pages, filled, that really are huge. */
+static struct vr_range filled_huge(size_t count)
+{
+	long long before = vr_vmstat("thp_fault_alloc");
+	uintptr_t p;
+	struct vr_range r;
+
+	p = (uintptr_t)mmap(NULL, (count + 1) * HUGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	REQUIRE(p != (uintptr_t)MAP_FAILED);
+	p = (p + HUGE - 1) / HUGE * HUGE;
+	REQUIRE_EQ(madvise((void *)p, count * HUGE, MADV_HUGEPAGE), 0);
+	r = vr_fill((char *)p, count * PAGES);
+	REQUIRE_EQ(vr_vmstat("thp_fault_alloc") - before, count);
+	return r;
+}
+
+static const char *huge_group(bool mglru)
+{
+	allow_huge();
+	return vr_group(mglru);
+}
+
+static void whole(void)
+{
+	struct vr_range r;
+	long long purges;
+
+	allow_huge();
+	vt_swap_disk();
+	vt_pin(0);
+	r = filled_huge(2);
+	purges = vr_purges();
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_purges() - purges, 2 * PAGES);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 0);
+	vr_expect_unmark(&r, 1);
+}
+
+/* Pages 100 to 199 are volatile. */
+static void cut(bool mglru)
+{
+	const char *group = huge_group(mglru);
+	struct vr_range r = filled_huge(1);
+	long long purges = vr_purges();
+
+	REQUIRE_EQ(vr_mark(vr_page(&r, 100), 100 * VR_PAGE), 0);
+	vr_squeeze(group, &r);
+	EXPECT_EQ(vr_purges() - purges, 100);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), PAGES - 100);
+	EXPECT_EQ(vr_unmark(r.p, 100 * VR_PAGE), 0);
+	EXPECT_EQ(vr_unmark(vr_page(&r, 200), (PAGES - 200) * VR_PAGE), 0);
+	EXPECT_EQ(vr_unmark(vr_page(&r, 199), VR_PAGE), 1);
+	EXPECT_EQ(vr_unmark(vr_page(&r, 100), 99 * VR_PAGE), 1);
+	EXPECT_EQ(vr_count_pages(&r, 0, 100).old, 100);
+	EXPECT_EQ(vr_count_pages(&r, 100, 200).zero, 100);
+	EXPECT_EQ(vr_count_pages(&r, 200, PAGES).old, PAGES - 200);
+}
+
+static void cut_lru(void)
+{
+	cut(false);
+}
+
+static void cut_mglru(void)
+{
+	cut(true);
+}
+
+/* Two huge pages, four VMAs; the two in the middle are volatile. */
+static void straddled(void)
+{
+	const char *group = huge_group(false);
+	struct vr_range r = filled_huge(2);
+	long long purges = vr_purges();
+
+	REQUIRE_EQ(vr_mark(vr_page(&r, 300), 500 * VR_PAGE), 0);
+	REQUIRE_EQ(mprotect(vr_page(&r, 550), 474 * VR_PAGE, PROT_READ), 0);
+	vr_squeeze(group, &r);
+	EXPECT_EQ(vr_purges() - purges, 500);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 2 * PAGES - 500);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
+	EXPECT_EQ(vr_count_pages(&r, 0, 300).old, 300);
+	EXPECT_EQ(vr_count_pages(&r, 300, 800).zero, 500);
+	EXPECT_EQ(vr_count_pages(&r, 800, 2 * PAGES).old, 2 * PAGES - 800);
+}
+
+static void judge_mixed(struct vr_kin *kin)
+{
+	EXPECT_EQ(vr_unmark(kin->r->p, 100 * VR_PAGE), 0);
+	EXPECT_EQ(vr_unmark(kin->r->p, vr_len(kin->r)), 1);
+	EXPECT_EQ(vr_count_pages(kin->r, 0, 100).old, 100);
+	EXPECT_EQ(vr_count_pages(kin->r, 100, PAGES).zero, PAGES - 100);
+}
+
+/* The child maps it whole and wholly volatile; here 100 pages are not. */
+static void whole_here_in_parts_there(void)
+{
+	const char *group = huge_group(false);
+	struct vr_range r = filled_huge(1);
+	struct vr_kin kin = { .r = &r, .judge = judge_mixed };
+	long long purges;
+
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	vr_kin_start(&kin);
+	REQUIRE_EQ(vr_unmark(r.p, 100 * VR_PAGE), 0);
+	purges = vr_purges();
+	vr_squeeze(group, &r);
+	EXPECT_EQ(vr_purges() - purges, PAGES - 100);
+	vr_kin_end(&kin);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
+	EXPECT_EQ(vr_count_pages(&r, 0, 100).old, 100);
+	EXPECT_EQ(vr_count_pages(&r, 100, PAGES).zero, PAGES - 100);
+}
+
+/* One page of it is in a pipe: it cannot be split, and so not be purged. */
+static void held_by_a_pipe(void)
+{
+	struct vr_range r, control;
+	struct iovec iov = { .iov_len = VR_PAGE };
+	long long purges;
+	int pipefd[2];
+
+	allow_huge();
+	vt_swap_disk();
+	vt_pin(0);
+	r = filled_huge(1);
+	control = filled_huge(1);
+	REQUIRE_EQ(pipe2(pipefd, O_CLOEXEC), 0);
+	iov.iov_base = vr_page(&r, 77);
+	REQUIRE_EQ(vmsplice(pipefd[1], &iov, 1, 0), VR_PAGE);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(vr_mark(control.p, vr_len(&control)), 0);
+	purges = vr_purges();
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_purges() - purges, 0);
+	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
+	EXPECT_EQ(vr_purges() - purges, PAGES);
+	vr_expect_unmark(&r, 0);
+	vr_expect_unmark(&control, 1);
+}
+
+static const struct vt_case cases[] = {
+	VT_CASE(whole, "V-PG-8 V-PG-11",
+		"Huge pages in a volatile range are purged page by page, not swapped."),
+	VT_CASE(cut_lru, "V-PG-8 V-PG-6",
+		"Of a huge page cut by a range only the volatile pages are lost.",
+		.timeout = 20),
+	VT_CASE(cut_mglru, "V-PG-8 V-PG-6",
+		"The same with MGLRU.", .timeout = 20),
+	VT_CASE(straddled, "V-PG-8",
+		"Of huge pages across several mappings only the volatile pages are lost.",
+		.timeout = 20),
+	VT_CASE(whole_here_in_parts_there, "V-PG-8 V-PG-4",
+		"A page of a huge page is purged where all who map it agree.",
+		.timeout = 20),
+	VT_CASE(held_by_a_pipe, "V-PG-8 V-PG-5",
+		"A huge page that cannot be split loses nothing."),
+};
+
+VT_MAIN(cases)
