@@ -1,50 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Reclaim of another process's choosing while this one marks and unmarks.
- * MADV_PAGEOUT would not do: it holds the lock of the mm and so keeps marking
- * out. The reclaimer works on our control group and stays outside of it.
  */
-#include "vr_pages.h"
-#include "vt_fault.h"
-
-#include <limits.h>
+#include "vr_reclaimer.h"
 
 #define PAGES	64
 #define ROUNDS	20
-
-/*
- * Another process reclaims some of our group whenever it is asked to, and says
- * when it is done. In between it runs beside whatever we do.
- */
-static struct reclaimer {
-	const char *group;
-	struct vt_gate asked, done;
-} reclaimer;
-
-static void serve(void *arg)
-{
-	(void)arg;
-	vt_pin(1);
-	for (;;) {
-		vt_gate_wait(&reclaimer.asked);
-		/* It may fall short: what it takes, not how much, matters. */
-		vt_cgroup_try_write(reclaimer.group, "memory.reclaim",
-				    PAGES * VR_PAGE);
-		vt_gate_open(&reclaimer.done);
-	}
-}
-
-static void start_reclaimer(void)
-{
-	vt_swap_disk();
-	reclaimer.group = vt_cgroup("vr-races");
-	reclaimer.asked = vt_gate();
-	reclaimer.done = vt_gate();
-	/* Before there is anything volatile: what it inherits is shared. */
-	vt_fork(serve, NULL);
-	vt_cgroup_enter(reclaimer.group);
-	vt_pin(0);
-}
 
 /* What NONVOLATILE says is true: every byte is there, or some are not. */
 static bool answer_is_true(struct vr_range *r)
@@ -61,31 +22,6 @@ static bool answer_is_true(struct vr_range *r)
 	return false;
 }
 
-/* Look up to @max times whether the reclaim is done. Returns how often it took. */
-static long look_for_end(long max)
-{
-	struct pollfd done = { .fd = reclaimer.done.fd[0], .events = POLLIN };
-	long looks = 0;
-
-	while (looks < max && !poll(&done, 1, 0))
-		looks++;
-	return looks;
-}
-
-/* How long one whole reclaim of @r takes, in looks. */
-static long looks_of_a_reclaim(struct vr_range *r)
-{
-	long looks;
-
-	REQUIRE_EQ(vr_mark(r->p, vr_len(r)), 0);
-	vt_gate_open(&reclaimer.asked);
-	looks = look_for_end(LONG_MAX);
-	vt_gate_wait(&reclaimer.done);
-	/* Control: that has purged. */
-	EXPECT(!answer_is_true(r));
-	return looks;
-}
-
 /* 0 means that every byte is there, and that it stays. */
 static void intact_stays_intact(void)
 {
@@ -93,20 +29,20 @@ static void intact_stays_intact(void)
 	int round, intact = 0;
 	long looks;
 
-	start_reclaimer();
+	vr_start_reclaimer(PAGES);
 	r = vr_filled(PAGES);
-	looks = looks_of_a_reclaim(&r);
+	looks = vr_looks_of_a_reclaim(&r);
 	for (round = 0; round < ROUNDS; round++) {
 		/* Pages that have been in swap might not be purged. */
 		REQUIRE_EQ(vr_advise(r.p, vr_len(&r), MADV_DONTNEED), 0);
 		r = vr_fill(r.p, PAGES);
 		REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
-		vt_gate_open(&reclaimer.asked);
+		vr_ask_reclaim();
 		/* Interrupt it at another place every time, mostly early. */
-		look_for_end(looks * round / ROUNDS * round / ROUNDS);
+		vr_look_for_end(looks * round / ROUNDS * round / ROUNDS);
 		intact += answer_is_true(&r);
 		/* What it began before the answer must not land after it. */
-		vt_gate_wait(&reclaimer.done);
+		vr_wait_reclaim();
 		EXPECT_ALL_OLD(&r);
 	}
 	vt_diag("%d of %d times intact beside a reclaim of %ld looks", intact,
@@ -114,6 +50,69 @@ static void intact_stays_intact(void)
 	/* Control: without a reclaim it always is. */
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
 	EXPECT(answer_is_true(&r));
+}
+
+/* A relative that unmarks its copy in the middle of a reclaim. */
+struct relative {
+	struct vr_range *r;
+	long looks;
+	int intact;
+};
+
+static void unmark_in_the_middle(void *arg)
+{
+	struct relative *relative = arg;
+	struct vr_range *r = relative->r;
+
+	vt_pin(0);
+	vr_ask_reclaim();
+	vr_look_for_end(relative->looks);
+	relative->intact = !vr_unmark(r->p, vr_len(r));
+	vr_wait_reclaim();
+	/* 0: not one page was lost, then or since. */
+	if (relative->intact)
+		EXPECT_ALL_OLD(r);
+	else
+		EXPECT_GE(vr_count(r).zero, 1);
+	/* What it has unmarked is kept for good. */
+	vr_ask_reclaim();
+	vr_wait_reclaim();
+	if (relative->intact)
+		EXPECT_ALL_OLD(r);
+}
+
+/*
+ * Two share pages that both call volatile; one changes its mind in the middle.
+ * If it is told that nothing is lost, nothing is; the other's answer is as true.
+ */
+static void one_of_two_unmarks(void)
+{
+	struct relative *relative = mmap(NULL, VR_PAGE, PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int round, intact = 0, both = 0;
+	struct vr_range r;
+	long looks;
+
+	REQUIRE(relative != MAP_FAILED);
+	vr_start_reclaimer(PAGES);
+	r = vr_filled(PAGES);
+	looks = vr_looks_of_a_reclaim(&r);
+	for (round = 0; round < ROUNDS; round++) {
+		REQUIRE_EQ(vr_advise(r.p, vr_len(&r), MADV_DONTNEED), 0);
+		r = vr_fill(r.p, PAGES);
+		REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+		*relative = (struct relative){
+			.r = &r,
+			.looks = looks * round / ROUNDS * round / ROUNDS,
+		};
+		EXPECT_EQ(vt_run_child(unmark_in_the_middle, relative), 0);
+		intact += relative->intact;
+		both += answer_is_true(&r);
+	}
+	vt_diag("%d of %d times the one was in time, %d times the other lost nothing",
+		intact, ROUNDS, both);
+	/* Control: reclaim did take pages that both had marked. */
+	EXPECT_LE(both, ROUNDS - 1);
 }
 
 static struct vr_range cache;
@@ -142,14 +141,14 @@ static void refilled_under_reclaim(void)
 				 .sa_flags = SA_SIGINFO };
 	int round;
 
-	start_reclaimer();
+	vr_start_reclaimer(PAGES);
 	cache = vr_filled(PAGES);
 	REQUIRE_EQ(sigaction(SIGBUS, &act, NULL), 0);
 	REQUIRE_EQ(vr_mark(cache.p, vr_len(&cache)), 0);
 	for (round = 0; round < ROUNDS; round++) {
-		vt_gate_open(&reclaimer.asked);
+		vr_ask_reclaim();
 		EXPECT_ALL_OLD(&cache);
-		vt_gate_wait(&reclaimer.done);
+		vr_wait_reclaim();
 		EXPECT_ALL_OLD(&cache);
 	}
 	vt_diag("%ld pages refilled", refills);
@@ -161,6 +160,9 @@ static void refilled_under_reclaim(void)
 static const struct vt_case cases[] = {
 	VT_CASE(intact_stays_intact, "V-PG-3 V-SB-5 V-PG-2",
 		"Under another's reclaim, NONVOLATILE 0 means intact for good.",
+		.needs = "swapdisk"),
+	VT_CASE(one_of_two_unmarks, "V-PG-3 V-PG-4",
+		"One of two sharers unmarks during reclaim: what it is told is true.",
 		.needs = "swapdisk"),
 	VT_CASE(refilled_under_reclaim, "V-SB-4 V-PG-3",
 		"Under another's reclaim, a refilling handler hides every purge.",

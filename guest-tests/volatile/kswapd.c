@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reclaim in the background: the guest has less left than it wants to have, but
+ * enough that nobody has to reclaim for himself. Huge pages are reserved until
+ * that is so, which is faster than writing to all of it.
+ */
+#include "vr_pages.h"
+
+#define MB		(1 << 20)
+/* Wanted free: 5 % of all memory to wake kswapd, 10 % to put it to sleep. */
+#define SCALE		"500"
+#define LEFT_MB		64
+#define HELD_PAGES	(24 * MB / VR_PAGE)
+
+/* Take page after page until kswapd has something to do, and has done it. */
+static void grow_until_purged(void *arg)
+{
+	long long *purged = arg;
+	size_t i, max = 32 * MB / VR_PAGE;
+	char *p = vr_anon(max);
+
+	for (i = 0; i < max && vr_purges() - *purged < 512; i += 64) {
+		size_t j;
+
+		for (j = i; j < i + 64; j++)
+			p[j * VR_PAGE] = 1;
+	}
+	while (vr_purges() - *purged < 512)
+		sched_yield();
+}
+
+static void background_reclaim(const char *mglru)
+{
+	long long left, purged, direct, kswapd;
+	struct vr_range r, control;
+	char pages[32];
+
+	if (access("/proc/sys/vm/nr_hugepages", F_OK))
+		vt_skip("no CONFIG_HUGETLBFS in this kernel");
+	if (!access("/sys/kernel/mm/lru_gen/enabled", F_OK))
+		vt_set("/sys/kernel/mm/lru_gen/enabled", mglru);
+	else if (*mglru == 'y')
+		vt_skip("no CONFIG_LRU_GEN in this kernel");
+	vt_swap_disk();
+	vt_write("/proc/sys/vm/drop_caches", "1");
+	left = vt_key("/proc/meminfo", "MemFree") / 1024;
+	REQUIRE_GE(left, LEFT_MB);
+	snprintf(pages, sizeof(pages), "%lld", (left - LEFT_MB) / 2);
+	vt_set("/proc/sys/vm/nr_hugepages", pages);
+	vt_pin(0);
+	r = vr_filled(HELD_PAGES);
+	control = vr_filled(64);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	/* Another's mappings of them would keep them from being purged. */
+	REQUIRE_EQ(madvise(r.p, vr_len(&r), MADV_DONTFORK), 0);
+	purged = vr_purges();
+	direct = vr_vmstat("pgscan_direct");
+	kswapd = vr_vmstat("pgsteal_kswapd");
+	vt_set("/proc/sys/vm/watermark_scale_factor", SCALE);
+	EXPECT_EQ(vt_run_child(grow_until_purged, &purged), 0);
+	EXPECT_GE(vr_vmstat("pgsteal_kswapd") - kswapd, 512);
+	EXPECT_EQ(vr_vmstat("pgscan_direct") - direct, 0);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
+	vt_diag("kswapd purged %lld of %lu volatile pages",
+		vr_purges() - purged, HELD_PAGES);
+	EXPECT_EQ(vr_count(&r).zero, vr_purges() - purged);
+	EXPECT_ALL_OLD(&control);
+}
+
+static void purges_lru(void)
+{
+	background_reclaim("n");
+}
+
+static void purges_mglru(void)
+{
+	background_reclaim("y");
+}
+
+static const struct vt_case cases[] = {
+	VT_CASE(purges_lru, "V-PG-2 V-PG-11",
+		"kswapd purges before anybody has to wait for memory; classic LRU.",
+		.needs = "swapdisk", .timeout = 20),
+	VT_CASE(purges_mglru, "V-PG-2 V-PG-11",
+		"kswapd purges before anybody has to wait for memory; MGLRU.",
+		.needs = "swapdisk", .timeout = 20),
+};
+
+VT_MAIN(cases)
