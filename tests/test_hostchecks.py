@@ -21,6 +21,12 @@ HEADERS = (
     "arch/xtensa/include/uapi/asm/mman.h",
     "tools/include/uapi/asm-generic/mman-common.h",
 )
+NAMES = "include/trace/events/mmflags.h"
+DOCUMENT = "Documentation/admin-guide/mm/volatile_ranges.rst"
+TEXTS = {
+    NAMES: 'IF_HAVE_VM_VOLATILE(VM_VOLATILE,\t"volatile"\t)\n',
+    DOCUMENT: "Tools for checkpoint and restore see neither the\nmark nor the purged pages.\n",
+}
 OLD = "#define MADV_FREE\t8\n#define MADV_COLLAPSE\t25\n"
 NEW = OLD + "#define MADV_VOLATILE\t26\n#define MADV_NONVOLATILE\t27\n"
 
@@ -45,7 +51,7 @@ def commit(repo: Path, texts: dict[str, str]) -> str:
 def tree(tmp_path: Path) -> PatchedTree:
     git(tmp_path, "init", "-q")
     base = commit(tmp_path, dict.fromkeys(HEADERS, OLD))
-    return PatchedTree(tmp_path, commit(tmp_path, dict.fromkeys(HEADERS, NEW)), base)
+    return PatchedTree(tmp_path, commit(tmp_path, dict.fromkeys(HEADERS, NEW) | TEXTS), base)
 
 
 def outcomes(tree: PatchedTree) -> dict[str, tuple[str, str]]:
@@ -71,6 +77,17 @@ def test_a_changed_old_advice_is_found(tree: PatchedTree) -> None:
     found = outcomes(PatchedTree(tree.repo, broken, tree.base))
     status, reason = found["host::other_advices_keep_their_numbers"]
     assert (status, reason) == ("fail", f"{HEADERS[1]}: MADV_FREE was 8, is 9")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [(NAMES, "trace_events_name_the_flag"), (DOCUMENT, "checkpointing_is_documented")],
+)
+def test_a_missing_name_or_sentence_is_found(tree: PatchedTree, path: str, name: str) -> None:
+    broken = commit(tree.repo, {path: "nothing of it\n"})
+    status, reason = outcomes(PatchedTree(tree.repo, broken, tree.base))[f"host::{name}"]
+    assert status == "fail"
+    assert reason.startswith(f"{path}: ")
 
 
 def test_a_missing_file_is_a_finding_and_not_a_crash(tree: PatchedTree) -> None:

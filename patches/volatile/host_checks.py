@@ -55,3 +55,22 @@ def other_advices_keep_their_numbers(tree: PatchedTree) -> list[str]:
         extra = set(after) - set(before) - set(NUMBERS)
         wrong += [f"{header}: {name} is new and not ours" for name in sorted(extra)]
     return wrong
+
+
+@check("V-MK-1")
+def trace_events_name_the_flag(tree: PatchedTree) -> list[str]:
+    """The vm-flags strings of trace events and dumps name VM_VOLATILE."""
+    header = "include/trace/events/mmflags.h"
+    if re.search(r'\(VM_VOLATILE,\s*"volatile"\s*\)', tree.read(header)):
+        return []
+    return [f"{header}: no name for VM_VOLATILE"]
+
+
+@check("V-SB-10")
+def checkpointing_is_documented(tree: PatchedTree) -> list[str]:
+    """The document of the feature says that checkpoint tools see neither flag nor purge state."""
+    document = "Documentation/admin-guide/mm/volatile_ranges.rst"
+    text = " ".join(tree.read(document).split())
+    if "checkpoint and restore see neither the mark" in text:
+        return []
+    return [f"{document}: does not say what checkpoint tools see"]

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""No clause of a series goes without a case, and the table of who shows what is true."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.contract import load
+from harness.hostchecks import load_checks
+from harness.programs import GUEST_TESTS, sources
+from harness.settings import PROJECT
+
+OURS = PROJECT / "patches" / "volatile"
+TESTS = GUEST_TESTS / "volatile"
+LIB = GUEST_TESTS / "lib"
+
+_CASE = re.compile(r'\.name = "(\w+)", \.run = \w+, \.clauses = ((?:"[^"]*"\s*)+)')
+_ROW = re.compile(r"^\| (?P<clause>V-\w+-\d+) \| (?P<part>.+?) \| (?P<cases>.+?) \|$", re.MULTILINE)
+
+
+def _in_c(source: Path) -> dict[str, frozenset[str]]:
+    """What the preprocessor makes of the table of cases: macros of a program's own included."""
+    command = ["gcc", "-E", "-P", "-w", "-I", str(LIB), "-I", str(source.parent / "lib")]
+    text = subprocess.run([*command, str(source)], capture_output=True, text=True, check=True)
+    found = _CASE.findall(text.stdout)
+    return {name: frozenset(clauses.replace('"', " ").split()) for name, clauses in found}
+
+
+def _in_python(source: Path) -> dict[str, frozenset[str]]:
+    env = {**os.environ, "PYTHONPATH": f"{LIB}:{source.parent / 'lib'}"}
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
+    command = [sys.executable, str(source), "--list"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+    records = [json.loads(line) for line in text.splitlines()]
+    return {r["name"]: frozenset(r["clauses"]) for r in records}
+
+
+@cache
+def declared() -> dict[str, frozenset[str]]:
+    """Clauses of every case of our series: ``program::case``, or ``host::check``."""
+    found = {f"host::{c.name}": frozenset(c.clauses) for c in load_checks(OURS)}
+    for source in sources(TESTS):
+        cases = _in_c(source) if source.suffix == ".c" else _in_python(source)
+        assert cases, f"no case found in {source.name}"
+        found |= {f"{source.stem}::{name}": clauses for name, clauses in cases.items()}
+    return found
+
+
+def rows() -> list[tuple[str, str, list[str]]]:
+    """Clause, part and cases of every row of the table."""
+    text = (OURS / "clauses.md").read_text()
+    return [(m["clause"], m["part"], m["cases"].split()) for m in _ROW.finditer(text)]
+
+
+def exceptions() -> dict[str, str]:
+    """Clauses that no case shows, and what shows them."""
+    data = yaml.safe_load((OURS / "series.yaml").read_text())
+    found: dict[str, str] = data["shown_otherwise"]
+    return found
+
+
+def test_every_clause_has_a_case_or_a_named_reason_for_none() -> None:
+    shown = frozenset[str]().union(*declared().values())
+    missing = set(load(OURS).clauses) - shown
+    assert missing == set(exceptions())
+
+
+def test_a_reason_is_a_sentence() -> None:
+    assert all(len(reason.split()) > 5 for reason in exceptions().values())
+
+
+def test_every_clause_has_a_row() -> None:
+    assert {clause for clause, _, _ in rows()} == set(load(OURS).clauses) - set(exceptions())
+
+
+def test_no_clause_is_without_a_shown_part() -> None:
+    shown = {clause for clause, _, cases in rows() if cases != ["-"]}
+    assert shown == {clause for clause, _, _ in rows()}
+
+
+@pytest.mark.parametrize(("clause", "part", "cases"), rows(), ids=lambda value: str(value)[:40])
+def test_the_cases_of_a_row_declare_its_clause(clause: str, part: str, cases: list[str]) -> None:
+    if cases == ["-"]:
+        assert ": " in part, "a part that no case shows says why"
+        return
+    for pattern in cases:
+        matching = fnmatch.filter(declared(), pattern)
+        assert matching, f"there is no case {pattern}"
+        silent = [name for name in matching if clause not in declared()[name]]
+        assert not silent, f"{', '.join(silent)} does not declare {clause}"
