@@ -11,7 +11,7 @@
 #include "vt_fault.h"
 
 #define PAGES	128
-#define ROUNDS	40
+#define ROUNDS	24
 
 static int mem = -1;
 

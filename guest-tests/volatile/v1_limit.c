@@ -13,13 +13,32 @@
 #define GROUP	V1 "/vr"
 #define PAGES	2048
 
+/* How many groups the controller has, those included that are about to go. */
+static int groups(void)
+{
+	int hierarchy, n = 0;
+	char text[4096];
+	char *line;
+
+	vt_read("/proc/cgroups", text, sizeof(text));
+	line = strstr(text, "\nmemory");
+	if (line)
+		sscanf(line, " memory %d %d", &hierarchy, &n);
+	return n;
+}
+
 /* The controller is v2's again when the last group of v1 is gone. */
 static void undo_v1(const char *arg)
 {
 	int ret;
 
 	(void)arg;
+	/* A hierarchy with a group that is not quite gone would stay for good. */
+	vt_try_write(GROUP "/memory.force_empty", "0");
 	rmdir(GROUP);
+	vt_try_write("/proc/sys/vm/drop_caches", "3");
+	while (groups() > 1)
+		sched_yield();
 	umount(V1);
 	rmdir(V1);
 	/* Until then v2 does not know it. */
