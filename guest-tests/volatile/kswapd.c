@@ -16,7 +16,7 @@
 static void grow_until_purged(void *arg)
 {
 	long long *purged = arg;
-	size_t i, max = 32 * MB / VR_PAGE;
+	size_t i, max = 24 * MB / VR_PAGE;
 	char *p = vr_anon(max);
 
 	for (i = 0; i < max && vr_purges() - *purged < 512; i += 64) {
