@@ -70,6 +70,23 @@ static inline long vr_look_for_end(long max)
 	return looks;
 }
 
+/*
+ * Wait until reclaim has taken @pages of @r out of the page table, or is done.
+ * mincore() tells without a touch, and takes no lock that would stop reclaim.
+ */
+static inline void vr_wait_taken(const struct vr_range *r, size_t pages)
+{
+	struct pollfd done = { .fd = vr_reclaimer.done.fd[0], .events = POLLIN };
+	unsigned char in_core[r->pages];
+	size_t taken, i;
+
+	do {
+		REQUIRE_EQ(mincore(r->p, vr_len(r), in_core), 0);
+		for (taken = 0, i = 0; i < r->pages; i++)
+			taken += !(in_core[i] & 1);
+	} while (taken < pages && !poll(&done, 1, 0));
+}
+
 /* How long one whole reclaim of @r, marked for it, takes, in looks: it purges. */
 static inline long vr_looks_of_a_reclaim(struct vr_range *r)
 {
