@@ -3,7 +3,8 @@
 
 ``git fast-import`` takes 18 s of processor time for a kernel's 1.3 GB, most of it
 for a SHA-1 that guards against forged collisions, and for carrying the data through
-a pipe. These are our own files: the processor's SHA-1 does, in this process.
+a pipe. These are our own files: the processor's SHA-1 does, in this process, and Intel's
+library deflates three times as fast as zlib.
 
 The format is described in git's gitformat-pack(5). Objects are stored whole, not as
 deltas.
@@ -13,11 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from pathlib import Path
 
+from isal import isal_zlib
+
 KINDS = {"commit": 1, "tree": 2, "blob": 3}
-LEVEL = 1  # 0.3 GB for a kernel; higher levels only take longer
+LEVEL = 1  # of 0 to 3; 0.3 GB for a kernel; higher levels only take longer
 LARGE = 1 << 31  # offsets from here on are in a table of their own
 
 
@@ -40,8 +42,8 @@ class PackWriter:
         name = sha.digest()
         if name not in self._objects:
             head = _head(KINDS[kind], len(data))
-            body = _deflate(data)
-            self._objects[name] = (zlib.crc32(body, zlib.crc32(head)), self._at)
+            body = isal_zlib.compress(data, LEVEL)
+            self._objects[name] = (isal_zlib.crc32(body, isal_zlib.crc32(head)), self._at)
             self._file.write(head)
             self._file.write(body)
             self._at += len(head) + len(body)
@@ -63,12 +65,6 @@ class PackWriter:
     def abandon(self) -> None:
         """Closes the file of a pack that will not be finished."""
         self._file.close()
-
-
-def _deflate(data: bytes) -> bytes:
-    # The largest memLevel: a quarter less time than the default, for the same size.
-    deflater = zlib.compressobj(LEVEL, memLevel=zlib.DEF_MEM_LEVEL + 1)
-    return deflater.compress(data) + deflater.flush()
 
 
 def _head(kind: int, size: int) -> bytes:

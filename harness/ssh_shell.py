@@ -69,9 +69,9 @@ def _join(channel: paramiko.Channel, stdin: int, stdout: int) -> None:
             if typed:
                 channel.sendall(typed)
             else:
-                # A pipe has ended: let the shell see it, and wait for what it still prints.
+                # A file or a pipe has ended: so does the shell's input; it still prints.
                 sources.remove(stdin)
-                channel.sendall(b"\x04")
+                channel.shutdown_write()
 
 
 def interactive(connection: Connection, stdin: int | None = None, stdout: int | None = None) -> int:
@@ -89,7 +89,11 @@ def interactive(connection: Connection, stdin: int | None = None, stdout: int | 
     try:
         channel = connection.transport.open_session(timeout=10.0)
         with channel:
-            channel.get_pty(os.environ.get("TERM", "vt100"), size.columns, size.lines)
+            if os.isatty(stdin):
+                channel.get_pty(os.environ.get("TERM", "vt100"), size.columns, size.lines)
+            else:
+                # With a terminal between, a Ctrl-D for the shell could go to what it runs.
+                channel.set_combine_stderr(True)
             channel.invoke_shell()
             with _raw_terminal(stdin), _following_size(channel):
                 _join(channel, stdin, stdout)

@@ -173,9 +173,43 @@ def talk(channel: paramiko.Channel) -> int:
     """A shell that repeats what it heard and exits 4 when its input ends."""
     heard = b""
     while not heard.endswith(b"\x04"):
-        heard += channel.recv(100)
-    channel.sendall(b"heard " + heard[:-1])
+        said = channel.recv(100)
+        if not said:
+            break
+        heard += said
+    channel.sendall(b"heard " + heard)
     return 4
+
+
+def prompting(channel: paramiko.Channel) -> int:
+    """As talk, with a prompt, after which keys may be typed: those before it are dropped."""
+    channel.sendall(b"$ ")
+    return talk(channel)
+
+
+def test_a_shell_at_a_terminal_gets_its_keys_as_they_are() -> None:
+    server = FakeSshd(KEYS.public, shell=prompting)
+    keyboard, ours = os.openpty()
+    out, to_out = os.pipe()
+    try:
+        connection = Connection.open(server.port, KEYS, server.host_key, 10.0)
+        seen: list[bytes] = []
+
+        def typist() -> None:
+            seen.append(os.read(out, 2))
+            os.write(keyboard, b"ls\x04")
+
+        hands = threading.Thread(target=typist)
+        hands.start()
+        assert interactive(connection, ours, to_out) == 4
+        hands.join()
+        assert seen == [b"$ "]
+        assert os.read(out, 100) == b"heard ls\x04"
+        connection.close()
+    finally:
+        server.close()
+        for fd in (ours, keyboard, out, to_out):
+            os.close(fd)
 
 
 def test_a_shell_joins_both_ends() -> None:

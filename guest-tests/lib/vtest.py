@@ -9,17 +9,21 @@ the worker. So a worker that dies of a signal, or of the OOM killer, is a failed
 case and no lost one, and what it changed in the guest is put back all the same:
 the worker reports each change, before it makes it, through a pipe.
 
-Only what a case needs is imported: starting Python costs a guest a third of a second.
+Only what a case needs is imported: under TCG `signal` (for its enums) and `typing` cost
+as much as starting Python does.
 """
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import ctypes
 import os
-import signal
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

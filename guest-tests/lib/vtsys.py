@@ -10,10 +10,13 @@ from __future__ import annotations
 import os
 import select
 import struct
-from collections.abc import Callable
-from typing import NoReturn
 
 from vtest import AbandonedError, call, diag, failed, require, require_eq, skip, undo_later, undoing
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 PAGE = 4096
 CGROUPS = "/sys/fs/cgroup"
