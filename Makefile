@@ -9,7 +9,7 @@ VARIABLES := PROJECT KERNEL REF SERIES PATCHES CONFIG MACHINE ACCEL TESTS ROOTFS
 	TREE HARNESS_CACHE HARNESS_CACHE_LIMIT
 export $(VARIABLES)
 
-RUN_COMMANDS := test-kernel shell list-tests tree refresh report selftest-detectors bench
+RUN_COMMANDS := test-kernel test-series shell list-tests tree refresh report selftest-detectors bench
 
 .DEFAULT_GOAL := help
 .PHONY: help check clean-cache $(RUN_COMMANDS)

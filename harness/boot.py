@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HarnessError, MachineError, SeriesError
-from harness.guest import REFERENCE_BOOT, Guest
+from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.qemu import MonitorClosedError, Qemu
 from harness.splat import Splat
@@ -76,7 +76,6 @@ def boot(
             report(splat)
         raise
     guest.boot_seconds = time.monotonic() - start
-    guest.pace = max(1.0, guest.boot_seconds / REFERENCE_BOOT)
     return guest
 
 

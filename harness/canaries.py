@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness.errors import InternalError
 from harness.events import CanaryFinished, Events
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
+from harness.leaks import leaks_of
 from harness.settings import PROJECT
 
 TABLE = Path(__file__).resolve().parent / "canaries.yaml"
@@ -34,6 +35,8 @@ class Canary:
     seconds: float
     expect: str
     repeat: int = 1
+    needs: str = ""
+    leaks: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
             float(row["seconds"]),
             row["expect"],
             row.get("repeat", 1),
+            row.get("needs", ""),
+            row.get("leaks", False),
         )
         for row in rows
     )
@@ -100,17 +105,31 @@ def run_canary(canary: Canary, guest: Guest) -> CanaryResult:
     argv = ["python3", f"{IN_GUEST}/{canary.program}.py", *canary.args]
     for _ in range(canary.repeat):
         run = guest.run_case(
-            f"canary::{canary.program}", argv, canary.seconds, env={"PYTHONPATH": IN_GUEST}
+            f"canary::{canary.program}",
+            argv,
+            canary.seconds * guest.pace,
+            env={"PYTHONPATH": IN_GUEST},
         )
+    if canary.leaks:
+        run = replace(run, splats=run.splats + leaks_of(guest))
     return judge(canary, describe(run), time.monotonic() - start)
 
 
 def run_canaries(
-    boot: Callable[[], Guest], events: Events, canaries: tuple[Canary, ...] | None = None
+    boot: Callable[[], Guest],
+    events: Events,
+    config: Mapping[str, str],
+    canaries: tuple[Canary, ...] | None = None,
 ) -> tuple[CanaryResult, ...]:
-    """Provokes every fault, each in a fresh guest from ``boot``, and emits what was seen."""
+    """Provokes every fault, each in a fresh guest from ``boot``, and emits what was seen.
+
+    ``config``: symbols of the kernel's configuration. A canary for a detector that the
+    kernel does not have is left out.
+    """
     results = []
     for canary in load_canaries() if canaries is None else canaries:
+        if canary.needs and config.get(canary.needs) != "y":
+            continue
         guest = boot()
         try:
             result = run_canary(canary, guest)

@@ -28,6 +28,13 @@ def _test_kernel(settings: Settings) -> int:
     return test_kernel(settings)
 
 
+def _test_series(settings: Settings) -> int:
+    from harness.run import test_kernel
+    from harness.series_states import every_state, subjects
+
+    return every_state(settings, test_kernel, subjects(settings), Console(highlight=False))
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -86,6 +93,7 @@ def _help(_: Settings) -> int:
 # Imported in the functions: `help` must not pay for paramiko.
 COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test-kernel": _test_kernel,
+    "test-series": _test_series,
     "selftest-detectors": _selftest,
     "shell": _shell,
     "list-tests": _list_tests,

@@ -28,7 +28,10 @@ class Clause:
 
 @dataclass(frozen=True)
 class SeriesData:
-    """``series.yaml`` of one series and the contract it names."""
+    """``series.yaml`` of one series and the contract it names.
+
+    ``sound``: the clause that the kernel's own checkers judge; '' where there is none.
+    """
 
     name: str
     title: str
@@ -36,6 +39,7 @@ class SeriesData:
     guest_tests: str
     subjects: tuple[str, ...]
     clauses: dict[str, Clause]
+    sound: str = ""
 
     def applicable(self, clause: str, applied: int) -> bool:
         """Whether ``clause`` holds with the first ``applied`` patches."""
@@ -91,4 +95,11 @@ def load(folder: Path) -> SeriesData:
         guest_tests=data["guest_tests"],
         subjects=tuple(data["patches"]),
         clauses=clauses,
+        sound=_sound(data.get("sound", ""), clauses),
     )
+
+
+def _sound(clause: str, clauses: dict[str, Clause]) -> str:
+    if clause and clause not in clauses:
+        raise InternalError(f"series.yaml: sound: the contract has no {clause}")
+    return clause

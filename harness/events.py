@@ -120,6 +120,18 @@ class GuestBooted:
 
 
 @dataclass(frozen=True)
+class PaceMeasured:
+    """How fast the guest is: a fixed work load took ``seconds``, on the reference ``reference``.
+
+    Time limits are multiplied by ``factor``, which is never below 1.
+    """
+
+    seconds: float
+    reference: float
+    factor: float
+
+
+@dataclass(frozen=True)
 class GuestLost:
     """The guest hung, died or stopped answering; ``evidence`` is the state dump."""
 
@@ -151,13 +163,17 @@ class CaseFinished:
 
 @dataclass(frozen=True)
 class SplatSeen:
-    """The kernel complained. ``test`` is '' where no case was running (boot, shutdown)."""
+    """The kernel complained. ``test`` is '' where no case was running (boot, shutdown).
+
+    ``foreign`` says why it does not count against the series ('' where it does).
+    """
 
     title: str
     category: str
     test: str
     text: str
     expected: bool = False
+    foreign: str = ""
 
 
 @dataclass(frozen=True)
@@ -200,6 +216,7 @@ Event = (
     | ConfigKnown
     | AccelChosen
     | GuestBooted
+    | PaceMeasured
     | GuestLost
     | CaseStarted
     | CaseFinished

@@ -34,13 +34,12 @@ from harness.statedump import state_of, sysrq
 
 INIT = "/harness/init"
 QUIET = 0.5  # seconds of silence that end a report without an end of its own
-# Seconds for a guest of reference speed; a slower one gets so much more.
+# Seconds for a guest of reference speed; a slower one (pace.py) gets so much more.
 GRACE = 4.0  # to end a case that is out of time: the guest itself takes 1.5 at most
 PING = 4.0  # in which a living guest answers: it takes 0.2
 ASK = 2.0  # in which process 1 answers on the console
 LATE = 1.0  # for output that is still on its way when the case has ended
 GIVE_UP = 2.0  # for a case to end after its kernel has said that it is stuck
-REFERENCE_BOOT = 1.5  # from QEMU's start to the first command
 TIMEOUT_STATUS = 124  # guest_init.c
 
 # Bits of /proc/sys/kernel/tainted: a bad page, an oops, a soft lockup.
@@ -293,7 +292,7 @@ class Guest:
         since = len(self.console.lines)
         line = command_line(
             [INIT, "case", str(seq), case_id.replace(" ", "_"), f"{timeout:g}", *argv],
-            dict(self.spec.env) | (env or {}),
+            dict(self.spec.env) | {"HARNESS_PACE": f"{self.pace:g}"} | (env or {}),
         )
         start = time.monotonic()
         ending = self._execute_case(line, seq, timeout, since)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +25,15 @@ class Guests:
     The key pair is made for the run and never leaves this process. Used as a
     context manager; after it no QEMU of the run is left. ``fresh`` may be called
     from several threads. The first guest's console goes to ``console_log``, those
-    of the others to files of their own beside it.
+    of the others to files of their own beside it. ``sort_out`` marks a splat that
+    does not count against the series.
     """
 
     spec: GuestSpec
     folder: Path
     console_log: Path
     events: ev.Events
+    sort_out: Callable[[Splat], Splat] = lambda splat: splat
     keys: KeyPair = field(default_factory=KeyPair.generate)
     snapshot: Snapshot | None = None
     first: Guest | None = None
@@ -49,9 +52,11 @@ class Guests:
             guest.close()
 
     @property
-    def boot_seconds(self) -> float:
-        """What the first cold boot took; time limits follow from it."""
-        return self.first.boot_seconds if self.first else 0.0
+    def the_first(self) -> Guest:
+        """The guest that was booted first; there is one."""
+        if self.first is None:
+            raise InternalError("no guest was booted yet")
+        return self.first
 
     def boot(self) -> Guest:
         """A cold boot to the first command; reports what the kernel said on the way.
@@ -83,6 +88,12 @@ class Guests:
             return self.boot()
         return self._keep(restore(self.snapshot, self.folder, self._name()))
 
+    @property
+    def running(self) -> tuple[Guest, ...]:
+        """The guests that a case may still run in."""
+        with self._lock:
+            return tuple(guest for guest in self._made if guest.trustworthy)
+
     def report_strays(self) -> None:
         """Emits what the kernels said while no case was running, each complaint once."""
         for guest in self._made:
@@ -93,7 +104,10 @@ class Guests:
             self._report(splat)
 
     def _report(self, splat: Splat) -> None:
-        self.events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
+        splat = self.sort_out(splat)
+        self.events.emit(
+            ev.SplatSeen(splat.title, splat.category, "", splat.text, foreign=splat.foreign)
+        )
 
     def _name(self) -> str:
         with self._lock:

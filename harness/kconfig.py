@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -46,8 +47,11 @@ class KernelConfig:
 
 @dataclass(frozen=True)
 class Flavour:
+    """One entry of ``flavours.yaml``; ``memory_mb``: of a guest, in MiB; None: as usual."""
+
     name: str
     fragments: tuple[Path, ...]
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,14 @@ def load_flavour(name: str, folder: Path = FOLDER) -> Flavour:
     Raises:
         InvocationError: there is none of that name.
     """
-    table: dict[str, list[str]] = yaml.safe_load((folder / "flavours.yaml").read_text("utf-8"))
+    table: dict[str, dict[str, Any]] = yaml.safe_load((folder / "flavours.yaml").read_text("utf-8"))
     if name not in table:
         raise InvocationError(
             f"CONFIG={name}: there is no such flavour, only {', '.join(sorted(table))}",
             next_step="see kconfig/flavours.yaml",
         )
-    return Flavour(name, tuple(folder / f"{fragment}.config" for fragment in table[name]))
+    fragments = tuple(folder / f"{fragment}.config" for fragment in table[name]["fragments"])
+    return Flavour(name, fragments, table[name].get("memory_mb"))
 
 
 def parse_config(text: str) -> dict[str, tuple[str, int]]:

@@ -33,6 +33,7 @@ class Results:
     accel: ev.AccelChosen | None = None
     stages: list[ev.StageFinished | ev.StageFailed] = field(default_factory=list)
     boots: list[ev.GuestBooted] = field(default_factory=list)
+    pace: ev.PaceMeasured | None = None
     lost: list[ev.GuestLost] = field(default_factory=list)
     tests: list[ev.CaseFinished] = field(default_factory=list)
     splats: list[ev.SplatSeen] = field(default_factory=list)
@@ -57,6 +58,8 @@ class Results:
                 self.stages.append(event)
             case ev.GuestBooted():
                 self.boots.append(event)
+            case ev.PaceMeasured():
+                self.pace = event
             case ev.GuestLost():
                 self.lost.append(event)
             case ev.CaseFinished():
@@ -79,8 +82,12 @@ class Results:
         return [
             Complaint(splat, self.decoded.get(index))
             for index, splat in enumerate(self.splats)
-            if not splat.expected
+            if not splat.expected and not splat.foreign
         ]
+
+    def foreign(self) -> list[Complaint]:
+        """What the kernel said that does not count against the series."""
+        return [Complaint(splat, None) for splat in self.splats if splat.foreign]
 
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
@@ -114,6 +121,8 @@ def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished])
     if passed:
         return ClauseVerdict("pass", "", ids)
     if named:
+        if all(t.status == "not_applicable" for t in named):
+            return ClauseVerdict("not_applicable", named[0].reason, ids)
         reason = f"{named[0].status.replace('_', ' ')}: {named[0].reason}"
         return ClauseVerdict("untested", reason, ids)
     return ClauseVerdict("untested", "no case that ran names it", ids)
@@ -155,6 +164,7 @@ def _splat(complaint: Complaint) -> dict[str, Any]:
         "test": splat.test,
         "text": decoded.text if decoded else splat.text,
         "decoded": decoded.how if decoded else "",
+        "foreign": splat.foreign,
     }
 
 
@@ -204,9 +214,15 @@ def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
             }
             for b in results.boots
         ],
+        "pace": {
+            "seconds": results.pace.seconds if results.pace else 0.0,
+            "reference": results.pace.reference if results.pace else 0.0,
+            "factor": round(results.pace.factor, 2) if results.pace else 1.0,
+        },
         "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
         "tests": [_test(t) for t in results.tests],
         "splats": [_splat(s) for s in results.complaints()],
+        "foreign_splats": [_splat(s) for s in results.foreign()],
         "clauses": {
             name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
             for name, v in verdicts.items()

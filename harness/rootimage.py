@@ -25,7 +25,8 @@ from harness import ext2
 from harness.errors import InvocationError, MachineError
 
 _HERE = Path(__file__).resolve().parent
-INIT_SOURCES = (_HERE / "guest_init.c", _HERE / "guest_case.c", _HERE / "guest_common.h")
+_NAMES = ("guest_init.c", "guest_case.c", "guest_pace.c", "guest_common.h")
+INIT_SOURCES = tuple(_HERE / name for name in _NAMES)
 
 WHAT_IS_NEEDED = """a root file system for the guest must hold:
   python3 of version 3.11 or later in the default path, with ctypes

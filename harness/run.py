@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from harness import events as ev
-from harness import proofs
+from harness import leaks, pace, proofs, soundness
 from harness.accel import choose_accel
 from harness.canaries import run_canaries
 from harness.crew import MOST, Crew
@@ -21,15 +21,18 @@ from harness.errors import HarnessError, InternalError, SeriesError
 from harness.guest_items import run_cases
 from harness.guests import Guests
 from harness.hostchecks import PatchedTree, load_checks, run_check
-from harness.lab import Lab, time_factor
+from harness.kconfig import load_flavour, read_values
+from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine
 from harness.prepare import Prepared, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite
 from harness.rootfs import build_rootfs
 from harness.session import Session, run_session
 from harness.settings import Settings
+from harness.splat import Splat
 from harness.ssh_shell import interactive
 from harness.stages import stage
+from harness.touched import sorted_out, touched_functions
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def equip(session: Session) -> Equipment:
         host_key=rootfs.host_key,
         tests=suite.image,
     )
+    if memory := load_flavour(settings.config).memory_mb:
+        spec = replace(spec, memory_mb=memory)
     accel = choose_accel(settings.accel, store.root, spec)
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))
@@ -92,9 +97,12 @@ def _give_way() -> None:
 @contextlib.contextmanager
 def booted(session: Session, equipment: Equipment) -> Iterator[Guests]:
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
-    with Guests(equipment.spec, session.out, session.out / "console.log", session.events) as guests:
+    sort_out = _sort_out(equipment)
+    log = session.out / "console.log"
+    with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
             first = guests.boot()
+            pace.measure(first, session.events)
             guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests
@@ -115,17 +123,19 @@ def _tests(session: Session) -> None:
 
 def _run_suite(session: Session, equipment: Equipment) -> None:
     with booted(session, equipment) as guests:
+        first = guests.the_first
         labs = [
             Lab(
                 session.events,
                 session.data,
                 len(equipment.prepared.applied.patches),
                 equipment.prepared.base.version,
-                time_factor(guests.boot_seconds),
+                first.pace,
                 guests.fresh,
                 guest,
+                guests.sort_out,
             )
-            for guest in (guests.first, *[None] * (min(session.settings.jobs, MOST) - 1))
+            for guest in (first, *[None] * (min(session.settings.jobs, MOST) - 1))
         ]
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, labs[0])
@@ -136,7 +146,34 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 GUEST_TESTS / session.data.guest_tests,
             )
             outcome.detail = f"{len(session.results.tests)} cases"
+        config = read_values(equipment.prepared.kernel.config)
+        if config.get("DEBUG_KMEMLEAK") == "y":
+            with stage(session.events, "leaks") as outcome:
+                outcome.detail = leaks.scan(guests.running, session.events)
         guests.report_strays()
+        _soundness(session, equipment, config)
+
+
+def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
+    """What the kernel's checkers say of a complete run is a record of its own."""
+    data, prepared = session.data, equipment.prepared
+    if session.settings.tests or not data.sound:
+        return
+    if not data.applicable(data.sound, len(prepared.applied.patches)):
+        return
+    flavour = session.settings.config
+    session.events.emit(soundness.record(data.sound, config, session.results, flavour))
+
+
+def _sort_out(equipment: Equipment) -> Callable[[Splat], Splat]:
+    """Marks what does not count against the series; knows nothing where there is no series."""
+    prepared = equipment.prepared
+    touched = touched_functions(_patched_tree(prepared), prepared.kernel.system_map.read_text())
+    return lambda splat: sorted_out(splat, touched)
+
+
+def _patched_tree(prepared: Prepared) -> PatchedTree:
+    return PatchedTree(prepared.applied.repo, prepared.applied.commit, prepared.base.commit)
 
 
 def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
@@ -144,7 +181,7 @@ def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
     if session.settings.tests:
         return
     prepared = equipment.prepared
-    tree = PatchedTree(prepared.applied.repo, prepared.applied.commit, prepared.base.commit)
+    tree = _patched_tree(prepared)
     for item in load_checks(session.data.folder):
         record = lab.not_applicable(f"host::{item.name}", item.clauses, item.about)
         session.events.emit(record or run_check(item, tree))
@@ -237,8 +274,9 @@ def shell(settings: Settings) -> int:
 
 def _selftest(session: Session) -> None:
     equipment = equip(session)
+    config = read_values(equipment.prepared.kernel.config)
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
-        found = run_canaries(guests.fresh, session.events)
+        found = run_canaries(guests.fresh, session.events, config)
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
     proofs.keep(session.store, equipment.prepared.kernel, session.results.canaries)
 

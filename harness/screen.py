@@ -72,6 +72,11 @@ class Screen:
             case ev.GuestBooted():
                 how = "restored from the snapshot" if event.restored else "booted"
                 self._print(f"  [dim]guest {how} in {event.seconds:.2f} s ({event.machine})[/]")
+            case ev.PaceMeasured():
+                self._print(
+                    f"  [dim]pace: the fixed work load took {event.seconds:.2f} s, the reference"
+                    f" {event.reference:.2f} s: time limits x {event.factor:.1f}[/]"
+                )
             case ev.GuestLost():
                 self._print(f"  [red]guest lost:[/] {escape(event.reason)}")
             case ev.CaseStarted():
@@ -81,7 +86,9 @@ class Screen:
             case ev.SplatSeen():
                 if not event.expected:
                     where = event.test or "no test was running"
-                    self._print(f"  [red]kernel:[/] {escape(event.title)}  [dim]{where}[/]")
+                    colour, why = ("dim", f" ({event.foreign})") if event.foreign else ("red", "")
+                    title = f"{escape(event.title)}  [dim]{where}{why}[/]"
+                    self._print(f"  [{colour}]kernel:[/] {title}")
             case ev.CanaryFinished():
                 mark = "[green]seen[/]" if event.ok else "[red]MISSED[/]"
                 self._print(

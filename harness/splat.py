@@ -46,6 +46,7 @@ class Splat:
         first, last: indices of its lines in the console, from 0.
         spoils: the guest is not to be trusted afterwards.
         expected: the case had said that this would come.
+        foreign: why it does not count against the series; '' where it does.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Splat:
     last: int
     spoils: bool = False
     expected: bool = False
+    foreign: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ def _function(lines: Sequence[str], ways: Sequence[str], passing: re.Pattern[str
     guesses: list[str] = []  # frames the unwinder is not sure of
     in_trace = False
     for line in lines:
-        in_trace = in_trace or line.startswith("Call Trace")
+        in_trace = in_trace or line.startswith(("Call Trace", "  backtrace"))
         match = _FRAME.match(line) if in_trace else None
         if match:
             (guesses if match["unsure"] else stack).append(match["name"])

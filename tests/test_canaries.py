@@ -117,6 +117,7 @@ class ScriptedGuest:
     def __init__(self, ending: CaseRun) -> None:
         self.ending, self.closed, self.cases = ending, False, 0
         self.installed = b""
+        self.pace = 1.0
 
     def exec(self, command: str, timeout: float, stdin: bytes) -> Any:
         self.installed = stdin
@@ -141,13 +142,36 @@ def test_each_canary_has_a_guest_of_its_own(events: Events, recorder: Recorder) 
         Canary("one", "lkdtm", ("WARNING",), 5.0, "splat warning: WARNING in lkdtm_WARNING"),
         Canary("two", "lkdtm", ("PANIC",), 5.0, "splat panic: .*", repeat=2),
     )
-    results = run_canaries(fresh, events, canaries)
+    results = run_canaries(fresh, events, {}, canaries)
     assert [result.ok for result in results] == [True, False]
     assert [guest.cases for guest in made] == [1, 2]
     assert all(guest.closed for guest in made)
     told = [event for event in recorder.of(CanaryFinished) if isinstance(event, CanaryFinished)]
     assert [(event.name, event.ok) for event in told] == [("one", True), ("two", False)]
     assert b"END-OF-PROGRAM" in made[0].installed
+
+
+def test_a_detector_that_the_kernel_does_not_have_is_not_tried(events: Events) -> None:
+    wants = Canary("kasan", "lkdtm", ("X",), 5.0, "splat kasan: .*", needs="KASAN")
+
+    def fresh() -> Any:
+        return ScriptedGuest(run(splats=(splat("kasan", "KASAN: x"),)))
+
+    assert run_canaries(fresh, events, {"KASAN": "n"}, (wants,)) == ()
+    assert [r.ok for r in run_canaries(fresh, events, {"KASAN": "y"}, (wants,))] == [True]
+
+
+def test_a_canary_that_leaks_is_judged_with_its_leaks(
+    events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leak = splat("kmemleak", "kmemleak: memory leaked by x")
+    monkeypatch.setattr("harness.canaries.leaks_of", lambda guest: (leak,))
+    leaks = Canary("leak", "leak", (), 5.0, ".*; splat kmemleak: .* leaked by x", leaks=True)
+
+    def fresh() -> Any:
+        return ScriptedGuest(run(splats=(splat("bug", "BUG: x"),)))
+
+    assert [r.ok for r in run_canaries(fresh, events, {}, (leaks,))] == [True]
 
 
 def test_a_guest_is_closed_although_its_canary_raises(events: Events) -> None:
@@ -158,7 +182,7 @@ def test_a_guest_is_closed_although_its_canary_raises(events: Events) -> None:
 
     guest.run_case = fail  # type: ignore[method-assign]
     with pytest.raises(RuntimeError):
-        run_canaries(lambda: guest, events, CANARIES[:1])  # type: ignore[arg-type,return-value]
+        run_canaries(lambda: guest, events, {}, CANARIES[:1])  # type: ignore[arg-type,return-value]
     assert guest.closed
 
 

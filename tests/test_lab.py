@@ -16,7 +16,7 @@ from harness.crew import Crew
 from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.guest import CaseRun, Guest
 from harness.guest_items import run_cases
-from harness.lab import Lab, check_swap_image, judge_run, time_factor
+from harness.lab import Lab, check_swap_image, judge_run
 from harness.programs import Case, Program
 from harness.settings import PROJECT
 from harness.splat import Splat
@@ -112,10 +112,6 @@ def test_a_failed_case_is_not_searched_for(tmp_path: Path) -> None:
     failed = run(said("not ok 1 one", "p.c:1: no"), exit_code=1)
     got = judge_run(case(host_checks=("swapimage",)), failed, tmp_path / "missing")
     assert got[:2] == ("fail", "p.c:1: no")
-
-
-def test_time_limits_never_shrink() -> None:
-    assert (time_factor(0.4), time_factor(1.5), time_factor(6.0)) == (1.0, 1.0, 4.0)
 
 
 @dataclass

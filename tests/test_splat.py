@@ -67,9 +67,12 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
         "UBSAN: shift-out-of-bounds in do_thing",
     ),
     "kmemleak": (
-        "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+        'unreferenced object 0xffff888100 (size 64):\n  comm "sh", pid 7, jiffies 4294 (age 6.500s)'
+        "\n  hex dump (first 32 bytes):\n    cc cc  ..\n  backtrace:\n"
+        "    [<00000000a7c1ad2e>] kmalloc_trace+0x26/0x90\n"
+        "    [<00000000a7c1ad2f>] do_thing+0x1/0x2",
         "kmemleak",
-        "kmemleak: new suspected memory leaks",
+        "kmemleak: memory leaked by do_thing",
     ),
     "slub": (
         f"{RULE}\nBUG kmalloc-64 (Not tainted): Right Redzone overwritten\n{'-' * 77}\n\n"

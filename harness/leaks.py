@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory that the kernel has lost: kmemleak's findings, by the two-scan rule.
+
+kmemleak guesses: a pointer that only a register holds while it looks is missed. So an
+object counts as leaked only where two scans, one after the other, both list it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from harness import events as ev
+from harness.errors import SeriesError
+from harness.guest import Guest
+from harness.splat import Splat, find_splats
+from harness.ssh import SshError
+
+FILE = "/sys/kernel/debug/kmemleak"
+# kmemleak overlooks what is younger than 5 s, and what the last case leaked is that young.
+SCRIPT = f"sleep 5.5; echo scan > {FILE} && cat {FILE}"
+PATIENCE = 120.0  # seconds for a guest of the reference's pace
+
+_OBJECT = re.compile(r"^unreferenced object (0x[0-9a-f]+) ")
+
+
+def objects(text: str) -> dict[str, str]:
+    """The entries of kmemleak's file by their address."""
+    found: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in text.splitlines():
+        if match := _OBJECT.match(line):
+            current = found.setdefault(match[1], [])
+        current.append(line)
+    return {address: "\n".join(lines) for address, lines in found.items()}
+
+
+def in_both(first: str, second: str) -> str:
+    """The entries that two scans agree on, as the second one tells them."""
+    before = objects(first)
+    return "\n".join(text for at, text in objects(second).items() if at in before)
+
+
+def leaks_of(guest: Guest) -> tuple[Splat, ...]:
+    """What this guest's kernel has leaked, one splat a title.
+
+    Raises:
+        SshError, TimeoutError: the guest does not answer, or has no kmemleak.
+    """
+    said = []
+    for _ in range(2):
+        done = guest.exec(SCRIPT, PATIENCE * guest.pace)
+        if done.exit_code != 0:
+            raise SshError(f"kmemleak cannot be asked: {done.stderr.strip()}")
+        said.append(done.stdout)
+    by_title: dict[str, Splat] = {}
+    for splat in find_splats(in_both(*said)):
+        by_title.setdefault(splat.title, splat)
+    return tuple(by_title.values())
+
+
+def scan(guests: Sequence[Guest], events: ev.Events) -> str:
+    """Looks for leaks in every guest that still runs; emits them and says what was done.
+
+    A guest that was lost, or whose kernel had gone wrong before, is past being asked.
+
+    Raises:
+        SeriesError: a guest that ran its cases well does not live through the scans.
+    """
+    asked = [guest for guest in guests if guest.trustworthy]
+    leaked = 0
+    with ThreadPoolExecutor(max(1, len(asked))) as pool:
+        for guest, future in [(guest, pool.submit(leaks_of, guest)) for guest in asked]:
+            try:
+                found = future.result()
+            except (SshError, TimeoutError) as error:
+                raise SeriesError(
+                    f"{guest.name} does not answer while kmemleak looks for leaks: {error}",
+                    evidence=guest.dump_state(),
+                ) from error
+            leaked += len(found)
+            for splat in found:
+                events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
+    return f"{leaked} leaks in {len(asked)} guests"

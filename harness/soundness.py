@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The clause that says that the kernel stays silent, as a record of the run.
+
+Any complaint breaks the run it comes in. That there was none is worth something
+only where the kernel has the checkers that would have complained.
+"""
+
+from __future__ import annotations
+
+from harness import events as ev
+from harness.results import Results
+
+# What makes a kernel one that would complain: at least one of these.
+CHECKERS = ("KASAN", "KCSAN")
+# And what is said to have watched, where it is there.
+WATCHERS = (*CHECKERS, "PROVE_LOCKING", "DEBUG_VM", "DEBUG_LIST", "UBSAN", "DEBUG_KMEMLEAK")
+ABOUT = "the kernel's checkers have nothing to say of the series while all cases run"
+
+
+def record(clause: str, config: dict[str, str], results: Results, flavour: str) -> ev.CaseFinished:
+    """The record ``kernel::FLAVOUR`` of a complete run.
+
+    Args:
+        config: symbols of the kernel's configuration.
+    """
+    name = f"kernel::{flavour}"
+    if not any(config.get(symbol) == "y" for symbol in CHECKERS):
+        reason = f"this kernel has none of {', '.join(CHECKERS)}: see CONFIG="
+        return ev.CaseFinished(name, "not_applicable", reason, 0.0, (clause,), about=ABOUT)
+    watching = ", ".join(symbol for symbol in WATCHERS if config.get(symbol) == "y")
+    notes = [f"watched by {watching}"]
+    notes += [f"does not count: {s.title}: {s.foreign}" for s in results.splats if s.foreign]
+    complaints = results.complaints()
+    ran = sum(test.status in ("pass", "fail") for test in results.tests)
+    if complaints:
+        reason = f"{len(complaints)} complaints, first: {complaints[0].splat.title}"
+        return ev.CaseFinished(name, "fail", reason, 0.0, (clause,), diagnostics=tuple(notes),
+                               about=ABOUT)  # fmt: skip
+    if not ran:
+        return ev.CaseFinished(name, "error", "no case ran under them", 0.0, (clause,), about=ABOUT)
+    return ev.CaseFinished(name, "pass", "", 0.0, (clause,), diagnostics=tuple(notes), about=ABOUT)
