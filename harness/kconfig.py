@@ -150,7 +150,7 @@ def configure(
     def check(source: Path, config: Path) -> None:
         gone = vanished(requests(flavour.fragments), read_values(config))
         if any(request.optional for request in gone):
-            known = kconfig_reader.read(source, ARCH)
+            known = kconfig_reader.symbols(source, ARCH)
             gone = [r for r in gone if not r.optional or r.symbol in known]
         if gone:
             text = _explain(gone, source, read_values(config))

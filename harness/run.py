@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -168,7 +169,11 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
 def _sort_out(equipment: Equipment) -> Callable[[Splat], Splat]:
     """Marks what does not count against the series; knows nothing where there is no series."""
     prepared = equipment.prepared
-    touched = touched_functions(_patched_tree(prepared), prepared.kernel.system_map.read_text())
+
+    @functools.cache  # 0.7 s, and most runs have no report that needs it
+    def touched() -> frozenset[str]:
+        return touched_functions(_patched_tree(prepared), prepared.kernel.system_map.read_text())
+
     return lambda splat: sorted_out(splat, touched)
 
 

@@ -69,7 +69,6 @@ def environment(store: Store) -> dict[str, str]:
         "LOCALVERSION": "",
         # ccache: see docs/build.md for what each of these costs and saves.
         "CCACHE_DIR": str(store.root / "ccache"),
-        "CCACHE_BASEDIR": str(store.root),
         "CCACHE_NOHASHDIR": "1",
         "CCACHE_DEPEND": "1",
         "CCACHE_INODECACHE": "1",

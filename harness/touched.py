@@ -8,7 +8,7 @@ counts against the series is a report with a frame in a function that it touches
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from harness import git
@@ -123,8 +123,12 @@ def frames(text: str) -> Iterable[str]:
             yield plain_name(match["name"])
 
 
-def sorted_out(splat: Splat, touched: frozenset[str]) -> Splat:
-    """The splat, marked where it does not count against the series."""
-    if splat.category not in SELECTIVE or touched.intersection(frames(splat.text)):
+def sorted_out(splat: Splat, touched: Callable[[], frozenset[str]]) -> Splat:
+    """The splat, marked where it does not count against the series.
+
+    Args:
+        touched: the functions that the series touches; asked for only where it matters.
+    """
+    if splat.category not in SELECTIVE or touched().intersection(frames(splat.text)):
         return splat
     return replace(splat, foreign=FOREIGN)

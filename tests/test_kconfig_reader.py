@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.kconfig_reader import holds, read, unmet, why_not_set, why_set
+from harness.kconfig_reader import holds, read, symbols, unmet, why_not_set, why_set
 from tests.toy import TOY
 
 CONFIG = {"A": "y", "B": "m", "TEXT": '"abc"', "NUMBER": "5"}
@@ -56,6 +56,12 @@ def test_conditions_around_and_inside_with_their_places() -> None:
     assert why_not_set("TOY_DRIVER", found, {"EXPERT": "y", "SWAP": "y"}) == [
         "needs TOY (TOY is not set), see drivers/Kconfig:3"
     ]
+
+
+def test_the_names_alone_are_those_of_the_full_reader(tmp_path: Path) -> None:
+    assert symbols(TOY, "x86") == read(TOY, "x86").keys()
+    (tmp_path / "Kconfig").write_text("config ONE # said why\n\tbool\n\thelp\n\t  config it\n")
+    assert "ONE" in symbols(tmp_path, "x86")
 
 
 def test_other_reasons() -> None:
