@@ -52,10 +52,14 @@ static void intact_stays_intact(void)
 	EXPECT(answer_is_true(&r));
 }
 
-/* A relative that unmarks its copy in the middle of a reclaim. */
+/*
+ * A relative that unmarks its copy in the middle of a reclaim: after @looks at
+ * its end, or, where @taken is set, once that many pages are gone.
+ */
 struct relative {
 	struct vr_range *r;
 	long looks;
+	size_t taken;
 	int intact;
 };
 
@@ -66,7 +70,10 @@ static void unmark_in_the_middle(void *arg)
 
 	vt_pin(0);
 	vr_ask_reclaim();
-	vr_look_for_end(relative->looks);
+	if (relative->taken)
+		vr_wait_taken(r, relative->taken);
+	else
+		vr_look_for_end(relative->looks);
 	relative->intact = !vr_unmark(r->p, vr_len(r));
 	vr_wait_reclaim();
 	/* 0: not one page was lost, then or since. */
@@ -104,6 +111,8 @@ static void one_of_two_unmarks(void)
 		*relative = (struct relative){
 			.r = &r,
 			.looks = looks * round / ROUNDS * round / ROUNDS,
+			/* How long a reclaim takes is not the same every time. */
+			.taken = round % 2 ? PAGES * round / ROUNDS : 0,
 		};
 		EXPECT_EQ(vt_run_child(unmark_in_the_middle, relative), 0);
 		intact += relative->intact;
