@@ -35,6 +35,21 @@ def _test_series(settings: Settings) -> int:
     return every_state(settings, test_kernel, subjects(settings), Console(highlight=False))
 
 
+def _seen_red(settings: Settings) -> int:
+    from harness.base import obtain_base
+    from harness.contract import load
+    from harness.events import Events
+    from harness.run import test_kernel
+    from harness.seenred import seen_red
+    from harness.store import Store
+    from harness.variants import load_table
+
+    table = load_table(load(settings.project))
+    line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
+    console = Console(highlight=False)
+    return seen_red(settings, test_kernel, table, line, console, settings.project)
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -94,6 +109,7 @@ def _help(_: Settings) -> int:
 COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test-kernel": _test_kernel,
     "test-series": _test_series,
+    "seen-red": _seen_red,
     "selftest-detectors": _selftest,
     "shell": _shell,
     "list-tests": _list_tests,

@@ -65,7 +65,7 @@ def merge(runs: Sequence[dict[str, Any]]) -> Merged:
     Raises:
         InvocationError: there is nothing to merge.
     """
-    whole = [r for r in runs if not r["asked"].get("TESTS")]
+    whole = [r for r in runs if not r["asked"].get("TESTS") and not r["asked"].get("VARIANT")]
     if not whole:
         raise InvocationError("no complete run to report on", next_step="make test-kernel")
     series = patch_ids(whole[-1])

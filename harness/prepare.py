@@ -10,9 +10,11 @@ from harness import events as ev
 from harness.apply import Applied, apply_series
 from harness.base import Base, obtain_base
 from harness.build import Kernel, build_kernel
+from harness.errors import InvocationError
 from harness.series import load_series
 from harness.session import Session
 from harness.stages import stage
+from harness.variants import with_variant
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ def prepare(session: Session, *, bzimage: bool = False) -> Prepared:
         events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
+        if settings.variant:
+            if settings.patches is not None:
+                raise InvocationError(
+                    "VARIANT= goes on top of the whole series, and PATCHES= takes a part of it",
+                    next_step="leave one of them out",
+                )
+            series = with_variant(series, settings.variant, settings.project, base.line)
         applied = apply_series(base, series, settings.patches, store, events)
         outcome.cached = applied.cached
         outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"

@@ -23,6 +23,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
+    "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see make seen-red"),
     "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
@@ -56,6 +57,7 @@ class Settings:
     tests: str
     rootfs: str
     debug: bool
+    variant: str
     decode: bool
     jobs: int
     tree: str
@@ -70,6 +72,7 @@ class Settings:
             "REF": self.ref,
             "SERIES": self.series,
             "PATCHES": "" if self.patches is None else str(self.patches),
+            "VARIANT": self.variant,
             "CONFIG": self.config,
             "MACHINE": self.machine,
             "ACCEL": self.accel,
@@ -124,6 +127,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         tests=env.get("TESTS", ""),
         rootfs=env.get("ROOTFS", ""),
         debug=env.get("DEBUG", "") not in ("", "0"),
+        variant=env.get("VARIANT", ""),
         decode=(env.get("DECODE") or "1") != "0",
         jobs=_number(env, "JOBS", least=1) or os.cpu_count() or 1,
         tree=env.get("TREE", ""),

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Variants of a series: one deliberate mistake each, as a patch on top of the whole series.
+
+``variants.yaml`` beside ``series.yaml`` says which clauses each must break; the patch is
+``variants/<kernel line>/<name>.patch``, or ``variants/<name>.patch`` where one text serves
+every line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.contract import SeriesData
+from harness.errors import InternalError, InvocationError
+from harness.series import Series, parse_patch
+
+TABLE = "variants.yaml"
+FOLDER = "variants"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """``clauses``: those it must break; ``tests``: pytest's -k expression for the cases to run."""
+
+    name: str
+    clauses: tuple[str, ...]
+    tests: str
+
+    def patch(self, folder: Path, line: str) -> Path | None:
+        """Its patch for a kernel line; None where it has none for that."""
+        return find_patch(folder, line, self.name)
+
+
+@dataclass(frozen=True)
+class Table:
+    """``exempt``: clauses that no variant can show red, each with the reason."""
+
+    variants: tuple[Variant, ...]
+    exempt: dict[str, str]
+
+
+def find_patch(folder: Path, line: str, name: str) -> Path | None:
+    """The patch of a variant by its name."""
+    for place in (folder / FOLDER / line, folder / FOLDER):
+        if (path := place / f"{name}.patch").is_file():
+            return path
+    return None
+
+
+def load_table(data: SeriesData) -> Table:
+    """Reads ``variants.yaml``.
+
+    Raises:
+        InvocationError: the series has none.
+        InternalError: it names what the contract does not have, or a variant has no patch.
+    """
+    path = data.folder / TABLE
+    if not path.is_file():
+        raise InvocationError(f"{path} is not there", next_step="see docs/seen-red.md")
+    given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
+    variants = []
+    for name, row in (given.get("variants") or {}).items():
+        clauses = tuple(row["clauses"])
+        variants.append(Variant(name, clauses, row.get("tests") or " or ".join(clauses)))
+    exempt: dict[str, str] = given.get("exempt") or {}
+    named = {clause for variant in variants for clause in variant.clauses} | set(exempt)
+    if unknown := sorted(named - set(data.clauses)):
+        raise InternalError(f"{path}: the contract has no {', '.join(unknown)}")
+    for variant in variants:
+        if not variant.clauses:
+            raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
+        if not list((data.folder / FOLDER).rglob(f"{variant.name}.patch")):
+            raise InternalError(f"{path}: there is no patch for {variant.name}")
+    return Table(tuple(variants), exempt)
+
+
+def with_variant(series: Series, name: str, folder: Path, line: str) -> Series:
+    """The series with a variant, named or given as a file, on top of it.
+
+    Raises:
+        InvocationError: there is no such variant for this kernel line.
+    """
+    given = Path(name).expanduser()
+    path = given if given.is_file() else find_patch(folder, line, name)
+    if path is None:
+        have = ", ".join(sorted({p.stem for p in (folder / FOLDER).rglob("*.patch")})) or "none"
+        raise InvocationError(
+            f"VARIANT={name}: no such file, and no variant of that name for Linux {line}",
+            next_step=f"there is: {have}",
+        )
+    patch = parse_patch(path.read_bytes(), str(path))
+    return Series(f"{series.source} and {path.name}", (*series.patches, patch))
