@@ -50,6 +50,13 @@ def _seen_red(settings: Settings) -> int:
     return seen_red(settings, test_kernel, table, line, console, settings.project)
 
 
+def _revision(settings: Settings) -> int:
+    from harness.revision import revision
+    from harness.run import test_kernel
+
+    return revision(settings, test_kernel, Console(highlight=False))
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -109,6 +116,7 @@ def _help(_: Settings) -> int:
 COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test-kernel": _test_kernel,
     "test-series": _test_series,
+    "revision": _revision,
     "seen-red": _seen_red,
     "selftest-detectors": _selftest,
     "shell": _shell,

@@ -22,6 +22,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
+    "PREVIOUS": ("", "make revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see make seen-red"),
     "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
@@ -64,6 +65,7 @@ class Settings:
     out: Path
     cache: Path
     cache_limit: int  # bytes
+    previous: str = ""
 
     def asked(self) -> dict[str, str]:
         """The variables that matter for the verdict, for the report's head."""
@@ -134,4 +136,5 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         out=Path(env.get("OUT") or VARIABLES["OUT"][0]).absolute(),
         cache=Path(cache).absolute() if cache else _default_cache(env),
         cache_limit=(limit or 1) << 30,
+        previous=env.get("PREVIOUS", ""),
     )

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``reply.txt``: a verdict on a revision as an answer to its cover letter, 60 lines at most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+MOST = 60  # lines
+NAMES = 4  # names on a line; the rest is counted
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
+    return ", ".join(names[:NAMES]) + more
+
+
+def reply(document: dict[str, Any]) -> str:
+    """The text, ending with a newline; what does not fit is counted in the last line."""
+    lines = list(_lines(document))
+    if len(lines) > MOST:
+        left = len(lines) - MOST + 1
+        lines = [*lines[: MOST - 1], f"({left} more lines: see revision.json)"]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    verdicts = {0: "nothing broke that the base does not break", 1: "the series is at fault"}
+    code = document["exit_code"]
+    verdict = verdicts.get(code, "no verdict: the runs did not come to their end")
+    if code == 1 and document["steps"][0]["error"]:
+        verdict = "no verdict on the patches: the bare base fails"
+    yield f"Verdict: {verdict} (exit {code})."
+    yield f"Base:    {document['base']}"
+    yield f"Series:  {document['source']}"
+    yield ""
+    for step in document["steps"]:
+        yield from _step(step)
+    if not document["previous_source"]:
+        return
+    yield ""
+    yield f"Since the previous revision ({document['previous_source']}):"
+    if not document["compared"]:
+        yield "  not compared: one of the two was not run to its end"
+        return
+    if not document["previous"]:
+        yield "  no clause's verdict changed"
+    for kind in ("broken", "fixed", "new", "gone"):
+        names = [
+            f"{c['clause']} ({c['now']})" if kind == "new" else c["clause"]
+            for c in document["previous"]
+            if c["kind"] == kind
+        ]
+        if names:
+            yield f"  {kind}: {some(names)}"
+    yield from (f"  {line}" for line in document["range_diff"].splitlines() if _is_head(line))
+
+
+def _is_head(line: str) -> bool:
+    """Whether a line of range-diff names a patch rather than shows its difference."""
+    return bool(line) and (line[0] in "-123456789" or line.lstrip()[:1].isdigit()) and ":" in line
+
+
+def _step(step: dict[str, Any]) -> Iterator[str]:
+    which = f"patch {step['patches']}" if step["patches"] else "base"
+    ours, before = step["blame"]["ours"], step["blame"]["before"]
+    said = "broken" if ours or step["error"] else "ok"
+    if step["patches"] == 0 and before and not step["error"]:
+        said = "breaks some cases itself"
+    yield f"{which}: {said}  {step['subject']}"
+    if step["error"]:
+        yield f"  {step['error'][0]}"
+    if ours:
+        yield f"  broken: {some(ours)}"
+    if before and step["patches"]:
+        yield f"  broken before: {some(before)}"
+    breaks = [c["clause"] for c in step["changes"] if c["now"] == "fail"]
+    repairs = [c["clause"] for c in step["changes"] if c["kind"] == "fixed"]
+    if breaks:
+        yield f"  from here on these clauses fail: {some(breaks)}"
+    if repairs:
+        yield f"  repairs: {some(repairs)}"
