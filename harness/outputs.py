@@ -77,15 +77,20 @@ def inline(text: str) -> Markup:
     return Markup(re.sub(r"(?<!\w)\*(?=\S)([^*<>]+)(?<=\S)\*(?!\w)", r"<em>\1</em>", escaped))
 
 
-def html(document: dict[str, Any], data: SeriesData | None) -> str:
-    """``report.html``: one self-contained page, readable without network or scripts."""
-    environment = jinja2.Environment(
+def page_environment() -> jinja2.Environment:
+    """How pages are made: all that is put in is escaped, and what is missing is an error."""
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def html(document: dict[str, Any], data: SeriesData | None) -> str:
+    """``report.html``: one self-contained page, readable without network or scripts."""
+    environment = page_environment()
     environment.filters["inline"] = inline
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}

@@ -3,7 +3,8 @@
 
 The bare base, each state of the series and, where PREVIOUS= names one, the whole
 previous revision are runs of their own. What is broken on the base is not blamed on
-a patch. The outcome lies in ``out/revision-<time>/``: ``revision.json`` and ``reply.txt``.
+a patch. The outcome lies in ``out/revision-<time>/``: ``revision.json``,
+``report.html`` and ``reply.txt``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from harness.base import Base, obtain_base
 from harness.compare import Blame, Change, blame, changes, clause_verdicts
 from harness.errors import InvocationError, SeriesError
 from harness.events import Events
-from harness.outputs import write_atomically
-from harness.revision_text import reply
+from harness.outputs import page_environment, write_atomically
+from harness.revision_text import reply, verdict
 from harness.series import load_series
-from harness.series_states import SERIES_BROKEN, newest_document, state_of, table
+from harness.series_states import SERIES_BROKEN, State, newest_document, state_of, table
 from harness.settings import Settings
 from harness.store import Store
 
@@ -186,7 +187,7 @@ def revision(settings: Settings, run: Run, console: Console) -> int:
         inputs.range_diff,
         exit_status(steps, code),
     )
-    out = _write(whole, settings.out, documents[-1]["run"])
+    out = _write(whole, states, settings.out, documents[-1]["run"])
     console.print()
     console.print(table(states))
     console.print("\n" + reply(asdict(whole)), markup=False, soft_wrap=True)
@@ -199,10 +200,17 @@ def code_fine(steps: Sequence[Step]) -> bool:
     return all(step.exit_code in (0, SERIES_BROKEN) for step in steps)
 
 
-def _write(whole: Revision, out: Path, run: str) -> Path:
+def html(document: dict[str, Any], states: Sequence[State]) -> str:
+    """``report.html``: one self-contained page, readable without network or scripts."""
+    page = page_environment().get_template("revision.html.j2")
+    return page.render(whole=document, states=states, verdict=verdict(document))
+
+
+def _write(whole: Revision, states: Sequence[State], out: Path, run: str) -> Path:
     folder = out / f"revision-{run}"
     folder.mkdir(parents=True)
     document = {"format": FORMAT, **asdict(whole)}
     write_atomically(folder / "revision.json", json.dumps(document, indent=1) + "\n")
     write_atomically(folder / "reply.txt", reply(document))
+    write_atomically(folder / "report.html", html(document, states))
     return folder

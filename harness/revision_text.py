@@ -25,13 +25,17 @@ def reply(document: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lines(document: dict[str, Any]) -> Iterator[str]:
+def verdict(document: dict[str, Any]) -> str:
+    """The verdict on a revision in one line."""
     verdicts = {0: "nothing broke that the base does not break", 1: "the series is at fault"}
     code = document["exit_code"]
-    verdict = verdicts.get(code, "no verdict: the runs did not come to their end")
     if code == 1 and document["steps"][0]["error"]:
-        verdict = "no verdict on the patches: the bare base fails"
-    yield f"Verdict: {verdict} (exit {code})."
+        return "no verdict on the patches: the bare base fails"
+    return verdicts.get(code, "no verdict: the runs did not come to their end")
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    yield f"Verdict: {verdict(document)} (exit {document['exit_code']})."
     yield f"Base:    {document['base']}"
     yield f"Series:  {document['source']}"
     yield ""

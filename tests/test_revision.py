@@ -101,6 +101,11 @@ def test_a_revision_from_end_to_end(toy: Toy, tmp_path: Path) -> None:
     assert "patch 1: broken  one\n  broken: t::a\n" in said
     assert "patch 2: ok  two\n  repairs: A-1\n" in said
     assert "  fixed: A-1\n" in said
+    page = (folder / "report.html").read_text()
+    assert "repairs A-1" in page
+    assert '<td class="fixed">fixed</td>' in page
+    assert "<script" not in page
+    assert "http" not in page
     heads = [line.split() for line in said.splitlines() if line.lstrip()[:2] in ("1:", "2:")]
     assert [(head[2], head[-1]) for head in heads] == [("=", "one"), ("!", "two")]
     assert "@@" not in said
