@@ -27,10 +27,14 @@ def reply(document: dict[str, Any]) -> str:
 
 def verdict(document: dict[str, Any]) -> str:
     """The verdict on a revision in one line."""
-    verdicts = {0: "nothing broke that the base does not break", 1: "the series is at fault"}
+    verdicts = {0: "nothing broke that the base does not break"}
     code = document["exit_code"]
     if code == 1 and document["steps"][0]["error"]:
         return "no verdict on the patches: the bare base fails"
+    if code == 1:
+        steps = document["steps"][1:]
+        bad = [str(step["patches"]) for step in steps if step["blame"]["ours"] or step["error"]]
+        return f"the series is at fault: something is broken after patch {', '.join(bad)}"
     return verdicts.get(code, "no verdict: the runs did not come to their end")
 
 
