@@ -57,6 +57,12 @@ def _revision(settings: Settings) -> int:
     return revision(settings, test_kernel, Console(highlight=False))
 
 
+def _soak(settings: Settings) -> int:
+    from harness.soak import soak
+
+    return soak(settings)
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -118,6 +124,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test-series": _test_series,
     "revision": _revision,
     "seen-red": _seen_red,
+    "soak": _soak,
     "selftest-detectors": _selftest,
     "shell": _shell,
     "list-tests": _list_tests,

@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "test-series": "the same after each patch of the series, from none to all; one table",
     "seen-red": "each clause's cases on kernels with a mistake in it: they must fail there",
     "revision": "each patch against the base, the whole against PREVIOUS=; reply.txt",
+    "soak": "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
     "check": "the project's own tests, ruff and mypy: the one gate",
     "shell": "an interactive shell in the built kernel, console log alongside",
     "tree": "the patched tree as a git branch to edit (TREE= says where)",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -100,10 +100,10 @@ class Lab:
     guest: Guest | None = None
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
 
-    def run(self, case: Case) -> ev.CaseFinished:
-        """Runs one case and emits its record."""
+    def run(self, case: Case, env: Mapping[str, str] | None = None) -> ev.CaseFinished:
+        """Runs one case, with ``env`` beside what every case has, and emits its record."""
         record = self.not_applicable(case.id, case.clauses, case.about)
-        record = record or self._too_old(case) or self._run_in_guest(case)
+        record = record or self._too_old(case) or self._run_in_guest(case, env or {})
         self.events.emit(record)
         return record
 
@@ -128,25 +128,50 @@ class Lab:
             case.id, "not_applicable", reason, 0.0, case.clauses, about=case.about
         )
 
-    def _run_in_guest(self, case: Case) -> ev.CaseFinished:
+    def ready(self) -> Guest:
+        """The guest for the next case: the one there is, or a new one for one that is spoilt."""
         if self.guest is not None and not self.guest.trustworthy:
             self.guest.close()
             self.guest = None
         if self.guest is None:
             self.guest = self.fresh()
-        guest = self.guest
-        self.events.emit(ev.CaseStarted(case.id, case.clauses))
+        return self.guest
+
+    def watched(
+        self,
+        name: str,
+        argv: Sequence[str],
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+        *,
+        oom_expected: bool = False,
+    ) -> CaseRun:
+        """Runs a command in the guest as a case is run; emits what the kernel said of it.
+
+        Args:
+            timeout: seconds on a guest of reference speed.
+        """
+        guest = self.ready()
         run = guest.run_case(
-            case.id,
-            (*case.program.argv, "--run", case.name),
-            timeout=case.timeout * self.factor,
-            oom_expected="oom" in case.needs,
+            name, argv, timeout * self.factor, env=dict(env or {}), oom_expected=oom_expected
         )
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
         for splat in run.splats:
-            self._report(splat, case.id)
+            self._report(splat, name)
         if run.lost:
-            self.events.emit(ev.GuestLost(run.lost, case.id, str(run.evidence or "")))
+            self.events.emit(ev.GuestLost(run.lost, name, str(run.evidence or "")))
+        return run
+
+    def _run_in_guest(self, case: Case, env: Mapping[str, str]) -> ev.CaseFinished:
+        guest = self.ready()
+        self.events.emit(ev.CaseStarted(case.id, case.clauses))
+        run = self.watched(
+            case.id,
+            (*case.program.argv, "--run", case.name),
+            case.timeout,
+            env,
+            oom_expected="oom" in case.needs,
+        )
         status, reason, notes = judge_run(case, run, guest.swap_image)
         return ev.CaseFinished(
             case.id,

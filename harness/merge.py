@@ -60,12 +60,15 @@ def patch_ids(document: dict[str, Any]) -> tuple[str, ...]:
 
 
 def merge(runs: Sequence[dict[str, Any]]) -> Merged:
-    """Merges the runs that tested the same series as the last one; partial runs (TESTS=) stay out.
+    """Merges the runs that tested the same series as the last one.
+
+    Partial runs (TESTS=), planted mistakes (VARIANT=) and soaks (KIND=) stay out.
 
     Raises:
         InvocationError: there is nothing to merge.
     """
-    whole = [r for r in runs if not r["asked"].get("TESTS") and not r["asked"].get("VARIANT")]
+    apart = ("TESTS", "VARIANT", "KIND")
+    whole = [run for run in runs if not any(run["asked"].get(name) for name in apart)]
     if not whole:
         raise InvocationError("no complete run to report on", next_step="make test-kernel")
     series = patch_ids(whole[-1])

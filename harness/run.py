@@ -19,6 +19,7 @@ from harness.crew import MOST, Crew
 from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, InternalError, SeriesError
+from harness.guest import Guest
 from harness.guest_items import run_cases
 from harness.guests import Guests
 from harness.hostchecks import PatchedTree, load_checks, run_check
@@ -30,6 +31,7 @@ from harness.programs import GUEST_TESTS, Suite, build_suite
 from harness.rootfs import build_rootfs
 from harness.session import Session, run_session
 from harness.settings import Settings
+from harness.soakers import SEED_VARIABLE
 from harness.splat import Splat
 from harness.ssh_shell import interactive
 from harness.stages import stage
@@ -81,7 +83,10 @@ def equip(session: Session) -> Equipment:
         rootfs=rootfs.image,
         host_key=rootfs.host_key,
         tests=suite.image,
+        cpus=settings.cpus,
     )
+    if settings.seed is not None:
+        spec = replace(spec, env=(*spec.env, (SEED_VARIABLE, str(settings.seed))))
     if memory := load_flavour(settings.config).memory_mb:
         spec = replace(spec, memory_mb=memory)
     accel = choose_accel(settings.accel, store.root, spec)
@@ -117,27 +122,30 @@ def _tests(session: Session) -> None:
     try:
         _run_suite(session, equipment)
     except SeriesError:
-        _decode(session, equipment.prepared)  # what kept it from booting
+        decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
-    _decode(session, equipment.prepared)
+    decode_splats(session, equipment.prepared)
+
+
+def lab_of(session: Session, equipment: Equipment, guests: Guests, guest: Guest | None) -> Lab:
+    """A lab for the cases of this kernel, beginning with ``guest`` where there is one."""
+    return Lab(
+        session.events,
+        session.data,
+        len(equipment.prepared.applied.patches),
+        equipment.prepared.base.version,
+        guests.the_first.pace,
+        guests.fresh,
+        guest,
+        guests.sort_out,
+    )
 
 
 def _run_suite(session: Session, equipment: Equipment) -> None:
     with booted(session, equipment) as guests:
         first = guests.the_first
-        labs = [
-            Lab(
-                session.events,
-                session.data,
-                len(equipment.prepared.applied.patches),
-                equipment.prepared.base.version,
-                first.pace,
-                guests.fresh,
-                guest,
-                guests.sort_out,
-            )
-            for guest in (first, *[None] * (min(session.settings.jobs, MOST) - 1))
-        ]
+        more = min(session.settings.jobs, MOST) - 1
+        labs = [lab_of(session, equipment, guests, guest) for guest in (first, *[None] * more)]
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, labs[0])
             run_cases(
@@ -148,11 +156,23 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
             )
             outcome.detail = f"{len(session.results.tests)} cases"
         config = read_values(equipment.prepared.kernel.config)
-        if config.get("DEBUG_KMEMLEAK") == "y":
-            with stage(session.events, "leaks") as outcome:
-                outcome.detail = leaks.scan(guests.running, session.events)
+        look_for_leaks(session, guests, config)
         guests.report_strays()
         _soundness(session, equipment, config)
+
+
+def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> int:
+    """The stage leaks, where the kernel has kmemleak; in how many guests it looked.
+
+    Raises:
+        SeriesError: see :func:`harness.leaks.scan`.
+    """
+    if config.get("DEBUG_KMEMLEAK") != "y":
+        return 0
+    running = guests.running
+    with stage(session.events, "leaks") as outcome:
+        outcome.detail = leaks.scan(running, session.events)
+    return len(running)
 
 
 def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
@@ -192,7 +212,7 @@ def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
         session.events.emit(record or run_check(item, tree))
 
 
-def _decode(session: Session, prepared: Prepared) -> None:
+def decode_splats(session: Session, prepared: Prepared) -> None:
     """Decodes what the kernel said with debug information of the same kernel.
 
     That the trace cannot be decoded changes no verdict: it is said beside it.

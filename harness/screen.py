@@ -142,7 +142,8 @@ class Screen:
             # A pipe gets a sign of life twice a minute: CI kills what is silent.
             self._said = time.monotonic()
             of = f" of about {event.total}" if event.total else ""
-            self._print(f"{event.name:<9} {'...':>9}  {event.done}{of} {event.unit}")
+            note = f"; {event.note}" if event.note else ""
+            self._print(f"{event.name:<9} {'...':>9}  {event.done}{of} {event.unit}{escape(note)}")
 
     def _note(self, text: str) -> None:
         if self._progress is not None and self._task is not None:

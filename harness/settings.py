@@ -32,6 +32,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
+    "KIND": ("", "make soak: what to repeat, stress or model; without it the table so far"),
+    "MINUTES": ("", "make soak: how long, all runs on one kernel together (30; SEED=: one round)"),
+    "SEED": ("", "make soak, test-kernel: the seed of what is random, to see a failure again"),
+    "CPUS": ("2", "virtual CPUs of a guest"),
     "JOBS": ("", "how many CPUs to use; default: all"),
     "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
@@ -66,6 +70,10 @@ class Settings:
     cache: Path
     cache_limit: int  # bytes
     previous: str = ""
+    kind: str = ""
+    minutes: int | None = None
+    seed: int | None = None
+    cpus: int = 2
 
     def asked(self) -> dict[str, str]:
         """The variables that matter for the verdict, for the report's head."""
@@ -80,6 +88,9 @@ class Settings:
             "ACCEL": self.accel,
             "TESTS": self.tests,
             "ROOTFS": self.rootfs,
+            "KIND": self.kind,
+            "SEED": "" if self.seed is None else str(self.seed),
+            "CPUS": str(self.cpus),
         }
 
 
@@ -137,4 +148,8 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         cache=Path(cache).absolute() if cache else _default_cache(env),
         cache_limit=(limit or 1) << 30,
         previous=env.get("PREVIOUS", ""),
+        kind=env.get("KIND", ""),
+        minutes=_number(env, "MINUTES", least=1),
+        seed=_number(env, "SEED", least=0),
+        cpus=_number(env, "CPUS", least=2) or 2,
     )

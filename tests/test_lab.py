@@ -126,7 +126,13 @@ class FakeGuest:
     swap_image: Path = Path("/none")
 
     def run_case(
-        self, case_id: str, argv: tuple[str, ...], timeout: float, *, oom_expected: bool
+        self,
+        case_id: str,
+        argv: tuple[str, ...],
+        timeout: float,
+        *,
+        env: dict[str, str],
+        oom_expected: bool,
     ) -> CaseRun:
         self.asked.append((*argv, str(oom_expected)))
         self.limits.append(timeout)

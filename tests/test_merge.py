@@ -69,3 +69,9 @@ def test_the_text_names_cells_and_clauses() -> None:
     text = "\n".join(lines(merge([run("1", {"A-1": "pass"})])))
     assert "[1] 6.1.192 default" in text
     assert "A-1     pass" in text
+
+
+def test_a_soak_is_no_complete_run() -> None:
+    soaked = run("2", {"A-1": "untested"})
+    soaked["asked"]["KIND"] = "stress"
+    assert merge([run("1", {"A-1": "pass"}), soaked]).rows == {"A-1": ("pass",)}

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ``make soak`` repeats: one round of something random, told by a seed.
+
+A series keeps its kinds in ``soakers.py`` beside its ``series.yaml``: a dictionary
+``SOAKERS`` from the name (``KIND=``) to something with the one method of
+:class:`Soaker`. A guest case becomes one by :class:`CaseSoaker`; what generates its
+programs on the host writes its own ``round``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness import events as ev
+from harness.errors import InternalError, InvocationError, SeriesError
+from harness.guest import Guest
+from harness.lab import Lab
+from harness.programs import Suite
+
+# What a round counted: 'purges' -> 4711. Rounds are added up name by name.
+Figures = Mapping[str, int]
+
+SEED_VARIABLE = "VTEST_SEED"  # in the environment of a guest case
+_COUNT = re.compile(r"^@count (?P<name>\w+) (?P<count>\d+)$")
+
+
+class DivergenceError(SeriesError):
+    """The kernel did something else than the round had to see. Ends the soak."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a round stands on.
+
+    ``lab`` runs cases and watches for splats; ``suite`` has the programs of the
+    series; ``out`` is the run's folder, for what a round wants to leave behind.
+    """
+
+    lab: Lab
+    suite: Suite
+    out: Path
+    events: ev.Events
+
+    def guest(self) -> Guest:
+        """A guest that can be trusted: the one of the round before, or a new one.
+
+        Its ``run_case`` gives what the kernel said meanwhile; what nobody asked for is
+        found by the driver after the round.
+        """
+        return self.lab.ready()
+
+
+class Soaker(Protocol):
+    """One kind of soak."""
+
+    def round(self, ground: Ground, seed: int) -> Figures:
+        """One round, of some seconds up to two minutes: what is killed is lost.
+
+        All that is random in it follows from ``seed`` (32 bits). Complaints of the
+        kernel need no care: the driver ends the soak on any.
+
+        Raises:
+            DivergenceError: the kernel is wrong. The message says how; the driver adds
+                the seed and what to type.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class CaseSoaker:
+    """Guest cases, one a round: the seed picks which.
+
+    A case finds its seed in ``VTEST_SEED`` and ``env`` beside it, and prints what it
+    counted as ``# @count NAME N``.
+    """
+
+    cases: tuple[str, ...]
+    env: Mapping[str, str]
+
+    def round(self, ground: Ground, seed: int) -> Figures:
+        """See :class:`Soaker`."""
+        wanted = self.cases[seed % len(self.cases)]
+        case = next((c for c in ground.suite.cases if c.id == wanted), None)
+        if case is None:
+            raise InternalError(f"there is no case {wanted} to soak in")
+        record = ground.lab.run(case, env={**self.env, SEED_VARIABLE: str(seed)})
+        if record.status in ("skip", "not_applicable"):
+            raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
+        if record.status != "pass":
+            raise DivergenceError("\n".join((f"{wanted}: {record.reason}", *record.diagnostics)))
+        return counted(record.diagnostics)
+
+
+def counted(diagnostics: tuple[str, ...]) -> Figures:
+    """The figures among a case's diagnostics."""
+    found = [match for match in map(_COUNT.match, diagnostics) if match]
+    return {match["name"]: int(match["count"]) for match in found}
+
+
+def load_soakers(folder: Path) -> dict[str, Soaker]:
+    """``SOAKERS`` of ``folder/soakers.py``; none where the file is not there.
+
+    Raises:
+        InternalError: it has no such dictionary.
+    """
+    path = folder / "soakers.py"
+    if not path.is_file():
+        return {}
+    spec = importlib.util.spec_from_file_location(f"soakers_{folder.name}", path)
+    if spec is None or spec.loader is None:
+        raise InternalError(f"{path} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    soakers = getattr(module, "SOAKERS", None)
+    if not isinstance(soakers, dict):
+        raise InternalError(f"{path} has no dictionary SOAKERS")
+    return soakers

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ``make soak KIND=`` can repeat for volatile ranges."""
+
+from __future__ import annotations
+
+from harness.soakers import Soaker
+
+SOAKERS: dict[str, Soaker] = {}
