@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A client of QEMU's gdbstub: the remote serial protocol, as far as holding CPUs needs it.
+
+What differs from a textbook's client, and was learnt from QEMU 7.2:
+
+* Connecting stops the guest, and the stub announces it (``T02thread:01;``) before
+  anything was asked. That stop is read and dropped.
+* There is no QStartNoAckMode: each packet is acknowledged. No byte may be sent while
+  the guest runs, for any byte stops it; an acknowledgement goes out with the stop.
+* CPUs are threads of one process, ``p01.01`` for CPU 0, once ``multiprocess+`` is agreed on.
+* All CPUs stop when one does, and ``vCont`` lets only those go on that it names.
+
+Source: gdb/doc "Remote Protocol"; gdbstub.c of QEMU 7.2.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+CONNECT = 5.0  # seconds
+ANSWER = 10.0  # seconds for a stopped guest's stub to answer
+INTERRUPT = b"\x03"
+SIGINT, SIGTRAP = 2, 5
+# Registers of a `g` packet, 8 bytes each, in this order; then rflags and segments, 4 each.
+GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
+EXTENDED = tuple(f"r{n}" for n in range(8, 16))
+SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
+ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")  # of the System V ABI for x86-64
+
+
+class StubError(Exception):
+    """The stub refused, spoke nonsense, or is gone."""
+
+
+class StubTimeoutError(StubError):
+    """It did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The guest stopped: ``signal`` 5 at a breakpoint or step, 2 when told to; ``cpu`` from 0."""
+
+    signal: int
+    cpu: int
+
+
+@dataclass(frozen=True)
+class Exited:
+    """QEMU ended; ``text`` is the packet."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Registers:
+    """One CPU's integer registers."""
+
+    values: dict[str, int]
+
+    def __getitem__(self, name: str) -> int:
+        return self.values[name]
+
+    @property
+    def pc(self) -> int:
+        return self.values["rip"]
+
+    @property
+    def user(self) -> bool:
+        """Whether the CPU runs user code (the lowest bits of cs are its privilege)."""
+        return self.values["cs"] & 3 == 3
+
+    def argument(self, number: int) -> int:
+        """An integer argument, 1 to 6, valid on entry to a function."""
+        return self.values[ARGUMENTS[number - 1]]
+
+
+def checksum(body: bytes) -> int:
+    """The two digits behind ``#``."""
+    return sum(body) & 0xFF
+
+
+def frame(body: str) -> bytes:
+    """A packet as it goes over the wire."""
+    data = body.encode("ascii")
+    return b"$" + data + b"#%02x" % checksum(data)
+
+
+def expand(body: bytes) -> bytes:
+    """Undoes escapes and run-length encoding: ``0* `` is ``0000``."""
+    out = bytearray()
+    at = 0
+    while at < len(body):
+        byte = body[at]
+        if byte == ord("}") and at + 1 < len(body):
+            out.append(body[at + 1] ^ 0x20)
+            at += 2
+        elif byte == ord("*") and out and at + 1 < len(body):
+            out += out[-1:] * (body[at + 1] - 29)
+            at += 2
+        else:
+            out.append(byte)
+            at += 1
+    return bytes(out)
+
+
+_STOP = re.compile(
+    r"^[TS](?P<signal>[0-9a-f]{2})(?:.*?thread:(?:p[0-9a-f]+\.)?(?P<thread>[0-9a-f]+);)?"
+)
+
+
+def parse_stop(text: str) -> Stop | Exited:
+    """A stop reply.
+
+    Raises:
+        StubError: it is none.
+    """
+    if text[:1] in ("W", "X"):
+        return Exited(text)
+    match = _STOP.match(text)
+    if match is None:
+        raise StubError(f"not a stop reply: {text!r}")
+    return Stop(int(match["signal"], 16), int(match["thread"] or "1", 16) - 1)
+
+
+def parse_registers(text: str) -> Registers:
+    """The answer to ``g`` of an x86-64 stub.
+
+    Raises:
+        StubError: it is too short, or no hexadecimal digits.
+    """
+    need = 17 * 8 + 7 * 4
+    try:
+        data = bytes.fromhex(text[: need * 2])
+    except ValueError as error:
+        raise StubError(f"registers are not hexadecimal: {text[:40]!r}") from error
+    if len(data) < need:
+        raise StubError(f"{len(data)} bytes of registers, {need} are needed")
+    wide = struct.unpack_from("<17Q", data)
+    narrow = struct.unpack_from("<7I", data, 17 * 8)
+    names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS)
+    return Registers(dict(zip(names, (*wide, *narrow), strict=True)))
+
+
+def thread_name(cpu: int) -> str:
+    """What the stub calls a CPU."""
+    return f"p01.{cpu + 1:02x}"
+
+
+class Remote:
+    """One connection to a stub. The guest is stopped when it has been made.
+
+    Args:
+        connection: a connected socket.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._buffer = b""
+        self._physical = False
+        self.running = False
+
+    @classmethod
+    def connect(cls, path: Path, timeout: float = CONNECT) -> Remote:
+        """Connects to a stub that listens at ``path``; the guest stops.
+
+        Raises:
+            StubError: nobody listens there, or it does not speak the protocol.
+        """
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(path))
+        except OSError as error:
+            connection.close()
+            raise StubError(f"no stub at {path}: {error}") from error
+        remote = cls(connection)
+        try:
+            remote.attach(timeout)
+        except BaseException:
+            connection.close()
+            raise
+        return remote
+
+    def attach(self, timeout: float = CONNECT) -> None:
+        """Agrees on the protocol. A stop that was announced before is dropped.
+
+        Raises:
+            StubError: it does not speak the protocol.
+        """
+        deadline = time.monotonic() + timeout
+        self._send("qSupported:multiprocess+;swbreak+;hwbreak+")
+        while True:
+            answer = self._receive(deadline)
+            if "PacketSize" in answer:
+                break
+            if not _STOP.match(answer):
+                raise StubError(f"unexpected answer on attaching: {answer!r}")
+        if "multiprocess+" not in answer:
+            raise StubError(f"the stub does not know of processes: {answer!r}")
+        answer = self._ask("?", deadline)
+        if not _STOP.match(answer):
+            raise StubError(f"the guest should stand still now: {answer!r}")
+
+    def close(self) -> None:
+        self._socket.close()
+
+    # ---- packets -----------------------------------------------------------------
+
+    def _send(self, body: str) -> None:
+        try:
+            self._socket.sendall(frame(body))
+        except OSError as error:
+            raise StubError(f"the stub is gone: {error}") from error
+
+    def _fill(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise StubTimeoutError("the stub does not answer")
+        self._socket.settimeout(left)
+        try:
+            more = self._socket.recv(65536)
+        except TimeoutError as error:
+            raise StubTimeoutError("the stub does not answer") from error
+        except OSError as error:
+            raise StubError(f"the stub is gone: {error}") from error
+        if not more:
+            raise StubError("the stub has closed the connection")
+        self._buffer += more
+
+    def _receive(self, deadline: float) -> str:
+        """The next packet, acknowledged; acknowledgements of ours are skipped.
+
+        Raises:
+            StubTimeoutError: none before ``deadline`` (time.monotonic()).
+            StubError: the connection is lost.
+        """
+        while True:
+            start = self._buffer.find(b"$")
+            if start < 0:
+                self._buffer = b""
+                self._fill(deadline)
+                continue
+            end = self._buffer.find(b"#", start)
+            if end < 0 or len(self._buffer) < end + 3:
+                self._buffer = self._buffer[start:]
+                self._fill(deadline)
+                continue
+            body = self._buffer[start + 1 : end]
+            told = self._buffer[end + 1 : end + 3]
+            self._buffer = self._buffer[end + 3 :]
+            if told != b"%02x" % checksum(body):
+                self._socket.sendall(b"-")
+                continue
+            self._socket.sendall(b"+")
+            return expand(body).decode("latin-1")
+
+    def _ask(self, body: str, deadline: float | None = None) -> str:
+        if self.running:
+            raise StubError(f"{body!r} cannot be asked while the guest runs")
+        self._send(body)
+        return self._receive(time.monotonic() + ANSWER if deadline is None else deadline)
+
+    def _order(self, body: str) -> None:
+        answer = self._ask(body)
+        if answer != "OK":
+            raise StubError(f"{body!r} was refused: {answer or 'not supported'}")
+
+    # ---- a stopped guest -----------------------------------------------------------
+
+    def cpus(self) -> tuple[int, ...]:
+        """The CPUs that the stub shows, from 0."""
+        found: list[int] = []
+        answer = self._ask("qfThreadInfo")
+        while answer.startswith("m"):
+            found += [int(name.rpartition(".")[2], 16) - 1 for name in answer[1:].split(",")]
+            answer = self._ask("qsThreadInfo")
+        return tuple(found)
+
+    def registers(self, cpu: int) -> Registers:
+        """The registers of one CPU."""
+        self._order(f"Hg{thread_name(cpu)}")
+        return parse_registers(self._ask("g"))
+
+    def read_physical(self, address: int, size: int) -> bytes:
+        """Guest memory at a physical address, whatever any CPU has mapped.
+
+        Raises:
+            StubError: there is no memory at that place.
+        """
+        if not self._physical:
+            self._order("Qqemu.PhyMemMode:1")
+            self._physical = True
+        data = bytearray()
+        while len(data) < size:
+            part = min(size - len(data), 1024)
+            answer = self._ask(f"m{address + len(data):x},{part:x}")
+            if answer.startswith("E") or len(answer) != 2 * part:
+                raise StubError(f"no memory at {address + len(data):#x}: {answer!r}")
+            data += bytes.fromhex(answer)
+        return bytes(data)
+
+    def insert(self, address: int) -> None:
+        """Sets a hardware breakpoint: it leaves the guest's memory as it is.
+
+        Raises:
+            StubError: there are no more (four under KVM, as many as one likes under TCG).
+        """
+        self._order(f"Z1,{address:x},1")
+
+    def remove(self, address: int) -> None:
+        """Takes a breakpoint away."""
+        self._order(f"z1,{address:x},1")
+
+    # ---- letting go and stopping -----------------------------------------------------
+
+    def resume(self, cpus: Iterable[int]) -> None:
+        """Lets these CPUs go on, and no other.
+
+        Raises:
+            StubError: there is none, or the guest runs already.
+        """
+        names = "".join(f";c:{thread_name(cpu)}" for cpu in cpus)
+        if not names or self.running:
+            raise StubError("nobody to let go" if not names else "the guest runs already")
+        self._send(f"vCont{names}")
+        self.running = True
+
+    def step(self, cpu: int) -> Stop | Exited:
+        """Has one CPU execute one instruction, interrupts held off, while the others stand."""
+        if self.running:
+            raise StubError("the guest runs already")
+        self._send(f"vCont;s:{thread_name(cpu)}")
+        self.running = True
+        return self._stopped(time.monotonic() + ANSWER)
+
+    def wait(self, timeout: float) -> Stop | Exited | None:
+        """Waits for the guest to stop; None if it still runs after ``timeout`` seconds."""
+        if not self.running:
+            raise StubError("the guest does not run")
+        try:
+            return self._stopped(time.monotonic() + timeout)
+        except StubTimeoutError:
+            return None
+
+    def interrupt(self) -> Stop | Exited:
+        """Stops the guest. It may have stopped by itself just before: see the signal."""
+        if not self.running:
+            raise StubError("the guest does not run")
+        try:
+            self._socket.sendall(INTERRUPT)
+        except OSError as error:
+            raise StubError(f"the stub is gone: {error}") from error
+        return self._stopped(time.monotonic() + ANSWER)
+
+    def _stopped(self, deadline: float) -> Stop | Exited:
+        stop = parse_stop(self._receive(deadline))
+        self.running = False
+        return stop
