@@ -114,7 +114,7 @@ class Scenario:
         return next(thread for thread in self.threads if thread.name == name)
 
 
-class _Malformed(Exception):
+class _MalformedError(Exception):
     """What is wrong with a file; the caller knows which."""
 
 
@@ -134,7 +134,7 @@ def parse_place(text: str) -> Place:
     """A place as it is written in a point.
 
     Raises:
-        _Malformed: nobody can tell what is meant.
+        _MalformedError: nobody can tell what is meant.
     """
     text = text.strip()
     if text == "ends":
@@ -147,7 +147,7 @@ def parse_place(text: str) -> Place:
         return Place("return", match[1])
     if match := re.fullmatch(r"(\w+): (.+)", text):
         return Place("line", match[1], " ".join(match[2].split()))
-    raise _Malformed(
+    raise _MalformedError(
         f"{text!r} is no place: 'func()', 'func: text of a line', 'func() returns',"
         " 'program func()' or 'ends'"
     )
@@ -162,11 +162,11 @@ def parse(text: str, source: Path, line: str) -> Scenario | None:
     try:
         given = yaml.safe_load(header(text))
         if not isinstance(given, dict):
-            raise _Malformed("the comment is no YAML mapping")
+            raise _MalformedError("the comment is no YAML mapping")
         return _scenario(given, source, line)
     except yaml.YAMLError as error:
         _refuse(source, f"the comment is not YAML: {' '.join(str(error).split())}")
-    except _Malformed as error:
+    except _MalformedError as error:
         _refuse(source, str(error))
     except InvocationError as error:
         _refuse(source, error.what)
@@ -176,25 +176,23 @@ def _refuse(source: Path, why: str) -> NoReturn:
     raise InvocationError(f"{source.name}: {why}", evidence=source, next_step="see docs/races.md")
 
 
-_KEYS = frozenset(
-    "name about project clauses kernels config cpus variant controlled threads points outcome".split()
-)
+_REQUIRED = frozenset({"name", "about", "variant", "threads", "outcome"})
+_KEYS = _REQUIRED | {"project", "clauses", "kernels", "config", "cpus", "controlled", "points"}
 _POINT_KEYS = frozenset({"says", "within", "args", "nth", "only"})
 _LINE = re.compile(r"^\d+\.\d+$")
 
 
 def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | None:
     if unknown := sorted(set(given) - _KEYS):
-        raise _Malformed(f"there is no key {unknown[0]!r}")
-    for key in ("name", "about", "variant", "threads", "outcome"):
-        if not given.get(key):
-            raise _Malformed(f"{key!r} is missing")
+        raise _MalformedError(f"there is no key {unknown[0]!r}")
+    if missing := sorted(key for key in _REQUIRED if not given.get(key)):
+        raise _MalformedError(f"{missing[0]!r} is missing")
     name = str(given["name"])
     if name != source.stem:
-        raise _Malformed(f"it is named {name}, and its file {source.name}")
+        raise _MalformedError(f"it is named {name}, and its file {source.name}")
     controlled = given.get("controlled", True)
     if not isinstance(controlled, bool):
-        raise _Malformed("'controlled' is true or false")
+        raise _MalformedError("'controlled' is true or false")
     kernels = _words(given.get("kernels", ()))
     cpus = _number(given.get("cpus", 3), "cpus", FEWEST_CPUS, MOST_CPUS)
     threads = _threads(given["threads"], cpus)
@@ -202,19 +200,19 @@ def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | N
         return None
     points = _points(given.get("points") or (), line, {t.name for t in threads})
     if controlled and not points:
-        raise _Malformed("a controlled scenario has points")
+        raise _MalformedError("a controlled scenario has points")
     if points and not controlled:
-        raise _Malformed("without control there are no points to be held at")
+        raise _MalformedError("without control there are no points to be held at")
     outcome: Mapping[str, Any] = given["outcome"]
     for key in ("hit", "miss"):
         if not isinstance(outcome.get(key), str):
-            raise _Malformed(f"'outcome' does not say what a {key} is")
+            raise _MalformedError(f"'outcome' does not say what a {key} is")
     splat = str(outcome.get("splat", ""))
     if splat and controlled:
-        raise _Malformed("an outcome that is a splat is for a scenario without control")
+        raise _MalformedError("an outcome that is a splat is for a scenario without control")
     project, clauses = str(given.get("project", "")), _words(given.get("clauses", ()))
     if clauses and not project:
-        raise _Malformed("it names clauses, and no project whose contract has them")
+        raise _MalformedError("it names clauses, and no project whose contract has them")
     return Scenario(
         name=name,
         source=source,
@@ -241,7 +239,7 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _number(value: Any, what: str, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise _Malformed(f"{what}: {value!r} is no number from {least} to {most}")
+        raise _MalformedError(f"{what}: {value!r} is no number from {least} to {most}")
     return value
 
 
@@ -249,23 +247,23 @@ def _by_line(value: Any, line: str) -> Any:
     """A value, or where it is a mapping of kernel lines the one for ``line``."""
     if isinstance(value, dict) and value and all(_LINE.match(str(key)) for key in value):
         if line not in {str(key) for key in value}:
-            raise _Malformed(f"nothing is said for Linux {line} in {value!r}")
+            raise _MalformedError(f"nothing is said for Linux {line} in {value!r}")
         return {str(key): item for key, item in value.items()}[line]
     return value
 
 
 def _threads(given: Any, cpus: int) -> tuple[Thread, ...]:
     if not isinstance(given, dict):
-        raise _Malformed("'threads' is a mapping of names")
+        raise _MalformedError("'threads' is a mapping of names")
     threads = []
     for name, row in given.items():
         if not isinstance(row, dict) or not re.fullmatch(r"[A-Z]\w*", str(name)):
-            raise _Malformed(f"thread {name!r}: a name in capitals, with 'cpu' and 'does'")
+            raise _MalformedError(f"thread {name!r}: a name in capitals, with 'cpu' and 'does'")
         # CPU 0 keeps the time and talks to us: what is held there takes the guest along.
         cpu = _number(row.get("cpu"), f"the cpu of thread {name}", 1, cpus - 1)
         threads.append(Thread(str(name), cpu, str(row.get("does", ""))))
     if len({thread.cpu for thread in threads}) != len(threads):
-        raise _Malformed("two threads share a CPU, and one would be held with the other")
+        raise _MalformedError("two threads share a CPU, and one would be held with the other")
     return tuple(threads)
 
 
@@ -273,17 +271,17 @@ def _points(given: Sequence[Any], line: str, threads: set[str]) -> tuple[Point, 
     points = []
     for row in given:
         if not isinstance(row, dict):
-            raise _Malformed(f"point {row!r}: 'THREAD: place'")
+            raise _MalformedError(f"point {row!r}: 'THREAD: place'")
         named = sorted(set(row) - _POINT_KEYS)
         if len(named) != 1 or named[0] not in threads:
-            raise _Malformed(f"point {row!r} names no thread, or more than one")
+            raise _MalformedError(f"point {row!r} names no thread, or more than one")
         if "only" in row and line not in _words(row["only"]):
             continue
         points.append(_point(row, named[0], line))
     ended: set[str] = set()
     for point in points:
         if point.thread in ended:
-            raise _Malformed(f"thread {point.thread} has a point after its end")
+            raise _MalformedError(f"thread {point.thread} has a point after its end")
         if point.place.kind == "end":
             ended.add(point.thread)
     return tuple(points)
@@ -292,11 +290,11 @@ def _points(given: Sequence[Any], line: str, threads: set[str]) -> tuple[Point, 
 def _point(row: Mapping[str, Any], thread: str, line: str) -> Point:
     where = _by_line(row[thread], line)
     if not isinstance(where, str):
-        raise _Malformed(f"thread {thread}: {where!r} is no place; quote it if it has a colon")
+        raise _MalformedError(f"thread {thread}: {where!r} is no place; quote it if it has a colon")
     place = parse_place(where)
     arguments = _arguments(_by_line(row.get("args"), line) or {})
     if arguments and place.kind != "entry":
-        raise _Malformed(f"{place}: arguments are known on entry to a function only")
+        raise _MalformedError(f"{place}: arguments are known on entry to a function only")
     return Point(
         thread,
         place,
@@ -309,7 +307,7 @@ def _point(row: Mapping[str, Any], thread: str, line: str) -> Point:
 
 def _arguments(given: Any) -> tuple[Argument, ...]:
     if not isinstance(given, dict):
-        raise _Malformed("'args' is a mapping of numbers")
+        raise _MalformedError("'args' is a mapping of numbers")
     found = []
     for number, value in given.items():
         which = _number(number, "the number of an argument", 1, 6)
@@ -319,7 +317,7 @@ def _arguments(given: Any) -> tuple[Argument, ...]:
         elif re.fullmatch(r"[A-Za-z_]\w*", text):
             found.append(Argument(which, variable=text))
         else:
-            raise _Malformed(f"argument {which}: {value!r} is no variable and no '& mask'")
+            raise _MalformedError(f"argument {which}: {value!r} is no variable and no '& mask'")
     return tuple(found)
 
 
@@ -328,15 +326,19 @@ def _exclusion(given: Any, threads: Sequence[Thread]) -> Exclusion | None:
         return None
     names = {thread.name for thread in threads}
     if not isinstance(given, dict):
-        raise _Malformed("'excluded' is a mapping: {B: function, lock: words, from A: function}")
+        raise _MalformedError(
+            "'excluded' is a mapping: {B: function, lock: words, from A: function}"
+        )
     waits = [key for key in given if key in names]
     holders = [key for key in given if str(key).removeprefix("from ") in names - {key}]
     rest = set(given) - set(waits) - set(holders) - {"lock"}
     if len(waits) != 1 or len(holders) > 1 or rest or not given.get("lock"):
-        raise _Malformed("'excluded' is a mapping: {B: function, lock: words, from A: function}")
+        raise _MalformedError(
+            "'excluded' is a mapping: {B: function, lock: words, from A: function}"
+        )
     holder = holders[0].removeprefix("from ") if holders else ""
     if holder == waits[0]:
-        raise _Malformed("'excluded': a thread does not wait for itself")
+        raise _MalformedError("'excluded': a thread does not wait for itself")
     return Exclusion(
         waits[0],
         str(given[waits[0]]).removesuffix("()"),
