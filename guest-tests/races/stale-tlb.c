@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * name: stale-tlb
+ * about: >-
+ *   Reclaim has purged a page and left the flush of the TLB for later, when it is
+ *   through with its batch. A third CPU goes on writing to the page by what its TLB
+ *   remembers. When MADV_NONVOLATILE has returned, that must be over, or what is
+ *   written after it is lost: it flushes what is pending before it clears a purged
+ *   entry. The variant does not.
+ * project: volatile
+ * clauses: [V-PG-12]
+ * kernels: ["6.1", "6.12"]
+ * cpus: 4
+ * variant: pending-flush-ignored
+ * threads:
+ *   A: {cpu: 1, does: reclaims the page from another process}
+ *   B: {cpu: 3, does: "MADV_NONVOLATILE, while CPU 2 writes to the page without a pause"}
+ * points:
+ *   - A: try_to_unmap_one()
+ *     within: folio_purge
+ *     args: {3: vr_race_page}
+ *     says: is about to purge the page
+ *   - A: try_to_unmap_flush()
+ *     says: the page is purged, the TLB of CPU 2 is not flushed
+ *   - B: ends
+ *     says: has unmarked the page, and looked at what CPU 2 wrote since
+ * outcome:
+ *   hit: what CPU 2 wrote after MADV_NONVOLATILE had returned is not in the page
+ *   miss: it is
+ */
+#include "race.h"
+#include "vr_race.h"
+
+/* What the writer shares with the others, on a page of its own. */
+static struct {
+	volatile long written;		/* so much, in the page and here */
+	volatile bool write, writing, unmarked, signalled;
+} *shared;
+
+static volatile int unmarked;
+static volatile long seen, expected;
+
+static void setup_shared(void)
+{
+	shared = mmap(NULL, VR_PAGE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	REQUIRE(shared != MAP_FAILED);
+}
+
+/* Too early: the page is purged, and the TLB knows. It is over soon. */
+static void wait_for_page(int sig)
+{
+	(void)sig;
+	shared->signalled = true;
+	while (!shared->unmarked)
+		;
+}
+
+/* The word that is written has a place where vr_fill() puts nothing of note. */
+static volatile long *word(void)
+{
+	return (volatile long *)vr_race_page + VR_WORDS - 1;
+}
+
+static void *write_on(void *arg)
+{
+	long n;
+
+	(void)arg;
+	vt_pin(2);
+	for (;;) {
+		while (!shared->write)
+			sched_yield();
+		for (n = 1; shared->write; n++) {
+			*word() = n;
+			shared->written = n;
+			shared->writing = true;
+		}
+		shared->writing = false;
+	}
+	return NULL;
+}
+
+static void setup(void)
+{
+	pthread_t writer;
+
+	vr_race_setup();
+	setup_shared();
+	REQUIRE(signal(SIGBUS, wait_for_page) != SIG_ERR);
+	REQUIRE_EQ(pthread_create(&writer, NULL, write_on, NULL), 0);
+}
+
+static void stop_writing(void)
+{
+	shared->write = false;
+	while (shared->writing)
+		;
+}
+
+static void prepare(void)
+{
+	vr_race_fill();
+	shared->signalled = shared->unmarked = false;
+	shared->write = true;
+	while (!shared->writing)
+		;
+	vr_race_mark();
+}
+
+static void unmark(void)
+{
+	volatile long *first = (volatile long *)vr_race_page;
+	long from;
+
+	unmarked = vr_unmark(vr_race_page, VR_PAGE);
+	if (unmarked == 1)
+		*first = 1;
+	shared->unmarked = true;
+	from = shared->written;
+	while (shared->written < from + 1000)
+		;
+	seen = *word();
+	expected = from;
+}
+
+static bool struck(void)
+{
+	stop_writing();
+	race_say("MADV_NONVOLATILE said %d, %ld of %ld writes are there%s",
+		 unmarked, seen, expected,
+		 shared->signalled ? ", CPU 2 had to wait" : "");
+	REQUIRE_GE(unmarked, 0);
+	return seen < expected;
+}
+
+RACE_MAIN(.setup = setup, .prepare = prepare, .struck = struck,
+	  .threads = { { .name = "A", .run = vr_race_reclaim, .process = true },
+		       { .name = "B", .run = unmark } })

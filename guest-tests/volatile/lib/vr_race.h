@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * One page and its reclaimer, for races on demand: the page is all that the
+ * control group has, so what reclaim looks at, and in which order, is known.
+ */
+#ifndef VR_RACE_H
+#define VR_RACE_H
+
+#include "vr_pages.h"
+
+/*
+ * Where the page is. Below everything else of the process: fork() copies this
+ * mapping first.
+ */
+#define VR_RACE_ADDRESS	((char *)0x100000)
+
+static const char *vr_race_group;
+static struct vr_range vr_race_range;
+static char *vr_race_scratch;
+/* What the points of a scenario may compare an argument with. */
+static char *volatile vr_race_page = VR_RACE_ADDRESS;
+
+/* .setup: swap, for what is not purged has to go somewhere, and the group. */
+static inline void vr_race_setup(void)
+{
+	vt_swap_disk();
+	vr_race_group = vt_cgroup("vr-race");
+	vr_race_scratch = vr_anon(1);
+}
+
+/*
+ * .prepare: a fresh page, not marked, on the LRU. We are in the group while it
+ * is touched, and no longer: it is charged there, and nothing else ever is.
+ */
+static inline void vr_race_fill(void)
+{
+	char *p = mmap(VR_RACE_ADDRESS, VR_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	REQUIRE(p == VR_RACE_ADDRESS);
+	vt_cgroup_enter(vr_race_group);
+	vr_race_range = vr_fill(p, 1);
+	vt_cgroup_enter("/sys/fs/cgroup");
+	/* Any zap puts on the LRU what this CPU has yet to put there. */
+	REQUIRE_EQ(madvise(vr_race_scratch, VR_PAGE, MADV_DONTNEED), 0);
+}
+
+static inline void vr_race_mark(void)
+{
+	REQUIRE_EQ(vr_mark(vr_race_range.p, VR_PAGE), 0);
+}
+
+/* 1 if the page was purged, and then it is zero; else 0. */
+static inline int vr_race_unmark(void)
+{
+	int ret = vr_unmark(vr_race_range.p, VR_PAGE);
+
+	REQUIRE_GE(ret, 0);
+	REQUIRE_EQ(vr_state(&vr_race_range, 0), ret ? VR_ZERO : VR_OLD);
+	return ret;
+}
+
+/*
+ * The reclaimer's part, in a process of its own: until something was reclaimed,
+ * by a purge or by swap. It may fall short while somebody holds the page.
+ */
+static inline void vr_race_reclaim(void)
+{
+	vt_cgroup_try_write(vr_race_group, "memory.reclaim", VR_PAGE);
+}
+
+#endif
