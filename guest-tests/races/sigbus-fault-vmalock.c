@@ -19,7 +19,8 @@
  *   - B: walk_page_range()
  *     within: madvise_volatile
  *     says: has cleared the flag; holds the mmap_lock for reading; the purged entry is there
- *   - A: "do_user_addr_fault: fault = handle_mm_fault(vma, address, flags | FAULT_FLAG_VMA_LOCK, regs);"
+ *   - A: handle_mm_fault()
+ *     args: {2: vr_race_page, 3: "& 0x1000"}    # FAULT_FLAG_VMA_LOCK
  *     says: has the lock of the VMA, for reading, and not the mmap_lock
  *   - A: handle_purged_entry()
  *     says: has read the purged entry, and does not hold the page table lock
