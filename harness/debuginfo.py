@@ -8,9 +8,11 @@ the same addresses, and whether it did is checked symbol by symbol.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,15 +72,8 @@ def build_debug(
     key = digest(FORMAT, applied.tree, sha, bench.toolchain.version)
 
     def make(draft: Path) -> None:
-        with (
-            source_tree(bench.store, base, applied, bench.events) as source,
-            build_folder(bench, base, f"{flavour}-debug", source) as out,
-        ):
-            asked = draft / "asked.config"
-            asked.write_text(wanted, "utf-8")
-            job = Job(bench, base, applied, source, out, f"{flavour}-debug", STAGE)
-            _complete_config(job, asked, draft / "build.log")
-            run_make(job, ("vmlinux",), draft / "build.log", log)
+        own_log = draft / "build.log"
+        with build_debug_image(bench, base, applied, wanted, flavour, own_log, log) as out:
             shutil.copyfile(out / "vmlinux", draft / "vmlinux")
             told = differences(
                 kernel.system_map.read_text("utf-8"), (out / "System.map").read_text("utf-8")
@@ -90,6 +85,38 @@ def build_debug(
     told = json.loads((entry.path / "debug.json").read_text("utf-8"))["differences"]
     source = bench.store.root / "work" / "source" / base.key / "tree"
     return DebugKernel(entry.path / "vmlinux", source, not told, entry.cached, tuple(told))
+
+
+@contextlib.contextmanager
+def build_debug_image(
+    bench: Workbench,
+    base: Base,
+    applied: Applied,
+    config: str,
+    flavour: str,
+    own_log: Path,
+    log: Path,
+    targets: tuple[str, ...] = ("vmlinux",),
+) -> Iterator[Path]:
+    """Builds with debug information; the block may copy from the build folder.
+
+    Args:
+        config: the text of a .config, see :func:`debug_config`.
+        own_log: beside which the configuration that was asked for is left.
+
+    Raises:
+        SeriesError, MachineError: as for any build.
+    """
+    with (
+        source_tree(bench.store, base, applied, bench.events) as source,
+        build_folder(bench, base, f"{flavour}-debug", source) as out,
+    ):
+        asked = own_log.with_name("asked.config")
+        asked.write_text(config, "utf-8")
+        job = Job(bench, base, applied, source, out, f"{flavour}-debug", STAGE)
+        _complete_config(job, asked, own_log)
+        run_make(job, targets, own_log, log)
+        yield out
 
 
 def debug_config(config: str) -> str:

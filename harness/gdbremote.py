@@ -31,6 +31,7 @@ SIGINT, SIGTRAP = 2, 5
 GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
 EXTENDED = tuple(f"r{n}" for n in range(8, 16))
 SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
+CONTROL = ("fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3")  # 8 each, behind those
 ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")  # of the System V ABI for x86-64
 
 
@@ -134,7 +135,7 @@ def parse_registers(text: str) -> Registers:
     Raises:
         StubError: it is too short, or no hexadecimal digits.
     """
-    need = 17 * 8 + 7 * 4
+    need = 17 * 8 + 7 * 4 + len(CONTROL) * 8
     try:
         data = bytes.fromhex(text[: need * 2])
     except ValueError as error:
@@ -143,8 +144,9 @@ def parse_registers(text: str) -> Registers:
         raise StubError(f"{len(data)} bytes of registers, {need} are needed")
     wide = struct.unpack_from("<17Q", data)
     narrow = struct.unpack_from("<7I", data, 17 * 8)
-    names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS)
-    return Registers(dict(zip(names, (*wide, *narrow), strict=True)))
+    control = struct.unpack_from(f"<{len(CONTROL)}Q", data, 17 * 8 + 7 * 4)
+    names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS, *CONTROL)
+    return Registers(dict(zip(names, (*wide, *narrow, *control), strict=True)))
 
 
 def thread_name(cpu: int) -> str:
@@ -316,6 +318,16 @@ class Remote:
     def remove(self, address: int) -> None:
         """Takes a breakpoint away."""
         self._order(f"z1,{address:x},1")
+
+    def detach(self) -> None:
+        """Takes all breakpoints away and lets the guest go on by itself; ends the connection."""
+        try:
+            if self.running:
+                self.interrupt()
+            self._send("D;1")
+            self._receive(time.monotonic() + ANSWER)
+        finally:
+            self.close()
 
     # ---- letting go and stopping -----------------------------------------------------
 

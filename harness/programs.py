@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,8 +77,15 @@ def _program(source: Path) -> Program:
     return Program(source, name, argv)
 
 
-def _compile(source: Path, target: Path, headers: Path, lib: Path) -> None:
-    command = ["gcc", *CFLAGS, "-I", str(lib), "-I", str(source.parent / "lib")]
+def compile_program(source: Path, target: Path, headers: Path, libraries: Sequence[Path]) -> None:
+    """Compiles one C program, statically, against the patched tree's uapi headers.
+
+    Raises:
+        InvocationError: it does not compile; says what the compiler said.
+    """
+    command = ["gcc", *CFLAGS]
+    for folder in libraries:
+        command += ["-I", str(folder)]
     # __FILE__ in a failed check names the file as a reader of the project does.
     command += [f"-fmacro-prefix-map={GUEST_TESTS}/=", "-isystem", str(headers)]
     command += [str(source), "-o", str(target)]
@@ -166,7 +174,7 @@ def _fill(draft: Path, folders: list[Path], headers: Path) -> None:
     def make(program: Program) -> str:
         built = tree / Path(program.name).with_suffix("")
         if program.source.suffix == ".c":
-            _compile(program.source, built, headers, lib)
+            compile_program(program.source, built, headers, (lib, program.source.parent / "lib"))
         return _listing(program, built, lib)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

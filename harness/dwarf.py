@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the debug information says of one source file's code: functions, inlining, lines.
+
+A kernel has thousands of compilation units and a question concerns a few of them, so
+units are found by an address or a file's name and read one at a time.
+"""
+
+from __future__ import annotations
+
+import bisect
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from elftools.common.exceptions import ELFError
+from elftools.dwarf.ranges import BaseAddressEntry
+from elftools.elf.elffile import ELFFile
+
+from harness.errors import InternalError
+
+Range = tuple[int, int]  # addresses, the end excluded
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the line table: from ``address`` on the code is of ``line``."""
+
+    address: int
+    file: str
+    line: int  # 0: of no line
+    statement: bool  # a recommended place for a breakpoint
+    end: bool  # the address is the first one behind a sequence
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A function's code: of its own, or inlined into the scope that has it among ``inlined``.
+
+    ``file`` and ``line``: of its definition. ``call_file``, ``call_line``: where it is called
+    from, '' and 0 for a function of its own.
+    """
+
+    name: str
+    ranges: tuple[Range, ...]
+    file: str
+    line: int
+    call_file: str = ""
+    call_line: int = 0
+    inlined: tuple[Scope, ...] = ()
+
+    @property
+    def entry(self) -> int:
+        """The first address of its code: the compiler lists the part that begins first."""
+        return self.ranges[0][0]
+
+    def covers(self, address: int) -> bool:
+        """Whether its code, or what is inlined into it, is at ``address``."""
+        return any(low <= address < high for low, high in self.ranges)
+
+    def all(self) -> Iterator[Scope]:
+        """Itself and everything that is inlined into it."""
+        yield self
+        for scope in self.inlined:
+            yield from scope.all()
+
+    def chain(self, address: int) -> tuple[Scope, ...]:
+        """The scopes at an address, the outermost first; empty where it is not ours."""
+        if not self.covers(address):
+            return ()
+        for scope in self.inlined:
+            if deeper := scope.chain(address):
+                return (self, *deeper)
+        return (self,)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One compilation unit: ``name`` of its source file, its functions and line table."""
+
+    name: str
+    functions: tuple[Scope, ...]
+    rows: tuple[Row, ...]
+    defined: frozenset[str] = frozenset()  # also those of which no code is left
+    _starts: list[int] = field(default_factory=list, repr=False, compare=False)
+
+    def chain(self, address: int) -> tuple[Scope, ...]:
+        """The function at an address and what is inlined there, the outermost first."""
+        for function in self.functions:
+            if found := function.chain(address):
+                return found
+        return ()
+
+    def line_at(self, address: int) -> tuple[str, int]:
+        """File and line of the code at an address; '' and 0 where nothing is known."""
+        if not self._starts:
+            self._starts.extend(row.address for row in self.rows)
+        at = bisect.bisect_right(self._starts, address) - 1
+        if at < 0 or self.rows[at].end:
+            return "", 0
+        return self.rows[at].file, self.rows[at].line
+
+    def scopes(self, name: str) -> tuple[Scope, ...]:
+        """All code of a function by that name: of its own, and wherever it is inlined."""
+        return tuple(s for f in self.functions for s in f.all() if s.name == name)
+
+
+class DebugInfo:
+    """The debug information of a vmlinux.
+
+    Args:
+        vmlinux: an ELF file with DWARF.
+        source: the folder it was built from; names of files become relative to it.
+    """
+
+    def __init__(self, vmlinux: Path, source: Path) -> None:
+        self._handle: IO[bytes] = open(vmlinux, "rb")  # noqa: SIM115 (closed by close)
+        self._prefix = f"{source}/"
+        try:
+            elf = ELFFile(self._handle)
+            if not elf.has_dwarf_info():
+                raise InternalError("it has no debug information", evidence=vmlinux)
+            self._dwarf: Any = elf.get_dwarf_info(relocate_dwarf_sections=False)
+        except ELFError as error:
+            raise InternalError(f"{vmlinux.name} is no ELF file: {error}") from error
+        self._units: dict[int, Unit] = {}
+
+    def close(self) -> None:
+        self._handle.close()
+
+    @cached_property
+    def _aranges(self) -> Any:
+        return self._dwarf.get_aranges()
+
+    @cached_property
+    def _by_name(self) -> dict[str, int]:
+        """The offset of each unit by the name of its source file."""
+        found = {}
+        for cu in self._dwarf.iter_CUs():
+            found[self._cu_name(cu)] = cu.cu_offset
+        return found
+
+    def _cu_name(self, cu: Any) -> str:
+        top = cu.get_top_DIE()
+        return self._relative(_string(top, "DW_AT_name"), _string(top, "DW_AT_comp_dir"))
+
+    def _relative(self, name: str, folder: str = "") -> str:
+        """The path as the tree has it."""
+        path = posixpath.normpath(posixpath.join(folder, name))
+        if path.startswith(self._prefix):
+            return path[len(self._prefix) :]
+        return posixpath.normpath(name)
+
+    def unit_at(self, address: int) -> Unit | None:
+        """The unit that has code at an address; None where it is assembly, or nothing."""
+        if self._aranges is None:
+            return None
+        offset = self._aranges.cu_offset_at_addr(address)
+        return None if offset is None else self._unit(offset)
+
+    def unit_of(self, path: str) -> Unit | None:
+        """The unit of a source file."""
+        offset = self._by_name.get(path)
+        return None if offset is None else self._unit(offset)
+
+    def _unit(self, offset: int) -> Unit:
+        if offset not in self._units:
+            self._units[offset] = self._read(self._dwarf.get_CU_at(offset))
+        return self._units[offset]
+
+    # ---- one unit --------------------------------------------------------------------
+
+    def _read(self, cu: Any) -> Unit:
+        files, rows = self._lines(cu)
+        functions, defined = [], set()
+        for die in cu.get_top_DIE().iter_children():
+            if die.tag != "DW_TAG_subprogram":
+                continue
+            name = _name(die)
+            if name and "DW_AT_declaration" not in die.attributes:
+                defined.add(name)
+            scope = self._scope(die, files)
+            if scope is not None:
+                functions.append(scope)
+        return Unit(self._cu_name(cu), tuple(functions), tuple(rows), frozenset(defined))
+
+    def _scope(self, die: Any, files: list[str]) -> Scope | None:
+        ranges = self._ranges(die)
+        if not ranges:
+            return None
+        origin = _origin(die)
+        return Scope(
+            _name(die),
+            ranges,
+            _file(origin, "DW_AT_decl_file", files),
+            _int(origin, "DW_AT_decl_line"),
+            _file(die, "DW_AT_call_file", files),
+            _int(die, "DW_AT_call_line"),
+            tuple(self._inlined(die, files)),
+        )
+
+    def _inlined(self, die: Any, files: list[str]) -> Iterator[Scope]:
+        """What is inlined into a scope, through lexical blocks."""
+        for child in die.iter_children():
+            if child.tag == "DW_TAG_inlined_subroutine":
+                scope = self._scope(child, files)
+                if scope is not None:
+                    yield scope
+            elif child.tag == "DW_TAG_lexical_block":
+                yield from self._inlined(child, files)
+
+    def _ranges(self, die: Any) -> tuple[Range, ...]:
+        low, high = die.attributes.get("DW_AT_low_pc"), die.attributes.get("DW_AT_high_pc")
+        if low is not None and high is not None:
+            end = high.value if high.form == "DW_FORM_addr" else low.value + high.value
+            return ((low.value, end),)
+        listed = die.attributes.get("DW_AT_ranges")
+        if listed is None:
+            return ()
+        base = die.cu.get_top_DIE().attributes.get("DW_AT_low_pc")
+        at = base.value if base is not None else 0
+        found = []
+        for entry in self._dwarf.range_lists().get_range_list_at_offset(listed.value, die.cu):
+            if isinstance(entry, BaseAddressEntry):
+                at = entry.base_address
+                continue
+            shift = 0 if getattr(entry, "is_absolute", False) else at
+            if entry.begin_offset != entry.end_offset:
+                found.append((entry.begin_offset + shift, entry.end_offset + shift))
+        return tuple(found)
+
+    def _lines(self, cu: Any) -> tuple[list[str], list[Row]]:
+        """The names of the unit's files by their number, and its line table by address."""
+        program = self._dwarf.line_program_for_CU(cu)
+        if program is None:
+            return [], []
+        folder = _string(cu.get_top_DIE(), "DW_AT_comp_dir")
+        version = program["version"]
+        folders = [_text(name) for name in program["include_directory"]]
+        if version < 5:
+            folders.insert(0, folder)
+        files = [] if version >= 5 else [""]
+        for entry in program["file_entry"]:
+            place = posixpath.join(folder, folders[entry.dir_index])
+            files.append(self._relative(posixpath.join(place, _text(entry.name)), folder))
+        sequences: list[list[Row]] = [[]]
+        for entry in program.get_entries():
+            state = entry.state
+            if state is None:
+                continue
+            row = Row(
+                state.address, files[state.file], state.line, state.is_stmt, state.end_sequence
+            )
+            sequences[-1].append(row)
+            if row.end:
+                sequences.append([])
+        ordered = sorted((s for s in sequences if s), key=lambda rows: rows[0].address)
+        return files, [row for rows in ordered for row in rows]
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def _string(die: Any, name: str) -> str:
+    attribute = die.attributes.get(name)
+    return "" if attribute is None else _text(attribute.value)
+
+
+def _int(die: Any, name: str) -> int:
+    attribute = die.attributes.get(name)
+    return 0 if attribute is None else int(attribute.value)
+
+
+def _file(die: Any, name: str, files: list[str]) -> str:
+    number = _int(die, name)
+    return files[number] if name in die.attributes and number < len(files) else ""
+
+
+def _origin(die: Any) -> Any:
+    """The entry that describes the function itself: a copy of its code only refers to it."""
+    for name in ("DW_AT_abstract_origin", "DW_AT_specification"):
+        if name in die.attributes:
+            return _origin(die.get_DIE_from_attribute(name))
+    return die
+
+
+def _name(die: Any) -> str:
+    return _string(_origin(die), "DW_AT_name")

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest programs of races: compiled as guest tests are, with their symbols at hand."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from harness.errors import InternalError
+from harness.ext2 import make_image
+from harness.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
+from harness.scenario import Scenario
+from harness.store import Store, digest, file_digest
+
+FOLDER = "races"
+
+
+@dataclass(frozen=True)
+class RacePrograms:
+    """``image``: the guest's vdb; ``folder``: the programs on the host."""
+
+    image: Path
+    folder: Path
+    cached: bool
+
+    def in_guest(self, name: str) -> str:
+        """The path of a scenario's program in the guest."""
+        return str(IN_GUEST / FOLDER / name)
+
+    def symbols(self, name: str) -> dict[str, int]:
+        """The addresses of a program's functions and variables.
+
+        Raises:
+            InternalError: it is not linked to fixed addresses.
+        """
+        return program_symbols(self.folder / name)
+
+
+def program_symbols(program: Path) -> dict[str, int]:
+    """See :meth:`RacePrograms.symbols`."""
+    with open(program, "rb") as handle:
+        elf = ELFFile(handle)
+        table = elf.get_section_by_name(".symtab")
+        if elf["e_type"] != "ET_EXEC" or not isinstance(table, SymbolTableSection):
+            raise InternalError(f"{program.name} is no static program with symbols")
+        return {
+            symbol.name: symbol["st_value"]
+            for symbol in table.iter_symbols()
+            if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT")
+        }
+
+
+def build_race_programs(
+    store: Store, scenarios: Sequence[Scenario], guest_tests: str, headers: Path
+) -> RacePrograms:
+    """Compiles the programs of some scenarios into an image.
+
+    Args:
+        guest_tests: the folder below guest-tests/ whose lib/ they may use.
+        headers: the include folder of the patched tree's installed uapi headers.
+
+    Raises:
+        InvocationError: one does not compile.
+    """
+    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True)
+    libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
+    key = digest(
+        [file_digest(path) for path in libraries if path.is_dir()],
+        [(s.name, file_digest(s.source)) for s in scenarios],
+        file_digest(headers),
+        compiler.stdout.splitlines()[0],
+        CFLAGS,
+        file_digest(Path(__file__)),
+    )
+
+    def make(draft: Path) -> None:
+        tree = draft / "tree"
+        folder = tree / FOLDER
+        folder.mkdir(parents=True)
+        for scenario in scenarios:
+            compile_program(scenario.source, folder / scenario.name, headers, libraries)
+        make_image(tree, draft / "tests.img")
+
+    entry = store.entry("programs", key, make)
+    return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)
