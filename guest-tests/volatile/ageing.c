@@ -11,7 +11,7 @@ static long long squeeze(const char *group, const struct vr_range *r)
 	for (round = 0; round < 32; round++) {
 		if (!vr_count_pagemap(r, VR_PM_PRESENT))
 			break;
-		vt_cgroup_try_write(group, "memory.reclaim", 64 << 20);
+		vr_reclaim(group, 64 << 20);
 	}
 	return round;
 }

@@ -85,7 +85,7 @@ static void lock_all(int flags)
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
 	REQUIRE_EQ(mlockall(flags), 0);
 	for (round = 0; round < 32 && vr_purges() - purged < PAGES; round++)
-		vt_cgroup_try_write(group, "memory.reclaim", ALL);
+		vr_reclaim(group, ALL);
 	vt_gate_open(&other.judge);
 	EXPECT_EQ(vt_wait(pid), 0);
 	EXPECT_EQ(vr_purges() - purged, PAGES);

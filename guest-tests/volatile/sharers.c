@@ -111,7 +111,7 @@ static void one_is_swapped_out(void)
 	vr_squeeze(group, &r);
 	vr_squeeze(group, &control);
 	vr_wait_written();
-	vt_cgroup_try_write(group, "memory.reclaim", 256 << 20);
+	vr_reclaim(group, 256 << 20);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), PAGES);
 	REQUIRE_EQ(vr_count_pagemap(&control, VR_PM_SWAP), PAGES);
 	vt_gate_open(&kin.end);

@@ -25,6 +25,19 @@ static inline const char *vr_group(bool mglru)
 }
 
 /*
+ * Ask for @bytes of the group back. memory.stat is read first, for that brings
+ * the group's statistics up to date: reclaim judges by them whether the active
+ * list is worth a look, and they may be two seconds old else.
+ */
+static inline int vr_reclaim(const char *group, long long bytes)
+{
+	char stat[8192];
+
+	vt_read(vt_cgroup_path(group, "memory.stat"), stat, sizeof(stat));
+	return vt_cgroup_try_write(group, "memory.reclaim", bytes);
+}
+
+/*
  * Reclaim all of the group until @r is gone from the page table of this
  * process: pages that were used get a second chance, so one call may not do.
  */
@@ -35,7 +48,7 @@ static inline void vr_squeeze(const char *group, const struct vr_range *r)
 	for (round = 0; round < 32; round++) {
 		if (!vr_count_pagemap(r, VR_PM_PRESENT))
 			return;
-		vt_cgroup_try_write(group, "memory.reclaim", 256 << 20);
+		vr_reclaim(group, 256 << 20);
 	}
 	REQUIRE_EQ(vr_count_pagemap(r, VR_PM_PRESENT), 0);
 }
