@@ -63,6 +63,12 @@ def _soak(settings: Settings) -> int:
     return soak(settings)
 
 
+def _repro(settings: Settings) -> int:
+    from harness.repro import repro
+
+    return repro(settings)
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -125,6 +131,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "revision": _revision,
     "seen-red": _seen_red,
     "soak": _soak,
+    "repro": _repro,
     "selftest-detectors": _selftest,
     "shell": _shell,
     "list-tests": _list_tests,

@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "seen-red": "each clause's cases on kernels with a mistake in it: they must fail there",
     "revision": "each patch against the base, the whole against PREVIOUS=; reply.txt",
     "soak": "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
+    "repro": "races on demand: RACE= with and without the protection, the CPUs held in order",
     "check": "the project's own tests, ruff and mypy: the one gate",
     "shell": "an interactive shell in the built kernel, console log alongside",
     "tree": "the patched tree as a git branch to edit (TREE= says where)",

@@ -29,6 +29,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
     "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "RACE": ("", "make repro: a scenario of guest-tests/races, several with commas, or all"),
+    "MODE": ("", "make repro: stress repeats the programs without control as well"),
+    "EXPLAIN": ("", "1: make repro prints each scenario with the kernel's source lines first"),
+    "RUNS": ("20", "make repro: runs of a scenario on each kernel"),
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
@@ -70,6 +74,10 @@ class Settings:
     cache: Path
     cache_limit: int  # bytes
     previous: str = ""
+    race: str = ""
+    stress: bool = False
+    explain: bool = False
+    runs: int = 20
     kind: str = ""
     minutes: int | None = None
     seed: int | None = None
@@ -87,6 +95,7 @@ class Settings:
             "MACHINE": self.machine,
             "ACCEL": self.accel,
             "TESTS": self.tests,
+            "RACE": self.race,
             "ROOTFS": self.rootfs,
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
@@ -148,6 +157,10 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         cache=Path(cache).absolute() if cache else _default_cache(env),
         cache_limit=(limit or 1) << 30,
         previous=env.get("PREVIOUS", ""),
+        race=env.get("RACE", ""),
+        stress=_choice(env, "MODE", ("", "stress")) == "stress",
+        explain=env.get("EXPLAIN", "") not in ("", "0"),
+        runs=_number(env, "RUNS", least=1) or 20,
         kind=env.get("KIND", ""),
         minutes=_number(env, "MINUTES", least=1),
         seed=_number(env, "SEED", least=0),

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Records what a real gdbstub says: tests/data/gdb/*.txt.
+
+    .venv/bin/python -m tests.record_gdb VMLINUX SYSTEM_MAP OUTPUT
+
+A guest is booted, its CPUs are stopped, read, held, stepped and let go, through the client that
+the harness uses. Each line of the output is one read or write of the connection, its direction
+first; bytes that are not printable are escaped.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.boot import boot
+from harness.events import Events
+from harness.gdbremote import SIGTRAP, Remote, Stop
+from harness.machine import GuestSpec
+from harness.rootfs import build_rootfs
+from harness.settings import from_environment
+from harness.ssh import KeyPair
+from harness.store import Store
+
+
+class Recording(socket.socket):
+    """A connection that notes what passes through it."""
+
+    log: list[str]
+
+    def recv(self, *args: int) -> bytes:
+        data = super().recv(*args)
+        self.log.append("< " + data.decode("latin-1").encode("unicode_escape").decode())
+        return data
+
+    def sendall(self, data: bytes, *args: int) -> None:  # type: ignore[override]
+        self.log.append("> " + data.decode("latin-1").encode("unicode_escape").decode())
+        super().sendall(data, *args)
+
+
+def address(system_map: str, name: str) -> int:
+    """A symbol's address."""
+    line = next(row for row in system_map.splitlines() if row.endswith(f" {name}"))
+    return int(line.split()[0], 16)
+
+
+def main(vmlinux: Path, system_map: Path, output: Path) -> None:
+    """Boots, records, writes."""
+    settings = from_environment()
+    rootfs = build_rootfs(settings, Store(settings.cache, settings.cache_limit), Events())
+    where = address(system_map.read_text(), "schedule_idle")
+    with tempfile.TemporaryDirectory() as folder:
+        stub = Path(folder) / "gdb"
+        spec = GuestSpec(
+            vmlinux, None, "microvm", "tcg", rootfs.image, rootfs.host_key, gdb=str(stub)
+        )
+        guest = boot(spec, Path(folder), "guest", KeyPair.generate())
+        try:
+            connection = Recording(socket.AF_UNIX)
+            connection.log = []
+            connection.settimeout(5)
+            connection.connect(str(stub))
+            exercise(Remote(connection), where)
+            output.write_text("\n".join(connection.log) + "\n")
+        finally:
+            guest.close()
+
+
+def exercise(remote: Remote, where: int) -> None:
+    """Everything the client can do, once."""
+    remote.attach()
+    cpus = remote.cpus()
+    remote.registers(1)
+    remote.read_physical(0x1000000, 64)
+    remote.insert(where)
+    remote.resume(cpus)
+    stop = remote.wait(5.0)
+    assert isinstance(stop, Stop) and stop.signal == SIGTRAP
+    remote.remove(where)
+    remote.step(stop.cpu)
+    remote.resume(cpu for cpu in cpus if cpu != stop.cpu)
+    assert remote.wait(0.05) is None
+    remote.interrupt()
+    remote.detach()
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:4]))
