@@ -5,12 +5,12 @@
 PYTHON ?= python3
 VENV := .venv/bin/python
 
-VARIABLES := PROJECT KERNEL REF SERIES PREVIOUS PATCHES VARIANT CONFIG MACHINE ACCEL TESTS ROOTFS DEBUG DECODE JOBS OUT \
+VARIABLES := PROJECT KERNEL REF SERIES PREVIOUS PATCHES VARIANT CONFIG MACHINE ACCEL TESTS CELL ROOTFS DEBUG DECODE JOBS OUT \
 	RACE MODE EXPLAIN RUNS \
 	KIND MINUTES SEED CPUS TREE HARNESS_CACHE HARNESS_CACHE_LIMIT
 export $(VARIABLES)
 
-RUN_COMMANDS := test-kernel test-series revision seen-red soak repro shell list-tests tree refresh report selftest-detectors bench
+RUN_COMMANDS := test-kernel test-series revision seen-red static-checks soak repro shell list-tests tree refresh report selftest-detectors bench
 
 .DEFAULT_GOAL := help
 .PHONY: help check clean-cache $(RUN_COMMANDS)

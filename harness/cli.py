@@ -69,6 +69,12 @@ def _repro(settings: Settings) -> int:
     return repro(settings)
 
 
+def _static_checks(settings: Settings) -> int:
+    from harness.static_checks import static_checks
+
+    return static_checks(settings)
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -132,6 +138,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "seen-red": _seen_red,
     "soak": _soak,
     "repro": _repro,
+    "static-checks": _static_checks,
     "selftest-detectors": _selftest,
     "shell": _shell,
     "list-tests": _list_tests,

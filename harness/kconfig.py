@@ -24,14 +24,11 @@ from harness.checkout import checkout, source_tree
 from harness.errors import InvocationError, SeriesError
 from harness.settings import PROJECT
 from harness.store import digest
-from harness.toolchain import ARCH, Workbench, environment, variables
+from harness.toolchain import Workbench, environment, variables
 from harness.workshop import build_folder, marked
 
 FORMAT = 1
 FOLDER = PROJECT / "kconfig"
-# What `make tinyconfig` merges, as far as the tree has it.
-TINY = ("kernel/configs/tiny-base.config", "kernel/configs/tiny.config",
-        f"arch/{ARCH}/configs/tiny.config")  # fmt: skip
 NOT_SET = "n"
 
 
@@ -47,11 +44,23 @@ class KernelConfig:
 
 @dataclass(frozen=True)
 class Flavour:
-    """One entry of ``flavours.yaml``; ``memory_mb``: of a guest, in MiB; None: as usual."""
+    """One entry of ``flavours.yaml``; ``memory_mb``: of a guest, in MiB; None: as usual.
+
+    ``defconfig``: the tree's file that the fragments are merged over; '' for its tinyconfig.
+    """
 
     name: str
     fragments: tuple[Path, ...]
     memory_mb: int | None = None
+    defconfig: str = ""
+
+    def start(self, arch: str) -> tuple[str, ...]:
+        """The tree's own files that come before the fragments, as far as the tree has them."""
+        if self.defconfig:
+            return (self.defconfig,)
+        # What `make tinyconfig` merges.
+        return ("kernel/configs/tiny-base.config", "kernel/configs/tiny.config",
+                f"arch/{arch}/configs/tiny.config")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -136,24 +145,26 @@ def configure(
         SeriesError: the base would grant it and the series took it away.
     """
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
-    key = digest(FORMAT, fragments, _kconfig_state(applied), bench.toolchain.version)
+    arch = bench.toolchain.arch
+    state = _kconfig_state(applied, arch, flavour.start(arch))
+    key = digest(FORMAT, fragments, state, bench.toolchain.version)
 
     def make(draft: Path) -> None:
         with (
             source_tree(bench.store, base, applied, bench.events) as source,
             build_folder(bench, base, flavour.name, source) as out,
         ):
-            config = run_merge(bench, source.path, out, flavour.fragments, log)
+            config = run_merge(bench, source.path, out, flavour, log)
             check(source.path, config)
             shutil.copyfile(config, draft / "kernel.config")
 
     def check(source: Path, config: Path) -> None:
         gone = vanished(requests(flavour.fragments), read_values(config))
         if any(request.optional for request in gone):
-            known = kconfig_reader.symbols(source, ARCH)
+            known = kconfig_reader.symbols(source, arch)
             gone = [r for r in gone if not r.optional or r.symbol in known]
         if gone:
-            text = _explain(gone, source, read_values(config))
+            text = _explain(gone, source, read_values(config), arch)
             blame: list[Request] = []
             if applied.commit != base.commit:
                 blame = _granted_by_base(bench, gone, base, flavour, log)
@@ -166,7 +177,7 @@ def configure(
     )
 
 
-def _kconfig_state(applied: Applied) -> str:
+def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
     """A hash of every file of the tree that a configuration can depend on."""
     files = git.tree_files(applied.repo, applied.commit)
     relevant = {
@@ -174,26 +185,32 @@ def _kconfig_state(applied: Applied) -> str:
         for path, blob in files.items()
         if path.rpartition("/")[2].startswith("Kconfig")
         or path.startswith("scripts/")
-        or path in (*TINY, "Makefile", f"arch/{ARCH}/Makefile")
+        or path in (*start, "Makefile", f"arch/{arch}/Makefile")
     }
     return digest(relevant)
 
 
-def run_merge(
-    bench: Workbench, source: Path, out: Path, fragments: Sequence[Path], log: Path
-) -> Path:
+def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
     """Runs the tree's merge_config.sh in ``out``; the .config.
 
     Raises:
         SeriesError: the tree's Kconfig files are broken.
+        InvocationError: the tree has no such defconfig.
     """
     for leftover in source.glob(".tmp.config.*"):
         leftover.unlink()
-    tiny = [name for name in TINY if (source / name).is_file()]
+    start = [name for name in flavour.start(bench.toolchain.arch) if (source / name).is_file()]
+    if flavour.defconfig and not start:
+        raise InvocationError(
+            f"{flavour.name}: this kernel has no {flavour.defconfig}",
+            next_step="choose another KERNEL=, or name another defconfig",
+        )
+    # What nobody mentions is off over tinyconfig, and at its default over a defconfig.
+    rest = () if flavour.defconfig else ("-n",)
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
     flags = " ".join(value.replace(" ", "\\ ") for value in variables(bench.toolchain))
-    argv = ("sh", "scripts/kconfig/merge_config.sh", "-n", "-O", str(out), *tiny,
-            *(str(path) for path in fragments))  # fmt: skip
+    argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
+            *(str(path) for path in flavour.fragments))  # fmt: skip
     env = {**environment(bench.store), "MAKEFLAGS": f" -- {flags}"}
     lines: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
@@ -212,8 +229,8 @@ def run_merge(
     return out / ".config"
 
 
-def _explain(gone: list[Request], source: Path, config: dict[str, str]) -> str:
-    found = kconfig_reader.read(source, ARCH)
+def _explain(gone: list[Request], source: Path, config: dict[str, str], arch: str) -> str:
+    found = kconfig_reader.read(source, arch)
     told = []
     for request in gone:
         has = config.get(request.symbol, "not set")
@@ -242,7 +259,7 @@ def _granted_by_base(
     out = shop / "bare-config"
     shutil.rmtree(out, ignore_errors=True)
     try:
-        config = read_values(run_merge(bench, source, out, flavour.fragments, log))
+        config = read_values(run_merge(bench, source, out, flavour, log))
     except SeriesError:
         return []
     finally:

@@ -15,6 +15,8 @@ from typing import Any
 
 from harness.errors import InvocationError
 
+PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -67,8 +69,7 @@ def merge(runs: Sequence[dict[str, Any]]) -> Merged:
     Raises:
         InvocationError: there is nothing to merge.
     """
-    apart = ("TESTS", "VARIANT", "KIND")
-    whole = [run for run in runs if not any(run["asked"].get(name) for name in apart)]
+    whole = [r for r in runs if not any(r["asked"].get(name) for name in PARTIAL)]
     if not whole:
         raise InvocationError("no complete run to report on", next_step="make test-kernel")
     series = patch_ids(whole[-1])

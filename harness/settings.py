@@ -33,6 +33,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "MODE": ("", "make repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: make repro prints each scenario with the kernel's source lines first"),
     "RUNS": ("20", "make repro: runs of a scenario on each kernel"),
+    "CELL": ("", "make build-matrix: only this cell of the series' matrix.yaml"),
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
@@ -82,6 +83,7 @@ class Settings:
     minutes: int | None = None
     seed: int | None = None
     cpus: int = 2
+    cell: str = ""
 
     def asked(self) -> dict[str, str]:
         """The variables that matter for the verdict, for the report's head."""
@@ -96,6 +98,7 @@ class Settings:
             "ACCEL": self.accel,
             "TESTS": self.tests,
             "RACE": self.race,
+            "CELL": self.cell,
             "ROOTFS": self.rootfs,
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
@@ -165,4 +168,5 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         minutes=_number(env, "MINUTES", least=1),
         seed=_number(env, "SEED", least=0),
         cpus=_number(env, "CPUS", least=2) or 2,
+        cell=env.get("CELL", ""),
     )

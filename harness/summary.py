@@ -18,6 +18,13 @@ from harness.results import BROKEN, ClauseVerdict, Complaint, Results, judge
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace
 _ORDER = ("pass", "fail", "untested", "not_applicable")
+# Records that no guest case writes, and the command that does.
+AGAIN = {
+    "host": "make test-kernel",
+    "kernel": "make test-kernel",
+    "static": "make static-checks",
+    "matrix": "make build-matrix CELL={}",
+}
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
 
 
@@ -72,13 +79,20 @@ def _failures(console: Console, results: Results) -> None:
 def _failure(console: Console, test: CaseFinished) -> None:
     console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
     if test.about:
-        claim = f"{test.about}  ({', '.join(test.clauses)})"
+        claim = f"{test.about}  ({', '.join(test.clauses)})" if test.clauses else test.about
         console.print(f"  claim:  {escape(claim)}", highlight=False, soft_wrap=True)
     console.print(f"  reason: {escape(test.reason)}", highlight=False, soft_wrap=True)
     for line in test.diagnostics[-8:]:
         console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
-    program, _, case = test.id.partition("::")
-    console.print(f"  next:   make test-kernel TESTS='{Path(program).stem} and {case}'")
+    console.print(f"  next:   {again(test.id)}")
+
+
+def again(case: str) -> str:
+    """What to type to see a case's record again."""
+    program, _, name = case.partition("::")
+    if program in AGAIN:
+        return AGAIN[program].format(name)
+    return f"make test-kernel TESTS='{Path(program).stem} and {name}'"
 
 
 def _complaint(console: Console, same: list[Complaint]) -> None:
@@ -101,7 +115,8 @@ def print_summary(console: Console, results: Results, data: SeriesData | None, o
     if data is not None and results.series is not None and results.tests:
         verdicts = judge(data.clauses, len(results.series.patches), results.tests)
         console.print()
-        console.print(clause_table(verdicts, data, results))
+        if any(test.clauses for test in results.tests):
+            console.print(clause_table(verdicts, data, results))
         counts = {
             s: sum(t.status == s for t in results.tests)
             for s in ("pass", "fail", "error", "timeout", "skip", "not_applicable")

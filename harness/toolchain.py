@@ -23,11 +23,16 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
 
 @dataclass(frozen=True)
 class Toolchain:
-    """``version`` is the first line of the compiler's and the linker's --version."""
+    """``version`` is the first line of the compiler's and the linker's --version.
+
+    ``arch``: as kbuild names it; ``cross``: the prefix of every tool, '' for this machine's own.
+    """
 
     cc: str
     version: str
     ccache: bool
+    arch: str = ARCH
+    cross: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,22 @@ class Workbench:
         self.events.emit(Note(text))
 
 
-def find_toolchain(cc: str = "gcc") -> Toolchain:
-    """The compiler of this machine; ccache is used where it is installed.
+def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolchain:
+    """A compiler of this machine; ccache is used where it is installed.
+
+    Args:
+        cross: prefix of a cross compiler's tools, such as 'aarch64-linux-gnu-'.
 
     Raises:
         MachineError: there is no compiler.
     """
     lines = [
         proc.capture((name, "--version")).decode("utf-8", "replace").partition("\n")[0]
-        for name in (cc, "ld")
+        for name in (f"{cross}{cc}", f"{cross}ld")
     ]
-    return Toolchain(cc, "; ".join(lines), shutil.which("ccache") is not None)
+    return Toolchain(
+        f"{cross}{cc}", "; ".join(lines), shutil.which("ccache") is not None, arch, cross
+    )
 
 
 def environment(store: Store) -> dict[str, str]:
@@ -97,4 +107,5 @@ def make_argv(bench: Workbench, source: Path, out: Path, *what: str) -> list[str
 def variables(toolchain: Toolchain) -> list[str]:
     """The NAME=value arguments that every call of the kernel's make has."""
     wrap = "ccache " if toolchain.ccache else ""
-    return [f"ARCH={ARCH}", f"CC={wrap}{toolchain.cc}"]
+    cross = [f"CROSS_COMPILE={toolchain.cross}"] if toolchain.cross else []
+    return [f"ARCH={toolchain.arch}", *cross, f"CC={wrap}{toolchain.cc}"]
