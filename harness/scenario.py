@@ -210,7 +210,7 @@ def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | N
     splat = str(outcome.get("splat", ""))
     if splat and controlled:
         raise _MalformedError("an outcome that is a splat is for a scenario without control")
-    project, clauses = str(given.get("project", "")), _words(given.get("clauses", ()))
+    project, clauses = str(given.get("project") or ""), _words(given.get("clauses", ()))
     if clauses and not project:
         raise _MalformedError("it names clauses, and no project whose contract has them")
     return Scenario(

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Places in optimised code, on a program that is compiled here: inlined, copied, gone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.dwarf import DebugInfo
+from harness.errors import InvocationError
+from harness.places import Spot, find
+from harness.scenario import Point, parse_place
+from harness.symbols import Source, Symbols
+
+SOURCE = """\
+extern void sink(int value);
+int data[4];
+
+static inline __attribute__((always_inline)) int inner(int x)
+{
+	data[0] += x;
+	return data[1] * x;
+}
+
+static inline __attribute__((always_inline)) int folded(void)
+{
+	return 3;
+}
+
+__attribute__((noinline)) int outer(int x)
+{
+	/* nothing is done here */
+	int unused = folded();
+	int r = inner(x) + 1;
+
+	(void)unused;
+	if (x > 3)
+		r += inner(x + 2);
+	sink(r);
+	return r;
+}
+
+__attribute__((noinline)) void sink(int value)
+{
+	data[2] = value;
+}
+
+int main(int argc, char **argv)
+{
+	(void)argv;
+	return outer(argc);
+}
+"""
+
+
+def run(*command: str, folder: Path) -> str:
+    return subprocess.run(
+        command, cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Symbols]:
+    """A 'kernel' of one file, its source in git, built as kernels are."""
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "mm").mkdir()
+    (folder / "mm" / "toy.c").write_text(SOURCE)
+    flags = ("-O2", "-g", "-fno-omit-frame-pointer", "-no-pie", "-fno-pie")
+    run("gcc", *flags, "-o", "toy", "mm/toy.c", folder=folder)
+    run("git", "init", "-q", folder=folder)
+    run("git", "add", "mm/toy.c", folder=folder)
+    author = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    run("git", *author, "commit", "-qm", "toy", folder=folder)
+    commit = run("git", "rev-parse", "HEAD", folder=folder)
+    rows = run("nm", "toy", folder=folder).splitlines()
+    system_map = "\n".join(row for row in rows if len(row.split()) == 3)
+    debug = DebugInfo(folder / "toy", folder)
+    yield Symbols(system_map, debug, Source(folder, commit))
+    debug.close()
+    shutil.rmtree(folder)
+
+
+def spot(toy: Symbols, place: str, *within: str) -> Spot:
+    return find(Point("A", parse_place(place), within=within), toy, {"race_end": 0x1000})
+
+
+def line_of(text: str) -> int:
+    return next(n for n, line in enumerate(SOURCE.splitlines(), 1) if text in line)
+
+
+def test_a_function_is_where_its_symbol_is(toy: Symbols) -> None:
+    found = spot(toy, "outer()")
+    assert found.addresses == (toy.address("outer"),)
+    assert (found.file, found.line) == ("mm/toy.c", line_of("int outer("))
+    assert "outer(int x)" in found.text and found.inside == ()
+
+
+def test_an_inlined_function_is_wherever_it_is(toy: Symbols) -> None:
+    found = spot(toy, "inner()")
+    assert len(found.addresses) == 2 and found.inside == ("outer",)
+    for address in found.addresses:
+        assert [f.function for f in toy.frames(address)] == ["inner", "outer"]
+
+
+def test_a_line_is_found_by_its_text(toy: Symbols) -> None:
+    found = spot(toy, "outer: sink( r )".replace("( r )", "(r)"))
+    assert (found.line, found.text) == (line_of("sink(r);"), "sink(r);")
+    assert all(toy.frames(a)[0].function == "outer" for a in found.addresses)
+
+
+def test_white_space_in_a_line_does_not_matter(toy: Symbols) -> None:
+    assert spot(toy, "outer: int r   =  inner(x)").line == line_of("int r = inner")
+
+
+def test_a_line_of_an_inlined_function(toy: Symbols) -> None:
+    found = spot(toy, "inner: data[0] += x;")
+    assert len(found.addresses) >= 2 and found.inside == ("outer",)
+
+
+def test_a_return_is_looked_for_from_the_entry(toy: Symbols) -> None:
+    found = spot(toy, "outer() returns")
+    assert found.on_return and found.addresses == (toy.address("outer"),)
+
+
+def test_the_end_is_a_landmark_of_the_program(toy: Symbols) -> None:
+    assert spot(toy, "ends").addresses == (0x1000,)
+
+
+@pytest.mark.parametrize(
+    ("place", "within", "what", "advice"),
+    [
+        ("ouster()", (), "it has no function ouster()", "there is: outer()"),
+        ("outer()", ("innner",), "it has no function innner()", ""),
+        ("folded()", (), "no code of it is left", ""),
+        ("outer: r -= 1;", (), "no line of outer() (mm/toy.c:", "the code has moved"),
+        ("outer: nothing is done here", (), "no instruction is left of mm/toy.c:", "have code"),
+        ("inner() returns", (), "inlined into outer(), and returns to nobody", "'outer: text'"),
+        ("program go()", (), "the guest program has no function go()", ""),
+    ],
+)
+def test_what_is_not_there_says_what_is(
+    toy: Symbols, place: str, within: tuple[str, ...], what: str, advice: str
+) -> None:
+    with pytest.raises(InvocationError) as caught:
+        spot(toy, place, *within)
+    assert what in caught.value.what and advice in caught.value.next_step
+    assert caught.value.exit_code == 2
+
+
+def test_frames_have_lines_and_callers_of_what_is_inlined(toy: Symbols) -> None:
+    address = spot(toy, "inner()").addresses[-1]
+    inner, outer = toy.frames(address)
+    assert inner.inlined and not outer.inlined
+    assert (outer.file, outer.line) == ("mm/toy.c", line_of("r += inner(x + 2)"))
+
+
+def test_a_return_address_belongs_to_the_call_before_it(toy: Symbols) -> None:
+    start = toy.address("sink")
+    assert start is not None
+    assert toy.frames(start)[0].function == "sink"
+    assert toy.frames(start, call=True)[0].function != "sink"
+
+
+def test_an_address_of_nothing_has_no_name(toy: Symbols) -> None:
+    assert toy.symbol_at(0x10) == ("", 0)
