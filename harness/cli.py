@@ -69,6 +69,13 @@ def _repro(settings: Settings) -> int:
     return repro(settings)
 
 
+def _build_matrix(settings: Settings) -> int:
+    from harness.build_matrix import build_matrix
+    from harness.run import test_kernel
+
+    return build_matrix(settings, test_kernel)
+
+
 def _static_checks(settings: Settings) -> int:
     from harness.static_checks import static_checks
 
@@ -138,6 +145,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "seen-red": _seen_red,
     "soak": _soak,
     "repro": _repro,
+    "build-matrix": _build_matrix,
     "static-checks": _static_checks,
     "selftest-detectors": _selftest,
     "shell": _shell,

@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "revision": "each patch against the base, the whole against PREVIOUS=; reply.txt",
     "soak": "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
     "repro": "races on demand: RACE= with and without the protection, the CPUs held in order",
+    "build-matrix": "the series built for other configurations and architectures (CELL=: one)",
     "static-checks": "checkpatch, sparse and kernel-doc of each patch, against the patch before",
     "check": "the project's own tests, ruff and mypy: the one gate",
     "shell": "an interactive shell in the built kernel, console log alongside",

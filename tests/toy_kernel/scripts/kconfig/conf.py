@@ -90,6 +90,8 @@ def main() -> None:
                 config.discard(name)
                 continue
             asked = about.prompt and all(holds(text, config) for text in about.prompt_if)
+            if target == "alldefconfig" and name not in wanted:
+                asked = False
             if (wanted.get(name) == "y") if asked else about.default:
                 config |= {name, *about.select}
     lines = [f"# Toy {release} {target}"]

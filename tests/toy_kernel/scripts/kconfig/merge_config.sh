@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# The toy's stand-in: merge_config.sh -n -O OUT FRAGMENT...
+# The toy's stand-in: merge_config.sh [-n] -O OUT FRAGMENT...
 set -e
-test "$1" = -n && test "$2" = -O
-out=$3
-shift 3
+target=alldefconfig
+test "$1" != -n || { target=allnoconfig; shift; }
+test "$1" = -O
+out=$2
+shift 2
 mkdir -p "$out"
 merged=$(mktemp ./.tmp.config.XXXXXXXXXX)
 trap 'rm -f "$merged"' EXIT
@@ -13,4 +15,4 @@ for fragment in "$@"; do
 	cat "$fragment" >> "$merged"
 	echo >> "$merged"
 done
-make KCONFIG_ALLCONFIG="$(realpath "$merged")" O="$out" allnoconfig
+make KCONFIG_ALLCONFIG="$(realpath "$merged")" O="$out" "$target"

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make build-matrix``: the cells of the series' matrix built, judged, and booted where they can.
+
+A cell is one record, ``matrix::<cell>``. The guests of cells that boot are runs of their
+own, before the one that builds and judges.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness import events as ev
+from harness import git
+from harness.apply import Applied, apply_series
+from harness.base import Base, obtain_base
+from harness.basewarnings import judge_warnings
+from harness.checkout import source_tree
+from harness.contract import load
+from harness.errors import SeriesError
+from harness.kconfig import configure, read_values
+from harness.kmake import Job, place_config, read_records, run_make
+from harness.matrix import Built, Cell, Matrix, broken, chosen, load_matrix
+from harness.provide import provide
+from harness.series import load_series
+from harness.series_states import SERIES_BROKEN, newest_document
+from harness.session import Session, run_session
+from harness.settings import Settings
+from harness.stages import stage
+from harness.store import digest
+from harness.toolchain import ARCH, Workbench, find_toolchain
+from harness.workshop import build_folder
+
+FORMAT = 1
+# User-space programs: no part of any kernel.
+APART = ("tools/", "scripts/", "samples/", "Documentation/")
+Run = Callable[[Settings], int]
+
+
+def build_matrix(settings: Settings, run: Run) -> int:
+    """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status.
+
+    Args:
+        run: ``make test-kernel``, which boots a cell.
+
+    Raises:
+        InvocationError: the series has no matrix, or no such cell.
+    """
+    matrix = load_matrix(load(settings.project))
+    cells = chosen(matrix, settings.cell)
+    guests: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        if cell.tests:
+            asked = replace(settings, config=cell.flavour.name, tests=cell.tests, decode=False)
+            code = run(asked)
+            guests[cell.name] = newest_document(settings.out)
+            if code not in (0, SERIES_BROKEN):
+                return code
+    return run_session(
+        settings, "build-matrix", lambda session: _body(session, matrix, cells, guests)
+    )
+
+
+def _body(
+    session: Session, matrix: Matrix, cells: tuple[Cell, ...], guests: Mapping[str, dict[str, Any]]
+) -> None:
+    settings, events, store = session.settings, session.events, session.store
+    with stage(events, "tools") as outcome:
+        benches = {}
+        for cell in cells:
+            if cell.arch != ARCH:
+                provide(cell.arch, session.out / "setup.log", events)
+            toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
+            benches[cell.name] = Workbench(store, events, toolchain, settings.jobs)
+        outcome.detail = ", ".join(dict.fromkeys(b.toolchain.cc for b in benches.values()))
+    with stage(events, "tree") as outcome:
+        base = obtain_base(settings, store, events)
+        outcome.detail, outcome.cached = f"{base.version} ({base.name})", base.cached
+        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+    with stage(events, "series") as outcome:
+        series = load_series(settings, base)
+        applied = apply_series(base, series, settings.patches, store, events)
+        outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
+        outcome.cached = applied.cached
+        events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
+    events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
+    touched = touched_files(base, applied)
+    for cell in cells:
+        record = _judge(benches[cell.name], base, applied, cell, session, touched)
+        guest = said_by_guest(guests[cell.name]) if cell.name in guests else []
+        events.emit(with_guest(replace(record, clauses=(matrix.clause,)), guest, cell))
+
+
+def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
+    """The C files of the kernel that the applied patches change or add."""
+    if not applied.patches:
+        return ()
+    names = git.text(applied.repo, "diff", "--name-only", "--no-renames", "--diff-filter=d",
+                     base.commit, applied.commit, "--", "*.c").splitlines()  # fmt: skip
+    return tuple(name for name in names if not name.startswith(APART))
+
+
+def _judge(
+    bench: Workbench,
+    base: Base,
+    applied: Applied,
+    cell: Cell,
+    session: Session,
+    touched: tuple[str, ...],
+) -> ev.CaseFinished:
+    start = time.monotonic()
+    log = session.out / f"{cell.name}.log"
+    wrong: list[str] = []
+    said: list[str] = []
+    try:
+        with stage(bench.events, cell.name) as outcome:
+            folder, outcome.cached = _build(bench, base, applied, cell, log)
+            about = json.loads((folder / "cell.json").read_text("utf-8"))
+            compiled = frozenset(about["compiled"])
+            outcome.detail = f"{bench.toolchain.cc}, {len(compiled)} objects"
+            built = Built(
+                read_values(folder / "kernel.config"),
+                (folder / "System.map").read_text("utf-8"),
+                compiled,
+                touched,
+            )
+            # What a part of the series must give, only its own patches' builds can say.
+            if len(applied.patches) == applied.total and touched:
+                wrong = broken(cell.expect, cell.left_out, built)
+                here = sum(f"{name.removesuffix('.c')}.o" in compiled for name in touched)
+                said.append(f"{here} of {len(touched)} C files that the series touches compiled")
+            outcome.detail += f", {said[0]}" if said else ""
+    except SeriesError as error:
+        wrong = error.lines()
+    return ev.CaseFinished(
+        f"matrix::{cell.name}",
+        "fail" if wrong else "pass",
+        wrong[0] if wrong else "",
+        time.monotonic() - start,
+        (),
+        diagnostics=(*wrong, *said),
+        about=cell.about,
+    )
+
+
+def _build(
+    bench: Workbench, base: Base, applied: Applied, cell: Cell, log: Path
+) -> tuple[Path, bool]:
+    """A cell's configuration, System.map and list of objects, and whether they were there.
+
+    Raises:
+        SeriesError: it does not compile or link, or brings a new warning.
+        InvocationError: this kernel does not grant what the fragments ask for.
+    """
+    config = configure(bench, base, applied, cell.flavour, log)
+    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version)
+
+    def make(draft: Path) -> None:
+        with (
+            source_tree(bench.store, base, applied, bench.events) as source,
+            build_folder(bench, base, cell.flavour.name, source) as out,
+        ):
+            place_config(config.path, out)
+            job = Job(bench, base, applied, source, out, cell.flavour.name, cell.name)
+            run_make(job, ("vmlinux",), draft / "build.log", log)
+            judge_warnings(job, config, log)
+            _collect(out, draft)
+
+    entry = bench.store.entry("matrix", key, make, bench.waiting)
+    return entry.path, entry.cached
+
+
+def _collect(out: Path, draft: Path) -> None:
+    for name, kept in ((".config", "kernel.config"), ("System.map", "System.map")):
+        shutil.copyfile(out / name, draft / kept)
+    about = {"compiled": sorted(read_records(out))}
+    (draft / "cell.json").write_text(json.dumps(about) + "\n", "utf-8")
+
+
+def said_by_guest(document: dict[str, Any]) -> list[str]:
+    """What is wrong with a guest's run; every case that was selected must have passed."""
+    if document["error"]:
+        return [f"guest: {line}" for line in document["error"]]
+    wrong = [f"guest: {t['id']}: {t['status']}: {t['reason']}" for t in document["tests"]
+             if t["status"] != "pass"]  # fmt: skip
+    wrong += [f"guest: the kernel complained: {s['title']}" for s in document["splats"]]
+    return wrong if document["tests"] else ["guest: no case ran"]
+
+
+def with_guest(record: ev.CaseFinished, wrong: list[str], cell: Cell) -> ev.CaseFinished:
+    """The record of a cell that was booted as well."""
+    if not cell.tests:
+        return record
+    booted = f"booted, guest cases: {cell.tests}"
+    reason = record.reason or (wrong[0] if wrong else "")
+    return replace(
+        record,
+        status="fail" if wrong else record.status,
+        reason=reason,
+        diagnostics=(*record.diagnostics, *wrong, booted),
+    )
