@@ -10,7 +10,7 @@ VARIABLES := PROJECT KERNEL REF SERIES PREVIOUS PATCHES VARIANT CONFIG MACHINE A
 	KIND MINUTES SEED CPUS TREE HARNESS_CACHE HARNESS_CACHE_LIMIT
 export $(VARIABLES)
 
-RUN_COMMANDS := test-kernel test-series revision seen-red build-matrix static-checks soak repro shell list-tests tree refresh report selftest-detectors bench
+RUN_COMMANDS := test-kernel test-series revision seen-red test-regression build-matrix static-checks soak repro shell list-tests tree refresh report selftest-detectors bench
 
 .DEFAULT_GOAL := help
 .PHONY: help check clean-cache $(RUN_COMMANDS)

@@ -82,6 +82,12 @@ def _static_checks(settings: Settings) -> int:
     return static_checks(settings)
 
 
+def _regression(settings: Settings) -> int:
+    from harness.regression import test_regression
+
+    return test_regression(settings)
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -143,6 +149,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test-series": _test_series,
     "revision": _revision,
     "seen-red": _seen_red,
+    "test-regression": _regression,
     "soak": _soak,
     "repro": _repro,
     "build-matrix": _build_matrix,

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "test-kernel": "apply, build, boot, test, report: the whole main job",
     "test-series": "the same after each patch of the series, from none to all; one table",
     "seen-red": "each clause's cases on kernels with a mistake in it: they must fail there",
+    "test-regression": "the kernel's own selftests without the series and with it: what differs",
     "revision": "each patch against the base, the whole against PREVIOUS=; reply.txt",
     "soak": "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
     "repro": "races on demand: RACE= with and without the protection, the CPUs held in order",

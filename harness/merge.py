@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``make report``: the runs of one series merged into one clause table.
 
-A run is a cell: kernel, configuration, machine acceleration. Of two runs of the
+A run is a cell: kernel, configuration, command. Of two runs of the
 same cell the later one counts, so merging a run twice changes nothing.
 """
 
@@ -78,6 +78,9 @@ def merge(runs: Sequence[dict[str, Any]]) -> Merged:
         if patch_ids(run) != series:
             continue
         name = f"{run['kernel']['version']} {run['config']['name']}"
+        # A run that shows other clauses than the main one does not stand in its place.
+        if run.get("command", "test-kernel") != "test-kernel":
+            name += f", {run['command']}"
         verdicts = {clause: v["verdict"] for clause, v in run["clauses"].items()}
         cells[name] = Cell(name, run["run"], verdicts)
     clauses = dict.fromkeys(c for cell in cells.values() for c in cell.verdicts)

@@ -47,8 +47,20 @@ class Equipment:
     spec: GuestSpec
 
 
-def equip(session: Session) -> Equipment:
-    """Runs every stage before the boot.
+def own_programs(session: Session, prepared: Prepared) -> Suite:
+    """The guest tests of the series."""
+    return build_suite(
+        session.store,
+        GUEST_TESTS / session.data.guest_tests,
+        prepared.kernel.headers,
+        frozenset(session.data.clauses),
+    )
+
+
+def equip(
+    session: Session, programs: Callable[[Session, Prepared], Suite] = own_programs
+) -> Equipment:
+    """Runs every stage before the boot; ``programs`` makes what the guest is to run.
 
     Raises:
         SeriesError, InvocationError, MachineError: see each stage.
@@ -67,12 +79,7 @@ def equip(session: Session) -> Equipment:
             rootfs = making.result()
             outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
-        suite = build_suite(
-            store,
-            GUEST_TESTS / session.data.guest_tests,
-            prepared.kernel.headers,
-            frozenset(session.data.clauses),
-        )
+        suite = programs(session, prepared)
         outcome.cached = suite.cached
         outcome.detail = f"{len(suite.cases)} cases"
     spec = GuestSpec(
@@ -101,9 +108,11 @@ def _give_way() -> None:
 
 
 @contextlib.contextmanager
-def booted(session: Session, equipment: Equipment) -> Iterator[Guests]:
+def booted(
+    session: Session, equipment: Equipment, sort_out: Callable[[Splat], Splat] | None = None
+) -> Iterator[Guests]:
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
-    sort_out = _sort_out(equipment)
+    sort_out = sort_out or complaints_of(equipment)
     log = session.out / "console.log"
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
@@ -141,11 +150,16 @@ def lab_of(session: Session, equipment: Equipment, guests: Guests, guest: Guest 
     )
 
 
+def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
+    """As many labs as there may be guests at once; the first has the first guest."""
+    more = min(session.settings.jobs, MOST) - 1
+    here = (guests.the_first, *[None] * more)
+    return [lab_of(session, equipment, guests, guest) for guest in here]
+
+
 def _run_suite(session: Session, equipment: Equipment) -> None:
     with booted(session, equipment) as guests:
-        first = guests.the_first
-        more = min(session.settings.jobs, MOST) - 1
-        labs = [lab_of(session, equipment, guests, guest) for guest in (first, *[None] * more)]
+        labs = labs_of(session, equipment, guests)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, labs[0])
             run_cases(
@@ -186,7 +200,7 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))
 
 
-def _sort_out(equipment: Equipment) -> Callable[[Splat], Splat]:
+def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
     """Marks what does not count against the series; knows nothing where there is no series."""
     prepared = equipment.prepared
 

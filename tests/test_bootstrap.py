@@ -20,7 +20,14 @@ from harness import bootstrap
 from harness.settings import PROJECT
 
 TABLE = json.loads((PROJECT / "harness" / "packages.json").read_text())
-ON_DEMAND = {"sparse", "arm64", "riscv"}  # asked for by the commands that come to need them
+ON_DEMAND = {
+    "sparse",
+    "arm64",
+    "riscv",
+    "libcap",
+    "libnuma",
+    "liburing",
+}  # asked for by the commands that come to need them
 TINY: dict[str, Any] = {
     "needs": [
         {"command": ["sh"], "for": ["check"], "apt": "dash", "dnf": "bash", "pacman": "bash"},

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What one run of a selftest said: its own verdict and, where it prints TAP, each point's.
+
+Unlike the project's own cases, these programs keep their protocol loosely: plans are
+missing, numbers stand twice, and half of them print no TAP at all. Nothing is judged
+here; the same program says the same on two kernels, or it is a difference.
+Source: tools/testing/selftests/kselftest.h and kselftest_harness.h of the kernel.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from harness import events as ev
+
+MARK = "| "  # what selftest.py prints before each line of the program
+WHOLE = "exit status"  # the name of the program's own verdict among its points
+ABSENT = "absent"  # the outcome of a point that a run does not have
+_POINT = re.compile(r"^(?P<not>not )?ok (?P<number>\d+)\s*(?:- )?(?P<rest>.*)$")
+_DIRECTIVE = re.compile(r"#\s*(?P<word>SKIP|XFAIL|TODO|error)\b", re.IGNORECASE)
+# What differs from run to run of one kernel: addresses, and times with their unit.
+_VARIES = (
+    (re.compile(r"0x[0-9a-fA-F]+"), "0x.."),
+    (re.compile(r"\d+(\.\d+)? ?([mun]?s)\b"), ".. s"),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run. ``outcomes``: point -> pass, fail, skip ...; the program's own under ``WHOLE``."""
+
+    outcomes: Mapping[str, str]
+    reason: str = ""
+    seconds: float = 0.0
+    lines: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def status(self) -> str:
+        """The program's own verdict."""
+        return self.outcomes[WHOLE]
+
+    def outcome(self, point: str) -> str:
+        """What a point said; ``ABSENT`` where it is not there."""
+        return self.outcomes.get(point, ABSENT)
+
+
+def _name(number: str, rest: str) -> str:
+    text = rest.partition("#")[0].strip() if not rest.startswith("#") else ""
+    for pattern, instead in _VARIES:
+        text = pattern.sub(instead, text)
+    return f"{number} {text}".strip()
+
+
+def points(lines: Iterable[str]) -> dict[str, str]:
+    """The TAP points of a program's output: number and description -> pass, fail, skip, xfail."""
+    found: dict[str, str] = {}
+    for line in lines:
+        match = _POINT.match(line)
+        if match is None:
+            continue
+        outcome = "fail" if match["not"] else "pass"
+        if directive := _DIRECTIVE.search(match["rest"]):
+            word = directive["word"].lower()
+            outcome = outcome if word in ("todo", "error") else word
+        name = _name(match["number"], match["rest"])
+        while name in found:
+            name += " (again)"
+        found[name] = outcome
+    return found
+
+
+def seen(record: ev.CaseFinished) -> Seen:
+    """What the record of one run says."""
+    lines = tuple(d.removeprefix(MARK) for d in record.diagnostics if d.startswith(MARK))
+    outcomes = {WHOLE: record.status, **points(lines)}
+    return Seen(outcomes, record.reason, record.seconds, lines)
+
+
+def differing(a: Seen, b: Seen) -> tuple[str, ...]:
+    """The points that say different things in two runs."""
+    names = dict.fromkeys((*a.outcomes, *b.outcomes))
+    return tuple(name for name in names if a.outcome(name) != b.outcome(name))
