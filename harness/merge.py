@@ -18,6 +18,9 @@ from harness.errors import InvocationError
 PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole
 
 
+RACES = "repro"  # the command whose runs are a column of their own
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run's verdicts. ``name``: kernel and flavour, e.g. '6.1.192 default'."""
@@ -82,6 +85,11 @@ def merge(runs: Sequence[dict[str, Any]]) -> Merged:
         if run.get("command", "test-kernel") != "test-kernel":
             name += f", {run['command']}"
         verdicts = {clause: v["verdict"] for clause, v in run["clauses"].items()}
+        if run.get("command") == RACES:
+            # A run of one race says nothing of the others, which an earlier one may have tried.
+            name = f"{name} races"
+            said = {clause: v for clause, v in verdicts.items() if v in ("pass", "fail")}
+            verdicts = (cells[name].verdicts if name in cells else verdicts) | said
         cells[name] = Cell(name, run["run"], verdicts)
     clauses = dict.fromkeys(c for cell in cells.values() for c in cell.verdicts)
     rows = {

@@ -156,6 +156,16 @@ def _quiet(session: Session) -> ev.Events:
     return ev.Events([pass_on])
 
 
+def _without(session: Session, kind: type) -> ev.Events:
+    """The session's events, but for one kind."""
+
+    def pass_on(event: ev.Event) -> None:
+        if not isinstance(event, kind):
+            session.events.emit(event)
+
+    return ev.Events([pass_on])
+
+
 def _batch(at: Side, scenario: Scenario, spots: Sequence[Spot], runs: int) -> Batch:
     """All runs of a scenario on one side."""
     program = at.bench.programs.in_guest(scenario.name)
@@ -300,6 +310,9 @@ def _repro(session: Session) -> None:
     for flavour in sorted(flavours, key=lambda name: name != settings.config):
         mine = [s for s in chosen if _flavour(s, settings) == flavour]
         apart = replace(session, settings=replace(settings, config=flavour))
+        if everything:
+            # The run's configuration is the first one's; the record of a race names its own.
+            apart = replace(apart, events=_without(session, ev.ConfigKnown))
         everything += _run_flavour(apart, mine, line)
     _conclude(session, everything)
 

@@ -17,6 +17,7 @@ def run(name: str, verdicts: dict[str, str], **changes: Any) -> dict[str, Any]:
     document: dict[str, Any] = {
         "schema": 1,
         "run": name,
+        "command": changes.get("command", "test-kernel"),
         "asked": {"TESTS": changes.get("tests", "")},
         "kernel": {"version": changes.get("kernel", "6.1.192")},
         "config": {"name": changes.get("config", "default")},
@@ -75,3 +76,19 @@ def test_a_soak_is_no_complete_run() -> None:
     soaked = run("2", {"A-1": "untested"})
     soaked["asked"]["KIND"] = "stress"
     assert merge([run("1", {"A-1": "pass"}), soaked]).rows == {"A-1": ("pass",)}
+
+
+def test_races_are_a_column_that_grows_race_by_race() -> None:
+    merged = merge(
+        [
+            run("1", {"A-1": "pass", "A-2": "untested", "A-3": "untested"}),
+            run("2", {"A-1": "untested", "A-2": "pass", "A-3": "untested"}, command="repro"),
+            run("3", {"A-1": "untested", "A-2": "untested", "A-3": "fail"}, command="repro"),
+        ]
+    )
+    assert [cell.name for cell in merged.cells] == ["6.1.192 default", "6.1.192 default races"]
+    assert merged.rows == {
+        "A-1": ("pass", "untested"),
+        "A-2": ("untested", "pass"),
+        "A-3": ("untested", "fail"),
+    }
