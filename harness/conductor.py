@@ -419,7 +419,8 @@ class Conductor:
         thread, wait = blocked.thread, blocked.wait
         expected = self.scenario.exclusion
         if wait.kind == "lock" and expected is not None and self._fits(expected, blocked):
-            self._note(f"{thread.name} waits for {wait.says}: {expected.lock}")
+            asks = self._asks_for(blocked)
+            self._note(f"{thread.name} waits for {wait.says}: {expected.lock}, {asks}")
             return
         raise self._deadlock(blocked)
 

@@ -215,14 +215,14 @@ def _try(scenario: Scenario, series: Side, bench: Bench, judged: Judged) -> None
     session = bench.session
     folder = session.out / "races" / scenario.name
     folder.mkdir(parents=True, exist_ok=True)
+    program = bench.programs.symbols(scenario.name)
+    here = _spots(scenario, series.symbols, program)
     variant = variant_kernel(
         session, bench.prepared, scenario.variant, bzimage=series.kernel.bzimage is not None
     )
-    program = bench.programs.symbols(scenario.name)
     runs = session.settings.runs
     with side(bench, variant, f"races/{scenario.name}/variant", _quiet(session)) as broken:
         there = _spots(scenario, broken.symbols, program)
-        here = _spots(scenario, series.symbols, program)
         if session.settings.explain:
             session.console.print(explanation(scenario, here, series.kernel.source))
         start = time.monotonic()

@@ -117,7 +117,7 @@ def test_a_lock_that_the_scenario_expects_excludes(make: Make, machine: Machine)
     made = make(scenario(IN_ORDER, EXPECTED), three(a, b, hit=0))
     run = made.conductor.run(1)
     assert run.ending == "excluded"
-    assert run.stages[-1].what == "B waits for a semaphore for writing: the lock"
+    assert run.stages[-1].what.startswith("B waits for a semaphore for writing: the lock, in ")
     held, waiting = run.stages[-1].looks[1], run.stages[-1].looks[2]
     assert held.held == "fault()" and waiting.held == ""
     assert len(held.stack.frames) == 2 and len(waiting.stack.frames) == 3
