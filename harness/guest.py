@@ -13,23 +13,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.console import Console
+from harness.dialogue import VARIABLE as DIALOGUE
+from harness.dialogue import Ask
 from harness.errors import InternalError
 from harness.machine import GuestSpec
 from harness.qemu import Qemu
 from harness.splat import Recogniser, Splat
-from harness.ssh import (
-    CommandTimeoutError,
-    Completed,
-    Connection,
-    KeyPair,
-    SshError,
-    command_line,
-)
+from harness.ssh import Completed, Connection, KeyPair, SshError, command_line
+from harness.ssh_streams import CommandTimeoutError
 from harness.statedump import state_of, sysrq
 
 INIT = "/harness/init"
@@ -274,6 +270,7 @@ class Guest:
         timeout: float,
         env: dict[str, str] | None = None,
         oom_expected: bool = False,
+        talk: Callable[[Ask], None] | None = None,
     ) -> CaseRun:
         """Runs one case between two markers on the console, in one SSH command.
 
@@ -284,18 +281,20 @@ class Guest:
         Args:
             timeout: seconds.
             oom_expected: the case means to be out of memory.
+            talk: the host's half of a dialogue with it, see dialogue.py.
         """
         self._sequence += 1
         seq = self._sequence
         if oom_expected:
             self._expecting_oom.add(seq)
         since = len(self.console.lines)
+        env = dict(env or {}) | ({DIALOGUE: "1"} if talk else {})
         line = command_line(
             [INIT, "case", str(seq), case_id.replace(" ", "_"), f"{timeout:g}", *argv],
-            dict(self.spec.env) | {"HARNESS_PACE": f"{self.pace:g}"} | (env or {}),
+            dict(self.spec.env) | {"HARNESS_PACE": f"{self.pace:g}"} | env,
         )
         start = time.monotonic()
-        ending = self._execute_case(line, seq, timeout, since)
+        ending = self._execute_case(line, seq, timeout, since, talk)
         lost, ended = ending.lost, None
         if not lost:
             ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
@@ -327,7 +326,14 @@ class Guest:
             splats,
         )
 
-    def _execute_case(self, line: str, seq: int, timeout: float, since: int) -> _Ending:
+    def _execute_case(
+        self,
+        line: str,
+        seq: int,
+        timeout: float,
+        since: int,
+        talk: Callable[[Ask], None] | None,
+    ) -> _Ending:
         """Runs the command to its end, or finds out how the guest was lost."""
 
         def limit() -> float | None:
@@ -338,7 +344,9 @@ class Guest:
             return GIVE_UP * self.pace if self._spoiled else None
 
         try:
-            done = self.connection.execute(line, timeout + GRACE * self.pace, limit=limit)
+            done = self.connection.execute(
+                line, timeout + GRACE * self.pace, limit=limit, talk=talk
+            )
             return _Ending(done.exit_code, done.stdout, done.stderr, "")
         except SshError:
             if not self.alive:

@@ -166,11 +166,11 @@ int run_case(const char *seq, const char *id, double seconds, char **argv)
 	say("begin %s %s", seq, id);
 	child = fork();
 	if (child == 0) {
-		int null = open("/dev/null", O_RDONLY);
-
 		setsid();
 		sigprocmask(SIG_SETMASK, &before, NULL);
-		dup2(null, 0);
+		/* What the host sends is for a case that it talks to, and for no other. */
+		if (!getenv("HARNESS_DIALOGUE"))
+			dup2(open("/dev/null", O_RDONLY), 0);
 		put("/proc/self/oom_score_adj", "0");
 		execvp(argv[0], argv);
 		fprintf(stderr, "harness: %s: %s\n", argv[0], strerror(errno));

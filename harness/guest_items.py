@@ -97,6 +97,8 @@ def run_cases(cases: Sequence[Case], crew: Crew, expression: str, folder: Path) 
     plugin = _Plugin(cases, crew)
     # -s: the screen is ours, pytest must not capture it.
     arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
+    # Drivers may use Hypothesis (dialogue.py); what it adds to pytest is for other tests.
+    arguments += ["-p", "no:hypothesispytest"]
     arguments += ["-p", "no:faulthandler", "-p", "no:logging", "-p", "no:warnings"]
     arguments += ["-c", "/dev/null", "--rootdir", str(folder.parent), str(folder)]
     if expression:

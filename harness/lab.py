@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import events as ev
 from harness.contract import SeriesData
+from harness.dialogue import Ask, Dialogue, Judgement, load_driver
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.programs import Case
@@ -88,7 +89,7 @@ class Lab:
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
     there is none); ``applied`` is the number of patches in the kernel, and
     ``version`` what its Makefile says; ``sort_out`` marks a splat that does not
-    count against the series.
+    count against the series; ``again`` is what to type for this run again.
     """
 
     events: ev.Events
@@ -99,6 +100,7 @@ class Lab:
     fresh: Callable[[], Guest]
     guest: Guest | None = None
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
+    again: str = "make test-kernel"
 
     def run(self, case: Case, env: Mapping[str, str] | None = None) -> ev.CaseFinished:
         """Runs one case, with ``env`` beside what every case has, and emits its record."""
@@ -145,15 +147,22 @@ class Lab:
         env: Mapping[str, str] | None = None,
         *,
         oom_expected: bool = False,
+        talk: Callable[[Ask], None] | None = None,
     ) -> CaseRun:
         """Runs a command in the guest as a case is run; emits what the kernel said of it.
 
         Args:
             timeout: seconds on a guest of reference speed.
+            talk: the host's half of a dialogue with it.
         """
         guest = self.ready()
         run = guest.run_case(
-            name, argv, timeout * self.factor, env=dict(env or {}), oom_expected=oom_expected
+            name,
+            argv,
+            timeout * self.factor,
+            env=dict(env or {}),
+            oom_expected=oom_expected,
+            talk=talk,
         )
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
         for splat in run.splats:
@@ -165,14 +174,29 @@ class Lab:
     def _run_in_guest(self, case: Case, env: Mapping[str, str]) -> ev.CaseFinished:
         guest = self.ready()
         self.events.emit(ev.CaseStarted(case.id, case.clauses))
+        judgements: list[Judgement] = []
+        talk = None
+        if case.driver:
+            driver = load_driver(self.data.folder, case.driver)
+            env_of_case = {**dict(guest.spec.env), **env}
+
+            def talk(ask: Ask) -> None:
+                dialogue = Dialogue(ask, env_of_case, guest.folder, self.again, guest.pace)
+                judgements.append(driver(dialogue))
+
         run = self.watched(
             case.id,
             (*case.program.argv, "--run", case.name),
             case.timeout,
             env,
             oom_expected="oom" in case.needs,
+            talk=talk,
         )
         status, reason, notes = judge_run(case, run, guest.swap_image)
+        for judgement in judgements:
+            notes += judgement.notes
+            if status == "pass":
+                status, reason = judgement.status, judgement.reason
         return ev.CaseFinished(
             case.id,
             status,

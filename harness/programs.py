@@ -49,6 +49,7 @@ class Case:
     about: str
     needs: tuple[str, ...] = ()
     host_checks: tuple[str, ...] = ()
+    driver: str = ""  # who on the host talks to it, see dialogue.py
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
                 about=record.get("about", ""),
                 needs=tuple(record.get("needs", ())),
                 host_checks=tuple(record.get("host_checks", ())),
+                driver=record.get("driver", ""),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvocationError(

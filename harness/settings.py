@@ -105,6 +105,11 @@ class Settings:
             "CPUS": str(self.cpus),
         }
 
+    def given(self, *without: str) -> str:
+        """The variables of this run that are not at their default, as they are typed."""
+        asked = {n: v for n, v in self.asked().items() if v and n not in without}
+        return " ".join(f"{n}={v}" for n, v in asked.items() if v != VARIABLES[n][0])
+
 
 def _choice(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
     value = env.get(name) or VARIABLES[name][0]

@@ -21,7 +21,7 @@ from harness.kconfig import read_values
 from harness.results import Results
 from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
 from harness.session import Session, run_session
-from harness.settings import VARIABLES, Settings
+from harness.settings import Settings
 from harness.soak_book import Book, Failure, Identity, Record, Round, all_records
 from harness.soak_table import figures_in_words, table
 from harness.soakers import Ground, Soaker, load_soakers
@@ -39,13 +39,8 @@ def fresh_seeds() -> Iterator[int]:
 
 def again(settings: Settings, seed: int) -> str:
     """What to type to see the round with ``seed`` again."""
-    given = {
-        name: value
-        for name, value in settings.asked().items()
-        if value and name not in ("KIND", "SEED") and value != VARIABLES[name][0]
-    }
-    words = [f"KIND={settings.kind}", *(f"{n}={v}" for n, v in given.items()), f"SEED={seed}"]
-    return f"make soak {' '.join(words)}   # MINUTES=10: that seed again and again"
+    words = (f"KIND={settings.kind}", settings.given("KIND", "SEED"), f"SEED={seed}")
+    return f"make soak {' '.join(filter(None, words))}   # MINUTES=10: that seed again and again"
 
 
 @dataclass

@@ -24,7 +24,9 @@ import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-MOST = 16 << 20  # bytes kept of each stream of a command
+from harness.dialogue import Ask, EndedError
+from harness.ssh_streams import CommandTimeoutError, Streams
+
 PROBE = 0.15  # seconds: a connection made before the guest listens is lost, not refused
 
 # A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
@@ -37,15 +39,6 @@ def _no_limit() -> float | None:
 
 class SshError(Exception):
     """The connection could not be made, was lost, or did not answer in time."""
-
-
-class CommandTimeoutError(TimeoutError):
-    """A command did not end in time; what it had printed by then."""
-
-    def __init__(self, stdout: str, stderr: str) -> None:
-        super().__init__("the command did not end in time")
-        self.stdout = stdout
-        self.stderr = stderr
 
 
 @dataclass(frozen=True)
@@ -81,15 +74,6 @@ def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
     """One line for the guest's shell: ``argv`` quoted, variables set in front."""
     words = [f"{name}={quote(value)}" for name, value in (env or {}).items()]
     return " ".join([*words, *map(quote, argv)])
-
-
-def _add(stream: bytearray, more: bytes) -> None:
-    """Keeps the beginning of a stream: a case that prints for ever must not fill our memory."""
-    stream += more[: max(0, MOST - len(stream))]
-
-
-def _text(data: bytes | bytearray) -> str:
-    return data.decode(errors="replace")
 
 
 def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> socket.socket:
@@ -178,12 +162,15 @@ class Connection:
         timeout: float,
         stdin: bytes = b"",
         limit: Callable[[], float | None] = _no_limit,
+        talk: Callable[[Ask], None] | None = None,
     ) -> Completed:
         """Runs one shell line and collects what it prints.
 
         Args:
             limit: asked several times a second; once it says a number, at most so
                 many seconds are left.
+            talk: called while the command runs, with what asks it (dialogue.py); its
+                input ends when ``talk`` returns.
 
         Raises:
             SshError: the connection is lost.
@@ -198,10 +185,14 @@ class Connection:
                 channel.exec_command(line)
                 if stdin:
                     channel.sendall(stdin)
+                streams = Streams(channel, deadline, limit)
+                if talk is not None:
+                    with contextlib.suppress(EndedError):
+                        talk(streams.ask)
                 channel.shutdown_write()
-                out, err = self._collect(channel, deadline, limit)
-                if not channel.status_event.wait(max(0.1, deadline - time.monotonic())):
-                    raise CommandTimeoutError(_text(out), _text(err))
+                streams.read_to_end()
+                if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
+                    raise CommandTimeoutError(streams.out, streams.err)
                 code = channel.recv_exit_status()
         except CommandTimeoutError:
             raise
@@ -212,38 +203,7 @@ class Connection:
             raise SshError(f"the SSH connection is lost: {why}") from error
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
-        return Completed(code, _text(out), _text(err), time.monotonic() - start)
-
-    @staticmethod
-    def _collect(
-        channel: paramiko.Channel, deadline: float, limit: Callable[[], float | None]
-    ) -> tuple[bytes, bytes]:
-        """Both streams until their end."""
-        out, err = bytearray(), bytearray()
-        limited = False
-        while True:
-            moved = False
-            while channel.recv_ready():
-                _add(out, channel.recv(1 << 20))
-                moved = True
-            while channel.recv_stderr_ready():
-                _add(err, channel.recv_stderr(1 << 20))
-                moved = True
-            if moved:
-                continue
-            if channel.eof_received or channel.closed:
-                if not (channel.recv_ready() or channel.recv_stderr_ready()):
-                    return bytes(out), bytes(err)
-                continue
-            seconds = None if limited else limit()
-            if seconds is not None:
-                deadline = min(deadline, time.monotonic() + seconds)
-                limited = True
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise CommandTimeoutError(_text(out), _text(err))
-            # The channel is readable on news of either stream and on its end.
-            select.select([channel], [], [], min(left, 0.2))
+        return Completed(code, streams.out, streams.err, time.monotonic() - start)
 
     @property
     def active(self) -> bool:

@@ -40,9 +40,7 @@ class MeetingGuest:
         self.ran: list[str] = []
         self.limits: list[float] = []
 
-    def run_case(
-        self, case_id: str, argv: tuple[str, ...], timeout: float, *, oom_expected: bool
-    ) -> CaseRun:
+    def run_case(self, case_id: str, argv: tuple[str, ...], timeout: float, **_: object) -> CaseRun:
         name = argv[-1]
         self.ran.append(name)
         self.limits.append(timeout)
@@ -136,11 +134,11 @@ def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
 
     class Waiting(MeetingGuest):
         def run_case(
-            self, case_id: str, argv: tuple[str, ...], timeout: float, *, oom_expected: bool
+            self, case_id: str, argv: tuple[str, ...], timeout: float, **more: object
         ) -> CaseRun:
             began.wait(10)
             assert go_on.wait(10)
-            return super().run_case(case_id, argv, timeout, oom_expected=oom_expected)
+            return super().run_case(case_id, argv, timeout, **more)
 
     guests = [Waiting(threading.Barrier(1)) for _ in range(2)]
     crew = crew_of(events, data, *guests)

@@ -13,6 +13,7 @@ import pytest
 from harness import events as ev
 from harness.contract import SeriesData, load
 from harness.crew import Crew
+from harness.dialogue import Ask
 from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.guest import CaseRun, Guest
 from harness.guest_items import run_cases
@@ -132,6 +133,7 @@ class FakeGuest:
         timeout: float,
         *,
         env: dict[str, str],
+        talk: Callable[[Ask], None] | None,
         oom_expected: bool,
     ) -> CaseRun:
         self.asked.append((*argv, str(oom_expected)))

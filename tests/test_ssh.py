@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import paramiko
 import pytest
 
-from harness import ssh as ssh_module
+from harness import ssh_streams
 from harness.ssh import (
-    CommandTimeoutError,
     Connection,
     KeyPair,
     SshError,
@@ -21,6 +20,7 @@ from harness.ssh import (
     connect_socket,
 )
 from harness.ssh_shell import interactive
+from harness.ssh_streams import CommandTimeoutError
 from tests.fake_sshd import FakeSshd, shell_like
 
 KEYS = KeyPair.generate()
@@ -71,7 +71,7 @@ def test_input_reaches_the_command_and_a_lot_comes_back(connection: Connection) 
 
 
 def test_a_flood_of_output_is_cut(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_module, "MOST", 1000)
+    monkeypatch.setattr(ssh_streams, "MOST", 1000)
     done = connection.execute("cat", 20.0, stdin=b"x" * 100_000)
     assert done.stdout == "x" * 1000 and done.exit_code == 0
 

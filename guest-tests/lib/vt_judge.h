@@ -29,6 +29,8 @@ static inline void vt_list(const struct vt_case *c)
 	vt_list_words("needs", c->needs);
 	if (c->host_checks)
 		vt_list_words("host_checks", c->host_checks);
+	if (c->driver)
+		printf(", \"driver\": \"%s\"", c->driver);
 	printf(", \"about\": \"%s\"}\n", c->about);
 }
 

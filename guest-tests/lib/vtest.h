@@ -40,6 +40,7 @@ struct vt_case {
 	const char *about;		/* one sentence */
 	const char *needs;		/* space separated, may be NULL */
 	const char *host_checks;	/* space separated, may be NULL */
+	const char *driver;		/* who on the host talks to it, may be NULL */
 	int timeout;			/* seconds on a fast guest; 0: 10 */
 };
 
