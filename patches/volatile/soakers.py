@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
-from harness.soakers import Soaker
+from harness.soakers import CaseSoaker, Soaker
 
-SOAKERS: dict[str, Soaker] = {}
+SOAKERS: dict[str, Soaker] = {
+    "model": CaseSoaker(("volatile/model.c::random_programs",), {}),
+}
