@@ -23,7 +23,39 @@ HEADERS = (
 )
 NAMES = "include/trace/events/mmflags.h"
 DOCUMENT = "Documentation/admin-guide/mm/volatile_ranges.rst"
+SWAP = "include/linux/swap.h"
+END = "\n/*\n * Magic header for a swap area.\n */\n"
+SWAP_OLD = f"""\
+#define MAX_SWAPFILES_SHIFT\t5
+#ifdef CONFIG_MEMORY_FAILURE
+#define SWP_HWPOISON_NUM 1
+#define SWP_HWPOISON\t\tMAX_SWAPFILES
+#else
+#define SWP_HWPOISON_NUM 0
+#endif
+#define SWP_SWAPIN_ERROR\t(MAX_SWAPFILES + SWP_HWPOISON_NUM)
+#define MAX_SWAPFILES\t((1 << MAX_SWAPFILES_SHIFT) - SWP_HWPOISON_NUM - 1)
+{END}"""
+SWAP_NEW = f"""\
+#define MAX_SWAPFILES_SHIFT\t5
+#define SWP_SWAPIN_ERROR\t((1 << MAX_SWAPFILES_SHIFT) - 1)
+#ifdef CONFIG_MEMORY_FAILURE
+#define SWP_HWPOISON_NUM 1
+#define SWP_HWPOISON\t\t(SWP_SWAPIN_ERROR - 1)
+#else
+#define SWP_HWPOISON_NUM 0
+#endif
+#ifdef CONFIG_VOLATILE_RANGES
+#define SWP_PURGED_NUM 1
+#define SWP_PURGED\t\tMAX_SWAPFILES
+#else
+#define SWP_PURGED_NUM 0
+#endif
+#define MAX_SWAPFILES\t(SWP_SWAPIN_ERROR - SWP_HWPOISON_NUM - SWP_PURGED_NUM)
+static_assert(SWP_SWAPIN_ERROR == 31);
+{END}"""
 TEXTS = {
+    SWAP: SWAP_NEW,
     NAMES: 'IF_HAVE_VM_VOLATILE(VM_VOLATILE,\t"volatile"\t)\n',
     DOCUMENT: "Tools for checkpoint and restore see neither the\nmark nor the purged pages.\n",
 }
@@ -50,7 +82,7 @@ def commit(repo: Path, texts: dict[str, str]) -> str:
 @pytest.fixture
 def tree(tmp_path: Path) -> PatchedTree:
     git(tmp_path, "init", "-q")
-    base = commit(tmp_path, dict.fromkeys(HEADERS, OLD))
+    base = commit(tmp_path, dict.fromkeys(HEADERS, OLD) | {SWAP: SWAP_OLD})
     return PatchedTree(tmp_path, commit(tmp_path, dict.fromkeys(HEADERS, NEW) | TEXTS), base)
 
 
@@ -88,6 +120,30 @@ def test_a_missing_name_or_sentence_is_found(tree: PatchedTree, path: str, name:
     status, reason = outcomes(PatchedTree(tree.repo, broken, tree.base))[f"host::{name}"]
     assert status == "fail"
     assert reason.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "(SWP_SWAPIN_ERROR - 1)",
+            "(SWP_SWAPIN_ERROR - 1 - SWP_PURGED_NUM)",
+            f"{SWAP}: with MEMORY_FAILURE, VOLATILE_RANGES: SWP_HWPOISON was 30, is 29",
+        ),
+        (
+            "MAX_SWAPFILES\t(SWP_SWAPIN_ERROR",
+            "MAX_SWAPFILES\t(SWP_SWAPIN_ERROR - 1",
+            f"{SWAP}: with none of the options: MAX_SWAPFILES was 31, is 30",
+        ),
+        ("== 31", "== 30", f'{SWAP}: static assertion failed: "SWP_SWAPIN_ERROR == 30"'),
+        ("Magic header", "Magic", f"{SWAP}: no block of special types"),
+    ],
+)
+def test_a_swap_type_that_moves_is_found(tree: PatchedTree, old: str, new: str, said: str) -> None:
+    assert old in SWAP_NEW
+    broken = commit(tree.repo, {SWAP: SWAP_NEW.replace(old, new)})
+    found = outcomes(PatchedTree(tree.repo, broken, tree.base))
+    assert found["host::special_swap_types_keep_their_numbers"] == ("fail", said)
 
 
 def test_a_missing_file_is_a_finding_and_not_a_crash(tree: PatchedTree) -> None:
