@@ -8,7 +8,7 @@ complains of counts where the bare base does not say it as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -72,6 +72,7 @@ class Kernel:
     sort_out: Callable[[Splat], Splat]
     reports: Reports
     name: str
+    points: Mapping[str, str]  # test -> how its results are found
 
     def observe(self, cases: Sequence[Case], expression: str, again: bool = False) -> Observed:
         """Boots the kernel, runs the cases; what each test said, in order of its runs."""
@@ -102,7 +103,8 @@ class Kernel:
             guests.report_strays()
         found: Observed = {}
         for record in records:
-            found.setdefault(record.id.partition("#")[0], []).append(seen(record))
+            name = record.id.partition("#")[0]
+            found.setdefault(name, []).append(seen(record, self.points[name]))
         return found
 
 
@@ -154,16 +156,12 @@ def _equip(session: Session, reports: Reports) -> tuple[SelftestList, Kernel, Ke
         ) from error
     with_series = equip(session, lambda *_: without.suite)
     listed = lists[0]
+    points = {test.name: test.points for test in listed.tests}
+    judged = reports.of_series(complaints_of(with_series))
     return (
         listed,
-        Kernel(base, _roomy(without, listed), reports.of_base, reports, "base"),
-        Kernel(
-            session,
-            _roomy(with_series, listed),
-            reports.of_series(complaints_of(with_series)),
-            reports,
-            "series",
-        ),
+        Kernel(base, _roomy(without, listed), reports.of_base, reports, "base", points),
+        Kernel(session, _roomy(with_series, listed), judged, reports, "series", points),
     )
 
 

@@ -35,6 +35,8 @@ class Selftest:
         swap: whether the swap disk is on.
         user: who runs it.
         alone: whether it measures time, and wants no neighbour.
+        points: how to find results in the output of a program that prints no TAP: a regular
+            expression with groups 'name' and 'outcome'; '' where it does.
         flaps: '' or why it may say something else each time on the bare base.
     """
 
@@ -47,6 +49,7 @@ class Selftest:
     swap: bool = False
     user: str = "root"
     alone: bool = False
+    points: str = ""
     flaps: str = ""
 
     @property

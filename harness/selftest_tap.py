@@ -53,28 +53,48 @@ def _name(number: str, rest: str) -> str:
     return f"{number} {text}".strip()
 
 
-def points(lines: Iterable[str]) -> dict[str, str]:
-    """The TAP points of a program's output: number and description -> pass, fail, skip, xfail."""
+def _tap(line: str) -> tuple[str, str] | None:
+    """Name and outcome of a line of TAP; None for any other."""
+    match = _POINT.match(line)
+    if match is None:
+        return None
+    outcome = "fail" if match["not"] else "pass"
+    if directive := _DIRECTIVE.search(match["rest"]):
+        word = directive["word"].lower()
+        outcome = outcome if word in ("todo", "error") else word
+    return _name(match["number"], match["rest"]), outcome
+
+
+def _own(line: str, pattern: re.Pattern[str]) -> tuple[str, str] | None:
+    """Name and outcome of a line in a program's own words; None for any other."""
+    match = pattern.search(line)
+    return (match["name"], match["outcome"].lower()) if match else None
+
+
+def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
+    """The results in a program's output: name -> outcome.
+
+    Args:
+        own: see :class:`harness.selftest_list.Selftest`; '' for TAP, where a name is number
+            and description, and an outcome pass, fail, skip or xfail.
+    """
+    pattern = re.compile(own) if own else None
     found: dict[str, str] = {}
     for line in lines:
-        match = _POINT.match(line)
-        if match is None:
+        result = _own(line, pattern) if pattern else _tap(line)
+        if result is None:
             continue
-        outcome = "fail" if match["not"] else "pass"
-        if directive := _DIRECTIVE.search(match["rest"]):
-            word = directive["word"].lower()
-            outcome = outcome if word in ("todo", "error") else word
-        name = _name(match["number"], match["rest"])
+        name, outcome = result
         while name in found:
             name += " (again)"
         found[name] = outcome
     return found
 
 
-def seen(record: ev.CaseFinished) -> Seen:
-    """What the record of one run says."""
+def seen(record: ev.CaseFinished, own: str = "") -> Seen:
+    """What the record of one run says; ``own`` as for ``points``."""
     lines = tuple(d.removeprefix(MARK) for d in record.diagnostics if d.startswith(MARK))
-    outcomes = {WHOLE: record.status, **points(lines)}
+    outcomes = {WHOLE: record.status, **points(lines, own)}
     return Seen(outcomes, record.reason, record.seconds, lines)
 
 

@@ -40,6 +40,12 @@ def test_what_varies_from_run_to_run_is_no_part_of_a_name() -> None:
     assert list(points(lines)) == ["1 mapped at 0x.. in .. s", "2 took .. s, .. s of CPU"]
 
 
+def test_results_in_a_programs_own_words() -> None:
+    own = r"^Testing (?P<name>.+)\.\.\. (?P<outcome>\w+)"
+    lines = ["Testing wp on anon... done", "Testing x on y... skipped [reason: z]", "ok 1 no TAP"]
+    assert points(lines, own) == {"wp on anon": "done", "x on y": "skipped"}
+
+
 def test_a_name_that_stands_twice_is_two_points() -> None:
     assert points(["ok 1 x", "not ok 1 x"]) == {"1 x": "pass", "1 x (again)": "fail"}
 
