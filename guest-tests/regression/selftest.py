@@ -169,7 +169,8 @@ def register(name: str, plan: dict[str, Any]) -> None:
     case()(one)
 
 
-for _name, _plan in json.loads(read(f"{HERE}/plan.json")).items():
-    if _name in sys.argv:
-        register(_name, _plan)
-main()
+if __name__ == "__main__":
+    for _name, _plan in json.loads(read(f"{HERE}/plan.json")).items():
+        if _name in sys.argv:
+            register(_name, _plan)
+    main()

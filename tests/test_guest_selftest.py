@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The runner of selftests: how a program ended, all that it said, and nothing left of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.programs import GUEST_TESTS
+from harness.selftests import PATIENCE, RUNNER
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The runner as a module, whose programs are scripts in ``tmp_path``/bin."""
+    monkeypatch.setattr(sys, "path", [str(GUEST_TESTS / "lib"), *sys.path])
+    for name in ("vtest", "vtsys", "selftest"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    spec = importlib.util.spec_from_file_location("selftest", RUNNER)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(module, "HERE", str(tmp_path))
+    return module
+
+
+def plan(folder: Path, script: str, timeout: float = 10.0, user: str = "root") -> dict[str, Any]:
+    program = folder / "bin" / "prog"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"argv": ["prog", "one", "two"], "timeout": timeout, "user": user}
+
+
+def test_status_and_output_are_those_of_the_program(runner: Any, tmp_path: Path) -> None:
+    status, said = runner.run(plan(tmp_path, 'echo "ok 1 $1 $2"; echo oops >&2; exit 3'))
+    assert os.waitstatus_to_exitcode(status) == 3
+    assert said == b"ok 1 one two\noops\n"
+
+
+def test_a_program_out_of_time_is_ended_with_its_children(
+    runner: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/child; echo begun; sleep 60"
+    status, said = runner.run(plan(tmp_path, script, timeout=0.3))
+    assert status is None and said == b"begun\n"
+    assert f"out of time after {0.3 * PATIENCE:.1f} s" in capfd.readouterr().out
+    _gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_a_program_leaves_running_holds_nobody_up(runner: Any, tmp_path: Path) -> None:
+    began = time.monotonic()
+    script = f"sleep 60 & echo $! > {tmp_path}/child; echo done"
+    status, said = runner.run(plan(tmp_path, script))
+    assert os.waitstatus_to_exitcode(status) == 0 and said == b"done\n"
+    assert time.monotonic() - began < 5
+    _gone(int((tmp_path / "child").read_text()))
+
+
+def _gone(pid: int) -> None:
+    """Waits until a process has ended; one that nobody has reaped yet has ended too."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if ") Z " in Path(f"/proc/{pid}/stat").read_text():
+                return
+        except OSError:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} still runs")
+
+
+def test_a_signal_is_told_from_a_status(
+    runner: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, _ = runner.run(plan(tmp_path, "kill -SEGV $$"))
+    runner.judge(status, [])
+    assert "signal: is -11, not 0" in capfd.readouterr().out
+
+
+def test_results_are_kept_when_the_rest_is_too_long(
+    runner: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = ["ok 1 first", *(f"line {n}" for n in range(5000)), "not ok 2 second"]
+    shown = runner.tell("\n".join(text).encode())
+    assert shown[0] == "ok 1 first" and shown[-1] == "not ok 2 second"
+    assert len(shown) == runner.LINES + 1
+    out = capfd.readouterr().out.splitlines()
+    assert out[0] == "# | ok 1 first" and len(out) == len(shown)
+
+
+def test_a_skip_names_its_reason(runner: Any) -> None:
+    skipped = sys.modules["vtest"].SkippedError
+    with pytest.raises(skipped, match="SKIP no such device"):
+        runner.judge(4 << 8, ["TAP version 13", "1..0 # SKIP no such device", "# Totals"])
+
+
+def test_the_folder_of_a_test_goes_with_all_that_is_in_it(runner: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    (folder / "deep" / "er").mkdir(parents=True)
+    (folder / "deep" / "file").write_text("x")
+    (folder / "link").symlink_to(folder / "deep")
+    runner.remove_folder(str(folder))
+    assert not folder.exists()
+
+
+def test_both_sides_agree_on_how_long_to_wait(runner: Any) -> None:
+    assert runner.PATIENCE == PATIENCE
