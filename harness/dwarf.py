@@ -8,12 +8,15 @@ units are found by an address or a file's name and read one at a time.
 from __future__ import annotations
 
 import bisect
+import contextlib
+import os
+import pickle
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from elftools.common.exceptions import ELFError
 from elftools.dwarf.ranges import BaseAddressEntry
@@ -21,6 +24,8 @@ from elftools.elf.elffile import ELFFile
 
 from harness.errors import InternalError
 
+FORMAT = 1  # of what the cache holds
+T = TypeVar("T")
 Range = tuple[int, int]  # addresses, the end excluded
 
 
@@ -113,9 +118,10 @@ class DebugInfo:
     Args:
         vmlinux: an ELF file with DWARF.
         source: the folder it was built from; names of files become relative to it.
+        cache: a folder of this file's own for what was read: a unit takes seconds.
     """
 
-    def __init__(self, vmlinux: Path, source: Path) -> None:
+    def __init__(self, vmlinux: Path, source: Path, cache: Path | None = None) -> None:
         self._handle: IO[bytes] = open(vmlinux, "rb")  # noqa: SIM115 (closed by close)
         self._prefix = f"{source}/"
         try:
@@ -126,6 +132,9 @@ class DebugInfo:
         except ELFError as error:
             raise InternalError(f"{vmlinux.name} is no ELF file: {error}") from error
         self._units: dict[int, Unit] = {}
+        self._cache = cache
+        if cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
         self._handle.close()
@@ -137,10 +146,25 @@ class DebugInfo:
     @cached_property
     def _by_name(self) -> dict[str, int]:
         """The offset of each unit by the name of its source file."""
-        found = {}
-        for cu in self._dwarf.iter_CUs():
-            found[self._cu_name(cu)] = cu.cu_offset
-        return found
+        return self._kept("units", self._index)
+
+    def _index(self) -> dict[str, int]:
+        return {self._cu_name(cu): cu.cu_offset for cu in self._dwarf.iter_CUs()}
+
+    def _kept(self, name: str, make: Callable[[], T]) -> T:
+        """What ``make`` returns, from the cache where it is there."""
+        if self._cache is None:
+            return make()
+        path = self._cache / f"{FORMAT}-{name}.pickle"
+        # Of a run that was killed, or of another Python: made again.
+        with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError, AttributeError):
+            kept: T = pickle.loads(path.read_bytes())
+            return kept
+        made = make()
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
+        os.replace(draft, path)
+        return made
 
     def _cu_name(self, cu: Any) -> str:
         top = cu.get_top_DIE()
@@ -160,6 +184,19 @@ class DebugInfo:
         offset = self._aranges.cu_offset_at_addr(address)
         return None if offset is None else self._unit(offset)
 
+    def names(self) -> tuple[str, ...]:
+        """The source files of all units."""
+        return tuple(self._by_name)
+
+    def words(self) -> frozenset[str]:
+        """Every name in the debug information: also of functions that have no symbol."""
+        section = self._dwarf.debug_str_sec
+        if section is None:
+            return frozenset()
+        section.stream.seek(0)
+        found = section.stream.read().decode("utf-8", "replace").split("\0")
+        return frozenset(word for word in found if word.isidentifier())
+
     def unit_of(self, path: str) -> Unit | None:
         """The unit of a source file."""
         offset = self._by_name.get(path)
@@ -167,7 +204,9 @@ class DebugInfo:
 
     def _unit(self, offset: int) -> Unit:
         if offset not in self._units:
-            self._units[offset] = self._read(self._dwarf.get_CU_at(offset))
+            self._units[offset] = self._kept(
+                f"unit-{offset:x}", lambda: self._read(self._dwarf.get_CU_at(offset))
+            )
         return self._units[offset]
 
     # ---- one unit --------------------------------------------------------------------

@@ -27,7 +27,7 @@ from harness.series import load_series
 from harness.session import Session
 from harness.settings import PROJECT
 from harness.stages import stage
-from harness.store import digest
+from harness.store import Store, digest
 from harness.symbols import Source, Symbols
 from harness.toolchain import Workbench, find_toolchain
 from harness.variants import FOLDER, find_patch, with_variant
@@ -43,6 +43,7 @@ class RaceKernel:
         vmlinux, bzimage: as in :class:`harness.machine.GuestSpec`.
         debug: the ELF file with debug information of the same code.
         folder: what the debug information's paths are relative to.
+        cache: for what is read of it.
     """
 
     vmlinux: Path
@@ -51,12 +52,17 @@ class RaceKernel:
     debug: Path
     folder: Path
     source: Source
+    cache: Path
 
     def symbols(self) -> Symbols:
         """Its symbols, read anew."""
-        return Symbols(
-            self.system_map.read_text("utf-8"), DebugInfo(self.debug, self.folder), self.source
-        )
+        debug = DebugInfo(self.debug, self.folder, self.cache)
+        return Symbols(self.system_map.read_text("utf-8"), debug, self.source)
+
+
+def _cache(store: Store, debug: Path) -> Path:
+    """Where what was read of the debug information is kept; evicted as what is worked in."""
+    return store.root / "work" / "dwarf" / debug.parent.name
 
 
 def series_kernel(session: Session, prepared: Prepared) -> RaceKernel:
@@ -84,6 +90,7 @@ def series_kernel(session: Session, prepared: Prepared) -> RaceKernel:
         twin.vmlinux,
         twin.source,
         Source(applied.repo, applied.commit),
+        _cache(session.store, twin.vmlinux),
     )
 
 
@@ -143,4 +150,5 @@ def variant_kernel(session: Session, prepared: Prepared, name: str, *, bzimage: 
         entry.path / "debug",
         store.root / "work" / "source" / base.key / "tree",
         Source(applied.repo, applied.commit),
+        _cache(store, entry.path / "debug"),
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bisect
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,11 +52,13 @@ class Source:
         lines = self.lines(path) if path else ()
         return lines[number - 1].strip() if 0 < number <= len(lines) else ""
 
-    def mentions(self, word: str) -> tuple[str, ...]:
-        """The C files that have a word in them."""
-        found = git.text(
-            self.repo, "grep", "-l", "-w", "-F", "-e", word, self.commit, "--", "*.c", expect=(0, 1)
-        )
+    def mentions(self, word: str, among: Iterable[str]) -> tuple[str, ...]:
+        """Those of the given files that have a word in them."""
+        paths = [path for path in among if path.endswith(".c") and not path.startswith("/")]
+        if not paths:
+            return ()
+        command = ("grep", "-l", "-w", "-F", "-e", word, self.commit, "--")
+        found = git.text(self.repo, *command, *paths, expect=(0, 1))
         return tuple(line.partition(":")[2] for line in found.splitlines())
 
 
@@ -105,13 +108,11 @@ class Symbols:
         return name, address - start
 
     def similar(self, name: str, most: int = 5) -> tuple[str, ...]:
-        """Symbols of the text that look like a name that is not there."""
-        import difflib
-
-        names = sorted({symbol for _, symbol in self._text})
-        parts = [symbol for symbol in names if name in symbol]
-        close = difflib.get_close_matches(name, names, most, 0.7)
-        return tuple(dict.fromkeys([*close, *parts]))[:most]
+        """Functions that look like a name that is not there, inlined ones among them."""
+        known = {symbol for _, symbol in self._text} | self.debug.words()
+        # Most misspellings keep the beginning and nearly the length; the rest is too much to sift.
+        near = [w for w in known if w[:2] == name[:2] and abs(len(w) - len(name)) <= 4]
+        return tuple(difflib.get_close_matches(name, sorted(near), most, 0.75))
 
     def units_with(self, function: str, near: Iterable[str] = ()) -> tuple[Unit, ...]:
         """The compilation units that have code of a function.
@@ -128,7 +129,7 @@ class Symbols:
             found += [self.debug.unit_at(at) for at in self.addresses(name)]
         units = _distinct(found)
         if not any(unit.scopes(function) for unit in units):
-            mentioned = self.source.mentions(function)
+            mentioned = self.source.mentions(function, self.debug.names())
             units = (*units, *_distinct([self.debug.unit_of(path) for path in mentioned]))
         return tuple(unit for unit in units if function in unit.defined or unit.scopes(function))
 

@@ -72,12 +72,18 @@ class NoDebug:
     def unit_of(self, path: str) -> None:
         return None
 
+    def names(self) -> tuple[str, ...]:
+        return ()
+
+    def words(self) -> frozenset[str]:
+        return frozenset()
+
 
 class NoSource:
     def line(self, path: str, number: int) -> str:
         return ""
 
-    def mentions(self, word: str) -> tuple[str, ...]:
+    def mentions(self, word: str, among: tuple[str, ...]) -> tuple[str, ...]:
         return ()
 
 

@@ -134,7 +134,7 @@ def test_the_end_is_a_landmark_of_the_program(toy: Symbols) -> None:
     ("place", "within", "what", "advice"),
     [
         ("ouster()", (), "it has no function ouster()", "there is: outer()"),
-        ("outer()", ("innner",), "it has no function innner()", ""),
+        ("outer()", ("innner",), "it has no function innner()", "there is: inner()"),
         ("folded()", (), "no code of it is left", ""),
         ("outer: r -= 1;", (), "no line of outer() (mm/toy.c:", "the code has moved"),
         ("outer: nothing is done here", (), "no instruction is left of mm/toy.c:", "have code"),
