@@ -88,6 +88,25 @@ def _regression(settings: Settings) -> int:
     return test_regression(settings)
 
 
+def _plan(settings: Settings) -> int:
+    from harness.plan_commands import plan
+
+    return plan(settings, Console(highlight=False))
+
+
+def _cell(settings: Settings) -> int:
+    from harness.plan_commands import run_cell
+    from harness.run import test_kernel
+
+    return run_cell(settings, test_kernel, Console(highlight=False))
+
+
+def _merge(settings: Settings) -> int:
+    from harness.merge_cells import merge
+
+    return merge(settings, Console(highlight=False))
+
+
 def _selftest(settings: Settings) -> int:
     from harness.run import selftest_detectors
 
@@ -148,6 +167,9 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "test-kernel": _test_kernel,
     "test-series": _test_series,
     "revision": _revision,
+    "plan": _plan,
+    "cell": _cell,
+    "merge": _merge,
     "seen-red": _seen_red,
     "test-regression": _regression,
     "soak": _soak,

@@ -31,11 +31,13 @@ class Change:
 class Blame:
     """What is broken after a patch: ``ours`` counts, ``before`` is broken on the base too.
 
-    Both hold ids of cases and titles of the kernel's complaints.
+    Both hold ids of cases and titles of the kernel's complaints. ``flaky`` cases are as
+    flaky without the patch, as far as one can tell, and do not count either.
     """
 
     ours: tuple[str, ...]
     before: tuple[str, ...]
+    flaky: tuple[str, ...] = ()
 
 
 def clause_verdicts(document: dict[str, Any]) -> dict[str, str]:
@@ -70,15 +72,18 @@ def broken(document: dict[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*cases, *(splat["title"] for splat in document["splats"]))))
 
 
-def blame(document: dict[str, Any], base: dict[str, Any]) -> Blame:
+def blame(
+    document: dict[str, Any], base: dict[str, Any], excused: frozenset[str] = frozenset()
+) -> Blame:
     """Sorts what is broken by whether the bare base breaks it as well.
 
     A case that is not applicable on the base is no record of a failure there, and
-    so excuses nothing.
+    so excuses nothing. ``excused``: flaky cases that do not count.
     """
     known = set(broken(base))
     here = broken(document)
     return Blame(
-        tuple(name for name in here if name not in known),
+        tuple(name for name in here if name not in known and name not in excused),
         tuple(name for name in here if name in known),
+        tuple(name for name in here if name not in known and name in excused),
     )

@@ -141,6 +141,15 @@ class GuestLost:
 
 
 @dataclass(frozen=True)
+class CasesChosen:
+    """The ids of all cases that TESTS= selects, in order, of which this run takes one shard."""
+
+    shard: int
+    of: int
+    cases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CaseStarted:
     id: str
     clauses: tuple[str, ...]
@@ -159,6 +168,15 @@ class CaseFinished:
     attempt: int = 1
     diagnostics: tuple[str, ...] = ()
     about: str = ""
+
+
+@dataclass(frozen=True)
+class CaseRepeated:
+    """A case was run ``runs`` times more than its record tells, and passed ``passed`` times."""
+
+    id: str
+    passed: int
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -218,8 +236,10 @@ Event = (
     | GuestBooted
     | PaceMeasured
     | GuestLost
+    | CasesChosen
     | CaseStarted
     | CaseFinished
+    | CaseRepeated
     | SplatSeen
     | SplatDecoded
     | CanaryFinished

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,22 @@ from harness.crew import Crew
 from harness.errors import HarnessError, InternalError, InvocationError
 from harness.programs import Case
 from harness.results import BROKEN
+from harness.shards import WHOLE, Shard
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a selection is run: one shard, and no cases but ``only``, where that says any.
+
+    ``on_chosen`` hears of the selection before any case runs.
+    """
+
+    shard: Shard = WHOLE
+    only: tuple[str, ...] = ()
+    on_chosen: Callable[[ev.CasesChosen], None] = lambda _: None
+
+
+EVERYTHING = Part()
 
 
 class GuestItem(pytest.Item):
@@ -56,8 +73,10 @@ class GuestProgramFile(pytest.File):
 class _Plugin:
     """Offers the files of one suite to pytest and keeps what went wrong in ours."""
 
-    def __init__(self, cases: Sequence[Case], crew: Crew) -> None:
+    def __init__(self, cases: Sequence[Case], crew: Crew, part: Part) -> None:
         self.crew = crew
+        self.part = part
+        self.selected: tuple[str, ...] = ()
         self.by_source: dict[Path, list[Case]] = {}
         for case in cases:
             self.by_source.setdefault(case.program.source, []).append(case)
@@ -73,6 +92,22 @@ class _Plugin:
         node.cases, node.crew = cases, self.crew
         return node
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """After -k: this run's shard of what is selected."""
+        chosen = [
+            item
+            for item in items
+            if isinstance(item, GuestItem)
+            and (not self.part.only or item.case.id in self.part.only)
+        ]
+        self.selected = tuple(item.case.id for item in chosen)
+        shard = self.part.shard
+        self.part.on_chosen(ev.CasesChosen(shard.number, shard.of, self.selected))
+        items[:] = [item for item in chosen if shard.holds(item.case.id)]
+
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is selected, in order: the guests may begin."""
@@ -87,14 +122,22 @@ class _Plugin:
         node.session.shouldstop = "the harness cannot go on"
 
 
-def run_cases(cases: Sequence[Case], crew: Crew, expression: str, folder: Path) -> None:
-    """Runs the cases that ``expression`` (pytest's -k) selects; records are events.
+def run_cases(
+    cases: Sequence[Case],
+    crew: Crew,
+    expression: str,
+    folder: Path,
+    part: Part = EVERYTHING,
+) -> None:
+    """Runs the cases of ``part`` that ``expression`` (pytest's -k) selects; records are events.
+
+    A shard may be empty.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
         HarnessError: whatever kept the guests from going on.
     """
-    plugin = _Plugin(cases, crew)
+    plugin = _Plugin(cases, crew, part)
     # -s: the screen is ours, pytest must not capture it.
     arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
     # Drivers may use Hypothesis (dialogue.py); what it adds to pytest is for other tests.
@@ -115,6 +158,8 @@ def run_cases(cases: Sequence[Case], crew: Crew, expression: str, folder: Path) 
         raise InternalError(f"running cases failed: {plugin.trouble!r}") from plugin.trouble
     if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED and plugin.selected:
+        return  # none of them is in this shard
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise InvocationError(
             f"TESTS={expression!r} selects none of {len(cases)} cases",

@@ -35,7 +35,9 @@ class Results:
     boots: list[ev.GuestBooted] = field(default_factory=list)
     pace: ev.PaceMeasured | None = None
     lost: list[ev.GuestLost] = field(default_factory=list)
+    chosen: ev.CasesChosen | None = None
     tests: list[ev.CaseFinished] = field(default_factory=list)
+    repeated: list[ev.CaseRepeated] = field(default_factory=list)
     splats: list[ev.SplatSeen] = field(default_factory=list)
     decoded: dict[int, ev.SplatDecoded] = field(default_factory=dict)
     canaries: list[ev.CanaryFinished] = field(default_factory=list)
@@ -62,8 +64,12 @@ class Results:
                 self.pace = event
             case ev.GuestLost():
                 self.lost.append(event)
+            case ev.CasesChosen():
+                self.chosen = event
             case ev.CaseFinished():
                 self.tests.append(event)
+            case ev.CaseRepeated():
+                self.repeated.append(event)
             case ev.SplatSeen():
                 self.splats.append(event)
             case ev.SplatDecoded():
@@ -143,6 +149,12 @@ def _stage(stage: ev.StageFinished | ev.StageFailed) -> dict[str, Any]:
     return {**record, "cached": False, "failed": stage.kind, "detail": stage.message}
 
 
+def _shard(chosen: ev.CasesChosen | None) -> dict[str, Any]:
+    if chosen is None:
+        return {"number": 1, "of": 1, "cases": []}
+    return {"number": chosen.shard, "of": chosen.of, "cases": list(chosen.cases)}
+
+
 def _test(test: ev.CaseFinished) -> dict[str, Any]:
     return {
         "id": test.id,
@@ -219,8 +231,10 @@ def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
             "reference": results.pace.reference if results.pace else 0.0,
             "factor": round(results.pace.factor, 2) if results.pace else 1.0,
         },
+        "shard": _shard(results.chosen),
         "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
         "tests": [_test(t) for t in results.tests],
+        "repeats": [{"id": r.id, "passed": r.passed, "runs": r.runs} for r in results.repeated],
         "splats": [_splat(s) for s in results.complaints()],
         "foreign_splats": [_splat(s) for s in results.foreign()],
         "clauses": {

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from harness.plan import Cell
+
 MOST = 60  # lines
 NAMES = 4  # names on a line; the rest is counted
 
@@ -41,6 +43,7 @@ def verdict(document: dict[str, Any]) -> str:
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"Verdict: {verdict(document)} (exit {document['exit_code']})."
     yield f"Base:    {document['base']}"
+    yield f"         {document['why']}"
     yield f"Series:  {document['source']}"
     yield ""
     for step in document["steps"]:
@@ -70,6 +73,34 @@ def _is_head(line: str) -> bool:
     return bool(line) and (line[0] in "-123456789" or line.lstrip()[:1].isdigit()) and ":" in line
 
 
+def statement(flaky: dict[str, Any]) -> str:
+    """What is said of a flaky case, in one line."""
+    here = f"{flaky['case']} passed {flaky['passes_here']} of {flaky['runs_here']}"
+    if not flaky["against"]:
+        return f"{here}; neither the base nor a previous revision can run it"
+    there = f"{flaky['passes_there']} of {flaky['runs_there']} on {flaky['against']}"
+    return f"{here}, {there}: {flaky['verdict']} (Fisher's exact test, p = {flaky['p']:.2g})"
+
+
+def summary_lines(verdicts: dict[str, dict[str, Any]], lost: Sequence[Cell]) -> Iterator[str]:
+    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
+    yield "| kernel and flavour | verdict | broken after |"
+    yield "| --- | --- | --- |"
+    for name, document in verdicts.items():
+        bad = [str(s["patches"]) for s in document["steps"][1:] if s["blame"]["ours"] or s["error"]]
+        yield f"| {name} | {verdict(document)} | {', '.join(bad) or 'none'} |"
+    if lost:
+        yield ""
+        yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
+    for name, document in verdicts.items():
+        yield ""
+        yield f"<details><summary>{name}</summary>"
+        yield ""
+        yield from (f"    {line}".rstrip() for line in reply(document).splitlines())
+        yield ""
+        yield "</details>"
+
+
 def _step(step: dict[str, Any]) -> Iterator[str]:
     which = f"patch {step['patches']}" if step["patches"] else "base"
     ours, before = step["blame"]["ours"], step["blame"]["before"]
@@ -83,6 +114,7 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
         yield f"  broken: {some(ours)}"
     if before and step["patches"]:
         yield f"  broken before: {some(before)}"
+    yield from (f"  flaky: {statement(one)}" for one in step["flaky"])
     breaks = [c["clause"] for c in step["changes"] if c["now"] == "fail"]
     repairs = [c["clause"] for c in step["changes"] if c["kind"] == "fixed"]
     if breaks:

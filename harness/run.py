@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from harness import events as ev
-from harness import leaks, pace, proofs, soundness
+from harness import leaks, pace, proofs, repeats, soundness
 from harness.accel import choose_accel
 from harness.canaries import run_canaries
 from harness.crew import MOST, Crew
@@ -20,7 +20,7 @@ from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, InternalError, SeriesError
 from harness.guest import Guest
-from harness.guest_items import run_cases
+from harness.guest_items import Part, run_cases
 from harness.guests import Guests
 from harness.hostchecks import PatchedTree, load_checks, run_check
 from harness.kconfig import load_flavour, read_values
@@ -168,8 +168,10 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 Crew(session.events, labs),
                 session.settings.tests,
                 GUEST_TESTS / session.data.guest_tests,
+                Part(session.settings.shard, session.settings.only, session.events.emit),
             )
             outcome.detail = f"{len(session.results.tests)} cases"
+        _repeats(session, equipment, labs[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)
         guests.report_strays()
@@ -188,6 +190,21 @@ def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> 
     with stage(session.events, "leaks") as outcome:
         outcome.detail = leaks.scan(running, session.events)
     return len(running)
+
+
+def _repeats(session: Session, equipment: Equipment, lab: Lab) -> None:
+    """Broken cases again, or with ``every`` all of them: how often each passes."""
+    settings, cases = session.settings, equipment.suite.cases
+    if not settings.repeat:
+        return
+    with stage(session.events, "repeats") as outcome:
+        if settings.every:
+            ran = {record.id for record in session.results.tests if record.status in repeats.JUDGED}
+            for case in (case for case in cases if case.id in ran):
+                repeats.repeat(case, lab, settings.repeat, session.events)
+        else:
+            repeats.repeat_broken(cases, session.results, lab, settings.repeat, session.events)
+        outcome.detail = f"{len(session.results.repeated)} cases"
 
 
 def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
@@ -217,8 +234,8 @@ def _patched_tree(prepared: Prepared) -> PatchedTree:
 
 
 def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
-    """Host checks run with every complete run; TESTS= selects among guest cases only."""
-    if session.settings.tests:
+    """Host checks run with every complete run, once for all shards; TESTS= takes guest cases."""
+    if session.settings.tests or not session.settings.shard.first:
         return
     prepared = equipment.prepared
     tree = _patched_tree(prepared)

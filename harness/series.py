@@ -6,18 +6,21 @@ from __future__ import annotations
 import io
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
-from harness import git
+from harness import git, messageid
 from harness.base import Base
-from harness.errors import HarnessError, InvocationError
+from harness.errors import HarnessError, InternalError, InvocationError
 from harness.settings import PROJECT, Settings
 
-FORMS = "SERIES= takes a directory of patches, an mbox, or, with KERNEL=/a/git/tree, a range a..b"
+FORMS = (
+    "SERIES= takes a directory of patches, an mbox, a message-id,\n"
+    "or, with KERNEL=/a/git/tree, a range a..b or a branch"
+)
 # How the harness writes patches: the same bytes for the same commits, whatever the
 # user's settings, the width of the terminal, and the size of the repository.
 FORMAT_PATCH = (
@@ -31,20 +34,35 @@ FORMAT_PATCH = (
 
 @dataclass(frozen=True)
 class Patch:
-    """One patch as a mail: ``text`` is what ``git am`` reads, ``files`` what it touches."""
+    """One patch as a mail: ``text`` is what ``git am`` reads, ``files`` what it touches.
+
+    ``message_id`` without brackets, '' where the mail has none; ``commit`` is where it
+    came from in the user's own tree, '' where it came from none.
+    """
 
     subject: str
     text: bytes
     patch_id: str
     files: tuple[str, ...]
+    message_id: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True)
 class Series:
-    """``source`` is where it came from, as the report says it."""
+    """``source`` is where it came from, as the report says it.
+
+    ``letter`` is the cover letter as a mail, empty where there is none.
+    """
 
     source: str
     patches: tuple[Patch, ...]
+    letter: bytes = b""
+
+    @property
+    def cover(self) -> str:
+        """The message-id of the cover letter; '' where there is none."""
+        return message_id(self.letter)
 
 
 def default_folder(settings: Settings, base: Base) -> Path:
@@ -60,21 +78,32 @@ def load_series(settings: Settings, base: Base) -> Series:
     """
     if not settings.series:
         return _default(settings, base)
-    given = Path(settings.series).expanduser().absolute()
+    spec = settings.series
+    given = Path(spec).expanduser().absolute()
     if given.is_dir():
-        return Series(settings.series, _folder(given))
+        # A folder of folders, one a kernel line, as patches/<name>/ is.
+        lined = given / base.line
+        folder = lined if lined.is_dir() and not any(given.glob("*.patch")) else given
+        return Series(spec, _folder(folder), _letter(folder))
     if given.is_file():
-        return Series(settings.series, _mbox(given))
-    if ".." in settings.series:
-        return Series(settings.series, _range(settings.series, base))
-    raise InvocationError(f"SERIES={settings.series}: no such file or directory", next_step=FORMS)
+        return _mbox(spec, given)
+    if messageid.is_one(spec):
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            fetched = _mbox(spec, messageid.fetch(spec, Path(scratch)))
+            letters = sorted(Path(scratch).glob("*.cover"))
+            return replace(fetched, letter=letters[0].read_bytes()) if letters else fetched
+    if ".." in spec:
+        return Series(spec, _range(spec, base))
+    if base.origin is not None:
+        return Series(spec, _branch(spec, base))
+    raise InvocationError(f"SERIES={spec}: no such file or directory", next_step=FORMS)
 
 
 def _default(settings: Settings, base: Base) -> Series:
     folder = default_folder(settings, base)
     shown = str(folder.relative_to(PROJECT)) if folder.is_relative_to(PROJECT) else str(folder)
     if any(folder.glob("*.patch")):
-        return Series(shown, _folder(folder))
+        return Series(shown, _folder(folder), _letter(folder))
     if settings.patches == 0:
         return Series("none", ())
     lines = sorted(p.name for p in folder.parent.glob("*") if any(p.glob("*.patch")))
@@ -93,7 +122,13 @@ def _folder(folder: Path) -> tuple[Patch, ...]:
     return tuple(parse_patch(path.read_bytes(), str(path)) for path in found)
 
 
-def _mbox(path: Path) -> tuple[Patch, ...]:
+def _letter(folder: Path) -> bytes:
+    """The cover letter in a folder of patches."""
+    found = sorted(folder.glob("0000-*.patch"))
+    return found[0].read_bytes() if found else b""
+
+
+def _mbox(source: str, path: Path) -> Series:
     """The patches of an mbox, by their number in '[PATCH n/m]' where all have one."""
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         try:
@@ -111,7 +146,38 @@ def _mbox(path: Path) -> tuple[Patch, ...]:
     numbers = [number for number, _ in patches]
     if None not in numbers and len(set(numbers)) == len(numbers):
         patches.sort(key=lambda pair: pair[0] or 0)
-    return tuple(patch for _, patch in patches)
+    letters = [mail for mail in mails if not _has_diff(mail) and _ordinal(mail) == 0]
+    found = tuple(patch for _, patch in patches)
+    return Series(source, found, letters[0] if letters else b"")
+
+
+def _branch(name: str, base: Base) -> tuple[Patch, ...]:
+    """The commits of a branch of the user's tree that the base does not have.
+
+    Raises:
+        InvocationError: there is no such branch, or the base has all of it.
+    """
+    try:
+        git.text(
+            base.origin,
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            f"{name}^{{commit}}",
+        )
+    except HarnessError as error:
+        raise InvocationError(
+            f"SERIES={name}: no such file or directory, and no branch of {base.origin}",
+            next_step=FORMS,
+        ) from error
+    try:
+        return _range(f"{base.commit}..{name}", base)
+    except InvocationError as error:
+        raise InvocationError(
+            f"SERIES={name} has no commit that the base, {base.commit[:12]}, does not have",
+            next_step=f"REF= says where the branch began: REF=$(git merge-base {name} master)",
+        ) from error
 
 
 def _range(spec: str, base: Base) -> tuple[Patch, ...]:
@@ -128,7 +194,22 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
     mails = re.split(rb"(?m)^(?=From 0{40} Mon Sep 17 00:00:00 2001$)", mbox)[1:]
     if not mails:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
-    return tuple(parse_patch(mail, f"{spec}, commit {n}") for n, mail in enumerate(mails, 1))
+    # The same walk as format-patch's: oldest first, no merges.
+    commits = git.text(
+        base.origin,
+        "rev-list",
+        "--reverse",
+        "--no-merges",
+        "--topo-order",
+        "--end-of-options",
+        spec,
+    ).split()
+    if len(commits) != len(mails):
+        raise InternalError(f"{spec}: {len(commits)} commits made {len(mails)} patches")
+    return tuple(
+        replace(parse_patch(mail, f"{spec}, commit {n}"), commit=commit)
+        for n, (mail, commit) in enumerate(zip(mails, commits, strict=True), 1)
+    )
 
 
 def _has_diff(mail: bytes) -> bool:
@@ -174,7 +255,14 @@ def parse_patch(mail: bytes, where: str) -> Patch:
         date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"
         mail = head + b"\n" + date + b"From:" + rest if head else date + rest
     said = git.text(None, "patch-id", "--stable", stdin=diff).split()
-    return Patch(subject, mail, said[0] if said else "", files)
+    return Patch(subject, mail, said[0] if said else "", files, message_id(mail))
+
+
+def message_id(mail: bytes) -> str:
+    """The Message-Id of a mail without its brackets; '' where it has none."""
+    head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
+    found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
+    return found[1].decode("ascii", "replace") if found else ""
 
 
 def _files(diff: bytes) -> tuple[str, ...]:

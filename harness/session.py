@@ -83,6 +83,9 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
     """
     data = load(settings.project)
     identity = run_id(datetime.now(UTC), os.getpid())
+    if settings.cell:
+        # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
+        identity += f"-{settings.cell}"
     out = settings.out / identity
     out.mkdir(parents=True)
     # A pipe has no width: rich would fold what CI logs can show whole.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InvocationError
+from harness.shards import WHOLE, Shard
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -33,7 +34,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "MODE": ("", "make repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: make repro prints each scenario with the kernel's source lines first"),
     "RUNS": ("20", "make repro: runs of a scenario on each kernel"),
-    "CELL": ("", "make build-matrix: only this cell of the series' matrix.yaml"),
+    "CELL": ("", "make cell: a cell of make plan; make build-matrix: only this one of matrix.yaml"),
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
@@ -41,6 +42,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "MINUTES": ("", "make soak: how long, all runs on one kernel together (30; SEED=: one round)"),
     "SEED": ("", "make soak, test-kernel: the seed of what is random, to see a failure again"),
     "CPUS": ("2", "virtual CPUs of a guest"),
+    "SHARDS": ("1", "make plan: into how many parts the cases of each state go"),
+    "REPEAT": ("", "run each broken guest case that many times more (make revision, cell: 5)"),
     "JOBS": ("", "how many CPUs to use; default: all"),
     "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
@@ -83,7 +86,13 @@ class Settings:
     minutes: int | None = None
     seed: int | None = None
     cpus: int = 2
+    shards: int = 1
+    shard: Shard = WHOLE
     cell: str = ""
+    repeat: int | None = None  # times that a broken case is run again; None: not said
+    only: tuple[str, ...] = ()  # ids of cases: of those that TESTS= selects, no others
+    every: bool = False  # repeat each case that ran, not only the broken ones
+    notes: bool = False
 
     def asked(self) -> dict[str, str]:
         """The variables that matter for the verdict, for the report's head."""
@@ -103,6 +112,7 @@ class Settings:
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
             "CPUS": str(self.cpus),
+            "CELL": self.cell,
         }
 
     def given(self, *without: str) -> str:
@@ -131,6 +141,10 @@ def _number(env: Mapping[str, str], name: str, *, least: int) -> int | None:
     return int(value)
 
 
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    return env.get(name, "") not in ("", "0")
+
+
 def _default_cache(env: Mapping[str, str]) -> Path:
     root = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
     return Path(root) / "kernel-series-harness"
@@ -156,7 +170,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         accel=_choice(env, "ACCEL", ("auto", "kvm", "tcg")),
         tests=env.get("TESTS", ""),
         rootfs=env.get("ROOTFS", ""),
-        debug=env.get("DEBUG", "") not in ("", "0"),
+        debug=_flag(env, "DEBUG"),
         variant=env.get("VARIANT", ""),
         decode=(env.get("DECODE") or "1") != "0",
         jobs=_number(env, "JOBS", least=1) or os.cpu_count() or 1,
@@ -173,5 +187,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         minutes=_number(env, "MINUTES", least=1),
         seed=_number(env, "SEED", least=0),
         cpus=_number(env, "CPUS", least=2) or 2,
+        shards=_number(env, "SHARDS", least=1) or 1,
         cell=env.get("CELL", ""),
+        repeat=_number(env, "REPEAT", least=0),
     )

@@ -7,6 +7,9 @@ only where the kernel has the checkers that would have complained.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from harness import events as ev
 from harness.results import Results
 
@@ -39,3 +42,17 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
     if not ran:
         return ev.CaseFinished(name, "error", "no case ran under them", 0.0, (clause,), about=ABOUT)
     return ev.CaseFinished(name, "pass", "", 0.0, (clause,), diagnostics=tuple(notes), about=ABOUT)
+
+
+def merged(records: Sequence[dict[str, Any]], splats: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The records of several shards of one run as one; ``splats`` are those of all shards.
+
+    A shard in which no case ran says nothing where another one had cases.
+    """
+    notes = list(dict.fromkeys(note for record in records for note in record["diagnostics"]))
+    passed = [record for record in records if record["status"] == "pass"]
+    record = dict(passed[0] if passed else records[0], diagnostics=notes)
+    if splats:
+        reason = f"{len(splats)} complaints, first: {splats[0]['title']}"
+        record.update(status="fail", reason=reason)
+    return record

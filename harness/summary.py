@@ -92,7 +92,13 @@ def again(case: str) -> str:
     program, _, name = case.partition("::")
     if program in AGAIN:
         return AGAIN[program].format(name)
-    return f"make test-kernel TESTS='{Path(program).stem} and {name}'"
+    return f"make test-kernel TESTS='{test_expression(case)}'"
+
+
+def test_expression(case_id: str) -> str:
+    """What TESTS= must be to run a case: 'sigbus and read_traps'."""
+    program, _, case = case_id.partition("::")
+    return f"{Path(program).stem} and {case}"
 
 
 def _complaint(console: Console, same: list[Complaint]) -> None:

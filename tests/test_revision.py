@@ -12,13 +12,23 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness import verdicts
 from harness.errors import InvocationError
-from harness.revision import exit_status, judge, read_inputs, revision
+from harness.revision import revision
+from harness.revision_inputs import Inputs, PatchName, read_inputs
 from harness.revision_text import MOST, reply
 from harness.settings import Settings
+from harness.verdicts import Runs, Step, exit_status
 from tests.toy import Toy, grow
 
 SUBJECTS = ("one", "two", "three", "four")
+
+
+INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(s, s) for s in SUBJECTS), "")
+
+
+def judge(documents: list[Any]) -> tuple[Step, ...]:
+    return verdicts.judge(Runs(tuple(documents), None, {}), INPUTS)
 
 
 def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = "r") -> Any:
@@ -35,7 +45,7 @@ def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = 
 
 def test_broken_by_patch_three_and_repaired_by_patch_four() -> None:
     runs = [document("not_applicable"), document("not_applicable"), document("pass")]
-    steps = judge([*runs, document("fail", 1, "t::a"), document("pass")], SUBJECTS)
+    steps = judge([*runs, document("fail", 1, "t::a"), document("pass")])
     assert [c.kind for c in steps[3].changes] == ["broken"]
     assert [c.kind for c in steps[4].changes] == ["fixed"]
     assert steps[3].blame.ours == ("t::a",)
@@ -43,23 +53,23 @@ def test_broken_by_patch_three_and_repaired_by_patch_four() -> None:
 
 
 def test_what_the_base_breaks_is_no_fault_of_the_series() -> None:
-    steps = judge([document("fail", 1, "t::a"), document("fail", 1, "t::a")], SUBJECTS)
+    steps = judge([document("fail", 1, "t::a"), document("fail", 1, "t::a")])
     assert steps[1].blame.before == ("t::a",)
     assert exit_status(steps) == 0
-    steps = judge([document("fail", 1, "t::a"), document("fail", 1, "t::a", "t::b")], SUBJECTS)
+    steps = judge([document("fail", 1, "t::a"), document("fail", 1, "t::a", "t::b")])
     assert exit_status(steps) == 1
 
 
 def test_a_patch_that_does_not_build_is_excused_by_nothing() -> None:
-    steps = judge([document("fail", 1, "t::a"), document("", 1, error="no")], SUBJECTS)
+    steps = judge([document("fail", 1, "t::a"), document("", 1, error="no")])
     assert exit_status(steps) == 1
 
 
 @pytest.mark.parametrize("code", [2, 3, 70, 130])
 def test_the_machine_is_named_before_the_series(code: int) -> None:
-    steps = judge([document("pass"), document("fail", 1, "t::a")], SUBJECTS)
+    steps = judge([document("pass"), document("fail", 1, "t::a")])
     assert exit_status(steps, code) == code
-    assert exit_status(judge([document("", code, error="no")], SUBJECTS)) == code
+    assert exit_status(judge([document("", code, error="no")])) == code
 
 
 def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> Callable[[Settings], int]:
@@ -139,10 +149,12 @@ def test_a_reply_is_never_longer_than_sixty_lines() -> None:
         "error": ["no"],
         "blame": {"ours": list("abcdef"), "before": ["z"]},
         "changes": [],
+        "flaky": [],
     }
     whole = {
         "exit_code": 1,
         "base": "b",
+        "why": "w",
         "source": "s",
         "previous_source": "",
         "steps": [{**step, "error": []}, *[step] * 50],

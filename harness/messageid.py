@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A series by the message-id of its posting: ``b4 am`` fetches it.
+
+b4 is the tool that kernel maintainers use for this; it finds the newest patches of the
+thread, collects the trailers of reviews, and checks signatures. It lives in an
+environment of its own, made when it is first needed, unless the user has one in PATH:
+nothing else of the harness needs it or what it brings along.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from harness import bootstrap
+from harness.errors import InvocationError, MachineError
+from harness.settings import PROJECT
+
+LOCK = PROJECT / "requirements-b4.lock"
+VENV = PROJECT / ".venv-b4"
+PATIENCE = 300.0  # seconds: a long thread from a slow archive
+_ID = re.compile(r"^<?(?P<id>[^\s/<>@]+@[^\s/<>@]+)>?$")
+_URL = re.compile(r"^https?://\S+/(?P<id>[^\s/<>@]+@[^\s/<>@]+)/?$")
+
+
+def is_one(spec: str) -> bool:
+    """Whether SERIES= is a message-id, or the address of a mail in an archive."""
+    return bool(_ID.match(spec) or _URL.match(spec))
+
+
+def bare(spec: str) -> str:
+    """The message-id without brackets or address.
+
+    Raises:
+        InvocationError: it is none.
+    """
+    found = _ID.match(spec) or _URL.match(spec)
+    if found is None:
+        raise InvocationError(f"{spec} is no message-id")
+    return found["id"]
+
+
+def program() -> str:
+    """The path of b4: the user's, or our own, which is installed now if it is not there.
+
+    Raises:
+        MachineError: it cannot be installed.
+    """
+    if own := shutil.which("b4"):
+        return own
+    if not bootstrap.ready(VENV, [LOCK]):
+        try:
+            bootstrap.make_venv(VENV, LOCK, PROJECT / "out" / "setup.log")
+        except bootstrap.UnableError as error:
+            raise MachineError(
+                f"b4, which fetches a series by its message-id, cannot be installed\n{error}",
+                next_step="install b4, or save the thread as an mbox and give SERIES= that",
+            ) from error
+    return str(VENV / "bin" / "b4")
+
+
+def fetch(spec: str, folder: Path) -> Path:
+    """The thread of a message-id as an mbox that is ready to apply, in ``folder``.
+
+    b4 leaves the cover letter beside it, under the suffix ``.cover``.
+
+    Raises:
+        MachineError: b4 cannot get it, with b4's own words.
+    """
+    asked = bare(spec)
+    argv = [program(), "am", "--outdir", str(folder), asked]
+    try:
+        done = subprocess.run(
+            argv, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE,
+            stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
+        said, status = f"{done.stdout}\n{done.stderr}", done.returncode
+    except subprocess.TimeoutExpired as error:
+        said, status = f"no answer within {PATIENCE:.0f} s ({error})", -1
+    found = sorted(folder.glob("*.mbx"))
+    if status != 0 or len(found) != 1:
+        lines = [line for line in said.splitlines() if line.strip()]
+        raise MachineError(
+            f"b4 cannot fetch {asked}; it says:\n" + "\n".join(lines[-12:]),
+            next_step="check the network and the message-id, or save the thread as an mbox",
+        )
+    return found[0]

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Broken cases run again: one that gives both verdicts is flaky, which is a finding of its own.
+
+The first record of a case stays what it is, with its evidence; that it passes when it
+is run again changes no verdict of the run. What the kernel says in a repetition counts
+as that repetition's failure, and not as another complaint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness import events as ev
+from harness.lab import Lab
+from harness.programs import Case
+from harness.results import BROKEN, Results
+
+JUDGED = BROKEN | {"pass"}  # what says something of a kernel
+
+# More broken cases than this are a broken kernel and no flaky cases.
+MOST = 8
+
+
+def broken_cases(cases: Sequence[Case], results: Results) -> list[Case]:
+    """The guest cases that broke, in order."""
+    broken = {record.id for record in results.failures()}
+    return [case for case in cases if case.id in broken]
+
+
+def repeat(case: Case, lab: Lab, times: int, events: ev.Events) -> ev.CaseRepeated:
+    """Runs ``case`` that many times more and emits how it went.
+
+    A repetition that was skipped says nothing and is not counted.
+    """
+    quiet = replace(lab, events=ev.Events())
+    records = [quiet.run(case) for _ in range(times)]
+    lab.guest = quiet.guest
+    judged = [record for record in records if record.status in JUDGED]
+    passed = sum(record.status == "pass" for record in judged)
+    event = ev.CaseRepeated(case.id, passed, len(judged))
+    events.emit(event)
+    events.emit(ev.Note(f"{case.id}: run {len(judged)} times more, passed {passed}"))
+    return event
+
+
+def repeat_broken(
+    cases: Sequence[Case], results: Results, lab: Lab, times: int, events: ev.Events
+) -> None:
+    """Repeats each case that broke; none where so many did that the kernel is at fault."""
+    broken = broken_cases(cases, results)
+    if len(broken) > MOST:
+        events.emit(ev.Note(f"{len(broken)} cases are broken: none is run again"))
+        return
+    for case in broken:
+        repeat(case, lab, times, events)
