@@ -112,7 +112,6 @@ class Settings:
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
             "CPUS": str(self.cpus),
-            "CELL": self.cell,
         }
 
     def given(self, *without: str) -> str:
