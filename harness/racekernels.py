@@ -3,7 +3,8 @@
 
 The series is booted as `make test-kernel` builds it; its twin with debug information only
 says where things are. A variant is built once, with debug information, and stripped for
-booting: that changes no instruction, and halves the time.
+booting: that changes no instruction, and halves the time. Where nothing is held, as in
+scenarios without control, both are ordinary builds.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from pathlib import Path
 
 from harness import events as ev
 from harness import proc
-from harness.apply import apply_series
+from harness.apply import Applied, apply_series
 from harness.base import Base
+from harness.build import Kernel, build
 from harness.debuginfo import build_debug_image, debug_config, debug_vmlinux
 from harness.dwarf import DebugInfo
 from harness.errors import InvocationError
@@ -41,7 +43,7 @@ class RaceKernel:
 
     Args:
         vmlinux, bzimage: as in :class:`harness.machine.GuestSpec`.
-        debug: the ELF file with debug information of the same code.
+        debug: the ELF file with debug information of the same code; None where nobody asks.
         folder: what the debug information's paths are relative to.
         cache: for what is read of it.
     """
@@ -49,29 +51,51 @@ class RaceKernel:
     vmlinux: Path
     bzimage: Path | None
     system_map: Path
-    debug: Path
+    debug: Path | None
     folder: Path
     source: Source
     cache: Path
 
-    def symbols(self) -> Symbols:
-        """Its symbols, read anew."""
+    def symbols(self) -> Symbols | None:
+        """Its symbols, read anew; None without debug information."""
+        if self.debug is None:
+            return None
         debug = DebugInfo(self.debug, self.folder, self.cache)
         return Symbols(self.system_map.read_text("utf-8"), debug, self.source)
 
 
-def _cache(store: Store, debug: Path) -> Path:
+def _cache(store: Store, entry: Path) -> Path:
     """Where what was read of the debug information is kept; evicted as what is worked in."""
-    return store.root / "work" / "dwarf" / debug.parent.name
+    return store.root / "work" / "dwarf" / entry.name
 
 
-def series_kernel(session: Session, prepared: Prepared) -> RaceKernel:
-    """The series' own kernel; the stage ``debuginfo``.
+def _plain(store: Store, base: Base, applied: Applied, kernel: Kernel) -> RaceKernel:
+    """A kernel in which nobody has to find anything."""
+    return RaceKernel(
+        kernel.vmlinux,
+        kernel.bzimage,
+        kernel.system_map,
+        None,
+        _tree(store, base),
+        Source(applied.repo, applied.commit),
+        _cache(store, kernel.entry),
+    )
+
+
+def _tree(store: Store, base: Base) -> Path:
+    """The source tree that builds read."""
+    return store.root / "work" / "source" / base.key / "tree"
+
+
+def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceKernel:
+    """The series' own kernel; with ``debug`` the stage ``debuginfo``.
 
     Raises:
         SeriesError, MachineError: as for any build.
     """
     kernel = prepared.kernel
+    if not debug:
+        return _plain(session.store, prepared.base, prepared.applied, kernel)
     with stage(session.events, "debuginfo") as outcome:
         twin = debug_vmlinux(session, prepared.base, prepared.applied, kernel)
         outcome.cached = twin.cached
@@ -90,7 +114,7 @@ def series_kernel(session: Session, prepared: Prepared) -> RaceKernel:
         twin.vmlinux,
         twin.source,
         Source(applied.repo, applied.commit),
-        _cache(session.store, twin.vmlinux),
+        _cache(session.store, twin.vmlinux.parent),
     )
 
 
@@ -107,7 +131,9 @@ def variant_patch(session: Session, base: Base, name: str) -> Path:
     raise InvocationError(f"there is no patch {name}.patch for Linux {base.line} in {places}")
 
 
-def variant_kernel(session: Session, prepared: Prepared, name: str, *, bzimage: bool) -> RaceKernel:
+def variant_kernel(
+    session: Session, prepared: Prepared, name: str, *, bzimage: bool, debug: bool
+) -> RaceKernel:
     """The series with a variant on top of it; the stage ``variant``.
 
     Raises:
@@ -122,6 +148,11 @@ def variant_kernel(session: Session, prepared: Prepared, name: str, *, bzimage: 
         series = with_variant(load_series(settings, base), str(patch), settings.project, base.line)
         applied = apply_series(base, series, None, store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
+        if not debug:
+            kernel = build(bench, base, applied, config, log, bzimage=bzimage)
+            outcome.cached = kernel.cached
+            outcome.detail = name
+            return _plain(store, base, applied, kernel)
         wanted = debug_config(config.path.read_text("utf-8"))
         sha = hashlib.sha256(wanted.encode()).hexdigest()
         key = digest(FORMAT, applied.tree, sha, bench.toolchain.version, bzimage)
@@ -148,7 +179,7 @@ def variant_kernel(session: Session, prepared: Prepared, name: str, *, bzimage: 
         entry.path / "bzImage" if bzimage else None,
         entry.path / "System.map",
         entry.path / "debug",
-        store.root / "work" / "source" / base.key / "tree",
+        _tree(store, base),
         Source(applied.repo, applied.commit),
-        _cache(store, entry.path / "debug"),
+        _cache(store, entry.path),
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import events as ev
 from harness import pace
 from harness.accel import choose_accel
-from harness.errors import HarnessError, InvocationError
+from harness.errors import HarnessError, InternalError, InvocationError
 from harness.explain import explanation
 from harness.guest import Guest
 from harness.guests import Guests
@@ -78,10 +78,17 @@ class Side:
 
     bench: Bench
     kernel: RaceKernel
-    symbols: Symbols
+    symbols: Symbols | None  # None: nothing is held in it
     guests: Guests
     stub: Path
     _guest: Guest | None = None
+
+    @property
+    def names(self) -> Symbols:
+        """Its symbols, for a scenario that holds something."""
+        if self.symbols is None:
+            raise InternalError("a kernel without debug information is to be held somewhere")
+        return self.symbols
 
     def guest(self) -> Guest:
         """A guest that can be trusted."""
@@ -114,7 +121,8 @@ def side(bench: Bench, kernel: RaceKernel, name: str, events: ev.Events) -> Iter
                 yield Side(bench, kernel, symbols, guests, stub)
                 guests.report_strays()
         finally:
-            symbols.debug.close()
+            if symbols is not None:
+                symbols.debug.close()
 
 
 def _bench(session: Session, prepared: Prepared, scenarios: Sequence[Scenario]) -> Bench:
@@ -123,7 +131,7 @@ def _bench(session: Session, prepared: Prepared, scenarios: Sequence[Scenario]) 
     machine, _ = choose_machine(settings.machine, config)
     if machine != "microvm" and prepared.kernel.bzimage is None:
         prepared = prepare(session, bzimage=True)
-    series = series_kernel(session, prepared)
+    series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
     with stage(events, "rootfs") as outcome:
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
@@ -141,8 +149,9 @@ def _bench(session: Session, prepared: Prepared, scenarios: Sequence[Scenario]) 
     return replace(bench, accel=accel.name)
 
 
-def _spots(scenario: Scenario, symbols: Symbols, program: dict[str, int]) -> tuple[Spot, ...]:
-    return tuple(find(point, symbols, program) for point in scenario.points)
+def _spots(scenario: Scenario, at: Side) -> tuple[Spot, ...]:
+    program = at.bench.programs.symbols(scenario.name)
+    return tuple(find(point, at.names, program) for point in scenario.points)
 
 
 def _quiet(session: Session) -> ev.Events:
@@ -172,7 +181,7 @@ def _batch(at: Side, scenario: Scenario, spots: Sequence[Spot], runs: int) -> Ba
     if scenario.controlled:
         argv = program_argv(scenario, program, "--rounds", str(runs))
         symbols = at.bench.programs.symbols(scenario.name)
-        return controlled(at.guest(), at.stub, scenario, spots, at.symbols, symbols, argv, runs)
+        return controlled(at.guest(), at.stub, scenario, spots, at.names, symbols, argv, runs)
     if not scenario.splat:
         return sequential(
             at.guest(), scenario, program_argv(scenario, program, "--rounds", str(runs))
@@ -195,9 +204,15 @@ def _stress(at: Side, scenario: Scenario) -> Batch:
     return stress(at.guest(), scenario, program_argv(scenario, program, *how))
 
 
-def _write_trace(folder: Path, name: str, batch: Batch, symbols: Symbols) -> Path:
+def _write_trace(folder: Path, name: str, batch: Batch, at: Side) -> Path:
     """Every run of a batch with all its stacks; and the one that could not be conducted."""
     path = folder / f"{name}.txt"
+    if at.symbols is None:
+        text = "".join(f"run {i}: {end}\n" for i, end in enumerate(batch.endings, 1))
+        text += "".join(f"{splat.text}\n" for splat in batch.splats[:1])
+        path.write_text(text + batch.error, "utf-8")
+        return path
+    symbols = at.symbols
     text = text_of(batch.runs, symbols)
     if batch.error:
         stages = "\n".join(line for s in batch.stages for line in lines_of_stage(s, symbols))
@@ -215,14 +230,17 @@ def _try(scenario: Scenario, series: Side, bench: Bench, judged: Judged) -> None
     session = bench.session
     folder = session.out / "races" / scenario.name
     folder.mkdir(parents=True, exist_ok=True)
-    program = bench.programs.symbols(scenario.name)
-    here = _spots(scenario, series.symbols, program)
+    here = _spots(scenario, series)
     variant = variant_kernel(
-        session, bench.prepared, scenario.variant, bzimage=series.kernel.bzimage is not None
+        session,
+        bench.prepared,
+        scenario.variant,
+        bzimage=series.kernel.bzimage is not None,
+        debug=scenario.controlled,
     )
     runs = session.settings.runs
     with side(bench, variant, f"races/{scenario.name}/variant", _quiet(session)) as broken:
-        there = _spots(scenario, broken.symbols, program)
+        there = _spots(scenario, broken)
         if session.settings.explain:
             session.console.print(explanation(scenario, here, series.kernel.source))
         start = time.monotonic()
@@ -230,7 +248,7 @@ def _try(scenario: Scenario, series: Side, bench: Bench, judged: Judged) -> None
             batch = _batch(at, scenario, spots, runs)
             setattr(judged, name, batch)
             judged.seconds = time.monotonic() - start
-            path = _write_trace(folder, name, batch, at.symbols)
+            path = _write_trace(folder, name, batch, at)
             _report_splats(session, scenario, batch, on_series=name == "series")
             if batch.error:
                 judged.error = f"on the {name}: {batch.error}"
