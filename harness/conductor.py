@@ -218,7 +218,9 @@ class Conductor:
         self.guest.forget()
         start = self.clock()
         self.remote.resume(cpu for cpu in self.cpus if cpu not in held)
-        stop = self.remote.wait(max(0.01, seconds))
+        stop, deadline = None, start + max(0.01, seconds)
+        while stop is None and self.clock() < deadline and not self.over():
+            stop = self.remote.wait(min(0.1, max(0.001, deadline - self.clock())))
         if stop is None:
             stop = self.remote.interrupt()
         self._ran += self.clock() - start

@@ -24,7 +24,7 @@ from elftools.elf.elffile import ELFFile
 
 from harness.errors import InternalError
 
-FORMAT = 1  # of what the cache holds
+FORMAT = 2  # of what the cache holds
 T = TypeVar("T")
 Range = tuple[int, int]  # addresses, the end excluded
 
@@ -173,8 +173,9 @@ class DebugInfo:
     def _relative(self, name: str, folder: str = "") -> str:
         """The path as the tree has it."""
         path = posixpath.normpath(posixpath.join(folder, name))
-        if path.startswith(self._prefix):
-            return path[len(self._prefix) :]
+        for prefix in (self._prefix, f"{folder}/"):  # the tree, or a generated file's folder
+            if path.startswith(prefix):
+                return path[len(prefix) :]
         return posixpath.normpath(name)
 
     def unit_at(self, address: int) -> Unit | None:
