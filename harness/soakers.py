@@ -13,7 +13,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -77,11 +77,13 @@ class CaseSoaker:
     """Guest cases, one a round: the seed picks which.
 
     A case finds its seed in ``VTEST_SEED`` and ``env`` beside it, and prints what it
-    counted as ``# @count NAME N``.
+    counted as ``# @count NAME N``. ``patience`` multiplies its time limit, for an ``env``
+    that has it do more than in the suite.
     """
 
     cases: tuple[str, ...]
     env: Mapping[str, str]
+    patience: float = 1.0
 
     def round(self, ground: Ground, seed: int) -> Figures:
         """See :class:`Soaker`."""
@@ -89,6 +91,7 @@ class CaseSoaker:
         case = next((c for c in ground.suite.cases if c.id == wanted), None)
         if case is None:
             raise InternalError(f"there is no case {wanted} to soak in")
+        case = replace(case, timeout=case.timeout * self.patience)
         record = ground.lab.run(case, env={**self.env, SEED_VARIABLE: str(seed)})
         if record.status in ("skip", "not_applicable"):
             raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
