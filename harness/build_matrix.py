@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import events as ev
-from harness import git
+from harness import git, lone, proc
 from harness.apply import Applied, apply_series
 from harness.base import Base, obtain_base
 from harness.basewarnings import judge_warnings
@@ -134,6 +135,10 @@ def _judge(
                 wrong = broken(cell.expect, cell.left_out, built)
                 here = sum(f"{name.removesuffix('.c')}.o" in compiled for name in touched)
                 said.append(f"{here} of {len(touched)} C files that the series touches compiled")
+                if cell.init is not None and not wrong:
+                    guest = _boot(cell, cell.init, folder / "vmlinux", session.out)
+                    wrong += guest.wrong
+                    said += [f"booted with {cell.init.name} as its only process", *guest.notes]
             outcome.detail += f", {said[0]}" if said else ""
     except SeriesError as error:
         wrong = error.lines()
@@ -148,17 +153,28 @@ def _judge(
     )
 
 
+def _boot(cell: Cell, init: Path, vmlinux: Path, out: Path) -> lone.Said:
+    with tempfile.TemporaryDirectory(prefix="harness-") as name:
+        scratch = Path(name)
+        lone.compile_init("gcc", cell.init_flags, init, scratch / "init")
+        log = out / f"{cell.name}.console.log"
+        return lone.run(vmlinux, scratch / "init", init.stem, scratch, log)
+
+
 def _build(
     bench: Workbench, base: Base, applied: Applied, cell: Cell, log: Path
 ) -> tuple[Path, bool]:
-    """A cell's configuration, System.map and list of objects, and whether they were there.
+    """A cell's configuration, System.map, list of objects and, to boot, vmlinux.
+
+    Also whether they were there already.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
         InvocationError: this kernel does not grant what the fragments ask for.
     """
     config = configure(bench, base, applied, cell.flavour, log)
-    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version)
+    boots = cell.init is not None
+    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, boots)
 
     def make(draft: Path) -> None:
         with (
@@ -170,6 +186,9 @@ def _build(
             run_make(job, ("vmlinux",), draft / "build.log", log)
             judge_warnings(job, config, log)
             _collect(out, draft)
+            if boots:
+                strip = (f"{cell.cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
+                proc.capture((*strip, str(out / "vmlinux")))
 
     entry = bench.store.entry("matrix", key, make, bench.waiting)
     return entry.path, entry.cached

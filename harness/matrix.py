@@ -47,7 +47,8 @@ class Cell:
 
     ``left_out``: the C files that the series touches and that are no part of this kernel;
     every other one must have been compiled. ``tests``: selects guest cases that must pass
-    on this kernel, '' where it is only built.
+    on this kernel, '' where none do. ``init``: a program to be its only process (see
+    ``lone.py``), None where there is none.
     """
 
     name: str
@@ -58,6 +59,8 @@ class Cell:
     cross: str = ""
     left_out: tuple[str, ...] = ()
     tests: str = ""
+    init: Path | None = None
+    init_flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,9 @@ def _cell(name: str, row: dict[str, Any], expectations: dict[str, Expectation], 
         raise InternalError(f"{path}: {name}: there is no {', '.join(absent)}")
     if row.get("tests") and "flavour" not in row:
         raise InternalError(f"{path}: {name}: only a flavour has what a guest needs to boot")
+    init = path.parent / FOLDER / row["init"] if "init" in row else None
+    if init is not None and not init.is_file():
+        raise InternalError(f"{path}: {name}: there is no {init}")
     return Cell(
         name,
         row["about"],
@@ -123,6 +129,8 @@ def _cell(name: str, row: dict[str, Any], expectations: dict[str, Expectation], 
         row.get("cross", ""),
         tuple(row.get("left_out", ())),
         row.get("tests", ""),
+        init,
+        tuple(row.get("init_flags", ())),
     )
 
 

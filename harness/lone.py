@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots a kernel with one program of ours as its only process.
+
+For kernels on which the ordinary guest cannot live, such as 32-bit ones under a 64-bit
+user space. The program is freestanding C, so that no C library for that architecture is
+needed; it is the initramfs's /init, prints KTAP to the console, and reboots, which ends QEMU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import stat
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import proc
+from harness.ktap import read_case
+from harness.machine import QEMU
+from harness.splat import find_splats
+
+LIMIT = 600.0  # seconds: only for a kernel that hangs, one that works takes seconds
+FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",
+                "-fno-pic", "-no-pie", "-nostdlib", "-static")  # fmt: skip
+COMMAND_LINE = "console=ttyS0 panic=-1 nokaslr"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What is wrong by the program and the kernel's log; ``notes``: its diagnostics."""
+
+    wrong: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compile_init(cc: str, flags: tuple[str, ...], source: Path, program: Path) -> None:
+    """Compiles the program.
+
+    Raises:
+        HarnessError: the compiler's own message.
+    """
+    argv = (cc, *flags, *FREESTANDING, "-o", str(program), str(source))
+    done = proc.run(argv)
+    if done.returncode != 0:
+        raise proc.failure(argv, done.returncode, done.output)
+
+
+def initramfs(program: bytes) -> bytes:
+    """A cpio archive in the kernel's newc format with ``program`` as /init.
+
+    /dev/console comes from the archive that every kernel has built in.
+    Source: Documentation/driver-api/early-userspace/buffer-format.rst.
+    """
+    files = ((b"init", stat.S_IFREG | 0o755, program), (b"TRAILER!!!", 0, b""))
+    whole = b""
+    for number, (name, mode, content) in enumerate(files, 1):
+        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % value for value in fields) + name + b"\0"
+        whole += head + b"\0" * (-len(head) % 4) + content + b"\0" * (-len(content) % 4)
+    return whole
+
+
+def argv(kernel: Path, archive: Path, memory_mb: int = 256) -> tuple[str, ...]:
+    """QEMU for it: an ISA serial line, memory, and no device that it does not need."""
+    return (
+        QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-M", "pc", "-accel", "tcg", "-m", str(memory_mb), "-serial", "stdio",
+        "-kernel", str(kernel), "-initrd", str(archive), "-append", COMMAND_LINE,
+    )  # fmt: skip
+
+
+def judge(console: str, case: str, ended: bool) -> Said:
+    """The verdict from the whole console; ``ended``: QEMU did so by itself."""
+    lines = [line.rstrip("\r") for line in console.splitlines()]
+    text = "\n".join(lines)
+    # It has no exit status to disagree with its result line, and it always reboots.
+    failed = any(line.startswith("not ok") for line in lines)
+    found = read_case(text, case, (1 if failed else 0) if ended else None)
+    wrong = [] if found.outcome == "pass" else [f"guest: {found.outcome}: {found.reason}"]
+    wrong += [f"guest: the kernel complained: {splat.title}" for splat in find_splats(text)]
+    return Said(tuple(wrong), found.diagnostics)
+
+
+def run(kernel: Path, program: Path, case: str, scratch: Path, log: Path) -> Said:
+    """Boots ``kernel`` (an ELF with a PVH entry, or a bzImage) and judges what it said.
+
+    The console goes to ``log``.
+    """
+    archive = scratch / "init.cpio"
+    archive.write_bytes(initramfs(program.read_bytes()))
+    said: list[bytes] = []
+    with proc.start(argv(kernel, archive)) as qemu, contextlib.ExitStack() as stack:
+        watchdog = threading.Timer(LIMIT, qemu.send_signal, (signal.SIGKILL,))
+        watchdog.start()
+        stack.callback(watchdog.cancel)
+        assert qemu.stdout is not None
+        said.extend(qemu.stdout)
+        qemu.wait()
+    log.write_bytes(b"".join(said))
+    return judge(b"".join(said).decode("utf-8", "replace"), case, qemu.returncode == 0)
