@@ -45,7 +45,7 @@ def test_a_complaint_of_the_kernel_is_wrong_whatever_the_program_says() -> None:
     assert wrong[0].startswith("guest: the kernel complained: BUG:")
 
 
-def test_the_archive_is_one_that_others_can_read(tmp_path: Path) -> None:
+def test_the_archive_read_back_as_the_format_says(tmp_path: Path) -> None:
     content = b"\x7fELF" + bytes(range(251))
     done = subprocess.run(
         ["python3", "-c", READER], input=lone.initramfs(content), capture_output=True, check=True

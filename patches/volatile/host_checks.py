@@ -123,8 +123,9 @@ def swap_types(header: str) -> tuple[dict[tuple[str, ...], dict[str, int]], str]
             return {}, (errors or ["gcc failed"])[0].partition("error: ")[2] or "gcc failed"
         said = subprocess.run([str(program)], capture_output=True, text=True, check=True).stdout
     numbers: dict[tuple[str, ...], dict[str, int]] = {c: {} for c in combinations}
-    for index, name, value in (line.split() for line in said.splitlines()):
-        numbers[combinations[int(index)]][name] = int(value)
+    for line in said.splitlines():
+        which, name, value = line.split()
+        numbers[combinations[int(which)]][name] = int(value)
     return numbers, ""
 
 
