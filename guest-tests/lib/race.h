@@ -207,7 +207,7 @@ static inline void race_run(void)
 
 		hits += hit;
 		if (!race_seconds)
-			vt_diag("run %ld: %s%s%s", runs, hit ? "hit" : "not",
+			vt_diag("run %ld: %s%s%s", runs + 1, hit ? "hit" : "not",
 				*race_shared->remark ? ": " : "",
 				race_shared->remark);
 		race_outcome(runs++, hit, RACE_MAGIC);
