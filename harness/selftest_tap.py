@@ -17,6 +17,7 @@ from harness import events as ev
 
 MARK = "| "  # what selftest.py prints before each line of the program
 WHOLE = "exit status"  # the name of the program's own verdict among its points
+SKIPPED = ("skip", "skipped")
 ABSENT = "absent"  # the outcome of a point that a run does not have
 _POINT = re.compile(r"^(?P<not>not )?ok (?P<number>\d+)\s*(?:- )?(?P<rest>.*)$")
 _DIRECTIVE = re.compile(r"#\s*(?P<word>SKIP|XFAIL|TODO|error)\b", re.IGNORECASE)
@@ -92,10 +93,16 @@ def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
 
 
 def seen(record: ev.CaseFinished, own: str = "") -> Seen:
-    """What the record of one run says; ``own`` as for ``points``."""
+    """What the record of one run says; ``own`` as for ``points``.
+
+    A program that skips all of its points and exits with 0 has skipped, and not passed.
+    """
     lines = tuple(d.removeprefix(MARK) for d in record.diagnostics if d.startswith(MARK))
-    outcomes = {WHOLE: record.status, **points(lines, own)}
-    return Seen(outcomes, record.reason, record.seconds, lines)
+    found = points(lines, own)
+    status, reason = record.status, record.reason
+    if status == "pass" and found and all(o in SKIPPED for o in found.values()):
+        status, reason = "skip", f"each of its {len(found)} results is a skip"
+    return Seen({WHOLE: status, **found}, reason, record.seconds, lines)
 
 
 def differing(a: Seen, b: Seen) -> tuple[str, ...]:

@@ -60,6 +60,13 @@ def test_only_the_programs_own_lines_are_read() -> None:
     assert (got.status, got.lines, got.seconds) == ("fail", ("ok 1 a",), 1.5)
 
 
+def test_a_program_that_skips_everything_has_not_passed() -> None:
+    got = seen(record("| ok 1 # SKIP no nodes", "| ok 2 b # SKIP no nodes"))
+    assert (got.status, got.reason) == ("skip", "each of its 2 results is a skip")
+    assert seen(record("| ok 1 # SKIP no nodes", "| ok 2 b")).status == "pass"
+    assert seen(record("| no results at all")).status == "pass"
+
+
 def test_a_point_that_one_run_lacks_differs() -> None:
     a = Seen({WHOLE: "pass", "1 a": "pass", "2 b": "skip"})
     assert differing(a, Seen({WHOLE: "pass", "1 a": "pass", "2 b": "skip"})) == ()
