@@ -225,16 +225,15 @@ class TestMistakes:
         found = [judge(p, o)[1] for p, o in zip(programs, run_toy(mistake, programs), strict=True)]
         assert any(found)
 
-    @pytest.mark.parametrize("mistake", ["purged-not-told", "fork-loses-entries"])
-    def test_what_is_found_is_told_in_a_few_steps(self, mistake: str, tmp_path: Path) -> None:
-        env = {"VTEST_SEED": "5", "MODEL_BATCHES": "3"}
-        patient = Dialogue(partial(ask, mistake), env, tmp_path, "make test-kernel", pace=10.0)
-        judgement = drive(patient)
+    def test_what_is_found_is_told_in_a_few_steps(self, tmp_path: Path) -> None:
+        answers = partial(ask, "purged-not-told")
+        dialogue = Dialogue(answers, {"VTEST_SEED": "5"}, tmp_path, "make test-kernel", pace=5.0)
+        judgement = drive(dialogue)
         assert judgement.status == "fail"
         assert judgement.notes[-1] == "make test-kernel TESTS=random_programs SEED=5"
         source = tmp_path / "divergence-5.c"
         steps = int(judgement.reason.split()[3])
-        assert steps <= 7, source.read_text()[-1500:]
+        assert steps <= 6, source.read_text()[-1500:]
         _compile(source)
 
     def test_a_guest_that_dies_while_shrinking_ends_the_case(self) -> None:
@@ -253,9 +252,10 @@ class TestMistakes:
 
 class TestDrive:
     def test_a_pass_tells_its_seed_and_what_it_counted(self, tmp_path: Path) -> None:
-        judgement = drive(Dialogue(partial(ask, ""), {"MODEL_BATCHES": "1"}, tmp_path, "make"))
+        env = {"MODEL_BATCHES": "2", "VTEST_SEED": "1"}
+        judgement = drive(Dialogue(partial(ask, ""), env, tmp_path, "make"))
         assert judgement.status == "pass"
-        assert judgement.notes[0].startswith("seed ")
+        assert judgement.notes[0] == "seed 1"
         counts = dict(note.split()[1:] for note in judgement.notes if note.startswith("@count"))
         assert int(counts["programs"]) > 50
         assert set(FLOORS) < set(counts)

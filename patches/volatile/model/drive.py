@@ -26,11 +26,11 @@ FLOORS: dict[str, float] = {
     "steps": 15.0,
     "purges": 0.5,
     "nonvolatile_0": 0.5,
-    "nonvolatile_1": 0.1,
+    "nonvolatile_1": 0.05,
     "sigbus": 0.3,
     "forks": 0.2,
     "splits": 0.5,
-    "merges": 0.1,
+    "merges": 0.05,
 }
 
 

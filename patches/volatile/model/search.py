@@ -12,8 +12,8 @@ an attempt. Attempts run in copies, for whether reclaim takes a page is chance.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from .generate import Raw, build, strategy
 from .looks import DivergedError
@@ -106,22 +106,25 @@ class _WrongError(Exception):
 class Shrinker:
     """Makes a program that diverged smaller while it still does.
 
-    ``seconds``: after which what is found so far has to do. What ``run`` raises ends it,
-    and is raised again: to Hypothesis it would be one more failing example.
+    Hypothesis begins, one attempt a request, and gets half of ``seconds``. Then steps are
+    left out and numbers made smaller with many attempts a request, until nothing helps or
+    all of ``seconds`` is over. What ``run`` raises ends it, and is raised again: to
+    Hypothesis it would be one more failing example.
     """
 
     def __init__(self, run: Run, seconds: float) -> None:
         self._run = run
-        self._deadline = time.monotonic() + seconds
+        self._seconds = seconds
+        self._deadline = 0.0
         self._trouble: Exception | None = None
         self.best: Divergence | None = None
         self.attempts = 0
 
     def _try(self, programs: Sequence[Program]) -> Divergence | None:
-        """The first of these that diverges, of which each is run COPIES times."""
-        if self._trouble or time.monotonic() > self._deadline:
+        """The first of these that diverges; those that chance has a part in run COPIES times."""
+        if self._trouble or not programs or time.monotonic() > self._deadline:
             return None
-        copies = [program for program in programs for _ in range(COPIES)]
+        copies = [program for program in programs for _ in range(_copies(program))]
         self.attempts += len(programs)
         try:
             outcomes = self._run(copies)
@@ -134,10 +137,6 @@ class Shrinker:
                 return found
         return None
 
-    def _keep(self, found: Divergence) -> None:
-        if self.best is None or _size(found.program) <= _size(self.best.program):
-            self.best = found
-
     def shrink(
         self, seed: int, count: int, first: Divergence, good: frozenset[Program]
     ) -> Divergence:
@@ -147,41 +146,83 @@ class Shrinker:
             seed, count: those that it was drawn with.
             good: programs of that drawing that did not diverge.
         """
-        self.best = None
+        start = time.monotonic()
+        self._deadline = start + self._seconds / 2
+        self.best = first
+        self._by_hypothesis(seed, count, good)
+        self._deadline = start + self._seconds
+        while self._one_of(without_steps) or self._one_of(with_smaller_numbers):
+            pass
+        if self._trouble is not None:
+            raise self._trouble
+        return self.best
 
+    def _by_hypothesis(self, seed: int, count: int, good: frozenset[Program]) -> None:
         def test(program: Program) -> None:
             if program in good:
                 return
             found = self._try([program])
             if found is not None:
-                self._keep(found)
+                assert self.best is not None
+                self.best = min(self.best, found, key=_size)
                 raise _WrongError
 
         try:
             _with_hypothesis(seed, count, test, shrink=True)
         except Exception as error:  # ours, or Hypothesis on one that fails at times only
-            if not isinstance(error, _WrongError) and not type(error).__module__.startswith(
-                "hypothesis"
-            ):
+            ours = isinstance(error, _WrongError)
+            if not ours and not type(error).__module__.startswith("hypothesis"):
                 raise
-        self._keep(self.best or first)
-        self._leave_out()
-        if self._trouble is not None:
-            raise self._trouble
+
+    def _one_of(self, smaller: Callable[[Program], Iterator[list[Program]]]) -> bool:
+        """Takes the first of the smaller ones that diverges; False if none does."""
         assert self.best is not None
-        return self.best
-
-    def _leave_out(self) -> None:
-        """Steps without which it diverges all the same: Hypothesis does not know of each."""
-        while self.best is not None:
-            program = self.best.program
-            shorter = [(*program[:at], *program[at + 1 :]) for at in range(len(program) - 1)]
-            found = self._try([one for one in shorter if valid(one)])
-            if found is None:
-                return
-            self.best = found
+        for programs in smaller(self.best.program):
+            found = self._try([one for one in programs if valid(one)])
+            if found is not None:
+                self.best = found
+                return True
+        return False
 
 
-def _size(program: Program) -> tuple[int, int]:
-    numbers = sum(s.page + s.count + s.to + s.more + s.who for s in program)
-    return len(program), numbers
+def without_steps(program: Program) -> Iterator[list[Program]]:
+    """Shorter ones: without half of the steps before the last, without a quarter, ... one."""
+    size = len(program) // 2
+    while size:
+        cuts = range(0, len(program) - size, max(1, size // 2))
+        yield [(*program[:at], *program[at + size :]) for at in cuts]
+        size //= 2
+
+
+_PLAIN = (Op.READ, Op.WRITE, Op.MARK, Op.UNMARK, Op.PAGEOUT, Op.DONTNEED, Op.MMAP, Op.MPROTECT)
+
+
+def with_smaller_numbers(program: Program) -> Iterator[list[Program]]:
+    """The same steps on fewer pages, and nearer to page 0."""
+    counts: list[Program] = []
+    for at, step in enumerate(program):
+        if step.op in _PLAIN and step.count > 1:
+            for less in sorted({1, step.count // 2, step.count - 1}):
+                end = replace(step, page=step.page + step.count - less, count=less)
+                for new in (replace(step, count=less), end):
+                    counts.append((*program[:at], new, *program[at + 1 :]))
+    yield counts
+    used = [step.page for step in program if step.count and step.op is not Op.RECLAIM]
+    lowest = min(used, default=0)
+    if lowest and all(step.op is not Op.MOVE for step in program):
+        yield [
+            tuple(
+                replace(step, page=step.page - less) if step.page >= less else step
+                for step in program
+            )
+            for less in sorted({lowest, 1}, reverse=True)
+        ]
+
+
+def _copies(program: Program) -> int:
+    return COPIES if any(step.op is Op.RECLAIM for step in program) else 1
+
+
+def _size(found: Divergence) -> tuple[int, int]:
+    numbers = sum(s.page + s.count + s.to + s.more + s.who for s in found.program)
+    return len(found.program), numbers
