@@ -55,14 +55,18 @@ class RaceRun:
 
 def lines_of_stack(stack: Stack, symbols: Symbols) -> Iterator[str]:
     """A stack, a line a function, with the source line behind it."""
-    if stack.user:
-        yield "in user space"
     if stack.interrupt:
         yield "in an interrupt"
     for raw in stack.frames:
         for frame in symbols.frames(raw.address, call=raw.call):
             text = symbols.source.line(frame.file, frame.line) if frame.line else ""
             yield f"{frame}{f'  {text}' if text else ''}"
+
+
+def _idle(stack: Stack, symbols: Symbols) -> bool:
+    """Whether a CPU has nothing to do."""
+    names = [symbols.symbol_at(raw.address - raw.call)[0] for raw in stack.frames]
+    return "do_idle" in names and not stack.interrupt
 
 
 def lines_of_stage(stage: Stage, symbols: Symbols) -> Iterator[str]:
@@ -76,6 +80,12 @@ def lines_of_stage(stage: Stage, symbols: Symbols) -> Iterator[str]:
             who += f", held at {look.held}"
         if look.stack.asleep:
             who += ", asleep"
+        if look.stack.user:
+            yield f"    {who}: in user space"
+            continue
+        if _idle(look.stack, symbols):
+            yield f"    {who}: idle"
+            continue
         yield f"    {who}:"
         for line in lines_of_stack(look.stack, symbols):
             yield f"        {line}"
