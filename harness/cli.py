@@ -53,8 +53,9 @@ def _seen_red(settings: Settings) -> int:
 def _revision(settings: Settings) -> int:
     from harness.revision import revision
     from harness.run import test_kernel
+    from harness.static_checks import static_checks
 
-    return revision(settings, test_kernel, Console(highlight=False))
+    return revision(settings, test_kernel, static_checks, Console(highlight=False))
 
 
 def _soak(settings: Settings) -> int:
@@ -97,8 +98,9 @@ def _plan(settings: Settings) -> int:
 def _cell(settings: Settings) -> int:
     from harness.plan_commands import run_cell
     from harness.run import test_kernel
+    from harness.static_checks import static_checks
 
-    return run_cell(settings, test_kernel, Console(highlight=False))
+    return run_cell(settings, test_kernel, static_checks, Console(highlight=False))
 
 
 def _merge(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from harness.contract import SeriesData
 from harness.plan import Cell, parse
 from harness.results import BROKEN, judge
 
-COMMAND = "test-kernel"  # what a cell is; others have cells of their own
+COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
 
 # Of two records of one case that every shard makes, the worse one counts.
 WORST = ("fail", "error", "timeout", "pass", "skip", "not_applicable")
@@ -27,7 +27,7 @@ def cells_of(documents: Iterable[dict[str, Any]]) -> dict[Cell, dict[str, Any]]:
     found: dict[Cell, dict[str, Any]] = {}
     for document in sorted(documents, key=lambda d: str(d["run"])):
         name = document["asked"].get("CELL", "")
-        if name and document["command"] == COMMAND:
+        if name and document["command"] in COMMANDS:
             found[parse(name)] = document
     return found
 

@@ -15,13 +15,14 @@ from harness import gather
 from harness.contract import SeriesData, load
 from harness.errors import InvocationError, MachineError
 from harness.outputs import junit, write_atomically
-from harness.plan import Cell, parse
+from harness.plan import PREVIOUS, STATICS, Cell, parse
 from harness.plan_commands import PLAN
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
 from harness.revision_text import reply, summary_lines
 from harness.series_states import SERIES_BROKEN, State, state_of
 from harness.settings import Settings
+from harness.static_checks import LEFT
 from harness.verdicts import Revision, Runs, conclude
 
 MERGED = "merged"
@@ -46,6 +47,8 @@ def read_documents(out: Path) -> list[dict[str, Any]]:
             continue
         document = json.loads(path.read_text())
         if document.get("schema") == 1:
+            left = path.with_name(LEFT)
+            document["statics"] = json.loads(left.read_text()) if left.is_file() else None
             found.append(document)
     return found
 
@@ -79,7 +82,7 @@ def grouped(
         mine = [cell for cell in planned if cell.group == name]
         inputs = groups[mine[0].kernel]
         documents: dict[str, dict[str, Any]] = {}
-        for at in dict.fromkeys(cell.state for cell in mine):
+        for at in dict.fromkeys(cell.state for cell in mine if cell.state != STATICS):
             shards = [cell for cell in mine if cell.state == at]
             if all(cell in have for cell in shards):
                 documents[at] = gather.state([have[cell] for cell in shards], data)
@@ -93,8 +96,14 @@ def grouped(
             if steps[-1]["exit_code"] not in (0, 1) or states[-1].build == "series failed":
                 break
         if steps:
-            runs = Runs(tuple(steps), documents.get("previous"), {})
+            statics = next((have[c]["statics"] for c in have if at_hand(c, mine[0])), None)
+            runs = Runs(tuple(steps), documents.get(PREVIOUS), {}, statics)
             yield Group(name, inputs, runs, tuple(states), documents)
+
+
+def at_hand(cell: Cell, other: Cell) -> bool:
+    """Whether ``cell`` is what the static checkers say of the other's kernel."""
+    return cell.state == STATICS and cell.kernel == other.kernel
 
 
 def merge(settings: Settings, console: Console) -> int:

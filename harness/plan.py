@@ -6,6 +6,7 @@ names is a plan that any CI can spread over machines:
 
     6.1-kasan-p3-s1of2        Linux 6.1, flavour kasan, three patches, first half of the cases
     tree-default-previous-s1of1    KERNEL=/a/tree, the whole previous revision, every case
+    6.1-default-statics-s1of1    what checkpatch, sparse and kernel-doc say of each patch
 """
 
 from __future__ import annotations
@@ -17,29 +18,30 @@ from dataclasses import dataclass, replace
 from harness.base import known_kernels
 from harness.errors import InvocationError
 from harness.settings import Settings
-from harness.shards import Shard
+from harness.shards import WHOLE, Shard
 
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 PREVIOUS = "previous"
+STATICS = "statics"
 _NAME = re.compile(
-    r"^(?P<kernel>[^-]+)-(?P<config>.+)-(?:p(?P<patches>\d+)|(?P<previous>previous))"
+    r"^(?P<kernel>[^-]+)-(?P<config>.+)-(?P<state>p(?:0|[1-9]\d*)|previous|statics)"
     r"-s(?P<number>[1-9]\d*)of(?P<of>[1-9]\d*)$"
 )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a plan. ``patches``: how many are applied; None: the previous revision, whole."""
+    """One run of a plan. ``state``: 'p3', 'previous' or 'statics'."""
 
     kernel: str
     config: str
-    patches: int | None
+    state: str
     shard: Shard
 
     @property
-    def state(self) -> str:
-        """'p3', or 'previous'."""
-        return PREVIOUS if self.patches is None else f"p{self.patches}"
+    def patches(self) -> int | None:
+        """How many are applied; None where it is all of a revision."""
+        return None if self.state in (PREVIOUS, STATICS) else int(self.state[1:])
 
     @property
     def group(self) -> str:
@@ -64,9 +66,8 @@ def parse(name: str) -> Cell:
             f"CELL={name} is no cell; they look like 6.1-default-p4-s1of1",
             next_step="make plan prints the cells",
         )
-    patches = None if found["previous"] else int(found["patches"])
     shard = Shard(int(found["number"]), int(found["of"]))
-    return Cell(found["kernel"], found["config"], patches, shard)
+    return Cell(found["kernel"], found["config"], found["state"], shard)
 
 
 def listed(value: str) -> tuple[str, ...]:
@@ -92,12 +93,14 @@ def cells(
     found = []
     for kernel, total in counts.items():
         for config in configs:
-            states: list[int | None] = [*range(total + 1), *([None] if previous else [])]
+            states = [f"p{n}" for n in range(total + 1)] + ([PREVIOUS] if previous else [])
             found += [
-                Cell(kernel_name(kernel), config, patches, Shard(number, shards))
-                for patches in states
+                Cell(kernel_name(kernel), config, state, Shard(number, shards))
+                for state in states
                 for number in range(1, shards + 1)
             ]
+        # They look at the text of the patches: one flavour is enough.
+        found.append(Cell(kernel_name(kernel), configs[0], STATICS, WHOLE))
     return tuple(found)
 
 
@@ -118,7 +121,7 @@ def settings_of(settings: Settings, cell: Cell) -> Settings:
             next_step="give KERNEL= as for make plan",
         )
     made = replace(settings, kernel=kernel, config=cell.config, shard=cell.shard, cell=cell.name)
-    if cell.patches is not None:
+    if cell.state != PREVIOUS:
         return replace(made, patches=cell.patches)
     if not settings.previous:
         raise InvocationError(

@@ -17,7 +17,7 @@ from harness.errors import InvocationError
 from harness.events import Events
 from harness.kconfig import load_flavour
 from harness.outputs import write_atomically
-from harness.plan import Cell, cells, kernel_name, listed, parse, settings_of
+from harness.plan import PREVIOUS, STATICS, Cell, cells, kernel_name, listed, parse, settings_of
 from harness.revision import REPEAT
 from harness.revision_inputs import Inputs, choose_base, read_inputs
 from harness.series_states import SERIES_BROKEN
@@ -40,7 +40,7 @@ def cache_keys(inputs: Inputs, cell: Cell, compiler: str) -> dict[str, str]:
     """
     fragments = [path.read_text() for path in load_flavour(cell.config).fragments]
     ids = [patch.patch_id for patch in inputs.patches]
-    code = inputs.range_diff if cell.patches is None else ids[: cell.patches]
+    code = inputs.range_diff if cell.state == PREVIOUS else ids[: cell.patches]
     base = inputs.base_key[:12]
     near = f"{base}-{cell.config}"
     return {"base": base, "near": near, "cache": f"{near}-{digest(fragments, code, compiler)[:12]}"}
@@ -98,8 +98,11 @@ def gitlab(rows: Sequence[dict[str, str]]) -> str:
     return yaml.safe_dump(pipeline, sort_keys=False)
 
 
-def run_cell(settings: Settings, run: Run, console: Console) -> int:
+def run_cell(settings: Settings, run: Run, look: Run, console: Console) -> int:
     """Runs one cell; 0 where it came to its end, whatever the verdict, which is ``merge``'s.
+
+    Args:
+        run: makes the run of a state, and ``look`` that of the static checkers.
 
     Raises:
         InvocationError: CELL= names none, or does not go with the other variables.
@@ -116,7 +119,8 @@ def run_cell(settings: Settings, run: Run, console: Console) -> int:
         replace(chosen, series=settings.series, patches=None), store, Events()
     )
     console.print(f"cell {cell.name}: {why}", markup=False, highlight=False)
-    code = run(replace(chosen, ref=base.commit if base.origin else ""))
+    make = look if cell.state == STATICS else run
+    code = make(replace(chosen, ref=base.commit if base.origin else ""))
     return 0 if code in (0, SERIES_BROKEN) else code
 
 

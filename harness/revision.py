@@ -9,6 +9,7 @@ a patch, and a case that is flaky is measured on both kernels. The outcome lies 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
 from harness.series_states import SERIES_BROKEN, State, newest_document, state_of, table
 from harness.settings import Settings
+from harness.static_checks import LEFT
 from harness.summary import test_expression
 from harness.verdicts import Runs, conclude
 
@@ -40,6 +42,7 @@ class Runner:
     states: list[State] = field(default_factory=list)
     previous: dict[str, Any] | None = None
     again: dict[int | None, list[dict[str, Any]]] = field(default_factory=dict)
+    statics: dict[str, Any] | None = None
 
     def every_state(self) -> None:
         """The base and each patch, until no more can be said."""
@@ -52,6 +55,13 @@ class Runner:
             self.states.append(state_of(count, subject, self.steps[-1]))
             if code not in (0, SERIES_BROKEN) or self.states[-1].build == "series failed":
                 break  # and where a patch does not apply, later ones do not either
+
+    def the_text(self, look: Run) -> None:
+        """What the static checkers say of each patch; they may be missing on this machine."""
+        self.console.print("\ncheckpatch, sparse and kernel-doc", markup=False)
+        look(self.settings)
+        left = self.settings.out / "latest" / LEFT
+        self.statics = json.loads(left.read_text()) if left.is_file() else None
 
     @property
     def fine(self) -> bool:
@@ -98,11 +108,14 @@ class Runner:
     @property
     def runs(self) -> Runs:
         """All results so far."""
-        return Runs(tuple(self.steps), self.previous, self.again)
+        return Runs(tuple(self.steps), self.previous, self.again, self.statics)
 
 
-def revision(settings: Settings, run: Run, console: Console) -> int:
+def revision(settings: Settings, run: Run, look: Run, console: Console) -> int:
     """Runs and judges a revision, prints the table and writes its files; the exit status.
+
+    Args:
+        run: makes the run of a state, and ``look`` that of the static checkers.
 
     Raises:
         InvocationError, SeriesError, MachineError: see ``read_inputs``.
@@ -114,6 +127,8 @@ def revision(settings: Settings, run: Run, console: Console) -> int:
     runner = Runner(settings, inputs, run, console)
     runner.every_state()
     runner.the_previous_one()
+    if runner.fine:
+        runner.the_text(look)
     runner.flaky_ones()
     whole = conclude(inputs, runner.runs)
     out = settings.out / f"revision-{runner.steps[-1]['run']}"

@@ -114,6 +114,11 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
         yield f"  broken: {some(ours)}"
     if before and step["patches"]:
         yield f"  broken before: {some(before)}"
+    for tool, remarks in step["statics"].items():
+        if remarks:
+            yield f"  {tool}: {some(remarks[:1])}" + (
+                f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
+            )
     yield from (f"  flaky: {statement(one)}" for one in step["flaky"])
     breaks = [c["clause"] for c in step["changes"] if c["now"] == "fail"]
     repairs = [c["clause"] for c in step["changes"] if c["kind"] == "fixed"]

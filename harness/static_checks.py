@@ -7,12 +7,15 @@ that ``justified.yaml`` does not justify, and for an entry there that matches no
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 from rich.table import Table
 
 from harness import events as ev
 from harness.base import obtain_base
+from harness.outputs import write_atomically
 from harness.provide import provide
 from harness.remarks import TOOLS, Statics
 from harness.series import Series, load_series
@@ -21,6 +24,28 @@ from harness.settings import Settings
 from harness.stages import stage
 from harness.statics import static_remarks
 from harness.toolchain import Workbench, find_toolchain
+
+LEFT = "statics.json"  # what a run leaves beside its results.json
+
+
+def as_document(found: Statics) -> dict[str, Any]:
+    """``statics.json``: of each patch, the tools that ran, with what nothing justifies."""
+    return {
+        "patches": [
+            {
+                "number": patch.number,
+                "subject": patch.subject,
+                "tools": {
+                    tool: {
+                        "open": [str(remark) for remark in patch.open(tool)],
+                        "justified": len(said) - len(patch.open(tool)),
+                    }
+                    for tool, said in patch.tools.items()
+                },
+            }
+            for patch in found.patches
+        ]
+    }
 
 
 def static_checks(settings: Settings) -> int:
@@ -48,6 +73,8 @@ def _body(session: Session) -> None:
         found = static_remarks(bench, base, series, session.data.folder, log, settings.config)
         count = sum(len(r) for patch in found.patches for r in patch.tools.values())
         outcome.detail = f"{len(found.patches)} patches, {count} remarks"
+    document = json.dumps(as_document(found), indent=1) + "\n"
+    write_atomically(session.out / LEFT, document)
     for record in records(found, series, own=not settings.series):
         events.emit(record)
     events.emit(ev.Note(f"the tools took {time.monotonic() - start:.0f} s"))

@@ -8,7 +8,7 @@ revision`` or one by one on many machines and merged: both end here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.compare import Blame, Change, blame, changes, clause_verdicts
@@ -19,7 +19,12 @@ from harness.series_states import SERIES_BROKEN
 
 @dataclass(frozen=True)
 class Step:
-    """The tree after ``patches`` patches (0: the base), against the tree before it."""
+    """The tree after ``patches`` patches (0: the base), against the tree before it.
+
+    ``statics``: of each static checker that ran, its remarks that nothing justifies.
+    They are shown and change no verdict: whether a remark matters is the reader's call,
+    and make static-checks is the gate for the project's own series.
+    """
 
     patches: int
     subject: str
@@ -31,6 +36,7 @@ class Step:
     blame: Blame
     changes: tuple[Change, ...]
     flaky: tuple[Flaky, ...] = ()
+    statics: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,12 +64,13 @@ class Runs:
 
     ``steps``: of the bare base and of each patch, as far as they were run; ``previous``:
     of the whole previous revision; ``again``: those that repeat flaky cases, by the
-    number of patches, None for the previous revision.
+    number of patches, None for the previous revision; ``statics``: see static_checks.py.
     """
 
     steps: tuple[dict[str, Any], ...]
     previous: dict[str, Any] | None
     again: Mapping[int | None, Sequence[dict[str, Any]]]
+    statics: dict[str, Any] | None = None
 
     @property
     def yardsticks(self) -> Yardsticks:
@@ -92,9 +99,17 @@ def judge(runs: Runs, inputs: Inputs) -> tuple[Step, ...]:
                 blame(document, documents[0], excused),
                 changes(before, clause_verdicts(document)),
                 flaky,
+                _remarks(runs.statics, count),
             )
         )
     return tuple(steps)
+
+
+def _remarks(statics: dict[str, Any] | None, number: int) -> dict[str, tuple[str, ...]]:
+    for patch in statics["patches"] if statics else ():
+        if patch["number"] == number:
+            return {tool: tuple(said["open"]) for tool, said in patch["tools"].items()}
+    return {}
 
 
 def exit_status(steps: Sequence[Step], previous: int = 0) -> int:

@@ -50,10 +50,14 @@ KERNELS = st.sampled_from(("6.1", "6.12", "tree"))
 CONFIGS = st.sampled_from(("default", "kasan", "x86-64-v3"))
 
 
-@given(KERNELS, CONFIGS, st.none() | st.integers(0, 40), SHARDS)
-def test_a_name_says_all_of_a_cell(kernel: str, config: str, patches: int | None, of: int) -> None:
-    cell = Cell(kernel, config, patches, Shard(of, of))
+STATES = st.sampled_from(("p0", "p3", "p14", "previous", "statics"))
+
+
+@given(KERNELS, CONFIGS, STATES, SHARDS)
+def test_a_name_says_all_of_a_cell(kernel: str, config: str, state: str, of: int) -> None:
+    cell = Cell(kernel, config, state, Shard(of, of))
     assert parse(cell.name) == cell
+    assert cell.patches == (int(state[1:]) if state[1:].isdecimal() else None)
     assert not set(cell.name) & set(' /\\:*?"<>|,')  # names of artefacts, files, variables
 
 
@@ -67,7 +71,7 @@ def test_what_is_no_cell_is_the_users_mistake(name: str) -> None:
 
 def test_a_plan_has_every_state_of_every_kernel_in_every_flavour() -> None:
     found = cells({"6.1": 2, "6.12": 1}, ("default", "kasan"), True, 2)
-    assert len(found) == len(set(found)) == 2 * 2 * (4 + 3)
+    assert len(found) == len(set(found)) == 2 * 2 * (4 + 3) + 2
     assert [c.state for c in found[:8:2]] == ["p0", "p1", "p2", "previous"]
     assert listed("6.1, 6.12,") == ("6.1", "6.12")
     assert [kernel_name(k) for k in ("6.1", "/a/6.1", "linux")] == ["6.1", "tree", "tree"]
@@ -142,6 +146,23 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> Callable[[Settings], int]
     return run
 
 
+def look(settings: Settings) -> int:
+    """The static checkers' run."""
+    results = Results()
+    results(ev.RunStarted("999", "", "static-checks", settings.asked()))
+    results(ev.RunFinished("fail", 1, 2.0))
+    out = settings.out / "999"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(document(results, None)))
+    tools = {"checkpatch": {"open": ["WARNING: so long"], "justified": 1}}
+    patches = [{"number": 2, "subject": "two", "tools": tools}]
+    (out / "statics.json").write_text(json.dumps({"patches": patches}))
+    link = settings.out / "latest"
+    link.unlink(missing_ok=True)
+    link.symlink_to("999")
+    return 1
+
+
 def asked(toy: Toy, tmp_path: Path, name: str) -> Settings:
     one: tuple[str, dict[str, Any]] = ("one", {"mm/swap.c": grow})
     two: tuple[str, dict[str, Any]] = ("two", {"mm/madvise.c": grow})
@@ -170,20 +191,21 @@ def test_cells_in_any_order_say_what_one_go_says(
     toy: Toy, tmp_path: Path, bad: frozenset[tuple[int | None, str]], code: int, seed: int
 ) -> None:
     whole = asked(toy, tmp_path, "whole")
-    assert revision(replace(whole, shards=1), made_up(bad), QUIET) == code
+    assert revision(replace(whole, shards=1), made_up(bad), look, QUIET) == code
     (one_go,) = whole.out.glob("revision-*/revision.json")
     spread = asked(toy, tmp_path, "spread")
     assert plan(spread, QUIET) == 0
     names = [row["cell"] for row in json.loads((spread.out / "cells.json").read_text())]
-    assert len(names) == 3 * 4
+    assert len(names) == 3 * 4 + 1
     random.Random(seed).shuffle(names)
     run = made_up(bad)
     for name in [*names, names[0]]:  # one of them twice
-        assert run_cell(replace(spread, cell=name), run, QUIET) == 0
+        assert run_cell(replace(spread, cell=name), run, look, QUIET) == 0
     assert merge(spread, QUIET) == code
     folder = spread.out / "merged" / "tree-default"
     merged = json.loads((folder / "revision.json").read_text())
     assert said(merged) == said(json.loads(one_go.read_text()))
+    assert merged["steps"][2]["statics"] == {"checkpatch": ["WARNING: so long"]}
     documents = {
         d["asked"]["PATCHES"] + d["asked"]["SERIES"][-2:]: d
         for d in map(json.loads, (p.read_text() for p in whole.out.glob("0*/results.json")))
@@ -203,8 +225,8 @@ def test_a_cell_without_results_is_no_verdict(toy: Toy, tmp_path: Path) -> None:
     rows = json.loads((settings.out / "cells.json").read_text())
     run = made_up(frozenset())
     for row in rows[1:]:
-        run_cell(replace(settings, cell=row["cell"]), run, QUIET)
-    with pytest.raises(MachineError, match="1 of 12 cells left no results:\n" + rows[0]["cell"]):
+        run_cell(replace(settings, cell=row["cell"]), run, look, QUIET)
+    with pytest.raises(MachineError, match="1 of 13 cells left no results:\n" + rows[0]["cell"]):
         merge(settings, QUIET)
     assert "No results of 1 cells" in (settings.out / "merged" / "summary.md").read_text()
 
@@ -219,10 +241,10 @@ def test_a_cell_takes_the_revision_from_the_plan(toy: Toy, tmp_path: Path) -> No
         return 3
 
     bare = replace(settings, series="", previous="", cell="tree-default-previous-s2of3")
-    assert run_cell(bare, run, QUIET) == 3
+    assert run_cell(bare, run, look, QUIET) == 3
     assert seen[0].series == settings.previous
     with pytest.raises(InvocationError, match=r"and the plan .* is for SERIES="):
-        run_cell(replace(bare, series="another"), run, QUIET)
+        run_cell(replace(bare, series="another"), run, look, QUIET)
 
 
 def test_the_caches_of_a_cell_follow_from_what_it_is_made_of(toy: Toy, tmp_path: Path) -> None:

@@ -83,6 +83,11 @@ def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> Callable
     return run
 
 
+def look(settings: Settings) -> int:
+    """The static checkers of a machine that has none."""
+    return 3
+
+
 def two_revisions(toy: Toy, tmp_path: Path) -> Settings:
     steps = (("one", {"mm/swap.c": grow}), ("two", {"mm/madvise.c": grow}))
     before = toy.series(*steps, name="v1")
@@ -102,7 +107,7 @@ def test_a_revision_from_end_to_end(toy: Toy, tmp_path: Path) -> None:
     ]
     seen: list[tuple[str, int | None]] = []
     console = Console(width=160, record=True)
-    assert revision(settings, runner(documents, seen), console) == 1
+    assert revision(settings, runner(documents, seen), look, console) == 1
     assert seen == [("v2", 0), ("v2", 1), ("v2", 2), ("v1", None)]
     folder = settings.out / "revision-whole"
     found = json.loads((folder / "revision.json").read_text())
@@ -126,7 +131,7 @@ def test_what_could_not_be_run_is_not_compared(toy: Toy, tmp_path: Path) -> None
     settings = two_revisions(toy, tmp_path)
     documents = [document("not_applicable"), document("", 3, error="the disk is full")]
     seen: list[tuple[str, int | None]] = []
-    assert revision(settings, runner(documents, seen), Console(record=True)) == 3
+    assert revision(settings, runner(documents, seen), look, Console(record=True)) == 3
     assert len(seen) == 2
     said = (settings.out / "revision-r" / "reply.txt").read_text()
     assert "no verdict" in said
@@ -150,6 +155,7 @@ def test_a_reply_is_never_longer_than_sixty_lines() -> None:
         "blame": {"ours": list("abcdef"), "before": ["z"]},
         "changes": [],
         "flaky": [],
+        "statics": {},
     }
     whole = {
         "exit_code": 1,
