@@ -35,10 +35,15 @@ class Limits:
 
     between_runs: float = 20.0
     step: float = 6.0
+    longest_step: float = 15.0  # a kernel complains of a CPU that stands still for 20 s
     first_look: float = 0.03
     longest_look: float = 0.5
     ticks: int = 20
     stuck: float = 1.5
+
+    def of_step(self, pace: float) -> float:
+        """Seconds in which a thread has to come to its next point."""
+        return min(self.step * pace, self.longest_step)
 
 
 class RaceError(Exception):
@@ -408,7 +413,7 @@ class Conductor:
             what = f"is in {self._names(stack)[0]}()" if place else "does nothing"
         raise self._failure(
             f"thread {thread.name} does not come to '{point.place}' within"
-            f" {self.limits.step * self.pace:.0f} s: it {what}",
+            f" {self.limits.of_step(self.pace):.0f} s: it {what}",
             "the trace has the stacks",
         )
 
@@ -519,4 +524,4 @@ class _Watch:
 
     def over(self) -> bool:
         """Whether its time is up."""
-        return self.clock() - self._start > self.limits.step * self.pace
+        return self.clock() - self._start > self.limits.of_step(self.pace)

@@ -90,6 +90,15 @@ def _words(counts: Counts) -> str:
     )
 
 
+def summary(judged: Judged) -> str:
+    """Both columns in one line."""
+    status, _ = judged.verdict
+    return (
+        f"{judged.scenario.name}: {status}; variant: {_words(judged.variant.counts)};"
+        f" series: {_words(judged.series.counts)}"
+    )
+
+
 def document(run: str, version: str, everything: Sequence[Judged]) -> dict[str, Any]:
     """``repro.json``."""
     return {

@@ -26,7 +26,7 @@ from harness.prepare import Prepared, prepare
 from harness.racekernels import RaceKernel, series_kernel, variant_kernel
 from harness.racelab import Batch, controlled, program_argv, sequential, stress
 from harness.raceprograms import RacePrograms, build_race_programs
-from harness.racereport import Judged, document, record, stress_table, table
+from harness.racereport import Judged, document, record, stress_table, summary, table
 from harness.racetrace import lines_of_stage, text_of
 from harness.rootfs import Rootfs, build_rootfs
 from harness.scenario import Scenario, choose
@@ -35,6 +35,7 @@ from harness.settings import Settings
 from harness.stages import stage
 from harness.symbols import Symbols
 
+STAGE = "race"
 STRESS_SECONDS = 20
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.
@@ -143,7 +144,8 @@ def _bench(session: Session, prepared: Prepared, scenarios: Sequence[Scenario]) 
         outcome.detail = f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     bench = Bench(session, prepared, series, programs, rootfs, machine, "tcg", cpus)
-    accel = choose_accel(settings.accel, store.root, bench.spec(series, Path("unused")))
+    probe = replace(bench.spec(series, Path()), gdb="")
+    accel = choose_accel(settings.accel, store.root, probe)
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))
     return replace(bench, accel=accel.name)
@@ -177,6 +179,11 @@ def _without(session: Session, kind: type) -> ev.Events:
 
 def _batch(at: Side, scenario: Scenario, spots: Sequence[Spot], runs: int) -> Batch:
     """All runs of a scenario on one side."""
+
+    def tell(done: int) -> None:
+        events = at.bench.session.events
+        events.emit(ev.StageProgress(STAGE, done, runs, "runs", at.guests.folder.name))
+
     program = at.bench.programs.in_guest(scenario.name)
     if scenario.controlled:
         argv = program_argv(scenario, program, "--rounds", str(runs))
@@ -261,8 +268,11 @@ def _try(scenario: Scenario, series: Side, bench: Bench, judged: Judged) -> None
 
 
 def _report_splats(session: Session, scenario: Scenario, batch: Batch, *, on_series: bool) -> None:
-    """What the series' kernel said counts; what the variant's did is the variant's."""
-    for splat in batch.splats if on_series else ():
+    """What the series' kernel said counts; what the variant's did is the variant's.
+
+    Nor does it count where a run went wrong: a CPU that is held for long is a stall.
+    """
+    for splat in batch.splats if on_series and not batch.error else ():
         test = f"races::{scenario.name}"
         session.events.emit(
             ev.SplatSeen(splat.title, splat.category, test, splat.text, splat.expected)
@@ -278,9 +288,9 @@ def _run_flavour(session: Session, scenarios: Sequence[Scenario], line: str) -> 
             judged = Judged(scenario, line, session.settings.runs)
             session.events.emit(ev.CaseStarted(f"races::{scenario.name}", scenario.clauses))
             try:
-                with stage(session.events, "race") as outcome:
-                    outcome.detail = scenario.name
+                with stage(session.events, STAGE) as outcome:
                     _try(scenario, series, bench, judged)
+                    outcome.detail = summary(judged)
             except HarnessError as error:
                 if not isinstance(error, InvocationError):
                     raise
