@@ -11,10 +11,16 @@
 #define SCALE		"500"
 #define LEFT_MB		64
 #define HELD_PAGES	(24 * MB / VR_PAGE)
+/* What has not been purged of them by then will not be. */
+#define STOLEN_PAGES	2048
 
-/* Take page after page until kswapd has something to do, and has done it. */
+/*
+ * Take page after page until kswapd has something to do, and has done it: has
+ * purged enough, or has taken so much else that it is not going to.
+ */
 static void grow_until_purged(void *arg)
 {
+	long long stolen = vr_vmstat("pgsteal_kswapd");
 	long long *purged = arg;
 	size_t i, max = 24 * MB / VR_PAGE;
 	char *p = vr_anon(max);
@@ -25,7 +31,8 @@ static void grow_until_purged(void *arg)
 		for (j = i; j < i + 64; j++)
 			p[j * VR_PAGE] = 1;
 	}
-	while (vr_purges() - *purged < 512)
+	while (vr_purges() - *purged < 512 &&
+	       vr_vmstat("pgsteal_kswapd") - stolen < STOLEN_PAGES)
 		sched_yield();
 }
 

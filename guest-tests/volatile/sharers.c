@@ -169,6 +169,34 @@ static void copied_pages_have_no_vote(void)
 	EXPECT_EQ(zero, PAGES / 2);
 }
 
+static void judge_discarded(struct vr_kin *kin)
+{
+	EXPECT_EQ(vr_unmark(kin->r->p, vr_len(kin->r)), 0);
+	EXPECT_ALL_ZERO(kin->r);
+}
+
+/*
+ * Not all agree, so there is no purge. But the contents are nobody's since
+ * MADV_FREE and are discarded all the same: where they were volatile, that shows.
+ */
+static void lazyfree_goes_all_the_same(void)
+{
+	const char *group = vr_group(false);
+	struct vr_range r = vr_filled(PAGES);
+	struct vr_kin kin = { .r = &r, .judge = judge_discarded };
+	long long purges;
+
+	REQUIRE_EQ(vr_advise(r.p, vr_len(&r), MADV_FREE), 0);
+	vr_kin_start(&kin);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	purges = vr_purges();
+	vr_squeeze(group, &r);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 0);
+	EXPECT_EQ(vr_purges() - purges, PAGES);
+	vr_kin_end(&kin);
+	vr_expect_unmark(&r, 1);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(oldest_unmarks, "V-PG-4 V-PG-6 V-PG-11",
 		"A page of five processes is purged from all, or, if the first child unmarks, from none.",
@@ -183,6 +211,9 @@ static const struct vt_case cases[] = {
 		.timeout = 20),
 	VT_CASE(copied_pages_have_no_vote, "V-PG-4",
 		"Only page table entries that map the page count.",
+		.timeout = 20),
+	VT_CASE(lazyfree_goes_all_the_same, "V-SB-9 V-PG-11",
+		"A lazyfree page that is volatile in one of two processes: discarded, and that one is told.",
 		.timeout = 20),
 };
 
