@@ -22,11 +22,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from harness.errors import InvocationError
 from harness.outputs import write_atomically
 from harness.results import BROKEN
 from harness.series_states import SERIES_BROKEN, newest_document
 from harness.settings import Settings
-from harness.variants import Table, Variant
+from harness.variants import TABLE, Table, Variant
 
 INCONCLUSIVE = "inconclusive"
 Run = Callable[[Settings], int]
@@ -45,7 +46,13 @@ class Red:
 
 @dataclass
 class Outcome:
-    """What all variants showed. ``missed``: (variant, clause) that stayed green."""
+    """What all variants showed.
+
+    ``missed``: (variant, clause, what came of it) that stayed green; ``absent``: variants
+    that this kernel line does not have; ``never``: clauses that nothing has shown red;
+    ``cases``: how many guest cases the control passes; ``green``: those of them that no
+    variant has made fail; ``seconds``: what the control and each variant took, by name.
+    """
 
     line: str
     reds: list[Red] = field(default_factory=list)
@@ -53,6 +60,9 @@ class Outcome:
     absent: list[str] = field(default_factory=list)
     never: list[str] = field(default_factory=list)
     exempt: dict[str, str] = field(default_factory=dict)
+    cases: int = 0
+    green: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -91,7 +101,14 @@ def reds_of(variant: Variant, document: dict[str, Any], good: frozenset[str]) ->
     return found
 
 
-def why_missed(variant: Variant, document: dict[str, Any]) -> str:
+def said(reds: Iterable[Red], green: Sequence[str]) -> str:
+    """One line on what a variant showed, for who watches."""
+    clauses = ", ".join(dict.fromkeys(red.clause for red in reds))
+    parts = [f"{clauses} seen red"] if clauses else []
+    return "; ".join([*parts, *([f"MISSED {', '.join(green)}"] if green else [])])
+
+
+def why_missed(document: dict[str, Any]) -> str:
     """One line for a clause that stayed green: what came of the variant's run."""
     if not document["tests"]:
         return str((document["error"] or ["no case ran"])[0])
@@ -101,27 +118,49 @@ def why_missed(variant: Variant, document: dict[str, Any]) -> str:
     return ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
 
 
-def judge(outcome: Outcome, clauses: Iterable[str]) -> None:
-    """Fills in the clauses with a case that nothing has shown red."""
+def judge(outcome: Outcome, clauses: Iterable[str], cases: Iterable[str]) -> None:
+    """Fills in the clauses with a case, and the cases, that nothing has shown red."""
     seen = {red.clause for red in outcome.reds} | set(outcome.exempt)
-    outcome.never = sorted(set(clauses) - seen)
+    outcome.never = sorted(set(clauses) - seen, key=_natural)
+    guest = {case for case in cases if _in_guest(case)}
+    outcome.cases = len(guest)
+    outcome.green = sorted(guest - {red.case for red in outcome.reds})
+
+
+def _natural(clause: str) -> list[tuple[int, str]]:
+    """V-PG-9 before V-PG-10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in clause.split("-")]
 
 
 def report(outcome: Outcome) -> RichTable:
-    """One row a clause: on which broken kernel which case failed first."""
+    """One row a clause and a broken kernel: the case that failed first, and how many more."""
     table = RichTable(box=None, pad_edge=False, header_style="bold")
-    for name in ("clause", "broken kernel", "case that failed", "reason"):
-        table.add_column(name)
-    first: dict[tuple[str, str], Red] = {}
+    for name in ("clause", "broken kernel", "case that failed", "its complaint"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    rows: dict[str, dict[str, list[Red]]] = {}
     for red in outcome.reds:
-        first.setdefault((red.clause, red.variant), red)
-    for (clause, variant), red in sorted(first.items()):
-        table.add_row(clause, variant, red.case, escape(red.reason[:90]))
-    for clause in outcome.never:
-        table.add_row(clause, "[red]never seen red[/]", "", "")
-    for clause, why in sorted(outcome.exempt.items()):
-        table.add_row(clause, "[dim]exempt[/]", "", escape(why))
+        rows.setdefault(red.clause, {}).setdefault(red.variant, []).append(red)
+    for clause in sorted({*rows, *outcome.never, *outcome.exempt}, key=_natural):
+        for variant, reds in rows.get(clause, {}).items():
+            more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
+            table.add_row(clause, variant, reds[0].case + more, escape(reds[0].reason))
+        if clause in outcome.never:
+            table.add_row(clause, "[red]never seen red[/]", "", "")
+        if clause in outcome.exempt:
+            table.add_row(clause, "[dim]exempt[/]", "", escape(outcome.exempt[clause]))
     return table
+
+
+def chosen_variants(table: Table, only: str) -> Sequence[Variant]:
+    """The variants that VARIANT= names; all of them where it is empty."""
+    names = [name for name in only.split(",") if name]
+    known = {variant.name: variant for variant in table.variants}
+    if unknown := [name for name in names if name not in known]:
+        raise InvocationError(
+            f"VARIANT={only}: {', '.join(unknown)} is not in {TABLE}",
+            next_step=f"there is: {', '.join(sorted(known))}",
+        )
+    return [known[name] for name in names] or table.variants
 
 
 def seen_red(
@@ -129,11 +168,15 @@ def seen_red(
 ) -> int:
     """Runs the control and every variant, prints the report; the exit status.
 
-    With VARIANT= only that one is run, and only its own clauses are judged. A status
-    that blames anybody but the series ends the command with it.
+    With VARIANT= only those that it names, with commas between, are run, and only their
+    own clauses are judged. A status that blames anybody but the series ends the command
+    with it.
+
+    Raises:
+        InvocationError: VARIANT= names what is not in the table.
     """
     only = settings.variant
-    chosen: Sequence[Variant] = [v for v in table.variants if only in ("", v.name)]
+    chosen = chosen_variants(table, only)
     settings = replace(settings, variant="", decode=False)
     control = replace(settings, tests=" or ".join(v.tests for v in chosen) if only else "")
     console.print("\n[bold]control: the finished series[/]")
@@ -141,7 +184,8 @@ def seen_red(
         return code
     document = newest_document(settings.out)
     good, clauses = passing(document), tested_clauses(document)
-    outcome = Outcome(line, exempt=dict(table.exempt))
+    outcome = Outcome(line, exempt={} if only else dict(table.exempt))
+    outcome.seconds["control"] = document["seconds"]
     for variant in chosen:
         if variant.patch(folder, line) is None:
             outcome.absent.append(variant.name)
@@ -151,12 +195,14 @@ def seen_red(
         if code not in (0, SERIES_BROKEN):
             return code
         document = newest_document(settings.out)
+        outcome.seconds[variant.name] = document["seconds"]
         reds = reds_of(variant, document, good)
         outcome.reds += reds
         green = sorted(set(variant.clauses) - {red.clause for red in reds})
-        outcome.missed += [(variant.name, c, why_missed(variant, document)) for c in green]
+        outcome.missed += [(variant.name, c, why_missed(document)) for c in green]
+        console.print(f"variant {variant.name}: {said(reds, green)}")
     if not only:
-        judge(outcome, clauses)
+        judge(outcome, clauses, good)
     _tell(outcome, console)
     if not only:
         path = settings.out / f"seen-red-{line}.json"
@@ -172,4 +218,11 @@ def _tell(outcome: Outcome, console: Console) -> None:
     for variant, clause, why in outcome.missed:
         console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
     if outcome.absent:
-        console.print(f"no patch for Linux {outcome.line}: {', '.join(outcome.absent)}")
+        console.print(f"not for Linux {outcome.line}: {', '.join(outcome.absent)}")
+    if outcome.cases:
+        red = outcome.cases - len(outcome.green)
+        console.print(
+            f"{red} of {outcome.cases} guest cases failed on a kernel that must break them"
+        )
+    minutes = sum(outcome.seconds.values()) / 60
+    console.print(f"control and {len(outcome.seconds) - 1} variants: {minutes:.1f} minutes")

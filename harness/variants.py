@@ -3,7 +3,8 @@
 
 ``variants.yaml`` beside ``series.yaml`` says which clauses each must break; the patch is
 ``variants/<kernel line>/<name>.patch``, or ``variants/<name>.patch`` where one text serves
-every line.
+every line. Every line that has the series has every variant, unless the table says which
+lines can make the mistake at all.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ FOLDER = "variants"
 
 @dataclass(frozen=True)
 class Variant:
-    """``clauses``: those it must break; ``tests``: pytest's -k expression for the cases to run."""
+    """``clauses``: those it must break; ``tests``: pytest's -k expression for the cases to run.
+
+    ``lines``: the kernel lines where the mistake can be made; empty: all.
+    """
 
     name: str
     clauses: tuple[str, ...]
     tests: str
+    lines: tuple[str, ...] = ()
 
     def patch(self, folder: Path, line: str) -> Path | None:
         """Its patch for a kernel line; None where it has none for that."""
@@ -51,12 +56,19 @@ def find_patch(folder: Path, line: str, name: str) -> Path | None:
     return None
 
 
+def lines_of(data: SeriesData) -> tuple[str, ...]:
+    """The kernel lines that the series has patches for."""
+    found = {patch.parent.name for patch in data.folder.glob("*/*.patch")}
+    return tuple(sorted(found - {FOLDER}))
+
+
 def load_table(data: SeriesData) -> Table:
     """Reads ``variants.yaml``.
 
     Raises:
         InvocationError: the series has none.
-        InternalError: it names what the contract does not have, or a variant has no patch.
+        InternalError: it names what the contract does not have, or a variant has no patch
+            for a line that has the series.
     """
     path = data.folder / TABLE
     if not path.is_file():
@@ -65,7 +77,8 @@ def load_table(data: SeriesData) -> Table:
     variants = []
     for name, row in (given.get("variants") or {}).items():
         clauses = tuple(row["clauses"])
-        variants.append(Variant(name, clauses, row.get("tests") or " or ".join(clauses)))
+        tests = row.get("tests") or " or ".join(clauses)
+        variants.append(Variant(name, clauses, tests, tuple(row.get("lines") or ())))
     exempt: dict[str, str] = given.get("exempt") or {}
     named = {clause for variant in variants for clause in variant.clauses} | set(exempt)
     if unknown := sorted(named - set(data.clauses)):
@@ -73,8 +86,12 @@ def load_table(data: SeriesData) -> Table:
     for variant in variants:
         if not variant.clauses:
             raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
-        if not list((data.folder / FOLDER).rglob(f"{variant.name}.patch")):
-            raise InternalError(f"{path}: there is no patch for {variant.name}")
+        for line in variant.lines or lines_of(data):
+            if variant.patch(data.folder, line) is None:
+                raise InternalError(
+                    f"{path}: there is no patch for {variant.name} on Linux {line}",
+                    next_step="where the mistake cannot be made there, say so with lines:",
+                )
     return Table(tuple(variants), exempt)
 
 

@@ -30,7 +30,7 @@ def case(name: str, status: str, *clauses: str, reason: str = "no") -> dict[str,
 
 
 def document(*tests: dict[str, Any], code: int = 0) -> dict[str, Any]:
-    return {"tests": list(tests), "run": "r", "exit_code": code, "error": []}
+    return {"tests": list(tests), "run": "r", "exit_code": code, "error": [], "seconds": 30.0}
 
 
 GOOD = document(case("p::a", "pass", "A-1"), case("p::b", "pass", "A-2", "A-3"))
@@ -99,6 +99,29 @@ def test_a_clause_that_was_never_red_fails(settings: Settings) -> None:
         ("A-1", "one", "p::a"),
         ("A-2", "two", "p::b"),
     ]
+    assert told["seconds"] == {"control": 30.0, "one": 30.0, "two": 30.0}
+    assert "control and 2 variants: 1.5 minutes" in said
+
+
+def test_cases_that_nothing_made_fail_are_counted(settings: Settings) -> None:
+    good = document(case("p::a", "pass", "A-1"), case("p::c", "pass", "A-1"))
+    code, said = call(settings, {"": good, "one": RED_ONE}, Table((ONE,), {}))
+    assert code == 0
+    assert "1 of 2 guest cases failed on a kernel that must break them" in said
+    assert json.loads((settings.out / "seen-red-6.1.json").read_text())["green"] == ["p::c"]
+
+
+def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
+    reds = [
+        seenred.Red("A-10", "one", "p::a", "no", "r"),
+        seenred.Red("A-9", "one", "p::a", "no", "r"),
+        seenred.Red("A-9", "one", "p::b", "no", "r"),
+        seenred.Red("A-9", "two", "p::b", "no", "r"),
+    ]
+    shown = seenred.report(seenred.Outcome("6.1", reds=reds, never=["A-11"]))
+    cells = [list(column.cells) for column in shown.columns]
+    assert cells[0] == ["A-9", "A-9", "A-10", "A-11"]
+    assert cells[2] == ["p::a +1", "p::b", "p::a", ""]
 
 
 def test_a_variant_that_breaks_less_than_it_says_fails(settings: Settings) -> None:
@@ -112,6 +135,13 @@ def test_one_variant_alone_is_judged_by_its_own_clauses(settings: Settings) -> N
     code, said = call(chosen, {"": GOOD, "one": RED_ONE}, Table((ONE, TWO), {}))
     assert code == 0
     assert "variant two" not in said
+    both = replace(settings, variant="two,one")
+    assert call(both, {"": GOOD, "one": RED_ONE, "two": RED_TWO}, Table((ONE, TWO), {}))[0] == 1
+
+
+def test_a_variant_that_is_not_in_the_table_is_named(settings: Settings) -> None:
+    with pytest.raises(InvocationError, match=r"four is not in variants.yaml"):
+        call(replace(settings, variant="one,four"), {}, Table((ONE, TWO), {}))
 
 
 def test_whose_fault_it_is_goes_through(settings: Settings) -> None:
@@ -146,15 +176,32 @@ def data() -> SeriesData:
     [
         ("variants: {x: {clauses: [V-XX-1]}}", "has no V-XX-1"),
         ("variants: {x: {clauses: []}}", "names no clause"),
-        ("variants: {x: {clauses: [V-IF-1]}}", "no patch for x"),
+        ("variants: {x: {clauses: [V-IF-1]}}", "no patch for x on Linux 6.1"),
     ],
 )
 def test_a_table_that_cannot_be_is_a_defect(
     data: SeriesData, tmp_path: Path, text: str, complaint: str
 ) -> None:
     (tmp_path / "variants.yaml").write_text(text)
+    (tmp_path / "6.1").mkdir()
+    (tmp_path / "6.1" / "0001-x.patch").write_text("")
     with pytest.raises(InternalError, match=complaint):
         load_table(replace(data, folder=tmp_path))
+
+
+def test_a_variant_may_belong_to_some_lines_only(data: SeriesData, tmp_path: Path) -> None:
+    for line in ("6.1", "6.12"):
+        (tmp_path / line).mkdir()
+        (tmp_path / line / "0001-x.patch").write_text("")
+    patch = tmp_path / "variants" / "6.12" / "x.patch"
+    patch.parent.mkdir(parents=True)
+    patch.write_text("")
+    table = tmp_path / "variants.yaml"
+    table.write_text("variants: {x: {clauses: [V-IF-1]}}")
+    with pytest.raises(InternalError, match=r"no patch for x on Linux 6\.1$"):
+        load_table(replace(data, folder=tmp_path))
+    table.write_text("variants: {x: {clauses: [V-IF-1], lines: ['6.12']}}")
+    assert load_table(replace(data, folder=tmp_path)).variants[0].lines == ("6.12",)
 
 
 def test_the_project_has_a_table_that_holds(data: SeriesData) -> None:
