@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.conductor import Conductor, RaceError
+from harness.conductor import Conductor
 from harness.gdbremote import Remote, StubError
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.places import Spot
+from harness.racefaults import RaceError
 from harness.racetrace import Ending, RaceRun, Stage
 from harness.scenario import Scenario
 from harness.splat import Splat

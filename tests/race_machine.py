@@ -6,8 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.conductor import MAGIC, Conductor, Limits
+from harness.conductor import MAGIC, Conductor
 from harness.places import Spot
+from harness.racewatch import Limits
 from harness.scenario import Scenario, parse
 from harness.symbols import Symbols
 from tests.fake_stub import KERNEL, USER, Cpu, PlayedStub

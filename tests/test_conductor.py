@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.conductor import RaceError
+from harness.racefaults import RaceError
 from harness.racetrace import RaceRun, text_of
 from harness.scenario import Scenario
 from tests.fake_stub import Cpu
