@@ -15,7 +15,7 @@ from harness import events as ev
 from harness import pace
 from harness.accel import choose_accel
 from harness.base import obtain_base
-from harness.errors import HarnessError, InvocationError, SeriesError
+from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.explain import explanation
 from harness.guest import Guest
 from harness.guests import Guests
