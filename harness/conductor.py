@@ -250,7 +250,12 @@ class Conductor:
         for cpu in self.reins.cpus:
             thread = self._thread_on(cpu)
             name = thread.name if thread is not None else ""
-            stack = self.guest.stack(cpu) if thread is None else self._doing(thread)
+            if thread is not None:
+                stack = self._doing(thread)
+            elif self.guest.idle(cpu):
+                stack = Stack(idle=True)
+            else:
+                stack = self.guest.stack(cpu)
             looks.append(Look(cpu, name, self.reins.held.get(name, ""), stack))
         self._stages.append(Stage(self.reins.ran, what, tuple(looks)))
 

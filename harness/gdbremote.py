@@ -25,6 +25,7 @@ from pathlib import Path
 
 CONNECT = 5.0  # seconds
 ANSWER = 10.0  # seconds for a stopped guest's stub to answer
+MOST = 2048  # bytes of memory in one answer
 INTERRUPT = b"\x03"
 SIGINT, SIGTRAP = 2, 5
 # Registers of a `g` packet, 8 bytes each, in this order; then rflags and segments, 4 each.
@@ -165,6 +166,7 @@ class Remote:
         self._socket = connection
         self._buffer = b""
         self._physical = False
+        self._selected: int | None = None
         self.running = False
 
     @classmethod
@@ -286,7 +288,9 @@ class Remote:
 
     def registers(self, cpu: int) -> Registers:
         """The registers of one CPU."""
-        self._order(f"Hg{thread_name(cpu)}")
+        if self._selected != cpu:
+            self._order(f"Hg{thread_name(cpu)}")
+            self._selected = cpu
         return parse_registers(self._ask("g"))
 
     def read_physical(self, address: int, size: int) -> bytes:
@@ -300,7 +304,7 @@ class Remote:
             self._physical = True
         data = bytearray()
         while len(data) < size:
-            part = min(size - len(data), 1024)
+            part = min(size - len(data), MOST)
             answer = self._ask(f"m{address + len(data):x},{part:x}")
             if answer.startswith("E") or len(answer) != 2 * part:
                 raise StubError(f"no memory at {address + len(data):#x}: {answer!r}")
@@ -373,4 +377,5 @@ class Remote:
     def _stopped(self, deadline: float) -> Stop | Exited:
         stop = parse_stop(self._receive(deadline))
         self.running = False
+        self._selected = None  # the stub has chosen one by itself
         return stop

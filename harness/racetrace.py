@@ -63,12 +63,6 @@ def lines_of_stack(stack: Stack, symbols: Symbols) -> Iterator[str]:
             yield f"{frame}{f'  {text}' if text else ''}"
 
 
-def _idle(stack: Stack, symbols: Symbols) -> bool:
-    """Whether a CPU has nothing to do."""
-    names = [symbols.symbol_at(raw.address - raw.call)[0] for raw in stack.frames]
-    return "do_idle" in names and not stack.interrupt
-
-
 def lines_of_stage(stage: Stage, symbols: Symbols) -> Iterator[str]:
     """A moment: what it is, then every CPU."""
     yield f"{stage.at * 1000:9.1f} ms  {stage.what}"
@@ -83,7 +77,7 @@ def lines_of_stage(stage: Stage, symbols: Symbols) -> Iterator[str]:
         if look.stack.user:
             yield f"    {who}: in user space"
             continue
-        if _idle(look.stack, symbols):
+        if look.stack.idle:
             yield f"    {who}: idle"
             continue
         yield f"    {who}:"

@@ -20,7 +20,10 @@ from harness.symbols import Symbols
 TEXT_BASE = 0xFFFFFFFF80000000  # where the kernel image is mapped: physical address 0
 _FRAME_BITS = 0x000FFFFFFFFFF000
 _PRESENT, _LARGE = 1 << 0, 1 << 7
-_BLOCK = 1024
+_BLOCK = 2048  # the most that QEMU's stub sends at once
+DIRECT_MAP = 0xFFFF888000000000  # all of memory, at fixed places (no KASLR), to the next area
+DIRECT_MAP_END = 0xFFFFC88000000000
+IDLE = frozenset({"default_idle", "mwait_idle", "acpi_idle_enter", "__cpuidle_text_start"})
 DEPTH = 64  # frames
 # Words of struct pt_regs.
 _PT_BP, _PT_IP, _PT_CS, _PT_SP, _PT_WORDS = 4, 16, 17, 19, 21
@@ -39,7 +42,7 @@ class RawFrame:
 
 @dataclass(frozen=True)
 class Stack:
-    """Frames, the innermost first. ``user``: the CPU runs user code (no frames).
+    """Frames, the innermost first. ``user``: the CPU runs user code; ``idle``: none (no frames).
 
     ``asleep``: of a task that does not run. ``interrupt``: its innermost part is an
     interrupt that came while the task was doing something else.
@@ -47,6 +50,7 @@ class Stack:
 
     frames: tuple[RawFrame, ...] = ()
     user: bool = False
+    idle: bool = False
     asleep: bool = False
     interrupt: bool = False
 
@@ -64,9 +68,12 @@ class StoppedGuest:
     _saved_sp: int = 0
 
     def forget(self) -> None:
-        """The guest has gone on: nothing that was read is true any more."""
+        """The guest has gone on: nothing that was read is true any more.
+
+        Where the kernel image and the direct map are does not change.
+        """
         self._blocks.clear()
-        self._pages.clear()
+        self._pages = {key: at for key, at in self._pages.items() if _lasting(key[0])}
         self._registers.clear()
 
     def registers(self, cpu: int) -> Registers:
@@ -95,10 +102,10 @@ class StoppedGuest:
             StubError: it is not mapped.
         """
         page = address & ~0xFFF
-        known = self._pages.get((table, page))
+        known = self._pages.get((page, table))
         if known is None:
             known = self._walk(page, table)
-            self._pages[table, page] = known
+            self._pages[page, table] = known
         return known | (address & 0xFFF)
 
     def _walk(self, address: int, table: int) -> int:
@@ -226,6 +233,11 @@ class StoppedGuest:
             return 0
         return 1 if offset == push + 1 else 2
 
+    def idle(self, cpu: int) -> bool:
+        """Whether a CPU has nothing to do, told from its program counter alone."""
+        registers = self.registers(cpu)
+        return not registers.user and self.symbols.symbol_at(registers.pc)[0] in IDLE
+
     def sleeper(self, task: int) -> Stack:
         """What a task that does not run was doing when it went to sleep."""
         top = self._sleeper_sp(task)
@@ -264,3 +276,8 @@ class StoppedGuest:
     def _in_interrupt(self, frames: list[RawFrame]) -> bool:
         names = (self.symbols.symbol_at(frame.address - frame.call)[0] for frame in frames)
         return any(name.startswith(_INTERRUPTS) for name in names)
+
+
+def _lasting(address: int) -> bool:
+    """Whether what is at a kernel's address stays there for as long as the guest lives."""
+    return DIRECT_MAP <= address < DIRECT_MAP_END or address >= TEXT_BASE

@@ -187,11 +187,11 @@ def test_physical_memory_is_read_in_parts() -> None:
     memory = {0x1000 + 8 * n: n for n in range(512)}
     stub = PlayedStub([Cpu([])], memory)
     try:
-        data = stub.remote.read_physical(0x1008, 2048)
+        data = stub.remote.read_physical(0x1008, 3072)
         assert data[:8] == (1).to_bytes(8, "little")
-        assert len(data) == 2048
+        assert len(data) == 3072
         assert stub.log[0] == "Qqemu.PhyMemMode:1"
-        assert [line for line in stub.log if line.startswith("m")] == ["m1008,400", "m1408,400"]
+        assert [line for line in stub.log if line.startswith("m")] == ["m1008,800", "m1808,400"]
         stub.remote.read_physical(0, 8)
         assert stub.log.count("Qqemu.PhyMemMode:1") == 1
     finally:
