@@ -7,11 +7,11 @@ VENV := .venv/bin/python
 
 VARIABLES := PROJECT KERNEL REF SERIES PREVIOUS PATCHES VARIANT CONFIG MACHINE ACCEL TESTS CELL ROOTFS DEBUG DECODE JOBS OUT \
 	RACE MODE EXPLAIN RUNS \
-	KIND MINUTES SEED CPUS SHARDS REPEAT TREE HARNESS_CACHE HARNESS_CACHE_LIMIT
+	KIND MINUTES SEED CPUS SHARDS REPEAT KTAP NOTES TREE HARNESS_CACHE HARNESS_CACHE_LIMIT
 export $(VARIABLES)
 
 RUN_COMMANDS := test-kernel test-series revision plan cell merge seen-red test-regression build-matrix static-checks soak \
-	repro shell list-tests tree refresh report selftest-detectors bench
+	repro shell list-tests tree refresh report selftest-detectors b4-check bench
 
 .DEFAULT_GOAL := help
 .PHONY: help check clean-cache $(RUN_COMMANDS)

@@ -22,10 +22,20 @@ from harness.errors import HarnessError, InvocationError
 from harness.settings import VARIABLES, Settings, from_environment
 
 
-def _test_kernel(settings: Settings) -> int:
-    from harness.run import test_kernel
+def _console(settings: Settings) -> Console:
+    """Where a command speaks: standard output is for KTAP where that was asked for."""
+    return Console(highlight=False, stderr=settings.ktap)
 
-    return test_kernel(settings)
+
+def _test_kernel(settings: Settings) -> int:
+    from harness import ktap_report
+    from harness.run import test_kernel
+    from harness.series_states import newest_document
+
+    code = test_kernel(settings)
+    if settings.ktap:
+        sys.stdout.write(ktap_report.run(newest_document(settings.out)))
+    return code
 
 
 def _test_series(settings: Settings) -> int:
@@ -55,7 +65,7 @@ def _revision(settings: Settings) -> int:
     from harness.run import test_kernel
     from harness.static_checks import static_checks
 
-    return revision(settings, test_kernel, static_checks, Console(highlight=False))
+    return revision(settings, test_kernel, static_checks, _console(settings))
 
 
 def _soak(settings: Settings) -> int:
@@ -147,6 +157,13 @@ def _report(settings: Settings) -> int:
     return 0
 
 
+def _b4_check(settings: Settings) -> int:
+    from harness.b4check import check
+
+    sys.stdout.write(check(sys.stdin.buffer.read(), settings.out) + "\n")
+    return 0
+
+
 def _bench(settings: Settings) -> int:
     from harness.bench import bench
 
@@ -163,6 +180,9 @@ def _help(_: Settings) -> int:
     sys.stdout.write(helptext.text())
     return 0
 
+
+# What can be said with dashes as well.
+OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
 
 # Imported in the functions: `help` must not pay for paramiko.
 COMMANDS: dict[str, Callable[[Settings], int]] = {
@@ -184,6 +204,7 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "tree": _tree,
     "refresh": _refresh,
     "report": _report,
+    "b4-check": _b4_check,
     "bench": _bench,
     "clean-cache": _clean_cache,
     "help": _help,
@@ -196,10 +217,14 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 
 def _arguments(argv: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The command, and ``NAME=value`` arguments laid over the environment."""
+    """The command, and ``NAME=value`` and ``--name`` arguments laid over the environment."""
     given: dict[str, str] = {}
     words = []
     for word in argv:
+        if word in OPTIONS:
+            name, value = OPTIONS[word]
+            given[name] = value
+            continue
         name, equals, value = word.partition("=")
         if equals and name.isupper():
             if name not in VARIABLES:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "report": "the runs of one series merged into one clause table",
     "list-tests": "the guest tests with their clauses",
     "selftest-detectors": "prove that hangs, oopses, stalls ... are seen on this very kernel",
+    "b4-check": "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON",
     "bench": "measure cold, repeated and incremental runs, and boot times",
     "clean-cache": "remove the store",
     "help": "this text",

@@ -20,7 +20,7 @@ from harness.plan_commands import PLAN
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
 from harness.revision_text import reply, summary_lines
-from harness.series_states import SERIES_BROKEN, State, state_of
+from harness.series_states import SERIES_BROKEN, state_of
 from harness.settings import Settings
 from harness.static_checks import LEFT
 from harness.verdicts import Revision, Runs, conclude
@@ -35,7 +35,6 @@ class Group:
     name: str
     inputs: Inputs
     runs: Runs
-    states: tuple[State, ...]
     documents: dict[str, dict[str, Any]]
 
 
@@ -87,23 +86,28 @@ def grouped(
             if all(cell in have for cell in shards):
                 documents[at] = gather.state([have[cell] for cell in shards], data)
         steps: list[dict[str, Any]] = []
-        states: list[State] = []
         for count in range(len(inputs.patches) + 1):
             if f"p{count}" not in documents:
                 break
             steps.append(documents[f"p{count}"])
-            states.append(state_of(count, inputs.name_of(count), steps[-1]))
-            if steps[-1]["exit_code"] not in (0, 1) or states[-1].build == "series failed":
+            state = state_of(count, inputs.name_of(count), steps[-1])
+            if state.exit_code not in (0, SERIES_BROKEN) or state.build == "series failed":
                 break
         if steps:
             statics = next((have[c]["statics"] for c in have if at_hand(c, mine[0])), None)
             runs = Runs(tuple(steps), documents.get(PREVIOUS), {}, statics)
-            yield Group(name, inputs, runs, tuple(states), documents)
+            yield Group(name, inputs, runs, documents)
 
 
 def at_hand(cell: Cell, other: Cell) -> bool:
     """Whether ``cell`` is what the static checkers say of the other's kernel."""
     return cell.state == STATICS and cell.kernel == other.kernel
+
+
+def asked(group: Group) -> dict[str, str]:
+    """What to type beside PATCHES= and TESTS= to see a failure again."""
+    said = group.runs.steps[0]["asked"]
+    return {name: said.get(name, "") for name in ("KERNEL", "REF", "SERIES", "CONFIG")}
 
 
 def merge(settings: Settings, console: Console) -> int:
@@ -122,7 +126,7 @@ def merge(settings: Settings, console: Console) -> int:
         whole = conclude(group.inputs, group.runs)
         verdicts[group.name] = whole
         folder = out / group.name
-        write(whole, group.runs, group.states, folder)
+        write(whole, group.runs, folder, asked(group))
         for at, document in group.documents.items():
             (folder / at).mkdir(exist_ok=True)
             write_atomically(folder / at / "results.json", json.dumps(document, indent=1) + "\n")

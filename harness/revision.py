@@ -10,13 +10,15 @@ a patch, and a case that is flaky is measured on both kernels. The outcome lies 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from harness import flaky
+from harness import flaky, ktap_report, notes
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
@@ -111,6 +113,12 @@ class Runner:
         return Runs(tuple(self.steps), self.previous, self.again, self.statics)
 
 
+def reproducing(settings: Settings) -> dict[str, str]:
+    """The variables that a run of one state needs beside PATCHES= and TESTS=."""
+    kept = ("KERNEL", "REF", "SERIES", "CONFIG")
+    return {name: value for name, value in settings.asked().items() if name in kept}
+
+
 def revision(settings: Settings, run: Run, look: Run, console: Console) -> int:
     """Runs and judges a revision, prints the table and writes its files; the exit status.
 
@@ -132,9 +140,14 @@ def revision(settings: Settings, run: Run, look: Run, console: Console) -> int:
     runner.flaky_ones()
     whole = conclude(inputs, runner.runs)
     out = settings.out / f"revision-{runner.steps[-1]['run']}"
-    write(whole, runner.runs, runner.states, out)
+    write(whole, runner.runs, out, reproducing(settings))
+    if settings.notes:
+        count = notes.write(Path(settings.kernel).expanduser(), inputs, asdict(whole))
+        console.print(f"{count} notes: git log --notes={notes.REF}", markup=False)
     console.print()
     console.print(table(runner.states))
     console.print("\n" + reply(asdict(whole)), markup=False, soft_wrap=True)
     console.print(f"results: {out}", markup=False)
+    if settings.ktap:
+        sys.stdout.write(ktap_report.revision(asdict(whole), runner.steps))
     return whole.exit_code

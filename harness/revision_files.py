@@ -4,29 +4,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from harness import revision_page as page
 from harness.outputs import page_environment, write_atomically
-from harness.revision_text import reply, verdict
-from harness.series_states import State
+from harness.revision_text import reply, statement, verdict
 from harness.verdicts import Revision, Runs
 
 FORMAT = 1
 
 
-def html(document: dict[str, Any], states: Sequence[State]) -> str:
+def html(whole: Revision, runs: Runs, asked: Mapping[str, str]) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
-    page = page_environment().get_template("revision.html.j2")
-    return page.render(whole=document, states=states, verdict=verdict(document))
+    environment = page_environment()
+    environment.filters["statement"] = lambda flaky: statement(asdict(flaky))
+    return environment.get_template("revision.html.j2").render(
+        whole=whole,
+        verdict=verdict(asdict(whole)),
+        checks=page.CHECKS,
+        rows=page.rows(whole, runs),
+        broken=page.broken(whole, runs, asked),
+        bars=list(page.drawn(page.times(runs))),
+    )
 
 
-def write(whole: Revision, runs: Runs, states: Sequence[State], out: Path) -> None:
-    """Writes the files of one verdict into ``out``, which is made."""
+def write(whole: Revision, runs: Runs, out: Path, asked: Mapping[str, str]) -> None:
+    """Writes the files of one verdict into ``out``, which is made.
+
+    ``asked``: the variables that see a failure again, such as KERNEL= and SERIES=.
+    """
     out.mkdir(parents=True, exist_ok=True)
     document = {"format": FORMAT, **asdict(whole)}
     write_atomically(out / "revision.json", json.dumps(document, indent=1) + "\n")
     write_atomically(out / "reply.txt", reply(document))
-    write_atomically(out / "report.html", html(document, states))
+    write_atomically(out / "report.html", html(whole, runs, asked))

@@ -89,7 +89,8 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
     out = settings.out / identity
     out.mkdir(parents=True)
     # A pipe has no width: rich would fold what CI logs can show whole.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    stream = sys.stderr if settings.ktap else sys.stdout
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
     screen, results, events = Screen(console), Results(), ev.Events()
     start = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -44,6 +44,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "CPUS": ("2", "virtual CPUs of a guest"),
     "SHARDS": ("1", "make plan: into how many parts the cases of each state go"),
     "REPEAT": ("", "run each broken guest case that many times more (make revision, cell: 5)"),
+    "KTAP": ("", "1: the results as KTAP on standard output, everything else on standard error"),
+    "NOTES": (
+        "",
+        "1: make revision writes git notes on the tested commits of KERNEL=/a/git/tree",
+    ),
     "JOBS": ("", "how many CPUs to use; default: all"),
     "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
@@ -92,6 +97,7 @@ class Settings:
     repeat: int | None = None  # times that a broken case is run again; None: not said
     only: tuple[str, ...] = ()  # ids of cases: of those that TESTS= selects, no others
     every: bool = False  # repeat each case that ran, not only the broken ones
+    ktap: bool = False
     notes: bool = False
 
     def asked(self) -> dict[str, str]:
@@ -189,4 +195,6 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         shards=_number(env, "SHARDS", least=1) or 1,
         cell=env.get("CELL", ""),
         repeat=_number(env, "REPEAT", least=0),
+        ktap=_flag(env, "KTAP"),
+        notes=_flag(env, "NOTES"),
     )

@@ -61,6 +61,7 @@ def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: Serie
 
 
 def document(status: str = "pass", repeats: tuple[int, int] | None = None, **more: Any) -> Any:
+    said = {"reason": "so", "about": "A claim.", "diagnostics": ["p.c:7: no"]}
     again = [{"id": CASE, "passed": repeats[0], "runs": repeats[1]}] if repeats else []
     return {
         "exit_code": 1 if status == "fail" else 0,
@@ -68,7 +69,7 @@ def document(status: str = "pass", repeats: tuple[int, int] | None = None, **mor
         "error": [],
         "splats": [],
         "stages": [{"name": "build"}, {"name": "boot"}],
-        "tests": [{"id": CASE, "status": status, "seconds": 1.0}],
+        "tests": [{"id": CASE, "status": status, "seconds": 1.0, **said}],
         "clauses": {},
         "repeats": again,
         **more,

@@ -38,7 +38,10 @@ def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = 
         "error": [error] if error else [],
         "splats": [],
         "stages": [{"name": "build"}, {"name": "boot"}],
-        "tests": [{"id": name, "status": "fail"} for name in bad],
+        "tests": [
+            {"id": name, "status": "fail", "reason": "", "about": "", "diagnostics": []}
+            for name in bad
+        ],
         "clauses": {"A-1": {"verdict": clause}},
     }
 

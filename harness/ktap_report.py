@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Results as KTAP, for programs that read the kernel's own test results.
+
+A program of cases is a subtest, and so is each state of a revision. Source:
+Documentation/dev-tools/ktap.rst of the kernel; its tools/testing/kunit/kunit.py parses
+what is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.results import BROKEN
+
+HEADER = "KTAP version 1"
+KERNEL = "kernel log"
+
+
+def run(document: dict[str, Any]) -> str:
+    """One run, from its ``results.json``."""
+    return "\n".join(_run(document)) + "\n"
+
+
+def revision(whole: dict[str, Any], documents: Sequence[dict[str, Any]]) -> str:
+    """A revision: each state a subtest, which fails where its ``Step`` breaks something."""
+    lines = [HEADER, f"1..{len(documents)}"]
+    for number, (step, document) in enumerate(zip(whole["steps"], documents, strict=True), 1):
+        name = _name(f"{step['patches']} {step['subject']}")
+        lines += _nested(name, _run(document))
+        bad = step["blame"]["ours"] and step["patches"]
+        lines.append(f"{'not ok' if bad or step['error'] else 'ok'} {number} {name}")
+    return "\n".join(lines) + "\n"
+
+
+def _run(document: dict[str, Any]) -> list[str]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for test in document["tests"]:
+        groups.setdefault(test["id"].partition("::")[0], []).append(test)
+    if document["splats"]:
+        groups[KERNEL] = [_complaint(splat) for splat in document["splats"]]
+    if document["error"]:
+        groups["run"] = [_test("run::to its end", document["error"][0], document["error"])]
+    lines = [HEADER, f"1..{len(groups)}"]
+    for number, (name, tests) in enumerate(groups.items(), 1):
+        lines += _nested(name, _cases(tests))
+        lines.append(_verdict(number, name, tests))
+    return lines
+
+
+def _verdict(number: int, name: str, tests: Sequence[Mapping[str, Any]]) -> str:
+    statuses = {test["status"] for test in tests}
+    if statuses & BROKEN:
+        return f"not ok {number} {_name(name)}"
+    skipped = "" if "pass" in statuses else " # SKIP none of its cases says anything here"
+    return f"ok {number} {_name(name)}{skipped}"
+
+
+def _cases(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield HEADER
+    yield f"1..{len(tests)}"
+    for number, test in enumerate(tests, 1):
+        name = _name(test["id"].partition("::")[2])
+        if test["status"] in BROKEN:
+            yield f"# {name}: {test['status']}: {_line(test['reason'])}"
+            yield from (f"# {_line(line)}" for line in test["diagnostics"])
+            yield f"not ok {number} {name}"
+        elif test["status"] == "pass":
+            yield f"ok {number} {name}"
+        else:
+            said = f"{test['status'].replace('_', ' ')}: {_line(test['reason'])}"
+            yield f"ok {number} {name} # SKIP {said}"
+
+
+def _complaint(splat: Mapping[str, Any]) -> dict[str, Any]:
+    return _test(f"{KERNEL}::{splat['title']}", splat["category"], splat["text"].splitlines())
+
+
+def _test(name: str, reason: str, notes: Sequence[str]) -> dict[str, Any]:
+    return {"id": name, "status": "fail", "reason": reason, "diagnostics": notes}
+
+
+def _nested(name: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
+    """A subtest two spaces deeper, its name after its version line."""
+    for at, line in enumerate(lines):
+        yield f"  {line}"
+        if at == 0:
+            yield f"  # Subtest: {_name(name)}"
+
+
+def _name(text: str) -> str:
+    """A name without what KTAP takes for the beginning of a directive."""
+    return _line(text).replace("#", "no. ")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
