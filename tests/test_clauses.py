@@ -98,3 +98,18 @@ def test_the_cases_of_a_row_declare_its_clause(clause: str, part: str, cases: li
         assert matching, f"there is no case {pattern}"
         silent = [name for name in matching if clause not in declared()[name]]
         assert not silent, f"{', '.join(silent)} does not declare {clause}"
+
+
+def test_no_case_runs_on_a_kernel_without_the_advice_that_it_uses() -> None:
+    """Else the bare base would break it, and excuse every patch that does."""
+    clauses = load(OURS).clauses
+    for line in ("6.1", "6.12"):
+        patches = sorted((OURS / line).glob("*.patch"))
+        adds = [bool(re.search(r"(?m)^\+#define MADV_VOLATILE\b", p.read_text())) for p in patches]
+        since = adds.index(True) + 1
+        early = [
+            case
+            for case, names in declared().items()
+            if not case.startswith("host::") and max(clauses[n].holds_from for n in names) < since
+        ]
+        assert early == []
