@@ -3,21 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from harness import events as ev
+from harness import regression
 from harness.errors import InvocationError, MachineError
+from harness.guest import CaseRun, Guest
+from harness.lab import Lab
 from harness.programs import Case
 from harness.regression import Observed, Reports, compare, test_regression
-from harness.selftest_list import Selftest, SelftestList
+from harness.run import Equipment
+from harness.selftest_list import FILE, Selftest, SelftestList
 from harness.selftest_tap import WHOLE, Seen
+from harness.selftests import case_of
+from harness.session import Session
 from harness.settings import from_environment
 from harness.splat import Splat
 from tests.recorder import Recorder
+from tests.test_lab import FakeGuest
 
 LISTED = SelftestList(
     clause="V-KS-2",
@@ -132,3 +142,58 @@ def test_a_complaint_counts_where_the_base_does_not_say_it(
 def test_the_base_is_not_compared_with_itself() -> None:
     with pytest.raises(InvocationError, match="which is PATCHES=0"):
         test_regression(replace(from_environment({}), patches=0))
+
+
+@pytest.mark.parametrize("runs", [3, 40])
+def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
+    events: ev.Events,
+    recorder: Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    runs: int,
+) -> None:
+    """With few cases there is one lab and no thread, with many there are two."""
+
+    class FakeGuests:
+        def report_strays(self) -> None:
+            pass
+
+    @contextlib.contextmanager
+    def booted(*_: object) -> Iterator[FakeGuests]:
+        yield FakeGuests()
+
+    def labs_of(session: Session, *_: object) -> list[Lab]:
+        def fresh() -> Guest:
+            script: list[CaseRun | Exception] = [_said_ok() for _ in range(runs)]
+            return cast(Guest, FakeGuest(script))
+
+        return [Lab(session.events, session.data, 0, "6.1.1", 1.0, fresh) for _ in range(2)]
+
+    monkeypatch.setattr(regression, "booted", booted)
+    monkeypatch.setattr(regression, "labs_of", labs_of)
+    (tmp_path / FILE).write_text("")
+    session = cast(
+        Session,
+        SimpleNamespace(events=events, out=tmp_path / "out", data=SimpleNamespace(folder=tmp_path)),
+    )
+    monkeypatch.setattr(regression, "replace", _replace)
+    kernel = regression.Kernel(
+        session, cast(Equipment, None), lambda s: s, Reports(events), "base", {"a": ""}
+    )
+    cases = [case_of(LISTED.tests[0], tmp_path / FILE, n) for n in range(1, runs + 1)]
+    found = kernel.observe(cases, "")
+    assert [seen.status for seen in found["a"]] == ["pass"] * runs
+    assert not recorder.of(ev.CaseFinished) and not recorder.of(ev.CaseStarted)
+    progress = [cast(ev.StageProgress, e).done for e in recorder.of(ev.StageProgress)]
+    assert progress == list(range(1, runs + 1))
+
+
+def _said_ok() -> CaseRun:
+    return CaseRun(0, "KTAP version 1\n1..1\nok 1 a\n", "", 0.1, False, "", None, ())
+
+
+def _replace(thing: Any, **changes: Any) -> Any:
+    """``dataclasses.replace``, for the stand-in of a session as well."""
+    if isinstance(thing, SimpleNamespace):
+        return SimpleNamespace(**{**vars(thing), **changes})
+    return replace(thing, **changes)
