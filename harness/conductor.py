@@ -98,9 +98,9 @@ class Conductor:
         """All threads are held at the beginning of their parts."""
         begin = self._landmarks["race_begin"]
         self.reins.insert(begin)
-        limit = self.clock() + self.limits.between_runs * self.pace
+        limit = self.reins.ran + self.limits.between_runs * self.pace
         while len(self.reins.held) < len(self.scenario.threads):
-            self.reins.go(limit - self.clock())
+            self.reins.go(limit - self.reins.ran)
             for cpu in self.reins.arrived():
                 thread = self._thread_on(cpu)
                 if thread is not None and self._at_landmark(cpu, argument=2):
@@ -108,7 +108,7 @@ class Conductor:
                     self.reins.hold(thread, "the beginning of its part")
                 else:
                     self.reins.step_over(cpu)
-            if self.clock() > limit:
+            if self.reins.ran > limit:
                 missing = [t.name for t in self.scenario.threads if t.name not in self.reins.held]
                 raise self._wrong(f"thread {missing[0]} does not come to begin a run")
         self.reins.clear()
@@ -128,7 +128,7 @@ class Conductor:
         self.reins.step_over_if_there(thread.cpu)
         came = 0
         returning: tuple[int, int] | None = None  # address, stack pointer
-        watch = Watch(self.limits, self.pace, self.clock)
+        watch = Watch(self.limits, self.pace, self.clock, lambda: self.reins.ran)
         while True:
             self.reins.go(watch.next_look())
             for cpu in self.reins.arrived():
@@ -155,9 +155,9 @@ class Conductor:
             self.reins.let_go(thread)
         self.reins.clear()
         self.reins.insert(self._landmarks["race_outcome"])
-        limit = self.clock() + self.limits.between_runs * self.pace
+        limit = self.reins.ran + self.limits.between_runs * self.pace
         while True:
-            self.reins.go(limit - self.clock())
+            self.reins.go(limit - self.reins.ran)
             for cpu in self.reins.arrived():
                 if cpu == 0 and self._at_landmark(cpu, argument=3):
                     registers = self.guest.registers(cpu)
@@ -167,7 +167,7 @@ class Conductor:
                     self.reins.clear()
                     return bool(registers.argument(2))
                 self.reins.step_over(cpu)
-            if self.clock() > limit:
+            if self.reins.ran > limit:
                 raise self._wrong("all threads were let go, and the run does not end")
 
     # ---- is it there? ------------------------------------------------------------------

@@ -20,6 +20,7 @@ class Limits:
     longest_step: float = 15.0  # a kernel complains of a CPU that stands still for 20 s
     first_look: float = 0.03
     longest_look: float = 0.5
+    patience: float = 300.0  # for a step, by the wall clock
     ticks: int = 20
     stuck: float = 1.5
 
@@ -30,27 +31,35 @@ class Limits:
 
 @dataclass
 class Watch:
-    """When to look at a thread that does not come, and what was seen the last time."""
+    """When to look at a thread that does not come, and what was seen the last time.
+
+    Time is what the guest had: seconds for which it has ``ran``. On a busy host a look can
+    take longer than the run between two, so looks wait for longer than the last one took.
+    """
 
     limits: Limits
     pace: float
     clock: Callable[[], float]
+    ran: Callable[[], float]
 
     def __post_init__(self) -> None:
-        self._start = self.clock()
         self._pause = self.limits.first_look
         self._seen = ""
         self._since = (0, 0.0)
+        self._start = self._last = (self.clock(), self.ran())
 
     def next_look(self) -> float:
         """Seconds until the next look: soon at first, then less often."""
+        now = (self.clock(), self.ran())
+        looked = (now[0] - self._last[0]) - (now[1] - self._last[1])
+        self._last = now
         pause = self._pause
         self._pause = min(self._pause * 1.5, self.limits.longest_look)
-        return pause
+        return max(pause, min(2 * looked, self.limits.longest_look))
 
     def same(self, what: str, ticks: int) -> bool:
         """It waits as ``what`` says: has it done so for so long that it will not end?"""
-        now = self.clock()
+        now = self.ran()
         if what != self._seen:
             self._seen, self._since = what, (ticks, now)
             return False
@@ -62,5 +71,7 @@ class Watch:
         self._seen = ""
 
     def over(self) -> bool:
-        """Whether its time is up."""
-        return self.clock() - self._start > self.limits.of_step(self.pace)
+        """Whether its time is up, or our patience."""
+        if self.clock() - self._start[0] > self.limits.patience:
+            return True
+        return self.ran() - self._start[1] > self.limits.of_step(self.pace)

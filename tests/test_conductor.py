@@ -9,6 +9,7 @@ import pytest
 
 from harness.racefaults import RaceError
 from harness.racetrace import RaceRun, text_of
+from harness.racewatch import Limits, Watch
 from harness.scenario import Scenario
 from tests.fake_stub import Cpu
 from tests.race_machine import (
@@ -295,3 +296,51 @@ def names(run: RaceRun, stage: int, cpu: int) -> list[str]:
     known = symbols()
     frames = run.stages[stage].looks[cpu].stack.frames
     return [known.symbol_at(f.address - f.call)[0] for f in frames]
+
+
+class TestWatch:
+    """Time is what the guest had: a busy host must not make a thread late."""
+
+    def watch(self, wall: list[float], ran: list[float]) -> Watch:
+        return Watch(Limits(step=6.0, stuck=1.0), 1.0, lambda: wall[0], lambda: ran[0])
+
+    def test_time_that_the_guest_did_not_have_does_not_count(self) -> None:
+        wall, ran = [0.0], [0.0]
+        watch = self.watch(wall, ran)
+        wall[0], ran[0] = 100.0, 1.0
+        assert not watch.over()
+        ran[0] = 6.5
+        assert watch.over()
+
+    def test_patience_ends_by_the_wall_clock(self) -> None:
+        wall, ran = [0.0], [0.0]
+        watch = self.watch(wall, ran)
+        wall[0] = 301.0
+        assert watch.over()
+
+    def test_looks_become_rare_and_give_the_guest_most_of_the_time(self) -> None:
+        wall, ran = [0.0], [0.0]
+        watch = self.watch(wall, ran)
+        assert watch.next_look() == pytest.approx(0.03)
+        wall[0], ran[0] = 0.23, 0.03  # the look took 0.2 s
+        assert watch.next_look() == pytest.approx(0.4)
+        for _ in range(20):
+            pause = watch.next_look()
+        assert pause == pytest.approx(0.5)
+
+    def test_a_wait_ends_when_it_changes(self) -> None:
+        wall, ran = [0.0], [0.0]
+        watch = self.watch(wall, ran)
+        assert not watch.same("down_write", 100)
+        assert not watch.same("down_write", 119)
+        assert watch.same("down_write", 120)
+        assert not watch.same("mutex", 200)
+        watch.other()
+        assert not watch.same("mutex", 300)
+
+    def test_a_clock_that_stands_still_is_no_way_out(self) -> None:
+        wall, ran = [0.0], [0.0]
+        watch = self.watch(wall, ran)
+        watch.same("down_write", 100)
+        ran[0] = 1.5
+        assert watch.same("down_write", 100)
