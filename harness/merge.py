@@ -87,7 +87,6 @@ def merge(runs: Sequence[dict[str, Any]]) -> Merged:
         verdicts = {clause: v["verdict"] for clause, v in run["clauses"].items()}
         if run.get("command") == RACES:
             # A run of one race says nothing of the others, which an earlier one may have tried.
-            name = f"{name} races"
             said = {clause: v for clause, v in verdicts.items() if v in ("pass", "fail")}
             verdicts = (cells[name].verdicts if name in cells else verdicts) | said
         cells[name] = Cell(name, run["run"], verdicts)

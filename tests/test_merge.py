@@ -86,7 +86,7 @@ def test_races_are_a_column_that_grows_race_by_race() -> None:
             run("3", {"A-1": "untested", "A-2": "untested", "A-3": "fail"}, command="repro"),
         ]
     )
-    assert [cell.name for cell in merged.cells] == ["6.1.192 default", "6.1.192 default races"]
+    assert [cell.name for cell in merged.cells] == ["6.1.192 default", "6.1.192 default, repro"]
     assert merged.rows == {
         "A-1": ("pass", "untested"),
         "A-2": ("untested", "pass"),
