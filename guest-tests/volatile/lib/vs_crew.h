@@ -10,6 +10,8 @@
 
 #include <sys/resource.h>
 
+#define VS_RECLAIM	64		/* pages at a time, and some more */
+
 static const struct vs_role vs_roles[] = {
 	{ .name = "marker", .step = vs_step_mark },
 	{ .name = "unmarker", .step = vs_step_unmark },
@@ -72,7 +74,7 @@ static inline void vs_reclaim(const char *group, uint64_t seed)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setpriority(PRIO_PROCESS, 0, -10);
 	while (TEMP_FAILURE_RETRY(read(vs.bell[0], &c, 1)) == 1) {
-		size_t pages = 8 + vs_below(&self, vs.pages);
+		size_t pages = 8 + vs_below(&self, VS_RECLAIM);
 
 		/* It may fall short: what it takes, not how much, matters. */
 		vt_cgroup_try_write(group, "memory.reclaim", pages * VR_PAGE);

@@ -143,13 +143,14 @@ static inline void vs_write(struct vs_plot *plot, struct vs_self *self,
 	vs_begin(plot);
 	for (i = part.from; i < part.to; i++) {
 		struct vs_page *page = &plot->page[i];
-		bool safe = vs_is_safe(page);
 		uint32_t gen = ++plot->last_gen;
 
-		/* A copy of its own, from now on. */
+		/* The first word takes a copy, and that may go before the last. */
+		if (page->kin || page->pin)
+			vs_inspect(plot, (struct vs_part){ i, i + 1 });
 		page->kin = page->pin = false;
 		if (!vs_fill(plot, i, gen)) {
-			if (safe && !page->gone)
+			if (vs_is_safe(page) && !page->gone)
 				vs_wrong(plot, i, "SIGBUS on a write");
 			vs_refill(plot, self, i, gen);
 			continue;
@@ -206,11 +207,16 @@ static inline void vs_protect(struct vs_plot *plot, struct vs_self *self,
 			      struct vs_part part)
 {
 	char *p = vs_at(plot, part.from);
+	size_t i;
 
 	vs_begin(plot);
 	REQUIRE_EQ(mprotect(p, vs_len(part), PROT_READ), 0);
 	REQUIRE_EQ(mprotect(p, vs_len(part), PROT_READ | PROT_WRITE), 0);
 	vs_note(plot, self, "mprotect twice", part, 0);
+	/* What is locked and becomes writable is copied at once, as by mlock. */
+	for (i = part.from; i < part.to; i++)
+		if (plot->page[i].locked)
+			plot->page[i].kin = plot->page[i].pin = false;
 	vs_end(plot);
 }
 

@@ -42,12 +42,12 @@ static inline bool vs_pin_page(struct vs_pin *pin, size_t i)
 
 	if (n < 0) {
 		/* Purged, and so can the kernel not read it either. */
-		if (errno != EFAULT || (vs_is_safe(page) && !page->gone))
+		if (errno != EFAULT || vs_is_safe(page))
 			vs_wrong(pin->plot, i, "vmsplice failed");
+		page->gone = true;
 		return false;
 	}
-	if (page->gone || n != (ssize_t)VR_PAGE)
-		vs_wrong(pin->plot, i, "vmsplice of a purged page");
+	REQUIRE_EQ(n, VR_PAGE);
 	page->pin = true;
 	return true;
 }
@@ -55,18 +55,18 @@ static inline bool vs_pin_page(struct vs_pin *pin, size_t i)
 static inline void vs_pin(struct vs_pin *pin, struct vs_plot *plot,
 			  struct vs_self *self)
 {
-	struct vs_part part = vs_part(self, plot->pages);
-	size_t i;
+	size_t from = vs_below(self, plot->pages), n;
 
 	*pin = (struct vs_pin){ .plot = plot };
 	REQUIRE_EQ(pipe2(pin->pipe, O_CLOEXEC), 0);
 	vs_hush(plot);
 	vs_begin(plot);
-	vs_note(plot, self, "vmsplice", part, 0);
-	for (i = part.from; i < part.to && pin->n < VS_PINNED; i++) {
+	vs_note(plot, self, "vmsplice", (struct vs_part){ 0, plot->pages }, 0);
+	for (n = 0; n < plot->pages && pin->n < VS_PINNED; n++) {
+		size_t i = (from + n) % plot->pages;
 		const struct vs_page *page = &plot->page[i];
 
-		if (!page->gen || page->pin || !vs_pin_page(pin, i))
+		if (!page->gen || page->gone || page->pin || !vs_pin_page(pin, i))
 			continue;
 		pin->page[pin->n] = i;
 		pin->gen[pin->n++] = page->gen;
