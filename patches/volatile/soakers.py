@@ -9,7 +9,7 @@ SOAKERS: dict[str, Soaker] = {
     "model": CaseSoaker(("volatile/model.c::random_programs",), {}),
     "stress": CaseSoaker(
         ("volatile/stress.c::small_pages", "volatile/stress.c::huge_pages"),
-        env={"STRESS_TIMES": "4"},
-        patience=5,
+        env={"STRESS_TIMES": "1"},
+        patience=4,
     ),
 }
