@@ -227,15 +227,18 @@ static HOT void write_page(char *p, unsigned int tag)
 
 static uint8_t seen[PAGES], where[PAGES];
 
-/* The VMAs of the arena, by smaps: the file is read no further than needed. */
+/*
+ * The VMAs of the arena, by smaps. It is most of what a program costs: the file is read in
+ * small pieces and no further than needed, and only two lines of a VMA are looked into.
+ */
 static void look_at_vmas(void)
 {
-	static char text[16384];
+	static char text[4096];
+	char *line = text, *end;
+	unsigned long from = 0, to = 0, i;
+	unsigned int bits = 0;
 	size_t have = 0;
 	ssize_t n;
-	char *line = text, *end;
-	unsigned long from = 0, to = 0, start, end_of;
-	char rights[5] = "", word[5];
 
 	if (smaps < 0)
 		smaps = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
@@ -244,34 +247,29 @@ static void look_at_vmas(void)
 	for (;;) {
 		end = memchr(line, '\n', text + have - line);
 		if (!end) {	/* the rest of a line is not read yet */
-			memmove(text, line, text + have - line);
 			have -= line - text;
+			memmove(text, line, have);
 			line = text;
-			n = read(smaps, text + have, sizeof(text) - 1 - have);
+			n = read(smaps, text + have, 2048);
 			if (n <= 0)
 				return;
 			have += n;
 			continue;
 		}
 		*end = '\0';
-		if (sscanf(line, "%lx-%lx %4s", &start, &end_of, word) == 3) {
-			from = start;
-			to = end_of;
-			memcpy(rights, word, sizeof(rights));
+		if (line[0] < 'A' || line[0] > 'Z') {	/* 200000-201000 rw-p ... */
+			from = strtoul(line, &line, 16);
+			to = strtoul(line + 1, &line, 16);
 			if (from >= (unsigned long)page(PAGES))
 				return;
-		}
-		if (!strncmp(line, "VmFlags:", 8)) {
-			unsigned long i = (from - (unsigned long)arena) / VR_PAGE;
-			unsigned long stop = (to - (unsigned long)arena) / VR_PAGE;
-			unsigned int bits = SEEN_MAPPED;
-
-			bits |= rights[0] == 'r' ? SEEN_READ : 0;
-			bits |= rights[1] == 'w' ? SEEN_WRITE : 0;
+			bits = SEEN_MAPPED;
+			bits |= line[1] == 'r' ? SEEN_READ : 0;
+			bits |= line[2] == 'w' ? SEEN_WRITE : 0;
+		} else if (!strncmp(line, "VmFlags:", 8)) {
 			bits |= strstr(line, " vl") ? SEEN_VOLATILE : 0;
-			if (from >= (unsigned long)arena && i < PAGES)
-				seen[i] = SEEN_BORDER;
-			for (; from >= (unsigned long)arena && i < stop && i < PAGES; i++)
+			i = (from - (unsigned long)arena) / VR_PAGE;
+			seen[i] = SEEN_BORDER;
+			for (; page(i) < (char *)to; i++)
 				seen[i] |= bits;
 		}
 		line = end + 1;
@@ -641,6 +639,14 @@ static void random_programs(void)
 	vt_swap_disk();
 	vt_pin(0);
 	group = vt_cgroup("vr-model");
+	/* Nothing else is there, before it or in it. */
+	REQUIRE_EQ(mmap(arena, PAGES * VR_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+			MAP_FIXED_NOREPLACE, -1, 0) == arena, true);
+	look_at_vmas();
+	REQUIRE(seen[0] == (SEEN_MAPPED | SEEN_BORDER) && seen[PAGES - 1] == SEEN_MAPPED);
+	REQUIRE_EQ(munmap(arena, PAGES * VR_PAGE), 0);
+	close(smaps);
+	smaps = -1;
 	group_fd = open(group, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	reclaim_fd = open(vt_cgroup_path(group, "memory.reclaim"), O_WRONLY | O_CLOEXEC);
 	REQUIRE(group_fd >= 0 && reclaim_fd >= 0);
