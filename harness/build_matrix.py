@@ -56,7 +56,7 @@ def build_matrix(settings: Settings, run: Run) -> int:
     cells = chosen(matrix, settings.cell)
     guests: dict[str, dict[str, Any]] = {}
     for cell in cells:
-        if cell.tests:
+        if cell.tests and settings.patches is None:  # of a part, only the build is judged
             asked = replace(settings, config=cell.flavour.name, tests=cell.tests, decode=False)
             code = run(asked)
             guests[cell.name] = newest_document(settings.out)
@@ -93,8 +93,10 @@ def _body(
     touched = touched_files(base, applied)
     for cell in cells:
         record = _judge(benches[cell.name], base, applied, cell, session, touched)
-        guest = said_by_guest(guests[cell.name]) if cell.name in guests else []
-        events.emit(with_guest(replace(record, clauses=(matrix.clause,)), guest, cell))
+        record = replace(record, clauses=(matrix.clause,))
+        if cell.name in guests:
+            record = with_guest(record, said_by_guest(guests[cell.name]), cell)
+        events.emit(record)
 
 
 def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
@@ -213,8 +215,6 @@ def said_by_guest(document: dict[str, Any]) -> list[str]:
 
 def with_guest(record: ev.CaseFinished, wrong: list[str], cell: Cell) -> ev.CaseFinished:
     """The record of a cell that was booted as well."""
-    if not cell.tests:
-        return record
     booted = f"booted, guest cases: {cell.tests}"
     reason = record.reason or (wrong[0] if wrong else "")
     return replace(

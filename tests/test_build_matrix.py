@@ -157,6 +157,22 @@ def test_a_cell_is_booted_with_its_flavour_and_cases(
     assert statuses(document) == {"matrix::booted": ends}
 
 
+def test_a_part_of_the_series_is_built_and_neither_booted_nor_judged(
+    toy: Toy, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flavour = toy.flavour(WISH)
+    monkeypatch.setattr("harness.matrix.load_flavour", lambda name: flavour)
+    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+    (project / "matrix.yaml").write_text(MATRIX + row)
+    series = toy.series(("first", {"mm/madvise.c": lambda t: t + "\n"}), NEW)
+    _, document = run(toy, project, series, cell="booted", patches=1)
+    assert statuses(document) == {"matrix::booted": "pass"}
+    _, document = run(
+        toy, project, toy.series(WARNS, ("two", {"mm/madvise.c": grow})), cell="swap", patches=1
+    )
+    assert statuses(document) == {"matrix::swap": "fail"}
+
+
 def test_a_machine_that_cannot_boot_ends_the_command(
     toy: Toy, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
