@@ -97,15 +97,17 @@ class Side:
         """A guest that can be trusted."""
         if self._guest is not None and self._guest.trustworthy:
             return self._guest
-        if self._guest is not None:
-            self._guest.close()
-            self.stub.unlink(missing_ok=True)
-        again = self._guest is not None
-        self._guest = self.guests.boot()
-        if again:
-            self._guest.pace = self.guests.the_first.pace
-        else:
+        if self._guest is None:
+            self._guest = self.guests.boot()
             pace.measure(self._guest, self.guests.events)
+            if self.symbols is None:
+                # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
+                self.guests.take_snapshot(self._guest)
+            return self._guest
+        self._guest.close()
+        self.stub.unlink(missing_ok=True)
+        self._guest = self.guests.fresh()
+        self._guest.pace = self.guests.the_first.pace
         return self._guest
 
 
