@@ -126,6 +126,21 @@ def test_a_warning_of_qemu_does_not_make_silence_its_fault(fake: FakeGuest) -> N
     assert isinstance(failure(fake, ""), SeriesError)
 
 
+def test_a_starved_timer_is_the_machine_at_fault(fake: FakeGuest) -> None:
+    error = failure(
+        fake,
+        "[    0.024000][    T0] ..... failed.\n"
+        "[    0.028000][    T0] Kernel panic - not syncing: IO-APIC + timer doesn't work!"
+        "  Boot with apic=debug and send a report.  Then try booting with the 'noapic' option.\n"
+        "[    0.028000][    T0] CPU: 0 PID: 0 Comm: swapper/0 Not tainted 6.1.192 #1 \n"
+        "[    0.028000][    T0] ---[ end Kernel panic - not syncing: IO-APIC + timer ]---\n",
+        code=0,
+    )
+    assert isinstance(error, MachineError)
+    assert "did not get its timer interrupts" in error.what
+    assert "less to do" in error.next_step
+
+
 def test_a_bug_at_boot_is_quoted_with_its_trace(fake: FakeGuest) -> None:
     text = (
         "Linux version 6.1\n------------[ cut here ]------------\nkernel BUG at mm/init.c:5!\n"
