@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from harness.errors import InvocationError
+from harness.errors import InvocationError, MachineError
 from harness.outputs import write_atomically
 from harness.results import BROKEN
 from harness.series_states import SERIES_BROKEN, newest_document
@@ -51,7 +51,8 @@ class Outcome:
     ``missed``: (variant, clause, what came of it) that stayed green; ``absent``: variants
     that this kernel line does not have; ``never``: clauses that nothing has shown red;
     ``cases``: how many guest cases the control passes; ``green``: those of them that no
-    variant has made fail; ``seconds``: what the control and each variant took, by name.
+    variant has made fail; ``seconds``: what the control and each variant took, by name;
+    ``lost``: variants of which this machine's failure kept anything from being seen.
     """
 
     line: str
@@ -63,11 +64,7 @@ class Outcome:
     cases: int = 0
     green: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether every clause with a case was seen red, and every variant did what it says."""
-        return not self.missed and not self.never
+    lost: dict[str, str] = field(default_factory=dict)
 
 
 def passing(document: dict[str, Any]) -> frozenset[str]:
@@ -170,7 +167,7 @@ def seen_red(
 
     With VARIANT= only those that it names, with commas between, are run, and only their
     own clauses are judged. A status that blames anybody but the series ends the command
-    with it.
+    with it; but what befalls this machine during one variant costs that one only.
 
     Raises:
         InvocationError: VARIANT= names what is not in the table.
@@ -192,10 +189,13 @@ def seen_red(
             continue
         console.print(f"\n[bold]variant {variant.name}[/] must break {', '.join(variant.clauses)}")
         code = run(replace(settings, variant=variant.name, tests=variant.tests))
-        if code not in (0, SERIES_BROKEN):
+        if code not in (0, SERIES_BROKEN, MachineError.exit_code):
             return code
         document = newest_document(settings.out)
         outcome.seconds[variant.name] = document["seconds"]
+        if code == MachineError.exit_code:
+            outcome.lost[variant.name] = why_missed({**document, "tests": []})
+            continue
         reds = reds_of(variant, document, good)
         outcome.reds += reds
         green = sorted(set(variant.clauses) - {red.clause for red in reds})
@@ -208,8 +208,16 @@ def seen_red(
         path = settings.out / f"seen-red-{line}.json"
         write_atomically(path, json.dumps(asdict(outcome), indent=1) + "\n")
         console.print(f"results: {path}")
-    console.print(f"verdict: {'pass (exit 0)' if outcome.ok else 'fail (exit 1)'}")
-    return 0 if outcome.ok else SERIES_BROKEN
+    code = exit_status(outcome)
+    console.print(f"verdict: {'fail' if code else 'pass'} (exit {code})")
+    return code
+
+
+def exit_status(outcome: Outcome) -> int:
+    """0, or who is at fault. What was lost may be what is missing: then the machine is."""
+    if outcome.missed or (outcome.never and not outcome.lost):
+        return SERIES_BROKEN
+    return MachineError.exit_code if outcome.lost else 0
 
 
 def _tell(outcome: Outcome, console: Console) -> None:
@@ -217,6 +225,10 @@ def _tell(outcome: Outcome, console: Console) -> None:
     console.print(report(outcome))
     for variant, clause, why in outcome.missed:
         console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
+    for variant, why in outcome.lost.items():
+        console.print(f"[red]LOST[/] {variant}: {escape(why)}")
+    if outcome.lost:
+        console.print(f"next: make seen-red VARIANT={','.join(outcome.lost)}")
     if outcome.absent:
         console.print(f"not for Linux {outcome.line}: {', '.join(outcome.absent)}")
     if outcome.cases:

@@ -149,6 +149,17 @@ def test_whose_fault_it_is_goes_through(settings: Settings) -> None:
     assert call(settings, {"": GOOD, "one": document(code=70)}, Table((ONE,), {}))[0] == 70
 
 
+def test_what_befalls_the_machine_costs_one_variant(settings: Settings) -> None:
+    only_two = Variant("two", ("A-2",), "A-2")
+    lost = {**document(code=3), "error": ["machine error: the disk is full"]}
+    documents = {"": GOOD, "one": lost, "two": RED_TWO}
+    code, said = call(settings, documents, Table((ONE, only_two), {"A-3": "x"}))
+    assert code == 3
+    assert "LOST one: machine error: the disk is full" in said
+    assert "next: make seen-red VARIANT=one" in said
+    assert "A-2" in said
+
+
 def test_a_variant_goes_on_top_of_the_series(toy: Toy) -> None:
     whole = toy.series(("good", {"mm/swap.c": grow}), ("mistake", {"mm/madvise.c": grow}))
     patches = sorted(whole.glob("*.patch"))
