@@ -115,7 +115,9 @@ def _disk(name: str, path: Path | None, bus: str, *, readonly: bool) -> list[str
 
 def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
     """The words after the kernel's name."""
-    words = [machine_table()["append"], f"harness.sshkey={ssh_key}", spec.extra_append]
+    table = machine_table()
+    accel = table["accelerators"][spec.accel]["append"]
+    words = [table["append"], accel, f"harness.sshkey={ssh_key}", spec.extra_append]
     return " ".join(word for word in words if word)
 
 

@@ -39,9 +39,8 @@ from harness.symbols import Symbols
 STAGE = "race"
 STRESS_SECONDS = 20
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
-# held CPU keeps nobody waiting. KASAN speaks more than once. At boot the kernel looks whether
-# the timer interrupts often enough, and with more CPUs than the host has spare it need not.
-APPEND = "irqaffinity=0 isolcpus=1-{last} no_timer_check kasan_multi_shot"
+# held CPU keeps nobody waiting. KASAN speaks more than once.
+APPEND = "irqaffinity=0 isolcpus=1-{last} kasan_multi_shot"
 
 
 @dataclass(frozen=True)

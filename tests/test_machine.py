@@ -74,10 +74,15 @@ def test_ssh_is_forwarded_on_localhost_only_and_the_guest_is_alone() -> None:
 
 def test_the_default_command_line_leaves_the_kernel_alone() -> None:
     line = kernel_command_line(SPEC, "KEY")
-    for word in ("mitigations", "tsc", "lpj", "no_timer_check", "nokaslr", "rcupdate"):
+    for word in ("mitigations", "tsc", "lpj", "nokaslr", "rcupdate"):
         assert word not in line
     assert "console=ttyS0" in line
     assert "harness.sshkey=KEY" in line
+
+
+def test_only_under_tcg_the_kernel_is_told_to_trust_its_timer() -> None:
+    assert "no_timer_check" in kernel_command_line(replace(SPEC, accel="tcg"), "KEY")
+    assert "no_timer_check" not in kernel_command_line(replace(SPEC, accel="kvm"), "KEY")
 
 
 def test_more_words_come_last() -> None:
