@@ -30,7 +30,10 @@ static inline void vr_race_setup(void)
 
 /*
  * .prepare: a fresh page, not marked, on the LRU. We are in the group while it
- * is touched, and no longer: it is charged there, and nothing else ever is.
+ * is touched first, and no longer: it is charged there, and nothing else ever
+ * is. A variable of ours that is written there for the first time since the
+ * fork() would be: reclaim would swap it out before it comes to the page, and
+ * flush the TLBs of CPUs that are held.
  */
 static inline void vr_race_fill(void)
 {
@@ -39,8 +42,9 @@ static inline void vr_race_fill(void)
 
 	REQUIRE(p == VR_RACE_ADDRESS);
 	vt_cgroup_enter(vr_race_group);
-	vr_race_range = vr_fill(p, 1);
+	*(volatile char *)p = 0;
 	vt_cgroup_enter("/sys/fs/cgroup");
+	vr_race_range = vr_fill(p, 1);
 	/* Any zap puts on the LRU what this CPU has yet to put there. */
 	REQUIRE_EQ(madvise(vr_race_scratch, VR_PAGE, MADV_DONTNEED), 0);
 }
