@@ -68,19 +68,16 @@ static void share_no_more(void)
 }
 
 /* What of the range is there; our CPU is to know those pages. */
-struct known {
-	const struct vr_range *r;
-	unsigned char in_core[PAGES];
-};
+static unsigned char in_core[PAGES];
 
 static void read_known(void *arg)
 {
-	struct known *known = arg;
+	const struct vr_range *r = arg;
 	size_t i;
 
 	for (i = 0; i < PAGES; i++)
-		if (known->in_core[i] & 1)
-			(void)*(volatile char *)vr_page(known->r, i);
+		if (in_core[i] & 1)
+			(void)*(volatile char *)vr_page(r, i);
 }
 
 /*
@@ -88,51 +85,63 @@ static void read_known(void *arg)
  * done. Was it in the middle? mincore() tells without a touch, and takes no lock
  * that would stop reclaim. A touch in vain is no harm.
  */
-static bool keep_warm_until(const struct vr_range *r, size_t pages)
+static bool keep_warm_until(struct vr_range *r, size_t pages)
 {
 	struct pollfd done = { .fd = vr_reclaimer.done.fd[0], .events = POLLIN };
-	struct known known = { .r = r };
 	size_t taken, i;
 
 	for (;;) {
-		REQUIRE_EQ(mincore(r->p, vr_len(r), known.in_core), 0);
+		REQUIRE_EQ(mincore(r->p, vr_len(r), in_core), 0);
 		for (taken = 0, i = 0; i < PAGES; i++)
-			taken += !(known.in_core[i] & 1);
+			taken += !(in_core[i] & 1);
 		if (poll(&done, 1, 0))
 			return false;
 		if (taken >= pages)
 			return true;
-		vt_catch(read_known, &known);
+		vt_catch(read_known, r);
 	}
 }
 
-static char *by_nonvolatile(char *p)
+/* The longest run of pages that are gone. */
+static struct vr_range gone(const struct vr_range *r)
 {
-	REQUIRE_GE(vr_unmark(p, PAGES * VR_PAGE), 0);
-	return p;
+	struct vr_range run = { .p = r->p };
+	size_t i, n = 0;
+
+	for (i = 0; i < PAGES; i++) {
+		n = in_core[i] & 1 ? 0 : n + 1;
+		if (n > run.pages)
+			run = (struct vr_range){ vr_page(r, i + 1 - n), n, 0 };
+	}
+	return run;
 }
 
-static char *by_dontneed(char *p)
+/* The ways to end it. Each returns where the range is then. */
+static char *by_nonvolatile(const struct vr_range *r)
 {
-	REQUIRE_EQ(vr_advise(p, PAGES * VR_PAGE, MADV_DONTNEED), 0);
-	return p;
+	REQUIRE_GE(vr_unmark(r->p, vr_len(r)), 0);
+	return r->p;
 }
 
-static char *by_mapping_over(char *p)
+static char *by_dontneed(const struct vr_range *r)
 {
-	REQUIRE_EQ(munmap(p, PAGES * VR_PAGE), 0);
-	REQUIRE(mmap(p, PAGES * VR_PAGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p);
-	return p;
+	REQUIRE_EQ(vr_advise(r->p, vr_len(r), MADV_DONTNEED), 0);
+	return r->p;
 }
 
-static char *by_mremap(char *p)
+static char *by_mapping_over(const struct vr_range *r)
 {
-	char *new = mmap(NULL, PAGES * VR_PAGE, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	REQUIRE_EQ(munmap(r->p, vr_len(r)), 0);
+	REQUIRE(mmap(r->p, vr_len(r), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == r->p);
+	return r->p;
+}
 
-	REQUIRE(new != MAP_FAILED);
-	REQUIRE(mremap(p, PAGES * VR_PAGE, PAGES * VR_PAGE,
+static char *by_mremap(const struct vr_range *r)
+{
+	char *new = vr_anon(r->pages);
+
+	REQUIRE(mremap(r->p, vr_len(r), vr_len(r),
 		       MREMAP_MAYMOVE | MREMAP_FIXED, new) == new);
 	return new;
 }
@@ -143,8 +152,8 @@ static char *by_mremap(char *p)
  * nothing about it, that translations have to be flushed.
  */
 static struct {
-	char *(*how)(char *);
-	char *p;
+	char *(*how)(const struct vr_range *r);
+	struct vr_range r;
 	struct vt_gate asked;
 	int ended;
 } end;
@@ -155,7 +164,7 @@ static void *end_it(void *arg)
 	have_cpu_alone(true);
 	for (;;) {
 		vt_gate_wait(&end.asked);
-		end.p = end.how(end.p);
+		end.r.p = end.how(&end.r);
 		__atomic_store_n(&end.ended, 1, __ATOMIC_RELEASE);
 		while (__atomic_load_n(&end.ended, __ATOMIC_ACQUIRE))
 			;
@@ -163,9 +172,9 @@ static void *end_it(void *arg)
 	return arg;
 }
 
-static void end_at(char *p)
+static void end_it_for(struct vr_range r)
 {
-	end.p = p;
+	end.r = r;
 	vt_gate_open(&end.asked);
 	while (!__atomic_load_n(&end.ended, __ATOMIC_ACQUIRE))
 		;
@@ -182,56 +191,57 @@ static void go_on(void)
  */
 static void rehearse(void)
 {
-	char *p = vr_anon(PAGES);
+	struct vr_range r = { vr_anon(PAGES), PAGES, 0 };
 
-	REQUIRE_EQ(vr_mark(p, PAGES * VR_PAGE), 0);
-	end_at(p);
-	REQUIRE_EQ(munmap(end.p, PAGES * VR_PAGE), 0);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	end_it_for(r);
+	REQUIRE_EQ(munmap(end.r.p, vr_len(&r)), 0);
 	go_on();
 }
 
 /* Read each page, and see that this is what is there. */
-static void judge_reads(char *p)
+static void judge_reads(const struct vr_range *r)
 {
 	uint64_t seen[PAGES], is;
 	int stale = 0;
 	size_t i;
 
-	for (i = 0; i < PAGES; i++)
-		seen[i] = *(volatile uint64_t *)(p + i * VR_PAGE);
+	for (i = 0; i < r->pages; i++)
+		seen[i] = *(volatile uint64_t *)vr_page(r, i);
 	go_on();
 	vr_wait_reclaim();
-	for (i = 0; i < PAGES; i++) {
-		REQUIRE_EQ(pread(mem, &is, 8, (off_t)(p + i * VR_PAGE)), 8);
+	for (i = 0; i < r->pages; i++) {
+		REQUIRE_EQ(pread(mem, &is, 8, (off_t)vr_page(r, i)), 8);
 		stale += is != seen[i];
 	}
 	EXPECT_EQ(stale, 0);
 }
 
 /* Nothing is there any more. */
-static void judge_faults(char *p)
+static void judge_faults(const struct vr_range *r)
 {
-	int faults = 0;
-	size_t i;
+	size_t i, faults = 0;
 
-	for (i = 0; i < PAGES; i++)
-		faults += vt_catch(vt_do_read, p + i * VR_PAGE).signo == SIGSEGV;
+	for (i = 0; i < r->pages; i++)
+		faults += vt_catch(vt_do_read, vr_page(r, i)).signo == SIGSEGV;
 	go_on();
 	vr_wait_reclaim();
-	EXPECT_EQ(faults, PAGES);
+	EXPECT_EQ(faults, r->pages);
 }
 
 /*
  * End the purged state in the middle of a reclaim, when it has taken so many
  * pages: those are out of the page table, and the translations of the last of
- * them are still to be flushed. Then @judge the place where they were.
+ * them are still to be flushed. Then @judge the place. Who gives up a page that
+ * is there flushes for its sake: unless all, only those that are gone.
  */
-static void interrupt_reclaim(char *(*how)(char *), void (*judge)(char *))
+static void interrupt_reclaim(char *(*how)(const struct vr_range *r), bool all,
+			      void (*judge)(const struct vr_range *r))
 {
 	int round, in_between = 0;
+	struct vr_range r, run;
 	pthread_t thread;
 	long long purged;
-	struct vr_range r;
 
 	vr_start_reclaimer(PAGES);
 	ready = vt_gate();
@@ -241,7 +251,6 @@ static void interrupt_reclaim(char *(*how)(char *), void (*judge)(char *))
 	mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	REQUIRE(mem >= 0);
 	REQUIRE_EQ(pthread_create(&thread, NULL, end_it, NULL), 0);
-	r.p = vr_anon(PAGES);
 	purged = vr_purges();
 	for (round = 0; round < ROUNDS; round++) {
 		/*
@@ -249,7 +258,7 @@ static void interrupt_reclaim(char *(*how)(char *), void (*judge)(char *))
 		 * pages out would be a flush.
 		 */
 		vt_cgroup_enter(vr_reclaimer.group);
-		r = vr_fill(r.p, PAGES);
+		r = vr_filled(PAGES);
 		vt_cgroup_enter("/sys/fs/cgroup");
 		REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
 		share();
@@ -257,12 +266,13 @@ static void interrupt_reclaim(char *(*how)(char *), void (*judge)(char *))
 		have_cpu_alone(true);
 		vr_ask_reclaim();
 		in_between += keep_warm_until(&r, FIRST + round * BATCH + 4);
-		end_at(r.p);
-		judge(r.p);
-		r.p = end.p;
+		run = all ? r : gone(&r);
+		end_it_for(run);
+		judge(&run);
 		have_cpu_alone(false);
 		share_no_more();
-		REQUIRE_EQ(vr_advise(r.p, vr_len(&r), MADV_DONTNEED), 0);
+		REQUIRE_EQ(munmap(end.r.p, vr_len(&run)), 0);
+		REQUIRE_EQ(munmap(r.p, vr_len(&r)), 0);
 	}
 	purged = vr_purges() - purged;
 	vt_diag("%d of %d times in the middle of a reclaim; %lld pages purged",
@@ -274,22 +284,22 @@ static void interrupt_reclaim(char *(*how)(char *), void (*judge)(char *))
 
 static void after_nonvolatile(void)
 {
-	interrupt_reclaim(by_nonvolatile, judge_reads);
+	interrupt_reclaim(by_nonvolatile, true, judge_reads);
 }
 
 static void after_dontneed(void)
 {
-	interrupt_reclaim(by_dontneed, judge_reads);
+	interrupt_reclaim(by_dontneed, false, judge_reads);
 }
 
 static void after_munmap(void)
 {
-	interrupt_reclaim(by_mapping_over, judge_reads);
+	interrupt_reclaim(by_mapping_over, false, judge_reads);
 }
 
 static void after_mremap(void)
 {
-	interrupt_reclaim(by_mremap, judge_faults);
+	interrupt_reclaim(by_mremap, false, judge_faults);
 }
 
 #define STALE(fn, about) VT_CASE(fn, "V-PG-12", about, .needs = "swapdisk")
