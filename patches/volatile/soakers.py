@@ -6,7 +6,7 @@ from __future__ import annotations
 from harness.soakers import CaseSoaker, Soaker
 
 SOAKERS: dict[str, Soaker] = {
-    "model": CaseSoaker(("volatile/model.c::random_programs",), {}),
+    "model": CaseSoaker(("volatile/model.c::random_programs",), {"MODEL_BATCHES": "1"}),
     "stress": CaseSoaker(
         ("volatile/stress.c::small_pages", "volatile/stress.c::huge_pages"),
         env={"STRESS_TIMES": "1"},

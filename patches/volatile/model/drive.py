@@ -77,7 +77,7 @@ def drive(dialogue: Dialogue) -> Judgement:
     counts = Counts()
     in_guest = 0.0  # seconds
     for batch in range(int(dialogue.env.get("MODEL_BATCHES") or usual)):
-        mglru = batch % 2 == 1
+        mglru = (seed + batch) % 2 == 1
         run = partial(_run, dialogue, mglru)
         drawing = (seed << 16) + batch
         programs = draw(drawing, BATCH)
