@@ -18,16 +18,17 @@ from harness.base import known_kernels
 from harness.crew import Crew
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.guest_items import run_cases
+from harness.kconfig import read_values
 from harness.prepare import Prepared
 from harness.programs import Case, Suite
 from harness.provide import provide
-from harness.regression_judge import AGAIN, Runs, judge, summary, to_repeat
+from harness.regression_judge import AGAIN, Runs, cannot_run, judge, summary, to_repeat
 from harness.run import Equipment, booted, complaints_of, decode_splats, equip, labs_of
-from harness.selftest_list import FILE, Selftest, SelftestList, flavour, load
+from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet
 from harness.selftest_tap import Seen, seen
 from harness.selftests import build_suite, case_of
 from harness.session import Session, run_session
-from harness.settings import VARIABLES, Settings
+from harness.settings import Settings
 from harness.splat import Splat
 from harness.stages import stage
 
@@ -217,10 +218,15 @@ def _regression(session: Session) -> None:
     listed, base, series = _equip(session, reports)
     source = session.data.folder / FILE
     expression = session.settings.tests
-    records = compare(listed, source, expression, base, series, session.events)
+    config = read_values(base.equipment.prepared.kernel.config)
+    lacking = [test for test in listed.tests if unmet(test, config)]
+    able = replace(listed, tests=tuple(test for test in listed.tests if test not in lacking))
+    records = compare(able, source, expression, base, series, session.events)
     reports.emit()
     for record in records:
         session.events.emit(record)
+    for test in () if expression else lacking:
+        session.events.emit(cannot_run(test, unmet(test, config), listed.clause))
     decode_splats(session, series.equipment.prepared)
 
 
@@ -254,9 +260,6 @@ def test_regression(settings: Settings) -> int:
             "make test-regression compares the series with the bare base, which is PATCHES=0",
             next_step="leave PATCHES= out, or give 1 and more",
         )
-    config = flavour(settings.project)
     if settings.kernel in known_kernels():
         load(settings.project, settings.kernel)  # before anything is built
-    if settings.config == VARIABLES["CONFIG"][0]:
-        settings = replace(settings, config=config)
     return run_session(settings, "test-regression", _regression)

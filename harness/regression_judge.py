@@ -113,6 +113,13 @@ def judge(test: Selftest, runs: Runs, clause: str) -> ev.CaseFinished:
     )
 
 
+def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
+    """The record of a test for which the kernel has no ``symbol``."""
+    reason = f"needs CONFIG_{symbol}, which this flavour does not have (see CONFIG=)"
+    about = f"{' '.join(test.argv)} says the same with the series as without it"
+    return ev.CaseFinished(f"regression::{test.name}", "skip", reason, 0.0, (clause,), about=about)
+
+
 def summary(listed: Sequence[Selftest], runs: Mapping[str, Runs],
             records: Sequence[ev.CaseFinished]) -> str:  # fmt: skip
     """One line: how much was compared, and what came of it."""

@@ -34,6 +34,7 @@ class Selftest:
         hugetlbfs: whether one is mounted at ``huge`` in the directory it runs in.
         swap: whether the swap disk is on.
         user: who runs it.
+        config: symbols that the kernel must have, without CONFIG_.
         alone: whether it measures time, and wants no neighbour.
         points: how to find results in the output of a program that prints no TAP: a regular
             expression with groups 'name' and 'outcome'; '' where it does.
@@ -48,6 +49,7 @@ class Selftest:
     hugetlbfs: bool = False
     swap: bool = False
     user: str = "root"
+    config: tuple[str, ...] = ()
     alone: bool = False
     points: str = ""
     flaps: str = ""
@@ -64,7 +66,6 @@ class SelftestList:
 
     Args:
         clause: of the contract, which this shows.
-        config: the flavour whose kernels are compared where CONFIG= names none.
         floor: how many tests must pass on the bare base for the comparison to say anything.
         folder: in the kernel tree, with a Makefile.
         sources: what else of the tree its programs include.
@@ -76,7 +77,6 @@ class SelftestList:
     """
 
     clause: str
-    config: str
     floor: int
     folder: str
     sources: tuple[str, ...]
@@ -98,8 +98,10 @@ def _test(record: Mapping[str, Any]) -> Selftest:
     line = str(record.pop("run"))
     name = record.pop("name", None) or re.sub(r"\W+", "_", line).strip("_")
     settings = tuple((str(k), str(v)) for k, v in record.pop("set", {}).items())
+    config = tuple(record.pop("config", ()))
     try:
-        return Selftest(str(name), tuple(shlex.split(line)), settings=settings, **record)
+        argv = tuple(shlex.split(line))
+        return Selftest(str(name), argv, settings=settings, config=config, **record)
     except TypeError as error:
         raise InternalError(f"{FILE}: {line}: {error}") from error
 
@@ -123,7 +125,6 @@ def parse(text: str, line: str) -> SelftestList | None:
         raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
     return SelftestList(
         clause=data["clause"],
-        config=data["config"],
         floor=data["floor"],
         folder=about["folder"],
         sources=tuple(about.get("sources", ())),
@@ -153,18 +154,9 @@ def load(folder: Path, line: str) -> SelftestList:
     return found
 
 
-def flavour(folder: Path) -> str:
-    """The flavour of the kernel configuration that ``folder/regression.yaml`` asks for.
-
-    Raises:
-        InvocationError: the series says nothing of selftests.
-    """
-    path = folder / FILE
-    if not path.is_file():
-        raise InvocationError(
-            f"there is no {path}", next_step="docs/regression.md says what stands there"
-        )
-    return str(yaml.safe_load(path.read_text())["config"])
+def unmet(test: Selftest, config: Mapping[str, str]) -> str:
+    """The first symbol that a test needs and that the kernel's configuration lacks, or ''."""
+    return next((name for name in test.config if config.get(name, "n") == "n"), "")
 
 
 def unlisted(listed: SelftestList, there: frozenset[str]) -> tuple[str, ...]:

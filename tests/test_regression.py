@@ -31,7 +31,6 @@ from tests.test_lab import FakeGuest
 
 LISTED = SelftestList(
     clause="V-KS-2",
-    config="selftests",
     floor=2,
     folder="tools/testing/selftests/vm",
     sources=(),

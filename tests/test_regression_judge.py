@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.regression_judge import AGAIN, Runs, differences, judge, summary, to_repeat
+from harness.regression_judge import AGAIN, Runs, cannot_run, differences, judge, summary, to_repeat
 from harness.selftest_list import Selftest
 from harness.selftest_tap import WHOLE, Seen
 
@@ -88,6 +88,12 @@ def test_one_run_of_each_that_differs_is_a_difference_until_more_is_known() -> N
 def test_a_point_that_is_gone_is_a_difference() -> None:
     runs = repeated([run(a="pass", b="pass")] * 11, [run(a="pass")] * 11)
     assert judge(TEST, runs, "V-KS-2").reason.startswith("b: pass 10 of 10 without the series, 0")
+
+
+def test_what_the_kernel_cannot_run_is_named() -> None:
+    record = cannot_run(TEST, "NUMA", "V-KS-2")
+    assert (record.status, record.clauses) == ("skip", ("V-KS-2",))
+    assert record.reason.startswith("needs CONFIG_NUMA, which this flavour does not have")
 
 
 def test_the_summary_counts() -> None:

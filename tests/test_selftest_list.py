@@ -9,15 +9,13 @@ import pytest
 
 from harness.contract import load as load_series
 from harness.errors import InternalError, InvocationError
-from harness.kconfig import load_flavour
-from harness.selftest_list import FILE, flavour, load, parse, unlisted
+from harness.selftest_list import FILE, load, parse, unlisted, unmet
 from harness.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"
 
 TEXT = """
 clause: V-KS-2
-config: selftests
 floor: 2
 kernels:
   "6.1":
@@ -39,6 +37,7 @@ def test_a_list_is_read() -> None:
     assert (one.name, one.argv, one.timeout) == ("one_a_x_y_0x10", ("one", "-a", "x:y", "0x10"), 30)
     assert one.user == "nobody" and not one.settings
     assert bare.settings == (("/proc/sys/vm/a", "1"), ("/proc/sys/vm/b", "always"))
+    assert bare.config == ()
     assert (bare.huge_pages, bare.swap, bare.timeout) == (8, True, 10.0)
     assert (second.name, second.program, second.flaps) == ("second", "two", "it races")
     assert listed.programs == ("one", "two")
@@ -61,6 +60,15 @@ def test_a_list_that_contradicts_itself_is_refused(old: str, new: str, message: 
         parse(TEXT.replace(old, new), "6.1")
 
 
+def test_a_test_may_need_symbols_of_the_configuration() -> None:
+    listed = parse(TEXT.replace("swap: true", "config: [SWAP, NUMA]"), "6.1")
+    assert listed is not None
+    test = listed.tests[1]
+    assert unmet(test, {"SWAP": "y", "NUMA": "y"}) == ""
+    assert unmet(test, {"SWAP": "y"}) == unmet(test, {"SWAP": "y", "NUMA": "n"}) == "NUMA"
+    assert unmet(listed.tests[0], {}) == ""
+
+
 def test_what_is_in_neither_table_is_named() -> None:
     listed = parse(TEXT, "6.1")
     assert listed is not None
@@ -71,8 +79,6 @@ def test_what_is_in_neither_table_is_named() -> None:
 def test_a_series_without_a_list_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(InvocationError, match=r"lists no selftests for Linux 6\.1"):
         load(tmp_path, "6.1")
-    with pytest.raises(InvocationError, match="there is no"):
-        flavour(tmp_path)
     (tmp_path / FILE).write_text(TEXT)
     with pytest.raises(InvocationError, match=r"for Linux 5\.10"):
         load(tmp_path, "5.10")
@@ -82,7 +88,6 @@ def test_a_series_without_a_list_is_told_so(tmp_path: Path) -> None:
 def test_ours_is_whole(line: str) -> None:
     listed = load(OURS, line)
     assert listed.clause in load_series(OURS).clauses
-    assert load_flavour(listed.config).fragments
     assert 25 <= listed.floor <= len(listed.tests)
     for program, why in listed.left_out.items():
         assert len(why) > 15, f"{program} is left out without a reason"

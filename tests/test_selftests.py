@@ -79,7 +79,7 @@ def listed() -> SelftestList:
     left_out = dict.fromkeys(("broken", "gone.sh", "run_vmtests.sh"), "a reason")
     tests = (Selftest("one", ("one",)), Selftest("two_x", ("two", "x"), timeout=3.0))
     cflags = {"*": "", "two": "-DEXTRA=7"}
-    return SelftestList("V-KS-2", "default", 1, FOLDER, (), (), cflags, "", 512, tests, left_out)
+    return SelftestList("V-KS-2", 1, FOLDER, (), (), cflags, "", 512, tests, left_out)
 
 
 @pytest.fixture
