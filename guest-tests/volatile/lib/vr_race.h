@@ -25,21 +25,37 @@ static inline void vr_race_setup(void)
 {
 	vt_swap_disk();
 	vr_race_group = vt_cgroup("vr-race");
+}
+
+/*
+ * What else is touched for the first time while we are in the group, by main or
+ * by a thread that is about to start, is charged there too. Reclaim would swap it
+ * out before it comes to the page, and flush the TLBs of CPUs that are held. But
+ * not if it is locked.
+ */
+static inline void vr_race_lock_rest(void)
+{
+	static bool locked;
+
+	if (locked)
+		return;
+	REQUIRE_EQ(mlockall(MCL_CURRENT | MCL_ONFAULT), 0);
 	vr_race_scratch = vr_anon(1);
+	locked = true;
 }
 
 /*
  * .prepare: a fresh page, not marked, on the LRU. We are in the group while it
  * is touched first, and no longer: it is charged there, and nothing else ever
- * is. A variable of ours that is written there for the first time since the
- * fork() would be: reclaim would swap it out before it comes to the page, and
- * flush the TLBs of CPUs that are held.
+ * is that reclaim could take.
  */
 static inline void vr_race_fill(void)
 {
-	char *p = mmap(VR_RACE_ADDRESS, VR_PAGE, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	char *p;
 
+	vr_race_lock_rest();
+	p = mmap(VR_RACE_ADDRESS, VR_PAGE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	REQUIRE(p == VR_RACE_ADDRESS);
 	vt_cgroup_enter(vr_race_group);
 	*(volatile char *)p = 0;
