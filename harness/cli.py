@@ -19,12 +19,15 @@ from rich.markup import escape
 
 from harness import helptext
 from harness.errors import HarnessError, InvocationError
+from harness.screen import PIPE_WIDTH
 from harness.settings import VARIABLES, Settings, from_environment
 
 
 def _console(settings: Settings) -> Console:
     """Where a command speaks: standard output is for KTAP where that was asked for."""
-    return Console(highlight=False, stderr=settings.ktap)
+    stream = sys.stderr if settings.ktap else sys.stdout
+    width = None if stream.isatty() else PIPE_WIDTH
+    return Console(file=stream, highlight=False, width=width)
 
 
 def _test_kernel(settings: Settings) -> int:
@@ -42,7 +45,7 @@ def _test_series(settings: Settings) -> int:
     from harness.run import test_kernel
     from harness.series_states import every_state, subjects
 
-    return every_state(settings, test_kernel, subjects(settings), Console(highlight=False))
+    return every_state(settings, test_kernel, subjects(settings), _console(settings))
 
 
 def _seen_red(settings: Settings) -> int:
@@ -56,7 +59,7 @@ def _seen_red(settings: Settings) -> int:
 
     table = load_table(load(settings.project))
     line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
-    console = Console(highlight=False)
+    console = _console(settings)
     return seen_red(settings, test_kernel, table, line, console, settings.project)
 
 
@@ -102,7 +105,7 @@ def _regression(settings: Settings) -> int:
 def _plan(settings: Settings) -> int:
     from harness.plan_commands import plan
 
-    return plan(settings, Console(highlight=False))
+    return plan(settings, _console(settings))
 
 
 def _cell(settings: Settings) -> int:
@@ -110,13 +113,13 @@ def _cell(settings: Settings) -> int:
     from harness.run import test_kernel
     from harness.static_checks import static_checks
 
-    return run_cell(settings, test_kernel, static_checks, Console(highlight=False))
+    return run_cell(settings, test_kernel, static_checks, _console(settings))
 
 
 def _merge(settings: Settings) -> int:
     from harness.merge_cells import merge
 
-    return merge(settings, Console(highlight=False))
+    return merge(settings, _console(settings))
 
 
 def _selftest(settings: Settings) -> int:

@@ -81,7 +81,7 @@ def kernel_name(kernel: str) -> str:
 
 
 def cells(
-    counts: Mapping[str, int], configs: Sequence[str], previous: bool, shards: int
+    counts: Mapping[str, int], configs: Sequence[str], previous: bool, shards: int, statics: bool
 ) -> tuple[Cell, ...]:
     """Every cell, in the order that builds incrementally on one machine.
 
@@ -89,6 +89,7 @@ def cells(
         counts: how many patches the series has on each kernel.
         previous: whether there is a previous revision.
         shards: into how many parts the cases of each state go.
+        statics: whether the static checkers look at each patch.
     """
     found = []
     for kernel, total in counts.items():
@@ -100,7 +101,8 @@ def cells(
                 for number in range(1, shards + 1)
             ]
         # They look at the text of the patches: one flavour is enough.
-        found.append(Cell(kernel_name(kernel), configs[0], STATICS, WHOLE))
+        if statics:
+            found.append(Cell(kernel_name(kernel), configs[0], STATICS, WHOLE))
     return tuple(found)
 
 

@@ -65,7 +65,7 @@ def plan(settings: Settings, console: Console) -> int:
             raise InvocationError(f"KERNEL={settings.kernel}: a plan takes one kernel tree")
         groups[name] = read_inputs(replace(settings, kernel=kernel))
         counts[name] = len(groups[name].patches)
-    found = cells(counts, configs, bool(settings.previous), settings.shards)
+    found = cells(counts, configs, bool(settings.previous), settings.shards, settings.statics)
     compiler = find_toolchain().version
     rows = [
         {"cell": cell.name, **cache_keys(groups[cell.kernel], cell, compiler)} for cell in found

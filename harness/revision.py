@@ -135,7 +135,7 @@ def revision(settings: Settings, run: Run, look: Run, console: Console) -> int:
     runner = Runner(settings, inputs, run, console)
     runner.every_state()
     runner.the_previous_one()
-    if runner.fine:
+    if runner.fine and settings.statics:
         runner.the_text(look)
     runner.flaky_ones()
     whole = conclude(inputs, runner.runs)

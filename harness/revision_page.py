@@ -77,8 +77,9 @@ def _cases(step: Step, state: State) -> Mark:
     ours, blame = len(step.blame.ours), step.blame
     if ours and step.patches:
         return Mark("bad", f"{ours} broken, {ran} ran")
-    if ours or blame.before:
-        return Mark("warn", f"{len(blame.before) or ours} broken before, {ran} ran")
+    if blame.before:
+        before = " before" if step.patches else ""
+        return Mark("warn", f"{len(blame.before)} broken{before}, {ran} ran")
     if not ran:
         return Mark("none", "none applies")
     return Mark("warn" if blame.flaky else "ok", f"{state.cases.get('pass', 0)} pass")

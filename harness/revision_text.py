@@ -107,6 +107,8 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
     said = "broken" if ours or step["error"] else "ok"
     if step["patches"] == 0 and before and not step["error"]:
         said = "breaks some cases itself"
+    if step["exit_code"] not in (0, 1):
+        said = "not judged"  # the invocation, the machine or the harness ended it
     yield f"{which}: {said}  {step['subject']}"
     if step["error"]:
         yield f"  {step['error'][0]}"
@@ -122,7 +124,7 @@ def _step(step: dict[str, Any]) -> Iterator[str]:
     yield from (f"  flaky: {statement(one)}" for one in step["flaky"])
     breaks = [c["clause"] for c in step["changes"] if c["now"] == "fail"]
     repairs = [c["clause"] for c in step["changes"] if c["kind"] == "fixed"]
-    if breaks:
+    if breaks and step["patches"]:
         yield f"  from here on these clauses fail: {some(breaks)}"
     if repairs:
         yield f"  repairs: {some(repairs)}"

@@ -25,6 +25,8 @@ from rich.progress import (
 
 from harness import events as ev
 
+PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
+
 MARK = {
     "pass": "[green]ok[/]",
     "fail": "[red]FAIL[/]",

@@ -19,12 +19,11 @@ from harness.contract import SeriesData, load
 from harness.errors import HarnessError, InternalError
 from harness.outputs import EventLog, point_latest, write_all
 from harness.results import Results, document
-from harness.screen import Screen
+from harness.screen import PIPE_WIDTH, Screen
 from harness.settings import Settings
 from harness.store import Store
 from harness.summary import print_summary
 
-PIPE_WIDTH = 120
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
 
 

@@ -44,6 +44,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "CPUS": ("2", "virtual CPUs of a guest"),
     "SHARDS": ("1", "make plan: into how many parts the cases of each state go"),
     "REPEAT": ("", "run each broken guest case that many times more (make revision, cell: 5)"),
+    "STATICS": ("1", "0: make revision and make plan leave checkpatch, sparse and kernel-doc out"),
     "KTAP": ("", "1: the results as KTAP on standard output, everything else on standard error"),
     "NOTES": (
         "",
@@ -97,6 +98,7 @@ class Settings:
     repeat: int | None = None  # times that a broken case is run again; None: not said
     only: tuple[str, ...] = ()  # ids of cases: of those that TESTS= selects, no others
     every: bool = False  # repeat each case that ran, not only the broken ones
+    statics: bool = True
     ktap: bool = False
     notes: bool = False
 
@@ -195,6 +197,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         shards=_number(env, "SHARDS", least=1) or 1,
         cell=env.get("CELL", ""),
         repeat=_number(env, "REPEAT", least=0),
+        statics=(env.get("STATICS") or "1") != "0",
         ktap=_flag(env, "KTAP"),
         notes=_flag(env, "NOTES"),
     )

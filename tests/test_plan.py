@@ -70,9 +70,10 @@ def test_what_is_no_cell_is_the_users_mistake(name: str) -> None:
 
 
 def test_a_plan_has_every_state_of_every_kernel_in_every_flavour() -> None:
-    found = cells({"6.1": 2, "6.12": 1}, ("default", "kasan"), True, 2)
+    found = cells({"6.1": 2, "6.12": 1}, ("default", "kasan"), True, 2, True)
     assert len(found) == len(set(found)) == 2 * 2 * (4 + 3) + 2
     assert [c.state for c in found[:8:2]] == ["p0", "p1", "p2", "previous"]
+    assert len(cells({"6.1": 2}, ("default",), False, 1, False)) == 3
     assert listed("6.1, 6.12,") == ("6.1", "6.12")
     assert [kernel_name(k) for k in ("6.1", "/a/6.1", "linux")] == ["6.1", "tree", "tree"]
 

@@ -154,6 +154,7 @@ def test_a_reply_is_never_longer_than_sixty_lines() -> None:
     step = {
         "patches": 1,
         "subject": "s",
+        "exit_code": 1,
         "error": ["no"],
         "blame": {"ours": list("abcdef"), "before": ["z"]},
         "changes": [],
