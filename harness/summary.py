@@ -23,8 +23,8 @@ AGAIN = {
     "host": "make test-kernel",
     "kernel": "make test-kernel",
     "static": "make static-checks",
-    "matrix": "make build-matrix CELL={    "races": "make repro RACE={}",
-}",
+    "matrix": "make build-matrix CELL={}",
+    "races": "make repro RACE={}",
 }
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
 
