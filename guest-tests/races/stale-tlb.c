@@ -62,15 +62,21 @@ static volatile long *word(void)
 	return (volatile long *)vr_race_page + VR_WORDS - 1;
 }
 
+/*
+ * Nothing else may run on its CPU in the meantime: when the writer comes back from
+ * the shortest switch to another task, the kernel sees that a flush is due.
+ */
 static void *write_on(void *arg)
 {
+	const struct sched_param first = { .sched_priority = 50 };
 	long n;
 
 	(void)arg;
 	vt_pin(2);
+	REQUIRE_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
 	for (;;) {
 		while (!shared->write)
-			sched_yield();
+			usleep(1000);
 		for (n = 1; shared->write; n++) {
 			*word() = n;
 			shared->written = n;
@@ -87,6 +93,8 @@ static void setup(void)
 
 	vr_race_setup();
 	setup_shared();
+	/* Without a share for others. */
+	vt_set("/proc/sys/kernel/sched_rt_runtime_us", "-1");
 	REQUIRE(signal(SIGBUS, wait_for_page) != SIG_ERR);
 	REQUIRE_EQ(pthread_create(&writer, NULL, write_on, NULL), 0);
 }
