@@ -35,8 +35,11 @@ def verdict(document: dict[str, Any]) -> str:
         return "no verdict on the patches: the bare base fails"
     if code == 1:
         steps = document["steps"][1:]
-        bad = [str(step["patches"]) for step in steps if step["blame"]["ours"] or step["error"]]
-        return f"the series is at fault: something is broken after patch {', '.join(bad)}"
+        bad = [step["patches"] for step in steps if step["blame"]["ours"] or step["error"]]
+        said = f"something is broken after patch {', '.join(map(str, bad))}"
+        if bad and bad[-1] < len(steps):
+            said += f", and repaired by patch {bad[-1] + 1}"
+        return f"the series is at fault: {said}"
     return verdicts.get(code, "no verdict: the runs did not come to their end")
 
 

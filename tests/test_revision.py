@@ -121,7 +121,8 @@ def test_a_revision_from_end_to_end(toy: Toy, tmp_path: Path) -> None:
     assert "  fixed: A-1\n" in said
     page = (folder / "report.html").read_text()
     assert 'repairs <span class="id">A-1</span>' in page
-    assert '<h1 class="fail">the series is at fault: something is broken after patch 1</h1>' in page
+    assert '<h1 class="fail">the series is at fault: something is broken after patch 1, ' in page
+    assert "and repaired by patch 2</h1>" in page
     assert '<td class="fixed">fixed</td>' in page
     assert "<script" not in page
     assert "http" not in page
