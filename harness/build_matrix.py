@@ -140,6 +140,7 @@ def _judge(
                 if cell.init is not None and not wrong:
                     guest = _boot(cell, cell.init, folder / "vmlinux", session.out)
                     wrong += guest.wrong
+                    outcome.detail += f", booted with {cell.init.name}"
                     said += [f"booted with {cell.init.name} as its only process", *guest.notes]
             outcome.detail += f", {said[0]}" if said else ""
     except SeriesError as error:

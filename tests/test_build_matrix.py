@@ -12,6 +12,7 @@ import pytest
 
 from harness.build_matrix import build_matrix, said_by_guest, touched_files
 from harness.errors import InvocationError
+from harness.merge import merge, read_runs
 from harness.settings import Settings
 from tests.toy import WISH, Toy, grow
 
@@ -76,12 +77,16 @@ def test_every_cell_is_a_record_of_the_clause(toy: Toy, project: Path) -> None:
     }
     assert (code, document["clauses"]["V-KS-3"]["verdict"]) == (0, "pass")
     assert document["config"]["name"] == "matrix"
+    merged = merge(read_runs(toy.root / "out"))
+    assert merged.overall("V-KS-3") == "pass"
 
 
 def test_one_cell_alone(toy: Toy, project: Path) -> None:
     _, document = run(toy, project, toy.series(NEW), cell="no-swap")
     assert statuses(document) == {"matrix::no-swap": "pass"}
     assert document["asked"]["CELL"] == "no-swap"
+    with pytest.raises(InvocationError, match="no complete run"):
+        merge(read_runs(toy.root / "out"))
 
 
 def test_a_new_warning_breaks_its_cells_and_the_others_go_on(toy: Toy, project: Path) -> None:
