@@ -332,6 +332,11 @@ def _conclude(session: Session, everything: Sequence[Judged]) -> None:
     console = session.console
     console.print()
     console.print(table(everything))
+    for judged in everything:
+        status, reason = judged.verdict
+        if reason:
+            text = f"{judged.scenario.name}: {status}: {reason}"
+            console.print(text, style="red", markup=False, soft_wrap=True)
     if any(judged.stress_variant is not None for judged in everything):
         console.print()
         console.print(stress_table(everything))
