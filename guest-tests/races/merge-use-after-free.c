@@ -9,7 +9,7 @@
  *   page tables have been walked, as another thread often wants the CPU meanwhile.
  * project: volatile
  * clauses: [V-MK-2]
- * kernels: ["6.1", "6.12"]
+ * kernels: ["6.1"]
  * config: kasan
  * controlled: false
  * cpus: 2
