@@ -5,76 +5,62 @@
  *   MADV_NONVOLATILE of the middle of a mapping joins the three pieces, and two of
  *   the three VMAs are freed by that. Each merge can free any of them, so all are
  *   looked up anew after it. The variant goes on with a pointer from before. Since
- *   6.4 a VMA is not freed before a grace period is over. It is over before the
- *   page tables have been walked, as another thread often wants the CPU meanwhile.
+ *   6.4 a VMA is not freed before a grace period is over; there it is used by the
+ *   next call.
  * project: volatile
  * clauses: [V-MK-2]
- * kernels: ["6.1"]
+ * kernels: ["6.1", "6.12"]
  * config: kasan
  * controlled: false
  * cpus: 2
  * variant: vma-used-after-merge
  * threads:
- *   A: {cpu: 1, does: marks the middle of a mapping and unmarks it}
+ *   A: {cpu: 1, does: unmarks the middle of a mapping and marks it again}
  * outcome:
  *   hit: KASAN reports the use of a VMA after it was freed
  *   miss: nothing is reported
  *   splat: "KASAN: .*use-after-free"
  */
 #include "race.h"
-#include "vr_tables.h"
+#include "vr_vmas.h"
 
-#define MIDDLE	(128 * VR_HUGE)
-#define BREAK	0.06		/* seconds */
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
 
-static char *middle;
-static volatile bool unmarking;
+#define PIECE	4		/* pages */
 
-/* Takes the CPU whenever the walk offers it, for longer than a grace period. */
-static void *interrupt(void *arg)
-{
-	const struct sched_param first = { .sched_priority = 1 };
-	double start;
-
-	(void)arg;
-	vt_pin(1);
-	REQUIRE_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
-	for (;;) {
-		usleep(1000);
-		for (start = race_now(); unmarking && race_now() - start < BREAK;)
-			;
-	}
-	return NULL;
-}
-
-static void setup(void)
-{
-	pthread_t thread;
-
-	REQUIRE_EQ(pthread_create(&thread, NULL, interrupt, NULL), 0);
-}
+static char *whole, *middle;
 
 static void prepare(void)
 {
-	middle = vr_map_tables(MIDDLE + 2 * VR_HUGE) + VR_HUGE;
-	REQUIRE_EQ(vr_count_vmas(middle, MIDDLE), 1);
-	REQUIRE_EQ(vr_mark(middle, MIDDLE), 0);
-	REQUIRE_EQ(vr_count_vmas(middle - VR_HUGE, MIDDLE + 2 * VR_HUGE), 3);
+	whole = vr_anon(3 * PIECE);
+	middle = whole + PIECE * VR_PAGE;
+	memset(whole, 1, 3 * PIECE * VR_PAGE);
+	REQUIRE_EQ(vr_mark(middle, PIECE * VR_PAGE), 0);
+	REQUIRE_EQ(vr_count_vmas(whole, 3 * PIECE * VR_PAGE), 3);
 }
 
-static void unmark(void)
+/* After two grace periods what was freed before the first is gone for sure. */
+static void let_it_be_freed(void)
 {
-	unmarking = true;
-	REQUIRE_EQ(vr_unmark(middle, MIDDLE), 0);
-	unmarking = false;
+	REQUIRE_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0);
+	REQUIRE_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0);
+	usleep(50000);
 }
 
-/* Whatever the kernel has touched, the pieces are one. */
+static void unmark_and_mark(void)
+{
+	REQUIRE_EQ(vr_unmark(middle, PIECE * VR_PAGE), 0);
+	let_it_be_freed();
+	REQUIRE_EQ(vr_mark(middle, PIECE * VR_PAGE), 0);
+}
+
+/* What the kernel has touched on the way is for KASAN to say. */
 static bool struck(void)
 {
-	race_say("%d VMAs", vr_count_vmas(middle, MIDDLE));
+	race_say("%d VMAs", vr_count_vmas(whole, 3 * PIECE * VR_PAGE));
 	return false;
 }
 
-RACE_MAIN(.setup = setup, .prepare = prepare, .struck = struck,
-	  .threads = { { .name = "A", .run = unmark } })
+RACE_MAIN(.prepare = prepare, .struck = struck,
+	  .threads = { { .name = "A", .run = unmark_and_mark } })
