@@ -96,7 +96,10 @@ struct vs_keeper {
 	struct vt_gate end;
 };
 
-/* The lock of @plot is held. All of it is marked, where nothing is locked. */
+/*
+ * The lock of @plot is held. All of it is filled and kept, and then marked: it
+ * is at risk, were it not for the child.
+ */
 static inline void vs_keep(struct vs_keeper *keeper, struct vs_plot *plot,
 			   struct vs_self *self)
 {
@@ -104,6 +107,11 @@ static inline void vs_keep(struct vs_keeper *keeper, struct vs_plot *plot,
 	size_t i, kept = 0;
 
 	*keeper = (struct vs_keeper){ .plot = plot, .end = vt_gate() };
+	vs_unlock(plot, self, all);
+	vs_unmark(plot, self, all);
+	for (i = 0; i < plot->pages; i++)
+		if (!plot->page[i].gen)
+			vs_write(plot, self, (struct vs_part){ i, i + 1 });
 	vs_hush(plot);
 	keeper->pid = fork();
 	REQUIRE(keeper->pid >= 0);
@@ -121,7 +129,7 @@ static inline void vs_keep(struct vs_keeper *keeper, struct vs_plot *plot,
 		struct vs_page *page = &plot->page[i];
 
 		/* khugepaged copies pages, and a copy is nobody else's. */
-		page->kin |= !vs.huge && !page->vol && page->gen;
+		page->kin = !vs.huge;
 		kept += page->kin;
 	}
 	vs_end(plot);

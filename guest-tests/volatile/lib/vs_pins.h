@@ -55,13 +55,14 @@ static inline bool vs_pin_page(struct vs_pin *pin, size_t i)
 static inline void vs_pin(struct vs_pin *pin, struct vs_plot *plot,
 			  struct vs_self *self)
 {
+	struct vs_part all = { 0, plot->pages };
 	size_t from = vs_below(self, plot->pages), n;
 
 	*pin = (struct vs_pin){ .plot = plot };
 	REQUIRE_EQ(pipe2(pin->pipe, O_CLOEXEC), 0);
 	vs_hush(plot);
 	vs_begin(plot);
-	vs_note(plot, self, "vmsplice", (struct vs_part){ 0, plot->pages }, 0);
+	vs_note(plot, self, "vmsplice", all, 0);
 	for (n = 0; n < plot->pages && pin->n < VS_PINNED; n++) {
 		size_t i = (from + n) % plot->pages;
 		const struct vs_page *page = &plot->page[i];
@@ -72,6 +73,9 @@ static inline void vs_pin(struct vs_pin *pin, struct vs_plot *plot,
 		pin->gen[pin->n++] = page->gen;
 	}
 	vs_end(plot);
+	/* At risk, were it not for the pipe. */
+	vs_unlock(plot, self, all);
+	vs_mark(plot, self, all);
 	VS_COUNT(pins, pin->n);
 }
 
