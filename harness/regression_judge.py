@@ -76,9 +76,11 @@ def differences(runs: Runs) -> tuple[tuple[str, ...], tuple[str, ...]]:
         for outcome in outcomes:
             found = rates(runs, point, outcome)
             verdict = found.verdict()
-            counts = f"{outcome} {found.passes_a} of {found.runs_a} without the series, "
-            counts += f"{found.passes_b} of {found.runs_b} with it, p = {found.p:.2g}: {verdict}"
             same = verdict == "no evidence of a difference"
+            # Of an outcome such as 'fail' more is not better.
+            said = verdict if same or outcome == "pass" else "a difference"
+            counts = f"{outcome} {found.passes_a} of {found.runs_a} without the series, "
+            counts += f"{found.passes_b} of {found.runs_b} with it, p = {found.p:.2g}: {said}"
             (chance if same else ours).append(f"{point}: {counts}")
     return tuple(ours), tuple(chance)
 

@@ -22,6 +22,7 @@ _ORDER = ("pass", "fail", "untested", "not_applicable")
 AGAIN = {
     "host": "make test-kernel",
     "kernel": "make test-kernel",
+    "regression": "make test-regression TESTS={}",
     "static": "make static-checks",
     "matrix": "make build-matrix CELL={}",
     "races": "make repro RACE={}",
