@@ -242,6 +242,9 @@ def test_a_compiler_that_is_killed(toy: Toy, monkeypatch: pytest.MonkeyPatch) ->
 # --- two runs at once, kills --------------------------------------------------------------
 
 RUN = """
+import signal
+# A shell without job control has its background jobs ignore it, and they hand that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 from pathlib import Path
 from harness.events import Events
