@@ -11,56 +11,18 @@
  * needs a certain overlap may take many runs of it.
  */
 #include "vs_crew.h"
+#include "vs_floors.h"
 
-#include <stddef.h>
 #include <sys/sysinfo.h>
 
 #define THREADS		(2 * VS_ROLES)
 #define KHUGEPAGED	"/sys/kernel/mm/transparent_hugepage/khugepaged/"
-
-/*
- * At least so many of them in a thousand cycles: a fifth of the least that was
- * seen. A run is so many cycles however slow the kernel, so that the floors hold
- * at any pace.
- */
-static const struct floor {
-	const char *name;
-	size_t at;			/* in struct vs_counts */
-	int per_mille;
-} floors[] = {
-#define FLOOR(what, n)	{ #what, offsetof(struct vs_counts, what), n }
-	FLOOR(intact, 25),
-	FLOOR(lost, 30),
-	FLOOR(sigbus, 200),
-	FLOOR(splits, 5),
-	FLOOR(merges, 5),
-	FLOOR(judged, 500),
-	FLOOR(forks, 8),
-	FLOOR(locks, 8),
-	FLOOR(moves, 15),
-	FLOOR(given, 15),
-	FLOOR(pins, 8),
-	FLOOR(wild, 20),
-	FLOOR(reclaims, 8),
-};
 
 static long env_number(const char *name, long otherwise)
 {
 	const char *text = getenv(name);
 
 	return text ? strtoll(text, NULL, 0) : otherwise;
-}
-
-static void check_floor(const char *name, long count, int per_mille)
-{
-	long least = vs.cycles * per_mille / 1000;
-
-	if (least < 1)
-		least = 1;
-	vt_diag("@count %s %ld", name, count);
-	vt_check(count >= least,
-		 "%s:%d: inconclusive: %ld %s in %ld cycles, the floor is %ld",
-		 __FILE__, __LINE__, count, name, vs.cycles, least);
 }
 
 /* Swap, huge pages or none, one LRU or the other, a control group. */
@@ -142,7 +104,6 @@ static void reckon(struct vs_self *self)
 static void stress(bool huge, int plots, size_t pages, long cycles)
 {
 	struct vs_self self = { "main", 0 };
-	long long purges, swapped;
 	const char *group;
 	uint32_t seed;
 	size_t i;
@@ -165,23 +126,14 @@ static void stress(bool huge, int plots, size_t pages, long cycles)
 	vt_cgroup_enter(group);
 	vs_make_plots();
 	vs_catch_faults();
-	purges = vr_purges();
-	swapped = vr_vmstat("pswpout");
+	vs.purges = vr_purges();
+	vs.swapped = vr_vmstat("pswpout");
 	for (i = 0; i < (size_t)vs.plots; i++)
 		vs_write(&vs.plot[i], &self, (struct vs_part){ 0, pages });
 	everyone(&self);
 	reckon(&self);
-	if (vt_shared->failures)
-		return;
-	vt_diag("@count cycles %ld", vs.count->cycles);
-	check_floor("purges", vr_purges() - purges, 80);
-	check_floor("swapped", vr_vmstat("pswpout") - swapped, 300);
-	for (i = 0; i < sizeof(floors) / sizeof(floors[0]); i++)
-		check_floor(floors[i].name,
-			    *(long *)((char *)vs.count + floors[i].at),
-			    floors[i].per_mille);
-	if (!huge)
-		check_floor("kept", vs.count->kept, 20);
+	if (!vt_shared->failures)
+		vs_check_floors();
 }
 
 static void small_pages(void)

@@ -60,6 +60,7 @@ struct vs_counts {
 	long cycles, intact, lost, sigbus, splits, merges, touches, judged;
 	long forks, kept, locks, moves, given, pins, wild, reclaims;
 	int tick;			/* another cycle: touchers wait for it */
+	bool enough;			/* of everything: it ends */
 };
 
 static struct vs_run {
@@ -67,7 +68,8 @@ static struct vs_run {
 	bool huge;
 	int plots;
 	size_t pages;
-	long cycles;			/* after so many it ends */
+	long cycles;			/* so many at least; see vs_floors.h */
+	long long purges, swapped;	/* of the system, before it began */
 	struct vs_plot *plot;
 	char *wild;			/* one more range, without lock and book */
 	struct vs_counts *count;
@@ -103,12 +105,15 @@ static inline bool vs_one_in(struct vs_self *self, size_t n)
 	return !vs_below(self, n);
 }
 
-/* A failure ends the run of all processes, enough cycles do as well. */
+/* A failure ends the run of all processes, enough of everything does as well. */
 static inline bool vs_over(void)
 {
 	return __atomic_load_n(&vt_shared->failures, __ATOMIC_RELAXED) ||
-	       __atomic_load_n(&vs.count->cycles, __ATOMIC_RELAXED) >= vs.cycles;
+	       __atomic_load_n(&vs.count->enough, __ATOMIC_RELAXED);
 }
+
+/* In vs_floors.h: whether the run may end after @n cycles. */
+static bool vs_may_end(long n);
 
 /* Wakes those that wait for others to do something. */
 static inline void vs_tick(void)
@@ -122,6 +127,8 @@ static inline void vs_cycle(void)
 {
 	long n = __atomic_add_fetch(&vs.count->cycles, 1, __ATOMIC_RELAXED);
 
+	if (n >= vs.cycles && vs_may_end(n))
+		__atomic_store_n(&vs.count->enough, true, __ATOMIC_RELAXED);
 	vs_tick();
 	if (!(n % 4) && write(vs.bell[1], "", 1) < 0 && errno != EAGAIN)
 		vt_check(false, "the reclaimers' pipe: %s", strerror(errno));
