@@ -238,10 +238,14 @@ class Conductor:
         ]
 
     def _doing(self, thread: Thread) -> Stack:
-        """What a thread does, whether its CPU runs it or not."""
+        """What a thread does; what its CPU does, where that keeps the thread from running."""
         task = self._tasks.get(thread.name, 0)
         if not task or self.guest.current(thread.cpu) == task:
             return self.guest.stack(thread.cpu)
+        instead = self.guest.stack(thread.cpu)
+        wait = classify(self._names(instead))
+        if wait is not None and wait.kind == "stop":
+            return instead
         return self.guest.sleeper(task)
 
     def _note(self, what: str) -> None:

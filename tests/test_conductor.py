@@ -14,6 +14,8 @@ from harness.scenario import Scenario
 from tests.fake_stub import Cpu
 from tests.race_machine import (
     DIRECT,
+    HASTY,
+    PATIENT,
     PROGRAM,
     Lab,
     Machine,
@@ -29,7 +31,7 @@ from tests.race_machine import (
 
 IN_ORDER = ["A: fault()", "B: ends", "A: ends"]
 EXPECTED = " *   excluded: {B: down_write, lock: the lock, from A: caller}\n"
-Make = Callable[[Scenario, list[Cpu]], Lab]
+Make = Callable[..., Lab]
 
 
 @pytest.fixture
@@ -41,8 +43,8 @@ def machine() -> Machine:
 def make(machine: Machine) -> Iterator[Make]:
     made: list[Lab] = []
 
-    def build(chosen: Scenario, cpus: list[Cpu]) -> Lab:
-        made.append(lab(machine, chosen, cpus))
+    def build(chosen: Scenario, cpus: list[Cpu], limits: Limits = PATIENT) -> Lab:
+        made.append(lab(machine, chosen, cpus, limits))
         return made[-1]
 
     yield build
@@ -169,18 +171,32 @@ def test_a_program_that_waits_for_a_held_thread_deadlocks(make: Make, machine: M
     assert caught.value.stages[-1].looks[2].stack.asleep
 
 
+def test_a_cpu_that_is_stopped_with_all_others_is_named(make: Make, machine: Machine) -> None:
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    stopper = DIRECT + 0x90000
+
+    def stopped() -> dict[str, int]:
+        machine.runs(2, stopper)
+        return machine.kernel("deep", "multi_cpu_stop", "caller")
+
+    machine.sleeps(machine.task(2), "deep", "caller")
+    b = Cpu([begin(1), stopped])
+    with pytest.raises(RaceError, match="B waits for every CPU to stop, and a held one does not"):
+        make(scenario(IN_ORDER), three(a, b)).conductor.run(1)
+
+
 def test_a_wait_that_ends_by_itself_is_waited_for(make: Make, machine: Machine) -> None:
     a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
     b = blocked(machine, "io_schedule", "deep")
     with pytest.raises(RaceError, match=r"thread B does not come to 'ends' within"):
-        make(scenario(IN_ORDER), three(a, b)).conductor.run(1)
+        make(scenario(IN_ORDER), three(a, b), HASTY).conductor.run(1)
 
 
 def test_a_thread_that_runs_for_ever_has_its_time(make: Make, machine: Machine) -> None:
     a = Cpu([begin(0), user("loop")])
     b = Cpu([begin(1), end(1)])
     with pytest.raises(RaceError, match="it runs in user space"):
-        make(scenario(IN_ORDER), three(a, b)).conductor.run(1)
+        make(scenario(IN_ORDER), three(a, b), HASTY).conductor.run(1)
 
 
 def test_another_task_at_the_point_is_passed_over(make: Make, machine: Machine) -> None:
@@ -278,7 +294,7 @@ def test_a_program_that_ends_too_early_is_reported(make: Make, machine: Machine)
 
 
 def test_a_thread_that_does_not_begin_is_reported(make: Make, machine: Machine) -> None:
-    made = make(scenario(IN_ORDER), three(Cpu([begin(0)]), Cpu([user("elsewhere")])))
+    made = make(scenario(IN_ORDER), three(Cpu([begin(0)]), Cpu([user("elsewhere")])), HASTY)
     with pytest.raises(RaceError, match="thread B does not come to begin a run"):
         made.conductor.run(1)
 
