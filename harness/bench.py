@@ -161,6 +161,7 @@ def bench(settings: Settings) -> int:
 
     Raises:
         MachineError: not enough room for a second store.
+        InternalError: a run or the bare make failed; its folder stays.
     """
     console = Console(highlight=False)
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -170,8 +171,10 @@ def bench(settings: Settings) -> int:
             f"the benchmark needs 10 GB beside {settings.out}, and there are {free >> 30}",
             next_step="OUT=/a/larger/disk make bench",
         )
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=settings.out) as folder:
-        rows = measure(settings, Path(folder), console)
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.out))
+    # Where it ends with an error, its runs are the evidence, and stay.
+    rows = measure(settings, folder, console)
+    shutil.rmtree(folder)
     console.print(table(rows))
     record = [
         {"name": r.name, "unit": r.unit, "values": r.values, "median": r.median} for r in rows
