@@ -24,6 +24,7 @@ from harness.machine import GuestSpec, choose_machine
 from harness.outputs import write_atomically
 from harness.places import Spot, find
 from harness.prepare import Prepared, prepare
+from harness.raceclock import settle_clock
 from harness.racekernels import RaceKernel, series_kernel, variant_kernel
 from harness.racelab import Batch, controlled, program_argv, sequential, stress
 from harness.raceprograms import RacePrograms, build_race_programs
@@ -99,6 +100,7 @@ class Side:
         if self._guest is None:
             self._guest = self.guests.boot()
             pace.measure(self._guest, self.guests.events)
+            settle_clock(self._guest)
             if self.symbols is None:
                 # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
                 self.guests.take_snapshot(self._guest)
@@ -107,6 +109,7 @@ class Side:
         self.stub.unlink(missing_ok=True)
         self._guest = self.guests.fresh()
         self._guest.pace = self.guests.the_first.pace
+        settle_clock(self._guest)
         return self._guest
 
 

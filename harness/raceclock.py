@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest whose CPUs are to be held first comes to rest: its clock is the one it will keep.
+
+A kernel that could calibrate the TSC begins with the clocksource ``tsc-early`` and goes over to
+``tsc`` about a second after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1
+and 6.12). It stops all CPUs for that, once: ``timekeeping_notify()`` calls ``stop_machine()``.
+With one of them held, the others would wait in ``multi_cpu_stop()`` for ever.
+"""
+
+from __future__ import annotations
+
+from harness.errors import MachineError
+from harness.guest import Guest
+
+CURRENT = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+PASSING = "tsc-early"
+PATIENCE = 60.0  # seconds of a guest of the reference's pace; it takes 1.5 s after boot
+SWITCHED = rf"clocksource: Switched to clocksource (?!{PASSING})"
+
+
+def settle_clock(guest: Guest) -> None:
+    """Waits until a guest has the clocksource that it will keep.
+
+    Raises:
+        MachineError: it cannot be asked, or stays with the passing one.
+        SshError: the connection is lost.
+    """
+    before = len(guest.console.lines)
+    done = guest.exec(["/bin/cat", CURRENT], PATIENCE * guest.pace)
+    if done.exit_code != 0:
+        raise MachineError(
+            f"the guest does not tell its clocksource: {done.stderr.strip()}",
+            evidence=guest.console.log,
+        )
+    if done.stdout.strip() != PASSING:
+        return
+    if guest.console.wait_for(SWITCHED, PATIENCE * guest.pace, since=before) is None:
+        raise MachineError(
+            f"the guest stays with the clocksource {PASSING}, and would stop all CPUs to leave it"
+            " while some are held",
+            evidence=guest.console.log,
+        )
