@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from harness import events as ev
 from harness.contract import SeriesData
+from harness.plots import plots
 
 
 @dataclass
@@ -95,7 +96,8 @@ def html(document: dict[str, Any], data: SeriesData | None) -> str:
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}
     page = environment.get_template("report.html.j2")
-    return page.render(run=document, clauses=clauses, tests=tests, data=data)
+    drawn = plots(document["tests"])
+    return page.render(run=document, clauses=clauses, tests=tests, data=data, plots=drawn)
 
 
 def write_all(out: Path, document: dict[str, Any], data: SeriesData | None) -> None:

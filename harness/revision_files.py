@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import revision_page as page
 from harness.outputs import page_environment, write_atomically
+from harness.plots import plots
 from harness.revision_text import reply, statement, verdict
 from harness.verdicts import Revision, Runs
 
@@ -27,6 +28,7 @@ def html(whole: Revision, runs: Runs, asked: Mapping[str, str]) -> str:
         rows=page.rows(whole, runs),
         broken=page.broken(whole, runs, asked),
         bars=list(page.drawn(page.times(runs))),
+        plots=plots(runs.steps[-1]["tests"]),
     )
 
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Samples of cases become pictures that lie within their axes."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+
+from harness.outputs import page_environment
+from harness.plots import BOTTOM, LEFT, MOST, TOP, WIDTH, Sample, plots, samples
+
+
+def said(t: float, used: float, purged: int) -> str:
+    return f"@sample t={t} line:MiB used={used} line:MiB memory.max=4.5 bar:purged={purged}"
+
+
+def case(name: str, *diagnostics: str) -> dict[str, Any]:
+    return {"id": name, "about": "It grows <fast>.", "diagnostics": list(diagnostics)}
+
+
+GROWS = case("a.py::grows", "x", said(10.0, 1.0, 0), said(10.1, 4.4, 16), said(10.4, 4.5, 32))
+
+
+def test_a_sample_has_levels_and_counts() -> None:
+    assert samples([said(1.5, 2, 3)]) == [
+        Sample(1.5, {"MiB used": 2.0, "MiB memory.max": 4.5}, {"purged": 3.0})
+    ]
+
+
+@pytest.mark.parametrize("line", ["", "@count purged 3", "@sample", "@sample t=x line:a=1", "sample t=1 "])
+def test_what_is_no_sample_is_passed_over(line: str) -> None:
+    assert samples([line]) == []
+
+
+def test_a_case_without_samples_is_no_picture() -> None:
+    assert plots([case("a"), case("b", said(1, 1, 1), said(2, 1, 1))]) == []
+
+
+def test_all_is_within_the_axes_and_in_order() -> None:
+    (plot,) = plots([GROWS])
+    assert [line.name for line in plot.lines] == ["MiB used", "MiB memory.max"]
+    for line in plot.lines:
+        points = [tuple(map(float, point.split(","))) for point in line.points.split()]
+        assert [x for x, _ in points] == sorted(x for x, _ in points)
+        assert all(LEFT <= x <= WIDTH and TOP <= y <= BOTTOM for x, y in points)
+    assert (plot.total, plot.highest, len(plot.bars)) == (48, 32, 2)
+    assert plot.bars[1].height == pytest.approx(2 * plot.bars[0].height)
+    assert plot.seconds == pytest.approx(0.4)
+
+
+def test_samples_of_one_moment_do_no_harm() -> None:
+    (plot,) = plots([case("a", *[said(3.0, 0, 0)] * 3)])
+    assert plot.bars == ()
+
+
+def test_a_page_has_few() -> None:
+    assert len(plots([GROWS] * (MOST + 3))) == MOST
+
+
+def test_the_picture_is_well_formed_and_escaped() -> None:
+    page = page_environment().get_template("plots.html.j2").render(plots=plots([GROWS]))
+    root = ET.fromstring("<div>" + page.replace("<br>", "") + "</div>")
+    assert len(root.findall(".//polyline")) == 2
+    assert [r.findtext("title") for r in root.iter("rect")] == ["purged: 16", "purged: 32"]
+    assert "It grows <fast>." in (root.findtext(".//figcaption") or "")
