@@ -76,7 +76,7 @@ def samples(diagnostics: Iterable[str]) -> list[Sample]:
 
 def plots(tests: Iterable[dict[str, Any]]) -> list[Plot]:
     """The pictures of a run's cases, in the run's order."""
-    drawn = []
+    drawn: list[Plot] = []
     for test in tests:
         taken = samples(test["diagnostics"])
         if len(taken) >= FEWEST and len(drawn) < MOST:

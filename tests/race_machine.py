@@ -205,9 +205,7 @@ class Lab:
         self.stub.close()
 
 
-def lab(
-    machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: Limits = PATIENT
-) -> Lab:
+def lab(machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: Limits = PATIENT) -> Lab:
     """Connects everything; the guest stands still."""
     stub = PlayedStub(cpus, machine.memory)
     stub.remote.attach()

@@ -29,7 +29,9 @@ def test_a_sample_has_levels_and_counts() -> None:
     ]
 
 
-@pytest.mark.parametrize("line", ["", "@count purged 3", "@sample", "@sample t=x line:a=1", "sample t=1 "])
+@pytest.mark.parametrize(
+    "line", ["", "@count purged 3", "@sample", "@sample t=x line:a=1", "sample t=1 "]
+)
 def test_what_is_no_sample_is_passed_over(line: str) -> None:
     assert samples([line]) == []
 
