@@ -34,7 +34,12 @@ def _competitor(group: Cgroup, limit: str) -> tuple[int, int]:
             grown.fill(index)
             if index % STEP == STEP - 1:
                 now, used = purges(), group.number("memory.current") / MIB
-                sample({"MiB used": used, f"MiB {limit}": limit_mib}, {"purged": now - before})
+                levels = {
+                    "MiB used": used,
+                    f"MiB {limit}": limit_mib,
+                    "MiB that grow": (index + 1) * PAGE / MIB,
+                }
+                sample(levels, {"purged": now - before})
                 before = now
         require_eq(grown.count(), (GROWTH, 0), "the competitor's pages old and zero")
 
