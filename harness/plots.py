@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH, HEIGHT = 560.0, 150.0  # of the picture, in its own units
+WIDTH = 560.0  # of the picture, in its own units
 LEFT, TOP, BOTTOM = 44.0, 8.0, 130.0  # where its axes are
 BARS = 0.45  # of the height, for the highest bar
 MOST = 4  # plots of one page
