@@ -11,6 +11,7 @@ below ``/harness``.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -98,16 +99,24 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     return tuple(chosen), python
 
 
-def _apt_knows(options: Sequence[str]) -> Callable[[str], bool]:
-    def exists(name: str) -> bool:
-        done = subprocess.run(
-            ["apt-cache", *options, "show", "--no-all-versions", name],
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode == 0 and bool(done.stdout)
+def candidates(recipe: Recipe) -> tuple[str, ...]:
+    """Every package that ``choose_packages`` may ask for."""
+    names = {f"python{python}-minimal" for python in recipe.pythons}
+    for entry in recipe.packages:
+        for name in entry.split("|"):
+            names |= {name.strip().format(python=python) for python in recipe.pythons}
+    return tuple(sorted(names))
 
-    return exists
+
+def _known_to_apt(options: Sequence[str], names: Sequence[str]) -> frozenset[str]:
+    """Those of ``names`` that apt could install; one call, for each takes half a second."""
+    done = subprocess.run(
+        ["apt-cache", *options, "show", "--no-all-versions", *names],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return frozenset(re.findall(r"^Package: (\S+)$", done.stdout, re.M))
 
 
 def _private_lists(folder: Path) -> list[str]:
@@ -128,7 +137,8 @@ def _fetch(recipe: Recipe, folder: Path) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
 
     def attempt(options: list[str]) -> str:
-        packages, python = choose_packages(recipe, _apt_knows(options))
+        known = _known_to_apt(options, candidates(recipe))
+        packages, python = choose_packages(recipe, known.__contains__)
         run_tool(
             ["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder
         )
