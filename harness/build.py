@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +22,13 @@ from harness.kmake import Job, place_config, read_records, run_make
 from harness.stages import stage
 from harness.store import digest
 from harness.toolchain import Workbench, find_toolchain
+from harness.uapi import install_headers, installing
 from harness.workshop import build_folder
 
 if TYPE_CHECKING:
     from harness.session import Session
 
-FORMAT = 1
+FORMAT = 2
 STAGE = "build"
 
 
@@ -33,8 +36,7 @@ STAGE = "build"
 class Kernel:
     """A built kernel, in the store.
 
-    ``vmlinux`` is stripped, for booting; ``headers`` is the folder of installed
-    uapi headers (an -isystem path); ``source`` is the worktree, which another run
+    ``vmlinux`` is stripped, for booting; ``source`` is the worktree, which another run
     may have moved on; ``objects`` counts the objects of the whole kernel.
     """
 
@@ -43,7 +45,6 @@ class Kernel:
     system_map: Path
     config: Path
     log: Path
-    headers: Path
     release: str
     source: Path
     cached: bool
@@ -51,8 +52,18 @@ class Kernel:
     entry: Path
 
 
-def build_kernel(session: Session, base: Base, applied: Applied, *, bzimage: bool) -> Kernel:
-    """The stages config and build of a run.
+def build_kernel(
+    session: Session,
+    base: Base,
+    applied: Applied,
+    *,
+    bzimage: bool,
+    on_headers: Callable[[Path], None],
+) -> tuple[Kernel, Path]:
+    """The stages config and build of a run: the kernel, and its installed uapi headers.
+
+    Args:
+        on_headers: hears of the headers before the kernel is built.
 
     Raises:
         SeriesError, InvocationError, MachineError: see ``configure`` and ``build``.
@@ -61,15 +72,20 @@ def build_kernel(session: Session, base: Base, applied: Applied, *, bzimage: boo
     log = session.out / "build.log"
     with stage(events, "config") as outcome:
         bench = Workbench(session.store, events, find_toolchain(), settings.jobs)
-        config = configure(bench, base, applied, load_flavour(settings.config), log)
+        flavour = load_flavour(settings.config)
+        beside = partial(installing, bench, base, applied, log)
+        config = configure(bench, base, applied, flavour, log, beside)
+        # In the store by now, unless the configuration was and they were not.
+        headers = install_headers(bench, base, applied, log)
         outcome.cached = config.cached
         outcome.detail = f"{config.name}: {config.sha256[:12]}"
         events.emit(ConfigKnown(config.name, config.sha256))
+    on_headers(headers)
     with stage(events, STAGE) as outcome:
         kernel = build(bench, base, applied, config, log, bzimage=bzimage)
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
-    return kernel
+    return kernel, headers
 
 
 def build(
@@ -96,7 +112,7 @@ def build(
             source_tree(bench.store, base, applied, bench.events) as source,
             build_folder(bench, base, config.name, source) as out,
         ):
-            targets = ("vmlinux", *(("bzImage",) if bzimage else ()), "headers")
+            targets = ("vmlinux", *(("bzImage",) if bzimage else ()))
             place_config(config.path, out)
             job = Job(bench, base, applied, source, out, config.name, STAGE)
             run_make(job, targets, draft / "build.log", log)
@@ -111,7 +127,6 @@ def build(
         system_map=entry.path / "System.map",
         config=entry.path / "kernel.config",
         log=entry.path / "build.log",
-        headers=entry.path / "include",
         release=about["release"],
         source=bench.store.root / "work" / "source" / base.key / "tree",
         cached=entry.cached,
@@ -127,11 +142,6 @@ def _collect(out: Path, draft: Path, bzimage: bool) -> None:
         shutil.copyfile(out / name, draft / kept)
     if bzimage:
         shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-    shutil.copytree(
-        out / "usr/include",
-        draft / "include",
-        ignore=lambda _, names: [n for n in names if n.startswith(".") or n.endswith(".hdrtest")],
-    )
     about = {
         "release": (out / "include/config/kernel.release").read_text("utf-8").strip(),
         "objects": len(read_records(out)),

@@ -7,10 +7,12 @@ did not make it; here that is an error, with the dependency that was not met.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import yaml
 from harness import git, kconfig_reader, proc
 from harness.apply import Applied
 from harness.base import Base
-from harness.checkout import checkout, source_tree
+from harness.checkout import Source, checkout, source_tree
 from harness.errors import InvocationError, SeriesError
 from harness.settings import PROJECT
 from harness.store import digest
@@ -136,9 +138,18 @@ def read_values(config: Path) -> dict[str, str]:
 
 
 def configure(
-    bench: Workbench, base: Base, applied: Applied, flavour: Flavour, log: Path
+    bench: Workbench,
+    base: Base,
+    applied: Applied,
+    flavour: Flavour,
+    log: Path,
+    beside: Callable[[Source], AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> KernelConfig:
     """The configuration of the patched tree, from the store or made now.
+
+    Args:
+        beside: entered with the patched tree while that is being configured, which
+            leaves most of the second CPU to it.
 
     Raises:
         InvocationError: the flavour asks for what this kernel does not have.
@@ -152,6 +163,7 @@ def configure(
     def make(draft: Path) -> None:
         with (
             source_tree(bench.store, base, applied, bench.events) as source,
+            beside(source),
             build_folder(bench, base, flavour.name, source) as out,
         ):
             config = run_merge(bench, source.path, out, flavour, log)

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness import events as ev
 from harness.apply import Applied, apply_series
@@ -19,15 +21,24 @@ from harness.variants import with_variant
 
 @dataclass(frozen=True)
 class Prepared:
-    """A built kernel and where it came from."""
+    """A built kernel and where it came from; ``headers``: its installed uapi headers."""
 
     base: Base
     applied: Applied
     kernel: Kernel
+    headers: Path
 
 
-def prepare(session: Session, *, bzimage: bool = False) -> Prepared:
+def prepare(
+    session: Session,
+    *,
+    bzimage: bool = False,
+    on_headers: Callable[[Path, Base], None] = lambda *_: None,
+) -> Prepared:
     """Runs the stages tree, series, config and build.
+
+    Args:
+        on_headers: hears of the installed uapi headers before the kernel is built.
 
     Raises:
         SeriesError, InvocationError, MachineError: see each stage.
@@ -51,8 +62,10 @@ def prepare(session: Session, *, bzimage: bool = False) -> Prepared:
         outcome.cached = applied.cached
         outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
         events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
-    kernel = build_kernel(session, base, applied, bzimage=bzimage)
+    kernel, headers = build_kernel(
+        session, base, applied, bzimage=bzimage, on_headers=lambda path: on_headers(path, base)
+    )
     shutil.copyfile(kernel.config, session.out / "kernel.config")
     if kernel.cached:
         shutil.copyfile(kernel.log, session.out / "build.log")
-    return Prepared(base, applied, kernel)
+    return Prepared(base, applied, kernel, headers)

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from typing import IO
 
 from harness.errors import HarnessError, InternalError, MachineError
 
+NICE = 10
 PATIENCE = 5.0  # seconds between asking a group to end and making it
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
@@ -35,6 +37,11 @@ class Completed:
     returncode: int
     seconds: float
     output: str
+
+
+def give_way() -> None:
+    """This thread, and what it starts, runs when nobody else wants the CPU."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def failure(

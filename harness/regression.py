@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import events as ev
-from harness.base import known_kernels
+from harness.base import Base, known_kernels
 from harness.crew import Crew
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.guest_items import run_cases
 from harness.kconfig import read_values
-from harness.prepare import Prepared
 from harness.programs import Case, Suite
 from harness.provide import provide
 from harness.regression_judge import AGAIN, Runs, cannot_run, judge, summary, to_repeat
@@ -138,15 +137,15 @@ def _equip(session: Session, reports: Reports) -> tuple[SelftestList, Kernel, Ke
     base.out.mkdir()
     lists: list[SelftestList] = []
 
-    def programs(here: Session, prepared: Prepared) -> Suite:
-        lists.append(load(data.folder, prepared.base.line))
+    def programs(here: Session, headers: Path, bare_base: Base) -> Suite:
+        lists.append(load(data.folder, bare_base.line))
         for name in lists[0].libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
         return build_suite(
             here.store,
             lists[0],
-            prepared.base,
-            prepared.kernel.headers,
+            bare_base,
+            headers,
             settings.jobs,
             data.folder / FILE,
         )

@@ -143,9 +143,7 @@ def _bench(session: Session, prepared: Prepared, scenarios: Sequence[Scenario]) 
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
-        programs = build_race_programs(
-            store, scenarios, session.data.guest_tests, prepared.kernel.headers
-        )
+        programs = build_race_programs(store, scenarios, session.data.guest_tests, prepared.headers)
         outcome.cached = programs.cached
         outcome.detail = f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)

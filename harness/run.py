@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness import events as ev
-from harness import leaks, pace, proofs, repeats, soundness
+from harness import leaks, pace, proc, proofs, repeats, soundness
 from harness.accel import choose_accel
+from harness.base import Base
 from harness.canaries import run_canaries
 from harness.crew import MOST, Crew
 from harness.debuginfo import debug_vmlinux
@@ -47,30 +47,41 @@ class Equipment:
     spec: GuestSpec
 
 
-def own_programs(session: Session, prepared: Prepared) -> Suite:
+def own_programs(session: Session, headers: Path, _: Base) -> Suite:
     """The guest tests of the series."""
     return build_suite(
         session.store,
         GUEST_TESTS / session.data.guest_tests,
-        prepared.kernel.headers,
+        headers,
         frozenset(session.data.clauses),
     )
 
 
 def equip(
-    session: Session, programs: Callable[[Session, Prepared], Suite] = own_programs
+    session: Session, programs: Callable[[Session, Path, Base], Suite] = own_programs
 ) -> Equipment:
-    """Runs every stage before the boot; ``programs`` makes what the guest is to run.
+    """Runs every stage before the boot.
+
+    Args:
+        programs: makes what the guest is to run; gets the installed uapi headers and
+            the base, and is called in another thread.
 
     Raises:
         SeriesError, InvocationError, MachineError: see each stage.
     """
     settings, events, store = session.settings, session.events, session.store
-    # Unpacking a kernel tree leaves some time on the second CPU, and configuring leaves
-    # nearly all of it: the rootfs is made in that time.
-    with ThreadPoolExecutor(1, initializer=_give_way) as beside:
+    compiling: list[Future[Suite]] = []
+    # Unpacking a kernel tree leaves some time on the second CPU, and linking a kernel
+    # leaves all of it: rootfs and programs are made in that time.
+    with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
         making = beside.submit(build_rootfs, settings, store, events)
-        prepared = prepare(session, bzimage=settings.machine == "q35")
+
+        def compile_beside(headers: Path, base: Base) -> None:
+            if not compiling:
+                compiling.append(beside.submit(programs, session, headers, base))
+
+        bzimage = settings.machine == "q35"
+        prepared = prepare(session, bzimage=bzimage, on_headers=compile_beside)
         machine, why = choose_machine(settings.machine, prepared.kernel.config.read_text())
         if machine != "microvm" and prepared.kernel.bzimage is None:
             events.emit(ev.Note(why))
@@ -78,10 +89,10 @@ def equip(
         with stage(events, "rootfs") as outcome:
             rootfs = making.result()
             outcome.cached = rootfs.cached
-    with stage(events, "programs") as outcome:
-        suite = programs(session, prepared)
-        outcome.cached = suite.cached
-        outcome.detail = f"{len(suite.cases)} cases"
+        with stage(events, "programs") as outcome:
+            suite = compiling[0].result()
+            outcome.cached = suite.cached
+            outcome.detail = f"{len(suite.cases)} cases"
     spec = GuestSpec(
         vmlinux=prepared.kernel.vmlinux,
         bzimage=prepared.kernel.bzimage,
@@ -100,11 +111,6 @@ def equip(
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))
     return Equipment(prepared, suite, replace(spec, accel=accel.name))
-
-
-def _give_way() -> None:
-    """This thread, and what it starts, runs when nobody else wants the CPU."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 @contextlib.contextmanager

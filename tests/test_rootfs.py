@@ -18,7 +18,7 @@ import pytest
 from harness import ext2, settings
 from harness.errors import InvocationError, MachineError
 from harness.events import Events
-from harness.rootfs import build_rootfs, choose_packages, load_recipe
+from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
 from harness.rootimage import (
     INIT_SOURCES,
     check_ext2,
@@ -262,3 +262,9 @@ def test_init_compiles_without_a_warning(tmp_path: Path) -> None:
     )
     usage = subprocess.run([str(tmp_path / "init")], capture_output=True, text=True, check=False)
     assert usage.returncode == 2 and "usage" in usage.stderr
+
+
+def test_every_package_that_may_be_chosen_is_asked_for_at_once() -> None:
+    names = candidates(PLAIN)
+    packages, _ = choose_packages(PLAIN, names.__contains__)
+    assert set(packages) <= set(names)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Installed uapi headers, on the toy kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.apply import Applied
+from harness.base import Base
+from harness.checkout import source_tree
+from harness.errors import InvocationError, SeriesError
+from harness.uapi import install_headers, installing
+from tests.toy import Toy, grow
+
+HEADER = "include/uapi/linux/mman.h"
+
+
+def advice(text: str) -> str:
+    return text + "#define MADV_VOLATILE 40\n"
+
+
+def installed(toy: Toy, folder: Path | None) -> Path:
+    base, applied = toy.apply(folder)
+    return install_headers(toy.bench(), base, applied, toy.log)
+
+
+def test_what_the_series_adds_is_there(toy: Toy) -> None:
+    headers = installed(toy, toy.series(("advice", {HEADER: advice})))
+    assert "MADV_VOLATILE 40" in (headers / "linux/mman.h").read_text()
+    assert sorted(path.name for path in headers.parent.iterdir()) == ["include"]
+    bare = installed(toy, None)
+    assert "MADV_VOLATILE" not in (bare / "linux/mman.h").read_text()
+
+
+def test_made_again_only_where_a_file_changes_that_they_depend_on(toy: Toy) -> None:
+    first = installed(toy, toy.series(("advice", {HEADER: advice})))
+    body = installed(toy, toy.series(("advice", {HEADER: advice}), ("b", {"mm/swap.c": grow})))
+    assert body == first
+    other = installed(toy, toy.series(("other", {HEADER: lambda text: advice(advice(text))})))
+    assert other != first
+
+
+@pytest.mark.parametrize("patched", [True, False])
+def test_who_is_at_fault_where_they_cannot_be_installed(toy: Toy, patched: bool) -> None:
+    broken = {"Makefile": lambda text: text.replace("include/uapi/linux/*.h", "nowhere/*.h")}
+    base, applied = toy.apply(toy.series(("broken", broken)))
+    if not patched:
+        applied = Applied(applied.repo, applied.commit, applied.tree, (), 0)
+    with pytest.raises(SeriesError if patched else InvocationError) as caught:
+        install_headers(toy.bench(), base, applied, toy.log)
+    assert "*** [Makefile" in caught.value.what
+    assert caught.value.evidence == toy.log.with_name("headers.log")
+
+
+def held(toy: Toy) -> tuple[Base, Applied]:
+    return toy.apply(toy.series(("advice", {HEADER: advice})))
+
+
+def test_beside_something_that_holds_the_tree(toy: Toy) -> None:
+    base, applied = held(toy)
+    with (
+        source_tree(toy.store, base, applied, toy.events) as source,
+        installing(toy.bench(), base, applied, toy.log, source),
+    ):
+        pass
+    assert list(toy.store.root.glob("headers/*/include/linux/mman.h"))
+
+
+def test_what_goes_wrong_beside_is_raised_at_the_end(toy: Toy) -> None:
+    broken = {"Makefile": lambda text: text.replace("include/uapi/linux/*.h", "nowhere/*.h")}
+    base, applied = toy.apply(toy.series(("broken", broken)))
+    with (
+        source_tree(toy.store, base, applied, toy.events) as source,
+        pytest.raises(SeriesError),
+        installing(toy.bench(), base, applied, toy.log, source),
+    ):
+        pass
