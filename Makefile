@@ -23,12 +23,14 @@ $(RUN_COMMANDS):
 	@$(PYTHON) harness/bootstrap.py --for test-kernel
 	@$(VENV) -m harness $@
 
+# The slow part builds a kernel and runs guests: minutes for the first time. SLOW=no leaves it out.
 check:
 	@$(PYTHON) harness/bootstrap.py --for check
+	@$(if $(filter no,$(SLOW)),,$(PYTHON) harness/bootstrap.py --for test-kernel)
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy harness tests guest-tests patches
-	@$(VENV) -m pytest
+	@$(VENV) -m pytest $(if $(filter no,$(SLOW)),-m "not slow")
 
 clean-cache:
 	@$(PYTHON) -m harness.clean_cache

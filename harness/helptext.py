@@ -20,7 +20,7 @@ COMMANDS: dict[str, str] = {
     "plan": "the cells of a revision: kernel x flavour x state x shard, as rows and plan.json",
     "cell": "one cell of the plan (CELL=); 0 once it came to its end, the verdict is merge's",
     "merge": "the verdict on a revision from the cells' results below OUT=",
-    "check": "the project's own tests, ruff and mypy: the one gate",
+    "check": "the project's own tests, ruff and mypy: the one gate (SLOW=no: without kernels)",
     "shell": "an interactive shell in the built kernel, console log alongside",
     "tree": "the patched tree as a git branch to edit (TREE= says where)",
     "refresh": "the edited branch back to patches/, byte-stable",

@@ -17,9 +17,7 @@ from .steps import Outcome, Program, decode, encode
 from .world import Counts
 
 BATCH = 64  # programs of a request
-BATCHES = 4
-SLOW_BATCHES = 2  # of a guest that is SLOW times slower than the reference, or more
-SLOW = 5.0
+BATCHES = 2  # of a usual run; `make soak` is for more
 SHRINKING = 12.0  # seconds on a guest of reference speed
 MOST_SHRINKING = 90.0  # on any guest: what is found by then has to do
 
@@ -73,10 +71,9 @@ def drive(dialogue: Dialogue) -> Judgement:
     batches; without them the seed is a fresh one.
     """
     seed = int(dialogue.env.get("VTEST_SEED") or secrets.randbits(32))
-    usual = SLOW_BATCHES if dialogue.pace >= SLOW else BATCHES
     counts = Counts()
     in_guest = 0.0  # seconds
-    for batch in range(int(dialogue.env.get("MODEL_BATCHES") or usual)):
+    for batch in range(int(dialogue.env.get("MODEL_BATCHES") or BATCHES)):
         mglru = (seed + batch) % 2 == 1
         run = partial(_run, dialogue, mglru)
         drawing = (seed << 16) + batch
