@@ -40,12 +40,15 @@ static void prepare(void)
 	REQUIRE_EQ(vr_count_vmas(whole, 3 * PIECE * VR_PAGE), 3);
 }
 
-/* After two grace periods what was freed before the first is gone for sure. */
+/*
+ * membarrier() waits for a callback of RCU on this CPU. The callbacks of a CPU run in
+ * the order in which they were queued, so what this thread has left to RCU is freed by
+ * then. The second one is for what the first one's callbacks may have queued.
+ */
 static void let_it_be_freed(void)
 {
 	REQUIRE_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0);
 	REQUIRE_EQ(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0), 0);
-	usleep(50000);
 }
 
 static void unmark_and_mark(void)
