@@ -67,7 +67,7 @@ def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> No
     finally:
         _append(own_log, log)
     if done.returncode != 0:
-        raise _failure(reader, job, log)
+        raise failure(reader, job.base, job.applied, log)
     if whole:
         memo = _memo(job)
         memo.parent.mkdir(exist_ok=True)
@@ -139,7 +139,8 @@ def _append(own: Path, log: Path) -> None:
             shutil.copyfileobj(new, old)
 
 
-def _failure(reader: BuildLog, job: Job, log: Path) -> HarnessError:
+def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
+    """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
     errors = reader.first_errors()
     said = "\n".join(errors)
     if any(sign in "\n".join(reader.tail) for sign in proc.FULL_DISK):
@@ -156,9 +157,9 @@ def _failure(reader: BuildLog, job: Job, log: Path) -> HarnessError:
             evidence=log,
             next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
         )
-    if not job.applied.patches:
+    if not applied.patches:
         return InvocationError(
-            f"KERNEL={job.base.name} does not build even without patches\n{said}",
+            f"KERNEL={base.name} does not build even without patches\n{said}",
             evidence=log,
             next_step="choose another KERNEL= or CONFIG=",
         )

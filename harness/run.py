@@ -77,8 +77,7 @@ def equip(
         making = beside.submit(build_rootfs, settings, store, events)
 
         def compile_beside(headers: Path, base: Base) -> None:
-            if not compiling:
-                compiling.append(beside.submit(programs, session, headers, base))
+            compiling.append(beside.submit(programs, session, headers, base))
 
         bzimage = settings.machine == "q35"
         prepared = prepare(session, bzimage=bzimage, on_headers=compile_beside)

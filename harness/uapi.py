@@ -9,6 +9,7 @@ done beside the stage config, and only where a file that it can depend on has ch
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import shutil
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ from pathlib import Path
 from harness import git, proc
 from harness.apply import Applied
 from harness.base import Base
+from harness.buildlog import BuildLog
 from harness.checkout import Source, source_tree
-from harness.errors import InvocationError, SeriesError
+from harness.kmake import failure
 from harness.store import digest
 from harness.toolchain import Workbench, environment, make_argv
 
@@ -27,9 +29,16 @@ FORMAT = 1
 
 # What `make headers` reads: the headers, the tables of system calls, and kbuild with its tools.
 _READ = re.compile(
-    r"(include/uapi/|scripts/|tools/(build|include|scripts)/|arch/[^/]+/(include/uapi|tools|entry)/)"
+    r"(include/uapi/|scripts/|tools/(build|include|scripts)/|arch/[^/]+/(include/uapi|tools|entry|kernel/syscalls)/)"
     r"|(.*/)?(Makefile|Kbuild)[^/]*$"
 )
+
+
+@functools.lru_cache(maxsize=4)  # a run asks twice, and listing a kernel takes 0.1 s
+def _state(repo: Path, commit: str) -> str:
+    """A hash of every file that the headers can depend on."""
+    files = git.tree_files(repo, commit)
+    return digest({path: blob for path, blob in files.items() if _READ.match(path)})
 
 
 def install_headers(
@@ -42,8 +51,7 @@ def install_headers(
         source: the patched tree, where the caller holds it already.
 
     Raises:
-        SeriesError: the patched tree's headers cannot be installed.
-        InvocationError: nor can those of the bare base.
+        SeriesError, InvocationError, MachineError: see ``kmake.failure``.
     """
 
     def make(draft: Path) -> None:
@@ -54,11 +62,16 @@ def install_headers(
             if source is None
             else contextlib.nullcontext(source)
         ) as tree:
+            reader = BuildLog(str(tree.path), str(out))
+
+            def on_line(line: str) -> None:
+                reader.feed(line)
+
             argv = make_argv(bench, tree.path, out, "headers")
             own = log.with_name("headers.log")
-            done = proc.run(argv, env=environment(bench.store), log=own)
+            done = proc.run(argv, env=environment(bench.store), log=own, on_line=on_line)
         if done.returncode != 0:
-            _fail(own, applied, base)
+            raise failure(reader, base, applied, own)
         shutil.copytree(
             out / "usr/include",
             draft / "include",
@@ -68,9 +81,7 @@ def install_headers(
         )
         shutil.rmtree(out)
 
-    files = git.tree_files(applied.repo, applied.commit)
-    state = {path: blob for path, blob in files.items() if _READ.match(path)}
-    key = digest(FORMAT, state, bench.toolchain.version)
+    key = digest(FORMAT, _state(applied.repo, applied.commit), bench.toolchain.version)
     return bench.store.entry("headers", key, make, bench.waiting).path / "include"
 
 
@@ -81,26 +92,9 @@ def installing(
     """Installs the headers of ``source`` into the store while the block runs.
 
     Raises:
-        SeriesError, InvocationError: see ``install_headers``.
+        SeriesError, InvocationError, MachineError: see ``install_headers``.
     """
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
         making = beside.submit(install_headers, bench, base, applied, log, source)
         yield
         making.result()
-
-
-def _fail(log: Path, applied: Applied, base: Base) -> None:
-    lines = log.read_text("utf-8", "replace").splitlines()
-    telling = [line for line in lines if re.search(r"error|\*\*\*", line, re.I)]
-    said = "\n".join(telling[:6] or lines[-6:])
-    if not applied.patches:
-        raise InvocationError(
-            f"the uapi headers of KERNEL={base.name} cannot be installed\n{said}",
-            evidence=log,
-            next_step="choose another KERNEL=",
-        )
-    raise SeriesError(
-        f"the uapi headers of the patched tree cannot be installed\n{said}",
-        evidence=log,
-        next_step="mend the header that it names; PATCHES=0 shows whether the base's can be",
-    )

@@ -15,7 +15,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness import ext2, settings
+from harness import ext2, rootfs, settings
 from harness.errors import InvocationError, MachineError
 from harness.events import Events
 from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
@@ -264,7 +264,21 @@ def test_init_compiles_without_a_warning(tmp_path: Path) -> None:
     assert usage.returncode == 2 and "usage" in usage.stderr
 
 
-def test_every_package_that_may_be_chosen_is_asked_for_at_once() -> None:
-    names = candidates(PLAIN)
-    packages, _ = choose_packages(PLAIN, names.__contains__)
-    assert set(packages) <= set(names)
+def test_every_alternative_is_asked_for() -> None:
+    assert candidates(PLAIN) == ("libc6", "new", "old", "python3.11-minimal", "python3.12-minimal")
+
+
+def test_one_call_of_apt_says_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """apt-cache ends with 100 where it lacks one, and still shows the others."""
+    apt = tmp_path / "apt-cache"
+    apt.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        "echo 'Package: libc6'; echo 'Depends: new'; echo; echo 'Package: old'; exit 100\n"
+    )
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert rootfs._known_to_apt(["-o", "x=y"], ("libc6", "new", "old")) == {"libc6", "old"}
+    calls = (tmp_path / "calls").read_text()
+    assert calls == "-o x=y show --no-all-versions libc6 new old\n"

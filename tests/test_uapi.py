@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.apply import Applied
-from harness.base import Base
 from harness.checkout import source_tree
-from harness.errors import InvocationError, SeriesError
+from harness.errors import InvocationError, MachineError, SeriesError
 from harness.uapi import install_headers, installing
 from tests.toy import Toy, grow
 
@@ -54,12 +53,8 @@ def test_who_is_at_fault_where_they_cannot_be_installed(toy: Toy, patched: bool)
     assert caught.value.evidence == toy.log.with_name("headers.log")
 
 
-def held(toy: Toy) -> tuple[Base, Applied]:
-    return toy.apply(toy.series(("advice", {HEADER: advice})))
-
-
 def test_beside_something_that_holds_the_tree(toy: Toy) -> None:
-    base, applied = held(toy)
+    base, applied = toy.apply(toy.series(("advice", {HEADER: advice})))
     with (
         source_tree(toy.store, base, applied, toy.events) as source,
         installing(toy.bench(), base, applied, toy.log, source),
@@ -77,3 +72,11 @@ def test_what_goes_wrong_beside_is_raised_at_the_end(toy: Toy) -> None:
         installing(toy.bench(), base, applied, toy.log, source),
     ):
         pass
+
+
+def test_a_full_disk_is_not_the_series_fault(toy: Toy) -> None:
+    full = {"Makefile": lambda text: text.replace("\t@mkdir -p usr/include/linux\n",
+            "\t@echo 'cp: error writing: No space left on device'; false\n")}  # fmt: skip
+    base, applied = toy.apply(toy.series(("full", full)))
+    with pytest.raises(MachineError):
+        install_headers(toy.bench(), base, applied, toy.log)

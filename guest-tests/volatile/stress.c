@@ -138,7 +138,7 @@ static void stress(bool huge, int plots, size_t pages, long cycles)
 
 static void small_pages(void)
 {
-	stress(false, 4, 64, 400);
+	stress(false, 4, 64, 800);
 }
 
 static void huge_pages(void)

@@ -17,7 +17,9 @@ from .steps import Outcome, Program, decode, encode
 from .world import Counts
 
 BATCH = 64  # programs of a request
-BATCHES = 2  # of a usual run; `make soak` is for more
+BATCHES = 4
+SLOW_BATCHES = 2  # of a guest that is SLOW times slower than the reference, or more
+SLOW = 5.0
 SHRINKING = 12.0  # seconds on a guest of reference speed
 MOST_SHRINKING = 90.0  # on any guest: what is found by then has to do
 
@@ -71,9 +73,10 @@ def drive(dialogue: Dialogue) -> Judgement:
     batches; without them the seed is a fresh one.
     """
     seed = int(dialogue.env.get("VTEST_SEED") or secrets.randbits(32))
+    usual = SLOW_BATCHES if dialogue.pace >= SLOW else BATCHES
     counts = Counts()
     in_guest = 0.0  # seconds
-    for batch in range(int(dialogue.env.get("MODEL_BATCHES") or BATCHES)):
+    for batch in range(int(dialogue.env.get("MODEL_BATCHES") or usual)):
         mglru = (seed + batch) % 2 == 1
         run = partial(_run, dialogue, mglru)
         drawing = (seed << 16) + batch
