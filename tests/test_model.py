@@ -209,6 +209,28 @@ class TestContract:
         program = (*mapped(Step(Op.FORK, 0, to=1)), *steps)
         assert check(program, ToyKernel("never-merges").run(program).records)[2] is None
 
+    def test_no_merging_is_wanted_with_what_a_moved_piece_may_have_joined(self) -> None:
+        """The moved page joined page 6, which had no anon_vma, and page 7 has another one.
+
+        Unless it was never written: then no anon_vma stands in the way of 6 and 7.
+        """
+
+        def border_below_7(*written: Step) -> bool:
+            program = (
+                Step(Op.MMAP, 0, 6, 8, more=Rights.WRITE, look=LOOK_VMAS),
+                Step(Op.MARK, 0, 6, 1, look=LOOK_VMAS),
+                Step(Op.MOVE, 0, 12, 2, 4, 2, look=LOOK_VMAS),
+                *written,
+                Step(Op.MARK, 0, 5, 3, look=LOOK_VMAS),
+            )
+            found = check(program, ToyKernel("never-merges").run(program).records)[2]
+            assert found is None or (found.kind is Kind.BORDER and found.page == 7)
+            return found is not None
+
+        page_7, page_4 = Step(Op.WRITE, 0, 7, 1), Step(Op.WRITE, 0, 4, 1)
+        assert not border_below_7(page_7, page_4)
+        assert border_below_7(page_7)
+
 
 class TestMistakes:
     def test_a_right_kernel_passes(self) -> None:

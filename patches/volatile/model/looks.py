@@ -122,21 +122,20 @@ def wanted_borders(process: Process, step: Step) -> set[int]:
     Those between pages that are alike and share an anon_vma, or lack one (V-MK-2); in a
     process that never forked, where nothing was moved. A piece without an anon_vma
     between two that have different ones can join one of them only: nothing is said then.
+    A moved piece joins if its offset happens to fit, so its anon_vma may be the other one.
     """
     if step.op not in (Op.MARK, Op.UNMARK) or not step.count or process.forked:
         return set()
     found = set()
     for place in range(max(step.page, 1), min(step.page + step.count, PAGES - 1) + 1):
         below, above = process.pages[place - 1], process.pages[place]
-        if below is None or above is None or not _joinable(below, above):
+        if below is None or above is None or not below.like(above):
+            continue
+        if not (below.home and above.home):
             continue
         if below.anon == above.anon or len(_anons_around(process, place)) <= 1:
             found.add(place)
     return found
-
-
-def _joinable(below: Page, above: Page) -> bool:
-    return below.like(above) and below.home and above.home
 
 
 def _anons_around(process: Process, place: int) -> set[int]:
@@ -144,11 +143,11 @@ def _anons_around(process: Process, place: int) -> set[int]:
     first = end = place
     pages = process.pages
     while first > 0 and (below := pages[first - 1]) and (above := pages[first]):
-        if not _joinable(below, above):
+        if not below.like(above):
             break
         first -= 1
     while end < PAGES - 1 and (below := pages[end]) and (above := pages[end + 1]):
-        if not _joinable(below, above):
+        if not below.like(above):
             break
         end += 1
     return {page.anon for page in pages[first : end + 1] if page} - {0}

@@ -291,9 +291,11 @@ class World:
             return -errno.EFAULT
         moved = [replace(page, home=False) for page in self._mapped(step)]
         more = [replace(moved[-1], frame=None, read=False) for _ in range(size - step.count)]
+        # What MREMAP_DONTUNMAP leaves gives its anon_vma up, if all of a VMA was moved.
+        alone = process.run(step.page) == range(step.page, end)
         for place, page in zip(step.pages, moved, strict=True):
-            left = replace(page, frame=None, read=False) if step.more & KEEP else None
-            process.pages[place] = left
+            left = replace(page, frame=None, read=False, anon=0 if alone else page.anon)
+            process.pages[place] = left if step.more & KEEP else None
         process.pages[step.to : step.to + size] = [*moved, *more]
         process.may_border |= {step.page, end}
         return 0
