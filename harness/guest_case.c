@@ -131,6 +131,19 @@ static int kill_below(pid_t ancestor)
 	const char *pace = getenv("HARNESS_PACE"); /* how much slower than the reference */
 	long long give_up = now_ms() + (long long)(1500 * (pace ? strtod(pace, NULL) : 1.0));
 
+	/*
+	 * Orphans become the subreaper's, so who has no child has no descendant: then
+	 * there is nothing to look for in /proc, which takes 10 ms under TCG.
+	 */
+	if (ancestor == getpid()) {
+		pid_t gone;
+
+		do
+			gone = waitpid(-1, NULL, WNOHANG);
+		while (gone > 0);
+		if (gone < 0 && errno == ECHILD)
+			return 1;
+	}
 	while (each_below(ancestor, SIGKILL)) {
 		while (waitpid(-1, NULL, WNOHANG) > 0)
 			;
