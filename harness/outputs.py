@@ -113,3 +113,9 @@ def point_latest(out: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(out.name)
     os.replace(draft, link)
+
+
+def last_of_ours(out: Path) -> Path | None:
+    """The folder of this process's last run in ``out``; ``latest`` may be another one's."""
+    ours = re.compile(rf"\d{{8}}-\d{{6}}-{os.getpid()}(-.+)?")  # see session.run_id
+    return max((path for path in out.glob("*-*") if ours.fullmatch(path.name)), default=None)

@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from harness import flaky, ktap_report, notes
+from harness.outputs import last_of_ours
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
@@ -62,7 +63,7 @@ class Runner:
         """What the static checkers say of each patch; they may be missing on this machine."""
         self.console.print("\ncheckpatch, sparse and kernel-doc", markup=False)
         look(self.settings)
-        left = self.settings.out / "latest" / LEFT
+        left = (last_of_ours(self.settings.out) or self.settings.out) / LEFT
         self.statics = json.loads(left.read_text()) if left.is_file() else None
 
     @property

@@ -19,6 +19,7 @@ from rich.table import Table
 from harness.base import obtain_base
 from harness.errors import InternalError, InvocationError
 from harness.events import Events
+from harness.outputs import last_of_ours
 from harness.series import load_series
 from harness.settings import Settings
 from harness.store import Store
@@ -88,8 +89,9 @@ def table(states: Sequence[State]) -> Table:
 
 
 def newest_document(out: Path) -> dict[str, Any]:
-    """The results of the run that has just ended."""
-    path = out / "latest" / "results.json"
+    """The results of the run of this process that has just ended."""
+    folder = last_of_ours(out)
+    path = (folder or out) / "results.json"
     if not path.is_file():
         raise InternalError(f"{path} is not there after a run")
     document: dict[str, Any] = json.loads(path.read_text())

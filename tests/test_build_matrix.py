@@ -14,6 +14,7 @@ from harness.build_matrix import build_matrix, said_by_guest, touched_files
 from harness.errors import InvocationError
 from harness.merge import merge, read_runs
 from harness.settings import Settings
+from tests.ours import leave, point_ours
 from tests.toy import WISH, Toy, grow
 
 CONTRACT = "## S\n\n| clause | promise |\n| --- | --- |\n| V-KS-3 | builds |\n"
@@ -154,7 +155,7 @@ def test_a_cell_is_booted_with_its_flavour_and_cases(
         status = "pass" if code == 0 else "fail"
         tests = [{"id": "kinds.c::a", "status": status, "reason": "lost"}]
         (folder / "results.json").write_text(json.dumps(guest(tests=tests)))
-        (settings.out / "latest").symlink_to("guest")
+        point_ours(settings.out, "guest")
         return code
 
     _, document = run(toy, project, toy.series(NEW), boot, cell="booted")
@@ -188,8 +189,7 @@ def test_a_machine_that_cannot_boot_ends_the_command(
     )
 
     def boot(settings: Settings) -> int:
-        (settings.out / "latest").mkdir(parents=True)
-        (settings.out / "latest" / "results.json").write_text(json.dumps(guest()))
+        leave(settings.out, guest())
         return 3
 
     settings = toy.settings(project=project, series=str(toy.series(NEW)), out=toy.root / "out")

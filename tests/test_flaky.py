@@ -20,6 +20,7 @@ from harness.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
 from harness.settings import PROJECT, Settings
+from tests.ours import leave
 from tests.recorder import Recorder
 from tests.test_lab import FakeGuest, case, lab_of, run, said
 from tests.toy import Toy, grow
@@ -139,8 +140,7 @@ def runner(documents: list[Any], seen: list[Settings]) -> Callable[[Settings], i
     def run(settings: Settings) -> int:
         found = documents[len(seen)]
         seen.append(replace(settings))
-        (settings.out / "latest").mkdir(parents=True, exist_ok=True)
-        (settings.out / "latest" / "results.json").write_text(json.dumps(found))
+        leave(settings.out, found)
         return int(found["exit_code"])
 
     return run

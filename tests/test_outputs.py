@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,8 +15,18 @@ import pytest
 
 from harness import events as ev
 from harness.contract import SeriesData, load
-from harness.outputs import EventLog, html, inline, junit, point_latest, write_all, write_atomically
+from harness.outputs import (
+    EventLog,
+    html,
+    inline,
+    junit,
+    last_of_ours,
+    point_latest,
+    write_all,
+    write_atomically,
+)
 from harness.results import Results, document
+from harness.session import run_id
 from harness.settings import PROJECT
 
 
@@ -86,6 +98,20 @@ def test_latest_moves_to_the_new_run(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         point_latest(tmp_path / name)
     assert (tmp_path / "latest").readlink() == Path("r2")
+
+
+def test_our_last_run_is_not_that_of_another_process(tmp_path: Path) -> None:
+    """Two commands in one folder: seen-red once took a soak's results for its own."""
+    assert last_of_ours(tmp_path) is None
+    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    names = [run_id(early, os.getpid()), run_id(late, os.getpid() + 1), f"9{os.getpid()}"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        point_latest(tmp_path / name)
+    assert last_of_ours(tmp_path) == tmp_path / names[0]
+    cell = tmp_path / f"{run_id(late, os.getpid())}-6.1-default-p0-s1of1"
+    cell.mkdir()
+    assert last_of_ours(tmp_path) == cell
 
 
 def test_a_write_replaces_and_leaves_no_draft(tmp_path: Path) -> None:

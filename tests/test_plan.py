@@ -25,6 +25,7 @@ from harness.results import Results, document
 from harness.revision import revision
 from harness.settings import PROJECT, Settings
 from harness.shards import WHOLE, Shard
+from tests.ours import point_ours
 from tests.toy import Toy, grow
 
 QUIET = Console(quiet=True)
@@ -139,9 +140,7 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> Callable[[Settings], int]
         out = settings.out / name
         out.mkdir(parents=True)
         (out / "results.json").write_text(json.dumps(document(results, data)))
-        link = settings.out / "latest"
-        link.unlink(missing_ok=True)
-        link.symlink_to(name)
+        point_ours(settings.out, name)
         return 1 if failed else 0
 
     return run
@@ -158,9 +157,7 @@ def look(settings: Settings) -> int:
     tools = {"checkpatch": {"open": ["WARNING: so long"], "justified": 1}}
     patches = [{"number": 2, "subject": "two", "tools": tools}]
     (out / "statics.json").write_text(json.dumps({"patches": patches}))
-    link = settings.out / "latest"
-    link.unlink(missing_ok=True)
-    link.symlink_to("999")
+    point_ours(settings.out, "999")
     return 1
 
 

@@ -19,6 +19,7 @@ from harness.revision_inputs import Inputs, PatchName, read_inputs
 from harness.revision_text import MOST, reply
 from harness.settings import Settings
 from harness.verdicts import Runs, Step, exit_status
+from tests.ours import leave
 from tests.toy import Toy, grow
 
 SUBJECTS = ("one", "two", "three", "four")
@@ -79,8 +80,7 @@ def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> Callable
     def run(settings: Settings) -> int:
         found = documents[len(seen)]
         seen.append((Path(settings.series).name, settings.patches))
-        (settings.out / "latest").mkdir(parents=True, exist_ok=True)
-        (settings.out / "latest" / "results.json").write_text(json.dumps(found))
+        leave(settings.out, found)
         return int(found["exit_code"])
 
     return run

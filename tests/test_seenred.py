@@ -19,6 +19,7 @@ from harness.seenred import passing, reds_of, seen_red
 from harness.series import Series
 from harness.settings import PROJECT, Settings, from_environment
 from harness.variants import Table, Variant, load_table, with_variant
+from tests.ours import leave
 from tests.toy import Toy, grow
 
 TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")
@@ -67,8 +68,7 @@ def settings(tmp_path: Path) -> Settings:
 def runner(documents: dict[str, dict[str, Any]]) -> Callable[[Settings], int]:
     def run(settings: Settings) -> int:
         told = documents[settings.variant]
-        (settings.out / "latest").mkdir(parents=True, exist_ok=True)
-        (settings.out / "latest" / "results.json").write_text(json.dumps(told))
+        leave(settings.out, told)
         code: int = told["exit_code"]
         return code
 

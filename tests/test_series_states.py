@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.console import Console
 from harness.errors import InvocationError
 from harness.series_states import every_state, exit_status, state_of, subjects
 from harness.settings import Settings, from_environment
+from tests.ours import leave
 from tests.toy import Toy, grow
 
 NAMES = ("first patch", "second patch")
@@ -39,8 +39,7 @@ def runner(codes: list[int], seen: list[int | None]) -> Callable[[Settings], int
     def run(settings: Settings) -> int:
         code = codes[len(seen)]
         seen.append(settings.patches)
-        (settings.out / "latest").mkdir(parents=True, exist_ok=True)
-        (settings.out / "latest" / "results.json").write_text(json.dumps(document(code)))
+        leave(settings.out, document(code))
         return code
 
     return run
