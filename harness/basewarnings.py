@@ -17,7 +17,7 @@ from harness.errors import SeriesError
 from harness.kconfig import KernelConfig
 from harness.kmake import Job, is_linked, place_config, read_records, write_records
 from harness.store import digest
-from harness.toolchain import environment, make_argv
+from harness.toolchain import compiling, make_argv
 from harness.workshop import build_folder, marked
 
 FORMAT = 1
@@ -72,7 +72,7 @@ def _base_warnings(
             reader = BuildLog(str(source.path), str(out))
             whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
             targets = ["vmlinux"] if whole else objects
-            env = environment(bench.store)
+            env = compiling(bench)
             with marked(out):
                 proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
                 # Goes on past those that the base lacks or cannot compile.

@@ -138,7 +138,7 @@ def _complete_config(job: Job, asked: Path, log: Path) -> None:
     place_config(asked, job.out)
     argv = make_argv(job.bench, job.source.path, job.out, "olddefconfig")
     with marked(job.out):
-        done = proc.run(argv, env=environment(job.bench.store), log=log)
+        done = proc.run(argv, env=environment(), log=log)
     if done.returncode != 0:
         raise proc.failure(argv, done.returncode, log.read_text("utf-8", "replace"), log)
 

@@ -223,7 +223,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     flags = " ".join(value.replace(" ", "\\ ") for value in variables(bench.toolchain))
     argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
             *(str(path) for path in flavour.fragments))  # fmt: skip
-    env = {**environment(bench.store), "MAKEFLAGS": f" -- {flags}"}
+    env = {**environment(), "MAKEFLAGS": f" -- {flags}"}
     lines: list[str] = []
     out.mkdir(parents=True, exist_ok=True)
     with marked(out):

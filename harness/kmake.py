@@ -17,7 +17,7 @@ from harness.buildlog import BuildLog, Warned, as_json, from_json
 from harness.checkout import Source
 from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.events import StageProgress
-from harness.toolchain import Workbench, environment, make_argv
+from harness.toolchain import Workbench, compiling, make_argv
 from harness.workshop import marked
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
@@ -60,7 +60,7 @@ def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> No
     argv = make_argv(job.bench, job.source.path, out, *targets)
     try:
         with marked(out):
-            done = proc.run(argv, env=environment(job.bench.store), log=own_log, on_line=on_line)
+            done = proc.run(argv, env=compiling(job.bench), log=own_log, on_line=on_line)
             # Still marked: objects without their records must not survive a kill.
             records |= reader.objects
             write_records(out, records)

@@ -165,7 +165,7 @@ def _sparse(
         objects = [f"{name.removesuffix('.c')}.o" for name in units]
         argv = make_argv(bench, source.path, out, "-k", "C=2", "CHECK=sparse", *objects)
         with marked(out):
-            done = proc.run(argv, env=environment(bench.store), log=log, on_line=lines.append)
+            done = proc.run(argv, env=environment(), log=log, on_line=lines.append)
         if any(sign in line for line in lines[-40:] for sign in proc.FULL_DISK):
             raise proc.failure(argv, done.returncode, "\n".join(lines[-40:]), log)
         seen = looked_at(lines, str(source.path))

@@ -69,7 +69,7 @@ def install_headers(
 
             argv = make_argv(bench, tree.path, out, "headers")
             own = log.with_name("headers.log")
-            done = proc.run(argv, env=environment(bench.store), log=own, on_line=on_line)
+            done = proc.run(argv, env=environment(), log=own, on_line=on_line)
         if done.returncode != 0:
             raise failure(reader, base, applied, own)
         shutil.copytree(

@@ -231,9 +231,9 @@ def test_a_full_disk_while_compiling(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_compiler_that_is_killed(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake(toy, monkeypatch, "ccache",
+    fake(toy, monkeypatch, "gcc",
          'case "$*" in *" -c "*) echo "gcc: fatal error: Killed signal terminated program cc1" >&2;'
-         ' exit 1;; esac\nexec "$@"')  # fmt: skip
+         ' exit 1;; esac\nexec /usr/bin/gcc "$@"')  # fmt: skip
     with pytest.raises(MachineError, match="not enough memory"):
         toy.build(toy.series(NEW))
 
@@ -288,7 +288,7 @@ case "$*" in *swap.c*)
   printf half > "$(echo "$*" | sed 's/.* -o \\([^ ]*\\).*/\\1/')"
   touch {ready}; exec sleep 5;;
 esac
-exec "$@"
+exec /usr/bin/gcc "$@"
 """
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,14 @@ import pytest
 from harness.errors import MachineError
 from harness.events import Events
 from harness.store import Store
-from harness.toolchain import Toolchain, Workbench, environment, find_toolchain, make_argv
+from harness.toolchain import (
+    Toolchain,
+    Workbench,
+    compiling,
+    environment,
+    find_toolchain,
+    make_argv,
+)
 
 STORE = Store(Path("/store"), 10 << 30)
 
@@ -19,21 +28,36 @@ def test_the_environment_is_a_list_of_what_may_pass(monkeypatch: pytest.MonkeyPa
     kept_out = {"MAKEFLAGS", "KCFLAGS", "ARCH", "DEBUG", "KERNEL", "V", "CCACHE_DISABLE"}
     for name in kept_out:
         monkeypatch.setenv(name, "1")
-    env = environment(STORE)
+    env = environment()
     assert not kept_out & env.keys()
-    assert env["CCACHE_DIR"] == "/store/ccache"
     assert env["KBUILD_BUILD_HOST"] == "localhost"
+
+
+def test_ccache_is_the_compiler_but_in_the_first_build_of_a_store(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", 10 << 30)
+    bench = Workbench(store, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
+    assert compiling(bench) == environment()
+    env = compiling(bench)
+    assert env["CCACHE_DIR"] == str(store.root / "ccache")
     assert int(env["CCACHE_MAXSIZE"]) == 2 << 30
+    found = shutil.which("gcc", path=env["PATH"])
+    assert (
+        found is not None and Path(found).resolve() == Path(str(shutil.which("ccache"))).resolve()
+    )
+    # Called by that name, ccache finds the compiler behind it, and not itself.
+    said = subprocess.run(["gcc", "--version"], env=env, capture_output=True, text=True, check=True)
+    assert "Free Software Foundation" in said.stdout
+    assert compiling(bench) == env
+    without = Workbench(store, Events(), Toolchain("gcc", "gcc 12", ccache=False), 3)
+    assert compiling(without) == environment()
 
 
 def test_the_call(tmp_path: Path) -> None:
     bench = Workbench(STORE, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
     argv = make_argv(bench, Path("/src"), Path("/out"), "vmlinux", "X=1")
     assert argv[:4] == ["make", "-C", "/src", "O=/out"]
-    assert {"-j4", "ARCH=x86", "CC=ccache gcc", "--output-sync=target"} <= set(argv)
+    assert {"-j4", "ARCH=x86", "CC=gcc", "--output-sync=target"} <= set(argv)
     assert argv[-2:] == ["vmlinux", "X=1"]
-    plain = Workbench(STORE, Events(), Toolchain("gcc", "gcc 12", ccache=False), 3)
-    assert "CC=gcc" in make_argv(plain, Path("/src"), Path("/out"))
 
 
 def test_versions_are_part_of_the_toolchain() -> None:
