@@ -84,18 +84,15 @@ def environment() -> dict[str, str]:
 def compiling(bench: Workbench) -> dict[str, str]:
     """The environment of a make that compiles objects: ccache stands in the compiler's place.
 
-    The first build of a store goes without: an empty cache has nothing to give, and asking
-    it costs 7 % of a build. CC= is the same either way, for kbuild makes again what was
-    made by another command; so ccache is a compiler of that name, in front of the other.
+    It is a compiler of the same name in front of the other, and no word of CC=: so the
+    configuration, which asks the compiler a few hundred times what it can, does without,
+    and for kbuild a build without ccache has the same commands.
     """
     folder = bench.store.root / "ccache"
     if not bench.toolchain.ccache:
         return environment()
-    if not folder.is_dir():
-        folder.mkdir(parents=True)
-        return environment()
     links = folder / "compilers"
-    links.mkdir(exist_ok=True)
+    links.mkdir(parents=True, exist_ok=True)
     link, program = links / bench.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
         draft = links / f".{link.name}-{os.getpid()}"
