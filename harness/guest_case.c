@@ -133,7 +133,7 @@ static int kill_below(pid_t ancestor)
 
 	/*
 	 * Orphans become the subreaper's, so who has no child has no descendant: then
-	 * there is nothing to look for in /proc, which takes 10 ms under TCG.
+	 * there is nothing to look for in /proc, which is slow under TCG.
 	 */
 	if (ancestor == getpid()) {
 		pid_t gone;

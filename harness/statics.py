@@ -35,7 +35,7 @@ from harness.remarks import (
 )
 from harness.series import Series
 from harness.store import digest
-from harness.toolchain import Workbench, environment, make_argv
+from harness.toolchain import Workbench, compiling, make_argv
 from harness.workshop import build_folder, marked
 
 FORMAT = 1
@@ -165,7 +165,7 @@ def _sparse(
         objects = [f"{name.removesuffix('.c')}.o" for name in units]
         argv = make_argv(bench, source.path, out, "-k", "C=2", "CHECK=sparse", *objects)
         with marked(out):
-            done = proc.run(argv, env=environment(), log=log, on_line=lines.append)
+            done = proc.run(argv, env=compiling(bench), log=log, on_line=lines.append)
         if any(sign in line for line in lines[-40:] for sign in proc.FULL_DISK):
             raise proc.failure(argv, done.returncode, "\n".join(lines[-40:]), log)
         seen = looked_at(lines, str(source.path))

@@ -33,6 +33,7 @@ def test_the_environment_is_a_list_of_what_may_pass(monkeypatch: pytest.MonkeyPa
     assert env["KBUILD_BUILD_HOST"] == "localhost"
 
 
+@pytest.mark.skipif(shutil.which("ccache") is None, reason="no ccache here")
 def test_ccache_stands_in_the_compilers_place(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", 10 << 30)
     bench = Workbench(store, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
