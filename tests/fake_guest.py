@@ -101,6 +101,7 @@ class FakeGuest:
         self.behave: Callable[[list[str]], tuple[str, str]] = lambda argv: ("", "exit=0")
         self.tainted = 0
         self.answers = True
+        self.on_kill: Callable[[], None] = lambda: None
         self.seen: list[str] = []
         spec = GuestSpec(
             folder / "vmlinux", None, "microvm", "tcg", folder / "root", self.sshd.host_key
@@ -135,6 +136,9 @@ class FakeGuest:
                 return 0
             case ["/harness/init", "case", seq, identity, _, *argv]:
                 return self._case(seq, identity, argv, channel)
+            case ["/harness/init", "kill", _]:
+                self.on_kill()
+                return 0
             case ["true"]:
                 return 0
         return 0

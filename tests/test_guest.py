@@ -186,6 +186,29 @@ def test_a_panic_is_named_in_the_loss(fake: FakeGuest) -> None:
     assert not fake.guest.trustworthy
 
 
+@pytest.mark.parametrize(
+    ("obeys", "lost"),
+    [(True, "the case was ended by the host"), (False, "the case cannot be ended")],
+)
+def test_a_guest_that_does_not_end_a_case_in_time_is_replaced(
+    fake: FakeGuest, obeys: bool, lost: str
+) -> None:
+    over = threading.Event()
+
+    def stay(argv: list[str]) -> tuple[str, str]:
+        over.wait(60)
+        return "", "signal=9"
+
+    fake.behave = stay
+    if obeys:
+        fake.on_kill = over.set
+    run = fake.guest.run_case("a", ["prog"], 0.2)
+    over.set()
+    assert run.lost == f"{lost}: the guest did not do it in time"
+    assert run.exit_code is None and not run.timed_out
+    assert not fake.guest.trustworthy
+
+
 def test_a_guest_that_answers_nothing_hangs(fake: FakeGuest) -> None:
     def hang(argv: list[str]) -> tuple[str, str]:
         fake.answers = False
