@@ -17,6 +17,7 @@ from patches.volatile.model.generate import KINDS, build
 from patches.volatile.model.looks import DivergedError, Kind
 from patches.volatile.model.search import Divergence, draw, judge, valid
 from patches.volatile.model.steps import (
+    KEEP,
     LOOK_VMAS,
     PAGES,
     Access,
@@ -230,6 +231,26 @@ class TestContract:
         page_7, page_4 = Step(Op.WRITE, 0, 7, 1), Step(Op.WRITE, 0, 4, 1)
         assert not border_below_7(page_7, page_4)
         assert border_below_7(page_7)
+
+    def test_what_dontunmap_leaves_of_a_whole_vma_has_no_anon_vma(self) -> None:
+        """Page 2 can join only one of two anon_vmas, and page 1 has one or has none."""
+
+        def border_below_3(first: int) -> bool:
+            program = (
+                Step(Op.MMAP, 0, 0, 4, more=Rights.WRITE, look=LOOK_VMAS),
+                Step(Op.MARK, 0, 2, 1, look=LOOK_VMAS),
+                Step(Op.WRITE, 0, 0, 2, look=LOOK_VMAS),
+                Step(Op.WRITE, 0, 3, 1, look=LOOK_VMAS),
+                Step(Op.MOVE, 0, first, 2 - first, 8, 2 - first | KEEP),
+                Step(Op.MUNMAP, 0, 0, 1, look=LOOK_VMAS),
+                Step(Op.UNMARK, 0, 2, 1, look=LOOK_VMAS),
+            )
+            found = check(program, ToyKernel("never-merges").run(program).records)[2]
+            assert found is None or (found.kind is Kind.BORDER and found.page == 3)
+            return found is not None
+
+        assert border_below_3(0)
+        assert not border_below_3(1)
 
 
 class TestMistakes:
