@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import yaml
@@ -77,13 +76,13 @@ class Wiring:
 
     ``monitor``: the number of an inherited, connected socket, so no path can be
     too long. The guest's serial line is QEMU's standard input and output.
-    ``restore``: a saved state to start from.
+    ``restored``: QEMU waits to be told of a saved state (migrate-incoming).
     """
 
     monitor: int
     ssh_key: str  # BASE64 of the public key that may log in
     swap: Path | None = None
-    restore: Path | None = None
+    restored: bool = False
 
 
 @functools.cache
@@ -153,8 +152,8 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, wiring.ssh_key)]
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
-    if wiring.restore is not None:
-        argv += ["-incoming", f"exec:cat {quote(str(wiring.restore))}"]
+    if wiring.restored:
+        argv += ["-incoming", "defer"]
     return argv
 
 

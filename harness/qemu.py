@@ -20,6 +20,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from harness.console import SerialLine
@@ -178,6 +179,9 @@ class Qemu:
     ) -> Qemu:
         """Starts QEMU; its own complaints go to ``log``.
 
+        Args:
+            restore: a saved state to go on from; RESUME says when the guest does.
+
         To be called from a thread that lives as long as the guest: it is the
         end of the thread, not of the process, that the kernel watches for.
 
@@ -189,7 +193,7 @@ class Qemu:
         from_guest, console_out = _console_pipe()
         console_in, to_guest = os.pipe()
         monitor, their_monitor = socket.socketpair()
-        argv = qemu_argv(spec, Wiring(their_monitor.fileno(), ssh_key, swap, restore))
+        argv = qemu_argv(spec, Wiring(their_monitor.fileno(), ssh_key, swap, restore is not None))
         line = SerialLine(from_guest, to_guest)
         try:
             process = _launch(argv, log, console_in, console_out, their_monitor.fileno())
@@ -204,6 +208,10 @@ class Qemu:
         qemu = cls(process, line, Monitor(monitor), log)
         try:
             qemu.monitor.greet(20.0)
+            # Not on the command line: until it is greeted QEMU tells of no event, and a
+            # small guest may go on before a busy machine lets us greet it.
+            if restore is not None:
+                qemu.monitor.command("migrate-incoming", uri=f"exec:cat {quote(str(restore))}")
         except BaseException as error:
             qemu.kill()
             line.close()

@@ -24,6 +24,7 @@ from harness.errors import SeriesError
 from harness.events import Events
 from harness.guest import Guest
 from harness.machine import GuestSpec
+from harness.qemu import Monitor
 from harness.rootfs import Rootfs, build_rootfs
 from harness.settings import from_environment
 from harness.snapshot import Snapshot, restore, save
@@ -188,6 +189,18 @@ class TestRealGuests:
                 one.close()
         assert len(randoms) == 3
         assert statistics.median(seconds) < first.boot_seconds
+
+    def test_a_restored_guest_does_not_go_on_before_we_listen(
+        self, snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        greet = Monitor.greet
+
+        def late(monitor: Monitor, timeout: float) -> None:
+            time.sleep(2)  # a busy machine; reading a state takes 0.2
+            greet(monitor, timeout)
+
+        monkeypatch.setattr(Monitor, "greet", late)
+        restore(snapshot, tmp_path, "late", patience=HASTY).close()
 
     def test_the_first_guest_goes_on_after_its_snapshot(
         self, snapshot: Snapshot, first: Guest
