@@ -72,6 +72,21 @@ def _conclude(body: Callable[[], None], results: Results) -> tuple[ev.Verdict, i
     return verdict, code, []
 
 
+def _tidy(store: Store, events: ev.Events) -> None:
+    """Keeps the store within its limit; that it cannot be done is no verdict on the run."""
+    try:
+        removed = store.evict()
+    except OSError as error:
+        events.emit(ev.Note(f"the store could not be brought within its limit: {error}"))
+    else:
+        if removed:
+            gone = f"{len(removed)} of its directories, least recently used first, are gone"
+            limit = store.limit / (1 << 30)
+            events.emit(ev.Note(f"the store was above HARNESS_CACHE_LIMIT={limit:g}: {gone}"))
+    finally:
+        store.release()
+
+
 def run_session(settings: Settings, command: str, body: Callable[[Session], None]) -> int:
     """Runs ``body`` as one run: events, files under ``out/<run>/``, summary, exit status.
 
@@ -108,6 +123,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         finally:
             if not ended:
                 verdict, code, error = "infra", InternalError.exit_code, ["a defect of the harness"]
+            _tidy(store, events)
             events.emit(ev.RunFinished(verdict, code, time.monotonic() - start, tuple(error)))
             write_all(out, document(results, data), data)
     print_summary(console, results, data, out)

@@ -5,7 +5,9 @@ An *entry* is a directory made once from hashed inputs: it is filled under a
 temporary name and renamed when complete, so a kill at any moment leaves either
 the whole entry or a leftover that the next run removes. A *workshop* is a
 mutable directory (a source tree, a build folder) that one run at a time works
-in. Both are guarded by ``flock``, which the kernel drops with the process.
+in. Both are guarded by ``flock``, which the kernel drops with the process: who
+makes an entry has its lock alone, and who uses one shares it, so that what a
+living run works with is never evicted.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from harness.errors import MachineError
 
@@ -63,10 +66,18 @@ def _size(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Store:
-    """The store below ``root``; ``limit`` in bytes bounds what ``evict`` keeps."""
+    """The store below ``root``; ``limit`` in bytes bounds what ``evict`` keeps, ccache included."""
 
     root: Path
     limit: int
+    # The locks of the entries in use; and what may have grown since, so that it is worth a look.
+    _held: dict[str, TextIO] = field(default_factory=dict, compare=False, repr=False)
+    _grown: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    @property
+    def ccache_limit(self) -> int:
+        """Bytes, of ``limit``, that ccache may have: it keeps them itself."""
+        return max(1 << 30, self.limit // 5)
 
     def _lock_path(self, name: str) -> Path:
         folder = self.root / "locks"
@@ -113,27 +124,49 @@ class Store:
             MachineError: the disk is full.
             Whatever ``make`` raises; the half-made directory is removed first.
         """
-        final = self.root / kind / key
-        if final.is_dir():
-            self._touch(final)
-            return Entry(final, True)
-        with self.lock(f"{kind}-{key}", on_wait):
+        final, name = self.root / kind / key, f"{kind}-{key}"
+        cached = True
+        while not self._hold(final, name):
+            with self.lock(name, on_wait):
+                if not final.is_dir():
+                    self._make(final, make)
+                    cached = False
+        return Entry(final, cached)
+
+    def _hold(self, final: Path, name: str) -> bool:
+        """Shares the entry's lock until ``release``; false: not there, or being made or removed."""
+        if name in self._held:
+            return True
+        handle = open(self._lock_path(name), "a", encoding="utf-8")  # noqa: SIM115
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             if final.is_dir():
                 self._touch(final)
-                return Entry(final, True)
-            # The lock is ours, so a leftover under this name belongs to a dead run.
-            draft = self.root / kind / f".draft-{key}"
-            shutil.rmtree(draft, ignore_errors=True)
-            with full_disk_explained(self.root):
-                draft.mkdir(parents=True)
-                try:
-                    make(draft)
-                    os.rename(draft, final)
-                except BaseException:
-                    shutil.rmtree(draft, ignore_errors=True)
-                    raise
-            self._touch(final)
-            return Entry(final, False)
+                if self._held.setdefault(name, handle) is not handle:  # another thread's
+                    handle.close()
+                return True
+        handle.close()
+        return False
+
+    def _make(self, final: Path, make: Callable[[Path], None]) -> None:
+        # The lock is ours, so a leftover under this name belongs to a dead run.
+        draft = final.with_name(f".draft-{final.name}")
+        shutil.rmtree(draft, ignore_errors=True)
+        self._grown.add(str(final))
+        with full_disk_explained(self.root):
+            draft.mkdir(parents=True)
+            try:
+                make(draft)
+                os.rename(draft, final)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
+
+    def release(self) -> None:
+        """The entries used so far may be evicted."""
+        for handle in self._held.values():
+            handle.close()
+        self._held.clear()
 
     @contextlib.contextmanager
     def workshop(
@@ -144,6 +177,7 @@ class Store:
         with self.lock(f"work-{kind}-{key}", on_wait), full_disk_explained(self.root):
             path.mkdir(parents=True, exist_ok=True)
             self._touch(path)
+            self._grown.add(str(path))
             yield path
 
     @staticmethod
@@ -160,23 +194,24 @@ class Store:
             kinds += [p for p in (self.root / "work").iterdir() if p.is_dir()]
         return [e for k in kinds for e in k.iterdir() if e.is_dir() and not e.is_symlink()]
 
-    def evict(self, keep: frozenset[Path] = frozenset()) -> list[Path]:
+    def evict(self) -> list[Path]:
         """Removes the least recently used directories until the store fits its limit.
 
-        One whose lock is held by a living run stays, and so does all of ``keep``.
+        What a living run holds stays, this one's entries included. Looks at nothing unless
+        something was added: sizing up a few kernel trees takes seconds.
         """
-        if not self.root.is_dir():
+        if not self._grown or not self.root.is_dir():
             return []
+        self._grown.clear()
         sized = sorted((p.stat().st_mtime, _size(p), p) for p in self._candidates())
-        total = sum(size for _, size, _ in sized)
+        total = sum(size for _, size, _ in sized) + _size(self.root / "ccache")
         removed: list[Path] = []
         for _, size, path in sized:
             if total <= self.limit:
                 break
-            if path in keep or not self._remove_unused(path):
-                continue
-            total -= size
-            removed.append(path)
+            if self._remove_unused(path):
+                total -= size
+                removed.append(path)
         return removed
 
     def _remove_unused(self, path: Path) -> bool:

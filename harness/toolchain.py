@@ -108,7 +108,7 @@ def compiling(bench: Workbench) -> dict[str, str]:
         "CCACHE_DEPEND": "1",
         "CCACHE_INODECACHE": "1",
         "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime,time_macros",
-        "CCACHE_MAXSIZE": str(max(1 << 30, bench.store.limit // 5)),
+        "CCACHE_MAXSIZE": str(bench.store.ccache_limit),
     }
 
 

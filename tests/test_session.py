@@ -65,6 +65,19 @@ def test_a_clean_run_passes(settings: Settings) -> None:
     assert (code, document["verdict"], document["error"]) == (0, "pass", [])
 
 
+def test_a_run_that_adds_to_the_store_keeps_it_within_its_limit(settings: Settings) -> None:
+    def add(session: Session) -> None:
+        with session.store.workshop("build", "old") as shop:
+            (shop / "object").write_bytes(b"x" * 100_000)
+        session.store.entry("kind", "used", lambda draft: (draft / "f").touch())
+
+    code, document = finish(replace(settings, cache_limit=50_000), add)
+    assert code == 0
+    assert any("above HARNESS_CACHE_LIMIT" in note for note in document["notes"])
+    assert not (settings.cache / "work/build/old").exists()
+    assert (settings.cache / "kind/used").is_dir()
+
+
 @pytest.mark.parametrize("status", ["fail", "error", "timeout"])
 def test_one_broken_case_fails_the_run(settings: Settings, status: ev.Status) -> None:
     def body(session: Session) -> None:

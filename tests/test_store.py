@@ -116,24 +116,62 @@ def test_eviction_takes_the_least_recently_used_first(store: Store) -> None:
     for number, key in enumerate(("old", "middle", "new")):
         entry = store.entry("kind", key, fill)
         os.utime(entry.path, (number, number))
-    removed = Store(store.root, 90_000).evict()
-    assert [p.name for p in removed] == ["old"]
+    assert names(limited(store, 90_000).evict()) == ["new"]  # the others are in use
+    store.release()
+    assert names(limited(store, 90_000).evict()) == ["old"]
     assert not (store.root / "kind" / "old").exists()
 
 
-def test_eviction_spares_what_a_run_holds_or_keeps(store: Store) -> None:
+def names(paths: list[Path]) -> list[str]:
+    return [path.name for path in paths]
+
+
+def limited(store: Store, limit: int) -> Store:
+    """The same store as another run sees it that has added to it."""
+    other = Store(store.root, limit)
+    with other.workshop("build", "new"):
+        pass
+    os.utime(store.root / "work/build/new", (2**31, 2**31))
+    return other
+
+
+def test_eviction_spares_what_a_run_holds(store: Store) -> None:
     entry = store.entry("kind", "kept", write("x"))
     with store.workshop("build", "held") as shop:
         (shop / "f").write_text("x")
-        removed = Store(store.root, 1).evict(frozenset({entry.path}))
-        assert removed == []
-    assert [p.name for p in Store(store.root, 1).evict(frozenset({entry.path}))] == ["held"]
+        assert names(limited(store, 1).evict()) == ["new"]
+    assert names(limited(store, 1).evict()) == ["held", "new"]
+    store.release()
+    assert names(limited(store, 1).evict()) == ["kept"]
+    assert not entry.path.exists()
+    assert not store.entry("kind", "kept", write("x")).cached
+
+
+def test_nothing_is_sized_up_where_nothing_was_added(store: Store) -> None:
+    store.entry("kind", "kept", write("x"))
+    store.release()
+    other = Store(store.root, 1)
+    assert other.entry("kind", "kept", write("x")).cached
+    other.release()
+    assert other.evict() == []
+
+
+def test_ccache_counts(store: Store) -> None:
+    store.entry("kind", "kept", write("x"))
+    store.release()
+    (store.root / "ccache").mkdir()
+    (store.root / "ccache" / "object").write_bytes(os.urandom(200_000))
+    assert names(limited(store, 100_000).evict()) == ["kept", "new"]
+    assert (store.root / "ccache" / "object").exists()
 
 
 def test_clean_removes_everything(store: Store) -> None:
     store.entry("kind", "key", write("x"))
     with store.workshop("build", "k"):
         pass
+    store.clean()  # but what is in use
+    assert (store.root / "kind" / "key").exists() and not (store.root / "work/build/k").exists()
+    store.release()
     store.clean()
     assert not store.root.exists()
 
