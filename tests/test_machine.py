@@ -143,12 +143,13 @@ def test_a_module_is_not_built_in() -> None:
     assert obstacles("q35", "CONFIG_VIRTIO_PCI=m\n") == ("q35 needs CONFIG_VIRTIO_PCI",)
 
 
-def test_a_kernel_with_kasan_boots_the_slow_way() -> None:
-    name, why = choose_machine("auto", FAST + "CONFIG_KASAN=y\n")
+@pytest.mark.parametrize("checker", ["CONFIG_KASAN", "CONFIG_KCSAN"])
+def test_a_kernel_with_an_early_checker_boots_the_slow_way(checker: str) -> None:
+    name, why = choose_machine("auto", FAST + f"{checker}=y\n")
     assert name == "q35"
-    assert "CONFIG_KASAN" in why
-    with pytest.raises(MachineError, match="cannot boot with CONFIG_KASAN"):
-        choose_machine("microvm", FAST + "CONFIG_KASAN=y\n")
+    assert checker in why
+    with pytest.raises(MachineError, match=f"cannot boot with {checker}"):
+        choose_machine("microvm", FAST + f"{checker}=y\n")
 
 
 def test_every_machine_of_the_table_is_preferred_somewhere() -> None:
