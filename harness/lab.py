@@ -53,7 +53,7 @@ def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
         count = int(check["count"])
         found = len(find_tags(image, bytes.fromhex(check["magic"]), count))
         if check["what"] == "absent" and found:
-            return f"{found} of {count} volatile pages were written to the swap disk"
+            return f"{found} of {count} pages that must not were written to the swap disk"
         if check["what"] == "present" and found != count:
             return f"inconclusive: only {found} of {count} control pages are on the swap disk"
     return ""

@@ -48,10 +48,7 @@ class GuestSpec:
     swap_mb: int = 256
     extra_append: str = ""
     gdb: str = ""
-    env: tuple[tuple[str, str], ...] = (
-        ("VTEST_SWAPDISK", "/dev/vdc"),
-        ("PYTHONPATH", "/tests/lib:/tests/volatile/lib"),
-    )
+    env: tuple[tuple[str, str], ...] = (("VTEST_SWAPDISK", "/dev/vdc"),)
 
     @property
     def kernel(self) -> Path:

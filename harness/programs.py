@@ -20,7 +20,6 @@ from harness.store import Entry, Store, digest, file_digest
 
 GUEST_TESTS = PROJECT / "guest-tests"
 IN_GUEST = Path("/tests")
-PYTHONPATH_IN_GUEST = "{lib}:{series}/lib"
 
 # Static: the guest's libc may be older than the host's. -Werror: a test that
 # compiles with a warning tests something else than it says. -Og: half the time of -O1 to
@@ -139,6 +138,11 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
     if not cases:
         raise InvocationError(f"{program.name} --list printed no case")
     return cases
+
+
+def python_path(suite: str) -> tuple[str, str]:
+    """The variable by which programs of ``guest-tests/<suite>`` find their modules in a guest."""
+    return "PYTHONPATH", f"{IN_GUEST}/lib:{IN_GUEST}/{suite}/lib"
 
 
 def _listing(program: Program, built: Path, lib: Path) -> str:

@@ -27,7 +27,7 @@ from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine
 from harness.prepare import Prepared, prepare
-from harness.programs import GUEST_TESTS, Suite, build_suite
+from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
 from harness.session import Session, run_session
 from harness.settings import Settings
@@ -102,6 +102,7 @@ def equip(
         tests=suite.image,
         cpus=settings.cpus,
     )
+    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests)))
     if settings.seed is not None:
         spec = replace(spec, env=(*spec.env, (SEED_VARIABLE, str(settings.seed))))
     if memory := load_flavour(settings.config).memory_mb:

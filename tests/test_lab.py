@@ -100,7 +100,7 @@ def test_the_swap_image_proves_both_sides(tmp_path: Path) -> None:
 def test_a_volatile_page_on_the_disk_is_found(tmp_path: Path) -> None:
     disk = image(tmp_path / "swap", MAGIC, 2)
     wrong = check_swap_image(disk, (swap_notes(9, 0)))
-    assert wrong == "2 of 9 volatile pages were written to the swap disk"
+    assert wrong == "2 of 9 pages that must not were written to the swap disk"
 
 
 def test_a_search_without_control_is_no_proof(tmp_path: Path) -> None:
