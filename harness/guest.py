@@ -36,7 +36,6 @@ PING = 4.0  # in which a living guest answers: it takes 0.2
 ASK = 2.0  # in which process 1 answers on the console
 LATE = 1.0  # for output that is still on its way when the case has ended
 GIVE_UP = 2.0  # for a case to end after its kernel has said that it is stuck
-TIMEOUT_STATUS = 124  # guest_init.c
 
 # Bits of /proc/sys/kernel/tainted: a bad page, an oops, a soft lockup.
 _DAMAGE = 1 << 5 | 1 << 7 | 1 << 14
@@ -76,7 +75,7 @@ class _Ending:
 
 
 def _end_marker(seq: int) -> str:
-    """What guest_init.c prints at a case's end."""
+    """What guest_case.c prints at a case's end."""
     return rf"harness: end {seq} (\w+)=(\d+) tainted=(\d+)"
 
 

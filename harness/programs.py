@@ -99,6 +99,8 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
+# An out-of-memory kill is expected; it measures time (crew.py); since which kernel (lab.py).
+_NEED = re.compile(r"^(oom|alone|linux-\d+\.\d+)$")
 
 
 def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) -> list[Case]:
@@ -106,7 +108,7 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
 
     Raises:
         InvocationError: a line that is not a case, a clause the contract does
-            not have, or a case that names none.
+            not have, a case that names none, a need that is not known.
     """
     cases: list[Case] = []
     for line in text.splitlines():
@@ -132,6 +134,11 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
             raise InvocationError(f"{case.id} names {unknown[0]}, which the contract does not have")
         if not case.clauses:
             raise InvocationError(f"{case.id} names no clause")
+        if strange := [need for need in case.needs if not _NEED.match(need)]:
+            raise InvocationError(
+                f"{case.id} needs {strange[0]!r}, which nobody knows",
+                next_step="docs/guest-tests.md lists what a case may need",
+            )
         if not _NAME.match(case.name) or case.name in {c.name for c in cases}:
             raise InvocationError(f"{case.id}: the name is malformed or stands twice")
         cases.append(case)

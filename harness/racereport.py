@@ -20,10 +20,14 @@ SCHEMA = 1
 
 @dataclass
 class Judged:
-    """One scenario on both kernels. ``error``: it could not be tried, and why."""
+    """One scenario on both kernels of the flavour ``config``.
+
+    ``error``: it could not be tried, and why.
+    """
 
     scenario: Scenario
     line: str
+    config: str
     asked: int
     variant: Batch = field(default_factory=Batch)
     series: Batch = field(default_factory=Batch)
@@ -115,7 +119,7 @@ def _scenario(judged: Judged) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": judged.scenario.name,
         "kernel": judged.line,
-        "config": judged.scenario.config,
+        "config": judged.config,
         "controlled": judged.scenario.controlled,
         "clauses": list(judged.scenario.clauses),
         "variant": judged.variant.counts.record(),

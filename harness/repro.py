@@ -309,7 +309,7 @@ def _run_flavour(session: Session, scenarios: Sequence[Scenario], line: str) -> 
     everything = []
     with side(bench, bench.series, "races/series", session.events) as series:
         for scenario in scenarios:
-            judged = Judged(scenario, line, session.settings.runs)
+            judged = Judged(scenario, line, session.settings.config, session.settings.runs)
             session.events.emit(ev.CaseStarted(f"races::{scenario.name}", scenario.clauses))
             try:
                 with stage(session.events, STAGE) as outcome:

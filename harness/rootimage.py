@@ -48,7 +48,8 @@ def run_tool(command: Sequence[str], what: str, **more: Any) -> subprocess.Compl
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **more)
     except FileNotFoundError as error:
         raise MachineError(
-            f"{what}: {command[0]} is not installed", next_step="make setup lists the packages"
+            f"{what}: {command[0]} is not installed",
+            next_step="python3 harness/bootstrap.py --for test-kernel",
         ) from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]

@@ -39,6 +39,7 @@ def test_a_listing_becomes_cases() -> None:
         (line(clauses=["V-IF-99"]), "which the contract does not have"),
         (line(name="A b"), "malformed or stands twice"),
         (line() + "\n" + line(), "malformed or stands twice"),
+        (line(needs=["oom", "swapdisk"]), "'swapdisk', which nobody knows"),
         ('{"name": "x"}', "a line that is no case"),
         ("3", "a line that is no case"),
     ],

@@ -23,7 +23,7 @@ assert TOY is not None
 
 
 def judged(variant: Sequence[str], series: Sequence[str], **more: object) -> Judged:
-    made = Judged(TOY, "6.1", 20, Batch(list(variant)), Batch(list(series)))  # type: ignore[arg-type]
+    made = Judged(TOY, "6.1", "kasan", 20, Batch(list(variant)), Batch(list(series)))  # type: ignore[arg-type]
     for name, value in more.items():
         setattr(made, name, value)
     return made

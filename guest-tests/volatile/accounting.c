@@ -107,11 +107,9 @@ static const struct vt_case cases[] = {
 	VT_CASE(resident_size, "V-PG-11",
 		"VmRSS goes down by what was purged, and up by what is touched again."),
 	VT_CASE(counted_as_reclaimed, "V-PG-11",
-		"Purged pages count as reclaimed, and once in memory.stat.",
-		.needs = "swapdisk"),
+		"Purged pages count as reclaimed, and once in memory.stat."),
 	VT_CASE(no_kill_while_there_is_some, "V-PG-11",
-		"A group at its limit takes volatile pages, and kills nobody.",
-		.needs = "swapdisk"),
+		"A group at its limit takes volatile pages, and kills nobody."),
 };
 
 VT_MAIN(cases)

@@ -91,11 +91,9 @@ static void purged_pages_stay_committed(void)
 
 static const struct vt_case cases[] = {
 	VT_CASE(used_pages_go_lru, "V-PG-15 V-PG-2",
-		"Volatile pages just used are purged in the end; classic LRU.",
-		.needs = "swapdisk"),
+		"Volatile pages just used are purged in the end; classic LRU."),
 	VT_CASE(used_pages_go_mglru, "V-PG-15 V-PG-2",
-		"Volatile pages just used are purged in the end; MGLRU.",
-		.needs = "swapdisk"),
+		"Volatile pages just used are purged in the end; MGLRU."),
 	VT_CASE(purged_pages_stay_committed, "V-PG-15",
 		"Purged pages count as committed memory until they are unmapped."),
 };

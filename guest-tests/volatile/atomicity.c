@@ -222,8 +222,7 @@ static const struct vt_case cases[] = {
 	VT_CASE(purge_state_survives, "V-IF-6 V-MK-3 V-SB-6 V-PG-2",
 		"A failed unmarking leaves purged pages to be reported later."),
 	VT_CASE(failed_allocations, "V-IF-6 V-MK-3",
-		"Each single allocation failing: EAGAIN and nothing changed.",
-		.needs = "fault_injection"),
+		"Each single allocation failing: EAGAIN and nothing changed."),
 };
 
 VT_MAIN(cases)

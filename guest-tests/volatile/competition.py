@@ -70,25 +70,25 @@ def _compete(limit: str, multi_generational: bool) -> None:
     expect_eq(group.key("memory.stat", "pgvolpurged"), purged, "the group's purges")
 
 
-@case("V-PG-2", "V-PG-11", "V-SB-5", needs=("swapdisk",), timeout=20)
+@case("V-PG-2", "V-PG-11", "V-SB-5", timeout=20)
 def growing_to_memory_max() -> None:
     """A competitor that grows to memory.max takes volatile pages, nothing else is lost."""
     _compete("memory.max", False)
 
 
-@case("V-PG-2", "V-PG-11", "V-SB-5", needs=("swapdisk",), timeout=20)
+@case("V-PG-2", "V-PG-11", "V-SB-5", timeout=20)
 def growing_to_memory_max_mglru() -> None:
     """A competitor that grows to memory.max takes volatile pages, with MGLRU."""
     _compete("memory.max", True)
 
 
-@case("V-PG-2", "V-PG-11", "V-SB-5", needs=("swapdisk",), timeout=20)
+@case("V-PG-2", "V-PG-11", "V-SB-5", timeout=20)
 def growing_over_memory_high() -> None:
     """A competitor that grows over memory.high takes volatile pages, nothing else is lost."""
     _compete("memory.high", False)
 
 
-@case("V-PG-3", "V-SB-5", "V-SB-6", needs=("swapdisk",), timeout=20)
+@case("V-PG-3", "V-SB-5", "V-SB-6", timeout=20)
 def cache_under_reclaim() -> None:
     """A cache that asks before each use never sees a wrong byte, while another reclaims."""
     swap_on_disk()

@@ -151,7 +151,6 @@ static void unmarking_one_gib(void)
 	pthread_join(thread, NULL);
 	vt_diag("measure: beside another thread's faults: %.0f us, the longest of %lld faults: %.0f us",
 		t / us, f.faults - before, f.longest / us);
-	EXPECT_GE(f.faults, before);
 	EXPECT(!vr_is_volatile(p));
 }
 

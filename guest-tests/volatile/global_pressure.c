@@ -82,10 +82,10 @@ static void purges_mglru(void)
 static const struct vt_case cases[] = {
 	VT_CASE(purges_lru, "V-PG-2 V-PG-11",
 		"When the guest runs short, volatile pages go; classic LRU.",
-		.needs = "swapdisk", .timeout = 20),
+		.timeout = 20),
 	VT_CASE(purges_mglru, "V-PG-2 V-PG-11",
 		"When the guest runs short, volatile pages go; MGLRU.",
-		.needs = "swapdisk", .timeout = 20),
+		.timeout = 20),
 };
 
 VT_MAIN(cases)

@@ -186,7 +186,7 @@ static void cut_by_a_range(void)
 }
 
 #define HUGE_CASE(fn, about)						\
-	VT_CASE(fn, "V-PG-8 V-PG-11", about, .needs = "swapdisk")
+	VT_CASE(fn, "V-PG-8 V-PG-11", about)
 
 static const struct vt_case cases[] = {
 	HUGE_CASE(enabled_always, "A volatile huge page is purged, THP always."),

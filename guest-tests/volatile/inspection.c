@@ -163,10 +163,9 @@ static const struct vt_case cases[] = {
 		"pagemap shows a purged page like one never touched."),
 	VT_CASE(pagemap_scan_finds_nothing, "V-SB-10",
 		"PAGEMAP_SCAN takes a purged page for one never touched.",
-		.needs = "swapdisk linux-6.7"),
+		.needs = "linux-6.7"),
 	VT_CASE(smaps_counts_neither, "V-SB-10",
-		"smaps counts purged pages neither as Rss nor as Swap.",
-		.needs = "swapdisk"),
+		"smaps counts purged pages neither as Rss nor as Swap."),
 	VT_CASE(purging_is_accounted, "V-PG-11",
 		"Rss, memory.current, memory.stat and vmstat know of each purge."),
 };

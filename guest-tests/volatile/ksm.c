@@ -119,10 +119,10 @@ static void scanning_leaves_purged_pages(void)
 static const struct vt_case cases[] = {
 	VT_CASE(merged_pages_are_swapped, "V-PG-9 V-PG-6 V-PG-14",
 		"Volatile pages that KSM has merged are swapped, others are purged.",
-		.needs = "swapdisk", .timeout = 20),
+		.timeout = 20),
 	VT_CASE(merging_purges_nothing, "V-PG-9 V-PG-14",
 		"KSM merges volatile pages and takes them apart: nothing is lost.",
-		.needs = "swapdisk", .timeout = 20),
+		.timeout = 20),
 	VT_CASE(scanning_leaves_purged_pages, "V-SB-9",
 		"KSM scans over purged pages: they stay purged.", .timeout = 20),
 };

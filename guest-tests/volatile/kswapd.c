@@ -110,10 +110,10 @@ static void purges_mglru(void)
 static const struct vt_case cases[] = {
 	VT_CASE(purges_lru, "V-PG-2 V-PG-11",
 		"kswapd purges before anybody has to wait for memory; classic LRU.",
-		.needs = "swapdisk", .timeout = 20),
+		.timeout = 20),
 	VT_CASE(purges_mglru, "V-PG-2 V-PG-11",
 		"kswapd purges before anybody has to wait for memory; MGLRU.",
-		.needs = "swapdisk", .timeout = 20),
+		.timeout = 20),
 };
 
 VT_MAIN(cases)

@@ -133,7 +133,7 @@ static const struct vt_case cases[] = {
 		.needs = SINCE),
 	VT_CASE(cut_by_a_range, "V-PG-8",
 		"Of 64 kB folios cut by a range only the volatile pages are lost.",
-		.needs = "swapdisk " SINCE),
+		.needs = SINCE),
 	VT_CASE(not_filled_over_a_purged_page, "V-PG-8 V-SB-5",
 		"No 64 kB folio is laid over a purged page.", .needs = SINCE),
 	VT_CASE(lazyfree, "V-SB-9 V-PG-8",

@@ -44,7 +44,7 @@ def no_swap_mglru() -> None:
     _measure(Cgroup("vr-limits"))
 
 
-@case("V-PG-13", needs=("zram",))
+@case("V-PG-13")
 def swap_full() -> None:
     """With swap full MADV_PAGEOUT purges; what memory.reclaim does is reported."""
     swap_on_zram(1)
@@ -55,7 +55,7 @@ def swap_full() -> None:
     expect_eq(filler.count(), (PAGES, 0), "filler pages old and zero")
 
 
-@case("V-PG-13", needs=("swapdisk",))
+@case("V-PG-13")
 def swappiness_zero() -> None:
     """With swappiness 0 MADV_PAGEOUT purges; what memory.reclaim does is reported."""
     swap_on_disk()
@@ -63,7 +63,7 @@ def swappiness_zero() -> None:
     _measure(Cgroup("vr-limits"))
 
 
-@case("V-PG-13", needs=("swapdisk",))
+@case("V-PG-13")
 def swap_max_zero() -> None:
     """With memory.swap.max 0 MADV_PAGEOUT purges; what memory.reclaim does is reported."""
     swap_on_disk()

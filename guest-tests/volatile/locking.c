@@ -162,7 +162,7 @@ static void mlock_onfault_against_reclaim(void)
 	lock_against_reclaim(MLOCK_ONFAULT);
 }
 
-#define LOCK(fn, about) VT_CASE(fn, "V-PG-7", about, .needs = "swapdisk")
+#define LOCK(fn, about) VT_CASE(fn, "V-PG-7", about)
 
 static const struct vt_case cases[] = {
 	LOCK(mlock_keeps, "mlock after marking: not purged, until munlock."),

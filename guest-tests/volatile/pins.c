@@ -179,17 +179,13 @@ static void purged_pages_cannot_be_held(void)
 
 static const struct vt_case cases[] = {
 	VT_CASE(in_a_pipe, "V-PG-5",
-		"A page that vmsplice gave to a pipe is not purged until it is read.",
-		.needs = "swapdisk"),
+		"A page that vmsplice gave to a pipe is not purged until it is read."),
 	VT_CASE(registered_buffer, "V-PG-5",
-		"A registered buffer of io_uring is not purged until it is released.",
-		.needs = "swapdisk"),
+		"A registered buffer of io_uring is not purged until it is released."),
 	VT_CASE(direct_io_in_flight, "V-PG-5",
-		"A page that direct I/O is under way to is not purged until it is there.",
-		.needs = "swapdisk"),
+		"A page that direct I/O is under way to is not purged until it is there."),
 	VT_CASE(purged_pages_cannot_be_held, "V-SB-2",
-		"vmsplice, direct I/O and buffer registration of a purged page: EFAULT.",
-		.needs = "swapdisk"),
+		"vmsplice, direct I/O and buffer registration of a purged page: EFAULT."),
 };
 
 VT_MAIN(cases)

@@ -221,14 +221,13 @@ static void shared_with_an_unmarked_one(void)
 }
 
 #define PRESSURE(fn, about) \
-	VT_CASE(fn, "V-PG-2 V-PG-11 V-SB-5", about, .needs = "swapdisk")
+	VT_CASE(fn, "V-PG-2 V-PG-11 V-SB-5", about)
 
 static const struct vt_case cases[] = {
 	PRESSURE(reclaim_lru, "memory.reclaim purges, with the classic LRU."),
 	PRESSURE(reclaim_mglru, "memory.reclaim purges, with MGLRU."),
 	VT_CASE(reclaim_on_zram, "V-PG-2 V-PG-11 V-SB-5",
-		"memory.reclaim purges rather than compress into zram.",
-		.needs = "zram"),
+		"memory.reclaim purges rather than compress into zram."),
 	PRESSURE(lower_max_lru, "Lowering memory.max purges, classic LRU."),
 	PRESSURE(lower_max_mglru, "Lowering memory.max purges, MGLRU."),
 	PRESSURE(lower_high_lru, "Lowering memory.high purges, classic LRU."),
@@ -237,11 +236,9 @@ static const struct vt_case cases[] = {
 	PRESSURE(grow_to_max_mglru, "Growing to memory.max purges, MGLRU."),
 	PRESSURE(grow_over_high_lru, "Growing over memory.high purges."),
 	VT_CASE(locked_pages_stay, "V-PG-7",
-		"Pages locked after marking are not purged, the others are.",
-		.needs = "swapdisk"),
+		"Pages locked after marking are not purged, the others are."),
 	VT_CASE(shared_with_an_unmarked_one, "V-PG-4 V-PG-6",
-		"A page that another process has unmarked is swapped, not purged.",
-		.needs = "swapdisk"),
+		"A page that another process has unmarked is swapped, not purged."),
 };
 
 VT_MAIN(cases)

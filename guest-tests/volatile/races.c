@@ -168,14 +168,11 @@ static void refilled_under_reclaim(void)
 
 static const struct vt_case cases[] = {
 	VT_CASE(intact_stays_intact, "V-PG-3 V-SB-5 V-PG-2",
-		"Under another's reclaim, NONVOLATILE 0 means intact for good.",
-		.needs = "swapdisk"),
+		"Under another's reclaim, NONVOLATILE 0 means intact for good."),
 	VT_CASE(one_of_two_unmarks, "V-PG-3 V-PG-4",
-		"One of two sharers unmarks during reclaim: what it is told is true.",
-		.needs = "swapdisk"),
+		"One of two sharers unmarks during reclaim: what it is told is true."),
 	VT_CASE(refilled_under_reclaim, "V-SB-4 V-PG-3",
-		"Under another's reclaim, a refilling handler hides every purge.",
-		.needs = "swapdisk"),
+		"Under another's reclaim, a refilling handler hides every purge."),
 };
 
 VT_MAIN(cases)

@@ -302,7 +302,7 @@ static void after_mremap(void)
 	interrupt_reclaim(by_mremap, false, judge_faults);
 }
 
-#define STALE(fn, about) VT_CASE(fn, "V-PG-12", about, .needs = "swapdisk")
+#define STALE(fn, about) VT_CASE(fn, "V-PG-12", about)
 
 static const struct vt_case cases[] = {
 	STALE(after_nonvolatile,

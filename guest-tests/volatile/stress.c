@@ -148,11 +148,9 @@ static void huge_pages(void)
 
 static const struct vt_case cases[] = {
 	VT_CASE(small_pages, "V-PG-3 V-PG-4 V-PG-5 V-PG-7 V-SB-5 V-SB-7 V-SB-8",
-		"All at once on small pages: each page is what its book says.",
-		.needs = "swapdisk", .timeout = 30),
+		"All at once on small pages: each page is what its book says.", .timeout = 30),
 	VT_CASE(huge_pages, "V-PG-3 V-PG-5 V-PG-7 V-PG-8 V-SB-5 V-SB-7 V-SB-8",
-		"All at once on huge pages: each page is what its book says.",
-		.needs = "swapdisk", .timeout = 30),
+		"All at once on huge pages: each page is what its book says.", .timeout = 30),
 };
 
 VT_MAIN(cases)

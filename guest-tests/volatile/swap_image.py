@@ -37,7 +37,7 @@ def _judge(volatile: Range, control: Range, at_least: int) -> None:
     expect_eq(control.count(), (control.pages, 0), "control pages old and zero")
 
 
-@case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
+@case("V-PG-2", host_checks=("swapimage",))
 def pageout_writes_none() -> None:
     """MADV_PAGEOUT purges volatile pages and swaps the others out."""
     volatile, control = _two_ranges(256)
@@ -56,19 +56,19 @@ def _reclaim_group(multi_generational: bool) -> None:
     _judge(volatile, control, 300)
 
 
-@case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
+@case("V-PG-2", host_checks=("swapimage",))
 def reclaim_writes_none_lru() -> None:
     """memory.reclaim of all of a group purges what is volatile, with the classic LRU."""
     _reclaim_group(False)
 
 
-@case("V-PG-2", needs=("swapdisk",), host_checks=("swapimage",))
+@case("V-PG-2", host_checks=("swapimage",))
 def reclaim_writes_none_mglru() -> None:
     """memory.reclaim of all of a group purges what is volatile, with MGLRU."""
     _reclaim_group(True)
 
 
-@case("V-PG-2", "V-PG-11", needs=("swapdisk",), host_checks=("swapimage",))
+@case("V-PG-2", "V-PG-11", host_checks=("swapimage",))
 def limit_writes_none() -> None:
     """Growing against memory.max purges volatile pages instead of swapping them."""
     group = Cgroup("vr-image")

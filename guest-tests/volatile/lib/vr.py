@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Volatile ranges from Python: the calls, memory to try them on, what smaps says.
+"""Volatile ranges from Python: the calls, memory to try them on, what the kernel counts.
 
 Touching a purged page ends the process by SIGBUS, and Python cannot go on after
 that: look at contents only after ``unmark``.
@@ -13,11 +13,9 @@ import os
 import struct
 
 from vtest import call, diag, expect_eq, require_eq
-from vtsys import PAGE, key, read
+from vtsys import PAGE, key
 
 MADV_DONTNEED = 4
-MADV_FREE = 8
-MADV_COLD = 20
 MADV_PAGEOUT = 21
 MADV_VOLATILE = 26
 MADV_NONVOLATILE = 27
@@ -93,38 +91,9 @@ class Range:
         os.close(fd)
         return sum(1 for (entry,) in struct.iter_unpack("<Q", raw) if entry & bits)
 
-    def picture(self) -> str:
-        """Which pages are volatile, by smaps: 'V' or '-', '.' where nothing is mapped."""
-        letters = ["."] * self.pages
-        for start, end, flags in vmas():
-            first = max(0, (start - self.address) // PAGE)
-            last = min(self.pages, (end - self.address) // PAGE)
-            for index in range(first, last):
-                letters[index] = "V" if "vl" in flags else "-"
-        return "".join(letters)
-
-    def vma_count(self) -> int:
-        """How many VMAs lie in the range."""
-        end = self.address + self.pages * PAGE
-        return sum(1 for a, b, _ in vmas() if b > self.address and a < end)
-
     def want_in_swap(self, present: bool) -> None:
         """Has the host look for the tags on the swap disk after the case."""
         diag(f"@swap {'present' if present else 'absent'} {self.magic.hex()} {self.pages}")
-
-
-def vmas() -> list[tuple[int, int, tuple[str, ...]]]:
-    """Start, end and VmFlags of every VMA of this process."""
-    found: list[tuple[int, int, tuple[str, ...]]] = []
-    start = end = 0
-    for line in read("/proc/self/smaps").splitlines():
-        first, _, rest = line.partition(" ")
-        if first == "VmFlags:":
-            found.append((start, end, tuple(rest.split())))
-        elif not first.endswith(":"):
-            low, _, high = first.partition("-")
-            start, end = int(low, 16), int(high, 16)
-    return found
 
 
 def vmstat(name: str) -> int:

@@ -120,16 +120,6 @@ static inline struct vr_count vr_count(const struct vr_range *r)
 #define EXPECT_ALL_OLD(r)	EXPECT_EQ(vr_count(r).old, (r)->pages)
 #define EXPECT_ALL_ZERO(r)	EXPECT_EQ(vr_count(r).zero, (r)->pages)
 
-/* Have the host look for the tags of @r on the swap disk after the case. */
-static inline void vr_want_in_swap(const struct vr_range *r, bool present)
-{
-	uint64_t be = __builtin_bswap64(r->magic);
-
-	/* Hex of the bytes as they lie in memory. */
-	vt_diag("@swap %s %016llx %zu", present ? "present" : "absent",
-		(unsigned long long)be, r->pages);
-}
-
 static inline int vr_pageout(void *p, size_t len)
 {
 	return vr_advise(p, len, MADV_PAGEOUT);

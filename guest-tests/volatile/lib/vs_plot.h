@@ -21,7 +21,6 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#define VS_PLOTS	8
 #define VS_PAGES	1024		/* of a plot, at most */
 #define VS_PAST		12		/* how much history a plot remembers */
 #define VS_HUGE		(2UL << 20)
