@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -57,6 +57,12 @@ def device_obstacle(device: Path = DEVICE) -> str:
     return ""
 
 
+def last_words(lines: Sequence[str]) -> str:
+    """The first line of what QEMU complained of, warnings passed over; '' if it said nothing."""
+    said = [line for line in lines if line.strip()]
+    return next((line for line in said if "warning:" not in line), said[0] if said else "")
+
+
 def first_line(spec: GuestSpec) -> str:
     """Boots a probe guest to its first line: '' if that came, else what happened instead."""
     with tempfile.TemporaryDirectory(prefix="harness-probe-") as name:
@@ -64,16 +70,15 @@ def first_line(spec: GuestSpec) -> str:
         try:
             qemu = Qemu.start(spec, folder / "qemu.log", "none")
         except MachineError as error:
-            reasons = [line for line in error.what.splitlines()[1:] if line.strip()]
-            return f"QEMU ends with: {reasons[0] if reasons else error.what}"
+            return f"QEMU ends with: {last_words(error.what.splitlines()[1:]) or error.what}"
         console = Console(qemu.console, folder / "console.log", lambda line: None)
         try:
             if console.wait_for(FIRST_LINE, PROBE):
                 return ""
             if qemu.alive:
                 return f"an ordinary guest says nothing in {PROBE:.0f} s"
-            said = qemu.log.read_text(errors="replace").strip().splitlines()
-            return f"QEMU ends with: {said[0] if said else qemu.process.poll()}"
+            said = last_words(qemu.log.read_text(errors="replace").splitlines())
+            return f"QEMU ends with: {said or qemu.process.poll()}"
         finally:
             qemu.kill()
             console.join()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import accel
-from harness.accel import choose_accel, device_obstacle
+from harness.accel import choose_accel, device_obstacle, last_words
 from harness.errors import MachineError
 from harness.machine import GuestSpec
 
@@ -54,6 +54,14 @@ def test_asking_for_kvm_where_it_does_not_work_is_an_error(tmp_path: Path, devic
         choose_accel("kvm", tmp_path / "c", SPEC, device=device, probe=Probe("says nothing"))
     assert caught.value.exit_code == 3
     assert "ACCEL=tcg" in caught.value.next_step
+
+
+def test_the_reason_is_the_error_and_no_warning_before_it() -> None:
+    warning = "qemu: -accel kvm: warning: Number of SMP cpus requested (4) exceeds ..."
+    error = "qemu: error: failed to set MSR 0x10a to 0x69"
+    assert last_words([warning, "", error, "more"]) == error
+    assert last_words([warning]) == warning
+    assert last_words([]) == ""
 
 
 def test_asking_for_tcg_probes_nothing(tmp_path: Path, device: Path) -> None:
