@@ -3,7 +3,7 @@
  * The whole guest runs short of memory. Huge pages are reserved until little is
  * left, which is faster than writing to all of it; then a process grows.
  */
-#include "vr_pages.h"
+#include "vr_scarce.h"
 
 #define MB		(1 << 20)
 #define LEFT_MB		56
@@ -31,28 +31,10 @@ static void grow(void *arg)
 
 static void global_pressure(const char *mglru)
 {
-	struct vr_range r, control;
-	long long left, purged, swapped;
-	char pages[32];
+	struct vr_range r = vr_scarce(LEFT_MB, HELD_PAGES, mglru);
+	struct vr_range control = vr_filled(64);
+	long long purged, swapped;
 
-	if (access("/proc/sys/vm/nr_hugepages", F_OK))
-		vt_skip("no CONFIG_HUGETLBFS in this kernel");
-	if (!access("/sys/kernel/mm/lru_gen/enabled", F_OK))
-		vt_set("/sys/kernel/mm/lru_gen/enabled", mglru);
-	else if (*mglru == 'y')
-		vt_skip("no CONFIG_LRU_GEN in this kernel");
-	vt_swap_disk();
-	vt_write("/proc/sys/vm/drop_caches", "1");
-	left = vt_key("/proc/meminfo", "MemFree") / 1024;
-	REQUIRE_GE(left, LEFT_MB);
-	snprintf(pages, sizeof(pages), "%lld", (left - LEFT_MB) / 2);
-	vt_set("/proc/sys/vm/nr_hugepages", pages);
-	vt_pin(0);
-	r = vr_filled(HELD_PAGES);
-	control = vr_filled(64);
-	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
-	/* Another's mappings of them would keep them from being purged. */
-	REQUIRE_EQ(madvise(r.p, vr_len(&r), MADV_DONTFORK), 0);
 	purged = vr_purges();
 	EXPECT_EQ(vt_run_child(grow, &purged), 0);
 	/*

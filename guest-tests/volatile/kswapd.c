@@ -4,7 +4,7 @@
  * enough that nobody has to reclaim for himself. Huge pages are reserved until
  * that is so, which is faster than writing to all of it.
  */
-#include "vr_pages.h"
+#include "vr_scarce.h"
 
 #define MB		(1 << 20)
 /* Wanted free: 5 % of all memory to wake kswapd, 10 % to put it to sleep. */
@@ -61,28 +61,10 @@ static void grow_until_purged(void *arg)
 
 static void background_reclaim(const char *mglru)
 {
-	long long left, purged, direct, kswapd;
-	struct vr_range r, control;
-	char pages[32];
+	struct vr_range r = vr_scarce(LEFT_MB, HELD_PAGES, mglru);
+	struct vr_range control = vr_filled(64);
+	long long purged, direct, kswapd;
 
-	if (access("/proc/sys/vm/nr_hugepages", F_OK))
-		vt_skip("no CONFIG_HUGETLBFS in this kernel");
-	if (!access("/sys/kernel/mm/lru_gen/enabled", F_OK))
-		vt_set("/sys/kernel/mm/lru_gen/enabled", mglru);
-	else if (*mglru == 'y')
-		vt_skip("no CONFIG_LRU_GEN in this kernel");
-	vt_swap_disk();
-	vt_write("/proc/sys/vm/drop_caches", "1");
-	left = vt_key("/proc/meminfo", "MemFree") / 1024;
-	REQUIRE_GE(left, LEFT_MB);
-	snprintf(pages, sizeof(pages), "%lld", (left - LEFT_MB) / 2);
-	vt_set("/proc/sys/vm/nr_hugepages", pages);
-	vt_pin(0);
-	r = vr_filled(HELD_PAGES);
-	control = vr_filled(64);
-	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
-	/* Another's mappings of them would keep them from being purged. */
-	REQUIRE_EQ(madvise(r.p, vr_len(&r), MADV_DONTFORK), 0);
 	purged = vr_purges();
 	direct = vr_vmstat("pgscan_direct");
 	kswapd = vr_vmstat("pgsteal_kswapd");
