@@ -47,6 +47,7 @@ class Row:
 
     @property
     def median(self) -> float:
+        """Of the values, in their unit."""
         return statistics.median(self.values)
 
 

@@ -137,6 +137,7 @@ class DebugInfo:
             cache.mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
+        """Gives the file back; what was read of it stays known."""
         self._handle.close()
 
     @cached_property

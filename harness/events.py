@@ -37,6 +37,8 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class StageStarted:
+    """A stage of the run begins."""
+
     name: str
 
 
@@ -63,6 +65,8 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class StageFailed:
+    """It ended with an error of that kind, after ``seconds``."""
+
     name: str
     seconds: float
     kind: str
@@ -97,6 +101,8 @@ class SeriesKnown:
 
 @dataclass(frozen=True)
 class ConfigKnown:
+    """The flavour, and the hash of the configuration that came of it."""
+
     name: str
     sha256: str
 
@@ -151,6 +157,8 @@ class CasesChosen:
 
 @dataclass(frozen=True)
 class CaseStarted:
+    """A case begins; ``attempt`` counts from 1."""
+
     id: str
     clauses: tuple[str, ...]
     attempt: int = 1
@@ -216,6 +224,8 @@ class CanaryFinished:
 
 @dataclass(frozen=True)
 class RunFinished:
+    """The last event. ``error``: the lines that say what ended the run early."""
+
     verdict: Verdict
     exit_code: int
     seconds: float

@@ -70,6 +70,7 @@ class Registers:
 
     @property
     def pc(self) -> int:
+        """The address of the next instruction."""
         return self.values["rip"]
 
     @property
@@ -212,6 +213,7 @@ class Remote:
             raise StubError(f"the guest should stand still now: {answer!r}")
 
     def close(self) -> None:
+        """Ends the connection; the guest stays as it is."""
         self._socket.close()
 
     # ---- packets -----------------------------------------------------------------

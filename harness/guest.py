@@ -162,6 +162,7 @@ class Guest:
 
     @property
     def alive(self) -> bool:
+        """Whether QEMU runs and its console is open; the kernel may hang all the same."""
         return self.qemu.alive and not self.console.ended
 
     def splats(self) -> tuple[Splat, ...]:
@@ -214,6 +215,11 @@ class Guest:
 
     @property
     def connection(self) -> Connection:
+        """The SSH connection.
+
+        Raises:
+            InternalError: there is none yet.
+        """
         if self._connection is None:
             raise InternalError(f"guest {self.name} has no SSH connection yet")
         return self._connection

@@ -41,6 +41,11 @@ class GuestItem(pytest.Item):
     crew: Crew
 
     def runtest(self) -> None:
+        """Runs the case in a guest (pytest's hook).
+
+        Raises:
+            GuestCaseError: it is broken.
+        """
         record = self.crew.run(self.case)
         if record.status in BROKEN:
             raise GuestCaseError(record)
@@ -62,6 +67,7 @@ class GuestProgramFile(pytest.File):
     crew: Crew
 
     def collect(self) -> Iterator[GuestItem]:
+        """An item a case of this program (pytest's hook)."""
         for case in self.cases:
             item: GuestItem = GuestItem.from_parent(self, name=case.name)
             item.case, item.crew = case, self.crew

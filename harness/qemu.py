@@ -109,6 +109,7 @@ class Monitor:
         return said
 
     def close(self) -> None:
+        """Ends the connection; QEMU goes on."""
         self._socket.close()
 
 
@@ -231,6 +232,7 @@ class Qemu:
 
     @property
     def alive(self) -> bool:
+        """Whether the process runs."""
         return self.process.poll() is None
 
     def complaints(self) -> str:

@@ -56,12 +56,6 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
     monitor = guest.qemu.monitor
     try:
         monitor.command("migrate-set-parameters", max_bandwidth=1 << 40)
-        monitor.command(
-            "migrate-set-capabilities",
-            capabilities=[
-                {"capability": "events", "state": True},
-            ],
-        )
         # Stopped by the migration itself: a guest stopped before would be restored stopped.
         monitor.command("migrate", uri=f"exec:cat > {quote(str(state))}")
         deadline = time.monotonic() + timeout

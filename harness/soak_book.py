@@ -123,6 +123,7 @@ class Book:
 
     @property
     def path(self) -> Path:
+        """The file of this soak's sums."""
         return self.folder / f"{self.identity.stem}.json"
 
     def read(self) -> Record:

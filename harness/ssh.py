@@ -207,7 +207,9 @@ class Connection:
 
     @property
     def active(self) -> bool:
+        """Whether the other end still holds the connection."""
         return bool(self.transport.is_active())
 
     def close(self) -> None:
+        """Ends the connection and every command in it."""
         self.transport.close()

@@ -49,10 +49,12 @@ class Streams:
 
     @property
     def out(self) -> str:
+        """Standard output so far."""
         return self._out.decode(errors="replace")
 
     @property
     def err(self) -> str:
+        """Standard error so far."""
         return self._err.decode(errors="replace")
 
     def read_to_end(self) -> None:

@@ -187,6 +187,8 @@ def test_a_guest_is_closed_although_its_canary_raises(events: Events) -> None:
 
 
 def test_programs_install_as_they_are() -> None:
-    for path in PROGRAMS.glob("*.py"):
+    programs = list(PROGRAMS.glob("*.py"))
+    assert programs
+    for path in programs:
         assert "END-OF-PROGRAM" not in path.read_text()
         assert Path(path).read_text().startswith("# SPDX-License-Identifier: GPL-2.0-only")

@@ -137,6 +137,7 @@ def test_typing_to_a_dead_guest_is_no_error(line: Line) -> None:
     line.guest.close()
     line.console.join()
     line.console.send(b"w")
+    assert line.console.ended and line.told == []
 
 
 def test_a_full_disk_is_told_and_reading_goes_on(tmp_path: Path) -> None:
