@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Real guests. Collected only with a kernel to boot: HARNESS_TEST_VMLINUX=a stripped ELF image
-(and HARNESS_TEST_BZIMAGE= for q35)."""
+"""Real guests, of the default kernel with our series: the one that `make test-kernel` boots.
+
+It is built where the user's store does not have it: minutes for the first time.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +21,21 @@ import pytest
 
 from harness.accel import choose_accel
 from harness.boot import Patience, boot
-from harness.canaries import Canary, load_canaries, run_canary
+from harness.build import Kernel
 from harness.errors import SeriesError
 from harness.events import Events
 from harness.guest import Guest
 from harness.machine import GuestSpec
+from harness.prepare import prepare
 from harness.qemu import Monitor
 from harness.rootfs import Rootfs, build_rootfs
+from harness.session import Session, run_session
 from harness.settings import from_environment
 from harness.snapshot import Snapshot, restore, save
 from harness.ssh import KeyPair, SshError
 from harness.store import Store
 from harness.swapimage import find_tags
 
-VMLINUX = os.environ.get("HARNESS_TEST_VMLINUX", "")
-BZIMAGE = os.environ.get("HARNESS_TEST_BZIMAGE", "")
 PROJECT = Path(__file__).resolve().parent.parent
 KEYS = KeyPair.generate()
 HASTY = Patience(stall=20.0, total=60.0, login=20.0)
@@ -45,16 +47,24 @@ def rootfs() -> Rootfs:
     return build_rootfs(chosen, Store(chosen.cache, chosen.cache_limit), Events())
 
 
+def built(out: Path, *, bzimage: bool = False) -> Kernel:
+    """The kernel, from the store or built now."""
+    found: list[Kernel] = []
+
+    def body(session: Session) -> None:
+        found.append(prepare(session, bzimage=bzimage).kernel)
+
+    settings = replace(
+        from_environment({"HARNESS_CACHE": os.environ.get("HARNESS_CACHE", "")}), out=out
+    )
+    assert run_session(settings, "test-kernel", body) == 0
+    return found[0]
+
+
 @pytest.fixture(scope="module")
 def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
-    made = GuestSpec(
-        Path(VMLINUX).absolute(),
-        Path(BZIMAGE).absolute() if BZIMAGE else None,
-        "microvm",
-        "tcg",
-        rootfs.image,
-        rootfs.host_key,
-    )
+    vmlinux = built(tmp_path_factory.mktemp("built")).vmlinux
+    made = GuestSpec(vmlinux, None, "microvm", "tcg", rootfs.image, rootfs.host_key)
     accel = choose_accel("auto", tmp_path_factory.mktemp("accel"), made)
     return replace(made, accel=accel.name)
 
@@ -91,8 +101,6 @@ def crash(kind: str) -> list[str]:
 
 @pytest.mark.slow
 class TestRealGuests:
-    __test__ = bool(VMLINUX)
-
     def test_a_healthy_boot_has_no_splat_and_is_quick(self, first: Guest) -> None:
         assert first.splats() == ()
         assert first.trustworthy and len(first.boot_id) == 36
@@ -267,16 +275,13 @@ class TestRealGuests:
             time.sleep(0.05)
         assert not Path(f"/proc/{pid}/exe").exists()
 
-    @pytest.mark.skipif(not BZIMAGE, reason="needs HARNESS_TEST_BZIMAGE")
-    def test_q35_boots_the_slow_way(self, spec: GuestSpec, tmp_path: Path) -> None:
-        guest = boot(replace(spec, machine="q35"), tmp_path, "g", KEYS)
+    def test_q35_boots_the_slow_way(
+        self, spec: GuestSpec, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        image = built(tmp_path_factory.mktemp("slow"), bzimage=True).bzimage
+        guest = boot(replace(spec, machine="q35", bzimage=image), tmp_path, "g", KEYS)
         try:
             assert sh(guest, "nproc") == "2\n"
             assert guest.run_case("a::b", crash("WARNING"), 10.0).splats
         finally:
             guest.close()
-
-    @pytest.mark.parametrize("canary", load_canaries(), ids=lambda c: c.name)
-    def test_each_canary_is_named_rightly(self, guest: Guest, canary: Canary) -> None:
-        result = run_canary(canary, guest)
-        assert result.ok, result
