@@ -134,19 +134,20 @@ class Store:
         return Entry(final, cached)
 
     def _hold(self, final: Path, name: str) -> bool:
-        """Shares the entry's lock until ``release``; false: not there, or being made or removed."""
+        """Shares the entry's lock until ``release``; false: it is not there."""
         if name in self._held:
             return True
+        if not final.is_dir():
+            return False
+        # Who has the lock alone while the entry is there is about to let go of it. Not so
+        # the other way round: an entry that is there must not be waited for as its maker.
         handle = open(self._lock_path(name), "a", encoding="utf-8")  # noqa: SIM115
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            if final.is_dir():
-                self._touch(final)
-                if self._held.setdefault(name, handle) is not handle:  # another thread's
-                    handle.close()
-                return True
-        handle.close()
-        return False
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        if not final.is_dir() or self._held.setdefault(name, handle) is not handle:
+            handle.close()  # gone meanwhile, or another thread's
+            return name in self._held
+        self._touch(final)
+        return True
 
     def _make(self, final: Path, make: Callable[[Path], None]) -> None:
         # The lock is ours, so a leftover under this name belongs to a dead run.

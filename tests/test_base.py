@@ -227,6 +227,7 @@ def test_offline_the_store_helps_out_and_says_so(
     monkeypatch.setattr(debian, "download", fail)
     assert packaged.base(kernel="6.1").key == first.key
     assert any("offline" in str(note) for note in recorder.of(Note))
+    packaged.store.release()
     packaged.store.clean()
     with pytest.raises(MachineError, match="no network"):
         packaged.base(kernel="6.1")
