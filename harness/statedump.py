@@ -24,7 +24,6 @@ def sysrq(qemu: Qemu, console: Console, key: str) -> int:
         qemu.send_break()
     except _TROUBLE:
         return 0
-    time.sleep(0.05)
     console.send(key.encode())
     if console.wait_for("sysrq: ", ANSWER, since=before) is None:
         return 0

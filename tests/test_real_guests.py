@@ -54,9 +54,8 @@ def built(out: Path, *, bzimage: bool = False) -> Kernel:
     def body(session: Session) -> None:
         found.append(prepare(session, bzimage=bzimage).kernel)
 
-    settings = replace(
-        from_environment({"HARNESS_CACHE": os.environ.get("HARNESS_CACHE", "")}), out=out
-    )
+    store = {name: value for name, value in os.environ.items() if name.startswith("HARNESS_CACHE")}
+    settings = replace(from_environment(store), out=out)
     assert run_session(settings, "test-kernel", body) == 0
     return found[0]
 
@@ -79,7 +78,7 @@ def first(spec: GuestSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    return save(first, tmp_path_factory.mktemp("state") / "state")
+    return save(first, tmp_path_factory.mktemp("state") / "it's a state")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 
 from harness.errors import MachineError
 from harness.settings import PROJECT
-from harness.store import Store, digest, file_digest, full_disk_explained
+from harness.store import Entry, Store, digest, file_digest, full_disk_explained
 
 
 @pytest.fixture
@@ -100,6 +101,29 @@ def test_two_runs_at_once_make_it_once(store: Store, tmp_path: Path) -> None:
     assert cached == "False" and entry.cached
     assert (entry.path / "file").read_text() == text == str(other.pid)
     assert waits == [f"waiting for process {other.pid}, which holds kind-key"]
+
+
+def _we_wait_for_a_lock() -> bool:
+    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return any("->" in row and str(os.getpid()) in row for row in rows)
+
+
+def test_who_wants_what_is_there_does_not_wait_as_its_maker(store: Store) -> None:
+    """That would be: until nobody uses it any more."""
+    store.entry("kind", "key", write("x"))
+    store.release()
+    other = Store(store.root, 1 << 30)
+    waits: list[str] = []
+    found: list[Entry] = []
+    wants = threading.Thread(
+        target=lambda: found.append(other.entry("kind", "key", write("y"), waits.append))
+    )
+    with store.lock("kind-key"):
+        wants.start()
+        while wants.is_alive() and not _we_wait_for_a_lock():
+            time.sleep(0.01)  # the kernel tells nobody that one waits
+    wants.join(10)
+    assert [entry.cached for entry in found] == [True] and waits == []
 
 
 def test_a_workshop_keeps_what_was_left_in_it(store: Store) -> None:

@@ -247,6 +247,17 @@ static inline void vt_pin(int cpu)
 	REQUIRE_EQ(sched_setaffinity(0, sizeof(set), &set), 0);
 }
 
+/* The multi-generational LRU or the classic one, for the time of this case. */
+static inline void vt_mglru(bool on)
+{
+	static const char knob[] = "/sys/kernel/mm/lru_gen/enabled";
+
+	if (!access(knob, F_OK))
+		vt_set(knob, on ? "y" : "n");
+	else if (on)
+		vt_skip("no CONFIG_LRU_GEN in this kernel");
+}
+
 /* A gate that one process opens and another waits at. */
 struct vt_gate {
 	int fd[2];

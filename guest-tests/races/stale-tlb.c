@@ -75,6 +75,7 @@ static void *write_on(void *arg)
 	vt_pin(2);
 	REQUIRE_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
 	for (;;) {
+		/* Between runs; not busily, for nobody else would get this CPU. */
 		while (!shared->write)
 			usleep(1000);
 		for (n = 1; shared->write; n++) {

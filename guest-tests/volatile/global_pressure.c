@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The whole guest runs short of memory. Huge pages are reserved until little is
- * left, which is faster than writing to all of it; then a process grows.
+ * The whole guest runs short of memory: little is left, and a process grows.
  */
 #include "vr_scarce.h"
 
@@ -29,7 +28,7 @@ static void grow(void *arg)
 	EXPECT_ALL_OLD(&r);
 }
 
-static void global_pressure(const char *mglru)
+static void global_pressure(bool mglru)
 {
 	struct vr_range r = vr_scarce(LEFT_MB, HELD_PAGES, mglru);
 	struct vr_range control = vr_filled(64);
@@ -53,12 +52,12 @@ static void global_pressure(const char *mglru)
 
 static void purges_lru(void)
 {
-	global_pressure("n");
+	global_pressure(false);
 }
 
 static void purges_mglru(void)
 {
-	global_pressure("y");
+	global_pressure(true);
 }
 
 static const struct vt_case cases[] = {

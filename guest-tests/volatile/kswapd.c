@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Reclaim in the background: the guest has less left than it wants to have, but
- * enough that nobody has to reclaim for himself. Huge pages are reserved until
- * that is so, which is faster than writing to all of it.
+ * enough that nobody has to reclaim for himself.
  */
 #include "vr_scarce.h"
 
@@ -59,7 +58,7 @@ static void grow_until_purged(void *arg)
 	}
 }
 
-static void background_reclaim(const char *mglru)
+static void background_reclaim(bool mglru)
 {
 	struct vr_range r = vr_scarce(LEFT_MB, HELD_PAGES, mglru);
 	struct vr_range control = vr_filled(64);
@@ -81,12 +80,12 @@ static void background_reclaim(const char *mglru)
 
 static void purges_lru(void)
 {
-	background_reclaim("n");
+	background_reclaim(false);
 }
 
 static void purges_mglru(void)
 {
-	background_reclaim("y");
+	background_reclaim(true);
 }
 
 static const struct vt_case cases[] = {

@@ -22,12 +22,7 @@ static struct setup prepare_on(const char *(*swap)(void), bool mglru)
 {
 	struct setup s;
 
-	if (access("/sys/kernel/mm/lru_gen/enabled", F_OK)) {
-		if (mglru)
-			vt_skip("no CONFIG_LRU_GEN in this kernel");
-	} else {
-		vt_set("/sys/kernel/mm/lru_gen/enabled", mglru ? "y" : "n");
-	}
+	vt_mglru(mglru);
 	swap();
 	vt_pin(0);
 	s.group = vt_cgroup("vr-pressure");

@@ -13,10 +13,7 @@ static inline const char *vr_group(bool mglru)
 {
 	const char *group;
 
-	if (!access("/sys/kernel/mm/lru_gen/enabled", F_OK))
-		vt_set("/sys/kernel/mm/lru_gen/enabled", mglru ? "y" : "n");
-	else if (mglru)
-		vt_skip("no CONFIG_LRU_GEN in this kernel");
+	vt_mglru(mglru);
 	vt_swap_disk();
 	vt_pin(0);
 	group = vt_cgroup("vr-group");
