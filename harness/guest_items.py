@@ -148,6 +148,8 @@ def run_cases(
     arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
     # Drivers may use Hypothesis (dialogue.py); what it adds to pytest is for other tests.
     arguments += ["-p", "no:hypothesispytest"]
+    # Nothing here is an assert of ours, and else Hypothesis is compiled anew each time: 2 s.
+    arguments += ["--assert=plain"]
     arguments += ["-p", "no:faulthandler", "-p", "no:logging", "-p", "no:warnings"]
     arguments += ["-c", "/dev/null", "--rootdir", str(folder.parent), str(folder)]
     if expression:
