@@ -234,7 +234,7 @@ def _package_version(
                 yield tar
             return
         events.emit(StageProgress(STAGE, 0, 0, "files", f"downloading {package} {version}"))
-        deb = debian.download(package, version, draft)
+        deb = debian.download(package, version, draft, store)
         with (
             proc.start(("dpkg-deb", "--fsys-tarfile", str(deb)), stderr=None) as outer,
             proc.start(("tar", "-xO", f"./{inside}"), stdin=outer.stdout, stderr=None) as inner,

@@ -11,7 +11,6 @@ below ``/harness``.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from harness import ext2, rootimage
+from harness import debian, ext2, rootimage
 from harness.errors import InvocationError, MachineError
 from harness.events import Events, Note
 from harness.rootimage import (
@@ -108,17 +107,6 @@ def candidates(recipe: Recipe) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _known_to_apt(options: Sequence[str], names: Sequence[str]) -> frozenset[str]:
-    """Those of ``names`` that apt could install; one call, for each takes half a second."""
-    done = subprocess.run(
-        ["apt-cache", *options, "show", "--no-all-versions", *names],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return frozenset(re.findall(r"^Package: (\S+)$", done.stdout, re.M))
-
-
 def _private_lists(folder: Path) -> list[str]:
     """Fetches package lists into a folder of ours; the options that make apt use them.
 
@@ -133,11 +121,11 @@ def _private_lists(folder: Path) -> list[str]:
     return options
 
 
-def _fetch(recipe: Recipe, folder: Path) -> str:
+def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
 
     def attempt(options: list[str]) -> str:
-        known = _known_to_apt(options, candidates(recipe))
+        known = debian.known(candidates(recipe), options)
         packages, python = choose_packages(recipe, known.__contains__)
         run_tool(
             ["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder
@@ -147,7 +135,7 @@ def _fetch(recipe: Recipe, folder: Path) -> str:
     # As root apt would hand the download to a user who may not write here.
     plain = ["-o", "APT::Sandbox::User=root"]
     try:
-        return attempt(plain)
+        return attempt([*plain, *debian.keeping(store)])
     except MachineError:
         return attempt([*plain, *_private_lists(folder / "apt")])
 
@@ -218,7 +206,7 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
     )
 
 
-def _from_packages(draft: Path) -> None:
+def _from_packages(draft: Path, store: Store) -> None:
     recipe = load_recipe()
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise MachineError(
@@ -228,7 +216,7 @@ def _from_packages(draft: Path) -> None:
     debs, root = draft / "debs", draft / "root"
     debs.mkdir()
     root.mkdir()
-    python = _fetch(recipe, debs)
+    python = _fetch(recipe, debs, store)
     packages = sorted(debs.glob("*.deb"))
     _unpack(packages, root, recipe.exclude)
     (draft / "packages").write_text("".join(f"{p.name}\n" for p in packages))
@@ -281,7 +269,10 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
             image_from_user(given, draft)
     else:
         key = digest("debian", code, _release())
-        make = _from_packages
+
+        def make(draft: Path) -> None:
+            _from_packages(draft, store)
+
     entry = store.entry("rootfs", key, make, lambda text: events.emit(Note(text)))
     host_key = (entry.path / "host_key").read_text().strip()
     return Rootfs(entry.path / "rootfs.img", host_key, key, entry.cached)

@@ -14,6 +14,7 @@ from harness import debian, git
 from harness.base import obtain_base
 from harness.errors import InvocationError, MachineError
 from harness.events import Note
+from harness.store import Store
 from tests.recorder import Recorder
 from tests.toy import Toy, commit, grow, unpack
 
@@ -159,7 +160,7 @@ def packaged(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
         "Maintainer: Toy <toy@example.org>\nDescription: toy\n"
     )
 
-    def download(package: str, version: str, folder: Path) -> Path:
+    def download(package: str, version: str, folder: Path, store: Store) -> Path:
         target = folder / f"{package}_{version}_all.deb"
         subprocess.run(
             ["dpkg-deb", "--build", str(toy.root / "deb"), str(target)],
@@ -198,10 +199,10 @@ def test_a_revision_that_left_the_mirror_is_looked_up_again(
     versions = ["1.0"]
     real = debian.download
 
-    def download(package: str, version: str, folder: Path) -> Path:
+    def download(package: str, version: str, folder: Path, store: Store) -> Path:
         if version == "1.0":
             raise debian.UnavailableError("404")
-        return real(package, version, folder)
+        return real(package, version, folder, store)
 
     monkeypatch.setattr(debian, "download", download)
     monkeypatch.setattr(debian, "candidate", lambda package, store: versions[-1])

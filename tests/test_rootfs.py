@@ -15,7 +15,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness import ext2, rootfs, settings
+from harness import debian, ext2, settings
 from harness.errors import InvocationError, MachineError
 from harness.events import Events
 from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
@@ -279,6 +279,6 @@ def test_one_call_of_apt_says_what_there_is(
     )
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert rootfs._known_to_apt(["-o", "x=y"], ("libc6", "new", "old")) == {"libc6", "old"}
+    assert debian.known(("libc6", "new", "old"), ["-o", "x=y"]) == {"libc6", "old"}
     calls = (tmp_path / "calls").read_text()
     assert calls == "-o x=y show --no-all-versions libc6 new old\n"
