@@ -120,6 +120,7 @@ static void stress(bool huge, int plots, size_t pages, long cycles)
 	vs.count = mmap(NULL, VR_PAGE, PROT_READ | PROT_WRITE,
 			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	REQUIRE(vs.count != MAP_FAILED);
+	vs.unlocks_the_rest = vs_unlocks_the_rest();
 	group = settings(&self);
 	/* Before there is anything to be shared with. */
 	start_reclaimers(group, &self);

@@ -40,6 +40,40 @@ static inline void vs_look_behind(const struct vs_plot *plot, size_t i)
 		vs_wrong(plot, i, "DONTUNMAP left something");
 }
 
+/*
+ * MREMAP_DONTUNMAP of a part of a locked VMA: newer kernels split it first,
+ * others unlock all of it (6.1.176 did, 6.1.192 does not).
+ */
+static inline bool vs_unlocks_the_rest(void)
+{
+	char *p = mmap(NULL, 2 * VR_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *moved;
+	int ret;
+
+	REQUIRE(p != MAP_FAILED);
+	REQUIRE_EQ(mlock2(p, 2 * VR_PAGE, MLOCK_ONFAULT), 0);
+	moved = mremap(p, VR_PAGE, VR_PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
+		       NULL);
+	REQUIRE(moved != MAP_FAILED);
+	ret = vr_pageout(p + VR_PAGE, VR_PAGE);
+	REQUIRE_EQ(munmap(moved, VR_PAGE), 0);
+	REQUIRE_EQ(munmap(p, 2 * VR_PAGE), 0);
+	REQUIRE(ret == 0 || ret == -EINVAL);
+	return ret == 0;
+}
+
+/* What has lost its lock, without having been unlocked, may be purged from now on. */
+static inline void vs_learn_locks(struct vs_plot *plot)
+{
+	static __thread char picture[VS_PAGES];
+	size_t i;
+
+	vs_list(plot, picture);
+	for (i = 0; i < plot->pages; i++)
+		plot->page[i].locked &= picture[i] == 'L' || picture[i] == 'B';
+}
+
 static inline void vs_move(struct vs_plot *plot, struct vs_self *self)
 {
 	char *to = plot->place[!plot->at];
@@ -61,6 +95,8 @@ static inline void vs_move(struct vs_plot *plot, struct vs_self *self)
 		     -1, 0) == plot->base);
 	plot->at = !plot->at;
 	plot->base = to;
+	if (leave && vs.unlocks_the_rest)
+		vs_learn_locks(plot);
 	vs_note(plot, self, leave ? "moved, DONTUNMAP" : "moved",
 		(struct vs_part){ 0, plot->pages }, 0);
 	vs_end(plot);

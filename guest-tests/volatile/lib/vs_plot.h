@@ -65,6 +65,7 @@ struct vs_counts {
 static struct vs_run {
 	uint64_t seed;
 	bool huge;
+	bool unlocks_the_rest;		/* see vs_move.h */
 	int plots;
 	size_t pages;
 	long cycles;			/* so many at least; see vs_floors.h */
