@@ -3,9 +3,11 @@
 #include "vr_tables.h"
 
 #include <sys/syscall.h>
+#include <time.h>
 
 #define LEN		(4UL << 30)
 #define PF_EXITING	0x4
+#define LOOKS		200
 
 /*
  * In memory that all processes share. The waiter's stack is there too: fork()
@@ -53,30 +55,57 @@ static int wait_for_lock(void *arg)
 	return 1;
 }
 
-/* Has memory of its own, so nothing of this waits for the lock. */
+static void place_waiter(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	REQUIRE_EQ(sched_setaffinity(shared->waiter, sizeof(set), &set), 0);
+}
+
+/*
+ * Whether the waiter sleeps until it gets the lock. While the fork's CPU is ours the
+ * owner of the lock does not run, so the other CPU need not spin for it any longer.
+ */
+static bool sleeps(void)
+{
+	unsigned int flags;
+	int looks = get(&shared->forking) ? LOOKS : 0;
+
+	while (looks--)
+		if (waiter_state(&flags) == 'D')
+			return true;
+	return false;
+}
+
+/*
+ * Has memory of its own, so nothing of this waits for the lock. It comes before the
+ * fork on the fork's CPU and lets it have that for a moment at a time: while this
+ * runs the fork stands still, and so a lock that it holds is held until this ends.
+ */
 static void observe(void *arg)
 {
+	const struct sched_param first = { .sched_priority = 1 };
+	const struct timespec moment = { .tv_nsec = 200 * 1000 };
 	unsigned int flags = 0;
-	bool exits;
 
 	(void)arg;
-	vt_pin(1);
-	while (!get(&shared->forking))
-		sched_yield();
-	while (waiter_state(&flags) != 'D')
+	vt_pin(0);
+	REQUIRE_EQ(sched_setscheduler(0, SCHED_FIFO, &first), 0);
+	while (!sleeps()) {
 		VT_OR_ABANDON(vt_check(!get(&shared->forked),
 				       "inconclusive: the fork was faster"));
+		nanosleep(&moment, NULL);
+	}
+	/* Here it cannot run, so what the signal does to it is there to be seen. */
+	place_waiter(0);
 	REQUIRE_EQ(kill(shared->waiter, SIGKILL), 0);
-	/*
-	 * It exits, for which it has to wait for the lock once more: asleep and
-	 * exiting means that it got out of its first wait without the lock.
-	 */
-	do {
-		/* It exits on this very CPU: let it have it. */
-		sched_yield();
-		exits = waiter_state(&flags) == 'D' && (flags & PF_EXITING);
-	} while (!exits && !get(&shared->forked));
-	EXPECT(exits);
+	EXPECT_EQ(waiter_state(&flags), 'R');
+	/* On its way out it has to wait for the lock once more, and so is still there. */
+	place_waiter(1);
+	while (!(flags & PF_EXITING) && !vt_shared->failures)
+		waiter_state(&flags);
 	set(&shared->killed);
 }
 
@@ -102,6 +131,8 @@ static void marking_can_be_killed(void)
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	REQUIRE(shared != MAP_FAILED);
 	target = vr_anon(1);
+	/* Else the observer must share its CPU after 0.95 s. */
+	vt_set("/proc/sys/kernel/sched_rt_runtime_us", "-1");
 	/* Started while forking is fast: it finds the waiter when it is told. */
 	observer = vt_fork(observe, NULL);
 	make_fork_slow();
@@ -116,6 +147,8 @@ static void marking_can_be_killed(void)
 	set(&shared->forked);
 	EXPECT_EQ(vt_wait(observer), 0);
 	EXPECT(get(&shared->killed));
+	/* Where the observer gave up before it came to that. */
+	kill(shared->waiter, SIGKILL);
 	EXPECT_EQ(vt_wait(shared->waiter), SIGKILL);
 	EXPECT_EQ(vt_wait(child), 0);
 }

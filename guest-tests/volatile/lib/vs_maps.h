@@ -44,6 +44,11 @@ static inline int vs_list(const struct vs_plot *plot, char *picture)
 	char text[8192], *line, *end;
 	ssize_t n;
 
+	/* Seen once, ESRCH, by a child that lived: docs/bugs-found.md. */
+	if (fd < 0)
+		vt_diag("%s of process %d, child of %d: %s; once more: %d", path,
+			getpid(), getppid(), strerror(errno),
+			open(path, O_RDONLY | O_CLOEXEC));
 	REQUIRE(fd >= 0);
 	if (picture)
 		memset(picture, '.', plot->pages);
