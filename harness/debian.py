@@ -60,16 +60,16 @@ def keeping(store: Store) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _ask(*argv: str) -> str:
-    """What apt-cache says; it ends with 100 where it lacks some of what it is asked for."""
+def _ask(*argv: str, expect: tuple[int, ...] = (0,)) -> str:
     with _asking:
-        said = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV}, expect=(0, 100))
+        said = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV}, expect=expect)
     return said.decode("utf-8", "replace")
 
 
 def known(names: Sequence[str], options: Sequence[str]) -> frozenset[str]:
     """Those of ``names`` that apt could install."""
-    said = _ask(*options, "show", "--no-all-versions", *names)
+    # It ends with 100 where it lacks some of them.
+    said = _ask(*options, "show", "--no-all-versions", *names, expect=(0, 100))
     return frozenset(re.findall(r"^Package: (\S+)$", said, re.M))
 
 

@@ -247,8 +247,10 @@ def test_the_candidate_is_asked_once_while_apt_stays_the_same(
     fake = tmp_path / "bin"
     fake.mkdir()
     asked = tmp_path / "asked"
-    (fake / "apt-cache").write_text(f"#!/bin/sh\necho x >> {asked}\necho '  Candidate: 2.0'\n")
+    (fake / "apt-cache").write_text(f"#!/bin/sh\necho \"$@\" >> {asked}\necho '  Candidate: 2.0'\n")
     (fake / "apt-cache").chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake}{os.pathsep}{os.environ['PATH']}")
     assert [debian.candidate("linux-source-6.1", toy.store) for _ in range(3)] == ["2.0"] * 3
-    assert asked.read_text() == "x\n"
+    (call,) = asked.read_text().splitlines()
+    assert call.endswith("policy linux-source-6.1")
+    assert f"Dir::Cache::pkgcache={toy.store.root}/apt/" in call  # parsed lists are kept
