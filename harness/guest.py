@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.caseline import CaseLine, request_of
 from harness.console import Console
 from harness.dialogue import VARIABLE as DIALOGUE
 from harness.dialogue import Ask
@@ -118,6 +119,7 @@ class Guest:
         self._lock = threading.Lock()
         self._recogniser = Recogniser()
         self._connection: Connection | None = None
+        self._line: CaseLine | None = None
         self.console = Console(
             qemu.console,
             console_log or folder / f"{name}.console.log",
@@ -198,6 +200,7 @@ class Guest:
 
     def disconnect(self) -> None:
         """Ends the SSH connection, if there is one."""
+        self._line = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -277,7 +280,7 @@ class Guest:
         oom_expected: bool = False,
         talk: Callable[[Ask], None] | None = None,
     ) -> CaseRun:
-        """Runs one case between two markers on the console, in one SSH command.
+        """Runs one case between two markers on the console, over SSH.
 
         WARN_ON_ONCE is re-armed first. A case that is out of time is killed in
         the guest, with all it has started, and says where it hung. A guest that
@@ -293,13 +296,18 @@ class Guest:
         if oom_expected:
             self._expecting_oom.add(seq)
         since = len(self.console.lines)
-        env = dict(env or {}) | ({DIALOGUE: "1"} if talk else {})
-        line = command_line(
-            [INIT, "case", str(seq), case_id.replace(" ", "_"), f"{timeout:g}", *argv],
-            dict(self.spec.env) | {"HARNESS_PACE": f"{self.pace:g}"} | env,
-        )
+        words = [str(seq), case_id.replace(" ", "_"), f"{timeout:g}"]
+        env = dict(self.spec.env) | {"HARNESS_PACE": f"{self.pace:g}"} | dict(env or {})
+
+        def execute(timeout: float, limit: Callable[[], float | None]) -> Completed:
+            if talk is None:
+                return self._case_line(timeout).run(request_of(words, argv, env), timeout, limit)
+            # The end of its input is the end of the dialogue: that takes a channel of its own.
+            line = command_line([INIT, "case", *words, *argv], env | {DIALOGUE: "1"})
+            return self.connection.execute(line, timeout, limit=limit, talk=talk)
+
         start = time.monotonic()
-        ending = self._execute_case(line, seq, timeout, since, talk)
+        ending = self._execute_case(execute, seq, timeout, since)
         lost, ended = ending.lost, None
         if not lost:
             ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
@@ -331,15 +339,20 @@ class Guest:
             splats,
         )
 
+    def _case_line(self, timeout: float) -> CaseLine:
+        """Where cases are run one after another; made anew after one that went wrong."""
+        if self._line is None or not self._line.open:
+            self._line = CaseLine(self.connection, f"{INIT} serve", timeout)
+        return self._line
+
     def _execute_case(
         self,
-        line: str,
+        execute: Callable[[float, Callable[[], float | None]], Completed],
         seq: int,
         timeout: float,
         since: int,
-        talk: Callable[[Ask], None] | None,
     ) -> _Ending:
-        """Runs the command to its end, or finds out how the guest was lost."""
+        """Runs the case to its end, or finds out how the guest was lost."""
 
         def limit() -> float | None:
             # The case is over, and a process that nobody can kill holds its output open.
@@ -349,9 +362,7 @@ class Guest:
             return GIVE_UP * self.pace if self._spoiled else None
 
         try:
-            done = self.connection.execute(
-                line, timeout + GRACE * self.pace, limit=limit, talk=talk
-            )
+            done = execute(timeout + GRACE * self.pace, limit)
             return _Ending(done.exit_code, done.stdout, done.stderr, "")
         except SshError:
             if not self.alive:

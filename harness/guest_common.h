@@ -69,6 +69,9 @@ int hello(const char *seconds, const char *hex);
 int run_case(const char *seq, const char *id, double seconds, char **argv);
 int kill_case(const char *seq);
 
+/* guest_serve.c */
+int serve(const char *mark);
+
 /* guest_pace.c */
 int pace(void);
 

@@ -5,6 +5,7 @@
  *   init                       (as process 1) mounts, network, sshd, reaps for ever
  *   init hello SECONDS HEX     sets the clock, stirs the random pool, says who answers
  *   init case SEQ ID SECS CMD...  runs one test case between two markers on the console
+ *   init serve MARK            runs one case after another, as its input says
  *   init kill SEQ              kills whatever case SEQ left running
  *   init pace                  does a fixed work load, and says how many ms that took
  *   init off                   powers the guest off (QEMU exits)
@@ -268,12 +269,14 @@ int main(int argc, char **argv)
 		return hello(argv[2], argv[3]);
 	if (argc > 5 && strcmp(argv[1], "case") == 0)
 		return run_case(argv[2], argv[3], strtod(argv[4], NULL), argv + 5);
+	if (argc == 3 && strcmp(argv[1], "serve") == 0)
+		return serve(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "kill") == 0)
 		return kill_case(argv[2]);
 	if (argc == 2 && strcmp(argv[1], "pace") == 0)
 		return pace();
 	if (argc == 2 && strcmp(argv[1], "off") == 0)
 		return kill(1, SIGTERM) ? 1 : 0;
-	fprintf(stderr, "usage: init {hello SECONDS HEX | case SEQ ID SECONDS CMD... | kill SEQ | pace | off}\n");
+	fprintf(stderr, "usage: init {hello SECONDS HEX | case SEQ ID SECONDS CMD... | serve MARK | kill SEQ | pace | off}\n");
 	return 2;
 }

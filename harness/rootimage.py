@@ -25,7 +25,7 @@ from harness import ext2
 from harness.errors import InvocationError, MachineError
 
 _HERE = Path(__file__).resolve().parent
-_NAMES = ("guest_init.c", "guest_case.c", "guest_pace.c", "guest_common.h")
+_NAMES = ("guest_init.c", "guest_case.c", "guest_serve.c", "guest_pace.c", "guest_common.h")
 INIT_SOURCES = tuple(_HERE / name for name in _NAMES)
 
 WHAT_IS_NEEDED = """a root file system for the guest must hold:

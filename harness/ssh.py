@@ -16,7 +16,7 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -68,6 +68,20 @@ class KeyPair:
         )
         key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret.decode()))
         return cls(key, key.get_base64())
+
+
+@contextlib.contextmanager
+def as_our_errors() -> Iterator[None]:
+    """What paramiko raises becomes SshError, or CommandTimeoutError where the time is up."""
+    try:
+        yield
+    except CommandTimeoutError:
+        raise
+    except TimeoutError as error:
+        raise CommandTimeoutError("", "") from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        why = str(error) or type(error).__name__
+        raise SshError(f"the SSH connection is lost: {why}") from error
 
 
 def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
@@ -177,33 +191,36 @@ class Connection:
             CommandTimeoutError: not over in time; the command may still run.
         """
         start = time.monotonic()
-        deadline = start + timeout
-        try:
-            channel = self.transport.open_session(timeout=min(timeout, 10.0))
-            with channel:
-                channel.settimeout(timeout)
-                channel.exec_command(line)
-                if stdin:
-                    channel.sendall(stdin)
-                streams = Streams(channel, deadline, limit)
-                if talk is not None:
-                    with contextlib.suppress(EndedError):
-                        talk(streams.ask)
-                channel.shutdown_write()
-                streams.read_to_end()
-                if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
-                    raise CommandTimeoutError(streams.out, streams.err)
-                code = channel.recv_exit_status()
-        except CommandTimeoutError:
-            raise
-        except TimeoutError as error:
-            raise CommandTimeoutError("", "") from error
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            why = str(error) or type(error).__name__
-            raise SshError(f"the SSH connection is lost: {why}") from error
+        with as_our_errors(), self.begin(line, timeout) as channel:
+            if stdin:
+                channel.sendall(stdin)
+            streams = Streams(channel, start + timeout, limit)
+            if talk is not None:
+                with contextlib.suppress(EndedError):
+                    talk(streams.ask)
+            channel.shutdown_write()
+            streams.read_to_end()
+            if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
+                raise CommandTimeoutError(streams.out, streams.err)
+            code = channel.recv_exit_status()
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
         return Completed(code, streams.out, streams.err, time.monotonic() - start)
+
+    def begin(self, line: str, timeout: float) -> paramiko.Channel:
+        """A channel on which a shell line runs; its end is the caller's business.
+
+        Raises:
+            SSHException, OSError, EOFError, TimeoutError: there is none.
+        """
+        channel = self.transport.open_session(timeout=min(timeout, 10.0))
+        try:
+            channel.settimeout(timeout)
+            channel.exec_command(line)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
 
     @property
     def active(self) -> bool:

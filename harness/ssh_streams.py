@@ -23,9 +23,33 @@ class CommandTimeoutError(TimeoutError):
         self.stderr = stderr
 
 
-def _add(stream: bytearray, more: bytes) -> None:
-    """Keeps the beginning of a stream: a case that prints for ever must not fill our memory."""
-    stream += more[: max(0, MOST - len(stream))]
+class _Stream:
+    """One of the two streams. ``after``: the rest of the line of its mark, once it has come."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.kept = bytearray()
+        self.after: str | None = None
+        self._mark = mark
+        self._tail = b""  # what is not kept may hold a mark, or the first half of one
+
+    def add(self, more: bytes) -> None:
+        """Keeps the beginning: a case that prints for ever must not fill our memory."""
+        if not self._mark:
+            self.kept += more[: max(0, MOST - len(self.kept))]
+            return
+        self._tail += more
+        text, found, rest = self._tail.partition(self._mark)
+        if found and b"\n" in rest:
+            self.after = rest.partition(b"\n")[0].decode(errors="replace").strip()
+        # As long as it may be the beginning of the mark's line, it is not the case's.
+        sure = len(text) if found else max(0, len(text) - len(self._mark))
+        self.kept += text[: min(sure, max(0, MOST - len(self.kept)))]
+        self._tail = self._tail[sure:]
+
+    def text(self) -> str:
+        """What is kept, and what came last if that has turned out to be no mark."""
+        last = b"" if self.after is not None else self._tail
+        return (self.kept + last).decode(errors="replace")
 
 
 class Streams:
@@ -35,27 +59,32 @@ class Streams:
         deadline: on the monotonic clock.
         limit: asked several times a second; once it says a number, at most so many
             seconds are left.
+        mark: where this ends on each stream, if the channel itself goes on.
     """
 
     def __init__(
-        self, channel: paramiko.Channel, deadline: float, limit: Callable[[], float | None]
+        self,
+        channel: paramiko.Channel,
+        deadline: float,
+        limit: Callable[[], float | None],
+        mark: bytes = b"",
     ) -> None:
         self._channel = channel
         self.deadline = deadline
         self._limit = limit
         self._limited = False
-        self._out, self._err = bytearray(), bytearray()
+        self._out, self._err = _Stream(mark), _Stream(mark)
         self._at = 0  # where a line begins that has not been looked at
 
     @property
     def out(self) -> str:
         """Standard output so far."""
-        return self._out.decode(errors="replace")
+        return self._out.text()
 
     @property
     def err(self) -> str:
         """Standard error so far."""
-        return self._err.decode(errors="replace")
+        return self._err.text()
 
     def read_to_end(self) -> None:
         """Returns when both streams have ended.
@@ -65,6 +94,19 @@ class Streams:
         """
         while self._more():
             pass
+
+    def read_to_mark(self) -> str | None:
+        """Returns when both streams have come to the mark: what follows it on the first.
+
+        None where they end before that.
+
+        Raises:
+            CommandTimeoutError: the time is up.
+        """
+        while self._out.after is None or self._err.after is None:
+            if not self._more():
+                return None
+        return self._out.after
 
     def ask(self, line: str) -> str:
         """Sends one line and returns the answer, less what marks it as one.
@@ -85,10 +127,11 @@ class Streams:
         return answer
 
     def _take_answer(self) -> str | None:
-        while (end := self._out.find(b"\n", self._at)) >= 0:
-            line = bytes(self._out[self._at : end])
+        out = self._out.kept
+        while (end := out.find(b"\n", self._at)) >= 0:
+            line = bytes(out[self._at : end])
             if line.startswith(REPLY):
-                del self._out[self._at : end + 1]
+                del out[self._at : end + 1]
                 return line[len(REPLY) :].decode(errors="replace")
             self._at = end + 1
         return None
@@ -99,10 +142,10 @@ class Streams:
         while True:
             moved = False
             while channel.recv_ready():
-                _add(self._out, channel.recv(1 << 20))
+                self._out.add(channel.recv(1 << 20))
                 moved = True
             while channel.recv_stderr_ready():
-                _add(self._err, channel.recv_stderr(1 << 20))
+                self._err.add(channel.recv_stderr(1 << 20))
                 moved = True
             if moved:
                 return True

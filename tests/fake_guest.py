@@ -136,6 +136,8 @@ class FakeGuest:
                 return 0
             case ["/harness/init", "case", seq, identity, _, *argv]:
                 return self._case(seq, identity, argv, channel)
+            case ["/harness/init", "serve", mark]:
+                return self._serve(mark, channel)
             case ["/harness/init", "kill", _]:
                 self.on_kill()
                 return 0
@@ -152,6 +154,20 @@ class FakeGuest:
         self.print(f"harness: end {seq} {end} tainted={self.tainted}\n")
         how, _, number = end.partition("=")
         return int(number) + (128 if how == "signal" else 0)
+
+    def _serve(self, mark: str, channel: paramiko.Channel) -> int:
+        """As guest_serve.c."""
+        with channel.makefile("rb") as requests:
+            while length := requests.readline():
+                body = requests.read(int(length)).decode()
+                words = body.removesuffix("\0").split("\0")
+                self.seen.append(shlex.join(words))
+                seq, identity = words[:2]
+                argv = words[words.index("", 3) + 1 :]
+                status = self._case(seq, identity, argv, channel)
+                channel.sendall(f"{mark} {status}\n".encode())
+                channel.sendall_stderr(f"{mark}\n".encode())
+        return 0
 
     def close(self) -> None:
         self.guest.close()

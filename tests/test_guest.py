@@ -33,13 +33,33 @@ def test_hello_learns_who_answers(fake: FakeGuest) -> None:
     assert fake.guest.trustworthy
 
 
-def test_a_case_is_one_command_with_its_variables(fake: FakeGuest) -> None:
-    before = len(fake.seen)
+def test_cases_are_run_one_after_another_with_their_variables(fake: FakeGuest) -> None:
     run = fake.guest.run_case("a::b", ["prog", "--run", "b c"], 5.0)
-    assert len(fake.seen) == before + 1
-    assert "VTEST_SWAPDISK=/dev/vdc" in fake.seen[-1]
-    assert "/harness/init case 1 a::b 5 prog --run 'b c'" in fake.seen[-1]
     assert (run.exit_code, run.timed_out, run.lost, run.splats) == (0, False, "", ())
+    fake.guest.run_case("c d", ["prog", ""], 2.5)
+    _, served, first, second = fake.seen
+    assert served.startswith("/harness/init serve ")
+    assert first == "1 a::b 5 VTEST_SWAPDISK=/dev/vdc HARNESS_PACE=1 '' prog --run 'b c'"
+    assert second == "2 c_d 2.5 VTEST_SWAPDISK=/dev/vdc HARNESS_PACE=1 '' prog ''"
+
+
+def test_a_case_that_is_talked_to_has_a_command_of_its_own(fake: FakeGuest) -> None:
+    fake.guest.run_case("a", ["prog", "b c"], 5.0, talk=lambda ask: None)
+    assert "HARNESS_DIALOGUE=1 /harness/init case 1 a 5 prog 'b c'" in fake.seen[-1]
+
+
+def test_after_one_that_went_wrong_there_is_a_new_line_of_cases(fake: FakeGuest) -> None:
+    def silent(argv: list[str]) -> tuple[str, str]:
+        if argv == ["first"]:
+            fake.print("harness: end 1 exit=3 tainted=0\n")
+            time.sleep(60)
+        return "said", "exit=0"
+
+    fake.behave = silent
+    assert fake.guest.run_case("a", ["first"], 30.0).exit_code == 3
+    assert fake.guest.trustworthy
+    assert fake.guest.run_case("b", ["second"], 5.0).stdout == "said"
+    assert sum("/harness/init serve" in line for line in fake.seen) == 2
 
 
 def test_variables_can_be_replaced(fake: FakeGuest) -> None:
