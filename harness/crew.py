@@ -27,6 +27,11 @@ ALONE = "alone"  # a case that needs this measures time and wants no neighbours
 SHARED_FACTOR = 2.0
 
 
+def at_once(jobs: int) -> int:
+    """How many guests share the cases of a suite, with ``jobs`` CPUs to use."""
+    return min(jobs, MOST)
+
+
 class Crew:
     """Runs the cases of one suite on ``labs``, a guest each.
 
@@ -48,7 +53,9 @@ class Crew:
             return
         shared = [case for case in cases if ALONE not in case.needs]
         self._futures = {case.id: Future() for case in shared}
-        self._waiting.extend(shared)
+        # Long ones first, or one of them is alone at the end. How long a case may take says
+        # well enough which those are.
+        self._waiting.extend(sorted(shared, key=lambda case: -case.timeout))
         for lab in self._labs[:hands]:
             lab.factor *= SHARED_FACTOR
             threading.Thread(target=self._work, args=(lab,), daemon=True).start()

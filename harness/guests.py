@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guests of one run: the first is booted, the others come from its snapshot."""
+"""The guests of one run: one or two are booted, the others come from a snapshot."""
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import events as ev
+from harness.another import Another
 from harness.boot import boot
 from harness.errors import InternalError
 from harness.guest import Guest
@@ -38,6 +40,7 @@ class Guests:
     snapshot: Snapshot | None = None
     first: Guest | None = None
     _made: list[Guest] = field(default_factory=list)
+    _another: Another | None = None
     _named: int = 0
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -50,6 +53,8 @@ class Guests:
             self._closed = True
         for guest in self._made:
             guest.close()
+        if self._another is not None:
+            self._another.end()
 
     @property
     def the_first(self) -> Guest:
@@ -75,18 +80,53 @@ class Guests:
                 report=self._report,
             )
         )
-        self.first = self.first or guest
+        if self.first is None:
+            self.first = guest
         return guest
+
+    def boot_another(self) -> None:
+        """Begins to boot a second guest beside the first; ``fresh`` hands it out.
+
+        It is saved before that, so that the first one need not be: while one CPU boots,
+        another of this machine has nothing to do.
+        """
+        make = functools.partial(boot, self.spec, self.folder, self._name(), self.keys)
+        self._another = Another(make, self._save)
 
     def take_snapshot(self, guest: Guest) -> None:
         """Saves the state of ``guest``, which runs on; later ones start from there."""
-        self.snapshot = save(guest, self.folder / "snapshot")
+        self.snapshot = self._save(guest)
+
+    def _save(self, guest: Guest) -> Snapshot:
+        return save(guest, self.folder / "snapshot")
 
     def fresh(self) -> Guest:
-        """A guest that has run nothing: restored where there is a snapshot, else booted."""
+        """A guest that has run nothing: restored where there is a snapshot, else booted.
+
+        Raises:
+            SeriesError, MachineError: see :func:`harness.boot.boot`.
+        """
+        if self._another is not None:
+            if (guest := self._take(self._another)) is not None:
+                return guest
+            self.snapshot = self._another.snapshot
         if self.snapshot is None:
             return self.boot()
-        return self._keep(restore(self.snapshot, self.folder, self._name()))
+        snapshot = replace(self.snapshot, pace=self.the_first.pace)
+        return self._keep(restore(snapshot, self.folder, self._name()))
+
+    def _take(self, another: Another) -> Guest | None:
+        try:
+            guest = another.take()
+        except BaseException:
+            for splat in another.said:
+                self._report(splat)
+            raise
+        if guest is None:
+            return None
+        guest.pace = self.the_first.pace
+        # It is the same kernel: what both say at boot is one complaint.
+        return self._keep(guest, known={splat.title for splat in self.the_first.splats()})
 
     @property
     def running(self) -> tuple[Guest, ...]:
@@ -99,9 +139,10 @@ class Guests:
         for guest in self._made:
             self._report_strays_of(guest)
 
-    def _report_strays_of(self, guest: Guest) -> None:
+    def _report_strays_of(self, guest: Guest, known: Collection[str] = ()) -> None:
         for splat in guest.take_stray_splats():
-            self._report(splat)
+            if splat.title not in known:
+                self._report(splat)
 
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)
@@ -114,7 +155,7 @@ class Guests:
             self._named += 1
             return f"guest{self._named}"
 
-    def _keep(self, guest: Guest) -> Guest:
+    def _keep(self, guest: Guest, known: Collection[str] = ()) -> Guest:
         with self._lock:
             late = self._closed
             if not late:
@@ -122,7 +163,8 @@ class Guests:
         if late:
             guest.close()
             raise InternalError(f"{guest.name} came up after the run had ended")
-        machine = f"{guest.spec.machine}, {guest.spec.accel}"
+        spec = guest.spec
+        machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
         self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
-        self._report_strays_of(guest)
+        self._report_strays_of(guest, known)
         return guest

@@ -34,6 +34,7 @@ class GuestSpec:
         extra_append: more words for the kernel command line.
         env: variables of every test command.
         gdb: a unix socket path for QEMU's gdbstub, '' for none.
+        in_turn: under TCG its virtual CPUs run one at a time, in one thread.
     """
 
     vmlinux: Path | None
@@ -48,6 +49,7 @@ class GuestSpec:
     swap_mb: int = 256
     extra_append: str = ""
     gdb: str = ""
+    in_turn: bool = False
     env: tuple[tuple[str, str], ...] = (("VTEST_SWAPDISK", "/dev/vdc"),)
 
     @property
@@ -127,7 +129,8 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     table = machine_table()
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
     bus = machine["bus"]
-    argv = [QEMU, *table["common"], *machine["args"], *accel["args"], "-cpu", accel["cpu"]]
+    emulation = accel["in_turn" if spec.in_turn else "args"]
+    argv = [QEMU, *table["common"], *machine["args"], *emulation, "-cpu", accel["cpu"]]
     # One socket for each CPU: SeaBIOS lists sockets, not cores, in the MP table,
     # which is all that a kernel without ACPI knows of q35's CPUs.
     argv += ["-smp", f"{spec.cpus},sockets={spec.cpus},cores=1,threads=1"]
@@ -152,6 +155,11 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     if wiring.restored:
         argv += ["-incoming", "defer"]
     return argv
+
+
+def crowded(spec: GuestSpec, guests: int, cpus: int) -> bool:
+    """Whether ``guests`` emulated guests at once have more virtual CPUs than ``cpus``."""
+    return spec.accel == "tcg" and guests * spec.cpus > cpus
 
 
 def _enabled(config: str) -> frozenset[str]:

@@ -26,7 +26,6 @@ from typing import Any
 from harness.console import SerialLine
 from harness.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec, Wiring, qemu_argv
-from harness.turns import take_short_turns
 
 
 class MonitorClosedError(Exception):
@@ -199,8 +198,6 @@ class Qemu:
         line = SerialLine(from_guest, to_guest)
         try:
             process = _launch(argv, log, console_in, console_out, their_monitor.fileno())
-            if spec.accel == "tcg":
-                take_short_turns(process.pid)
         except BaseException:
             line.close()
             monitor.close()

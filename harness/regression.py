@@ -15,7 +15,7 @@ from typing import Protocol
 
 from harness import events as ev
 from harness.base import Base, known_kernels
-from harness.crew import Crew
+from harness.crew import Crew, at_once
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.guest_items import run_cases
 from harness.kconfig import read_values
@@ -135,6 +135,7 @@ def _equip(session: Session, reports: Reports) -> tuple[SelftestList, Kernel, Ke
     bare = replace(settings, patches=0, variant="")
     base = replace(session, settings=bare, out=session.out / "base")
     base.out.mkdir()
+    guests = at_once(settings.jobs)
     lists: list[SelftestList] = []
 
     def programs(here: Session, headers: Path, bare_base: Base) -> Suite:
@@ -151,12 +152,12 @@ def _equip(session: Session, reports: Reports) -> tuple[SelftestList, Kernel, Ke
         )
 
     try:
-        without = equip(base, programs)
+        without = equip(base, programs, guests)
     except SeriesError as error:
         raise InvocationError(
             f"the bare base is broken already: {error.what}", evidence=error.evidence
         ) from error
-    with_series = equip(session, lambda *_: without.suite)
+    with_series = equip(session, lambda *_: without.suite, guests)
     listed = lists[0]
     points = {test.name: test.points for test in listed.tests}
     judged = reports.of_series(complaints_of(with_series))

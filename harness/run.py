@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from harness import leaks, pace, proc, proofs, repeats, soundness
 from harness.accel import choose_accel
 from harness.base import Base
 from harness.canaries import run_canaries
-from harness.crew import MOST, Crew
+from harness.crew import Crew, at_once
 from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, InternalError, SeriesError
@@ -25,7 +26,7 @@ from harness.guests import Guests
 from harness.hostchecks import PatchedTree, load_checks, run_check
 from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
-from harness.machine import GuestSpec, choose_machine
+from harness.machine import GuestSpec, choose_machine, crowded
 from harness.prepare import Prepared, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
@@ -58,13 +59,16 @@ def own_programs(session: Session, headers: Path, _: Base) -> Suite:
 
 
 def equip(
-    session: Session, programs: Callable[[Session, Path, Base], Suite] = own_programs
+    session: Session,
+    programs: Callable[[Session, Path, Base], Suite] = own_programs,
+    guests: int = 1,
 ) -> Equipment:
     """Runs every stage before the boot.
 
     Args:
         programs: makes what the guest is to run; gets the installed uapi headers and
             the base, and is called in another thread.
+        guests: how many are to run at once.
 
     Raises:
         SeriesError, InvocationError, MachineError: see each stage.
@@ -110,27 +114,45 @@ def equip(
     accel = choose_accel(settings.accel, store.root, spec)
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))
-    return Equipment(prepared, suite, replace(spec, accel=accel.name))
+    spec = replace(spec, accel=accel.name)
+    here = os.cpu_count() or 1
+    if crowded(spec, guests, here):
+        why = f"{guests * spec.cpus} virtual CPUs on {here}: each guest's run in turn"
+        if not crowded(spec, 1, here):
+            why += "; JOBS=1, with one guest, lets them run at once"
+        events.emit(ev.Note(why))
+        spec = replace(spec, in_turn=True)
+    return Equipment(prepared, suite, spec)
 
 
 @contextlib.contextmanager
 def booted(
-    session: Session, equipment: Equipment, sort_out: Callable[[Splat], Splat] | None = None
+    session: Session,
+    equipment: Equipment,
+    sort_out: Callable[[Splat], Splat] | None = None,
+    *,
+    another: bool = False,
 ) -> Iterator[Guests]:
-    """The stage boot: a first guest and its snapshot; all guests end with the block."""
+    """The stage boot: a first guest and its snapshot; all guests end with the block.
+
+    ``another``: a second one boots at the same time, and the snapshot is of that one.
+    """
     sort_out = sort_out or complaints_of(equipment)
     log = session.out / "console.log"
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
+            if another:
+                guests.boot_another()
             first = guests.boot()
             pace.measure(first, session.events)
-            guests.take_snapshot(first)
+            if not another:
+                guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests
 
 
 def _tests(session: Session) -> None:
-    equipment = equip(session)
+    equipment = equip(session, guests=at_once(session.settings.jobs))
     canaries = proofs.known(session.store, equipment.prepared.kernel)
     session.results.canaries.extend(canaries)
     session.events.emit(ev.Note(proofs.sentence(canaries)))
@@ -159,13 +181,14 @@ def lab_of(session: Session, equipment: Equipment, guests: Guests, guest: Guest 
 
 def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
     """As many labs as there may be guests at once; the first has the first guest."""
-    more = min(session.settings.jobs, MOST) - 1
-    here = (guests.the_first, *[None] * more)
+    here = (guests.the_first, *[None] * (at_once(session.settings.jobs) - 1))
     return [lab_of(session, equipment, guests, guest) for guest in here]
 
 
 def _run_suite(session: Session, equipment: Equipment) -> None:
-    with booted(session, equipment) as guests:
+    settings = session.settings
+    several = at_once(settings.jobs) > 1 and not settings.tests and not settings.only
+    with booted(session, equipment, another=several) as guests:
         labs = labs_of(session, equipment, guests)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, labs[0])

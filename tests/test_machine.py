@@ -14,6 +14,7 @@ from harness.machine import (
     GuestSpec,
     Wiring,
     choose_machine,
+    crowded,
     kernel_command_line,
     machine_table,
     obstacles,
@@ -83,6 +84,28 @@ def test_the_default_command_line_leaves_the_kernel_alone() -> None:
 def test_only_under_tcg_the_kernel_is_told_to_trust_its_timer() -> None:
     assert "no_timer_check" in kernel_command_line(replace(SPEC, accel="tcg"), "KEY")
     assert "no_timer_check" not in kernel_command_line(replace(SPEC, accel="kvm"), "KEY")
+
+
+@pytest.mark.parametrize(
+    ("accel", "guests", "cpus", "expected"),
+    [
+        ("tcg", 2, 2, True),
+        ("tcg", 1, 2, False),
+        ("tcg", 2, 4, False),
+        ("tcg", 4, 4, True),
+        ("tcg", 1, 1, True),
+        ("kvm", 2, 2, False),
+    ],
+)
+def test_guests_with_more_virtual_cpus_than_there_are_cpus_are_a_crowd(
+    accel: str, guests: int, cpus: int, expected: bool
+) -> None:
+    assert crowded(replace(SPEC, accel=accel, cpus=2), guests, cpus) is expected
+
+
+def test_virtual_cpus_run_in_turn_in_one_thread() -> None:
+    assert words(qemu_argv(SPEC, WIRING), "-accel") == ["tcg,thread=multi"]
+    assert words(qemu_argv(replace(SPEC, in_turn=True), WIRING), "-accel") == ["tcg,thread=single"]
 
 
 def test_more_words_come_last() -> None:

@@ -19,7 +19,7 @@ from .world import Counts
 BATCH = 64  # programs of a request
 BATCHES = 4
 SLOW_BATCHES = 2  # of a guest that is SLOW times slower than the reference, or more
-SLOW = 5.0
+SLOW = 2.0
 SHRINKING = 12.0  # seconds on a guest of reference speed
 MOST_SHRINKING = 90.0  # on any guest: what is found by then has to do
 
