@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,13 +104,18 @@ def blobs(repo: Path, ids: list[str]) -> dict[str, bytes]:
     return found
 
 
-def tree_files(repo: Path, commit: str, *paths: str) -> dict[str, tuple[str, str]]:
-    """``{path: (mode, blob id)}`` of a commit, or of only ``paths`` in it."""
+@functools.lru_cache(maxsize=4)  # configuration and headers ask for the same 80,000 files
+def tree_files(repo: Path, commit: str, *paths: str) -> Mapping[str, tuple[str, str]]:
+    """``{path: (mode, blob id)}`` of a commit, or of only ``paths`` in it.
+
+    Args:
+        commit: an id; what a name stands for may change, and this remembers.
+    """
     out = raw(repo, "ls-tree", "-r", "-z", commit, *(("--", *paths) if paths else ()))
     files: dict[str, tuple[str, str]] = {}
-    for record in out.split(b"\0"):
+    for record in os.fsdecode(out).split("\0"):
         if record:
-            head, _, name = record.partition(b"\t")
-            mode, _, blob = head.decode().split(" ")
-            files[os.fsdecode(name)] = (mode, blob)
+            head, _, name = record.partition("\t")
+            mode, _, blob = head.split(" ")
+            files[name] = (mode, blob)
     return files
