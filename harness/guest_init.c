@@ -44,17 +44,24 @@ static void attach(const char *what, const char *where, const char *type,
 		say("error: mount %s on %s: %s", type, where, strerror(errno));
 }
 
-static void mount_all(void)
+/* What an SSH server needs to start. */
+static void mount_some(void)
 {
 	/* devtmpfs first: say() needs /dev/kmsg. */
 	attach("dev", "/dev", "devtmpfs", MS_NOSUID, NULL, 1);
 	attach("proc", "/proc", "proc", 0, NULL, 1);
+	attach("run", "/run", "tmpfs", 0, "mode=755", 1);
+	attach("root", "/root", "tmpfs", 0, "mode=700", 1);
+	mkdir(CASE_DIR, 0755);
+	mkdir("/run/sshd", 0755);
+}
+
+static void mount_rest(void)
+{
 	attach("sys", "/sys", "sysfs", 0, NULL, 1);
 	attach("devpts", "/dev/pts", "devpts", 0, "mode=620,ptmxmode=666", 1);
 	attach("shm", "/dev/shm", "tmpfs", 0, "mode=1777", 1);
-	attach("run", "/run", "tmpfs", 0, "mode=755", 1);
 	attach("tmp", "/tmp", "tmpfs", 0, "mode=1777", 1);
-	attach("root", "/root", "tmpfs", 0, "mode=700", 1);
 	attach("debug", "/sys/kernel/debug", "debugfs", 0, NULL, 0);
 	attach("trace", "/sys/kernel/tracing", "tracefs", 0, NULL, 0);
 	attach("cgroup", "/sys/fs/cgroup", "cgroup2", 0, NULL, 0);
@@ -64,8 +71,6 @@ static void mount_all(void)
 	put("/proc/sys/kernel/printk_devkmsg", "on\n");
 	/* The harness asks a hung guest for its state by sysrq on the serial line. */
 	put("/proc/sys/kernel/sysrq", "1\n");
-	mkdir(CASE_DIR, 0755);
-	mkdir("/run/sshd", 0755);
 }
 
 static void network_up(void)
@@ -213,21 +218,22 @@ static void __attribute__((noreturn)) process_one(void)
 	pid_t sshd;
 	int ready = 0, tries = 0;
 
-	mount_all();
-	say("mounted");
-	sethostname("guest", 5);
-	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-	network_up();
-	authorize();
-	say("network up");
-
 	sigemptyset(&watched);
 	sigaddset(&watched, SIGCHLD);
 	sigaddset(&watched, SIGTERM);
 	sigprocmask(SIG_BLOCK, &watched, NULL);
 	wait_for[0].fd = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
-	wait_for[1].fd = open_console();
+	mount_some();
+	sethostname("guest", 5);
+	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	authorize();
+	/* It takes longer to start than all that follows, and there is a second CPU. */
 	sshd = start_sshd();
+	mount_rest();
+	say("mounted");
+	network_up();
+	say("network up");
+	wait_for[1].fd = open_console();
 	for (;;) {
 		struct signalfd_siginfo got;
 		pid_t gone;
