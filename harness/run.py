@@ -359,7 +359,8 @@ def shell(settings: Settings) -> int:
 
 
 def _selftest(session: Session) -> None:
-    equipment = equip(session)
+    # As the cases run, so do the canaries.
+    equipment = equip(session, guests=at_once(session.settings.jobs))
     config = read_values(equipment.prepared.kernel.config)
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
         found = run_canaries(guests.fresh, session.events, config)
