@@ -41,7 +41,7 @@ class Guests:
     first: Guest | None = None
     _made: list[Guest] = field(default_factory=list)
     _another: Another | None = None
-    _named: int = 0
+    _named: int = 1  # the first guest is guest1, whichever of two begins before the other
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -69,7 +69,7 @@ class Guests:
         Raises:
             SeriesError, MachineError: see :func:`harness.boot.boot`.
         """
-        name = self._name()
+        name = self._name() if self.first is not None else "guest1"
         guest = self._keep(
             boot(
                 self.spec,
