@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import events as ev
@@ -106,14 +106,15 @@ class Guests:
         Raises:
             SeriesError, MachineError: see :func:`harness.boot.boot`.
         """
+        guest = None
         if self._another is not None:
-            if (guest := self._take(self._another)) is not None:
-                return guest
+            guest = self._take(self._another)
             self.snapshot = self._another.snapshot
-        if self.snapshot is None:
-            return self.boot()
-        snapshot = replace(self.snapshot, pace=self.the_first.pace)
-        return self._keep(restore(snapshot, self.folder, self._name()))
+        if guest is None and self.snapshot is not None:
+            guest = self._keep(restore(self.snapshot, self.folder, self._name()))
+        guest = guest or self.boot()
+        guest.pace = self.the_first.pace
+        return guest
 
     def _take(self, another: Another) -> Guest | None:
         try:
@@ -124,7 +125,6 @@ class Guests:
             raise
         if guest is None:
             return None
-        guest.pace = self.the_first.pace
         # It is the same kernel: what both say at boot is one complaint.
         return self._keep(guest, known={splat.title for splat in self.the_first.splats()})
 

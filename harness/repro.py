@@ -108,7 +108,6 @@ class Side:
         self._guest.close()
         self.stub.unlink(missing_ok=True)
         self._guest = self.guests.fresh()
-        self._guest.pace = self.guests.the_first.pace
         settle_clock(self._guest)
         return self._guest
 

@@ -29,12 +29,11 @@ WARM = "python3 -c 'import ctypes, json, mmap, os, signal, subprocess, struct, t
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A saved guest and its pace; ``seconds``: what saving took."""
+    """A saved guest; ``seconds``: what saving took."""
 
     state: Path
     spec: GuestSpec
     keys: KeyPair
-    pace: float
     seconds: float
 
 
@@ -85,7 +84,7 @@ def save(guest: Guest, state: Path, *, warm: str = WARM, timeout: float = 60.0) 
         guest.connect(timeout)
     except SshError as error:
         raise ssh_failure(guest, str(error)) from error
-    return Snapshot(state, guest.spec, guest.keys, guest.pace, seconds)
+    return Snapshot(state, guest.spec, guest.keys, seconds)
 
 
 def restore(
@@ -112,7 +111,6 @@ def restore(
     )
     guest = Guest(spec, folder, name, qemu, snapshot.keys, console_log=console_log)
     guest.restored = True
-    guest.pace = snapshot.pace
     try:
         try:
             qemu.find_port()
