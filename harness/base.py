@@ -32,6 +32,8 @@ from harness.treeimport import folder_members, import_tree, tar_members
 FORMAT = 1  # raise it when what an entry contains changes
 STAGE = "tree"
 SEED = "seed"  # the plain copy that the first checkout takes over, see checkout.py
+# Debian's tarballs have blocks that can be unpacked on several CPUs at once.
+_XZ = ("xz", "-T0")
 FORMS = (
     "KERNEL=6.1 or 6.12 (Debian's linux-source packages), or\n"
     "KERNEL=/path/to/linux with a git tree (and REF=), an unpacked tree, or a tarball"
@@ -238,7 +240,7 @@ def _package_version(
         with (
             proc.start(("dpkg-deb", "--fsys-tarfile", str(deb)), stderr=None) as outer,
             proc.start(("tar", "-xO", f"./{inside}"), stdin=outer.stdout, stderr=None) as inner,
-            proc.start(("xz", "-dc"), stdin=inner.stdout, stderr=None) as xz,
+            proc.start((*_XZ, "-dc"), stdin=inner.stdout, stderr=None, much=True) as xz,
         ):
             assert xz.stdout is not None
             yield xz.stdout
@@ -251,7 +253,7 @@ def _package_version(
 # --- a tarball -------------------------------------------------------------------
 
 _UNPACK = {
-    b"\xfd7zXZ\0": ("xz", "-dc"),
+    b"\xfd7zXZ\0": (*_XZ, "-dc"),
     b"\x1f\x8b": ("gzip", "-dc"),
     b"BZh": ("bzip2", "-dc"),
     b"\x28\xb5\x2f\xfd": ("zstd", "-dcq"),
@@ -274,7 +276,7 @@ def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
         if argv is None:
             yield raw
             return
-        with proc.start(argv, stdin=raw, stderr=subprocess.DEVNULL) as process:
+        with proc.start(argv, stdin=raw, stderr=subprocess.DEVNULL, much=True) as process:
             assert process.stdout is not None
             yield process.stdout
             _drain(process.stdout)

@@ -19,6 +19,7 @@ from harness.toolchain import (
     environment,
     find_toolchain,
     make_argv,
+    variables,
 )
 
 STORE = Store(Path("/store"), 10 << 30)
@@ -66,3 +67,17 @@ def test_versions_are_part_of_the_toolchain() -> None:
     assert "ld" in found.version.lower()
     with pytest.raises(MachineError, match="no-such-cc is not installed"):
         find_toolchain("no-such-cc")
+
+
+def test_symbols_are_listed_by_the_compilers_own_nm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("gcc", "ld", "gcc-nm"):
+        tool = tmp_path / name
+        tool.write_text(f"#!/bin/sh\necho {name} 1.0\n")
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert "NM=gcc-nm" in variables(find_toolchain())
+    # One that does not find its plugin is worse than none.
+    (tmp_path / "gcc-nm").write_text("#!/bin/sh\nexit 1\n")
+    assert not [word for word in variables(find_toolchain()) if word.startswith("NM=")]
