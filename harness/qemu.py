@@ -39,6 +39,7 @@ class Monitor:
         self._socket = connection
         self._buffer = b""
         self.events: list[dict[str, Any]] = []
+        self.major = 0  # of QEMU's version, once it has greeted
 
     def greet(self, timeout: float) -> None:
         """Reads QEMU's greeting and leaves negotiation mode.
@@ -47,7 +48,8 @@ class Monitor:
             MonitorClosedError: QEMU ended first.
             TimeoutError: it said nothing for ``timeout`` seconds.
         """
-        self._read(time.monotonic() + timeout)
+        greeting = self._read(time.monotonic() + timeout)
+        self.major = int(greeting["QMP"]["version"]["qemu"]["major"])
         self.command("qmp_capabilities", timeout=timeout)
 
     def _read(self, deadline: float) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def _console_pipe() -> tuple[int, int]:
 
 
 def _launch(
-    argv: list[str], log: Path, stdin: int, stdout: int, monitor: int
+    argv: list[str], log: Path, stdin: int, stdout: int, inherited: tuple[int, ...]
 ) -> subprocess.Popen[bytes]:
     """Starts QEMU such that the kernel ends it when the harness is no more."""
     # setpriv rather than preexec_fn: Python code between fork and exec is not
@@ -147,7 +149,7 @@ def _launch(
                 stdin=stdin,
                 stdout=stdout,
                 stderr=errors,
-                pass_fds=(monitor,),
+                pass_fds=inherited,
                 start_new_session=True,
             )
         except FileNotFoundError as error:
@@ -196,23 +198,28 @@ class Qemu:
         monitor, their_monitor = socket.socketpair()
         argv = qemu_argv(spec, Wiring(their_monitor.fileno(), ssh_key, swap, restore is not None))
         line = SerialLine(from_guest, to_guest)
+        inherited = [their_monitor.detach()]
         try:
-            process = _launch(argv, log, console_in, console_out, their_monitor.fileno())
+            if restore is not None:
+                inherited.append(os.open(restore, os.O_RDONLY))
+            process = _launch(argv, log, console_in, console_out, tuple(inherited))
         except BaseException:
             line.close()
             monitor.close()
             raise
         finally:
-            os.close(console_out)
-            os.close(console_in)
-            their_monitor.close()
+            for ours in (console_out, console_in, *inherited):
+                os.close(ours)
         qemu = cls(process, line, Monitor(monitor), log)
         try:
             qemu.monitor.greet(20.0)
             # Not on the command line: until it is greeted QEMU tells of no event, and a
             # small guest may go on before a busy machine lets us greet it.
             if restore is not None:
-                qemu.monitor.command("migrate-incoming", uri=f"exec:cat {quote(str(restore))}")
+                # Read by QEMU itself: 25 ms less than through a pipe. 9.1 calls that deprecated.
+                straight = f"fd:{inherited[1]}" if qemu.monitor.major < 9 else ""
+                through = f"exec:cat {quote(str(restore))}"
+                qemu.monitor.command("migrate-incoming", uri=straight or through)
         except BaseException as error:
             qemu.kill()
             line.close()

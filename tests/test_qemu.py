@@ -35,12 +35,15 @@ FAKE = textwrap.dedent(
     line = " ".join(sys.argv)
     monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\\d+)", line)[1]))
     {before}
-    monitor.sendall(b'{{"QMP": {{}}}}\\r\\n')
+    monitor.sendall(b'{{"QMP": {{"version": {{"qemu": {{"major": {major}}}}}}}}}\\r\\n')
     print("hello", flush=True)
     with monitor.makefile() as lines:
         for text in lines:
             asked = json.loads(text)
             name = asked["execute"]
+            if name == "migrate-incoming":
+                uri = asked["arguments"]["uri"]
+                print(open(int(uri[3:])).read() if uri.startswith("fd:") else uri, flush=True)
             answer = {usernet!r} if name == "human-monitor-command" else asked
             monitor.sendall(json.dumps({{"return": answer}}).encode() + b"\\r\\n")
     import time
@@ -50,14 +53,15 @@ FAKE = textwrap.dedent(
 
 
 @pytest.fixture
-def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a fake QEMU in front of PATH; ``before`` runs before its greeting."""
 
-    def install(before: str = "pass") -> None:
+    def install(before: str = "pass", major: int = 7) -> None:
         folder = tmp_path / "bin"
         folder.mkdir()
         fake = folder / QEMU
-        fake.write_text(FAKE.format(python=sys.executable, before=before, usernet=USERNET))
+        text = FAKE.format(python=sys.executable, before=before, usernet=USERNET, major=major)
+        fake.write_text(text)
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
@@ -99,6 +103,33 @@ def test_start_port_and_kill(
     assert os.read(qemu.console.reader, 10) == b""
     qemu.kill()
     qemu.console.close()
+
+
+@pytest.mark.parametrize(("major", "gets"), [(7, "the state\n"), (9, "exec:cat {state}\n")])
+def test_a_saved_state_is_handed_to_qemu(
+    pretend: Callable[..., None], spec: GuestSpec, tmp_path: Path, major: int, gets: str
+) -> None:
+    state = tmp_path / "state"
+    state.write_text("the state")
+    pretend(major=major)
+    qemu = Qemu.start(spec, tmp_path / "log", "KEY", restore=state)
+    try:
+        with open(qemu.console.reader, closefd=False) as console:
+            assert console.readline() == "hello\n"
+            assert console.readline() == gets.format(state=state)
+    finally:
+        qemu.kill()
+        qemu.console.close()
+
+
+def test_a_saved_state_that_is_gone_starts_nothing(
+    pretend: Callable[..., None], spec: GuestSpec, tmp_path: Path
+) -> None:
+    pretend()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        Qemu.start(spec, tmp_path / "log", "KEY", restore=tmp_path / "none")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_qemu_is_in_a_session_of_its_own(
@@ -181,8 +212,9 @@ def peer() -> Iterator[Peer]:
 
 
 def test_greeting_leaves_negotiation(peer: Peer) -> None:
-    peer.say({"QMP": {}}, {"return": {}})
+    peer.say({"QMP": {"version": {"qemu": {"major": 7}}}}, {"return": {}})
     peer.monitor.greet(2.0)
+    assert peer.monitor.major == 7
     assert peer.asked() == {"execute": "qmp_capabilities"}
 
 
