@@ -65,7 +65,7 @@ static inline long long vt_read_number(const char *path)
 /* The number behind @key in a file of 'key number' lines; -1 if not there. */
 static inline long long vt_try_key(const char *path, const char *key)
 {
-	static char buf[16384];
+	char buf[16384];	/* not static: threads ask at the same time */
 	size_t len = strlen(key);
 	char *line;
 
