@@ -125,6 +125,7 @@ static void stress(bool huge, int plots, size_t pages, long cycles)
 	/* Before there is anything to be shared with. */
 	start_reclaimers(group, &self);
 	vt_cgroup_enter(group);
+	vs_keep_proc();
 	vs_make_plots();
 	vs_catch_faults();
 	vs.purges = vr_purges();

@@ -48,6 +48,7 @@ static inline void vs_inherit(struct vs_plot *plot)
 {
 	size_t i;
 
+	vs_keep_proc();
 	for (i = 0; i < plot->pages; i++)
 		plot->page[i].locked = plot->page[i].kin =
 			plot->page[i].pin = false;
