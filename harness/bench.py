@@ -3,9 +3,10 @@
 
 Cold (making .venv included, against a bare make of the same configuration),
 again with nothing changed, again after a one-line change, and the boot times.
-Every figure is a whole process from start to end; the cold pair runs once, the
-others ``REPEATS`` times and their medians count. The store is a temporary one,
-so the user's own stays as it is.
+Every figure is a whole process from start to end; the cold pair runs once, or ``REPEAT=``
+times, the others ``REPEATS`` times, and medians count. A machine's pace moves by several
+percent within minutes, so a ratio of single runs is worth no more than that. The stores
+are temporary ones, so the user's own stays as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from harness.settings import PROJECT, Settings
 REPEATS = 3
 # The bars of the project on two cores under TCG: seconds, but for the first.
 COLD_RATIO, AGAIN, ONE_LINE, BOOT, RESTORE = 1.3, 30.0, 60.0, 1.5, 0.5
+# GiB of disk for the cold pair and what follows, and for each pair more.
+ROOM, PAIR_ROOM = 8, 3
 
 
 @dataclass(frozen=True)
@@ -115,42 +118,68 @@ def _changed_series(settings: Settings, version: str, folder: Path, mark: str) -
     return target
 
 
-def measure(settings: Settings, folder: Path, console: Console) -> list[Row]:
-    """Runs everything below ``folder``, which needs about 8 GB."""
+@dataclass(frozen=True)
+class ColdPair:
+    """Seconds of a run in which nothing is cached, and of a bare make after it.
+
+    ``stages``: the seconds of that run's stages, by name.
+    """
+
+    cold: float
+    bare: float
+    stages: dict[str, float]
+
+
+def _cold_pair(settings: Settings, env: Mapping[str, str], folder: Path) -> ColdPair:
+    """One pair in ``folder``, whose store and results stay there."""
+    folder.mkdir()
+    own = {**env, "HARNESS_CACHE": str(folder / "cache"), "OUT": str(folder / "out")}
+    cold = _set_up(folder) + _run(["test-kernel"], own)
+    config = folder / "out" / "latest" / "kernel.config"
+    bare = _bare_make(_sources(folder / "cache"), config, folder / "bare", settings.jobs)
+    stages = {s["name"]: float(s["seconds"]) for s in _results(folder / "out")["stages"]}
+    return ColdPair(cold, bare, stages)
+
+
+def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Row], list[ColdPair]]:
+    """Runs everything below ``folder``, which needs ``ROOM`` and ``PAIR_ROOM`` GiB."""
     env = {
         **os.environ,
         **{name: value for name, value in settings.asked().items() if value},
-        "HARNESS_CACHE": str(folder / "cache"),
-        "OUT": str(folder / "out"),
         "SERIES": "",
+        "REPEAT": "",
     }
-    console.print("cold run ...")
-    cold = _set_up(folder) + _run(["test-kernel"], env)
-    first = _results(folder / "out")
-    source = _sources(folder / "cache")
-    console.print(f"  {cold:.0f} s; bare make of the same source and configuration ...")
-    config = folder / "out" / "latest" / "kernel.config"
-    bare = _bare_make(source, config, folder / "bare", settings.jobs)
-    console.print(f"  {bare:.0f} s; again with nothing changed ...")
+    pairs: list[ColdPair] = []
+    for number in range(settings.repeat or 1):
+        console.print("cold run, then a bare make of the same source and configuration ...")
+        last = folder / f"pair{number}"
+        pairs.append(_cold_pair(settings, env, last))
+        stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in pairs[-1].stages.items())
+        console.print(f"  {pairs[-1].cold:.0f} s ({stages}); {pairs[-1].bare:.0f} s")
+    env |= {"HARNESS_CACHE": str(last / "cache"), "OUT": str(last / "out")}
+    console.print("again with nothing changed ...")
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
     console.print("one line changed ...")
+    version = _results(last / "out")["kernel"]["version"]
     one_line = []
     for number in range(REPEATS):
-        series = _changed_series(settings, first["kernel"]["version"], folder, f"bench{number}")
+        series = _changed_series(settings, version, folder, f"bench{number}")
         one_line.append(_run(["test-kernel"], {**env, "SERIES": str(series)}))
     console.print("boots ...")
     cold_boots, restores = boot_times(
-        replace(settings, cache=folder / "cache", out=folder / "out", series="")
+        replace(settings, cache=last / "cache", out=last / "out", series="")
     )
-    return [
-        Row("cold run", (cold,), "s", COLD_RATIO * bare),
-        Row("bare make", (bare,), "s", float("inf")),
-        Row("cold run / bare make", (cold / bare,), "x", COLD_RATIO),
+    bare = tuple(pair.bare for pair in pairs)
+    rows = [
+        Row("cold run", tuple(p.cold for p in pairs), "s", COLD_RATIO * statistics.median(bare)),
+        Row("bare make", bare, "s", float("inf")),
+        Row("cold run / bare make", tuple(p.cold / p.bare for p in pairs), "x", COLD_RATIO),
         Row("nothing changed", again, "s", AGAIN),
         Row("one line changed", tuple(one_line), "s", ONE_LINE),
         Row("boot to first command", cold_boots, "s", BOOT),
         Row("snapshot to first command", restores, "s", RESTORE),
     ]
+    return rows, pairs
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -174,19 +203,23 @@ def bench(settings: Settings) -> int:
     """
     console = Console(highlight=False)
     settings.out.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(settings.out).free
-    if free < 10 << 30:
+    free = shutil.disk_usage(settings.out).free >> 30
+    needed = ROOM + PAIR_ROOM * (settings.repeat or 1)
+    if free < needed:
         raise MachineError(
-            f"the benchmark needs 10 GB beside {settings.out}, and there are {free >> 30}",
+            f"the benchmark needs {needed} GB beside {settings.out}, and there are {free}",
             next_step="OUT=/a/larger/disk make bench",
         )
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.out))
     # Where it ends with an error, its runs are the evidence, and stay.
-    rows = measure(settings, folder, console)
+    rows, pairs = measure(settings, folder, console)
     shutil.rmtree(folder)
     console.print(table(rows))
-    record = [
-        {"name": r.name, "unit": r.unit, "values": r.values, "median": r.median} for r in rows
-    ]
+    record = {
+        "rows": [
+            {"name": r.name, "unit": r.unit, "values": r.values, "median": r.median} for r in rows
+        ],
+        "cold": [asdict(pair) for pair in pairs],
+    }
     (settings.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
     return 0

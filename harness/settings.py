@@ -43,7 +43,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "SEED": ("", "make soak, test-kernel: the seed of what is random, to see a failure again"),
     "CPUS": ("2", "virtual CPUs of a guest"),
     "SHARDS": ("1", "make plan: into how many parts the cases of each state go"),
-    "REPEAT": ("", "run each broken guest case that many times more (make revision, cell: 5)"),
+    "REPEAT": (
+        "",
+        "run each broken guest case that many times more (make revision, cell: 5); "
+        "make bench: cold runs (1)",
+    ),
     "STATICS": ("1", "0: make revision and make plan leave checkpatch, sparse and kernel-doc out"),
     "KTAP": ("", "1: the results as KTAP on standard output, everything else on standard error"),
     "NOTES": (

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The benchmark's arithmetic; the runs that it measures are stand-ins here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import bench
+from harness.errors import MachineError
+from harness.settings import Settings, from_environment
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return from_environment({"OUT": str(tmp_path / "out")})
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
+    """The environments of the runs, each of which takes the next of a few times."""
+    colds: Iterator[float] = iter((130.0, 100.0, 126.0))
+    bares: Iterator[float] = iter((100.0, 100.0, 90.0))
+    environments: list[Mapping[str, str]] = []
+
+    def run(arguments: Sequence[str], env: Mapping[str, str]) -> float:
+        assert arguments == ["test-kernel"]
+        environments.append(env)
+        out = Path(env["OUT"])
+        cold = not (out / "latest").exists()
+        (out / "latest").mkdir(parents=True, exist_ok=True)
+        (Path(env["HARNESS_CACHE"]) / "work/source/x/tree").mkdir(parents=True, exist_ok=True)
+        (Path(env["HARNESS_CACHE"]) / "work/source/x/tree/MAINTAINERS").touch()
+        stages = [{"name": "tree", "seconds": 12.4}, {"name": "build", "seconds": 80}]
+        (out / "latest" / "results.json").write_text(
+            json.dumps({"stages": stages, "kernel": {"version": "6.1.9"}})
+        )
+        return next(colds) if cold else 20.0
+
+    monkeypatch.setattr(bench, "_run", run)
+    monkeypatch.setattr(bench, "_set_up", lambda folder: 2.0)
+    monkeypatch.setattr(bench, "_changed_series", lambda *_: Path("changed"))
+    monkeypatch.setattr(bench, "_bare_make", lambda *_: next(bares))
+    monkeypatch.setattr(bench, "boot_times", lambda settings: ((1.0, 3.0, 1.5), (0.4,)))
+    monkeypatch.setenv("REPEAT", "3")
+    return environments
+
+
+def test_one_cold_pair_where_nothing_is_said(
+    settings: Settings, seen: list[Mapping[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.bench(settings) == 0
+    record = json.loads((settings.out / "bench.json").read_text())
+    medians = {row["name"]: row["median"] for row in record["rows"]}
+    assert medians["cold run"] == 132.0  # with the making of .venv
+    assert medians["cold run / bare make"] == 1.32
+    assert medians["boot to first command"] == 1.5
+    assert len(seen) == 1 + 2 * bench.REPEATS
+    shown = capsys.readouterr().out
+    assert "132 s (tree 12, build 80); 100 s" in shown
+    assert not list(settings.out.glob("bench-*"))
+
+
+def test_each_cold_run_has_a_store_of_its_own_and_the_median_counts(
+    settings: Settings, seen: list[Mapping[str, str]]
+) -> None:
+    assert bench.bench(replace(settings, repeat=3)) == 0
+    record = json.loads((settings.out / "bench.json").read_text())
+    rows = {row["name"]: row for row in record["rows"]}
+    assert rows["cold run / bare make"]["values"] == [1.32, 1.02, 128 / 90]
+    assert rows["cold run / bare make"]["median"] == 1.32
+    assert rows["cold run"]["median"] == 128.0 and rows["bare make"]["median"] == 100.0
+    assert [pair["bare"] for pair in record["cold"]] == [100.0, 100.0, 90.0]
+    stores = [env["HARNESS_CACHE"] for env in seen]
+    assert len(set(stores)) == 3 and set(stores[3:]) == {stores[2]}
+    # REPEAT= means something else to the runs that are measured.
+    assert {env["REPEAT"] for env in seen} == {""}
+
+
+def test_room_for_every_pair_is_seen_to_first(
+    settings: Settings, seen: list[Mapping[str, str]]
+) -> None:
+    with pytest.raises(MachineError, match=r"needs \d{6} GB") as caught:
+        bench.bench(replace(settings, repeat=100_000))
+    assert "OUT=" in caught.value.next_step
+    assert not seen
