@@ -65,26 +65,22 @@ def test_the_first_who_asks_gets_it_and_all_others_its_state() -> None:
     assert boot.guest.closed.is_set() and not boot.thread.is_alive()
 
 
-def test_who_asks_second_waits_for_the_state_too() -> None:
+def test_of_two_who_ask_while_it_boots_one_gets_it_and_both_its_state() -> None:
     boot = Booting()
     another = Another(boot, lambda guest: SNAPSHOT)
-    found: list[Snapshot | None] = []
-    first = threading.Thread(target=another.take)
-    first.start()
-
-    def ask() -> None:
-        assert another.take() is None
-        found.append(another.snapshot)
-
-    second = threading.Thread(target=ask)
-    while not another._taken:  # the first has asked
-        pass
-    second.start()
+    found: list[tuple[Guest | None, Snapshot | None]] = []
+    asking = [
+        threading.Thread(target=lambda: found.append((another.take(), another.snapshot)))
+        for _ in range(2)
+    ]
+    for thread in asking:
+        thread.start()
     assert found == []
     boot.may.set()
-    second.join(10)
-    first.join(10)
-    assert found == [SNAPSHOT]
+    for thread in asking:
+        thread.join(10)
+    guest = cast(Guest, boot.guest)
+    assert sorted(found, key=lambda got: got[0] is None) == [(guest, SNAPSHOT), (None, SNAPSHOT)]
     another.end()
 
 
