@@ -155,7 +155,8 @@ def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Ro
         last = folder / f"pair{number}"
         pairs.append(_cold_pair(settings, env, last))
         stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in pairs[-1].stages.items())
-        console.print(f"  {pairs[-1].cold:.0f} s ({stages}); {pairs[-1].bare:.0f} s")
+        told = f"  {pairs[-1].cold:.0f} s ({stages}); {pairs[-1].bare:.0f} s"
+        console.print(told, soft_wrap=True)
     env |= {"HARNESS_CACHE": str(last / "cache"), "OUT": str(last / "out")}
     console.print("again with nothing changed ...")
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
