@@ -153,10 +153,10 @@ def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Ro
     for number in range(settings.repeat or 1):
         console.print("cold run, then a bare make of the same source and configuration ...")
         last = folder / f"pair{number}"
-        pairs.append(_cold_pair(settings, env, last))
-        stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in pairs[-1].stages.items())
-        told = f"  {pairs[-1].cold:.0f} s ({stages}); {pairs[-1].bare:.0f} s"
-        console.print(told, soft_wrap=True)
+        pair = _cold_pair(settings, env, last)
+        pairs.append(pair)
+        stages = ", ".join(f"{name} {seconds:.0f}" for name, seconds in pair.stages.items())
+        console.print(f"  {pair.cold:.0f} s ({stages}); {pair.bare:.0f} s", soft_wrap=True)
     env |= {"HARNESS_CACHE": str(last / "cache"), "OUT": str(last / "out")}
     console.print("again with nothing changed ...")
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))

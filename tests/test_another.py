@@ -69,12 +69,19 @@ def test_of_two_who_ask_while_it_boots_one_gets_it_and_both_its_state() -> None:
     boot = Booting()
     another = Another(boot, lambda guest: SNAPSHOT)
     found: list[tuple[Guest | None, Snapshot | None]] = []
-    asking = [
-        threading.Thread(target=lambda: found.append((another.take(), another.snapshot)))
-        for _ in range(2)
-    ]
+    told_to_go = threading.Event()
+
+    def ask() -> None:
+        guest = another.take()
+        if guest is None:
+            told_to_go.set()
+        found.append((guest, another.snapshot))
+
+    asking = [threading.Thread(target=ask) for _ in range(2)]
     for thread in asking:
         thread.start()
+    # Who does not get it hears so at once; there is no state to be had yet.
+    assert told_to_go.wait(10)
     assert found == []
     boot.may.set()
     for thread in asking:
