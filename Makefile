@@ -32,7 +32,7 @@ check:
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
 	@$(VENV) -m mypy harness tests guest-tests patches
-	@$(VENV) -m pytest $(if $(filter no,$(SLOW)),-m "not slow")
+	@$(VENV) -m pytest -rs $(if $(filter no,$(SLOW)),-m "not slow")
 
 clean-cache:
 	@$(PYTHON) -m harness.clean_cache
