@@ -12,15 +12,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 
 from harness import events as ev
 from harness.lab import Lab
 from harness.programs import Case
 
-MOST = 4  # guests; a suite of seconds is not worth more
-FEW = 8  # cases a guest: below this a second one takes longer to start than it saves
-ALONE = "alone"  # a case that needs this measures time and wants no neighbours
+MAX_GUESTS = 4  # a suite of seconds is not worth more
+MIN_CASES_PER_GUEST = 8  # below this a second guest takes longer to start than it saves
 
 # A case may keep both CPUs of its guest busy, and so may its neighbour's: where there
 # is one CPU a guest, either then takes twice as long as alone.
@@ -29,34 +28,32 @@ SHARED_FACTOR = 2.0
 
 def at_once(jobs: int) -> int:
     """How many guests share the cases of a suite, with ``jobs`` CPUs to use."""
-    return min(jobs, MOST)
+    return min(jobs, MAX_GUESTS)
 
 
-class Crew:
-    """Runs the cases of one suite on ``labs``, a guest each.
+class GuestPool:
+    """Runs the cases of one suite on ``labs``, a guest each, and hands events to ``emit``.
 
     ``begin`` names the cases; after it ``run`` must be called for them in the same
     order. ``stop`` keeps the threads from beginning another case.
     """
 
-    def __init__(self, events: ev.Events, labs: Sequence[Lab]) -> None:
-        self._events = events
+    def __init__(self, emit: ev.Consumer, labs: Sequence[Lab]) -> None:
+        self._emit = emit
         self._labs = labs
         self._waiting: deque[Case] = deque()
         self._futures: dict[str, Future[list[ev.Event]]] = {}
-        self._stopped = False
 
     def begin(self, cases: Sequence[Case]) -> None:
         """Sets the threads to work; with few cases or one guest there are none."""
-        hands = min(len(self._labs), len(cases) // FEW)
-        if hands < 2:
+        guests = min(len(self._labs), len(cases) // MIN_CASES_PER_GUEST)
+        if guests < 2:
             return
-        shared = [case for case in cases if ALONE not in case.needs]
-        self._futures = {case.id: Future() for case in shared}
+        self._futures = {case.id: Future() for case in cases}
         # Long ones first, or one of them is alone at the end. How long a case may take says
         # well enough which those are.
-        self._waiting.extend(sorted(shared, key=lambda case: -case.timeout))
-        for lab in self._labs[:hands]:
+        self._waiting.extend(sorted(cases, key=lambda case: -case.timeout))
+        for lab in self._labs[:guests]:
             lab.factor *= SHARED_FACTOR
             threading.Thread(target=self._work, args=(lab,), daemon=True).start()
 
@@ -66,38 +63,36 @@ class Crew:
         Raises:
             HarnessError: whatever kept the case from being run.
         """
-        future = self._futures.get(case.id)
-        if future is None:
-            wait(self._futures.values())
-            return self._labs[0].run(case)
-        self._events.emit(
-            ev.CaseStarted(case.id, case.clauses)
-        )  # the screen says what it waits for
-        seen = future.result()
+        if not self._futures:
+            return self._labs[0].run(case, self._emit)
+        self._emit(ev.CaseStarted(case.id, case.clauses))  # the screen says what it waits for
+        seen = self._futures[case.id].result()
         for event in seen:
             if not isinstance(event, ev.CaseStarted):
-                self._events.emit(event)
+                self._emit(event)
         record = seen[-1]
         assert isinstance(record, ev.CaseFinished)
         return record
 
     def stop(self) -> None:
         """No thread begins another case; what they are at ends with their guests."""
-        self._stopped = True
+        self._waiting.clear()
+
+    def _next(self) -> Case | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
 
     def _work(self, lab: Lab) -> None:
-        while not self._stopped:
-            try:
-                case = self._waiting.popleft()
-            except IndexError:
-                return
+        while case := self._next():
             seen: list[ev.Event] = []
-            lab.events = ev.Events([seen.append])
             try:
-                lab.run(case)
+                lab.run(case, seen.append)
             except BaseException as error:
-                # Handed to whoever asks for this case, and then nobody asks for later ones.
-                self._stopped = True
-                self._futures[case.id].set_exception(error)
+                # For whoever asks for this case, or for one that now nobody begins.
+                while case:
+                    self._futures[case.id].set_exception(error)
+                    case = self._next()
             else:
                 self._futures[case.id].set_result(seen)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import events as ev
-from harness.crew import Crew
+from harness.crew import GuestPool
 from harness.errors import HarnessError, InternalError, InvocationError
 from harness.programs import Case
 from harness.results import BROKEN
@@ -38,7 +38,7 @@ class GuestItem(pytest.Item):
     """One case of one guest program."""
 
     case: Case
-    crew: Crew
+    pool: GuestPool
 
     def runtest(self) -> None:
         """Runs the case in a guest (pytest's hook).
@@ -46,7 +46,7 @@ class GuestItem(pytest.Item):
         Raises:
             GuestCaseError: it is broken.
         """
-        record = self.crew.run(self.case)
+        record = self.pool.run(self.case)
         if record.status in BROKEN:
             raise GuestCaseError(record)
         if record.status in ("skip", "not_applicable"):
@@ -64,13 +64,13 @@ class GuestProgramFile(pytest.File):
     """A guest program's source file as pytest sees it."""
 
     cases: Sequence[Case]
-    crew: Crew
+    pool: GuestPool
 
     def collect(self) -> Iterator[GuestItem]:
         """An item a case of this program (pytest's hook)."""
         for case in self.cases:
             item: GuestItem = GuestItem.from_parent(self, name=case.name)
-            item.case, item.crew = case, self.crew
+            item.case, item.pool = case, self.pool
             # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
             item.extra_keyword_matches.update(case.clauses)
             yield item
@@ -79,8 +79,8 @@ class GuestProgramFile(pytest.File):
 class _Plugin:
     """Offers the files of one suite to pytest and keeps what went wrong in ours."""
 
-    def __init__(self, cases: Sequence[Case], crew: Crew, part: Part) -> None:
-        self.crew = crew
+    def __init__(self, cases: Sequence[Case], pool: GuestPool, part: Part) -> None:
+        self.pool = pool
         self.part = part
         self.selected: tuple[str, ...] = ()
         self.by_source: dict[Path, list[Case]] = {}
@@ -95,7 +95,7 @@ class _Plugin:
         if cases is None:
             return None
         node: GuestProgramFile = GuestProgramFile.from_parent(parent, path=file_path)
-        node.cases, node.crew = cases, self.crew
+        node.cases, node.pool = cases, self.pool
         return node
 
     @pytest.hookimpl(trylast=True)
@@ -117,7 +117,7 @@ class _Plugin:
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What is selected, in order: the guests may begin."""
-        self.crew.begin([item.case for item in session.items if isinstance(item, GuestItem)])
+        self.pool.begin([item.case for item in session.items if isinstance(item, GuestItem)])
 
     @pytest.hookimpl
     def pytest_exception_interact(self, node: pytest.Item, call: pytest.CallInfo[object]) -> None:
@@ -130,7 +130,7 @@ class _Plugin:
 
 def run_cases(
     cases: Sequence[Case],
-    crew: Crew,
+    pool: GuestPool,
     expression: str,
     folder: Path,
     part: Part = EVERYTHING,
@@ -143,7 +143,7 @@ def run_cases(
         InvocationError: the expression is malformed or selects nothing.
         HarnessError: whatever kept the guests from going on.
     """
-    plugin = _Plugin(cases, crew, part)
+    plugin = _Plugin(cases, pool, part)
     # -s: the screen is ours, pytest must not capture it.
     arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
     # Drivers may use Hypothesis (dialogue.py); what it adds to pytest is for other tests.
@@ -159,7 +159,7 @@ def run_cases(
         with contextlib.redirect_stderr(said):
             status = pytest.main(arguments, plugins=[plugin])
     finally:
-        crew.stop()
+        pool.stop()
     if isinstance(plugin.trouble, (HarnessError, KeyboardInterrupt)):
         raise plugin.trouble
     if plugin.trouble is not None:

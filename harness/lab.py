@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,7 +92,6 @@ class Lab:
     count against the series; ``again`` is what to type for this run again.
     """
 
-    events: ev.Events
     data: SeriesData
     applied: int
     version: str
@@ -102,11 +101,16 @@ class Lab:
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
     again: str = "make test-kernel"
 
-    def run(self, case: Case, env: Mapping[str, str] | None = None) -> ev.CaseFinished:
-        """Runs one case, with ``env`` beside what every case has, and emits its record."""
+    def run(
+        self, case: Case, emit: ev.Consumer, env: Mapping[str, str] | None = None
+    ) -> ev.CaseFinished:
+        """Runs one case, with ``env`` beside what every case has.
+
+        ``emit`` hears what is seen of the case, its record at last.
+        """
         record = self.not_applicable(case.id, case.clauses, case.about)
-        record = record or self._too_old(case) or self._run_in_guest(case, env or {})
-        self.events.emit(record)
+        record = record or self._too_old(case) or self._run_in_guest(case, emit, env or {})
+        emit(record)
         return record
 
     def not_applicable(
@@ -139,41 +143,11 @@ class Lab:
             self.guest = self.fresh()
         return self.guest
 
-    def watched(
-        self,
-        name: str,
-        argv: Sequence[str],
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-        *,
-        oom_expected: bool = False,
-        talk: Callable[[Ask], None] | None = None,
-    ) -> CaseRun:
-        """Runs a command in the guest as a case is run; emits what the kernel said of it.
-
-        Args:
-            timeout: seconds on a guest of reference speed.
-            talk: the host's half of a dialogue with it.
-        """
+    def _run_in_guest(
+        self, case: Case, emit: ev.Consumer, env: Mapping[str, str]
+    ) -> ev.CaseFinished:
         guest = self.ready()
-        run = guest.run_case(
-            name,
-            argv,
-            timeout * self.factor,
-            env=dict(env or {}),
-            oom_expected=oom_expected,
-            talk=talk,
-        )
-        run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
-        for splat in run.splats:
-            self._report(splat, name)
-        if run.lost:
-            self.events.emit(ev.GuestLost(run.lost, name, str(run.evidence or "")))
-        return run
-
-    def _run_in_guest(self, case: Case, env: Mapping[str, str]) -> ev.CaseFinished:
-        guest = self.ready()
-        self.events.emit(ev.CaseStarted(case.id, case.clauses))
+        emit(ev.CaseStarted(case.id, case.clauses))
         judgements: list[Judgement] = []
         talk = None
         if case.driver:
@@ -184,14 +158,23 @@ class Lab:
                 dialogue = Dialogue(ask, env_of_case, guest.folder, self.again, guest.pace)
                 judgements.append(driver(dialogue))
 
-        run = self.watched(
+        run = guest.run_case(
             case.id,
             (*case.program.argv, "--run", case.name),
-            case.timeout,
-            env,
+            case.timeout * self.factor,
+            env=dict(env),
             oom_expected="oom" in case.needs,
             talk=talk,
         )
+        run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
+        for splat in run.splats:
+            emit(
+                ev.SplatSeen(
+                    splat.title, splat.category, case.id, splat.text, splat.expected, splat.foreign
+                )
+            )
+        if run.lost:
+            emit(ev.GuestLost(run.lost, case.id, str(run.evidence or "")))
         status, reason, notes = judge_run(case, run, guest.swap_image)
         for judgement in judgements:
             notes += judgement.notes
@@ -205,11 +188,4 @@ class Lab:
             case.clauses,
             diagnostics=notes,
             about=case.about,
-        )
-
-    def _report(self, splat: Splat, case_id: str) -> None:
-        self.events.emit(
-            ev.SplatSeen(
-                splat.title, splat.category, case_id, splat.text, splat.expected, splat.foreign
-            )
         )

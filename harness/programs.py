@@ -99,8 +99,8 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
-# An out-of-memory kill is expected; it measures time (crew.py); since which kernel (lab.py).
-_NEED = re.compile(r"^(oom|alone|linux-\d+\.\d+)$")
+# An out-of-memory kill is expected; since which kernel (lab.py).
+_NEED = re.compile(r"^(oom|linux-\d+\.\d+)$")
 
 
 def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) -> list[Case]:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from harness import events as ev
 from harness.base import Base, known_kernels
-from harness.crew import Crew, at_once
+from harness.crew import GuestPool, at_once
 from harness.errors import InvocationError, MachineError, SeriesError
 from harness.guest_items import run_cases
 from harness.kconfig import read_values
@@ -94,12 +94,11 @@ class Kernel:
                 case _:
                     session.events.emit(event)
 
-        # What the labs say goes through take() only: a run of a test is no record yet.
-        apart = replace(session, events=ev.Events([take]))
         with booted(session, self.equipment, self.sort_out) as guests:
-            crew = Crew(apart.events, labs_of(apart, self.equipment, guests))
+            # What is said of the cases goes through take() only: a run of a test is no record yet.
+            pool = GuestPool(take, labs_of(session, self.equipment, guests))
             with stage(session.events, self.name) as outcome:
-                run_cases(cases, crew, expression, session.data.folder)
+                run_cases(cases, pool, expression, session.data.folder)
                 passed = sum(record.status == "pass" for record in records)
                 outcome.detail = f"{passed} of {len(records)} runs pass"
             guests.report_strays()

@@ -9,7 +9,6 @@ as that repetition's failure, and not as another complaint.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from harness import events as ev
 from harness.lab import Lab
@@ -18,8 +17,7 @@ from harness.results import BROKEN, Results
 
 JUDGED = BROKEN | {"pass"}  # what says something of a kernel
 
-# More broken cases than this are a broken kernel and no flaky cases.
-MOST = 8
+MAX_BROKEN_CASES = 8  # more are a broken kernel and no flaky cases
 
 
 def broken_cases(cases: Sequence[Case], results: Results) -> list[Case]:
@@ -33,9 +31,7 @@ def repeat(case: Case, lab: Lab, times: int, events: ev.Events) -> ev.CaseRepeat
 
     A repetition that was skipped says nothing and is not counted.
     """
-    quiet = replace(lab, events=ev.Events())
-    records = [quiet.run(case) for _ in range(times)]
-    lab.guest = quiet.guest
+    records = [lab.run(case, lambda _: None) for _ in range(times)]
     judged = [record for record in records if record.status in JUDGED]
     passed = sum(record.status == "pass" for record in judged)
     event = ev.CaseRepeated(case.id, passed, len(judged))
@@ -49,7 +45,7 @@ def repeat_broken(
 ) -> None:
     """Repeats each case that broke; none where so many did that the kernel is at fault."""
     broken = broken_cases(cases, results)
-    if len(broken) > MOST:
+    if len(broken) > MAX_BROKEN_CASES:
         events.emit(ev.Note(f"{len(broken)} cases are broken: none is run again"))
         return
     for case in broken:

@@ -16,7 +16,7 @@ from harness import leaks, pace, proc, proofs, repeats, soundness
 from harness.accel import choose_accel
 from harness.base import Base
 from harness.canaries import run_canaries
-from harness.crew import Crew, at_once
+from harness.crew import GuestPool, at_once
 from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, InternalError, SeriesError
@@ -167,7 +167,6 @@ def _tests(session: Session) -> None:
 def lab_of(session: Session, equipment: Equipment, guests: Guests, guest: Guest | None) -> Lab:
     """A lab for the cases of this kernel, beginning with ``guest`` where there is one."""
     return Lab(
-        session.events,
         session.data,
         len(equipment.prepared.applied.patches),
         equipment.prepared.base.version,
@@ -194,7 +193,7 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
             _host_checks(session, equipment, labs[0])
             run_cases(
                 equipment.suite.cases,
-                Crew(session.events, labs),
+                GuestPool(session.events.emit, labs),
                 session.settings.tests,
                 GUEST_TESTS / session.data.guest_tests,
                 Part(session.settings.shard, session.settings.only, session.events.emit),

@@ -35,7 +35,6 @@ class Selftest:
         swap: whether the swap disk is on.
         user: who runs it.
         config: symbols that the kernel must have, without CONFIG_.
-        alone: whether it measures time, and wants no neighbour.
         points: how to find results in the output of a program that prints no TAP: a regular
             expression with groups 'name' and 'outcome'; '' where it does.
         flaps: '' or why it may say something else each time on the bare base.
@@ -50,7 +49,6 @@ class Selftest:
     swap: bool = False
     user: str = "root"
     config: tuple[str, ...] = ()
-    alone: bool = False
     points: str = ""
     flaps: str = ""
 

@@ -170,7 +170,6 @@ def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
         clauses=(),
         timeout=PATIENCE * test.timeout + SPARE,
         about=shlex.join(test.argv),
-        needs=("alone",) if test.alone else (),
     )
 
 

@@ -92,7 +92,7 @@ class CaseSoaker:
         if case is None:
             raise InternalError(f"there is no case {wanted} to soak in")
         case = replace(case, timeout=case.timeout * self.patience)
-        record = ground.lab.run(case, env={**self.env, SEED_VARIABLE: str(seed)})
+        record = ground.lab.run(case, ground.events.emit, {**self.env, SEED_VARIABLE: str(seed)})
         if record.status in ("skip", "not_applicable"):
             raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
         if record.status != "pass":

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -13,7 +14,7 @@ import pytest
 
 from harness import events as ev
 from harness.contract import SeriesData, load
-from harness.crew import ALONE, FEW, Crew
+from harness.crew import MIN_CASES_PER_GUEST, GuestPool
 from harness.errors import SeriesError
 from harness.guest import CaseRun, Guest
 from harness.lab import Lab
@@ -24,7 +25,7 @@ from tests.recorder import Recorder
 PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
 CASES = [
     Case(f"volatile/p.c::c{n:02}", f"c{n:02}", PROGRAM, ("V-IF-2",), 5.0, "a claim")
-    for n in range(4 * FEW)
+    for n in range(4 * MIN_CASES_PER_GUEST)
 ]
 
 
@@ -56,19 +57,19 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def crew_of(
+def lab_with(data: SeriesData, guest: MeetingGuest, factor: float = 1.0) -> Lab:
+    return Lab(data, 4, "6.1.192", factor, cast(Callable[[], Guest], lambda: guest))
+
+
+def pool_of(
     events: ev.Events, data: SeriesData, *guests: MeetingGuest, factor: float = 1.0
-) -> Crew:
-    def lab(guest: MeetingGuest) -> Lab:
-        fresh = cast(Callable[[], Guest], lambda: guest)
-        return Lab(events, data, 4, "6.1.192", factor, fresh)
-
-    return Crew(events, [lab(guest) for guest in guests])
+) -> GuestPool:
+    return GuestPool(events.emit, [lab_with(data, guest, factor) for guest in guests])
 
 
-def run_all(crew: Crew, cases: Sequence[Case]) -> list[str]:
-    crew.begin(cases)
-    return [crew.run(case).status for case in cases]
+def run_all(pool: GuestPool, cases: Sequence[Case]) -> list[str]:
+    pool.begin(cases)
+    return [pool.run(case).status for case in cases]
 
 
 def test_two_guests_run_cases_at_the_same_time(
@@ -77,7 +78,7 @@ def test_two_guests_run_cases_at_the_same_time(
     barrier = threading.Barrier(2)
     meet = [CASES[0].name, CASES[1].name]  # they would wait for ever, one after the other
     guests = [MeetingGuest(barrier, meet) for _ in range(2)]
-    assert run_all(crew_of(events, data, *guests), CASES) == ["pass"] * len(CASES)
+    assert run_all(pool_of(events, data, *guests), CASES) == ["pass"] * len(CASES)
     assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES]
 
 
@@ -85,7 +86,7 @@ def test_events_come_in_the_order_of_the_cases(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
     guests = [MeetingGuest(threading.Barrier(1)) for _ in range(3)]
-    run_all(crew_of(events, data, *guests), CASES)
+    run_all(pool_of(events, data, *guests), CASES)
     for kind in (ev.CaseStarted, ev.CaseFinished):
         seen = [cast(ev.CaseFinished, event).id for event in recorder.of(kind)]
         assert seen == [case.id for case in CASES]
@@ -95,24 +96,15 @@ def test_events_come_in_the_order_of_the_cases(
 
 def test_few_cases_get_one_guest_and_all_of_its_time(events: ev.Events, data: SeriesData) -> None:
     guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
-    run_all(crew_of(events, data, *guests), CASES[: 2 * FEW - 1])
-    assert (len(guests[0].ran), guests[1].ran) == (2 * FEW - 1, [])
+    run_all(pool_of(events, data, *guests), CASES[: 2 * MIN_CASES_PER_GUEST - 1])
+    assert (len(guests[0].ran), guests[1].ran) == (2 * MIN_CASES_PER_GUEST - 1, [])
     assert set(guests[0].limits) == {5.0}
 
 
 def test_guests_that_share_the_machine_get_more_time(events: ev.Events, data: SeriesData) -> None:
     guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
-    run_all(crew_of(events, data, *guests, factor=1.5), CASES)
+    run_all(pool_of(events, data, *guests, factor=1.5), CASES)
     assert set(guests[0].limits + guests[1].limits) <= {15.0}
-
-
-def test_a_case_that_measures_has_no_neighbours(events: ev.Events, data: SeriesData) -> None:
-    measures = replace(CASES[3], needs=(ALONE,))
-    cases = [*CASES[:3], measures, *CASES[4:]]
-    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
-    assert run_all(crew_of(events, data, *guests), cases) == ["pass"] * len(cases)
-    assert guests[0].ran[-1] == measures.name
-    assert measures.name not in guests[1].ran
 
 
 def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
@@ -121,12 +113,50 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
     def none_left() -> Guest:
         raise SeriesError("does not boot again")
 
-    labs = [Lab(events, data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
-    crew = Crew(events, labs)
-    crew.begin(CASES)
+    labs = [Lab(data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
+    pool = GuestPool(events.emit, labs)
+    pool.begin(CASES)
     with pytest.raises(SeriesError, match="does not boot again"):
         for case in CASES:
-            crew.run(case)
+            pool.run(case)
+
+
+def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
+    events: ev.Events, data: SeriesData
+) -> None:
+    """The long case is begun first; nobody runs the short ones that come before it."""
+
+    class NoneLeft(MeetingGuest):
+        def run_case(self, *_: object, **more: object) -> CaseRun:
+            self.barrier.wait(10)
+            raise SeriesError("does not boot again")
+
+    cases = [*CASES[:-2], *(replace(case, timeout=60.0) for case in CASES[-2:])]
+    pool = pool_of(events, data, *[NoneLeft(threading.Barrier(2))] * 2)
+    pool.begin(cases)
+    ended: Future[object] = Future()
+
+    def ask() -> None:
+        try:
+            ended.set_result(pool.run(cases[0]))
+        except SeriesError as error:
+            ended.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    with pytest.raises(SeriesError, match="does not boot again"):
+        ended.result(10)
+
+
+def test_a_lab_that_shared_the_cases_speaks_to_whoever_asks_it_next(
+    events: ev.Events, recorder: Recorder, data: SeriesData
+) -> None:
+    labs = [lab_with(data, MeetingGuest(threading.Barrier(1))) for _ in range(2)]
+    run_all(GuestPool(events.emit, labs), CASES)
+    said: list[ev.Event] = []
+    more = replace(CASES[0], id="volatile/p.c::more")
+    assert labs[0].run(more, said.append) == said[-1]
+    assert [type(event) for event in said] == [ev.CaseStarted, ev.CaseFinished]
+    assert len(recorder.of(ev.CaseFinished)) == len(CASES)
 
 
 def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
@@ -141,10 +171,10 @@ def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
             return super().run_case(case_id, argv, timeout, **more)
 
     guests = [Waiting(threading.Barrier(1)) for _ in range(2)]
-    crew = crew_of(events, data, *guests)
-    crew.begin(CASES)
+    pool = pool_of(events, data, *guests)
+    pool.begin(CASES)
     began.wait(10)  # both are at their first case
-    crew.stop()
+    pool.stop()
     go_on.set()
-    assert [crew.run(case).status for case in CASES[:2]] == ["pass", "pass"]
+    assert [pool.run(case).status for case in CASES[:2]] == ["pass", "pass"]
     assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES[:2]]

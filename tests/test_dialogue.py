@@ -12,7 +12,6 @@ from typing import cast
 import paramiko
 import pytest
 
-from harness import events as ev
 from harness.contract import SeriesData, load
 from harness.dialogue import Ask, Dialogue, Judgement, load_driver
 from harness.errors import InternalError
@@ -129,7 +128,7 @@ def data(tmp_path: Path) -> SeriesData:
 
 def lab_with(data: SeriesData, guest: TalkingGuest) -> Lab:
     made = cast(Guest, guest)
-    return Lab(ev.Events(), data, 4, "6.1.192", 1.0, lambda: made, made, again="make it")
+    return Lab(data, 4, "6.1.192", 1.0, lambda: made, made, again="make it")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_both_the_program_and_the_driver_have_to_agree(
     data: SeriesData, tmp_path: Path, status: int, verdict: str, wanted: str
 ) -> None:
     guest = TalkingGuest(tmp_path / "run", status)
-    record = lab_with(data, guest).run(case(driver="talker"), {"VERDICT": verdict})
+    record = lab_with(data, guest).run(case(driver="talker"), lambda _: None, {"VERDICT": verdict})
     assert record.status == wanted
     assert record.diagnostics == ("@count guest 1", "9 2.0 make it run")
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from harness import events as ev
 from harness.contract import SeriesData, load
 from harness.flaky import RUNS, Yardsticks, flaky_cases
-from harness.repeats import MOST, repeat_broken
+from harness.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
@@ -41,8 +41,8 @@ def test_a_broken_case_is_run_again_and_its_record_stays(
     events.subscribe(results)
     bad = run(said("not ok 1 one", "first"), exit_code=1)
     guest = FakeGuest([bad, run(), run(said("not ok 1 one", "second"), exit_code=1), run()])
-    lab = lab_of(events, data, guest)
-    lab.run(case())
+    lab = lab_of(data, guest)
+    lab.run(case(), events.emit)
     repeat_broken([case()], results, lab, 3, events)
     assert [(r.passed, r.runs) for r in results.repeated] == [(2, 3)]
     (record,) = results.tests
@@ -52,12 +52,12 @@ def test_a_broken_case_is_run_again_and_its_record_stays(
 
 def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: SeriesData) -> None:
     results = Results()
-    names = [f"c{n}" for n in range(MOST + 1)]
+    names = [f"c{n}" for n in range(MAX_BROKEN_CASES + 1)]
     for name in names:
         results(ev.CaseFinished(f"volatile/p.c::{name}", "fail", "x", 1.0, ("V-IF-2",)))
     guest = FakeGuest([])
     cases = [case(name) for name in names]
-    repeat_broken(cases, results, lab_of(events, data, guest), 3, events)
+    repeat_broken(cases, results, lab_of(data, guest), 3, events)
     assert guest.asked == [] and results.repeated == []
 
 

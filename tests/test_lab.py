@@ -12,7 +12,7 @@ import pytest
 
 from harness import events as ev
 from harness.contract import SeriesData, load
-from harness.crew import Crew
+from harness.crew import GuestPool
 from harness.dialogue import Ask
 from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.guest import CaseRun, Guest
@@ -154,7 +154,6 @@ def data() -> SeriesData:
 
 
 def lab_of(
-    events: ev.Events,
     data: SeriesData,
     *guests: FakeGuest,
     applied: int = 4,
@@ -163,11 +162,11 @@ def lab_of(
 ) -> Lab:
     waiting = list(guests)
     fresh = cast(Callable[[], Guest], lambda: waiting.pop(0))
-    return Lab(events, data, applied, version, factor, fresh)
+    return Lab(data, applied, version, factor, fresh)
 
 
-def crew_of(events: ev.Events, *labs: Lab) -> Crew:
-    return Crew(events, labs)
+def pool_of(events: ev.Events, *labs: Lab) -> GuestPool:
+    return GuestPool(events.emit, labs)
 
 
 def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
@@ -175,8 +174,8 @@ def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
 ) -> None:
     first = FakeGuest([run("", exit_code=None, lost="the guest hangs", evidence=Path("/e"))])
     second = FakeGuest([run(said("ok 1 two"))])
-    lab = lab_of(events, data, first, second)
-    statuses = [lab.run(case()).status, lab.run(case("two")).status]
+    lab = lab_of(data, first, second)
+    statuses = [lab.run(case(), events.emit).status, lab.run(case("two"), events.emit).status]
     assert statuses == ["error", "pass"]
     assert first.closed and not second.closed
     assert recorder.of(ev.GuestLost) == [ev.GuestLost("the guest hangs", "volatile/p.c::one", "/e")]
@@ -184,14 +183,17 @@ def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
 
 def test_a_healthy_guest_is_kept(events: ev.Events, data: SeriesData) -> None:
     guest = FakeGuest([run(), run(said("ok 1 two"))])
-    lab = lab_of(events, data, guest)
-    assert [lab.run(case()).status, lab.run(case("two")).status] == ["pass", "pass"]
+    lab = lab_of(data, guest)
+    assert [lab.run(case(), events.emit).status, lab.run(case("two"), events.emit).status] == [
+        "pass",
+        "pass",
+    ]
     assert guest.asked[1] == ("/tests/volatile/p", "--run", "two", "False")
 
 
 def test_what_is_not_promised_yet_does_not_run(events: ev.Events, data: SeriesData) -> None:
-    lab = lab_of(events, data, applied=2)
-    record = lab.run(case(clause="V-PG-2"))
+    lab = lab_of(data, applied=2)
+    record = lab.run(case(clause="V-PG-2"), events.emit)
     assert record.status == "not_applicable"
     assert record.reason == "V-PG-2 holds from patch 4; 2 applied"
 
@@ -210,7 +212,7 @@ def test_a_case_about_a_younger_kernel_does_not_run(
     events: ev.Events, data: SeriesData, version: str, status: str
 ) -> None:
     guest = FakeGuest([run()])
-    record = lab_of(events, data, guest, version=version).run(case(needs=("linux-6.10",)))
+    record = lab_of(data, guest, version=version).run(case(needs=("linux-6.10",)), events.emit)
     assert record.status == status
     assert len(guest.asked) == (status == "pass")
     if status == "not_applicable":
@@ -219,13 +221,13 @@ def test_a_case_about_a_younger_kernel_does_not_run(
 
 def test_a_slow_guest_gets_more_time(events: ev.Events, data: SeriesData) -> None:
     guest = FakeGuest([run()])
-    lab_of(events, data, guest, factor=3.0).run(case())
+    lab_of(data, guest, factor=3.0).run(case(), events.emit)
     assert guest.limits == [15.0]
 
 
 def test_a_case_may_ask_for_an_out_of_memory_kill(events: ev.Events, data: SeriesData) -> None:
     guest = FakeGuest([run()])
-    lab_of(events, data, guest).run(case(needs=("oom",)))
+    lab_of(data, guest).run(case(needs=("oom",)), events.emit)
     assert guest.asked[0][-1] == "True"
 
 
@@ -262,7 +264,7 @@ def test_expressions_select_by_name_program_and_clause(
     names: list[str],
 ) -> None:
     guest = FakeGuest([run(said(f"ok 1 {name}")) for name in names])
-    run_cases(cases_in(folder), crew_of(events, lab_of(events, data, guest)), expression, folder)
+    run_cases(cases_in(folder), pool_of(events, lab_of(data, guest)), expression, folder)
     found = [cast(ev.CaseFinished, e).id.split("::")[1] for e in recorder.of(ev.CaseFinished)]
     assert found == names
 
@@ -272,14 +274,14 @@ def test_an_expression_that_makes_no_sense_is_the_users_mistake(
     events: ev.Events, data: SeriesData, folder: Path, expression: str, message: str
 ) -> None:
     with pytest.raises(InvocationError, match=message):
-        run_cases(cases_in(folder), crew_of(events, lab_of(events, data)), expression, folder)
+        run_cases(cases_in(folder), pool_of(events, lab_of(data)), expression, folder)
 
 
 def test_a_failing_case_does_not_stop_the_others(
     events: ev.Events, recorder: Recorder, data: SeriesData, folder: Path
 ) -> None:
     guest = FakeGuest([run(said("not ok 1 one", "no"), exit_code=1), run(said("ok 1 two"))])
-    run_cases(cases_in(folder), crew_of(events, lab_of(events, data, guest)), "", folder)
+    run_cases(cases_in(folder), pool_of(events, lab_of(data, guest)), "", folder)
     statuses = [cast(ev.CaseFinished, e).status for e in recorder.of(ev.CaseFinished)]
     assert statuses == ["fail", "pass"]
 
@@ -293,7 +295,7 @@ def test_what_keeps_the_lab_from_going_on_ends_the_run_as_what_it_is(
 ) -> None:
     guest = FakeGuest([raised])
     with pytest.raises(kind):
-        run_cases(cases_in(folder), crew_of(events, lab_of(events, data, guest)), "", folder)
+        run_cases(cases_in(folder), pool_of(events, lab_of(data, guest)), "", folder)
     assert len(guest.asked) == 1
 
 
@@ -303,6 +305,4 @@ def test_ctrl_c_in_a_case_is_ctrl_c(events: ev.Events, data: SeriesData, folder:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cases(
-            cases_in(folder), crew_of(events, lab_of(events, data, Interrupted([]))), "", folder
-        )
+        run_cases(cases_in(folder), pool_of(events, lab_of(data, Interrupted([]))), "", folder)

@@ -162,10 +162,10 @@ def test_the_suite_has_a_case_a_test_and_an_image(
 
 
 def test_repetitions_have_ids_of_their_own_and_one_name() -> None:
-    test = Selftest("one", ("one",), timeout=20, alone=True)
+    test = Selftest("one", ("one",), timeout=20)
     cases = [case_of(test, Path("/x/regression.yaml"), attempt) for attempt in (1, 2)]
     assert [(c.id, c.name) for c in cases] == [("one", "one"), ("one#2", "one")]
-    assert cases[0].timeout == 50 and cases[0].needs == ("alone",) and cases[0].clauses == ()
+    assert cases[0].timeout == 50 and cases[0].clauses == ()
 
 
 def test_what_the_makefile_and_the_script_name_is_there(tmp_path: Path) -> None:

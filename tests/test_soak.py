@@ -80,7 +80,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def ground_of(events: ev.Events, data: SeriesData, out: Path, *script: CaseRun) -> Ground:
     guest = FakeGuest(list(script))
-    lab = Lab(events, data, 4, "6.12.1", 3.0, lambda: cast(Guest, guest), cast(Guest, guest))
+    lab = Lab(data, 4, "6.12.1", 3.0, lambda: cast(Guest, guest), cast(Guest, guest))
     return Ground(lab, Suite(CASES, out / "tests.img", True), out / "run-1", events)
 
 
