@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import socket
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +13,7 @@ import paramiko
 
 from harness.guest import Guest
 from harness.machine import GuestSpec
-from harness.qemu import Monitor
+from harness.rootimage import HostKey
 from harness.ssh import KeyPair
 from tests.fake_line import GuestEnd
 from tests.fake_sshd import FakeSshd
@@ -49,25 +46,41 @@ class _Process:
         return self.code
 
 
-class FakeQemu:
-    """The process and its monitor, which answers every command."""
+class _Monitor:
+    """Agrees to every command; a state is saved, and restored, at once."""
 
-    def __init__(self, log: Path) -> None:
+    def command(self, name: str, **_: object) -> dict[str, str]:
+        answers = {"query-migrate": "completed", "query-status": "postmigrate"}
+        return {"status": answers.get(name, "running")}
+
+    def human(self, line: str) -> str:
+        return f"({line})"
+
+    def wait_event(self, name: str, timeout: float) -> None: ...
+
+
+class FakeQemu:
+    """QEMU and all that it runs, whose owner may log in with the key ``public``.
+
+    ``behave`` says what a case does, given its arguments. A case prints its markers as
+    guest_init.c does, unless ``behave`` raises.
+    """
+
+    def __init__(self, log: Path, public: str, key: HostKey | None = None) -> None:
+        self.sshd = FakeSshd(public, self._command, key=key)
         self.serial = GuestEnd()
         self.console = self.serial.line
-        ours, self._monitor = socket.socketpair()
-        self.monitor = Monitor(ours)
+        self.monitor = _Monitor()
         self.process: Any = _Process()
         self.log = log
-        self.port = 0
+        self.port = self.sshd.port
         self.breaks = 0
+        self.behave: Callable[[list[str]], tuple[str, str]] = lambda argv: ("", "exit=0")
+        self.tainted = 0
+        self.answers = True
+        self.on_kill: Callable[[], None] = lambda: None
+        self.seen: list[str] = []
         log.write_text("")
-        threading.Thread(target=self._answer, daemon=True).start()
-
-    def _answer(self) -> None:
-        with contextlib.suppress(OSError), self._monitor.makefile() as lines:
-            for _ in lines:
-                self._monitor.sendall(b'{"return": "registers"}\n')
 
     @property
     def alive(self) -> bool:
@@ -86,41 +99,13 @@ class FakeQemu:
         self.process.code = self.process.code or -9
         self.serial.close()
 
-
-class FakeGuest:
-    """``guest`` is a real Guest; ``behave`` says what a case does, given its arguments.
-
-    A case prints its markers as guest_init.c does, unless ``behave`` raises.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.keys = KeyPair.generate()
-        self.sshd = FakeSshd(self.keys.public, self._command)
-        self.qemu = FakeQemu(folder / "qemu.log")
-        self.qemu.port = self.sshd.port
-        self.behave: Callable[[list[str]], tuple[str, str]] = lambda argv: ("", "exit=0")
-        self.tainted = 0
-        self.answers = True
-        self.on_kill: Callable[[], None] = lambda: None
-        self.seen: list[str] = []
-        spec = GuestSpec(
-            folder / "vmlinux", None, "microvm", "tcg", folder / "root", self.sshd.host_key
-        )
-        self.guest = Guest(spec, folder, "fake", self.qemu, self.keys)  # type: ignore[arg-type]
-
-    def start(self) -> Guest:
-        """Connects; what the guest prints on its console goes through ``print``."""
-        self.guest.connect(10.0)
-        self.guest.hello(10.0)
-        return self.guest
-
     def print(self, text: str) -> None:
         """Writes to the console."""
-        self.qemu.serial.sendall(text.encode())
+        self.serial.sendall(text.encode())
 
     def die(self) -> None:
         """Ends as QEMU ends at a panic."""
-        self.qemu.kill()
+        self.kill()
         self.sshd.drop()
 
     def _command(self, command: str, channel: paramiko.Channel) -> int | None:
@@ -141,7 +126,8 @@ class FakeGuest:
             case ["/harness/init", "kill", _]:
                 self.on_kill()
                 return 0
-            case ["true"]:
+            case ["/harness/init", "pace"]:
+                channel.sendall(b"100\n")
                 return 0
         return 0
 
@@ -168,6 +154,29 @@ class FakeGuest:
                 channel.sendall(f"{mark} {status}\n".encode())
                 channel.sendall_stderr(f"{mark}\n".encode())
         return 0
+
+
+class FakeGuest(FakeQemu):
+    """``guest`` is a real Guest, and this is what it runs in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = KeyPair.generate()
+        super().__init__(folder / "qemu.log", self.keys.public)
+        spec = GuestSpec(
+            folder / "vmlinux", None, "microvm", "tcg", folder / "root", self.sshd.host_key
+        )
+        self.guest = Guest(spec, folder, "fake", self.qemu, self.keys)  # type: ignore[arg-type]
+
+    @property
+    def qemu(self) -> FakeQemu:
+        """This, as the guest sees it."""
+        return self
+
+    def start(self) -> Guest:
+        """Connects; what the guest prints on its console goes through ``print``."""
+        self.guest.connect(10.0)
+        self.guest.hello(10.0)
+        return self.guest
 
     def close(self) -> None:
         self.guest.close()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
-from harness.rootimage import new_host_key
+from harness.rootimage import HostKey, new_host_key
 
 # What a command does with its channel; the exit status it returns is sent (None: none is).
 Handler = Callable[[str, paramiko.Channel], int | None]
@@ -92,8 +92,9 @@ class FakeSshd:
         *,
         shell: Shell | None = None,
         mute: bool = False,
+        key: HostKey | None = None,
     ) -> None:
-        self.key = new_host_key()
+        self.key = key or new_host_key()
         self.public, self.handler, self.shell, self.mute = public, handler, shell, mute
         self.transports: list[paramiko.Transport] = []
         self.accepted = 0
