@@ -113,6 +113,7 @@ class FakeSshd:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
             if self.mute:
                 kept.append(connection)
