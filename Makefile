@@ -31,7 +31,7 @@ check:
 	@$(if $(filter no,$(SLOW)),,$(PYTHON) harness/bootstrap.py --for test-kernel)
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
-	@$(VENV) -m mypy harness tests guest-tests patches
+	@$(VENV) -m mypy harness tests tools guest-tests patches
 	@$(VENV) -m pytest -rs $(if $(filter no,$(SLOW)),-m "not slow")
 
 clean-cache:

@@ -168,7 +168,7 @@ def _b4_check(settings: Settings) -> int:
 
 
 def _bench(settings: Settings) -> int:
-    from harness.bench import bench
+    from tools.bench import bench
 
     return bench(settings)
 

@@ -6,7 +6,6 @@ Nothing is installed and nothing outside the given directories is written.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,18 +15,8 @@ from pathlib import Path
 
 from harness import proc
 from harness.errors import MachineError
-from harness.store import Store, digest
+from harness.store import Store
 
-# What apt's answer depends on.
-_STATE = (
-    "/var/lib/apt/lists",
-    "/var/lib/dpkg/status",
-    "/etc/apt/apt.conf.d",
-    "/etc/apt/preferences",
-    "/etc/apt/preferences.d",
-    "/etc/apt/sources.list",
-    "/etc/apt/sources.list.d",
-)
 _ENV = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
 # Two that ask at once would both parse the lists.
 _asking = threading.Lock()
@@ -40,11 +29,6 @@ class UnavailableError(MachineError):
 def available() -> bool:
     """Whether this machine gets its packages by apt."""
     return all(shutil.which(name) for name in ("apt-get", "apt-cache", "dpkg-deb", "dpkg-query"))
-
-
-def _state() -> str:
-    times = [(p, Path(p).stat().st_mtime_ns if Path(p).exists() else 0) for p in _STATE]
-    return digest(times)
 
 
 def keeping(store: Store) -> tuple[str, ...]:
@@ -75,22 +59,11 @@ def known(names: Sequence[str], options: Sequence[str]) -> frozenset[str]:
 
 def candidate(package: str, store: Store) -> str | None:
     """The version that apt would install, from its lists; None where it has none."""
-    memo = store.root / "apt" / f"{package}.json"
-    state = _state()
-    if memo.is_file():
-        kept = json.loads(memo.read_text(encoding="utf-8"))
-        if kept["state"] == state:
-            return str(kept["version"])
-    version = None
     for line in _ask(*keeping(store), "policy", package).splitlines():
         key, _, value = line.strip().partition(": ")
         if key == "Candidate" and value != "(none)":
-            version = value
-    if version is not None:
-        draft = memo.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"state": state, "version": version}), encoding="utf-8")
-        draft.replace(memo)
-    return version
+            return value
+    return None
 
 
 def update() -> bool:

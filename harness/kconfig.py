@@ -2,7 +2,7 @@
 """The kernel configuration: our fragments over the tree's tinyconfig, every symbol checked.
 
 The tree's own merge_config.sh does the merging. It only warns of a symbol that
-did not make it; here that is an error, with the dependency that was not met.
+did not make it; here that is an error, with what the tree's Kconfig files say of it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from harness.apply import Applied
 from harness.base import Base
 from harness.checkout import Source, checkout, source_tree
 from harness.errors import InvocationError, SeriesError
+from harness.kconfig_reader import Block
 from harness.settings import PROJECT
 from harness.store import digest
 from harness.toolchain import Workbench, environment, variables
@@ -172,11 +173,13 @@ def configure(
 
     def check(source: Path, config: Path) -> None:
         gone = vanished(requests(flavour.fragments), read_values(config))
-        if any(request.optional for request in gone):
-            known = kconfig_reader.symbols(source, arch)
-            gone = [r for r in gone if not r.optional or r.symbol in known]
+        if not gone:
+            return
+        blocks = list(kconfig_reader.read(source, arch))
+        known = {block.symbol for block in blocks}
+        gone = [r for r in gone if not r.optional or r.symbol in known]
         if gone:
-            text = _explain(gone, source, read_values(config), arch)
+            text = _explain(gone, blocks, read_values(config))
             blame: list[Request] = []
             if applied.commit != base.commit:
                 blame = _granted_by_base(bench, gone, base, flavour, log)
@@ -241,19 +244,12 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     return out / ".config"
 
 
-def _explain(gone: list[Request], source: Path, config: dict[str, str], arch: str) -> str:
-    found = kconfig_reader.read(source, arch)
+def _explain(gone: list[Request], blocks: list[Block], config: dict[str, str]) -> str:
     told = []
     for request in gone:
-        has = config.get(request.symbol, "not set")
-        told.append(f"{request}: the result has it {has if has == 'not set' else f'as {has}'}")
-        if request.value == NOT_SET:
-            reasons = kconfig_reader.why_set(request.symbol, source, found, config)
-        elif has == "not set":
-            reasons = kconfig_reader.why_not_set(request.symbol, found, config)
-        else:
-            reasons = ["the tree forces or limits its value"]
-        told += [f"  {reason}" for reason in reasons]
+        has = config.get(request.symbol)
+        told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
+        told += [f"  {line}" for line in kconfig_reader.explain(request.symbol, blocks, config)]
     return "\n".join(told)
 
 

@@ -16,11 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH = 560.0  # of the picture, in its own units
-LEFT, TOP, BOTTOM = 44.0, 8.0, 130.0  # where its axes are
-BARS = 0.45  # of the height, for the highest bar
-MOST = 4  # plots of one page
-FEWEST = 3  # samples that make one
+BARS_PERCENT = 45  # of the height, for the highest bar
+MAX_PLOTS = 4  # of one page
+MIN_SAMPLES = 3  # that make a plot
 _FIELD = re.compile(r"(line|bar):([^=]+)=(\S+)")
 
 
@@ -34,30 +32,28 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A line's points, or a bar's rectangle, where they go in the picture."""
+class Bar:
+    """A count at ``x`` ms, its top ``y`` percent below the upper edge."""
 
     name: str
-    points: str = ""
-    x: float = 0.0
-    y: float = 0.0
-    width: float = 0.0
-    height: float = 0.0
-    count: float = 0.0
+    x: float
+    y: float
+    count: float
 
 
 @dataclass(frozen=True)
 class Plot:
-    """The picture of a case: ``top`` of its axis, ``highest`` bar, ``seconds`` it spans."""
+    """The picture of a case, ``ms`` wide and 100 high; the browser stretches it.
+
+    ``lines``: points by name; ``top``: the level at the upper edge.
+    """
 
     case: str
     about: str
-    lines: tuple[Drawn, ...]
-    bars: tuple[Drawn, ...]
+    lines: dict[str, str]
+    bars: tuple[Bar, ...]
     top: float
-    seconds: float
-    highest: float
-    total: float
+    ms: float
 
 
 def samples(diagnostics: Iterable[str]) -> list[Sample]:
@@ -79,41 +75,22 @@ def plots(tests: Iterable[dict[str, Any]]) -> list[Plot]:
     drawn: list[Plot] = []
     for test in tests:
         taken = samples(test["diagnostics"])
-        if len(taken) >= FEWEST and len(drawn) < MOST:
+        if len(taken) >= MIN_SAMPLES and len(drawn) < MAX_PLOTS:
             drawn.append(_plot(test["id"], test["about"], taken))
     return drawn
 
 
 def _plot(case: str, about: str, taken: Sequence[Sample]) -> Plot:
-    start = taken[0].t
-    seconds = max(taken[-1].t - start, 1e-9)
     top = max((v for s in taken for v in s.lines.values()), default=1.0) * 1.05 or 1.0
-    highest = max((v for s in taken for v in s.bars.values()), default=0.0)
-
-    def x_of(t: float) -> float:
-        return LEFT + (WIDTH - LEFT - 4) * (t - start) / seconds
-
-    def y_of(value: float, of: float) -> float:
-        return BOTTOM - (BOTTOM - TOP) * value / of
-
-    names = dict.fromkeys(name for s in taken for name in s.lines)
-    lines = tuple(
-        Drawn(name, " ".join(
-            f"{x_of(s.t):.1f},{y_of(s.lines[name], top):.1f}" for s in taken if name in s.lines
-        ))
-        for name in names
-    )  # fmt: skip
-    bars = tuple(
-        Drawn(
-            name,
-            x=x_of(s.t) - 2,
-            y=y_of(count * BARS, highest),
-            width=4.0,
-            height=BOTTOM - y_of(count * BARS, highest),
-            count=count,
-        )
-        for s in taken
-        for name, count in s.bars.items()
-        if count
-    )
-    return Plot(case, about, lines, bars, top, seconds, highest, sum(b.count for b in bars))
+    highest = max((v for s in taken for v in s.bars.values()), default=0.0) or 1.0
+    points: dict[str, list[str]] = {}
+    bars = []
+    for sample in taken:
+        x = 1000 * (sample.t - taken[0].t)
+        for name, level in sample.lines.items():
+            points.setdefault(name, []).append(f"{x:.1f},{100 - 100 * level / top:.1f}")
+        for name, count in sample.bars.items():
+            if count:
+                bars.append(Bar(name, x, 100 - BARS_PERCENT * count / highest, count))
+    lines = {name: " ".join(places) for name, places in points.items()}
+    return Plot(case, about, lines, tuple(bars), top, max(x, 1.0))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench
+from harness import git
 from harness.errors import MachineError
-from harness.settings import Settings, from_environment
+from harness.series import parse_patch
+from harness.settings import PROJECT, Settings, from_environment
+from tools import bench
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
 
     monkeypatch.setattr(bench, "_run", run)
     monkeypatch.setattr(bench, "_set_up", lambda folder: 2.0)
-    monkeypatch.setattr(bench, "_changed_series", lambda *_: Path("changed"))
+    monkeypatch.setattr(bench, "one_line_patch", lambda source, name, mark: mark)
     monkeypatch.setattr(bench, "_bare_make", lambda *_: next(bares))
     monkeypatch.setattr(bench, "boot_times", lambda settings: ((1.0, 3.0, 1.5), (0.4,)))
     monkeypatch.setenv("REPEAT", "3")
@@ -60,6 +62,8 @@ def test_one_cold_pair_where_nothing_is_said(
     assert medians["cold run / bare make"] == 1.32
     assert medians["boot to first command"] == 1.5
     assert len(seen) == 1 + 2 * bench.REPEATS
+    changed = [env["VARIANT"] for env in seen if env.get("VARIANT")]
+    assert len(changed) == len(set(changed)) == bench.REPEATS
     shown = capsys.readouterr().out
     assert "132 s (tree 12, build 80); 100 s" in shown
     assert not list(settings.out.glob("bench-*"))
@@ -88,3 +92,18 @@ def test_room_for_every_pair_is_seen_to_first(
         bench.bench(replace(settings, repeat=100_000))
     assert "OUT=" in caught.value.next_step
     assert not seen
+
+
+def test_the_one_line_is_a_patch_that_git_applies(tmp_path: Path) -> None:
+    (tmp_path / "mm").mkdir()
+    (tmp_path / "mm/f.c").write_text("int f(void)\n{\n\treturn 0;\n}\n")
+    mail = bench.one_line_patch(tmp_path, "mm/f.c", "bench0").encode()
+    assert parse_patch(mail, "here").files == ("mm/f.c",)
+    git.text(tmp_path, "apply", "-", stdin=mail)
+    assert (tmp_path / "mm/f.c").read_text().endswith('}\nasm(".ident \\"bench0\\"");\n')
+
+
+@pytest.mark.parametrize("line", ["6.1", "6.12"])
+def test_each_series_of_ours_has_a_file_to_change(line: str) -> None:
+    name = bench._last_c_file(PROJECT / "patches/volatile" / line)
+    assert name.startswith("mm/") and name.endswith(".c")

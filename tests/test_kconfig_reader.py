@@ -1,91 +1,59 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Why a symbol is not set, told from the Kconfig files."""
+"""What the Kconfig files say of a symbol: its blocks, what is around them, and the values."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from harness.kconfig_reader import holds, read, symbols, unmet, why_not_set, why_set
+from harness.kconfig_reader import explain, read
 from tests.toy import TOY
 
-CONFIG = {"A": "y", "B": "m", "TEXT": '"abc"', "NUMBER": "5"}
+
+def test_what_is_around_and_inside_with_its_place_and_the_values() -> None:
+    told = explain("TOY_DRIVER", read(TOY, "x86"), {"TOY": "y", "TOY_OTHER": "y"})
+    assert "drivers/Kconfig:3: depends on TOY" in told
+    assert "drivers/Kconfig:5: if EXPERT" in told
+    assert "drivers/Kconfig:9: depends on SWAP && !TOY_OTHER" in told
+    values = "TOY is y, EXPERT is not set, SWAP is not set, TOY_OTHER is y"
+    assert told[-1] == f"in the result: {values}"
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("A", True),
-        ("C", False),
-        ("!C", True),
-        ("A && C", False),
-        ("A || C", True),
-        ("A && (C || B)", True),
-        ("!(A && B)", False),
-        ("A=y", True),
-        ("B = y", False),
-        ("C != y", True),
-        ('TEXT = "abc"', True),
-        ("NUMBER > 4", True),
-        ("NUMBER <= 4", False),
-        ("C || A && C", False),
-        ("$(cc-option,-mfoo)", True),
-        ("$(success,test $(x) = y) && A", True),
-    ],
-)
-def test_expressions(text: str, value: bool) -> None:
-    assert holds(text, CONFIG) is value
+def test_a_help_text_is_no_code_and_a_comment_no_end() -> None:
+    blocks = {block.symbol: block for block in read(TOY, "x86")}
+    assert {"TOY", "SWAP", "TOY_DRIVER", "DEBUG_INFO_REDUCED"} <= blocks.keys()
+    assert "NOTHING" not in str(blocks["TOY"])
 
 
-def test_only_the_parts_that_fail_are_told() -> None:
-    assert unmet("A && !B && (C || D)", CONFIG) == (
-        "!B (B is m) and ( C || D ) (C is not set, D is not set)"
-    )
+def test_a_symbol_that_is_nowhere() -> None:
+    told = explain("NO_SUCH", read(TOY, "x86"), {})
+    assert told == ["this tree has no such symbol in any Kconfig file"]
 
 
-def test_conditions_around_and_inside_with_their_places() -> None:
-    found = read(TOY, "x86")
-    assert {"TOY", "SWAP", "TOY_DRIVER", "DEBUG_INFO_REDUCED"} <= found.keys()
-    assert "NOTHING" not in str(found["TOY"])
-    told = why_not_set("TOY_DRIVER", found, {"TOY": "y", "TOY_OTHER": "y"})
-    assert told == [
-        "needs EXPERT (EXPERT is not set), see drivers/Kconfig:5",
-        "needs SWAP (SWAP is not set) and !TOY_OTHER (TOY_OTHER is y), see drivers/Kconfig:9",
-    ]
-    assert why_not_set("TOY_DRIVER", found, {"EXPERT": "y", "SWAP": "y"}) == [
-        "needs TOY (TOY is not set), see drivers/Kconfig:3"
-    ]
+def test_a_choice_and_the_condition_of_a_prompt_are_shown() -> None:
+    blocks = list(read(TOY, "x86"))
+    assert any("choice" in line for line in explain("DEBUG_INFO_NONE", blocks, {}))
+    assert any("if EXPERT" in line for line in explain("SWAP", blocks, {"SWAP": "y"}))
 
 
-def test_the_names_alone_are_those_of_the_full_reader(tmp_path: Path) -> None:
-    assert symbols(TOY, "x86") == read(TOY, "x86").keys()
-    (tmp_path / "Kconfig").write_text("config ONE # said why\n\tbool\n\thelp\n\t  config it\n")
-    assert "ONE" in symbols(tmp_path, "x86")
+def test_what_selects_a_symbol_and_is_on_itself() -> None:
+    blocks = list(read(TOY, "x86"))
+    line = "mm/Kconfig:11: select MEMORY_HELPER, and MEMORY is y"
+    assert line in explain("MEMORY_HELPER", blocks, {"MEMORY": "y", "MEMORY_HELPER": "y"})
+    assert line not in explain("MEMORY_HELPER", blocks, {})
 
 
-def test_other_reasons() -> None:
-    found = read(TOY, "x86")
-    assert why_not_set("NO_SUCH", found, {}) == ["this tree has no such symbol in any Kconfig file"]
-    assert "has no prompt" in why_not_set("MEMORY_HELPER", found, {})[0]
-    assert "another member of its choice" in why_not_set("DEBUG_INFO_NONE", found, {})[0]
-    assert "cannot be chosen without EXPERT" in why_not_set("SWAP", found, {})[0]
-
-
-def test_why_a_symbol_is_on() -> None:
-    found = read(TOY, "x86")
-    assert why_set("MEMORY_HELPER", TOY, found, {"MEMORY": "y", "MEMORY_HELPER": "y"}) == [
-        "MEMORY selects it, see mm/Kconfig:11"
-    ]
-    assert "cannot be turned off without EXPERT" in why_set("SWAP", TOY, found, {"SWAP": "y"})[0]
-
-
-def test_sources_with_variables_and_without_a_file(tmp_path: Path) -> None:
+def test_files_by_variables_without_a_file_and_lines_that_go_on(tmp_path: Path) -> None:
     (tmp_path / "arch/x86").mkdir(parents=True)
     (tmp_path / "Kconfig").write_text(
-        'if OUTER\nsource "arch/$(SRCARCH)/Kconfig"\nendif\nsource "missing/Kconfig"\n'
+        'if OUTER && \\\n   OTHER\nsource "arch/$(SRCARCH)/Kconfig"\nendif\n'
+        'source "missing/Kconfig"\n'
+        "config LATE # said why\n\tdepends on A || \\\n\t\tB\n\tbool\n\thelp\n\t  if it is\n"
     )
     (tmp_path / "arch/x86/Kconfig").write_text('config INNER\n\tbool\n\tprompt "x"\n')
-    found = read(tmp_path, "x86")
-    assert [c.text for c in found["INNER"][0].conditions] == ["OUTER"]
-    assert found["INNER"][0].prompt
+    inner, late = read(tmp_path, "x86")
+    assert inner.around == ("Kconfig:1: if OUTER && OTHER",)
+    assert 'arch/x86/Kconfig:3: prompt "x"' in inner.lines
+    assert late.lines[:3] == (
+        "Kconfig:6: config LATE # said why", "Kconfig:7: depends on A || B", "Kconfig:9: bool"
+    )  # fmt: skip
+    assert not late.around

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.outputs import page_environment
-from harness.plots import BOTTOM, LEFT, MOST, TOP, WIDTH, Sample, plots, samples
+from harness.plots import BARS_PERCENT, MAX_PLOTS, Sample, plots, samples
 
 
 def said(t: float, used: float, purged: int) -> str:
@@ -40,16 +40,16 @@ def test_a_case_without_samples_is_no_picture() -> None:
     assert plots([case("a"), case("b", said(1, 1, 1), said(2, 1, 1))]) == []
 
 
-def test_all_is_within_the_axes_and_in_order() -> None:
+def test_all_is_within_the_picture_and_in_order() -> None:
     (plot,) = plots([GROWS])
-    assert [line.name for line in plot.lines] == ["MiB used", "MiB memory.max"]
-    for line in plot.lines:
-        points = [tuple(map(float, point.split(","))) for point in line.points.split()]
-        assert [x for x, _ in points] == sorted(x for x, _ in points)
-        assert all(LEFT <= x <= WIDTH and TOP <= y <= BOTTOM for x, y in points)
-    assert (plot.total, plot.highest, len(plot.bars)) == (48, 32, 2)
-    assert plot.bars[1].height == pytest.approx(2 * plot.bars[0].height)
-    assert plot.seconds == pytest.approx(0.4)
+    assert list(plot.lines) == ["MiB used", "MiB memory.max"]
+    for line in plot.lines.values():
+        points = [tuple(map(float, point.split(","))) for point in line.split()]
+        assert [x for x, _ in points] == [0.0, 100.0, 400.0]
+        assert all(0 <= y <= 100 for _, y in points)
+    assert [(round(bar.x), bar.count) for bar in plot.bars] == [(100, 16), (400, 32)]
+    assert [100 - bar.y for bar in plot.bars] == [BARS_PERCENT / 2, BARS_PERCENT]
+    assert plot.ms == pytest.approx(400)
 
 
 def test_samples_of_one_moment_do_no_harm() -> None:
@@ -58,12 +58,13 @@ def test_samples_of_one_moment_do_no_harm() -> None:
 
 
 def test_a_page_has_few() -> None:
-    assert len(plots([GROWS] * (MOST + 3))) == MOST
+    assert len(plots([GROWS] * (MAX_PLOTS + 3))) == MAX_PLOTS
 
 
 def test_the_picture_is_well_formed_and_escaped() -> None:
     page = page_environment().get_template("plots.html.j2").render(plots=plots([GROWS]))
     root = ET.fromstring("<div>" + page.replace("<br>", "") + "</div>")
     assert len(root.findall(".//polyline")) == 2
-    assert [r.findtext("title") for r in root.iter("rect")] == ["purged: 16", "purged: 32"]
+    assert "purged: 48 in all, at most 32" in "".join(root.itertext())
+    assert [r.findtext("title") for r in root.iter("line")] == ["purged: 16", "purged: 32"]
     assert "It grows <fast>." in (root.findtext(".//figcaption") or "")

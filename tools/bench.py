@@ -11,8 +11,10 @@ are temporary ones, so the user's own stays as it is.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -29,8 +31,9 @@ from rich.table import Table
 
 from harness import bootstrap
 from harness.errors import InternalError, MachineError
-from harness.oneline import change_series
-from harness.run import boot_times
+from harness.events import GuestBooted
+from harness.run import booted, equip
+from harness.session import Session, run_session
 from harness.settings import PROJECT, Settings
 
 REPEATS = 3
@@ -108,14 +111,43 @@ def _sources(cache: Path) -> Path:
     return found[0]
 
 
-def _changed_series(settings: Settings, version: str, folder: Path, mark: str) -> Path:
-    line = ".".join(version.split(".")[:2])
-    texts = [p.read_text() for p in sorted((settings.project / line).glob("*.patch"))]
-    target = folder / f"series-{mark}"
-    target.mkdir()
-    for number, text in enumerate(change_series(texts, mark), 1):
-        (target / f"{number:04}.patch").write_text(text)
-    return target
+def one_line_patch(source: Path, name: str, mark: str) -> str:
+    """A patch for VARIANT= that adds one line to the file ``name`` of a tree.
+
+    What a developer does between two runs. ``mark`` makes it another line than any before,
+    so that neither the store nor ccache has seen its file.
+    """
+    old = (source / name).read_text(encoding="utf-8").splitlines(keepends=True)
+    new = [*old, f'asm(".ident \\"{mark}\\"");\n']
+    diff = "".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"))
+    mail = f"From: bench <bench@localhost>\nSubject: [PATCH] one line: {mark}\n\n---\n"
+    return f"{mail}diff --git a/{name} b/{name}\n{diff}"
+
+
+def _last_c_file(series: Path) -> str:
+    """The C file of the kernel proper that the last patch touches last."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(series.glob("*.patch"))]
+    found = re.findall(r"(?m)^\+\+\+ b/((?!tools/|Documentation/)\S+\.c)$", "".join(texts))
+    if not found:
+        raise InternalError(f"no patch in {series} touches a C file of the kernel")
+    return str(found[-1])
+
+
+def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Seconds to the first command of ``count`` cold boots, and of as many restored guests."""
+    measured: list[GuestBooted] = []
+
+    def body(session: Session) -> None:
+        with booted(session, equip(session)) as guests:
+            for make in (guests.boot, guests.fresh):
+                for _ in range(count):
+                    make().close()
+        measured.extend(session.results.boots)
+
+    if run_session(settings, "bench", body) != 0:
+        raise InternalError("a guest of the benchmark did not come up")
+    cold = tuple(b.seconds for b in measured if not b.restored)
+    return cold, tuple(b.seconds for b in measured if b.restored)
 
 
 @dataclass(frozen=True)
@@ -162,10 +194,12 @@ def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Ro
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
     console.print("one line changed ...")
     version = _results(last / "out")["kernel"]["version"]
+    name = _last_c_file(settings.project / ".".join(version.split(".")[:2]))
     one_line = []
     for number in range(REPEATS):
-        series = _changed_series(settings, version, folder, f"bench{number}")
-        one_line.append(_run(["test-kernel"], {**env, "SERIES": str(series)}))
+        variant = folder / f"bench{number}.patch"
+        variant.write_text(one_line_patch(_sources(last / "cache"), name, f"bench{number}"))
+        one_line.append(_run(["test-kernel"], {**env, "VARIANT": str(variant)}))
     console.print("boots ...")
     cold_boots, restores = boot_times(
         replace(settings, cache=last / "cache", out=last / "out", series="")
