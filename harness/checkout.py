@@ -25,6 +25,7 @@ from typing import Any
 
 from harness import git, proc
 from harness.apply import Applied
+from harness.atomic import drafted_directory, drafted_file, write_atomically
 from harness.base import SEED, Base
 from harness.events import Events, Note, StageProgress
 from harness.store import Store
@@ -57,13 +58,11 @@ def base_twin(store: Store, base: Base, main: Source, events: Events) -> Iterato
     with store.workshop("source-base", base.key, lambda text: events.emit(Note(text))) as shop:
         tree = shop / "tree"
         if not tree.is_dir():
-            draft = shop / "tree.draft"
-            shutil.rmtree(draft, ignore_errors=True)
             _write_state(
                 shop / "state.json", uuid.uuid4().hex, _read_state(main.path.parent)["paths"]
             )
-            proc.capture(("cp", "-al", str(main.path), str(draft)))
-            draft.rename(tree)
+            with drafted_directory(tree) as draft:
+                proc.capture(("cp", "-al", f"{main.path}/.", str(draft)))
         bare = Applied(base.repo, base.commit, base.tree, (), 0)
         yield Source(checkout(base, bare, shop, events), _read_state(shop)["id"])
 
@@ -119,9 +118,7 @@ def _changes(base: Base, applied: Applied) -> dict[str, tuple[str, str]]:
 
 
 def _write_state(state: Path, tree_id: str, paths: list[str]) -> None:
-    draft = state.with_suffix(".draft")
-    draft.write_text(json.dumps({"id": tree_id, "paths": paths}), encoding="utf-8")
-    draft.replace(state)
+    write_atomically(state, json.dumps({"id": tree_id, "paths": paths}))
 
 
 def _populate(base: Base, shop: Path, events: Events | None) -> None:
@@ -134,21 +131,18 @@ def _populate(base: Base, shop: Path, events: Events | None) -> None:
         return
     if events is not None:
         events.emit(StageProgress("tree", 0, 0, "files", "writing the source tree"))
-    draft = shop / "tree.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
     index = shop / "index.draft"
     index.unlink(missing_ok=True)
-    env = {
-        "GIT_DIR": str(base.repo),
-        "GIT_WORK_TREE": str(draft),
-        "GIT_INDEX_FILE": str(index),
-    }
-    git.text(draft, "read-tree", base.commit, env=env)
-    git.text(draft, "-c", "core.bare=false", "-c", "checkout.workers=0",
-             "checkout-index", "--all", "--force", "--quiet", env=env)  # fmt: skip
+    with drafted_directory(tree) as draft:
+        env = {
+            "GIT_DIR": str(base.repo),
+            "GIT_WORK_TREE": str(draft),
+            "GIT_INDEX_FILE": str(index),
+        }
+        git.text(draft, "read-tree", base.commit, env=env)
+        git.text(draft, "-c", "core.bare=false", "-c", "checkout.workers=0",
+                 "checkout-index", "--all", "--force", "--quiet", env=env)  # fmt: skip
     index.unlink()
-    draft.rename(tree)
 
 
 def _remove(tree: Path, path: str) -> None:
@@ -176,11 +170,9 @@ def _put(place: Path, mode: str, content: bytes) -> None:
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f".harness-{place.name}")
-    draft.unlink(missing_ok=True)
-    if mode == LINK:
-        draft.symlink_to(os.fsdecode(content))
-    else:
-        draft.write_bytes(content)
-        draft.chmod(0o755 if mode == PROGRAM else 0o644)
-    draft.replace(place)
+    with drafted_file(place) as draft:
+        if mode == LINK:
+            draft.symlink_to(os.fsdecode(content))
+        else:
+            draft.write_bytes(content)
+            draft.chmod(0o755 if mode == PROGRAM else 0o644)

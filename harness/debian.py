@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import proc
+from harness.atomic import write_atomically
 from harness.errors import MachineError
 from harness.store import Store, digest
 
@@ -87,9 +88,7 @@ def candidate(package: str, store: Store) -> str | None:
         if key == "Candidate" and value != "(none)":
             version = value
     if version is not None:
-        draft = memo.with_suffix(f".{os.getpid()}")
-        draft.write_text(json.dumps({"state": state, "version": version}), encoding="utf-8")
-        draft.replace(memo)
+        write_atomically(memo, json.dumps({"state": state, "version": version}))
     return version
 
 

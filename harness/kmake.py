@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.apply import Applied
+from harness.atomic import write_atomically
 from harness.base import Base
 from harness.buildlog import BuildLog, Warned, as_json, from_json
 from harness.checkout import Source
@@ -87,9 +88,7 @@ def _expected(job: Job) -> int:
 
 def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
     """Keeps the records of a build folder's objects beside them."""
-    draft = out / f"{RECORDS}.draft"
-    draft.write_text(json.dumps(as_json(records)), "utf-8")
-    draft.replace(out / RECORDS)
+    write_atomically(out / RECORDS, json.dumps(as_json(records)))
 
 
 def read_records(out: Path) -> dict[str, list[Warned]]:

@@ -12,9 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from harness import gather
+from harness.atomic import write_atomically
 from harness.contract import SeriesData, load
 from harness.errors import InvocationError, MachineError
-from harness.outputs import junit, write_atomically
+from harness.outputs import junit
 from harness.plan import PREVIOUS, STATICS, Cell, parse
 from harness.plan_commands import PLAN
 from harness.revision_files import write

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from harness.atomic import write_atomically
 from harness.errors import InvocationError, MachineError
-from harness.outputs import write_atomically
 from harness.results import BROKEN
 from harness.series_states import SERIES_BROKEN, newest_document
 from harness.settings import Settings

@@ -14,8 +14,8 @@ from typing import Any
 from rich.table import Table
 
 from harness import events as ev
+from harness.atomic import write_atomically
 from harness.base import obtain_base
-from harness.outputs import write_atomically
 from harness.provide import provide
 from harness.remarks import TOOLS, Statics
 from harness.series import Series, load_series

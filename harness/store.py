@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from harness.atomic import drafted_directory
 from harness.errors import MachineError
 
 
@@ -150,18 +151,9 @@ class Store:
         return True
 
     def _make(self, final: Path, make: Callable[[Path], None]) -> None:
-        # The lock is ours, so a leftover under this name belongs to a dead run.
-        draft = final.with_name(f".draft-{final.name}")
-        shutil.rmtree(draft, ignore_errors=True)
         self._grown.add(str(final))
-        with full_disk_explained(self.root):
-            draft.mkdir(parents=True)
-            try:
-                make(draft)
-                os.rename(draft, final)
-            except BaseException:
-                shutil.rmtree(draft, ignore_errors=True)
-                raise
+        with full_disk_explained(self.root), drafted_directory(final) as draft:
+            make(draft)
 
     def release(self) -> None:
         """The entries used so far may be evicted."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
+from harness.atomic import drafted_file
 from harness.events import Events, Note
 from harness.store import Store
 
@@ -106,10 +107,8 @@ def compiling(bench: Workbench) -> dict[str, str]:
     links.mkdir(parents=True, exist_ok=True)
     link, program = links / bench.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
-        draft = links / f".{link.name}-{os.getpid()}"
-        draft.unlink(missing_ok=True)
-        draft.symlink_to(program)
-        draft.replace(link)
+        with drafted_file(link) as draft:
+            draft.symlink_to(program)
     env = environment()
     return env | {
         "PATH": f"{links}:{env['PATH']}",

@@ -152,7 +152,7 @@ def test_the_plain_copy_is_taken_over_and_later_made_anew(toy: Toy) -> None:
 def test_a_copy_that_was_cut_short_is_made_again(toy: Toy) -> None:
     base, bare = toy.apply(None)
     shop = toy.store.root / "work" / "source" / base.key
-    (shop / "tree.draft" / "mm").mkdir(parents=True)
+    (shop / ".draft-tree" / "mm").mkdir(parents=True)
     (shop / "state.json").write_text(json.dumps({"id": "x", "paths": []}))
     tree = checkout(base, bare, shop)
     assert same_as(tree, bare)
