@@ -23,10 +23,11 @@ from harness.errors import HarnessError, InternalError, SeriesError
 from harness.guest import Guest
 from harness.guest_items import Part, run_cases
 from harness.guests import Guests
-from harness.hostchecks import PatchedTree, load_checks, run_check
+from harness.hostchecks import load_checks, run_check
 from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine, crowded
+from harness.patched_tree import PatchedTree
 from harness.prepare import Prepared, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
