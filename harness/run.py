@@ -17,7 +17,6 @@ from harness.accel import choose_accel
 from harness.base import Base
 from harness.canaries import run_canaries
 from harness.crew import Crew, at_once
-from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, InternalError, SeriesError
 from harness.guest import Guest
@@ -28,7 +27,7 @@ from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine, crowded
 from harness.patched_tree import PatchedTree
-from harness.prepare import Prepared, prepare
+from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
 from harness.session import Session, run_session
@@ -285,11 +284,9 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
         return
     try:
         with stage(session.events, "debuginfo") as outcome:
-            debug = debug_vmlinux(session, prepared.base, prepared.applied, prepared.kernel)
+            debug = debug_twin(session, prepared)
             outcome.cached = debug.cached
-            outcome.detail = (
-                "text addresses agree" if debug.text_matches else "text addresses DIFFER"
-            )
+            outcome.detail = debug.verdict
         how = (
             "decoded with debug information of the same text"
             if debug.text_matches
@@ -340,9 +337,7 @@ def list_tests(settings: Settings) -> int:
 def _shell(session: Session) -> None:
     equipment = equip(session)
     if session.settings.debug:
-        debug = debug_vmlinux(
-            session, equipment.prepared.base, equipment.prepared.applied, equipment.prepared.kernel
-        )
+        debug = debug_twin(session, equipment.prepared)
         gdb = str(session.out / "gdb")
         equipment = replace(equipment, spec=replace(equipment.spec, gdb=gdb))
         session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)

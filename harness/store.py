@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One store for everything that is expensive: entries by hash, and workshops.
+"""One store for everything that is expensive: entries by hash, and work directories.
 
 An *entry* is a directory made once from hashed inputs: it is filled under a
 temporary name and renamed when complete, so a kill at any moment leaves either
-the whole entry or a leftover that the next run removes. A *workshop* is a
-mutable directory (a source tree, a build folder) that one run at a time works
-in. Both are guarded by ``flock``, which the kernel drops with the process: who
-makes an entry has its lock alone, and who uses one shares it, so that what a
-living run works with is never evicted.
+the whole entry or a leftover that the next run removes. A *work directory* is a
+mutable one (a source tree, a build folder) that one run at a time works in. Both
+are guarded by ``flock``, which the kernel drops with the process: who makes an
+entry has its lock alone, and who uses one shares it, so that what a living run
+works with is never evicted.
 """
 
 from __future__ import annotations
@@ -161,12 +161,16 @@ class Store:
             handle.close()
         self._held.clear()
 
+    def work_path(self, kind: str, key: str) -> Path:
+        """Where a work directory is."""
+        return self.root / "work" / kind / key
+
     @contextlib.contextmanager
-    def workshop(
+    def work_dir(
         self, kind: str, key: str, on_wait: Callable[[str], None] | None = None
     ) -> Iterator[Path]:
         """A mutable directory that only this run uses until the block ends."""
-        path = self.root / "work" / kind / key
+        path = self.work_path(kind, key)
         with self.lock(f"work-{kind}-{key}", on_wait), full_disk_explained(self.root):
             path.mkdir(parents=True, exist_ok=True)
             self._touch(path)

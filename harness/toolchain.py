@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness import proc
 from harness.atomic import drafted_file
-from harness.events import Events, Note
+from harness.events import Events
 from harness.store import Store
 
 ARCH = "x86"
@@ -46,10 +46,6 @@ class Workbench:
     events: Events
     toolchain: Toolchain
     jobs: int = 1
-
-    def waiting(self, text: str) -> None:
-        """Tells the user that another run holds what this one needs."""
-        self.events.emit(Note(text))
 
 
 def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolchain:
