@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from harness.atomic import write_atomically
 from harness.console import Console
 from harness.errors import MachineError
 from harness.machine import QEMU, GuestSpec
@@ -109,9 +110,7 @@ def _kept(path: Path, identity: dict[str, str]) -> str | None:
 
 def _keep(path: Path, identity: dict[str, str], obstacle: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps({**identity, "obstacle": obstacle}, indent=1))
-    draft.replace(path)
+    write_atomically(path, json.dumps({**identity, "obstacle": obstacle}, indent=1))
 
 
 def kvm_obstacle(

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import git, proc
 from harness.base import Base
 from harness.errors import InvocationError, SeriesError
-from harness.events import Events, Note, PatchInfo, StageProgress
+from harness.events import Events, PatchInfo, StageProgress
 from harness.rejects import explain
 from harness.series import Patch, Series
 from harness.store import Store, digest
@@ -37,6 +37,11 @@ class Applied:
     cached: bool = False
 
 
+def unpatched(base: Base, total: int = 0) -> Applied:
+    """The bare base, as what none of ``total`` patches was applied to."""
+    return Applied(base.repo, base.commit, base.tree, (), total, cached=True)
+
+
 def apply_series(
     base: Base, series: Series, count: int | None, store: Store, events: Events
 ) -> Applied:
@@ -54,14 +59,14 @@ def apply_series(
         )
     chosen = series.patches[:count]
     if not chosen:
-        return Applied(base.repo, base.commit, base.tree, (), total, cached=True)
+        return unpatched(base, total)
     key = digest(FORMAT, base.key, [patch.text.decode("latin-1") for patch in chosen])
 
     def make(draft: Path) -> None:
         about = _apply(base, chosen, draft, events)
         (draft / "applied.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
-    entry = store.entry("applied", key, make, lambda text: events.emit(Note(text)))
+    entry = store.entry("applied", key, make, events.note)
     about = json.loads((entry.path / "applied.json").read_text(encoding="utf-8"))
     infos = tuple(PatchInfo(patch.subject, patch.patch_id) for patch in chosen)
     repo = entry.path / "repo.git"
@@ -124,8 +129,7 @@ def _am(
     mail.unlink()
     which = f"patch {number} of {total} ({patch.subject})"
     if done.returncode != 0:
-        if any(sign in done.output for sign in proc.FULL_DISK):
-            raise proc.failure(done.argv, done.returncode, done.output)
+        proc.check_disk(done.argv, done.output)
         raise SeriesError(
             f"{which} does not apply\n{explain(repo, before, patch, done.output)}",
             next_step=f"write the patch anew for Linux {version}; "

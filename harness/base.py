@@ -15,7 +15,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +27,7 @@ from harness.errors import HarnessError, InvocationError, MachineError
 from harness.events import Events, Note, StageProgress
 from harness.settings import PROJECT, Settings
 from harness.store import Store, digest
-from harness.treeimport import folder_members, import_tree, tar_members
+from harness.treeimport import Member, folder_members, import_tree, tar_members
 
 FORMAT = 1  # raise it when what an entry contains changes
 STAGE = "tree"
@@ -151,8 +151,9 @@ def _base(entry: Path, name: str, *, cached: bool, origin: Path | None = None) -
     )
 
 
-def _on_wait(events: Events) -> Callable[[str], None]:
-    return lambda text: events.emit(Note(text))
+def worktree(store: Store, key: str) -> Path:
+    """The one source tree of a base, by its key, that builds read; see checkout.py."""
+    return store.work_path("source", key) / "tree"
 
 
 def _imported(
@@ -161,27 +162,31 @@ def _imported(
     key: str,
     name: str,
     source: str,
-    stream: Callable[[Path], contextlib.AbstractContextManager[IO[bytes]]],
+    members: Callable[[Path], contextlib.AbstractContextManager[Iterable[Member]]],
     files: int,
 ) -> Base:
-    """A base made from a tar stream, with its plain copy unless a checkout has one."""
+    """A base made from files, with its plain copy unless a checkout has one.
+
+    Args:
+        members: opens the stream of files; gets a directory for what it needs on the way.
+        files: how many are expected; 0: nobody knows.
+    """
 
     def make(draft: Path) -> None:
         git.init(draft / "repo.git")
-        fresh = not (store.root / "work" / "source" / key / "tree").exists()
-        with stream(draft) as tar:
+        with members(draft) as stream:
             commit = import_tree(
                 draft / "repo.git",
-                tar_members(tar),
+                stream,
                 f"base: {source}",
-                copy=draft / SEED if fresh else None,
+                copy=None if worktree(store, key).exists() else draft / SEED,
                 progress=lambda done: events.emit(StageProgress(STAGE, done, files, "files")),
             )
         for package in draft.glob("*.deb"):
             package.unlink()
         _finish(draft, commit, name, source)
 
-    entry = store.entry("base", key, make, _on_wait(events))
+    entry = store.entry("base", key, make, events.note)
     return _base(entry.path, name, cached=entry.cached)
 
 
@@ -230,10 +235,10 @@ def _package_version(
     package, inside = str(about["package"]), str(about["tarball"])
 
     @contextlib.contextmanager
-    def stream(draft: Path) -> Iterator[IO[bytes]]:
+    def members(draft: Path) -> Iterator[Iterable[Member]]:
         if here == version:
-            with _decompressed(Path("/", inside)) as tar:
-                yield tar
+            with _unpacked(Path("/", inside)) as found:
+                yield found
             return
         events.emit(StageProgress(STAGE, 0, 0, "files", f"downloading {package} {version}"))
         deb = debian.download(package, version, draft, store)
@@ -243,11 +248,11 @@ def _package_version(
             proc.start((*_XZ, "-dc"), stdin=inner.stdout, stderr=None, much=True) as xz,
         ):
             assert xz.stdout is not None
-            yield xz.stdout
+            yield tar_members(xz.stdout)
             _drain(xz.stdout)
 
     key = digest(FORMAT, "package", package, version)
-    return _imported(store, events, key, name, f"{package} {version}", stream, int(about["files"]))
+    return _imported(store, events, key, name, f"{package} {version}", members, int(about["files"]))
 
 
 # --- a tarball -------------------------------------------------------------------
@@ -267,18 +272,18 @@ def _drain(stream: IO[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _decompressed(tarball: Path) -> Iterator[IO[bytes]]:
-    """The tar stream of a tarball, whatever compressed it (by its first bytes)."""
+def _unpacked(tarball: Path) -> Iterator[Iterable[Member]]:
+    """The files in a tarball, whatever compressed it (by its first bytes)."""
     with open(tarball, "rb", buffering=0) as raw:
         magic = raw.read(6)
         raw.seek(0)
         argv = next((a for m, a in _UNPACK.items() if magic.startswith(m)), None)
         if argv is None:
-            yield raw
+            yield tar_members(raw)
             return
         with proc.start(argv, stdin=raw, stderr=subprocess.DEVNULL, much=True) as process:
             assert process.stdout is not None
-            yield process.stdout
+            yield tar_members(process.stdout)
             _drain(process.stdout)
         if process.returncode != 0:
             raise InvocationError(f"{tarball} is damaged: {argv[0]} cannot unpack it")
@@ -289,7 +294,7 @@ def _tarball(path: Path, settings: Settings, store: Store, events: Events) -> Ba
         key = digest(FORMAT, "tarball", hashlib.file_digest(raw, "sha256").hexdigest())
     try:
         return _imported(
-            store, events, key, settings.kernel, path.name, lambda _: _decompressed(path), 0
+            store, events, key, settings.kernel, path.name, lambda _: _unpacked(path), 0
         )
     except InvocationError as error:
         raise InvocationError(f"KERNEL={path}: {error.what}", next_step=FORMS) from error
@@ -305,20 +310,10 @@ def _folder(path: Path, settings: Settings, store: Store, events: Events) -> Bas
     stamps = [(n, (s := (path / n).lstat()).st_size, s.st_mtime_ns, s.st_mode) for n in names]
     key = digest(FORMAT, "folder", str(path), stamps)
 
-    def make(draft: Path) -> None:
-        git.init(draft / "repo.git")
-        fresh = not (store.root / "work" / "source" / key / "tree").exists()
-        commit = import_tree(
-            draft / "repo.git",
-            folder_members(path, names),
-            f"base: {path.name}",
-            copy=draft / SEED if fresh else None,
-            progress=lambda done: events.emit(StageProgress(STAGE, done, len(names), "files")),
-        )
-        _finish(draft, commit, settings.kernel, str(path))
-
-    entry = store.entry("base", key, make, _on_wait(events))
-    return _base(entry.path, settings.kernel, cached=entry.cached)
+    return _imported(
+        store, events, key, settings.kernel, path.name,
+        lambda _: contextlib.nullcontext(folder_members(path, names)), len(names),
+    )  # fmt: skip
 
 
 def _files_of(path: Path, events: Events) -> list[str]:
@@ -372,7 +367,7 @@ def _git_tree(path: Path, settings: Settings, store: Store, events: Events) -> B
         git.text(draft / "repo.git", "update-ref", "refs/heads/base", commit)
         _finish(draft, commit, settings.kernel, f"{path} {commit}")
 
-    entry = store.entry("base", key, make, _on_wait(events))
+    entry = store.entry("base", key, make, events.note)
     return _base(entry.path, settings.kernel, cached=entry.cached, origin=path)
 
 

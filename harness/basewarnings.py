@@ -15,10 +15,10 @@ from harness.buildlog import BuildLog, Warned, as_json, from_json, new_warnings
 from harness.checkout import base_twin
 from harness.errors import SeriesError
 from harness.kconfig import KernelConfig
-from harness.kmake import Job, is_linked, place_config, read_records, write_records
+from harness.kmake import Job, is_linked, place_config, read_records, run_on, write_records
 from harness.store import digest
 from harness.toolchain import compiling, make_argv
-from harness.workshop import build_folder, marked
+from harness.workshop import build_dir, marked
 
 FORMAT = 1
 MOST = 8  # warnings shown
@@ -66,7 +66,7 @@ def _base_warnings(
     def make(draft: Path) -> None:
         with (
             base_twin(bench.store, base, job.source, bench.events) as source,
-            build_folder(bench, base, f"{job.purpose}-base", source) as out,
+            build_dir(bench, base, f"{job.purpose}-base", source) as out,
         ):
             place_config(config.path, out)
             reader = BuildLog(str(source.path), str(out))
@@ -75,17 +75,13 @@ def _base_warnings(
             env = compiling(bench)
             with marked(out):
                 proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
-                # Goes on past those that the base lacks or cannot compile.
-                argv = make_argv(bench, source.path, out, "-k", *targets)
-                done = proc.run(argv, env=env, log=log, on_line=reader.take)
-                said = "\n".join(reader.tail)
-                if done.returncode != 0 and any(sign in said for sign in proc.FULL_DISK):
-                    raise proc.failure(argv, done.returncode, said, log)
+                # Past those that the base lacks or cannot compile.
+                run_on(bench, source, out, log, reader.take, *targets)
                 # Objects that an earlier series had compiled here are not compiled again.
                 records = read_records(out) | reader.objects
                 write_records(out, records)
             kept = {name: records[name] for name in objects if name in records}
             (draft / "warnings.json").write_text(json.dumps(as_json(kept)), "utf-8")
 
-    entry = bench.store.entry("basewarnings", key, make, bench.waiting)
+    entry = bench.store.entry("basewarnings", key, make, bench.events.note)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

@@ -5,28 +5,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness import proc
 from harness.apply import Applied
-from harness.base import Base
+from harness.base import Base, worktree
 from harness.basewarnings import judge_warnings
-from harness.checkout import source_tree
-from harness.events import ConfigKnown
-from harness.kconfig import KernelConfig, configure, load_flavour
-from harness.kmake import Job, place_config, read_records, run_make
-from harness.stages import stage
+from harness.kconfig import KernelConfig
+from harness.kmake import made, read_records
 from harness.store import digest
-from harness.toolchain import Workbench, find_toolchain
-from harness.uapi import install_headers, installing
-from harness.workshop import build_folder
-
-if TYPE_CHECKING:
-    from harness.session import Session
+from harness.toolchain import Workbench
 
 FORMAT = 2
 STAGE = "build"
@@ -52,42 +41,6 @@ class Kernel:
     entry: Path
 
 
-def build_kernel(
-    session: Session,
-    base: Base,
-    applied: Applied,
-    *,
-    bzimage: bool,
-    on_headers: Callable[[Path], None],
-) -> tuple[Kernel, Path]:
-    """The stages config and build of a run: the kernel, and its installed uapi headers.
-
-    Args:
-        on_headers: hears of the headers before the kernel is built.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see ``configure`` and ``build``.
-    """
-    settings, events = session.settings, session.events
-    log = session.out / "build.log"
-    with stage(events, "config") as outcome:
-        bench = Workbench(session.store, events, find_toolchain(), settings.jobs)
-        flavour = load_flavour(settings.config)
-        beside = partial(installing, bench, base, applied, log)
-        config = configure(bench, base, applied, flavour, log, beside)
-        # In the store by now, unless the configuration was and they were not.
-        headers = install_headers(bench, base, applied, log)
-        outcome.cached = config.cached
-        outcome.detail = f"{config.name}: {config.sha256[:12]}"
-        events.emit(ConfigKnown(config.name, config.sha256))
-    on_headers(headers)
-    with stage(events, STAGE) as outcome:
-        kernel = build(bench, base, applied, config, log, bzimage=bzimage)
-        outcome.cached = kernel.cached
-        outcome.detail = f"{kernel.release}, {kernel.objects} objects"
-    return kernel, headers
-
-
 def build(
     bench: Workbench,
     base: Base,
@@ -108,18 +61,14 @@ def build(
     key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, bzimage)
 
     def make(draft: Path) -> None:
-        with (
-            source_tree(bench.store, base, applied, bench.events) as source,
-            build_folder(bench, base, config.name, source) as out,
-        ):
-            targets = ("vmlinux", *(("bzImage",) if bzimage else ()))
-            place_config(config.path, out)
-            job = Job(bench, base, applied, source, out, config.name, STAGE)
-            run_make(job, targets, draft / "build.log", log)
+        targets = ("vmlinux", *(("bzImage",) if bzimage else ()))
+        with made(
+            bench, base, applied, config.path, config.name, targets, STAGE, draft / "build.log", log
+        ) as job:
             judge_warnings(job, config, log)
-            _collect(out, draft, bzimage)
+            _collect(job.out, draft, bzimage)
 
-    entry = bench.store.entry("kernel", key, make, bench.waiting)
+    entry = bench.store.entry("kernel", key, make, bench.events.note)
     about = json.loads((entry.path / "kernel.json").read_text("utf-8"))
     return Kernel(
         vmlinux=entry.path / "vmlinux",
@@ -128,7 +77,7 @@ def build(
         config=entry.path / "kernel.config",
         log=entry.path / "build.log",
         release=about["release"],
-        source=bench.store.root / "work" / "source" / base.key / "tree",
+        source=worktree(bench.store, base.key),
         cached=entry.cached,
         objects=about["objects"],
         entry=entry.path,

@@ -18,24 +18,22 @@ from typing import Any
 
 from harness import events as ev
 from harness import git, lone, proc
-from harness.apply import Applied, apply_series
-from harness.base import Base, obtain_base
+from harness.apply import Applied
+from harness.base import Base
 from harness.basewarnings import judge_warnings
-from harness.checkout import source_tree
 from harness.contract import load
 from harness.errors import SeriesError
 from harness.kconfig import configure, read_values
-from harness.kmake import Job, place_config, read_records, run_make
+from harness.kmake import made, read_records
 from harness.matrix import Built, Cell, Matrix, broken, chosen, load_matrix
+from harness.prepare import base_stage, series_stage
 from harness.provide import provide
-from harness.series import load_series
 from harness.series_states import SERIES_BROKEN, newest_document
 from harness.session import Session, run_session
 from harness.settings import Settings
 from harness.stages import stage
 from harness.store import digest
 from harness.toolchain import ARCH, Workbench, find_toolchain
-from harness.workshop import build_folder
 
 FORMAT = 1
 # User-space programs: no part of any kernel.
@@ -79,16 +77,8 @@ def _body(
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
             benches[cell.name] = Workbench(store, events, toolchain, settings.jobs)
         outcome.detail = ", ".join(dict.fromkeys(b.toolchain.cc for b in benches.values()))
-    with stage(events, "tree") as outcome:
-        base = obtain_base(settings, store, events)
-        outcome.detail, outcome.cached = f"{base.version} ({base.name})", base.cached
-        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
-    with stage(events, "series") as outcome:
-        series = load_series(settings, base)
-        applied = apply_series(base, series, settings.patches, store, events)
-        outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
-        outcome.cached = applied.cached
-        events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
+    base = base_stage(session)
+    applied = series_stage(session, base)
     events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
     touched = touched_files(base, applied)
     for cell in cells:
@@ -180,20 +170,17 @@ def _build(
     key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, boots)
 
     def make(draft: Path) -> None:
-        with (
-            source_tree(bench.store, base, applied, bench.events) as source,
-            build_folder(bench, base, cell.flavour.name, source) as out,
-        ):
-            place_config(config.path, out)
-            job = Job(bench, base, applied, source, out, cell.flavour.name, cell.name)
-            run_make(job, ("vmlinux",), draft / "build.log", log)
+        with made(
+            bench, base, applied, config.path, config.name, ("vmlinux",), cell.name,
+            draft / "build.log", log,
+        ) as job:  # fmt: skip
             judge_warnings(job, config, log)
-            _collect(out, draft)
+            _collect(job.out, draft)
             if boots:
                 strip = (f"{cell.cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
-                proc.capture((*strip, str(out / "vmlinux")))
+                proc.capture((*strip, str(job.out / "vmlinux")))
 
-    entry = bench.store.entry("matrix", key, make, bench.waiting)
+    entry = bench.store.entry("matrix", key, make, bench.events.note)
     return entry.path, entry.cached
 
 

@@ -24,16 +24,17 @@ from pathlib import Path
 from typing import Any
 
 from harness import git, proc
-from harness.apply import Applied
+from harness.apply import Applied, unpatched
+from harness.atomic import drafted_directory, drafted_file, write_atomically
 from harness.base import SEED, Base
-from harness.events import Events, Note, StageProgress
+from harness.events import Events, StageProgress
 from harness.store import Store
 
 LINK, PROGRAM = "120000", "100755"
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceTree:
     """A worktree at a known commit; ``id`` changes when it is made anew."""
 
     path: Path
@@ -41,44 +42,42 @@ class Source:
 
 
 @contextlib.contextmanager
-def source_tree(store: Store, base: Base, applied: Applied, events: Events) -> Iterator[Source]:
+def source_tree(store: Store, base: Base, applied: Applied, events: Events) -> Iterator[SourceTree]:
     """The worktree of ``base``, holding ``applied``, ours until the block ends."""
-    with store.workshop("source", base.key, lambda text: events.emit(Note(text))) as shop:
-        path = checkout(base, applied, shop, events)
-        yield Source(path, _read_state(shop)["id"])
+    with store.work_dir("source", base.key, events.note) as work_dir:
+        path = checkout(base, applied, work_dir, events)
+        yield SourceTree(path, _read_state(work_dir)["id"])
 
 
 @contextlib.contextmanager
-def base_twin(store: Store, base: Base, main: Source, events: Events) -> Iterator[Source]:
+def base_twin(store: Store, base: Base, main: SourceTree, events: Events) -> Iterator[SourceTree]:
     """A second worktree that always holds the bare base; ``main`` is held by the caller.
 
     Made of hard links to ``main``, whose files are only ever replaced, in 3 s.
     """
-    with store.workshop("source-base", base.key, lambda text: events.emit(Note(text))) as shop:
-        tree = shop / "tree"
+    with store.work_dir("source-base", base.key, events.note) as work_dir:
+        tree = work_dir / "tree"
         if not tree.is_dir():
-            draft = shop / "tree.draft"
-            shutil.rmtree(draft, ignore_errors=True)
             _write_state(
-                shop / "state.json", uuid.uuid4().hex, _read_state(main.path.parent)["paths"]
+                work_dir / "state.json", uuid.uuid4().hex, _read_state(main.path.parent)["paths"]
             )
-            proc.capture(("cp", "-al", str(main.path), str(draft)))
-            draft.rename(tree)
-        bare = Applied(base.repo, base.commit, base.tree, (), 0)
-        yield Source(checkout(base, bare, shop, events), _read_state(shop)["id"])
+            with drafted_directory(tree) as draft:
+                proc.capture(("cp", "-al", f"{main.path}/.", str(draft)))
+        path = checkout(base, unpatched(base), work_dir, events)
+        yield SourceTree(path, _read_state(work_dir)["id"])
 
 
-def _read_state(shop: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((shop / "state.json").read_text(encoding="utf-8"))
+def _read_state(work_dir: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((work_dir / "state.json").read_text(encoding="utf-8"))
     return state
 
 
-def checkout(base: Base, applied: Applied, shop: Path, events: Events | None = None) -> Path:
-    """Brings the worktree in the locked directory ``shop`` to ``applied``; its path."""
-    tree, state = shop / "tree", shop / "state.json"
+def checkout(base: Base, applied: Applied, work_dir: Path, events: Events | None = None) -> Path:
+    """Brings the worktree in the locked directory ``work_dir`` to ``applied``; its path."""
+    tree, state = work_dir / "tree", work_dir / "state.json"
     if not tree.is_dir() or not state.is_file():
-        _populate(base, shop, events)
-    known = _read_state(shop)
+        _populate(base, work_dir, events)
+    known = _read_state(work_dir)
     target = _changes(base, applied)
     paths = sorted(set(known["paths"]) | set(target))
     if not paths:
@@ -119,36 +118,31 @@ def _changes(base: Base, applied: Applied) -> dict[str, tuple[str, str]]:
 
 
 def _write_state(state: Path, tree_id: str, paths: list[str]) -> None:
-    draft = state.with_suffix(".draft")
-    draft.write_text(json.dumps({"id": tree_id, "paths": paths}), encoding="utf-8")
-    draft.replace(state)
+    write_atomically(state, json.dumps({"id": tree_id, "paths": paths}))
 
 
-def _populate(base: Base, shop: Path, events: Events | None) -> None:
-    """Fills an empty workshop with the base: takes over its plain copy, or writes one."""
-    tree, seed = shop / "tree", base.repo.parent / SEED
+def _populate(base: Base, work_dir: Path, events: Events | None) -> None:
+    """Fills an empty work directory with the base: takes over its plain copy, or writes one."""
+    tree, seed = work_dir / "tree", base.repo.parent / SEED
     shutil.rmtree(tree, ignore_errors=True)
-    _write_state(shop / "state.json", uuid.uuid4().hex, [])
+    _write_state(work_dir / "state.json", uuid.uuid4().hex, [])
     if seed.is_dir():
         seed.rename(tree)
         return
     if events is not None:
         events.emit(StageProgress("tree", 0, 0, "files", "writing the source tree"))
-    draft = shop / "tree.draft"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    index = shop / "index.draft"
+    index = work_dir / "index.draft"
     index.unlink(missing_ok=True)
-    env = {
-        "GIT_DIR": str(base.repo),
-        "GIT_WORK_TREE": str(draft),
-        "GIT_INDEX_FILE": str(index),
-    }
-    git.text(draft, "read-tree", base.commit, env=env)
-    git.text(draft, "-c", "core.bare=false", "-c", "checkout.workers=0",
-             "checkout-index", "--all", "--force", "--quiet", env=env)  # fmt: skip
+    with drafted_directory(tree) as draft:
+        env = {
+            "GIT_DIR": str(base.repo),
+            "GIT_WORK_TREE": str(draft),
+            "GIT_INDEX_FILE": str(index),
+        }
+        git.text(draft, "read-tree", base.commit, env=env)
+        git.text(draft, "-c", "core.bare=false", "-c", "checkout.workers=0",
+                 "checkout-index", "--all", "--force", "--quiet", env=env)  # fmt: skip
     index.unlink()
-    draft.rename(tree)
 
 
 def _remove(tree: Path, path: str) -> None:
@@ -176,11 +170,9 @@ def _put(place: Path, mode: str, content: bytes) -> None:
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
     place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f".harness-{place.name}")
-    draft.unlink(missing_ok=True)
-    if mode == LINK:
-        draft.symlink_to(os.fsdecode(content))
-    else:
-        draft.write_bytes(content)
-        draft.chmod(0o755 if mode == PROGRAM else 0o644)
-    draft.replace(place)
+    with drafted_file(place) as draft:
+        if mode == LINK:
+            draft.symlink_to(os.fsdecode(content))
+        else:
+            draft.write_bytes(content)
+            draft.chmod(0o755 if mode == PROGRAM else 0o644)

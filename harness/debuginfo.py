@@ -15,20 +15,13 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from harness import proc
 from harness.apply import Applied
-from harness.base import Base
+from harness.base import Base, worktree
 from harness.build import Kernel
-from harness.checkout import source_tree
-from harness.kmake import Job, place_config, run_make
+from harness.kmake import made
 from harness.store import digest
-from harness.toolchain import Workbench, environment, find_toolchain, make_argv
-from harness.workshop import build_folder, marked
-
-if TYPE_CHECKING:
-    from harness.session import Session
+from harness.toolchain import Workbench
 
 FORMAT = 1
 STAGE = "debuginfo"
@@ -50,23 +43,24 @@ class DebugKernel:
     cached: bool = False
     differences: tuple[str, ...] = ()
 
-
-def debug_vmlinux(session: Session, base: Base, applied: Applied, kernel: Kernel) -> DebugKernel:
-    """The debug twin of ``kernel``, from the store or built now.
-
-    Raises:
-        SeriesError, MachineError: as for any build.
-    """
-    bench = Workbench(session.store, session.events, find_toolchain(), session.settings.jobs)
-    return build_debug(
-        bench, base, applied, kernel, session.settings.config, session.out / "build.log"
-    )
+    @property
+    def verdict(self) -> str:
+        """``text_matches`` as the stage says it."""
+        return "text addresses agree" if self.text_matches else "text addresses DIFFER"
 
 
 def build_debug(
     bench: Workbench, base: Base, applied: Applied, kernel: Kernel, flavour: str, log: Path
 ) -> DebugKernel:
-    """As ``debug_vmlinux``, without a session."""
+    """The debug twin of ``kernel``, from the store or built now.
+
+    Args:
+        flavour: the configuration's name, by which the build folder is found again.
+        log: gets what make says.
+
+    Raises:
+        SeriesError, MachineError: as for any build.
+    """
     wanted = debug_config(kernel.config.read_text("utf-8"))
     sha = hashlib.sha256(wanted.encode()).hexdigest()
     key = digest(FORMAT, applied.tree, sha, bench.toolchain.version)
@@ -81,9 +75,9 @@ def build_debug(
             about = {"differences": told}
             (draft / "debug.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    entry = bench.store.entry("debug", key, make, bench.waiting)
+    entry = bench.store.entry("debug", key, make, bench.events.note)
     told = json.loads((entry.path / "debug.json").read_text("utf-8"))["differences"]
-    source = bench.store.root / "work" / "source" / base.key / "tree"
+    source = worktree(bench.store, base.key)
     return DebugKernel(entry.path / "vmlinux", source, not told, entry.cached, tuple(told))
 
 
@@ -107,16 +101,13 @@ def build_debug_image(
     Raises:
         SeriesError, MachineError: as for any build.
     """
-    with (
-        source_tree(bench.store, base, applied, bench.events) as source,
-        build_folder(bench, base, f"{flavour}-debug", source) as out,
-    ):
-        asked = own_log.with_name("asked.config")
-        asked.write_text(config, "utf-8")
-        job = Job(bench, base, applied, source, out, f"{flavour}-debug", STAGE)
-        _complete_config(job, asked, own_log)
-        run_make(job, targets, own_log, log)
-        yield out
+    asked = own_log.with_name("asked.config")
+    asked.write_text(config, "utf-8")
+    purpose = f"{flavour}-debug"
+    with made(
+        bench, base, applied, asked, purpose, targets, STAGE, own_log, log, settle=True
+    ) as job:
+        yield job.out
 
 
 def debug_config(config: str) -> str:
@@ -131,16 +122,6 @@ def debug_config(config: str) -> str:
     lines += [f"# CONFIG_{name} is not set" for name in _SWITCH_OFF]
     lines += [f"CONFIG_{name}=y" for name in _SWITCH_ON]
     return "\n".join(lines) + "\n"
-
-
-def _complete_config(job: Job, asked: Path, log: Path) -> None:
-    """Has kbuild settle the questions that debug information opens."""
-    place_config(asked, job.out)
-    argv = make_argv(job.bench, job.source.path, job.out, "olddefconfig")
-    with marked(job.out):
-        done = proc.run(argv, env=environment(), log=log)
-    if done.returncode != 0:
-        raise proc.failure(argv, done.returncode, log.read_text("utf-8", "replace"), log)
 
 
 def text_symbols(system_map: str) -> dict[str, str]:

@@ -1,26 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases whose steps come from the host: a driver beside the series talks to the program.
+"""The words between the host and a program in a guest that it talks to.
 
-A guest case that names a ``driver`` in its listing is run as any other, with one thing
-more: what the driver asks reaches the program's standard input, a line a question, and
-the line of its output that begins with ``@reply `` is the answer. When the driver has
-done, the program reads the end of its input, and gives its own verdict by KTAP. The
-driver's verdict counts beside it: it knows what should have been answered.
-
-The driver is ``drive`` of the module or package of that name beside ``series.yaml``.
+A line on the program's standard input is a question, and the line of its output that
+begins with ``@reply `` is the answer.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
-
-from harness import events as ev
-from harness.errors import InternalError
+from collections.abc import Callable
 
 REPLY = b"@reply "
 VARIABLE = "HARNESS_DIALOGUE"  # set for a case that may read its standard input
@@ -30,68 +17,3 @@ Ask = Callable[[str], str]
 
 class EndedError(Exception):
     """The program has ended, or closed its output, and will answer nothing more."""
-
-
-@dataclass(frozen=True)
-class Dialogue:
-    """What a driver works with.
-
-    ``ask`` sends one line and returns the answer; it raises EndedError where the program
-    has ended, and must not be kept from raising. ``env``: what the case has in its
-    environment. ``folder``: where the run leaves its files. ``again``: what to type for
-    this run again, to which a driver may add a seed. ``pace``: how much slower than the
-    reference the guest is.
-    """
-
-    ask: Ask
-    env: Mapping[str, str]
-    folder: Path
-    again: str
-    pace: float = 1.0
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A driver's verdict: ``status`` 'pass' or 'fail'; ``notes`` go to the diagnostics."""
-
-    status: ev.Status
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-
-
-class Driver(Protocol):
-    """The host's half of a case."""
-
-    def __call__(self, dialogue: Dialogue) -> Judgement: ...
-
-
-def load_driver(folder: Path, name: str) -> Driver:
-    """``drive`` of ``folder/name.py``, or of the package ``folder/name``.
-
-    Raises:
-        InternalError: there is none.
-    """
-    identity = f"driver_{folder.name}_{name}"
-    if identity in sys.modules:
-        module = sys.modules[identity]
-    else:
-        path = folder / name / "__init__.py"
-        path = path if path.is_file() else folder / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(
-            identity,
-            path,
-            submodule_search_locations=[str(path.parent)] if path.stem != name else None,
-        )
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise InternalError(f"there is no driver {name} in {folder}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[identity] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[identity]
-            raise
-    drive: Driver | None = getattr(module, "drive", None)
-    if drive is None:
-        raise InternalError(f"{module.__file__} has no function drive")
-    return drive

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import os
 import pickle
 import posixpath
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from elftools.common.exceptions import ELFError
 from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
+from harness.atomic import write_atomically
 from harness.errors import InternalError
 
 FORMAT = 2  # of what the cache holds
@@ -162,9 +162,7 @@ class DebugInfo:
             kept: T = pickle.loads(path.read_bytes())
             return kept
         made = make()
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
-        os.replace(draft, path)
+        write_atomically(path, pickle.dumps(made, pickle.HIGHEST_PROTOCOL))
         return made
 
     def _cu_name(self, cu: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import git
 from harness.apply import Applied, apply_series
+from harness.atomic import drafted_directory, write_atomically
 from harness.base import Base, obtain_base
 from harness.errors import HarnessError, InvocationError
 from harness.events import Events
@@ -98,22 +99,18 @@ def _folder(settings: Settings, base: Base) -> Path | None:
 
 def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
     """A repository of its own: objects are linked or copied, never borrowed from the store."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    git.text(
-        None, "clone", "--quiet", "--no-checkout", "--no-tags", "--single-branch",
-        "--branch=base", str(base.repo), str(draft),
-    )  # fmt: skip
-    git.text(draft, "fetch", "--quiet", str(applied.repo), f"+{applied.commit}:refs/heads/{branch}")
-    git.text(draft, "symbolic-ref", "--delete", "refs/remotes/origin/HEAD", expect=(0, 1, 128))
-    git.text(draft, "remote", "remove", "origin")
-    # The clone is on the branch base already, without files.
-    git.text(draft, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
-    git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
-    if target.exists():
-        target.rmdir()
-    draft.rename(target)
+    with drafted_directory(target) as draft:
+        git.text(
+            None, "clone", "--quiet", "--no-checkout", "--no-tags", "--single-branch",
+            "--branch=base", str(base.repo), str(draft),
+        )  # fmt: skip
+        series = f"+{applied.commit}:refs/heads/{branch}"
+        git.text(draft, "fetch", "--quiet", str(applied.repo), series)
+        git.text(draft, "symbolic-ref", "--delete", "refs/remotes/origin/HEAD", expect=(0, 1, 128))
+        git.text(draft, "remote", "remove", "origin")
+        # The clone is on the branch base already, without files.
+        git.text(draft, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
 
 
 def _move(target: Path, branch: str, base: Base, applied: Applied) -> None:
@@ -209,9 +206,7 @@ def _write(target: Path, base: str, folder: Path) -> Refreshed:
     for name, content in sorted(fresh.items()):
         place = folder / name
         if not place.is_file() or place.read_bytes() != content:
-            half = folder / f".{name}.draft"
-            half.write_bytes(content)
-            half.replace(place)
+            write_atomically(place, content)
             written.append(name)
     removed = sorted(have - fresh.keys())
     for name in removed:

@@ -274,6 +274,10 @@ class Events:
         with self._lock:
             self.consumers.append(consumer)
 
+    def note(self, text: str) -> None:
+        """Emits a plain note."""
+        self.emit(Note(text))
+
     def emit(self, event: Event) -> None:
         """Hands one event to all consumers before returning."""
         with self._lock:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness import proc
+from harness.errors import InternalError
 
 # Committer of everything the harness commits: part of commit ids, so never change it.
 NAME = "Kernel Series Harness"
@@ -78,6 +79,14 @@ def text(
     """``raw`` decoded, without the final newline."""
     out = raw(repo, *args, stdin=stdin, env=env, expect=expect)
     return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def file_text(repo: Path, commit: str, path: str) -> str | None:
+    """A file's text as a commit has it; None where it is not there."""
+    try:
+        return raw(repo, "cat-file", "blob", f"{commit}:{path}").decode("utf-8", "replace")
+    except InternalError:
+        return None
 
 
 def init(repo: Path, borrow_from: Path | None = None) -> None:

@@ -7,8 +7,6 @@ there marked with :func:`check` writes the same records as a guest case.
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,26 +14,8 @@ from pathlib import Path
 
 from harness import events as ev
 from harness.errors import InternalError
-
-
-@dataclass(frozen=True)
-class PatchedTree:
-    """The patched tree as git objects; nothing is checked out for reading it."""
-
-    repo: Path
-    commit: str
-    base: str
-
-    def read(self, path: str, commit: str | None = None) -> str:
-        """A file's text at the applied commit (or another one); '' where it is not there."""
-        done = subprocess.run(
-            ["git", "-C", str(self.repo), "show", f"{commit or self.commit}:{path}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout if done.returncode == 0 else ""
-
+from harness.patched_tree import PatchedTree
+from harness.plugins import load_plugin
 
 Check = Callable[[PatchedTree], Sequence[str]]
 
@@ -50,7 +30,7 @@ class HostCheck:
     function: Check
 
 
-_registered: list[HostCheck] = []
+_registered: dict[str, list[HostCheck]] = {}  # by the name of the module
 
 
 def check(*clauses: str) -> Callable[[Check], Check]:
@@ -63,7 +43,8 @@ def check(*clauses: str) -> Callable[[Check], Check]:
         about = (function.__doc__ or "").strip().splitlines()
         if not about:
             raise InternalError(f"host check {function.__name__} needs a docstring")
-        _registered.append(HostCheck(function.__name__, clauses, about[0], function))
+        item = HostCheck(function.__name__, clauses, about[0], function)
+        _registered.setdefault(function.__module__, []).append(item)
         return function
 
     return register
@@ -71,15 +52,8 @@ def check(*clauses: str) -> Callable[[Check], Check]:
 
 def load_checks(folder: Path) -> tuple[HostCheck, ...]:
     """The checks in ``folder/host_checks.py``; none where the file is not there."""
-    path = folder / "host_checks.py"
-    if not path.is_file():
-        return ()
-    spec = importlib.util.spec_from_file_location(f"host_checks_{folder.name}", path)
-    if spec is None or spec.loader is None:
-        raise InternalError(f"{path} cannot be loaded")
-    before = len(_registered)
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    return tuple(_registered[before:])
+    module = load_plugin(folder, "host_checks")
+    return () if module is None else tuple(_registered.get(module.__name__, ()))
 
 
 def run_check(item: HostCheck, tree: PatchedTree) -> ev.CaseFinished:

@@ -20,15 +20,15 @@ from typing import Any
 import yaml
 
 from harness import git, kconfig_reader, proc
-from harness.apply import Applied
-from harness.base import Base
-from harness.checkout import Source, checkout, source_tree
+from harness.apply import Applied, unpatched
+from harness.base import Base, worktree
+from harness.checkout import SourceTree, checkout, source_tree
 from harness.errors import InvocationError, SeriesError
 from harness.kconfig_reader import Block
 from harness.settings import PROJECT
 from harness.store import digest
 from harness.toolchain import Workbench, environment, variables
-from harness.workshop import build_folder, marked
+from harness.workshop import build_dir, marked
 
 FORMAT = 1
 FOLDER = PROJECT / "kconfig"
@@ -144,7 +144,7 @@ def configure(
     applied: Applied,
     flavour: Flavour,
     log: Path,
-    beside: Callable[[Source], AbstractContextManager[object]] = contextlib.nullcontext,
+    beside: Callable[[SourceTree], AbstractContextManager[object]] = contextlib.nullcontext,
 ) -> KernelConfig:
     """The configuration of the patched tree, from the store or made now.
 
@@ -165,7 +165,7 @@ def configure(
         with (
             source_tree(bench.store, base, applied, bench.events) as source,
             beside(source),
-            build_folder(bench, base, flavour.name, source) as out,
+            build_dir(bench, base, flavour.name, source) as out,
         ):
             config = run_merge(bench, source.path, out, flavour, log)
             check(source.path, config)
@@ -185,7 +185,7 @@ def configure(
                 blame = _granted_by_base(bench, gone, base, flavour, log)
             raise _error(text, blame, flavour, base, log)
 
-    entry = bench.store.entry("config", key, make, bench.waiting)
+    entry = bench.store.entry("config", key, make, bench.events.note)
     path = entry.path / "kernel.config"
     return KernelConfig(
         flavour.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), entry.cached
@@ -232,9 +232,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     with marked(out):
         done = proc.run(argv, cwd=source, env=env, log=log, on_line=lines.append)
     if done.returncode != 0:
-        said = "\n".join(lines)
-        if any(sign in said for sign in proc.FULL_DISK):
-            raise proc.failure(argv, done.returncode, said, log)
+        proc.check_disk(argv, "\n".join(lines), log)
         first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
         raise SeriesError(
             "\n".join(["the kernel cannot be configured", *(first or lines)[:6]]),
@@ -258,13 +256,12 @@ def _granted_by_base(
 ) -> list[Request]:
     """Those of ``gone`` that the bare base has: the series is to blame for them.
 
-    Runs inside the workshops of the failed attempt and leaves them at the base;
+    Runs inside the work directories of the failed attempt and leaves them at the base;
     the next checkout moves them on.
     """
-    shop = bench.store.root / "work" / "source" / base.key
-    bare = Applied(base.repo, base.commit, base.tree, (), 0)
-    source = checkout(base, bare, shop)
-    out = shop / "bare-config"
+    work_dir = worktree(bench.store, base.key).parent
+    source = checkout(base, unpatched(base), work_dir)
+    out = work_dir / "bare-config"
     shutil.rmtree(out, ignore_errors=True)
     try:
         config = read_values(run_merge(bench, source, out, flavour, log))

@@ -7,18 +7,21 @@ import contextlib
 import json
 import re
 import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
 from harness.apply import Applied
+from harness.atomic import write_atomically
 from harness.base import Base
 from harness.buildlog import BuildLog, Warned, as_json, from_json
-from harness.checkout import Source
+from harness.checkout import SourceTree, source_tree
 from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.events import StageProgress
-from harness.toolchain import Workbench, compiling, make_argv
-from harness.workshop import marked
+from harness.toolchain import Workbench, compiling, environment, make_argv
+from harness.workshop import build_dir, marked
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY = 30
@@ -31,18 +34,79 @@ class Job:
     bench: Workbench
     base: Base
     applied: Applied
-    source: Source
+    source: SourceTree
     out: Path
     purpose: str
     stage: str
 
 
-def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> None:
-    """Runs make in the job's folder and judges its output; ``log`` outlives a failure.
+@contextlib.contextmanager
+def made(
+    bench: Workbench,
+    base: Base,
+    applied: Applied,
+    config: Path,
+    purpose: str,
+    targets: tuple[str, ...],
+    stage: str,
+    own_log: Path,
+    log: Path,
+    *,
+    settle: bool = False,
+) -> Iterator[Job]:
+    """A patched tree's ``targets``, made; tree and build folder are ours until the block ends.
+
+    Args:
+        config: the .config; with ``settle`` kbuild may answer what it leaves open.
+        purpose, stage: see :class:`Job`.
+        own_log: gets what make says; ``log`` gets it as well, and outlives a failure.
 
     Raises:
-        SeriesError, MachineError: see ``build``.
+        SeriesError, InvocationError, MachineError: see ``failure``.
     """
+    with (
+        source_tree(bench.store, base, applied, bench.events) as source,
+        build_dir(bench, base, purpose, source) as out,
+    ):
+        place_config(config, out)
+        if settle:
+            argv = make_argv(bench, source.path, out, "olddefconfig")
+            with marked(out):
+                done = proc.run(argv, env=environment(), log=own_log)
+            if done.returncode != 0:
+                text = own_log.read_text("utf-8", "replace")
+                raise proc.failure(argv, done.returncode, text, own_log)
+        job = Job(bench, base, applied, source, out, purpose, stage)
+        _run_make(job, targets, own_log, log)
+        yield job
+
+
+def run_on(
+    bench: Workbench,
+    source: SourceTree,
+    out: Path,
+    log: Path,
+    on_line: Callable[[str], None],
+    *what: str,
+) -> None:
+    """Runs make for ``what``, past all that cannot be compiled; ``out`` is marked by the caller.
+
+    Raises:
+        MachineError: the disk is full.
+    """
+    tail: deque[str] = deque(maxlen=40)
+
+    def take(line: str) -> None:
+        tail.append(line)
+        on_line(line)
+
+    argv = make_argv(bench, source.path, out, "-k", *what)
+    proc.run(argv, env=compiling(bench), log=log, on_line=take)
+    proc.check_disk(argv, "\n".join(tail), log)
+
+
+def _run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> None:
+    """Runs make in the job's folder and judges its output; ``log`` outlives a failure."""
     out, events = job.out, job.bench.events
     records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
     whole = not (out / "vmlinux").is_file()
@@ -87,9 +151,7 @@ def _expected(job: Job) -> int:
 
 def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
     """Keeps the records of a build folder's objects beside them."""
-    draft = out / f"{RECORDS}.draft"
-    draft.write_text(json.dumps(as_json(records)), "utf-8")
-    draft.replace(out / RECORDS)
+    write_atomically(out / RECORDS, json.dumps(as_json(records)))
 
 
 def read_records(out: Path) -> dict[str, list[Warned]]:
@@ -143,8 +205,10 @@ def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> Harnes
     """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
     errors = reader.first_errors()
     said = "\n".join(errors)
-    if any(sign in "\n".join(reader.tail) for sign in proc.FULL_DISK):
-        return proc.failure(("make",), 2, "\n".join(reader.tail), log)
+    try:
+        proc.check_disk(("make",), "\n".join(reader.tail), log)
+    except MachineError as error:
+        return error
     if "Killed signal" in said:
         return MachineError(
             f"the compiler was killed: not enough memory?\n{said}",

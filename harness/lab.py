@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness import events as ev
 from harness.contract import SeriesData
-from harness.dialogue import Ask, Dialogue, Judgement, load_driver
+from harness.dialogue import Ask
+from harness.drivers import Dialogue, Judgement, load_driver
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.programs import Case

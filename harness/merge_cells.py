@@ -12,17 +12,18 @@ from typing import Any
 from rich.console import Console
 
 from harness import gather
+from harness.atomic import write_atomically
 from harness.contract import SeriesData, load
 from harness.errors import InvocationError, MachineError
-from harness.outputs import junit, write_atomically
+from harness.outputs import junit
 from harness.plan import PREVIOUS, STATICS, Cell, parse
 from harness.plan_commands import PLAN
+from harness.remarks import LEFT
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
 from harness.revision_text import reply, summary_lines
 from harness.series_states import SERIES_BROKEN, state_of
 from harness.settings import Settings
-from harness.static_checks import LEFT
 from harness.verdicts import Revision, Runs, conclude
 
 MERGED = "merged"

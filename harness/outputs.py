@@ -15,6 +15,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup, escape
 
 from harness import events as ev
+from harness.atomic import write_atomically
 from harness.contract import SeriesData
 from harness.plots import plots
 
@@ -30,13 +31,6 @@ class EventLog:
             return
         self.handle.write(json.dumps(ev.as_record(event)) + "\n")
         self.handle.flush()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that a reader sees whole or not at all."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text)
-    os.replace(draft, path)
 
 
 def junit(document: dict[str, Any]) -> str:

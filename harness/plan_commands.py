@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 import yaml
 from rich.console import Console
 
+from harness.atomic import write_atomically
 from harness.errors import InvocationError
 from harness.events import Events
 from harness.kconfig import load_flavour
-from harness.outputs import write_atomically
 from harness.plan import PREVIOUS, STATICS, Cell, cells, kernel_name, listed, parse, settings_of
 from harness.revision import REPEAT
 from harness.revision_inputs import Inputs, choose_base, read_inputs

@@ -6,16 +6,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import events as ev
 from harness.apply import Applied, apply_series
 from harness.base import Base, obtain_base
-from harness.build import Kernel, build_kernel
+from harness.build import STAGE, Kernel, build
+from harness.debuginfo import DebugKernel, build_debug
 from harness.errors import InvocationError
+from harness.kconfig import configure, load_flavour
 from harness.series import load_series
 from harness.session import Session
 from harness.stages import stage
+from harness.toolchain import Workbench, find_toolchain
+from harness.uapi import install_headers, installing
 from harness.variants import with_variant
 
 
@@ -27,6 +32,49 @@ class Prepared:
     applied: Applied
     kernel: Kernel
     headers: Path
+
+
+def workbench(session: Session) -> Workbench:
+    """What a run's builds work with: this machine's own compiler."""
+    return Workbench(session.store, session.events, find_toolchain(), session.settings.jobs)
+
+
+def base_stage(session: Session) -> Base:
+    """The stage tree.
+
+    Raises:
+        InvocationError, MachineError: see ``obtain_base``.
+    """
+    settings, events = session.settings, session.events
+    with stage(events, "tree") as outcome:
+        base = obtain_base(settings, session.store, events)
+        outcome.detail = f"{base.version} ({base.name})"
+        outcome.cached = base.cached
+        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+    return base
+
+
+def series_stage(session: Session, base: Base) -> Applied:
+    """The stage series: the series, with VARIANT= on top of it, applied.
+
+    Raises:
+        SeriesError, InvocationError: see ``load_series``, ``with_variant``, ``apply_series``.
+    """
+    settings, events = session.settings, session.events
+    with stage(events, "series") as outcome:
+        series = load_series(settings, base)
+        if settings.variant:
+            if settings.patches is not None:
+                raise InvocationError(
+                    "VARIANT= goes on top of the whole series, and PATCHES= takes a part of it",
+                    next_step="leave one of them out",
+                )
+            series = with_variant(series, settings.variant, settings.project, base.line)
+        applied = apply_series(base, series, settings.patches, session.store, events)
+        outcome.cached = applied.cached
+        outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
+        events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
+    return applied
 
 
 def prepare(
@@ -43,29 +91,42 @@ def prepare(
     Raises:
         SeriesError, InvocationError, MachineError: see each stage.
     """
-    settings, events, store = session.settings, session.events, session.store
-    with stage(events, "tree") as outcome:
-        base = obtain_base(settings, store, events)
-        outcome.detail = f"{base.version} ({base.name})"
-        outcome.cached = base.cached
-        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
-    with stage(events, "series") as outcome:
-        series = load_series(settings, base)
-        if settings.variant:
-            if settings.patches is not None:
-                raise InvocationError(
-                    "VARIANT= goes on top of the whole series, and PATCHES= takes a part of it",
-                    next_step="leave one of them out",
-                )
-            series = with_variant(series, settings.variant, settings.project, base.line)
-        applied = apply_series(base, series, settings.patches, store, events)
-        outcome.cached = applied.cached
-        outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
-        events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
-    kernel, headers = build_kernel(
-        session, base, applied, bzimage=bzimage, on_headers=lambda path: on_headers(path, base)
-    )
+    events, log = session.events, session.out / "build.log"
+    base = base_stage(session)
+    applied = series_stage(session, base)
+    with stage(events, "config") as outcome:
+        bench = workbench(session)
+        flavour = load_flavour(session.settings.config)
+        beside = partial(installing, bench, base, applied, log)
+        config = configure(bench, base, applied, flavour, log, beside)
+        # In the store by now, unless the configuration was and they were not.
+        headers = install_headers(bench, base, applied, log)
+        outcome.cached = config.cached
+        outcome.detail = f"{config.name}: {config.sha256[:12]}"
+        events.emit(ev.ConfigKnown(config.name, config.sha256))
+    on_headers(headers, base)
+    with stage(events, STAGE) as outcome:
+        kernel = build(bench, base, applied, config, log, bzimage=bzimage)
+        outcome.cached = kernel.cached
+        outcome.detail = f"{kernel.release}, {kernel.objects} objects"
     shutil.copyfile(kernel.config, session.out / "kernel.config")
     if kernel.cached:
-        shutil.copyfile(kernel.log, session.out / "build.log")
+        shutil.copyfile(kernel.log, log)
     return Prepared(base, applied, kernel, headers)
+
+
+def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
+    """The prepared kernel once more, with debug information.
+
+    Raises:
+        SeriesError, MachineError: as for any build.
+    """
+    log = session.out / "build.log"
+    return build_debug(
+        workbench(session),
+        prepared.base,
+        prepared.applied,
+        prepared.kernel,
+        session.settings.config,
+        log,
+    )

@@ -34,7 +34,7 @@ FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 
 @dataclass(frozen=True)
-class Completed:
+class ProgramResult:
     """``output`` is stdout and stderr together; empty where a log took it."""
 
     argv: tuple[str, ...]
@@ -48,16 +48,28 @@ def give_way() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
-def failure(
-    argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
-) -> HarnessError:
-    """The error for a program that failed and whose failure nobody expected."""
+def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -> None:
+    """Looks in a program's output for the one failure that is not its own.
+
+    Raises:
+        MachineError: the disk is full.
+    """
     if any(sign in output for sign in FULL_DISK):
-        return MachineError(
+        raise MachineError(
             f"the disk is full: {argv[0]} could not write",
             evidence=evidence,
             next_step="make clean-cache, or set HARNESS_CACHE to a directory with more room",
         )
+
+
+def failure(
+    argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
+) -> HarnessError:
+    """The error for a program that failed and whose failure nobody expected."""
+    try:
+        check_disk(argv, output, evidence)
+    except MachineError as error:
+        return error
     tail = "\n".join(output.strip().splitlines()[-15:])
     how = f"was ended by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
     return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip(), evidence=evidence)
@@ -147,7 +159,7 @@ def run(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     on_line: Callable[[str], None] | None = None,
-) -> Completed:
+) -> ProgramResult:
     """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
 
     Raises:
@@ -171,7 +183,7 @@ def run(
                 sink.flush()
             if on_line is not None:
                 on_line(line.rstrip("\n"))
-    return Completed(tuple(argv), process.returncode, time.monotonic() - began, "".join(kept))
+    return ProgramResult(tuple(argv), process.returncode, time.monotonic() - began, "".join(kept))
 
 
 def capture(

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness import events as ev
+from harness.atomic import write_atomically
 from harness.build import Kernel
-from harness.outputs import write_atomically
 from harness.store import Store
 
 

@@ -18,20 +18,19 @@ from pathlib import Path
 from harness import events as ev
 from harness import proc
 from harness.apply import Applied, apply_series
-from harness.base import Base
+from harness.base import Base, worktree
 from harness.build import Kernel, build
-from harness.debuginfo import build_debug_image, debug_config, debug_vmlinux
+from harness.debuginfo import build_debug_image, debug_config
 from harness.dwarf import DebugInfo
 from harness.errors import InvocationError
 from harness.kconfig import configure, load_flavour
-from harness.prepare import Prepared
+from harness.prepare import Prepared, debug_twin, workbench
 from harness.series import load_series
 from harness.session import Session
 from harness.settings import PROJECT
 from harness.stages import stage
 from harness.store import Store, digest
 from harness.symbols import Source, Symbols
-from harness.toolchain import Workbench, find_toolchain
 from harness.variants import FOLDER, find_patch, with_variant
 
 FORMAT = 1
@@ -76,15 +75,10 @@ def _plain(store: Store, base: Base, applied: Applied, kernel: Kernel) -> RaceKe
         kernel.bzimage,
         kernel.system_map,
         None,
-        _tree(store, base),
+        worktree(store, base.key),
         Source(applied.repo, applied.commit),
         _cache(store, kernel.entry),
     )
-
-
-def _tree(store: Store, base: Base) -> Path:
-    """The source tree that builds read."""
-    return store.root / "work" / "source" / base.key / "tree"
 
 
 def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceKernel:
@@ -97,9 +91,9 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     if not debug:
         return _plain(session.store, prepared.base, prepared.applied, kernel)
     with stage(session.events, "debuginfo") as outcome:
-        twin = debug_vmlinux(session, prepared.base, prepared.applied, kernel)
+        twin = debug_twin(session, prepared)
         outcome.cached = twin.cached
-        outcome.detail = "text addresses agree" if twin.text_matches else "text addresses DIFFER"
+        outcome.detail = twin.verdict
     if not twin.text_matches:
         raise InvocationError(
             "debug information cannot be had for this kernel: with it the code is elsewhere\n"
@@ -142,7 +136,7 @@ def variant_kernel(
     """
     settings, store, base = session.settings, session.store, prepared.base
     patch = variant_patch(session, base, name)
-    bench = Workbench(store, session.events, find_toolchain(), settings.jobs)
+    bench = workbench(session)
     log = session.out / "variants.log"
     with stage(session.events, "variant") as outcome:
         series = with_variant(load_series(settings, base), str(patch), settings.project, base.line)
@@ -171,7 +165,7 @@ def variant_kernel(
             about = {"variant": name, "base": base.version}
             (draft / "variant.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-        entry = store.entry("variant", key, make, bench.waiting)
+        entry = store.entry("variant", key, make, bench.events.note)
         outcome.cached = entry.cached
         outcome.detail = name
     return RaceKernel(
@@ -179,7 +173,7 @@ def variant_kernel(
         entry.path / "bzImage" if bzimage else None,
         entry.path / "System.map",
         entry.path / "debug",
-        _tree(store, base),
+        worktree(store, base.key),
         Source(applied.repo, applied.commit),
         _cache(store, entry.path),
     )

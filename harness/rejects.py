@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import difflib
-import io
 import re
 from pathlib import Path
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import Hunk, PatchSet
+from unidiff.patch import Hunk
 
 from harness import git
-from harness.errors import HarnessError
+from harness.diffs import read_diff
+from harness.errors import InvocationError
 from harness.series import Patch
 
 AROUND = 2  # lines of the tree shown before and after the place
@@ -24,13 +23,6 @@ def _diff_of(text: bytes) -> str:
     found = re.search(rb"(?m)^(diff --git |--- )", text)
     body = text[found.start() :] if found else b""
     return re.split(r"(?m)^-- $", body.decode("utf-8", "replace"))[0]
-
-
-def _content(repo: Path, commit: str, path: str) -> list[str] | None:
-    try:
-        return git.text(repo, "show", f"{commit}:{path}").split("\n")
-    except HarnessError:
-        return None
 
 
 def _old_lines(hunk: Hunk) -> list[str]:
@@ -93,16 +85,17 @@ def _hunk_report(number: int, hunk: Hunk, have: list[str], path: str) -> list[st
 def explain(repo: Path, commit: str, patch: Patch, said: str) -> str:
     """What stands against applying ``patch`` to ``commit``; ``said`` is git's own output."""
     try:
-        files = PatchSet(io.StringIO(_diff_of(patch.text)))
-    except UnidiffParseError as error:
+        files = read_diff(_diff_of(patch.text))
+    except InvocationError as error:
         corrupt = re.search(r"corrupt patch at .*?line (\d+)", said) or re.search(
             r"corrupt patch at .*", said
         )
-        return f"the patch itself is damaged: {corrupt.group(0) if corrupt else error}"
+        return f"the patch itself is damaged: {corrupt.group(0) if corrupt else error.what}"
     for file in files:
         path = str(file.path)
         source = path if file.is_added_file else str(file.source_file).split("/", 1)[-1]
-        have = _content(repo, commit, source)
+        text = git.file_text(repo, commit, source)
+        have = None if text is None else text.rstrip("\n").split("\n")
         if file.is_added_file:
             if have is not None:
                 return f"{path}: the patch creates this file, and the tree has it already"

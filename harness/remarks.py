@@ -18,6 +18,7 @@ import yaml
 from harness.buildlog import Warned, new_warnings
 from harness.errors import InternalError
 
+LEFT = "statics.json"  # what a run leaves beside its results.json
 TOOLS = ("checkpatch", "sparse", "kernel-doc")
 JUSTIFIED = "justified.yaml"
 

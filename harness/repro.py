@@ -14,6 +14,7 @@ from pathlib import Path
 from harness import events as ev
 from harness import pace
 from harness.accel import choose_accel
+from harness.atomic import write_atomically
 from harness.base import obtain_base
 from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.explain import explanation
@@ -21,7 +22,6 @@ from harness.guest import Guest
 from harness.guests import Guests
 from harness.kconfig import load_flavour
 from harness.machine import GuestSpec, choose_machine
-from harness.outputs import write_atomically
 from harness.places import Spot, find
 from harness.prepare import Prepared, prepare
 from harness.raceclock import settle_clock

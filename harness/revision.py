@@ -20,12 +20,12 @@ from rich.console import Console
 
 from harness import flaky, ktap_report, notes
 from harness.outputs import last_of_ours
+from harness.remarks import LEFT
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
 from harness.series_states import SERIES_BROKEN, State, newest_document, state_of, table
 from harness.settings import Settings
-from harness.static_checks import LEFT
 from harness.summary import test_expression
 from harness.verdicts import Runs, conclude
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from harness import revision_page as page
-from harness.outputs import page_environment, write_atomically
+from harness.atomic import write_atomically
+from harness.outputs import page_environment
 from harness.plots import plots
 from harness.revision_text import reply, statement, verdict
 from harness.verdicts import Revision, Runs

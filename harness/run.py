@@ -17,17 +17,17 @@ from harness.accel import choose_accel
 from harness.base import Base
 from harness.canaries import run_canaries
 from harness.crew import GuestPool, at_once
-from harness.debuginfo import debug_vmlinux
 from harness.decode import decode
 from harness.errors import HarnessError, SeriesError
 from harness.guest import Guest
 from harness.guest_items import Part, run_cases
 from harness.guests import Guests
-from harness.hostchecks import PatchedTree, load_checks, run_check
+from harness.hostchecks import load_checks, run_check
 from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine, crowded
-from harness.prepare import Prepared, prepare
+from harness.patched_tree import PatchedTree
+from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
 from harness.session import Session, run_session
@@ -283,11 +283,9 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
         return
     try:
         with stage(session.events, "debuginfo") as outcome:
-            debug = debug_vmlinux(session, prepared.base, prepared.applied, prepared.kernel)
+            debug = debug_twin(session, prepared)
             outcome.cached = debug.cached
-            outcome.detail = (
-                "text addresses agree" if debug.text_matches else "text addresses DIFFER"
-            )
+            outcome.detail = debug.verdict
         how = (
             "decoded with debug information of the same text"
             if debug.text_matches
@@ -320,9 +318,7 @@ def list_tests(settings: Settings) -> int:
 def _shell(session: Session) -> None:
     equipment = equip(session)
     if session.settings.debug:
-        debug = debug_vmlinux(
-            session, equipment.prepared.base, equipment.prepared.applied, equipment.prepared.kernel
-        )
+        debug = debug_twin(session, equipment.prepared)
         gdb = str(session.out / "gdb")
         equipment = replace(equipment, spec=replace(equipment.spec, gdb=gdb))
         session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)

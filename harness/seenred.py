@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from harness.atomic import write_atomically
 from harness.errors import InvocationError, MachineError
-from harness.outputs import write_atomically
 from harness.results import BROKEN
 from harness.series_states import SERIES_BROKEN, newest_document
 from harness.settings import Settings
-from harness.variants import TABLE, Table, Variant
+from harness.variants import TABLE, Variant, Variants
 
 INCONCLUSIVE = "inconclusive"
 Run = Callable[[Settings], int]
@@ -148,7 +148,7 @@ def report(outcome: Outcome) -> RichTable:
     return table
 
 
-def chosen_variants(table: Table, only: str) -> Sequence[Variant]:
+def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
     """The variants that VARIANT= names; all of them where it is empty."""
     names = [name for name in only.split(",") if name]
     known = {variant.name: variant for variant in table.variants}
@@ -161,7 +161,7 @@ def chosen_variants(table: Table, only: str) -> Sequence[Variant]:
 
 
 def seen_red(
-    settings: Settings, run: Run, table: Table, line: str, console: Console, folder: Path
+    settings: Settings, run: Run, table: Variants, line: str, console: Console, folder: Path
 ) -> int:
     """Runs the control and every variant, prints the report; the exit status.
 

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchSet
-
 from harness import git, messageid
 from harness.base import Base
+from harness.diffs import files_of
 from harness.errors import HarnessError, InternalError, InvocationError
 from harness.settings import PROJECT, Settings
 
@@ -135,18 +132,18 @@ def _mbox(source: str, path: Path) -> Series:
             git.text(None, "mailsplit", "--keep-cr", f"-o{scratch}", str(path))
         except HarnessError as error:
             raise InvocationError(f"{path} is no mailbox", next_step=FORMS) from error
-        mails = [p.read_bytes() for p in sorted(Path(scratch).iterdir())]
+        mails = [_read_mail(p.read_bytes()) for p in sorted(Path(scratch).iterdir())]
     patches = [
-        (_ordinal(mail), parse_patch(mail, f"{path}, message {number}"))
-        for number, mail in enumerate(mails, 1)
-        if _has_diff(mail)
+        (mail.number, _patch(mail, f"{path}, message {at}"))
+        for at, mail in enumerate(mails, 1)
+        if mail.has_diff
     ]
     if not patches:
         raise InvocationError(f"{path} holds no patch", next_step=FORMS)
-    numbers = [number for number, _ in patches]
-    if None not in numbers and len(set(numbers)) == len(numbers):
+    numbers = {number for number, _ in patches}
+    if None not in numbers and len(numbers) == len(patches):
         patches.sort(key=lambda pair: pair[0] or 0)
-    letters = [mail for mail in mails if not _has_diff(mail) and _ordinal(mail) == 0]
+    letters = [mail.text for mail in mails if not mail.has_diff and mail.number == 0]
     found = tuple(patch for _, patch in patches)
     return Series(source, found, letters[0] if letters else b"")
 
@@ -212,23 +209,33 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
     )
 
 
-def _has_diff(mail: bytes) -> bool:
-    """Whether a mail carries a patch rather than talk about one."""
-    return bool(re.search(rb"(?m)^diff --git |^--- \S", _split(mail)[2]))
+@dataclass(frozen=True)
+class _Mail:
+    """A mail as ``git am`` decodes it; ``diff`` is its patch text, ``subject`` as it stands."""
+
+    text: bytes
+    subject: str
+    fields: dict[str, str]
+    diff: bytes
+
+    @property
+    def has_diff(self) -> bool:
+        """Whether it carries a patch rather than talk about one."""
+        return bool(re.search(rb"(?m)^diff --git |^--- \S", self.diff))
+
+    @property
+    def number(self) -> int | None:
+        """n of '[PATCH n/m]'."""
+        found = re.search(r"\[[^]]*?(\d+)/\d+\]", self.subject)
+        return int(found[1]) if found else None
 
 
-def _ordinal(mail: bytes) -> int | None:
-    found = re.search(r"\[[^]]*?(\d+)/\d+\]", _split(mail)[0])
-    return int(found.group(1)) if found else None
-
-
-def _split(mail: bytes) -> tuple[str, dict[str, str], bytes]:
-    """Raw subject, fields and patch text of a mail, decoded as ``git am`` decodes them."""
+def _read_mail(text: bytes) -> _Mail:
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         message, patch = Path(scratch, "message"), Path(scratch, "patch")
-        out = git.text(None, "mailinfo", "-k", str(message), str(patch), stdin=mail)
+        out = git.text(None, "mailinfo", "-k", str(message), str(patch), stdin=text)
         fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
-        return fields.get("Subject", ""), fields, patch.read_bytes()
+        return _Mail(text, fields.get("Subject", ""), fields, patch.read_bytes())
 
 
 def parse_patch(mail: bytes, where: str) -> Patch:
@@ -239,23 +246,25 @@ def parse_patch(mail: bytes, where: str) -> Patch:
     Raises:
         InvocationError: it is no such mail.
     """
-    subject, fields, diff = _split(mail)
-    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", subject)
-    if not fields.get("Email") or not subject:
+    return _patch(_read_mail(mail), where)
+
+
+def _patch(mail: _Mail, where: str) -> Patch:
+    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", mail.subject)
+    if not mail.fields.get("Email") or not subject:
         raise InvocationError(
-            f"{where} is no mail with a patch: it lacks {'a Subject' if not subject else 'a From'}"
-            " line",
+            f"{where} is no mail with a patch: it lacks a {'From' if subject else 'Subject'} line",
             next_step="git format-patch writes such mails",
         )
-    files = _files(diff)
+    files = files_of(mail.diff.decode("utf-8", "replace"))
     if not files:
         raise InvocationError(f"{where} ({subject}) holds no diff", next_step=FORMS)
-    if not fields.get("Date"):
-        head, _, rest = mail.partition(b"\nFrom:") if b"\nFrom:" in mail else (b"", b"", mail)
+    text = mail.text
+    if not mail.fields.get("Date"):
         date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"
-        mail = head + b"\n" + date + b"From:" + rest if head else date + rest
-    said = git.text(None, "patch-id", "--stable", stdin=diff).split()
-    return Patch(subject, mail, said[0] if said else "", files, message_id(mail))
+        text = re.sub(rb"(?m)^(?=From:)|\A(?!From )", date, text, count=1)
+    said = git.text(None, "patch-id", "--stable", stdin=mail.diff).split()
+    return Patch(subject, text, said[0] if said else "", files, message_id(text))
 
 
 def message_id(mail: bytes) -> str:
@@ -263,21 +272,3 @@ def message_id(mail: bytes) -> str:
     head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
     found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
     return found[1].decode("ascii", "replace") if found else ""
-
-
-def _files(diff: bytes) -> tuple[str, ...]:
-    """Every path that a diff names, old and new.
-
-    A hunk that is damaged is not this function's matter: applying the patch says
-    which one it is, so the headers alone must do.
-    """
-    text = diff.decode("utf-8", "replace")
-    found: set[str] = set()
-    try:
-        for file in PatchSet(io.StringIO(text)):
-            found |= {file.source_file, file.target_file}
-    except UnidiffParseError:
-        found |= set(re.findall(r"(?m)^(?:---|\+\+\+) ([^\t\n]+)", text))
-    for old, new in re.findall(r"(?m)^diff --git (a/\S+) (b/\S+)$", text):
-        found |= {old, new}
-    return tuple(sorted({p.split("/", 1)[1] for p in found if p[:2] in ("a/", "b/")}))

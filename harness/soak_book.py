@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.outputs import write_atomically
+from harness.atomic import write_atomically
 from harness.soakers import Figures
 
 SCHEMA = 1

@@ -9,9 +9,7 @@ programs on the host writes its own ``round``.
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from harness import events as ev
 from harness.errors import InternalError, InvocationError, SeriesError
 from harness.guest import Guest
 from harness.lab import Lab
+from harness.plugins import load_plugin
 from harness.programs import Suite
 
 # What a round counted: 'purges' -> 4711. Rounds are added up name by name.
@@ -112,16 +111,10 @@ def load_soakers(folder: Path) -> dict[str, Soaker]:
     Raises:
         InternalError: it has no such dictionary.
     """
-    path = folder / "soakers.py"
-    if not path.is_file():
+    module = load_plugin(folder, "soakers")
+    if module is None:
         return {}
-    spec = importlib.util.spec_from_file_location(f"soakers_{folder.name}", path)
-    if spec is None or spec.loader is None:
-        raise InternalError(f"{path} cannot be loaded")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
     soakers = getattr(module, "SOAKERS", None)
     if not isinstance(soakers, dict):
-        raise InternalError(f"{path} has no dictionary SOAKERS")
+        raise InternalError(f"{module.__file__} has no dictionary SOAKERS")
     return soakers

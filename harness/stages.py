@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 
 
 @dataclass
-class Outcome:
+class StageOutcome:
     """What a stage says of itself before it ends."""
 
     cached: bool = False
@@ -21,11 +21,11 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def stage(events: ev.Events, name: str) -> Iterator[Outcome]:
+def stage(events: ev.Events, name: str) -> Iterator[StageOutcome]:
     """Emits StageStarted, then StageFinished or, on any exception, StageFailed."""
     events.emit(ev.StageStarted(name))
     start = time.monotonic()
-    outcome = Outcome()
+    outcome = StageOutcome()
     try:
         yield outcome
     except BaseException as error:

@@ -14,18 +14,15 @@ from typing import Any
 from rich.table import Table
 
 from harness import events as ev
-from harness.base import obtain_base
-from harness.outputs import write_atomically
+from harness.atomic import write_atomically
+from harness.prepare import base_stage, workbench
 from harness.provide import provide
-from harness.remarks import TOOLS, Statics
+from harness.remarks import LEFT, TOOLS, Statics
 from harness.series import Series, load_series
 from harness.session import Session, run_session
 from harness.settings import Settings
 from harness.stages import stage
 from harness.statics import static_remarks
-from harness.toolchain import Workbench, find_toolchain
-
-LEFT = "statics.json"  # what a run leaves beside its results.json
 
 
 def as_document(found: Statics) -> dict[str, Any]:
@@ -54,12 +51,9 @@ def static_checks(settings: Settings) -> int:
 
 
 def _body(session: Session) -> None:
-    settings, events, store = session.settings, session.events, session.store
+    settings, events = session.settings, session.events
     provide("sparse", session.out / "setup.log", events)
-    with stage(events, "tree") as outcome:
-        base = obtain_base(settings, store, events)
-        outcome.detail, outcome.cached = f"{base.version} ({base.name})", base.cached
-        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+    base = base_stage(session)
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
         series = Series(series.source, series.patches[: settings.patches])
@@ -68,7 +62,7 @@ def _body(session: Session) -> None:
         events.emit(ev.SeriesKnown(series.source, infos, len(series.patches)))
     start = time.monotonic()
     with stage(events, "statics") as outcome:
-        bench = Workbench(store, events, find_toolchain(), settings.jobs)
+        bench = workbench(session)
         log = session.out / "build.log"
         found = static_remarks(bench, base, series, session.data.folder, log, settings.config)
         count = sum(len(r) for patch in found.patches for r in patch.tools.values())

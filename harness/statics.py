@@ -18,10 +18,10 @@ from harness import git, proc
 from harness.apply import Applied, apply_series
 from harness.base import Base
 from harness.buildlog import Warned, as_json, from_json
-from harness.checkout import Source, source_tree
+from harness.checkout import SourceTree, source_tree
 from harness.errors import SeriesError
 from harness.kconfig import KernelConfig, configure, load_flavour
-from harness.kmake import place_config
+from harness.kmake import place_config, run_on
 from harness.remarks import (
     PatchRemarks,
     Remark,
@@ -35,8 +35,8 @@ from harness.remarks import (
 )
 from harness.series import Series
 from harness.store import digest
-from harness.toolchain import Workbench, compiling, make_argv
-from harness.workshop import build_folder, marked
+from harness.toolchain import Workbench
+from harness.workshop import build_dir, marked
 
 FORMAT = 1
 PURPOSE = "statics"  # the build folder's
@@ -129,7 +129,7 @@ def _state(
         about = {"remarks": as_json(kept), "unchecked": unchecked, "sparse": said is not None}
         (draft / "remarks.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    entry = bench.store.entry("statics", key, make, bench.waiting)
+    entry = bench.store.entry("statics", key, make, bench.events.note)
     about = json.loads((entry.path / "remarks.json").read_text("utf-8"))
     kept = {tool: tuple(said) for tool, said in from_json(about["remarks"]).items()}
     return State(
@@ -150,7 +150,7 @@ def _sparse_version() -> str:
 def _sparse(
     bench: Workbench,
     base: Base,
-    source: Source,
+    source: SourceTree,
     config: KernelConfig,
     units: Sequence[str],
     log: Path,
@@ -159,21 +159,18 @@ def _sparse(
 
     That one does not compile is the build's matter; here the others go on.
     """
-    with build_folder(bench, base, PURPOSE, source) as out:
+    with build_dir(bench, base, PURPOSE, source) as out:
         place_config(config.path, out)
         lines: list[str] = []
         objects = [f"{name.removesuffix('.c')}.o" for name in units]
-        argv = make_argv(bench, source.path, out, "-k", "C=2", "CHECK=sparse", *objects)
         with marked(out):
-            done = proc.run(argv, env=compiling(bench), log=log, on_line=lines.append)
-        if any(sign in line for line in lines[-40:] for sign in proc.FULL_DISK):
-            raise proc.failure(argv, done.returncode, "\n".join(lines[-40:]), log)
+            run_on(bench, source, out, log, lines.append, "C=2", "CHECK=sparse", *objects)
         seen = looked_at(lines, str(source.path))
         said = read_others(lines, (str(source.path), str(out)))
     return said, [name for name in units if name not in seen]
 
 
-def _kernel_doc(source: Source, files: Sequence[str]) -> list[Warned]:
+def _kernel_doc(source: SourceTree, files: Sequence[str]) -> list[Warned]:
     if not files:
         return []
     program = str(source.path / "scripts/kernel-doc")
@@ -181,7 +178,7 @@ def _kernel_doc(source: Source, files: Sequence[str]) -> list[Warned]:
     return read_others(done.output.splitlines(), (str(source.path),))
 
 
-def _checkpatch(source: Source, mail: bytes, scratch: Path) -> list[Warned]:
+def _checkpatch(source: SourceTree, mail: bytes, scratch: Path) -> list[Warned]:
     """checkpatch's remarks on a mail with a patch; none for none."""
     if not mail:
         return []

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One store for everything that is expensive: entries by hash, and workshops.
+"""One store for everything that is expensive: entries by hash, and work directories.
 
 An *entry* is a directory made once from hashed inputs: it is filled under a
 temporary name and renamed when complete, so a kill at any moment leaves either
-the whole entry or a leftover that the next run removes. A *workshop* is a
-mutable directory (a source tree, a build folder) that one run at a time works
-in. Both are guarded by ``flock``, which the kernel drops with the process: who
-makes an entry has its lock alone, and who uses one shares it, so that what a
-living run works with is never evicted.
+the whole entry or a leftover that the next run removes. A *work directory* is a
+mutable one (a source tree, a build folder) that one run at a time works in. Both
+are guarded by ``flock``, which the kernel drops with the process: who makes an
+entry has its lock alone, and who uses one shares it, so that what a living run
+works with is never evicted.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from harness.atomic import drafted_directory
 from harness.errors import MachineError
 
 
@@ -150,18 +151,9 @@ class Store:
         return True
 
     def _make(self, final: Path, make: Callable[[Path], None]) -> None:
-        # The lock is ours, so a leftover under this name belongs to a dead run.
-        draft = final.with_name(f".draft-{final.name}")
-        shutil.rmtree(draft, ignore_errors=True)
         self._grown.add(str(final))
-        with full_disk_explained(self.root):
-            draft.mkdir(parents=True)
-            try:
-                make(draft)
-                os.rename(draft, final)
-            except BaseException:
-                shutil.rmtree(draft, ignore_errors=True)
-                raise
+        with full_disk_explained(self.root), drafted_directory(final) as draft:
+            make(draft)
 
     def release(self) -> None:
         """The entries used so far may be evicted."""
@@ -169,12 +161,16 @@ class Store:
             handle.close()
         self._held.clear()
 
+    def work_path(self, kind: str, key: str) -> Path:
+        """Where a work directory is."""
+        return self.root / "work" / kind / key
+
     @contextlib.contextmanager
-    def workshop(
+    def work_dir(
         self, kind: str, key: str, on_wait: Callable[[str], None] | None = None
     ) -> Iterator[Path]:
         """A mutable directory that only this run uses until the block ends."""
-        path = self.root / "work" / kind / key
+        path = self.work_path(kind, key)
         with self.lock(f"work-{kind}-{key}", on_wait), full_disk_explained(self.root):
             path.mkdir(parents=True, exist_ok=True)
             self._touch(path)

@@ -39,8 +39,8 @@ class Source:
         """The lines of a file; empty where there is none."""
         cache: dict[str, tuple[str, ...]] = self._cache
         if path not in cache:
-            text = git.raw(self.repo, "show", f"{self.commit}:{path}", expect=(0, 128))
-            cache[path] = tuple(text.decode("utf-8", "replace").splitlines())
+            text = git.file_text(self.repo, self.commit, path) or ""
+            cache[path] = tuple(text.splitlines())
         return cache[path]
 
     @cached_property

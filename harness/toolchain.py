@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import proc
-from harness.events import Events, Note
+from harness.atomic import drafted_file
+from harness.events import Events
 from harness.store import Store
 
 ARCH = "x86"
@@ -45,10 +46,6 @@ class Workbench:
     events: Events
     toolchain: Toolchain
     jobs: int = 1
-
-    def waiting(self, text: str) -> None:
-        """Tells the user that another run holds what this one needs."""
-        self.events.emit(Note(text))
 
 
 def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolchain:
@@ -106,10 +103,8 @@ def compiling(bench: Workbench) -> dict[str, str]:
     links.mkdir(parents=True, exist_ok=True)
     link, program = links / bench.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
-        draft = links / f".{link.name}-{os.getpid()}"
-        draft.unlink(missing_ok=True)
-        draft.symlink_to(program)
-        draft.replace(link)
+        with drafted_file(link) as draft:
+            draft.symlink_to(program)
     env = environment()
     return env | {
         "PATH": f"{links}:{env['PATH']}",

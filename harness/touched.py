@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from harness import git
-from harness.hostchecks import PatchedTree
+from harness.diffs import changed_lines
+from harness.patched_tree import PatchedTree
 from harness.splat import Splat, bare, plain_name
 
 # Checkers that report on all of the kernel; what others say always counts.
 SELECTIVE = frozenset({"kcsan"})
 FOREIGN = "no frame of either stack is in a function that the series adds or changes"
 
-_HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(?P<line>\d+)(?:,(?P<count>\d+))? @@")
-_FILE = re.compile(r"^\+\+\+ b/(?P<path>.+)$")
 _NAME = re.compile(r"\b(\w+)\s*\(")
 _SYSCALL = re.compile(r"^(?:COMPAT_)?SYSCALL_DEFINE\d\((?P<name>\w+)")
 _FRAME = re.compile(r"^ +(?:\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
@@ -67,19 +66,6 @@ def _names(head: str) -> tuple[str, ...]:
         return tuple(f"{p}{name}" for p in ("__do_sys_", "__se_sys_", "__x64_sys_", "__ia32_sys_"))
     match = _NAME.search(head)
     return (match[1],) if match else ()
-
-
-def changed_lines(diff: str) -> dict[str, set[int]]:
-    """The lines of each file, as numbered after it, that a ``git diff -U0`` touches."""
-    touched: dict[str, set[int]] = {}
-    current: set[int] = set()
-    for line in diff.splitlines():
-        if match := _FILE.match(line):
-            current = touched.setdefault(match["path"], set())
-        elif match := _HUNK.match(line):
-            first, count = int(match["line"]), int(match["count"] or 1)
-            current.update(range(first, first + count) if count else (first, first + 1))
-    return touched
 
 
 def touched_functions(tree: PatchedTree, symbols: str) -> frozenset[str]:

@@ -20,7 +20,7 @@ from harness import git, proc
 from harness.apply import Applied
 from harness.base import Base
 from harness.buildlog import BuildLog
-from harness.checkout import Source, source_tree
+from harness.checkout import SourceTree, source_tree
 from harness.kmake import failure
 from harness.store import digest
 from harness.toolchain import Workbench, environment, make_argv
@@ -42,7 +42,7 @@ def _state(repo: Path, commit: str) -> str:
 
 
 def install_headers(
-    bench: Workbench, base: Base, applied: Applied, log: Path, source: Source | None = None
+    bench: Workbench, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
 ) -> Path:
     """The folder of installed uapi headers (an -isystem path), from the store or made now.
 
@@ -82,12 +82,12 @@ def install_headers(
         shutil.rmtree(out)
 
     key = digest(FORMAT, _state(applied.repo, applied.commit), bench.toolchain.version)
-    return bench.store.entry("headers", key, make, bench.waiting).path / "include"
+    return bench.store.entry("headers", key, make, bench.events.note).path / "include"
 
 
 @contextlib.contextmanager
 def installing(
-    bench: Workbench, base: Base, applied: Applied, log: Path, source: Source
+    bench: Workbench, base: Base, applied: Applied, log: Path, source: SourceTree
 ) -> Iterator[None]:
     """Installs the headers of ``source`` into the store while the block runs.
 

@@ -41,7 +41,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Table:
+class Variants:
     """``exempt``: clauses that no variant can show red, each with the reason."""
 
     variants: tuple[Variant, ...]
@@ -62,7 +62,7 @@ def lines_of(data: SeriesData) -> tuple[str, ...]:
     return tuple(sorted(found - {FOLDER}))
 
 
-def load_table(data: SeriesData) -> Table:
+def load_table(data: SeriesData) -> Variants:
     """Reads ``variants.yaml``.
 
     Raises:
@@ -92,7 +92,7 @@ def load_table(data: SeriesData) -> Table:
                     f"{path}: there is no patch for {variant.name} on Linux {line}",
                     next_step="where the mistake cannot be made there, say so with lines:",
                 )
-    return Table(tuple(variants), exempt)
+    return Variants(tuple(variants), exempt)
 
 
 def with_variant(series: Series, name: str, folder: Path, line: str) -> Series:

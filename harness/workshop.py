@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.base import Base
-from harness.checkout import Source
+from harness.checkout import SourceTree
 from harness.store import digest
 from harness.toolchain import Workbench
 
@@ -25,13 +25,13 @@ SOURCE_ID = ".harness-source"
 
 
 @contextlib.contextmanager
-def build_folder(bench: Workbench, base: Base, purpose: str, source: Source) -> Iterator[Path]:
+def build_dir(bench: Workbench, base: Base, purpose: str, source: SourceTree) -> Iterator[Path]:
     """The build folder for ``purpose`` (a flavour), ours until the block ends.
 
     The caller holds the source worktree's lock already: always in that order.
     """
     key = digest(base.key, purpose, bench.toolchain.version)
-    with bench.store.workshop("build", key, bench.waiting) as out:
+    with bench.store.work_dir("build", key, bench.events.note) as out:
         recover(out)
         adopt(out, source.id)
         yield out

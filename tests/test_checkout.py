@@ -11,7 +11,7 @@ import pytest
 
 from harness import checkout as module
 from harness import git
-from harness.apply import Applied
+from harness.apply import Applied, unpatched
 from harness.base import Base
 from harness.checkout import base_twin, checkout, source_tree
 from tests.toy import Step, Toy, grow, unpack
@@ -138,7 +138,7 @@ def test_a_kill_in_the_middle_is_repaired(
 def test_the_plain_copy_is_taken_over_and_later_made_anew(toy: Toy) -> None:
     plain = unpack(toy.root / "plain")
     base = toy.base(kernel=str(plain))
-    bare = Applied(base.repo, base.commit, base.tree, (), 0)
+    bare = unpatched(base)
     seed = base.repo.parent / "seed"
     assert seed.is_dir()
     with source_tree(toy.store, base, bare, toy.events) as first:
@@ -152,7 +152,7 @@ def test_the_plain_copy_is_taken_over_and_later_made_anew(toy: Toy) -> None:
 def test_a_copy_that_was_cut_short_is_made_again(toy: Toy) -> None:
     base, bare = toy.apply(None)
     shop = toy.store.root / "work" / "source" / base.key
-    (shop / "tree.draft" / "mm").mkdir(parents=True)
+    (shop / ".draft-tree" / "mm").mkdir(parents=True)
     (shop / "state.json").write_text(json.dumps({"id": "x", "paths": []}))
     tree = checkout(base, bare, shop)
     assert same_as(tree, bare)

@@ -13,7 +13,8 @@ import paramiko
 import pytest
 
 from harness.contract import SeriesData, load
-from harness.dialogue import Ask, Dialogue, Judgement, load_driver
+from harness.dialogue import Ask
+from harness.drivers import Dialogue, Judgement, load_driver
 from harness.errors import InternalError
 from harness.guest import CaseRun, Guest
 from harness.lab import Lab
@@ -110,7 +111,7 @@ class TalkingGuest:
 
 
 DRIVER = """
-from harness.dialogue import Judgement
+from harness.drivers import Judgement
 
 def drive(dialogue):
     seed = dialogue.env["VTEST_SEED"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InternalError
-from harness.hostchecks import PatchedTree, check, load_checks, run_check
+from harness.hostchecks import check, load_checks, run_check
+from harness.patched_tree import PatchedTree
 from harness.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.dialogue import Dialogue, EndedError
+from harness.dialogue import EndedError
+from harness.drivers import Dialogue
 from patches.volatile.model.c_program import c_program
 from patches.volatile.model.drive import FLOORS, below_floors, drive
 from patches.volatile.model.generate import KINDS, build

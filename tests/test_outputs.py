@@ -23,7 +23,6 @@ from harness.outputs import (
     last_of_ours,
     point_latest,
     write_all,
-    write_atomically,
 )
 from harness.results import Results, document
 from harness.session import run_id
@@ -112,12 +111,6 @@ def test_our_last_run_is_not_that_of_another_process(tmp_path: Path) -> None:
     cell = tmp_path / f"{run_id(late, os.getpid())}-6.1-default-p0-s1of1"
     cell.mkdir()
     assert last_of_ours(tmp_path) == cell
-
-
-def test_a_write_replaces_and_leaves_no_draft(tmp_path: Path) -> None:
-    for text in ("one", "two"):
-        write_atomically(tmp_path / "f", text)
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("f", "two")]
 
 
 def test_the_event_log_has_every_event_but_progress() -> None:

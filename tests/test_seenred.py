@@ -18,7 +18,7 @@ from harness.errors import InternalError, InvocationError
 from harness.seenred import passing, reds_of, seen_red
 from harness.series import Series
 from harness.settings import PROJECT, Settings, from_environment
-from harness.variants import Table, Variant, load_table, with_variant
+from harness.variants import Variant, Variants, load_table, with_variant
 from tests.ours import leave
 from tests.toy import Toy, grow
 
@@ -75,7 +75,9 @@ def runner(documents: dict[str, dict[str, Any]]) -> Callable[[Settings], int]:
     return run
 
 
-def call(settings: Settings, documents: dict[str, dict[str, Any]], table: Table) -> tuple[int, str]:
+def call(
+    settings: Settings, documents: dict[str, dict[str, Any]], table: Variants
+) -> tuple[int, str]:
     console = Console(width=200, record=True)
     folder = settings.out.parent
     code = seen_red(settings, runner(documents), table, "6.1", console, folder)
@@ -89,10 +91,10 @@ RED_TWO = document(case("p::a", "pass", "A-1"), case("p::b", "fail", "A-2", "A-3
 def test_a_clause_that_was_never_red_fails(settings: Settings) -> None:
     only_two = Variant("two", ("A-2",), "A-2")
     documents = {"": GOOD, "one": RED_ONE, "two": RED_TWO}
-    code, said = call(settings, documents, Table((ONE, only_two), {}))
+    code, said = call(settings, documents, Variants((ONE, only_two), {}))
     assert code == 1
     assert "A-3" in said and "never seen red" in said
-    code, said = call(settings, documents, Table((ONE, only_two), {"A-3": "no user space can"}))
+    code, said = call(settings, documents, Variants((ONE, only_two), {"A-3": "no user space can"}))
     assert code == 0
     told = json.loads((settings.out / "seen-red-6.1.json").read_text())
     assert [(r["clause"], r["variant"], r["case"]) for r in told["reds"]] == [
@@ -105,7 +107,7 @@ def test_a_clause_that_was_never_red_fails(settings: Settings) -> None:
 
 def test_cases_that_nothing_made_fail_are_counted(settings: Settings) -> None:
     good = document(case("p::a", "pass", "A-1"), case("p::c", "pass", "A-1"))
-    code, said = call(settings, {"": good, "one": RED_ONE}, Table((ONE,), {}))
+    code, said = call(settings, {"": good, "one": RED_ONE}, Variants((ONE,), {}))
     assert code == 0
     assert "1 of 2 guest cases failed on a kernel that must break them" in said
     assert json.loads((settings.out / "seen-red-6.1.json").read_text())["green"] == ["p::c"]
@@ -125,35 +127,35 @@ def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
 
 
 def test_a_variant_that_breaks_less_than_it_says_fails(settings: Settings) -> None:
-    code, said = call(settings, {"": GOOD, "two": RED_TWO}, Table((TWO,), {"A-3": "x"}))
+    code, said = call(settings, {"": GOOD, "two": RED_TWO}, Variants((TWO,), {"A-3": "x"}))
     assert code == 1
     assert "MISSED A-1 stayed green on two: 1 fail, 1 pass" in said
 
 
 def test_one_variant_alone_is_judged_by_its_own_clauses(settings: Settings) -> None:
     chosen = replace(settings, variant="one")
-    code, said = call(chosen, {"": GOOD, "one": RED_ONE}, Table((ONE, TWO), {}))
+    code, said = call(chosen, {"": GOOD, "one": RED_ONE}, Variants((ONE, TWO), {}))
     assert code == 0
     assert "variant two" not in said
     both = replace(settings, variant="two,one")
-    assert call(both, {"": GOOD, "one": RED_ONE, "two": RED_TWO}, Table((ONE, TWO), {}))[0] == 1
+    assert call(both, {"": GOOD, "one": RED_ONE, "two": RED_TWO}, Variants((ONE, TWO), {}))[0] == 1
 
 
 def test_a_variant_that_is_not_in_the_table_is_named(settings: Settings) -> None:
     with pytest.raises(InvocationError, match=r"four is not in variants.yaml"):
-        call(replace(settings, variant="one,four"), {}, Table((ONE, TWO), {}))
+        call(replace(settings, variant="one,four"), {}, Variants((ONE, TWO), {}))
 
 
 def test_whose_fault_it_is_goes_through(settings: Settings) -> None:
-    assert call(settings, {"": document(code=3)}, Table((ONE,), {}))[0] == 3
-    assert call(settings, {"": GOOD, "one": document(code=70)}, Table((ONE,), {}))[0] == 70
+    assert call(settings, {"": document(code=3)}, Variants((ONE,), {}))[0] == 3
+    assert call(settings, {"": GOOD, "one": document(code=70)}, Variants((ONE,), {}))[0] == 70
 
 
 def test_what_befalls_the_machine_costs_one_variant(settings: Settings) -> None:
     only_two = Variant("two", ("A-2",), "A-2")
     lost = {**document(code=3), "error": ["machine error: the disk is full"]}
     documents = {"": GOOD, "one": lost, "two": RED_TWO}
-    code, said = call(settings, documents, Table((ONE, only_two), {"A-3": "x"}))
+    code, said = call(settings, documents, Variants((ONE, only_two), {"A-3": "x"}))
     assert code == 3
     assert "LOST one: machine error: the disk is full" in said
     assert "next: make seen-red VARIANT=one" in said

@@ -67,7 +67,7 @@ def test_a_clean_run_passes(settings: Settings) -> None:
 
 def test_a_run_that_adds_to_the_store_keeps_it_within_its_limit(settings: Settings) -> None:
     def add(session: Session) -> None:
-        with session.store.workshop("build", "old") as shop:
+        with session.store.work_dir("build", "old") as shop:
             (shop / "object").write_bytes(b"x" * 100_000)
         session.store.entry("kind", "used", lambda draft: (draft / "f").touch())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Entries appear whole or not at all, one run at a time works in a workshop."""
+"""Entries appear whole or not at all, one run at a time works in a work directory."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def test_who_wants_what_is_there_does_not_wait_as_its_maker(store: Store) -> Non
     assert [entry.cached for entry in found] == [True] and waits == []
 
 
-def test_a_workshop_keeps_what_was_left_in_it(store: Store) -> None:
-    with store.workshop("build", "k") as shop:
+def test_a_work_directory_keeps_what_was_left_in_it(store: Store) -> None:
+    with store.work_dir("build", "k") as shop:
         (shop / "object").write_text("1")
-    with store.workshop("build", "k") as shop:
+    with store.work_dir("build", "k") as shop:
         assert (shop / "object").read_text() == "1"
 
 
@@ -153,7 +153,7 @@ def names(paths: list[Path]) -> list[str]:
 def limited(store: Store, limit: int) -> Store:
     """The same store as another run sees it that has added to it."""
     other = Store(store.root, limit)
-    with other.workshop("build", "new"):
+    with other.work_dir("build", "new"):
         pass
     os.utime(store.root / "work/build/new", (2**31, 2**31))
     return other
@@ -161,7 +161,7 @@ def limited(store: Store, limit: int) -> Store:
 
 def test_eviction_spares_what_a_run_holds(store: Store) -> None:
     entry = store.entry("kind", "kept", write("x"))
-    with store.workshop("build", "held") as shop:
+    with store.work_dir("build", "held") as shop:
         (shop / "f").write_text("x")
         assert names(limited(store, 1).evict()) == ["new"]
     assert names(limited(store, 1).evict()) == ["held", "new"]
@@ -191,7 +191,7 @@ def test_ccache_counts(store: Store) -> None:
 
 def test_clean_removes_everything(store: Store) -> None:
     store.entry("kind", "key", write("x"))
-    with store.workshop("build", "k"):
+    with store.work_dir("build", "k"):
         pass
     store.clean()  # but what is in use
     assert (store.root / "kind" / "key").exists() and not (store.root / "work/build/k").exists()

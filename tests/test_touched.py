@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.hostchecks import PatchedTree
+from harness.diffs import changed_lines
+from harness.patched_tree import PatchedTree
 from harness.splat import Splat, find_splats
-from harness.touched import changed_lines, frames, functions, sorted_out, touched_functions
+from harness.touched import frames, functions, sorted_out, touched_functions
 from tests.toy import Toy
 
 FILE = """#include <linux/mm.h>
@@ -54,7 +55,11 @@ def test_functions_have_names_and_lines() -> None:
 
 
 def test_a_diff_says_which_lines_are_new() -> None:
-    diff = "+++ b/mm/a.c\n@@ -3 +3,2 @@ x\n@@ -9,2 +10,0 @@\n+++ b/mm/b.c\n@@ -0,0 +1 @@\n"
+    diff = (
+        "--- a/mm/a.c\n+++ b/mm/a.c\n@@ -3 +3,2 @@ x\n-o\n+n\n+n\n@@ -9,2 +10,0 @@\n-o\n-o\n"
+        "--- /dev/null\n+++ b/mm/b.c\n@@ -0,0 +1 @@\n+n\n"
+        "--- a/mm/c.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-o\n"
+    )
     assert changed_lines(diff) == {"mm/a.c": {3, 4, 10, 11}, "mm/b.c": {1}}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import git
-from harness.apply import Applied, apply_series
+from harness.apply import Applied, apply_series, unpatched
 from harness.base import Base, obtain_base
 from harness.build import Kernel, build
 from harness.events import Events
@@ -103,7 +103,7 @@ class Toy:
         """The base and the series in ``folder`` on it (None: the bare base)."""
         base = self.base()
         if folder is None:
-            return base, Applied(base.repo, base.commit, base.tree, (), 0)
+            return base, unpatched(base)
         series = load_series(self.settings(series=str(folder)), base)
         return base, apply_series(base, series, count, self.store, self.events)
 

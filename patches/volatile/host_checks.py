@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.hostchecks import PatchedTree, check
+from harness.hostchecks import check
+from harness.patched_tree import PatchedTree
 
 # Every architecture with its own copy of the advice numbers, and the tools' copy.
 HEADERS = (
