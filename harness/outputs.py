@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import jinja2
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from harness import events as ev
 from harness.contract import SeriesData
 from harness.plots import plots
+from harness.results import RunDocument
 
 
 @dataclass
@@ -39,7 +40,7 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(draft, path)
 
 
-def junit(document: dict[str, Any]) -> str:
+def junit(document: RunDocument) -> str:
     """``junit.xml``: the cases, and the kernel's complaints as failed cases of their own."""
     kernel = document["kernel"]["version"] or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
@@ -89,7 +90,7 @@ def page_environment() -> jinja2.Environment:
     )
 
 
-def html(document: dict[str, Any], data: SeriesData | None) -> str:
+def html(document: RunDocument, data: SeriesData | None) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
     environment = page_environment()
     environment.filters["inline"] = inline
@@ -100,7 +101,7 @@ def html(document: dict[str, Any], data: SeriesData | None) -> str:
     return page.render(run=document, clauses=clauses, tests=tests, data=data, plots=drawn)
 
 
-def write_all(out: Path, document: dict[str, Any], data: SeriesData | None) -> None:
+def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
     """Writes the closing files of a run into ``out``."""
     write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
     write_atomically(out / "junit.xml", junit(document))
@@ -113,9 +114,3 @@ def point_latest(out: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(out.name)
     os.replace(draft, link)
-
-
-def last_of_ours(out: Path) -> Path | None:
-    """The folder of this process's last run in ``out``; ``latest`` may be another one's."""
-    ours = re.compile(rf"\d{{8}}-\d{{6}}-{os.getpid()}(-.+)?")  # see session.run_id
-    return max((path for path in out.glob("*-*") if ours.fullmatch(path.name)), default=None)

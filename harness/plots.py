@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from harness.results import CaseRecord
 
 WIDTH = 560.0  # of the picture, in its own units
 LEFT, TOP, BOTTOM = 44.0, 8.0, 130.0  # where its axes are
@@ -74,7 +75,7 @@ def samples(diagnostics: Iterable[str]) -> list[Sample]:
     return found
 
 
-def plots(tests: Iterable[dict[str, Any]]) -> list[Plot]:
+def plots(tests: Iterable[CaseRecord]) -> list[Plot]:
     """The pictures of a run's cases, in the run's order."""
     drawn: list[Plot] = []
     for test in tests:

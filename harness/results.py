@@ -5,13 +5,118 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from harness import events as ev
 from harness.contract import Clause, SeriesData
 
 SCHEMA = 1
 BROKEN = frozenset({"fail", "error", "timeout"})
+
+
+class StageRecord(TypedDict):
+    """A stage in ``results.json``; ``failed``: the kind of the error that ended it."""
+
+    name: str
+    seconds: float
+    cached: bool
+    detail: str
+    failed: NotRequired[str]
+
+
+class CaseRecord(TypedDict):
+    """A case's record in ``results.json``; ``seconds`` as the guest took them."""
+
+    id: str
+    status: ev.Status
+    reason: str
+    seconds: float
+    clauses: list[str]
+    attempt: int
+    about: str
+    diagnostics: list[str]
+
+
+class RepeatRecord(TypedDict):
+    """How often a case passed when it was run again."""
+
+    id: str
+    passed: int
+    runs: int
+
+
+class SplatRecord(TypedDict):
+    """What the kernel said, in ``results.json``; '' for a ``test`` or ``decoded`` that is none."""
+
+    title: str
+    category: str
+    test: str
+    text: str
+    decoded: str
+    foreign: str
+
+
+class ClauseRecord(TypedDict):
+    """A clause's verdict in ``results.json``."""
+
+    verdict: str
+    reason: str
+    tests: list[str]
+
+
+class ShardRecord(TypedDict):
+    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
+
+    number: int
+    of: int
+    cases: list[str]
+
+
+class PatchRecord(TypedDict):
+    """An applied patch in ``results.json``."""
+
+    subject: str
+    patch_id: str
+
+
+class SeriesRecord(TypedDict):
+    """The series in ``results.json``; ``patches``: those that were applied."""
+
+    name: str
+    source: str
+    total: int
+    patches: list[PatchRecord]
+
+
+class RunDocument(TypedDict):
+    """``results.json``, schema 1, as docs/results.md describes it."""
+
+    schema: int
+    verdict: ev.Verdict
+    exit_code: int
+    error: list[str]
+    run: str
+    command: str
+    asked: dict[str, str]
+    seconds: float
+    kernel: dict[str, str]
+    series: SeriesRecord
+    config: dict[str, str]
+    accel: str
+    accel_reason: str
+    stages: list[StageRecord]
+    boot_ids: list[str]
+    boots: list[dict[str, Any]]
+    pace: dict[str, float]
+    shard: ShardRecord
+    guests_lost: list[dict[str, str]]
+    tests: list[CaseRecord]
+    repeats: list[RepeatRecord]
+    splats: list[SplatRecord]
+    foreign_splats: list[SplatRecord]
+    clauses: dict[str, ClauseRecord]
+    canaries: list[dict[str, Any]]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -142,20 +247,22 @@ def judge(
     return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
 
 
-def _stage(stage: ev.StageFinished | ev.StageFailed) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": stage.name, "seconds": round(stage.seconds, 3)}
+def _stage(stage: ev.StageFinished | ev.StageFailed) -> StageRecord:
+    seconds = round(stage.seconds, 3)
     if isinstance(stage, ev.StageFinished):
-        return {**record, "cached": stage.cached, "detail": stage.detail}
-    return {**record, "cached": False, "failed": stage.kind, "detail": stage.message}
+        return {"name": stage.name, "seconds": seconds, "cached": stage.cached,
+                "detail": stage.detail}  # fmt: skip
+    return {"name": stage.name, "seconds": seconds, "cached": False, "failed": stage.kind,
+            "detail": stage.message}  # fmt: skip
 
 
-def _shard(chosen: ev.CasesChosen | None) -> dict[str, Any]:
+def _shard(chosen: ev.CasesChosen | None) -> ShardRecord:
     if chosen is None:
         return {"number": 1, "of": 1, "cases": []}
     return {"number": chosen.shard, "of": chosen.of, "cases": list(chosen.cases)}
 
 
-def _test(test: ev.CaseFinished) -> dict[str, Any]:
+def _test(test: ev.CaseFinished) -> CaseRecord:
     return {
         "id": test.id,
         "status": test.status,
@@ -168,7 +275,7 @@ def _test(test: ev.CaseFinished) -> dict[str, Any]:
     }
 
 
-def _splat(complaint: Complaint) -> dict[str, Any]:
+def _splat(complaint: Complaint) -> SplatRecord:
     splat, decoded = complaint.splat, complaint.decoded
     return {
         "title": splat.title,
@@ -180,8 +287,8 @@ def _splat(complaint: Complaint) -> dict[str, Any]:
     }
 
 
-def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
-    """``results.json`` as a dict; parts that the run did not reach are empty."""
+def document(results: Results, data: SeriesData | None) -> RunDocument:
+    """``results.json``; parts that the run did not reach are empty."""
     run, base, series = results.run, results.base, results.series
     config, accel, finished = results.config, results.accel, results.finished
     applied = len(series.patches) if series else 0

@@ -53,7 +53,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Failure:
+class SoakFailure:
     """What ended a soak."""
 
     run: str
@@ -78,7 +78,7 @@ class Record:
     figures: dict[str, int] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[SoakFailure, ...] = ()
 
     def plus(self, done: Round) -> Record:
         """With one round more."""
@@ -100,7 +100,7 @@ class Record:
 def _from_json(data: dict[str, Any]) -> Record:
     given = {k: v for k, v in data.items() if k != "schema"}
     given["identity"] = Identity(**given["identity"])
-    given["failures"] = tuple(Failure(**failure) for failure in given["failures"])
+    given["failures"] = tuple(SoakFailure(**failure) for failure in given["failures"])
     given["runs"], given["seeds"] = tuple(given["runs"]), tuple(given["seeds"])
     return Record(**given)
 
@@ -136,7 +136,7 @@ class Book:
         with self._locked():
             return self._write(self._read().plus(done))
 
-    def add_failure(self, failure: Failure) -> Record:
+    def add_failure(self, failure: SoakFailure) -> Record:
         """Adds what ended a soak: it stays in the record of this kernel."""
         with self._locked():
             old = self._read()

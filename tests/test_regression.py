@@ -176,7 +176,7 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
         SimpleNamespace(events=events, out=tmp_path / "out", data=SimpleNamespace(folder=tmp_path)),
     )
     monkeypatch.setattr(regression, "replace", _replace)
-    kernel = regression.Kernel(
+    kernel = regression.ComparedKernel(
         session, cast(Equipment, None), lambda s: s, Reports(events), "base", {"a": ""}
     )
     cases = [case_of(LISTED.tests[0], tmp_path / FILE, n) for n in range(1, runs + 1)]
