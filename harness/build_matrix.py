@@ -17,8 +17,8 @@ from pathlib import Path
 
 from harness import events as ev
 from harness import git, lone, proc
-from harness.apply import Applied, apply_series
-from harness.base import Base, obtain_base
+from harness.apply import Applied
+from harness.base import Base
 from harness.basewarnings import judge_warnings
 from harness.checkout import source_tree
 from harness.contract import load
@@ -26,9 +26,9 @@ from harness.errors import SeriesError
 from harness.kconfig import configure, read_values
 from harness.kmake import Job, place_config, read_records, run_make
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
+from harness.prepare import apply_asked
 from harness.provide import provide
 from harness.results import RunDocument
-from harness.series import load_series
 from harness.session import RunKernel, Session, run_session
 from harness.settings import Settings
 from harness.stages import stage
@@ -80,16 +80,7 @@ def _body(
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
             benches[cell.name] = Workbench(store, events, toolchain, settings.jobs)
         outcome.detail = ", ".join(dict.fromkeys(b.toolchain.cc for b in benches.values()))
-    with stage(events, "tree") as outcome:
-        base = obtain_base(settings, store, events)
-        outcome.detail, outcome.cached = f"{base.version} ({base.name})", base.cached
-        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
-    with stage(events, "series") as outcome:
-        series = load_series(settings, base)
-        applied = apply_series(base, series, settings.patches, store, events)
-        outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
-        outcome.cached = applied.cached
-        events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
+    base, applied = apply_asked(session)
     events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
     touched = touched_files(base, applied)
     for cell in cells:

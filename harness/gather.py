@@ -20,6 +20,7 @@ from harness.results import (
     RunDocument,
     SplatRecord,
     StageRecord,
+    clause_records,
     judge,
 )
 from harness.session import RunResult
@@ -113,10 +114,7 @@ def _clauses(
         ev.CaseFinished(t["id"], t["status"], t["reason"], t["seconds"], tuple(t["clauses"]))
         for t in tests
     ]
-    return {
-        name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
-        for name, v in judge(data.clauses, applied, records).items()
-    }
+    return clause_records(judge(data.clauses, applied, records))
 
 
 def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:

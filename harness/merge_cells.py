@@ -13,13 +13,14 @@ from rich.console import Console
 from harness import gather
 from harness.contract import SeriesData, load
 from harness.errors import InvocationError, MachineError
+from harness.jsondata import from_json
 from harness.outputs import junit, write_atomically
 from harness.plan import PREVIOUS, STATICS, PlanCell, parse
 from harness.plan_commands import PLAN
 from harness.remarks import OpenRemarks, open_remarks
 from harness.results import SCHEMA, RunDocument
 from harness.revision_files import write
-from harness.revision_inputs import Inputs, PatchName
+from harness.revision_inputs import Inputs
 from harness.revision_text import reply, summary_lines
 from harness.series_states import state_of
 from harness.session import JUDGED, RunResult, worst
@@ -61,10 +62,7 @@ def read_plan(out: Path) -> tuple[dict[str, Inputs], list[PlanCell]]:
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step="make plan, then make cell")
     plan_of = json.loads(path.read_text())
-    groups = {
-        name: Inputs(**{**about, "patches": tuple(PatchName(**p) for p in about["patches"])})
-        for name, about in plan_of["groups"].items()
-    }
+    groups = from_json(dict[str, Inputs], plan_of["groups"])
     return groups, [parse(row["cell"]) for row in plan_of["cells"]]
 
 

@@ -43,12 +43,38 @@ def prepare(
     Raises:
         SeriesError, InvocationError, MachineError: see each stage.
     """
-    settings, events, store = session.settings, session.events, session.store
+    base, applied = apply_asked(session)
+    kernel, headers = build_kernel(
+        session, base, applied, bzimage=bzimage, on_headers=lambda path: on_headers(path, base)
+    )
+    shutil.copyfile(kernel.config, session.out / "kernel.config")
+    if kernel.cached:
+        shutil.copyfile(kernel.log, session.out / "build.log")
+    return Prepared(base, applied, kernel, headers)
+
+
+def obtain_asked(session: Session) -> Base:
+    """The stage tree: the base that KERNEL= and REF= name.
+
+    Raises:
+        InvocationError, MachineError: see :func:`harness.base.obtain_base`.
+    """
+    settings, events = session.settings, session.events
     with stage(events, "tree") as outcome:
-        base = obtain_base(settings, store, events)
-        outcome.detail = f"{base.version} ({base.name})"
-        outcome.cached = base.cached
+        base = obtain_base(settings, session.store, events)
+        outcome.detail, outcome.cached = f"{base.version} ({base.name})", base.cached
         events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+    return base
+
+
+def apply_asked(session: Session) -> tuple[Base, Applied]:
+    """The stages tree and series: SERIES=, PATCHES= and VARIANT= on their base.
+
+    Raises:
+        SeriesError, InvocationError, MachineError: see each stage.
+    """
+    settings, events = session.settings, session.events
+    base = obtain_asked(session)
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
         if settings.variant:
@@ -58,14 +84,8 @@ def prepare(
                     next_step="leave one of them out",
                 )
             series = with_variant(series, settings.variant, settings.project, base.line)
-        applied = apply_series(base, series, settings.patches, store, events)
+        applied = apply_series(base, series, settings.patches, session.store, events)
         outcome.cached = applied.cached
         outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
         events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
-    kernel, headers = build_kernel(
-        session, base, applied, bzimage=bzimage, on_headers=lambda path: on_headers(path, base)
-    )
-    shutil.copyfile(kernel.config, session.out / "kernel.config")
-    if kernel.cached:
-        shutil.copyfile(kernel.log, session.out / "build.log")
-    return Prepared(base, applied, kernel, headers)
+    return base, applied

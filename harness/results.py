@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 from harness import events as ev
@@ -72,22 +72,6 @@ class ShardRecord(TypedDict):
     cases: list[str]
 
 
-class PatchRecord(TypedDict):
-    """An applied patch in ``results.json``."""
-
-    subject: str
-    patch_id: str
-
-
-class SeriesRecord(TypedDict):
-    """The series in ``results.json``; ``patches``: those that were applied."""
-
-    name: str
-    source: str
-    total: int
-    patches: list[PatchRecord]
-
-
 class RunDocument(TypedDict):
     """``results.json``, schema 1, as docs/results.md describes it."""
 
@@ -100,7 +84,7 @@ class RunDocument(TypedDict):
     asked: dict[str, str]
     seconds: float
     kernel: dict[str, str]
-    series: SeriesRecord
+    series: dict[str, Any]
     config: dict[str, str]
     accel: str
     accel_reason: str
@@ -287,76 +271,60 @@ def _splat(complaint: Complaint) -> SplatRecord:
     }
 
 
+def clause_records(verdicts: Mapping[str, ClauseVerdict]) -> dict[str, ClauseRecord]:
+    """Verdicts of clauses as ``results.json`` has them."""
+    return {
+        name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
+        for name, v in verdicts.items()
+    }
+
+
+# What stands for an event that did not come.
+NO_RUN = ev.RunStarted("", "", "", {})
+NOT_ENDED = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
+
+
 def document(results: Results, data: SeriesData | None) -> RunDocument:
     """``results.json``; parts that the run did not reach are empty."""
-    run, base, series = results.run, results.base, results.series
-    config, accel, finished = results.config, results.accel, results.finished
-    applied = len(series.patches) if series else 0
-    verdicts = judge(data.clauses, applied, results.tests) if data and series else {}
+    run, finished = results.run or NO_RUN, results.finished or NOT_ENDED
+    base = results.base or ev.BaseKnown("", "", "")
+    series = results.series or ev.SeriesKnown("", (), 0)
+    config = results.config or ev.ConfigKnown("", "")
+    accel = results.accel or ev.AccelChosen("", "")
+    pace = results.pace or ev.PaceMeasured(0.0, 0.0, 1.0)
+    verdicts = (
+        judge(data.clauses, len(series.patches), results.tests) if data and results.series else {}
+    )
     return {
         "schema": SCHEMA,
-        "verdict": finished.verdict if finished else "infra",
-        "exit_code": finished.exit_code if finished else 70,
-        "error": list(finished.error) if finished else ["the run did not end"],
-        "run": run.run_id if run else "",
-        "command": run.command if run else "",
-        "asked": run.asked if run else {},
-        "seconds": round(finished.seconds, 3) if finished else 0.0,
-        "kernel": {
-            "version": base.version if base else "",
-            "base": base.base if base else "",
-            "commit": base.commit if base else "",
-        },
+        "verdict": finished.verdict,
+        "exit_code": finished.exit_code,
+        "error": list(finished.error),
+        "run": run.run_id,
+        "command": run.command,
+        "asked": run.asked,
+        "seconds": round(finished.seconds, 3),
+        "kernel": {"version": base.version, "base": base.base, "commit": base.commit},
         "series": {
             "name": data.name if data else "",
-            "source": series.source if series else "",
-            "total": series.total if series else 0,
-            "patches": [
-                {"subject": p.subject, "patch_id": p.patch_id}
-                for p in (series.patches if series else ())
-            ],
+            "source": series.source,
+            "total": series.total,
+            "patches": [asdict(patch) for patch in series.patches],
         },
-        "config": {
-            "name": config.name if config else "",
-            "sha256": config.sha256 if config else "",
-        },
-        "accel": accel.accel if accel else "",
-        "accel_reason": accel.reason if accel else "",
+        "config": {"name": config.name, "sha256": config.sha256},
+        "accel": accel.accel,
+        "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.stages],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in results.boots)),
-        "boots": [
-            {
-                "boot_id": b.boot_id,
-                "seconds": round(b.seconds, 3),
-                "machine": b.machine,
-                "restored": b.restored,
-            }
-            for b in results.boots
-        ],
-        "pace": {
-            "seconds": results.pace.seconds if results.pace else 0.0,
-            "reference": results.pace.reference if results.pace else 0.0,
-            "factor": round(results.pace.factor, 2) if results.pace else 1.0,
-        },
+        "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in results.boots],
+        "pace": {**asdict(pace), "factor": round(pace.factor, 2)},
         "shard": _shard(results.chosen),
         "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
         "tests": [_test(t) for t in results.tests],
         "repeats": [{"id": r.id, "passed": r.passed, "runs": r.runs} for r in results.repeated],
         "splats": [_splat(s) for s in results.complaints()],
         "foreign_splats": [_splat(s) for s in results.foreign()],
-        "clauses": {
-            name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
-            for name, v in verdicts.items()
-        },
-        "canaries": [
-            {
-                "name": c.name,
-                "expected": c.expected,
-                "seen": c.seen,
-                "ok": c.ok,
-                "seconds": round(c.seconds, 3),
-            }
-            for c in results.canaries
-        ],
+        "clauses": clause_records(verdicts),
+        "canaries": [{**asdict(c), "seconds": round(c.seconds, 3)} for c in results.canaries],
         "notes": [n.text for n in results.notes],
     }

@@ -16,8 +16,8 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from harness.jsondata import from_json
 from harness.outputs import write_atomically
 from harness.soakers import Figures
 
@@ -97,20 +97,12 @@ class Record:
         )
 
 
-def _from_json(data: dict[str, Any]) -> Record:
-    given = {k: v for k, v in data.items() if k != "schema"}
-    given["identity"] = Identity(**given["identity"])
-    given["failures"] = tuple(SoakFailure(**failure) for failure in given["failures"])
-    given["runs"], given["seeds"] = tuple(given["runs"]), tuple(given["seeds"])
-    return Record(**given)
-
-
 def read_record(path: Path) -> Record | None:
     """The record in a file; None where there is none, or one of another schema."""
     if not path.is_file():
         return None
     data = json.loads(path.read_text())
-    return _from_json(data) if data.get("schema") == SCHEMA else None
+    return from_json(Record, data) if data.pop("schema", None) == SCHEMA else None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 from rich.table import Table
 
 from harness import events as ev
-from harness.base import obtain_base
 from harness.outputs import write_atomically
+from harness.prepare import obtain_asked
 from harness.provide import provide
 from harness.remarks import LEFT, TOOLS, Statics
 from harness.series import Series, load_series
@@ -54,10 +54,7 @@ def static_checks(settings: Settings) -> RunResult:
 def _body(session: Session) -> None:
     settings, events, store = session.settings, session.events, session.store
     provide("sparse", session.out / "setup.log", events)
-    with stage(events, "tree") as outcome:
-        base = obtain_base(settings, store, events)
-        outcome.detail, outcome.cached = f"{base.version} ({base.name})", base.cached
-        events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+    base = obtain_asked(session)
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
         series = Series(series.source, series.patches[: settings.patches])

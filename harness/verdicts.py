@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.compare import Blame, Change, blame, changes, clause_verdicts
 from harness.errors import SeriesError
 from harness.flaky import Flaky, Yardsticks, flaky_cases
+from harness.jsondata import from_json
 from harness.remarks import OpenRemarks
 from harness.results import RunDocument
 from harness.revision_inputs import Inputs
@@ -73,20 +74,7 @@ def read_revision(path: Path) -> Revision:
     """The verdict that a ``revision.json`` tells of."""
     given = json.loads(path.read_text())
     del given["format"]
-    steps = [
-        {
-            **step,
-            "error": tuple(step["error"]),
-            "blame": Blame(**{name: tuple(ids) for name, ids in step["blame"].items()}),
-            "changes": tuple(Change(**change) for change in step["changes"]),
-            "flaky": tuple(Flaky(**one) for one in step["flaky"]),
-            "statics": {tool: tuple(remarks) for tool, remarks in step["statics"].items()},
-        }
-        for step in given["steps"]
-    ]
-    given["steps"] = tuple(Step(**step) for step in steps)
-    given["previous"] = tuple(Change(**change) for change in given["previous"])
-    return Revision(**given)
+    return from_json(Revision, given)
 
 
 @dataclass(frozen=True)
