@@ -11,8 +11,10 @@ are temporary ones, so the user's own stays as it is.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -29,7 +31,6 @@ from rich.table import Table
 
 from harness import bootstrap
 from harness.errors import InternalError, MachineError
-from harness.oneline import change_series
 from harness.run import boot_times
 from harness.settings import PROJECT, Settings
 
@@ -108,14 +109,28 @@ def _sources(cache: Path) -> Path:
     return found[0]
 
 
-def _changed_series(settings: Settings, version: str, folder: Path, mark: str) -> Path:
-    line = ".".join(version.split(".")[:2])
+def one_line_more(series: Sequence[str], source: Path, mark: str) -> str:
+    """A patch on top of the texts of a series: one line in the last C file that it touches.
+
+    Args:
+        source: the tree with the series; nothing is written there.
+        mark: a C identifier, which makes this change different from another one.
+    """
+    name = re.findall(r"(?m)^\+\+\+ b/((?!tools/|Documentation/).+\.c)$", "\n".join(series))[-1]
+    old = (source / name).read_text().splitlines(keepends=True)
+    new = [*old, f"static int __used {mark};\n"]
+    diff = "".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"))
+    return f"From: bench <bench@localhost>\nSubject: one line more\n\n---\n{diff}"
+
+
+def _write_changes(settings: Settings, last: Path, folder: Path) -> list[Path]:
+    """A patch for each measured change, made of the tree that a cold run left in ``last``."""
+    line = ".".join(_results(last / "out")["kernel"]["version"].split(".")[:2])
     texts = [p.read_text() for p in sorted((settings.project / line).glob("*.patch"))]
-    target = folder / f"series-{mark}"
-    target.mkdir()
-    for number, text in enumerate(change_series(texts, mark), 1):
-        (target / f"{number:04}.patch").write_text(text)
-    return target
+    made = [folder / f"bench{number}.patch" for number in range(REPEATS)]
+    for path in made:
+        path.write_text(one_line_more(texts, _sources(last / "cache"), path.stem))
+    return made
 
 
 @dataclass(frozen=True)
@@ -163,11 +178,8 @@ def measure(
     console.print("again with nothing changed ...")
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
     console.print("one line changed ...")
-    version = _results(last / "out")["kernel"]["version"]
-    one_line = []
-    for number in range(REPEATS):
-        series = _changed_series(settings, version, folder, f"bench{number}")
-        one_line.append(_run(["test-kernel"], {**env, "SERIES": str(series)}))
+    changes = _write_changes(settings, last, folder)
+    one_line = [_run(["test-kernel"], {**env, "VARIANT": str(change)}) for change in changes]
     console.print("boots ...")
     cold_boots, restores = boot_times(
         replace(settings, cache=last / "cache", out=last / "out", series="")

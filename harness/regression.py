@@ -228,8 +228,10 @@ def _regression(session: Session) -> None:
     config = read_values(base.equipment.prepared.kernel.config)
     lacking = [test for test in listed.tests if unmet(test, config)]
     able = replace(listed, tests=tuple(test for test in listed.tests if test not in lacking))
-    records = compare(able, source, expression, base, series, session.events)
-    reports.emit()
+    try:
+        records = compare(able, source, expression, base, series, session.events)
+    finally:
+        reports.emit()  # what the kernels said is not lost with what ended the comparison
     for record in records:
         session.events.emit(record)
     for test in () if expression else lacking:

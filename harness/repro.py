@@ -302,10 +302,11 @@ def _report_splats(session: Session, scenario: Scenario, batch: Batch, *, on_ser
         )
 
 
-def _run_flavour(session: Session, scenarios: Sequence[Scenario], line: str) -> list[Judged]:
-    """All scenarios of one flavour, in their order."""
+def _run_flavour(
+    session: Session, scenarios: Sequence[Scenario], line: str, everything: list[Judged]
+) -> None:
+    """Adds what all scenarios of one flavour came to, in their order."""
     bench = _bench(session, prepare(session), scenarios)
-    everything = []
     with side(bench, bench.series, "races/series", session.events) as series:
         for scenario in scenarios:
             judged = Judged(scenario, line, session.settings.config, session.settings.runs)
@@ -320,15 +321,10 @@ def _run_flavour(session: Session, scenarios: Sequence[Scenario], line: str) -> 
                 judged.error, judged.advice = error.what, error.next_step
             session.events.emit(record(judged))
             everything.append(judged)
-    return everything
 
 
-def _conclude(session: Session, everything: Sequence[Judged]) -> None:
-    """The table, the file, and the error that no scenario may hide.
-
-    Raises:
-        InvocationError: a scenario could not be tried, or proves nothing.
-    """
+def _tell(session: Session, everything: Sequence[Judged]) -> None:
+    """The table and the file."""
     console = session.console
     console.print()
     console.print(table(everything))
@@ -344,6 +340,14 @@ def _conclude(session: Session, everything: Sequence[Judged]) -> None:
     base = session.results.base
     told = document(session.out.name, base.version if base else "", everything)
     write_atomically(session.out / "repro.json", json.dumps(told, indent=1) + "\n")
+
+
+def _refuse_wrong(everything: Sequence[Judged]) -> None:
+    """No other scenario may hide one that says nothing.
+
+    Raises:
+        InvocationError: a scenario could not be tried, or proves nothing.
+    """
     wrong = [judged for judged in everything if judged.short]
     if wrong and not any(judged.struck for judged in everything):
         first = wrong[0]
@@ -361,14 +365,18 @@ def _repro(session: Session) -> None:
     chosen = choose(settings.race, line, session.data.name)
     everything: list[Judged] = []
     flavours = list(dict.fromkeys(_flavour(s, settings) for s in chosen))
-    for flavour in sorted(flavours, key=lambda name: name != settings.config):
-        mine = [s for s in chosen if _flavour(s, settings) == flavour]
-        apart = replace(session, settings=replace(settings, config=flavour))
+    try:
+        for flavour in sorted(flavours, key=lambda name: name != settings.config):
+            mine = [s for s in chosen if _flavour(s, settings) == flavour]
+            apart = replace(session, settings=replace(settings, config=flavour))
+            if everything:
+                # The run's configuration is the first one's; the record of a race names its own.
+                apart = replace(apart, events=_without(session, ev.ConfigKnown))
+            _run_flavour(apart, mine, line, everything)
+    finally:
         if everything:
-            # The run's configuration is the first one's; the record of a race names its own.
-            apart = replace(apart, events=_without(session, ev.ConfigKnown))
-        everything += _run_flavour(apart, mine, line)
-    _conclude(session, everything)
+            _tell(session, everything)
+    _refuse_wrong(everything)
 
 
 def _flavour(scenario: Scenario, settings: Settings) -> str:

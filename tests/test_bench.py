@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench
+from harness import bench, git
+from harness.apply import apply_series
 from harness.errors import MachineError
-from harness.settings import Settings, from_environment
+from harness.series import load_series
+from harness.settings import PROJECT, Settings, from_environment
+from harness.variants import with_variant
+from tests.toy import Toy, grow
 
 
 @pytest.fixture
@@ -43,7 +47,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
 
     monkeypatch.setattr(bench, "_run", run)
     monkeypatch.setattr(bench, "_set_up", lambda folder: 2.0)
-    monkeypatch.setattr(bench, "_changed_series", lambda *_: Path("changed"))
+    monkeypatch.setattr(bench, "_write_changes", lambda *_: [Path("changed")] * bench.REPEATS)
     monkeypatch.setattr(bench, "_bare_make", lambda *_: next(bares))
     monkeypatch.setattr(bench, "boot_times", lambda settings: ((1.0, 3.0, 1.5), (0.4,)))
     monkeypatch.setenv("REPEAT", "3")
@@ -88,3 +92,27 @@ def test_room_for_every_pair_is_seen_to_first(
         bench.bench(replace(settings, repeat=100_000))
     assert "OUT=" in caught.value.next_step
     assert not seen
+
+
+def test_the_changed_line_applies_on_top_of_the_series(toy: Toy) -> None:
+    texts = [
+        path.read_text() for path in sorted(toy.series(("one", {"mm/swap.c": grow})).iterdir())
+    ]
+    source = toy.root / "series-tree"  # with the series
+    patch = toy.root / "bench0.patch"
+    patch.write_text(bench.one_line_more(texts, source, "bench0"))
+    base = toy.base()
+    series = load_series(toy.settings(series=str(toy.root / "series")), base)
+    made = with_variant(series, str(patch), toy.root, base.line)
+    applied = apply_series(base, made, None, toy.store, toy.events)
+    changed = git.text(applied.repo, "diff", "--unified=0", f"{applied.commit}~", applied.commit)
+    assert [x for x in changed.splitlines() if x[0] in "+-"][2:] == ["+static int __used bench0;"]
+
+
+@pytest.mark.parametrize("line", sorted(p.name for p in (PROJECT / "patches/volatile").glob("6.*")))
+def test_every_series_of_ours_has_a_file_to_change(line: str, tmp_path: Path) -> None:
+    (tmp_path / "mm").mkdir()
+    (tmp_path / "mm" / "volatile.c").write_text("int x;\n")
+    folder = PROJECT / "patches" / "volatile" / line
+    texts = [path.read_text() for path in sorted(folder.glob("*.patch"))]
+    assert "+++ b/mm/volatile.c" in bench.one_line_more(texts, tmp_path, "m")

@@ -30,9 +30,7 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def run_document(
-    data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass"
-) -> RunDocument:
+def run_document(data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass") -> RunDocument:
     results = Results()
     results(ev.RunStarted("r1", "/out/r1", "test-kernel", {}))
     results(ev.SeriesKnown("s", tuple(ev.PatchInfo(f"s{i}", "0123") for i in range(4)), 4))
