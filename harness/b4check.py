@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from harness.errors import InvocationError
 from harness.revision_text import statement, verdict
 from harness.series import message_id, parse_patch
+from harness.verdicts import Revision, Step, read_revision
 
 TOOL = "kernel-test"
 LINES = 40  # of details
@@ -30,18 +30,18 @@ def check(mail: bytes, out: Path) -> str:
         patch_id = parse_patch(mail, "the message").patch_id
     except InvocationError:  # it carries no patch: a cover letter
         return json.dumps(_series(message_id(mail), found))
-    for path, document in found:
-        for step in document["steps"]:
-            if step["patch_id"] == patch_id:
-                return json.dumps([_patch(step, document, path)])
+    for path, whole in found:
+        for step in whole.steps:
+            if step.patch_id == patch_id:
+                return json.dumps([_patch(step, whole, path)])
     return json.dumps([_unknown("this patch")])
 
 
-def revisions(out: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def revisions(out: Path) -> Iterator[tuple[Path, Revision]]:
     """Each revision.json below ``out`` with its path, the newest first."""
     paths = out.rglob("revision.json")
     for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
-        yield path, json.loads(path.read_text())
+        yield path, read_revision(path)
 
 
 def _answer(status: str, summary: str, path: Path | None, details: str = "") -> dict[str, str]:
@@ -53,31 +53,31 @@ def _unknown(what: str) -> dict[str, str]:
     return _answer("warn", f"{what} was not tested here: make revision SERIES=<message-id>", None)
 
 
-def _series(cover: str, found: list[tuple[Path, dict[str, Any]]]) -> list[dict[str, str]]:
-    for path, document in found:
-        if cover and cover in (document["cover"], document["source"].strip("<>")):
-            status = {0: "pass", 1: "fail"}.get(document["exit_code"], "warn")
+def _series(cover: str, found: list[tuple[Path, Revision]]) -> list[dict[str, str]]:
+    for path, whole in found:
+        if cover and cover in (whole.cover, whole.source.strip("<>")):
+            status = {0: "pass", 1: "fail"}.get(whole.exit_code, "warn")
             reply = path.with_name("reply.txt").read_text()
-            return [_answer(status, verdict(document), path, reply)]
+            return [_answer(status, verdict(whole), path, reply)]
     return [_unknown("this series")]
 
 
-def _patch(step: dict[str, Any], document: dict[str, Any], path: Path) -> dict[str, str]:
-    blame, remarks = step["blame"], step["statics"]
+def _patch(step: Step, whole: Revision, path: Path) -> dict[str, str]:
+    blame, remarks = step.blame, step.statics
     details = [
-        *step["error"],
-        *(f"broken: {name}" for name in blame["ours"]),
-        *(f"broken before: {name}" for name in blame["before"]),
-        *(f"flaky: {statement(one)}" for one in step["flaky"]),
+        *step.error,
+        *(f"broken: {name}" for name in blame.ours),
+        *(f"broken before: {name}" for name in blame.before),
+        *(f"flaky: {statement(one)}" for one in step.flaky),
         *(f"{tool}: {remark}" for tool, said in remarks.items() for remark in said),
     ]
     text = "\n".join(details[:LINES])
-    if step["error"]:
-        return _answer("fail", step["error"][0], path, text)
-    if blame["ours"]:
-        return _answer("fail", f"{len(blame['ours'])} broken after this patch", path, text)
+    if step.error:
+        return _answer("fail", step.error[0], path, text)
+    if blame.ours:
+        return _answer("fail", f"{len(blame.ours)} broken after this patch", path, text)
     count = sum(len(said) for said in remarks.values())
     if details:
-        said = f"nothing broken by it; {count} remarks, {len(blame['before'])} broken before"
+        said = f"nothing broken by it; {count} remarks, {len(blame.before)} broken before"
         return _answer("warn", said, path, text)
-    return _answer("pass", f"builds, boots, passes on {document['base']}", path)
+    return _answer("pass", f"builds, boots, passes on {whole.base}", path)

@@ -11,10 +11,9 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness import events as ev
 from harness import git, lone, proc
@@ -25,11 +24,11 @@ from harness.contract import load
 from harness.errors import SeriesError
 from harness.kconfig import configure, read_values
 from harness.kmake import made, read_records
-from harness.matrix import Built, Cell, Matrix, broken, chosen, load_matrix
+from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.prepare import base_stage, series_stage
 from harness.provide import provide
-from harness.series_states import SERIES_BROKEN, newest_document
-from harness.session import Session, run_session
+from harness.results import RunDocument
+from harness.session import RunKernel, Session, run_session
 from harness.settings import Settings
 from harness.stages import stage
 from harness.store import digest
@@ -38,10 +37,9 @@ from harness.toolchain import ARCH, Workbench, find_toolchain
 FORMAT = 1
 # User-space programs: no part of any kernel.
 APART = ("tools/", "scripts/", "samples/", "Documentation/")
-Run = Callable[[Settings], int]
 
 
-def build_matrix(settings: Settings, run: Run) -> int:
+def build_matrix(settings: Settings, run: RunKernel) -> int:
     """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status.
 
     Args:
@@ -52,21 +50,24 @@ def build_matrix(settings: Settings, run: Run) -> int:
     """
     matrix = load_matrix(load(settings.project))
     cells = chosen(matrix, settings.cell)
-    guests: dict[str, dict[str, Any]] = {}
+    guests: dict[str, RunDocument] = {}
     for cell in cells:
         if cell.tests and settings.patches is None:  # of a part, only the build is judged
             asked = replace(settings, config=cell.flavour.name, tests=cell.tests, decode=False)
-            code = run(asked)
-            guests[cell.name] = newest_document(settings.out)
-            if code not in (0, SERIES_BROKEN):
-                return code
+            result = run(asked)
+            if not result.judged:
+                return result.code
+            guests[cell.name] = result.document
     return run_session(
         settings, "build-matrix", lambda session: _body(session, matrix, cells, guests)
-    )
+    ).code
 
 
 def _body(
-    session: Session, matrix: Matrix, cells: tuple[Cell, ...], guests: Mapping[str, dict[str, Any]]
+    session: Session,
+    matrix: Matrix,
+    cells: tuple[MatrixCell, ...],
+    guests: Mapping[str, RunDocument],
 ) -> None:
     settings, events, store = session.settings, session.events, session.store
     with stage(events, "tools") as outcome:
@@ -102,7 +103,7 @@ def _judge(
     bench: Workbench,
     base: Base,
     applied: Applied,
-    cell: Cell,
+    cell: MatrixCell,
     session: Session,
     touched: tuple[str, ...],
 ) -> ev.CaseFinished:
@@ -146,7 +147,7 @@ def _judge(
     )
 
 
-def _boot(cell: Cell, init: Path, vmlinux: Path, out: Path) -> lone.Said:
+def _boot(cell: MatrixCell, init: Path, vmlinux: Path, out: Path) -> lone.Said:
     with tempfile.TemporaryDirectory(prefix="harness-") as name:
         scratch = Path(name)
         lone.compile_init("gcc", cell.init_flags, init, scratch / "init")
@@ -155,7 +156,7 @@ def _boot(cell: Cell, init: Path, vmlinux: Path, out: Path) -> lone.Said:
 
 
 def _build(
-    bench: Workbench, base: Base, applied: Applied, cell: Cell, log: Path
+    bench: Workbench, base: Base, applied: Applied, cell: MatrixCell, log: Path
 ) -> tuple[Path, bool]:
     """A cell's configuration, System.map, list of objects and, to boot, vmlinux.
 
@@ -191,7 +192,7 @@ def _collect(out: Path, draft: Path) -> None:
     (draft / "cell.json").write_text(json.dumps(about) + "\n", "utf-8")
 
 
-def said_by_guest(document: dict[str, Any]) -> list[str]:
+def said_by_guest(document: RunDocument) -> list[str]:
     """What is wrong with a guest's run; every case that was selected must have passed."""
     if document["error"]:
         return [f"guest: {line}" for line in document["error"]]
@@ -201,7 +202,7 @@ def said_by_guest(document: dict[str, Any]) -> list[str]:
     return wrong if document["tests"] else ["guest: no case ran"]
 
 
-def with_guest(record: ev.CaseFinished, wrong: list[str], cell: Cell) -> ev.CaseFinished:
+def with_guest(record: ev.CaseFinished, wrong: list[str], cell: MatrixCell) -> ev.CaseFinished:
     """The record of a cell that was booted as well."""
     booted = f"booted, guest cases: {cell.tests}"
     reason = record.reason or (wrong[0] if wrong else "")

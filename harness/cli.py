@@ -33,19 +33,18 @@ def _console(settings: Settings) -> Console:
 def _test_kernel(settings: Settings) -> int:
     from harness import ktap_report
     from harness.run import test_kernel
-    from harness.series_states import newest_document
 
-    code = test_kernel(settings)
+    result = test_kernel(settings)
     if settings.ktap:
-        sys.stdout.write(ktap_report.run(newest_document(settings.out)))
-    return code
+        sys.stdout.write(ktap_report.run(result.document))
+    return result.code
 
 
 def _test_series(settings: Settings) -> int:
     from harness.run import test_kernel
-    from harness.series_states import every_state, subjects
+    from harness.series_states import test_series
 
-    return every_state(settings, test_kernel, subjects(settings), _console(settings))
+    return test_series(settings, test_kernel, _console(settings))
 
 
 def _seen_red(settings: Settings) -> int:
@@ -93,7 +92,7 @@ def _build_matrix(settings: Settings) -> int:
 def _static_checks(settings: Settings) -> int:
     from harness.static_checks import static_checks
 
-    return static_checks(settings)
+    return static_checks(settings).code
 
 
 def _regression(settings: Settings) -> int:

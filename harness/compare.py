@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from harness.results import BROKEN
+from harness.results import BROKEN, RunDocument
 
 Kind = Literal["fixed", "broken", "new", "gone"]
 SAYS = ("pass", "fail")
@@ -40,7 +40,7 @@ class Blame:
     flaky: tuple[str, ...] = ()
 
 
-def clause_verdicts(document: dict[str, Any]) -> dict[str, str]:
+def clause_verdicts(document: RunDocument) -> dict[str, str]:
     """The verdicts of one ``results.json``."""
     return {clause: about["verdict"] for clause, about in document["clauses"].items()}
 
@@ -66,15 +66,13 @@ def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, 
     return tuple(found)
 
 
-def broken(document: dict[str, Any]) -> tuple[str, ...]:
+def broken(document: RunDocument) -> tuple[str, ...]:
     """Ids of the broken cases, then titles of the kernel's complaints, each once."""
     cases = [test["id"] for test in document["tests"] if test["status"] in BROKEN]
     return tuple(dict.fromkeys((*cases, *(splat["title"] for splat in document["splats"]))))
 
 
-def blame(
-    document: dict[str, Any], base: dict[str, Any], excused: frozenset[str] = frozenset()
-) -> Blame:
+def blame(document: RunDocument, base: RunDocument, excused: frozenset[str] = frozenset()) -> Blame:
     """Sorts what is broken by whether the bare base breaks it as well.
 
     A case that is not applicable on the base is no record of a failure there, and

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.rates import Rates
 from harness.repeats import JUDGED
+from harness.results import RunDocument
 
 RUNS = 20  # on each kernel: always against three in four is a difference at the level of rates.py
 NO_EVIDENCE = "no evidence of a difference"
@@ -41,18 +41,18 @@ class Flaky:
         return self.verdict in (NO_EVIDENCE, "better")
 
 
-def flaky_cases(document: dict[str, Any]) -> tuple[str, ...]:
+def flaky_cases(document: RunDocument) -> tuple[str, ...]:
     """The broken cases of a run that passed when they were run again."""
-    return tuple(r["id"] for r in document.get("repeats", ()) if r["passed"] > 0)
+    return tuple(r["id"] for r in document["repeats"] if r["passed"] > 0)
 
 
-def applicable(document: dict[str, Any] | None, case: str) -> bool:
+def applicable(document: RunDocument | None, case: str) -> bool:
     """Whether a run says something of a case."""
     tests = document["tests"] if document else ()
     return any(test["id"] == case and test["status"] in JUDGED for test in tests)
 
 
-def counted(case: str, documents: Iterable[dict[str, Any]], *, chosen: bool) -> tuple[int, int]:
+def counted(case: str, documents: Iterable[RunDocument], *, chosen: bool) -> tuple[int, int]:
     """Passes and runs of a case over runs of one kernel.
 
     ``chosen``: the case was chosen because its first record is a failure, so that one
@@ -64,7 +64,7 @@ def counted(case: str, documents: Iterable[dict[str, Any]], *, chosen: bool) -> 
             first = [t["status"] for t in document["tests"] if t["id"] == case]
             passes += first.count("pass")
             runs += sum(status in JUDGED for status in first)
-        for record in document.get("repeats", ()):
+        for record in document["repeats"]:
             if record["id"] == case:
                 passes += record["passed"]
                 runs += record["runs"]
@@ -86,9 +86,9 @@ class Yardsticks:
     None for the previous revision.
     """
 
-    base: dict[str, Any]
-    previous: dict[str, Any] | None
-    again: Mapping[int | None, Sequence[dict[str, Any]]]
+    base: RunDocument
+    previous: RunDocument | None
+    again: Mapping[int | None, Sequence[RunDocument]]
 
     def yardstick(self, case: str) -> tuple[str, int | None]:
         """The name and the state of the kernel that a case is measured against."""
@@ -98,7 +98,7 @@ class Yardsticks:
             return "the previous revision", None
         return "", 0
 
-    def statement(self, case: str, state: int, document: dict[str, Any]) -> Flaky:
+    def statement(self, case: str, state: int, document: RunDocument) -> Flaky:
         """What is said of a case that is flaky after ``state`` patches."""
         first = counted(case, [document], chosen=True)
         more = counted(case, self.again.get(state, ()), chosen=False)

@@ -8,13 +8,22 @@ the whole selection, which every shard's results name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from harness import events as ev
 from harness import soundness
 from harness.contract import SeriesData
-from harness.plan import Cell, parse
-from harness.results import BROKEN, judge
+from harness.plan import PlanCell, parse
+from harness.results import (
+    BROKEN,
+    CaseRecord,
+    ClauseRecord,
+    RunDocument,
+    SplatRecord,
+    StageRecord,
+    clause_records,
+    judge,
+)
+from harness.session import RunResult
 
 COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
 
@@ -22,17 +31,17 @@ COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells
 WORST = ("fail", "error", "timeout", "pass", "skip", "not_applicable")
 
 
-def cells_of(documents: Iterable[dict[str, Any]]) -> dict[Cell, dict[str, Any]]:
+def cells_of(results: Iterable[RunResult]) -> dict[PlanCell, RunResult]:
     """Each cell's results; of two runs of a cell the one that began later."""
-    found: dict[Cell, dict[str, Any]] = {}
-    for document in sorted(documents, key=lambda d: str(d["run"])):
-        name = document["asked"].get("CELL", "")
-        if name and document["command"] in COMMANDS:
-            found[parse(name)] = document
+    found: dict[PlanCell, RunResult] = {}
+    for result in sorted(results, key=lambda r: r.document["run"]):
+        name = result.document["asked"].get("CELL", "")
+        if name and result.document["command"] in COMMANDS:
+            found[parse(name)] = result
     return found
 
 
-def state(shards: Sequence[dict[str, Any]], data: SeriesData) -> dict[str, Any]:
+def state(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:
     """One ``results.json`` for all shards of one state; of a single shard its own."""
     shards = sorted(shards, key=lambda d: int(d["shard"]["number"]))
     if len(shards) == 1:
@@ -45,6 +54,7 @@ def state(shards: Sequence[dict[str, Any]], data: SeriesData) -> dict[str, Any]:
     applied = len(first["series"]["patches"])
     reached = any(shard["clauses"] for shard in shards)
     error = list(dict.fromkeys(line for shard in shards for line in shard["error"]))
+    verdict, code = _verdict(shards, tests, splats)
     return {
         **first,
         "error": error,
@@ -60,23 +70,24 @@ def state(shards: Sequence[dict[str, Any]], data: SeriesData) -> dict[str, Any]:
         "foreign_splats": [splat for shard in shards for splat in shard["foreign_splats"]],
         "clauses": _clauses(tests, data, applied) if reached else {},
         "notes": list(dict.fromkeys(note for shard in shards for note in shard["notes"])),
-        **_verdict(shards, tests, splats),
+        "verdict": verdict,
+        "exit_code": code,
     }
 
 
-def _selection(shards: Sequence[dict[str, Any]]) -> list[str]:
+def _selection(shards: Sequence[RunDocument]) -> list[str]:
     """All cases in order. A shard that never came to its cases names none."""
     return next((s["shard"]["cases"] for s in shards if s["shard"]["cases"]), [])
 
 
 def _tests(
-    shards: Sequence[dict[str, Any]],
+    shards: Sequence[RunDocument],
     order: Mapping[str, int],
-    splats: Sequence[dict[str, Any]],
+    splats: Sequence[SplatRecord],
     sound: str,
-) -> list[dict[str, Any]]:
+) -> list[CaseRecord]:
     """Records of the host first, then the cases, then what is said of the kernel as a whole."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[CaseRecord]] = {}
     for shard in shards:
         for test in shard["tests"]:
             found.setdefault(test["id"], []).append(test)
@@ -97,21 +108,18 @@ def _tests(
 
 
 def _clauses(
-    tests: Iterable[dict[str, Any]], data: SeriesData, applied: int
-) -> dict[str, dict[str, Any]]:
+    tests: Iterable[CaseRecord], data: SeriesData, applied: int
+) -> dict[str, ClauseRecord]:
     records = [
         ev.CaseFinished(t["id"], t["status"], t["reason"], t["seconds"], tuple(t["clauses"]))
         for t in tests
     ]
-    return {
-        name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
-        for name, v in judge(data.clauses, applied, records).items()
-    }
+    return clause_records(judge(data.clauses, applied, records))
 
 
-def _stages(shards: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:
     """Each stage once: the failed one where a shard has one, else the one that did the work."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[StageRecord]] = {}
     for shard in shards:
         for stage in shard["stages"]:
             found.setdefault(stage["name"], []).append(stage)
@@ -119,22 +127,22 @@ def _stages(shards: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _verdict(
-    shards: Sequence[dict[str, Any]],
-    tests: Sequence[dict[str, Any]],
-    splats: Sequence[dict[str, Any]],
-) -> dict[str, Any]:
+    shards: Sequence[RunDocument],
+    tests: Sequence[CaseRecord],
+    splats: Sequence[SplatRecord],
+) -> tuple[ev.Verdict, int]:
     """As of a run in one go: what ended a shard early, else what broke."""
     for shard in shards:
         if shard["exit_code"] not in (0, 1):
-            return {"verdict": shard["verdict"], "exit_code": shard["exit_code"]}
+            return shard["verdict"], shard["exit_code"]
     early = any(shard["error"] for shard in shards)
     broken = any(test["status"] in BROKEN for test in tests)
     if early or broken or splats:
-        return {"verdict": "fail", "exit_code": 1}
-    return {"verdict": "pass", "exit_code": 0}
+        return "fail", 1
+    return "pass", 0
 
 
-def missing(plan: Iterable[Cell], have: Iterable[Cell]) -> list[Cell]:
+def missing(plan: Iterable[PlanCell], have: Iterable[PlanCell]) -> list[PlanCell]:
     """The cells of a plan that no results are there for."""
     there = set(have)
     return [cell for cell in plan if cell not in there]

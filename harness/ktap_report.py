@@ -8,33 +8,33 @@ what is written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from harness.results import BROKEN
+from harness.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.verdicts import Revision
 
 HEADER = "KTAP version 1"
 KERNEL = "kernel log"
 
 
-def run(document: dict[str, Any]) -> str:
+def run(document: RunDocument) -> str:
     """One run, from its ``results.json``."""
     return "\n".join(_run(document)) + "\n"
 
 
-def revision(whole: dict[str, Any], documents: Sequence[dict[str, Any]]) -> str:
+def revision(whole: Revision, documents: Sequence[RunDocument]) -> str:
     """A revision: each state a subtest, which fails where its ``Step`` breaks something."""
     lines = [HEADER, f"1..{len(documents)}"]
-    for number, (step, document) in enumerate(zip(whole["steps"], documents, strict=True), 1):
-        name = _name(f"{step['patches']} {step['subject']}")
+    for number, (step, document) in enumerate(zip(whole.steps, documents, strict=True), 1):
+        name = _name(f"{step.patches} {step.subject}")
         lines += _nested(name, _run(document))
-        bad = step["blame"]["ours"] and step["patches"]
-        lines.append(f"{'not ok' if bad or step['error'] else 'ok'} {number} {name}")
+        bad = step.blame.ours and step.patches
+        lines.append(f"{'not ok' if bad or step.error else 'ok'} {number} {name}")
     return "\n".join(lines) + "\n"
 
 
-def _run(document: dict[str, Any]) -> list[str]:
-    groups: dict[str, list[dict[str, Any]]] = {}
+def _run(document: RunDocument) -> list[str]:
+    groups: dict[str, list[CaseRecord]] = {}
     for test in document["tests"]:
         groups.setdefault(test["id"].partition("::")[0], []).append(test)
     if document["splats"]:
@@ -48,7 +48,7 @@ def _run(document: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _verdict(number: int, name: str, tests: Sequence[Mapping[str, Any]]) -> str:
+def _verdict(number: int, name: str, tests: Sequence[CaseRecord]) -> str:
     statuses = {test["status"] for test in tests}
     if statuses & BROKEN:
         return f"not ok {number} {_name(name)}"
@@ -56,7 +56,7 @@ def _verdict(number: int, name: str, tests: Sequence[Mapping[str, Any]]) -> str:
     return f"ok {number} {_name(name)}{skipped}"
 
 
-def _cases(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _cases(tests: Sequence[CaseRecord]) -> Iterator[str]:
     yield HEADER
     yield f"1..{len(tests)}"
     for number, test in enumerate(tests, 1):
@@ -72,12 +72,13 @@ def _cases(tests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"ok {number} {name} # SKIP {said}"
 
 
-def _complaint(splat: Mapping[str, Any]) -> dict[str, Any]:
+def _complaint(splat: SplatRecord) -> CaseRecord:
     return _test(f"{KERNEL}::{splat['title']}", splat["category"], splat["text"].splitlines())
 
 
-def _test(name: str, reason: str, notes: Sequence[str]) -> dict[str, Any]:
-    return {"id": name, "status": "fail", "reason": reason, "diagnostics": notes}
+def _test(name: str, reason: str, notes: Sequence[str]) -> CaseRecord:
+    return CaseRecord(id=name, status="fail", reason=reason, seconds=0.0, clauses=[], attempt=1,
+                      about="", diagnostics=list(notes))  # fmt: skip
 
 
 def _nested(name: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:

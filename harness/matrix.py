@@ -43,7 +43,7 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MatrixCell:
     """One kernel to build. ``arch``: as kbuild names it; ``cross``: prefix of its tools.
 
     ``left_out``: the C files that the series touches and that are no part of this kernel;
@@ -69,7 +69,7 @@ class Matrix:
     """``clause``: the one that all cells show."""
 
     clause: str
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ def load_matrix(data: SeriesData) -> Matrix:
     return Matrix(given["clause"], cells)
 
 
-def _cell(name: str, row: dict[str, Any], expectations: dict[str, Expectation], path: Path) -> Cell:
+def _cell(
+    name: str, row: dict[str, Any], expectations: dict[str, Expectation], path: Path
+) -> MatrixCell:
     if row["expect"] not in expectations:
         raise InternalError(f"{path}: {name}: no expectation is named {row['expect']}")
     if "flavour" in row:
@@ -121,7 +123,7 @@ def _cell(name: str, row: dict[str, Any], expectations: dict[str, Expectation], 
     init = path.parent / FOLDER / row["init"] if "init" in row else None
     if init is not None and not init.is_file():
         raise InternalError(f"{path}: {name}: there is no {init}")
-    return Cell(
+    return MatrixCell(
         name,
         row["about"],
         flavour,
@@ -135,7 +137,7 @@ def _cell(name: str, row: dict[str, Any], expectations: dict[str, Expectation], 
     )
 
 
-def chosen(matrix: Matrix, name: str) -> tuple[Cell, ...]:
+def chosen(matrix: Matrix, name: str) -> tuple[MatrixCell, ...]:
     """The cell of that name, or all where none is named.
 
     Raises:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -15,16 +14,19 @@ from harness import gather
 from harness.atomic import write_atomically
 from harness.contract import SeriesData, load
 from harness.errors import InvocationError, MachineError
+from harness.jsondata import from_json
 from harness.outputs import junit
-from harness.plan import PREVIOUS, STATICS, Cell, parse
+from harness.plan import PREVIOUS, STATICS, PlanCell, parse
 from harness.plan_commands import PLAN
-from harness.remarks import LEFT
+from harness.remarks import OpenRemarks, open_remarks
+from harness.results import SCHEMA, RunDocument
 from harness.revision_files import write
-from harness.revision_inputs import Inputs, PatchName
+from harness.revision_inputs import Inputs
 from harness.revision_text import reply, summary_lines
-from harness.series_states import SERIES_BROKEN, state_of
+from harness.series_states import state_of
+from harness.session import JUDGED, RunResult, worst
 from harness.settings import Settings
-from harness.verdicts import Revision, Runs, conclude
+from harness.verdicts import Revision, RevisionRuns, conclude
 
 MERGED = "merged"
 
@@ -35,25 +37,23 @@ class Group:
 
     name: str
     inputs: Inputs
-    runs: Runs
-    documents: dict[str, dict[str, Any]]
+    runs: RevisionRuns
+    documents: dict[str, RunDocument]
 
 
-def read_documents(out: Path) -> list[dict[str, Any]]:
+def read_results(out: Path) -> list[RunResult]:
     """Every ``results.json`` below ``out`` at any depth, as artefacts of jobs may lie; no link."""
     found = []
     for path in sorted(out.rglob("results.json")):
         if path.parent.is_symlink() or MERGED in path.relative_to(out).parts:
             continue
         document = json.loads(path.read_text())
-        if document.get("schema") == 1:
-            left = path.with_name(LEFT)
-            document["statics"] = json.loads(left.read_text()) if left.is_file() else None
-            found.append(document)
+        if document.get("schema") == SCHEMA:
+            found.append(RunResult(document["exit_code"], path.parent, document))
     return found
 
 
-def read_plan(out: Path) -> tuple[dict[str, Inputs], list[Cell]]:
+def read_plan(out: Path) -> tuple[dict[str, Inputs], list[PlanCell]]:
     """The plan that ``make plan`` left.
 
     Raises:
@@ -63,15 +63,12 @@ def read_plan(out: Path) -> tuple[dict[str, Inputs], list[Cell]]:
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step="make plan, then make cell")
     plan_of = json.loads(path.read_text())
-    groups = {
-        name: Inputs(**{**about, "patches": tuple(PatchName(**p) for p in about["patches"])})
-        for name, about in plan_of["groups"].items()
-    }
+    groups = from_json(dict[str, Inputs], plan_of["groups"])
     return groups, [parse(row["cell"]) for row in plan_of["cells"]]
 
 
 def grouped(
-    groups: dict[str, Inputs], planned: Sequence[Cell], have: dict[Cell, dict[str, Any]],
+    groups: dict[str, Inputs], planned: Sequence[PlanCell], have: dict[PlanCell, RunResult],
     data: SeriesData,
 ) -> Iterator[Group]:  # fmt: skip
     """What is there of each kernel and flavour; a state counts where all its shards are there.
@@ -81,26 +78,27 @@ def grouped(
     for name in dict.fromkeys(cell.group for cell in planned):
         mine = [cell for cell in planned if cell.group == name]
         inputs = groups[mine[0].kernel]
-        documents: dict[str, dict[str, Any]] = {}
+        documents: dict[str, RunDocument] = {}
         for at in dict.fromkeys(cell.state for cell in mine if cell.state != STATICS):
             shards = [cell for cell in mine if cell.state == at]
             if all(cell in have for cell in shards):
-                documents[at] = gather.state([have[cell] for cell in shards], data)
-        steps: list[dict[str, Any]] = []
+                documents[at] = gather.state([have[cell].document for cell in shards], data)
+        steps: list[RunDocument] = []
         for count in range(len(inputs.patches) + 1):
             if f"p{count}" not in documents:
                 break
             steps.append(documents[f"p{count}"])
             state = state_of(count, inputs.name_of(count), steps[-1])
-            if state.exit_code not in (0, SERIES_BROKEN) or state.build == "series failed":
+            if state.exit_code not in JUDGED or not state.applies:
                 break
         if steps:
-            statics = next((have[c]["statics"] for c in have if at_hand(c, mine[0])), None)
-            runs = Runs(tuple(steps), documents.get(PREVIOUS), {}, statics)
+            looked = [have[cell].out for cell in have if at_hand(cell, mine[0])]
+            statics: OpenRemarks = open_remarks(looked[0]) if looked else {}
+            runs = RevisionRuns(tuple(steps), documents.get(PREVIOUS), {}, statics)
             yield Group(name, inputs, runs, documents)
 
 
-def at_hand(cell: Cell, other: Cell) -> bool:
+def at_hand(cell: PlanCell, other: PlanCell) -> bool:
     """Whether ``cell`` is what the static checkers say of the other's kernel."""
     return cell.state == STATICS and cell.kernel == other.kernel
 
@@ -119,7 +117,7 @@ def merge(settings: Settings, console: Console) -> int:
         MachineError: cells of the plan have no results; what there is was written.
     """
     groups, planned = read_plan(settings.out)
-    have = gather.cells_of(read_documents(settings.out))
+    have = gather.cells_of(read_results(settings.out))
     data = load(settings.project)
     out = settings.out / MERGED
     verdicts: dict[str, Revision] = {}
@@ -132,10 +130,10 @@ def merge(settings: Settings, console: Console) -> int:
             (folder / at).mkdir(exist_ok=True)
             write_atomically(folder / at / "results.json", json.dumps(document, indent=1) + "\n")
             write_atomically(folder / at / "junit.xml", junit(document))
-        console.print(f"\n{group.name}\n{reply(asdict(whole))}", markup=False, soft_wrap=True)
+        console.print(f"\n{group.name}\n{reply(whole)}", markup=False, soft_wrap=True)
     lost = gather.missing(planned, have)
     out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(summary_lines({n: asdict(w) for n, w in verdicts.items()}, lost)) + "\n"
+    text = "\n".join(summary_lines(verdicts, lost)) + "\n"
     write_atomically(out / "summary.md", text)
     console.print(f"results: {out}", markup=False)
     if lost:
@@ -146,9 +144,3 @@ def merge(settings: Settings, console: Console) -> int:
             next_step=f"make cell CELL={lost[0].name}, then make merge",
         )
     return worst(whole.exit_code for whole in verdicts.values())
-
-
-def worst(codes: Iterator[int]) -> int:
-    """An end for which not the series is at fault counts first."""
-    found = list(codes)
-    return next((code for code in found if code not in (0, SERIES_BROKEN)), max(found, default=0))

@@ -9,41 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from harness import git
 from harness.revision_inputs import Inputs
 from harness.revision_text import statement
+from harness.verdicts import Revision, Step
 
 REF = "kernel-test"
 
 
-def lines(step: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
+def lines(step: Step, whole: Revision) -> Iterator[str]:
     """The note on the commit of one patch."""
-    broken = step["blame"]["ours"]
-    yield f"{'fail' if broken or step['error'] else 'pass'} on {document['base']}"
-    yield from step["error"]
+    broken = step.blame.ours
+    yield f"{'fail' if broken or step.error else 'pass'} on {whole.base}"
+    yield from step.error
     yield from (f"broken: {name}" for name in broken)
-    yield from (f"broken before: {name}" for name in step["blame"]["before"])
-    yield from (f"flaky: {statement(one)}" for one in step["flaky"])
+    yield from (f"broken before: {name}" for name in step.blame.before)
+    yield from (f"flaky: {statement(one)}" for one in step.flaky)
     yield from (
-        f"{change['kind']}: {change['clause']}"
-        for change in step["changes"]
-        if change["kind"] in ("fixed", "broken")
+        f"{change.kind}: {change.clause}"
+        for change in step.changes
+        if change.kind in ("fixed", "broken")
     )
-    yield f"run {step['run']}"
+    yield f"run {step.run}"
 
 
-def write(tree: Path, inputs: Inputs, document: dict[str, Any]) -> int:
+def write(tree: Path, inputs: Inputs, whole: Revision) -> int:
     """Writes a note for each patch that was run; how many. An older note is replaced.
 
     Raises:
         HarnessError: git cannot write to ``tree``.
     """
-    steps = document["steps"][1:]
+    steps = whole.steps[1:]
     for step in steps:
-        commit = inputs.patches[step["patches"] - 1].commit
-        text = "\n".join(lines(step, document)) + "\n"
+        commit = inputs.patches[step.patches - 1].commit
+        text = "\n".join(lines(step, whole)) + "\n"
         git.text(
             tree, "notes", f"--ref={REF}", "add", "--force", "--file=-", commit,
             stdin=text.encode(),

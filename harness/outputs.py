@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import jinja2
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -18,6 +18,7 @@ from harness import events as ev
 from harness.atomic import write_atomically
 from harness.contract import SeriesData
 from harness.plots import plots
+from harness.results import RunDocument
 
 
 @dataclass
@@ -33,7 +34,7 @@ class EventLog:
         self.handle.flush()
 
 
-def junit(document: dict[str, Any]) -> str:
+def junit(document: RunDocument) -> str:
     """``junit.xml``: the cases, and the kernel's complaints as failed cases of their own."""
     kernel = document["kernel"]["version"] or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
@@ -83,7 +84,7 @@ def page_environment() -> jinja2.Environment:
     )
 
 
-def html(document: dict[str, Any], data: SeriesData | None) -> str:
+def html(document: RunDocument, data: SeriesData | None) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
     environment = page_environment()
     environment.filters["inline"] = inline
@@ -94,7 +95,7 @@ def html(document: dict[str, Any], data: SeriesData | None) -> str:
     return page.render(run=document, clauses=clauses, tests=tests, data=data, plots=drawn)
 
 
-def write_all(out: Path, document: dict[str, Any], data: SeriesData | None) -> None:
+def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
     """Writes the closing files of a run into ``out``."""
     write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
     write_atomically(out / "junit.xml", junit(document))
@@ -107,9 +108,3 @@ def point_latest(out: Path) -> None:
     draft.unlink(missing_ok=True)
     draft.symlink_to(out.name)
     os.replace(draft, link)
-
-
-def last_of_ours(out: Path) -> Path | None:
-    """The folder of this process's last run in ``out``; ``latest`` may be another one's."""
-    ours = re.compile(rf"\d{{8}}-\d{{6}}-{os.getpid()}(-.+)?")  # see session.run_id
-    return max((path for path in out.glob("*-*") if ours.fullmatch(path.name)), default=None)

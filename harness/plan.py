@@ -30,7 +30,7 @@ _NAME = re.compile(
 
 
 @dataclass(frozen=True)
-class Cell:
+class PlanCell:
     """One run of a plan. ``state``: 'p3', 'previous' or 'statics'."""
 
     kernel: str
@@ -54,7 +54,7 @@ class Cell:
         return f"{self.group}-{self.state}-s{self.shard.number}of{self.shard.of}"
 
 
-def parse(name: str) -> Cell:
+def parse(name: str) -> PlanCell:
     """The cell of a name.
 
     Raises:
@@ -67,7 +67,7 @@ def parse(name: str) -> Cell:
             next_step="make plan prints the cells",
         )
     shard = Shard(int(found["number"]), int(found["of"]))
-    return Cell(found["kernel"], found["config"], found["state"], shard)
+    return PlanCell(found["kernel"], found["config"], found["state"], shard)
 
 
 def listed(value: str) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def kernel_name(kernel: str) -> str:
 
 def cells(
     counts: Mapping[str, int], configs: Sequence[str], previous: bool, shards: int, statics: bool
-) -> tuple[Cell, ...]:
+) -> tuple[PlanCell, ...]:
     """Every cell, in the order that builds incrementally on one machine.
 
     Args:
@@ -96,17 +96,17 @@ def cells(
         for config in configs:
             states = [f"p{n}" for n in range(total + 1)] + ([PREVIOUS] if previous else [])
             found += [
-                Cell(kernel_name(kernel), config, state, Shard(number, shards))
+                PlanCell(kernel_name(kernel), config, state, Shard(number, shards))
                 for state in states
                 for number in range(1, shards + 1)
             ]
         # They look at the text of the patches: one flavour is enough.
         if statics:
-            found.append(Cell(kernel_name(kernel), configs[0], STATICS, WHOLE))
+            found.append(PlanCell(kernel_name(kernel), configs[0], STATICS, WHOLE))
     return tuple(found)
 
 
-def settings_of(settings: Settings, cell: Cell) -> Settings:
+def settings_of(settings: Settings, cell: PlanCell) -> Settings:
     """The settings of one cell's run.
 
     Raises:

@@ -7,7 +7,7 @@ The plan is data (``plan.json``), and a cell is an ordinary run that knows its o
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import yaml
@@ -17,10 +17,10 @@ from harness.atomic import write_atomically
 from harness.errors import InvocationError
 from harness.events import Events
 from harness.kconfig import load_flavour
-from harness.plan import PREVIOUS, STATICS, Cell, cells, kernel_name, listed, parse, settings_of
+from harness.plan import PREVIOUS, STATICS, PlanCell, cells, kernel_name, listed, parse, settings_of
 from harness.revision import REPEAT
 from harness.revision_inputs import Inputs, choose_base, read_inputs
-from harness.series_states import SERIES_BROKEN
+from harness.session import RunKernel
 from harness.settings import Settings
 from harness.store import Store, digest
 from harness.toolchain import find_toolchain
@@ -29,10 +29,9 @@ FORMAT = 1
 PLAN = "plan.json"
 # What a cell takes from the plan that lies in OUT=, where it is not said otherwise.
 HANDED_ON = ("series", "previous", "tests")
-Run = Callable[[Settings], int]
 
 
-def cache_keys(inputs: Inputs, cell: Cell, compiler: str) -> dict[str, str]:
+def cache_keys(inputs: Inputs, cell: PlanCell, compiler: str) -> dict[str, str]:
     """What a CI keys its caches of the store by: hashes of what the store's entries are made from.
 
     ``base``: the kernel tree; ``near``: another state of the series in the same flavour,
@@ -98,7 +97,7 @@ def gitlab(rows: Sequence[dict[str, str]]) -> str:
     return yaml.safe_dump(pipeline, sort_keys=False)
 
 
-def run_cell(settings: Settings, run: Run, look: Run, console: Console) -> int:
+def run_cell(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
     """Runs one cell; 0 where it came to its end, whatever the verdict, which is ``merge``'s.
 
     Args:
@@ -120,8 +119,8 @@ def run_cell(settings: Settings, run: Run, look: Run, console: Console) -> int:
     )
     console.print(f"cell {cell.name}: {why}", markup=False, highlight=False)
     make = look if cell.state == STATICS else run
-    code = make(replace(chosen, ref=base.commit if base.origin else ""))
-    return 0 if code in (0, SERIES_BROKEN) else code
+    result = make(replace(chosen, ref=base.commit if base.origin else ""))
+    return 0 if result.judged else result.code
 
 
 def with_plan(settings: Settings) -> Settings:

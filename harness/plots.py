@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from harness.results import CaseRecord
 
 BARS_PERCENT = 45  # of the height, for the highest bar
 MAX_PLOTS = 4  # of one page
@@ -70,7 +71,7 @@ def samples(diagnostics: Iterable[str]) -> list[Sample]:
     return found
 
 
-def plots(tests: Iterable[dict[str, Any]]) -> list[Plot]:
+def plots(tests: Iterable[CaseRecord]) -> list[Plot]:
     """The pictures of a run's cases, in the run's order."""
     drawn: list[Plot] = []
     for test in tests:

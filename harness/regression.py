@@ -21,7 +21,7 @@ from harness.guest_items import run_cases
 from harness.kconfig import read_values
 from harness.programs import Case, Suite
 from harness.provide import provide
-from harness.regression_judge import AGAIN, Runs, cannot_run, judge, summary, to_repeat
+from harness.regression_judge import AGAIN, SelftestRuns, cannot_run, judge, summary, to_repeat
 from harness.run import Equipment, booted, complaints_of, decode_splats, equip, labs_of
 from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet
 from harness.selftest_tap import Seen, seen
@@ -64,7 +64,7 @@ class Reports:
 
 
 @dataclass(frozen=True)
-class Kernel:
+class ComparedKernel:
     """One of the two kernels, ready to be booted."""
 
     session: Session
@@ -119,16 +119,18 @@ def _cases(tests: Sequence[Selftest], source: Path, repeated: bool) -> list[Case
     return made
 
 
-def _paired(base: Observed, series: Observed) -> dict[str, Runs]:
+def _paired(base: Observed, series: Observed) -> dict[str, SelftestRuns]:
     """The first round: one run of each, and the further ones of what is known to flap."""
     return {
-        name: Runs(first[0], series[name][0], tuple(first[1:]), tuple(series[name][1:]))
+        name: SelftestRuns(first[0], series[name][0], tuple(first[1:]), tuple(series[name][1:]))
         for name, first in base.items()
         if name in series
     }
 
 
-def _equip(session: Session, reports: Reports) -> tuple[SelftestList, Kernel, Kernel]:
+def _equip(
+    session: Session, reports: Reports
+) -> tuple[SelftestList, ComparedKernel, ComparedKernel]:
     """Builds both kernels and the selftests, which come from the bare base."""
     settings, data = session.settings, session.data
     bare = replace(settings, patches=0, variant="")
@@ -162,8 +164,8 @@ def _equip(session: Session, reports: Reports) -> tuple[SelftestList, Kernel, Ke
     judged = reports.of_series(complaints_of(with_series))
     return (
         listed,
-        Kernel(base, _roomy(without, listed), reports.of_base, reports, "base", points),
-        Kernel(session, _roomy(with_series, listed), judged, reports, "series", points),
+        ComparedKernel(base, _roomy(without, listed), reports.of_base, reports, "base", points),
+        ComparedKernel(session, _roomy(with_series, listed), judged, reports, "series", points),
     )
 
 
@@ -175,7 +177,7 @@ def _roomy(equipment: Equipment, listed: SelftestList) -> Equipment:
     return replace(equipment, spec=replace(spec, memory_mb=memory, extra_append=append))
 
 
-class Side(Protocol):
+class Observer(Protocol):
     """One of the two kernels, as far as comparing needs it."""
 
     def observe(self, cases: Sequence[Case], expression: str, again: bool = False) -> Observed:
@@ -183,7 +185,12 @@ class Side(Protocol):
 
 
 def compare(
-    listed: SelftestList, source: Path, expression: str, base: Side, series: Side, events: ev.Events
+    listed: SelftestList,
+    source: Path,
+    expression: str,
+    base: Observer,
+    series: Observer,
+    events: ev.Events,
 ) -> tuple[ev.CaseFinished, ...]:
     """Runs the selftests on both kernels, what differs again on both; a record a test.
 
@@ -220,8 +227,10 @@ def _regression(session: Session) -> None:
     config = read_values(base.equipment.prepared.kernel.config)
     lacking = [test for test in listed.tests if unmet(test, config)]
     able = replace(listed, tests=tuple(test for test in listed.tests if test not in lacking))
-    records = compare(able, source, expression, base, series, session.events)
-    reports.emit()
+    try:
+        records = compare(able, source, expression, base, series, session.events)
+    finally:
+        reports.emit()  # what the kernels said is not lost with what ended the comparison
     for record in records:
         session.events.emit(record)
     for test in () if expression else lacking:
@@ -229,7 +238,7 @@ def _regression(session: Session) -> None:
     decode_splats(session, series.equipment.prepared)
 
 
-def _check_floor(listed: SelftestList, runs: dict[str, Runs], expression: str) -> None:
+def _check_floor(listed: SelftestList, runs: dict[str, SelftestRuns], expression: str) -> None:
     """A comparison of tests that fail everywhere finds no difference, and shows nothing.
 
     Raises:
@@ -261,4 +270,4 @@ def test_regression(settings: Settings) -> int:
         )
     if settings.kernel in known_kernels():
         load(settings.project, settings.kernel)  # before anything is built
-    return run_session(settings, "test-regression", _regression)
+    return run_session(settings, "test-regression", _regression).code

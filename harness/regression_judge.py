@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from harness import events as ev
 from harness.rates import Rates
 from harness.selftest_list import Selftest
-from harness.selftest_tap import WHOLE, Seen, differing
+from harness.selftest_tap import Seen, differing
 
 AGAIN = 10  # runs on each kernel of what differs or flaps: 10 of 10 against 3 of 10 is a difference
 SHOWN = 12  # lines of a program's output that stand beside a difference
 
 
 @dataclass(frozen=True)
-class Runs:
+class SelftestRuns:
     """All runs of one test: the first on each kernel, then those by which rates are judged."""
 
     base: Seen
@@ -36,7 +36,7 @@ class Runs:
         return (self.base, *self.base_again)
 
 
-def to_repeat(tests: Sequence[Selftest], runs: Mapping[str, Runs]) -> tuple[Selftest, ...]:
+def to_repeat(tests: Sequence[Selftest], runs: Mapping[str, SelftestRuns]) -> tuple[Selftest, ...]:
     """The tests that one run of each kernel cannot judge."""
     return tuple(
         test
@@ -46,7 +46,7 @@ def to_repeat(tests: Sequence[Selftest], runs: Mapping[str, Runs]) -> tuple[Self
     )
 
 
-def rates(runs: Runs, point: str, outcome: str) -> Rates:
+def rates(runs: SelftestRuns, point: str, outcome: str) -> Rates:
     """How often a point had an outcome, without and with the series."""
     return Rates(
         sum(seen.outcome(point) == outcome for seen in runs.base_again),
@@ -56,7 +56,7 @@ def rates(runs: Runs, point: str, outcome: str) -> Rates:
     )
 
 
-def _suspects(runs: Runs) -> dict[str, dict[str, None]]:
+def _suspects(runs: SelftestRuns) -> dict[str, dict[str, None]]:
     """Points that were not always the same, and the outcomes that they had, in order."""
     everything = (runs.base, runs.series, *runs.base_again, *runs.series_again)
     names = dict.fromkeys(name for seen in everything for name in seen.outcomes)
@@ -64,7 +64,7 @@ def _suspects(runs: Runs) -> dict[str, dict[str, None]]:
     return {name: outcomes for name, outcomes in had.items() if len(outcomes) > 1}
 
 
-def differences(runs: Runs) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def differences(runs: SelftestRuns) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What differs, and what varies without evidence that it does; a sentence each."""
     ours: list[str] = []
     chance: list[str] = []
@@ -85,7 +85,7 @@ def differences(runs: Runs) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(ours), tuple(chance)
 
 
-def judge(test: Selftest, runs: Runs, clause: str) -> ev.CaseFinished:
+def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
     """The record of one test.
 
     'fail': the kernels differ. 'skip': it never passes on the bare base, and so says
@@ -122,7 +122,7 @@ def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
     return ev.CaseFinished(f"regression::{test.name}", "skip", reason, 0.0, (clause,), about=about)
 
 
-def summary(listed: Sequence[Selftest], runs: Mapping[str, Runs],
+def summary(listed: Sequence[Selftest], runs: Mapping[str, SelftestRuns],
             records: Sequence[ev.CaseFinished]) -> str:  # fmt: skip
     """One line: how much was compared, and what came of it."""
     points = sum(len(r.base.outcomes) - 1 for r in runs.values())
@@ -134,6 +134,3 @@ def summary(listed: Sequence[Selftest], runs: Mapping[str, Runs],
         f"pass on the bare base, {differ} differ, {varied} vary on both without evidence of a "
         "difference"
     )
-
-
-__all__ = ["AGAIN", "WHOLE", "Runs", "differences", "judge", "rates", "summary", "to_repeat"]

@@ -7,6 +7,7 @@ purpose, each with the reason in one line.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from harness.errors import InternalError
 LEFT = "statics.json"  # what a run leaves beside its results.json
 TOOLS = ("checkpatch", "sparse", "kernel-doc")
 JUSTIFIED = "justified.yaml"
+LEFT = "statics.json"  # what a run of the checkers leaves beside its results.json
+OpenRemarks = dict[int, dict[str, tuple[str, ...]]]  # patch, from 1 -> tool that ran -> remarks
 
 _CHECKPATCH = re.compile(
     r"^(?:(?P<file>[^:\s]*):(?:(?P<line>\d+):)?)?\s*(?P<text>(?:ERROR|WARNING|CHECK):[A-Z0-9_]+:.*)$"
@@ -179,3 +182,14 @@ def justify(patches: Sequence[PatchRemarks], excuses: Sequence[Excuse]) -> Stati
     ran = {(tool, patch.number) for patch in patches for tool in patch.tools}
     stale = tuple(e for e in excuses if e not in used and (e.tool, e.patch) in ran)
     return Statics(done, stale)
+
+
+def open_remarks(out: Path) -> OpenRemarks:
+    """What nothing justifies, as a run in ``out`` left it; nothing where it left nothing."""
+    path = out / LEFT
+    if not path.is_file():
+        return {}
+    return {
+        patch["number"]: {tool: tuple(said["open"]) for tool, said in patch["tools"].items()}
+        for patch in json.loads(path.read_text())["patches"]
+    }

@@ -76,7 +76,7 @@ class Bench:
 
 
 @dataclass
-class Side:
+class RaceSide:
     """One kernel of a bench and its guests. A guest is replaced when it is of no use any more."""
 
     bench: Bench
@@ -113,7 +113,7 @@ class Side:
 
 
 @contextlib.contextmanager
-def side(bench: Bench, kernel: RaceKernel, name: str, events: ev.Events) -> Iterator[Side]:
+def side(bench: Bench, kernel: RaceKernel, name: str, events: ev.Events) -> Iterator[RaceSide]:
     """One kernel's guests, below ``name`` in the run's folder; all end with the block."""
     folder = bench.session.out / name
     # A socket's path may be no longer than 107 bytes, and a run's folder is somewhere.
@@ -124,7 +124,7 @@ def side(bench: Bench, kernel: RaceKernel, name: str, events: ev.Events) -> Iter
         spec = bench.spec(kernel, stub)
         try:
             with Guests(spec, folder, folder / "console.log", events) as guests:
-                yield Side(bench, kernel, symbols, guests, stub)
+                yield RaceSide(bench, kernel, symbols, guests, stub)
                 guests.report_strays()
         finally:
             if symbols is not None:
@@ -154,7 +154,7 @@ def _bench(session: Session, prepared: Prepared, scenarios: Sequence[Scenario]) 
     return replace(bench, accel=accel.name)
 
 
-def _spots(scenario: Scenario, at: Side) -> tuple[Spot, ...]:
+def _spots(scenario: Scenario, at: RaceSide) -> tuple[Spot, ...]:
     program = at.bench.programs.symbols(scenario.name)
     return tuple(find(point, at.names, program) for point in scenario.points)
 
@@ -180,7 +180,7 @@ def _without(session: Session, kind: type) -> ev.Events:
     return ev.Events([pass_on])
 
 
-def _batch(at: Side, scenario: Scenario, spots: Sequence[Spot], runs: int) -> Batch:
+def _batch(at: RaceSide, scenario: Scenario, spots: Sequence[Spot], runs: int) -> Batch:
     """All runs of a scenario on one side."""
 
     def tell(done: int) -> None:
@@ -208,13 +208,13 @@ def _batch(at: Side, scenario: Scenario, spots: Sequence[Spot], runs: int) -> Ba
     return total
 
 
-def _stress(at: Side, scenario: Scenario) -> Batch:
+def _stress(at: RaceSide, scenario: Scenario) -> Batch:
     program = at.bench.programs.in_guest(scenario.name)
     how = ("--seconds", str(STRESS_SECONDS))
     return stress(at.guest(), scenario, program_argv(scenario, program, *how))
 
 
-def _write_trace(folder: Path, name: str, batch: Batch, at: Side) -> Path:
+def _write_trace(folder: Path, name: str, batch: Batch, at: RaceSide) -> Path:
     """Every run of a batch with all its stacks; and the one that could not be conducted."""
     path = folder / f"{name}.txt"
     if at.symbols is None:
@@ -248,7 +248,7 @@ def _of_the_variant(scenario: Scenario) -> Iterator[None]:
         ) from error
 
 
-def _try(scenario: Scenario, series: Side, bench: Bench, judged: Judged) -> None:
+def _try(scenario: Scenario, series: RaceSide, bench: Bench, judged: Judged) -> None:
     """Both columns of a scenario's row.
 
     Raises:
@@ -302,10 +302,11 @@ def _report_splats(session: Session, scenario: Scenario, batch: Batch, *, on_ser
         )
 
 
-def _run_flavour(session: Session, scenarios: Sequence[Scenario], line: str) -> list[Judged]:
-    """All scenarios of one flavour, in their order."""
+def _run_flavour(
+    session: Session, scenarios: Sequence[Scenario], line: str, everything: list[Judged]
+) -> None:
+    """Adds what all scenarios of one flavour came to, in their order."""
     bench = _bench(session, prepare(session), scenarios)
-    everything = []
     with side(bench, bench.series, "races/series", session.events) as series:
         for scenario in scenarios:
             judged = Judged(scenario, line, session.settings.config, session.settings.runs)
@@ -320,15 +321,10 @@ def _run_flavour(session: Session, scenarios: Sequence[Scenario], line: str) -> 
                 judged.error, judged.advice = error.what, error.next_step
             session.events.emit(record(judged))
             everything.append(judged)
-    return everything
 
 
-def _conclude(session: Session, everything: Sequence[Judged]) -> None:
-    """The table, the file, and the error that no scenario may hide.
-
-    Raises:
-        InvocationError: a scenario could not be tried, or proves nothing.
-    """
+def _tell(session: Session, everything: Sequence[Judged]) -> None:
+    """The table and the file."""
     console = session.console
     console.print()
     console.print(table(everything))
@@ -344,6 +340,14 @@ def _conclude(session: Session, everything: Sequence[Judged]) -> None:
     base = session.results.base
     told = document(session.out.name, base.version if base else "", everything)
     write_atomically(session.out / "repro.json", json.dumps(told, indent=1) + "\n")
+
+
+def _refuse_wrong(everything: Sequence[Judged]) -> None:
+    """No other scenario may hide one that says nothing.
+
+    Raises:
+        InvocationError: a scenario could not be tried, or proves nothing.
+    """
     wrong = [judged for judged in everything if judged.short]
     if wrong and not any(judged.struck for judged in everything):
         first = wrong[0]
@@ -361,14 +365,18 @@ def _repro(session: Session) -> None:
     chosen = choose(settings.race, line, session.data.name)
     everything: list[Judged] = []
     flavours = list(dict.fromkeys(_flavour(s, settings) for s in chosen))
-    for flavour in sorted(flavours, key=lambda name: name != settings.config):
-        mine = [s for s in chosen if _flavour(s, settings) == flavour]
-        apart = replace(session, settings=replace(settings, config=flavour))
+    try:
+        for flavour in sorted(flavours, key=lambda name: name != settings.config):
+            mine = [s for s in chosen if _flavour(s, settings) == flavour]
+            apart = replace(session, settings=replace(settings, config=flavour))
+            if everything:
+                # The run's configuration is the first one's; the record of a race names its own.
+                apart = replace(apart, events=_without(session, ev.ConfigKnown))
+            _run_flavour(apart, mine, line, everything)
+    finally:
         if everything:
-            # The run's configuration is the first one's; the record of a race names its own.
-            apart = replace(apart, events=_without(session, ev.ConfigKnown))
-        everything += _run_flavour(apart, mine, line)
-    _conclude(session, everything)
+            _tell(session, everything)
+    _refuse_wrong(everything)
 
 
 def _flavour(scenario: Scenario, settings: Settings) -> str:
@@ -384,4 +392,4 @@ def repro(settings: Settings) -> int:
     """
     if not settings.race:
         raise InvocationError("RACE= names no scenario", next_step="make repro RACE=all")
-    return run_session(settings, "repro", _repro)
+    return run_session(settings, "repro", _repro).code

@@ -4,14 +4,103 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, NotRequired, TypedDict
 
 from harness import events as ev
 from harness.contract import Clause, SeriesData
 
 SCHEMA = 1
 BROKEN = frozenset({"fail", "error", "timeout"})
+
+
+class StageRecord(TypedDict):
+    """A stage in ``results.json``; ``failed``: the kind of the error that ended it."""
+
+    name: str
+    seconds: float
+    cached: bool
+    detail: str
+    failed: NotRequired[str]
+
+
+class CaseRecord(TypedDict):
+    """A case's record in ``results.json``; ``seconds`` as the guest took them."""
+
+    id: str
+    status: ev.Status
+    reason: str
+    seconds: float
+    clauses: list[str]
+    attempt: int
+    about: str
+    diagnostics: list[str]
+
+
+class RepeatRecord(TypedDict):
+    """How often a case passed when it was run again."""
+
+    id: str
+    passed: int
+    runs: int
+
+
+class SplatRecord(TypedDict):
+    """What the kernel said, in ``results.json``; '' for a ``test`` or ``decoded`` that is none."""
+
+    title: str
+    category: str
+    test: str
+    text: str
+    decoded: str
+    foreign: str
+
+
+class ClauseRecord(TypedDict):
+    """A clause's verdict in ``results.json``."""
+
+    verdict: str
+    reason: str
+    tests: list[str]
+
+
+class ShardRecord(TypedDict):
+    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
+
+    number: int
+    of: int
+    cases: list[str]
+
+
+class RunDocument(TypedDict):
+    """``results.json``, schema 1, as docs/results.md describes it."""
+
+    schema: int
+    verdict: ev.Verdict
+    exit_code: int
+    error: list[str]
+    run: str
+    command: str
+    asked: dict[str, str]
+    seconds: float
+    kernel: dict[str, str]
+    series: dict[str, Any]
+    config: dict[str, str]
+    accel: str
+    accel_reason: str
+    stages: list[StageRecord]
+    boot_ids: list[str]
+    boots: list[dict[str, Any]]
+    pace: dict[str, float]
+    shard: ShardRecord
+    guests_lost: list[dict[str, str]]
+    tests: list[CaseRecord]
+    repeats: list[RepeatRecord]
+    splats: list[SplatRecord]
+    foreign_splats: list[SplatRecord]
+    clauses: dict[str, ClauseRecord]
+    canaries: list[dict[str, Any]]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -142,20 +231,22 @@ def judge(
     return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
 
 
-def _stage(stage: ev.StageFinished | ev.StageFailed) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": stage.name, "seconds": round(stage.seconds, 3)}
+def _stage(stage: ev.StageFinished | ev.StageFailed) -> StageRecord:
+    seconds = round(stage.seconds, 3)
     if isinstance(stage, ev.StageFinished):
-        return {**record, "cached": stage.cached, "detail": stage.detail}
-    return {**record, "cached": False, "failed": stage.kind, "detail": stage.message}
+        return {"name": stage.name, "seconds": seconds, "cached": stage.cached,
+                "detail": stage.detail}  # fmt: skip
+    return {"name": stage.name, "seconds": seconds, "cached": False, "failed": stage.kind,
+            "detail": stage.message}  # fmt: skip
 
 
-def _shard(chosen: ev.CasesChosen | None) -> dict[str, Any]:
+def _shard(chosen: ev.CasesChosen | None) -> ShardRecord:
     if chosen is None:
         return {"number": 1, "of": 1, "cases": []}
     return {"number": chosen.shard, "of": chosen.of, "cases": list(chosen.cases)}
 
 
-def _test(test: ev.CaseFinished) -> dict[str, Any]:
+def _test(test: ev.CaseFinished) -> CaseRecord:
     return {
         "id": test.id,
         "status": test.status,
@@ -168,7 +259,7 @@ def _test(test: ev.CaseFinished) -> dict[str, Any]:
     }
 
 
-def _splat(complaint: Complaint) -> dict[str, Any]:
+def _splat(complaint: Complaint) -> SplatRecord:
     splat, decoded = complaint.splat, complaint.decoded
     return {
         "title": splat.title,
@@ -180,76 +271,60 @@ def _splat(complaint: Complaint) -> dict[str, Any]:
     }
 
 
-def document(results: Results, data: SeriesData | None) -> dict[str, Any]:
-    """``results.json`` as a dict; parts that the run did not reach are empty."""
-    run, base, series = results.run, results.base, results.series
-    config, accel, finished = results.config, results.accel, results.finished
-    applied = len(series.patches) if series else 0
-    verdicts = judge(data.clauses, applied, results.tests) if data and series else {}
+def clause_records(verdicts: Mapping[str, ClauseVerdict]) -> dict[str, ClauseRecord]:
+    """Verdicts of clauses as ``results.json`` has them."""
+    return {
+        name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
+        for name, v in verdicts.items()
+    }
+
+
+# What stands for an event that did not come.
+NO_RUN = ev.RunStarted("", "", "", {})
+NOT_ENDED = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
+
+
+def document(results: Results, data: SeriesData | None) -> RunDocument:
+    """``results.json``; parts that the run did not reach are empty."""
+    run, finished = results.run or NO_RUN, results.finished or NOT_ENDED
+    base = results.base or ev.BaseKnown("", "", "")
+    series = results.series or ev.SeriesKnown("", (), 0)
+    config = results.config or ev.ConfigKnown("", "")
+    accel = results.accel or ev.AccelChosen("", "")
+    pace = results.pace or ev.PaceMeasured(0.0, 0.0, 1.0)
+    verdicts = (
+        judge(data.clauses, len(series.patches), results.tests) if data and results.series else {}
+    )
     return {
         "schema": SCHEMA,
-        "verdict": finished.verdict if finished else "infra",
-        "exit_code": finished.exit_code if finished else 70,
-        "error": list(finished.error) if finished else ["the run did not end"],
-        "run": run.run_id if run else "",
-        "command": run.command if run else "",
-        "asked": run.asked if run else {},
-        "seconds": round(finished.seconds, 3) if finished else 0.0,
-        "kernel": {
-            "version": base.version if base else "",
-            "base": base.base if base else "",
-            "commit": base.commit if base else "",
-        },
+        "verdict": finished.verdict,
+        "exit_code": finished.exit_code,
+        "error": list(finished.error),
+        "run": run.run_id,
+        "command": run.command,
+        "asked": run.asked,
+        "seconds": round(finished.seconds, 3),
+        "kernel": {"version": base.version, "base": base.base, "commit": base.commit},
         "series": {
             "name": data.name if data else "",
-            "source": series.source if series else "",
-            "total": series.total if series else 0,
-            "patches": [
-                {"subject": p.subject, "patch_id": p.patch_id}
-                for p in (series.patches if series else ())
-            ],
+            "source": series.source,
+            "total": series.total,
+            "patches": [asdict(patch) for patch in series.patches],
         },
-        "config": {
-            "name": config.name if config else "",
-            "sha256": config.sha256 if config else "",
-        },
-        "accel": accel.accel if accel else "",
-        "accel_reason": accel.reason if accel else "",
+        "config": {"name": config.name, "sha256": config.sha256},
+        "accel": accel.accel,
+        "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.stages],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in results.boots)),
-        "boots": [
-            {
-                "boot_id": b.boot_id,
-                "seconds": round(b.seconds, 3),
-                "machine": b.machine,
-                "restored": b.restored,
-            }
-            for b in results.boots
-        ],
-        "pace": {
-            "seconds": results.pace.seconds if results.pace else 0.0,
-            "reference": results.pace.reference if results.pace else 0.0,
-            "factor": round(results.pace.factor, 2) if results.pace else 1.0,
-        },
+        "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in results.boots],
+        "pace": {**asdict(pace), "factor": round(pace.factor, 2)},
         "shard": _shard(results.chosen),
         "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
         "tests": [_test(t) for t in results.tests],
         "repeats": [{"id": r.id, "passed": r.passed, "runs": r.runs} for r in results.repeated],
         "splats": [_splat(s) for s in results.complaints()],
         "foreign_splats": [_splat(s) for s in results.foreign()],
-        "clauses": {
-            name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
-            for name, v in verdicts.items()
-        },
-        "canaries": [
-            {
-                "name": c.name,
-                "expected": c.expected,
-                "seen": c.seen,
-                "ok": c.ok,
-                "seconds": round(c.seconds, 3),
-            }
-            for c in results.canaries
-        ],
+        "clauses": clause_records(verdicts),
+        "canaries": [{**asdict(c), "seconds": round(c.seconds, 3)} for c in results.canaries],
         "notes": [n.text for n in results.notes],
     }

@@ -9,27 +9,25 @@ a patch, and a case that is flaky is measured on both kernels. The outcome lies 
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from harness import flaky, ktap_report, notes
-from harness.outputs import last_of_ours
-from harness.remarks import LEFT
+from harness.outputs import point_latest
+from harness.remarks import OpenRemarks, open_remarks
+from harness.results import RunDocument
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
-from harness.series_states import SERIES_BROKEN, State, newest_document, state_of, table
+from harness.series_states import SeriesState, every_state, table
+from harness.session import JUDGED, RunKernel
 from harness.settings import Settings
 from harness.summary import test_expression
-from harness.verdicts import Runs, conclude
+from harness.verdicts import RevisionRuns, conclude
 
-Run = Callable[[Settings], int]
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
 
 
@@ -39,46 +37,38 @@ class Runner:
 
     settings: Settings
     inputs: Inputs
-    run: Run
+    run: RunKernel
     console: Console
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    states: list[State] = field(default_factory=list)
-    previous: dict[str, Any] | None = None
-    again: dict[int | None, list[dict[str, Any]]] = field(default_factory=dict)
-    statics: dict[str, Any] | None = None
+    steps: list[RunDocument] = field(default_factory=list)
+    states: list[SeriesState] = field(default_factory=list)
+    previous: RunDocument | None = None
+    again: dict[int | None, list[RunDocument]] = field(default_factory=dict)
+    statics: OpenRemarks = field(default_factory=dict)
 
     def every_state(self) -> None:
         """The base and each patch, until no more can be said."""
-        total = len(self.inputs.patches)
-        for count in range(total + 1):
-            subject = self.inputs.name_of(count)
-            self.console.print(f"\n{count} of {total} patches: {subject}", markup=False)
-            code = self.run(replace(self.settings, patches=count))
-            self.steps.append(newest_document(self.settings.out))
-            self.states.append(state_of(count, subject, self.steps[-1]))
-            if code not in (0, SERIES_BROKEN) or self.states[-1].build == "series failed":
-                break  # and where a patch does not apply, later ones do not either
+        names = self.inputs.subjects
+        for state, result in every_state(self.settings, self.run, names, self.console):
+            self.states.append(state)
+            self.steps.append(result.document)
 
-    def the_text(self, look: Run) -> None:
+    def the_text(self, look: RunKernel) -> None:
         """What the static checkers say of each patch; they may be missing on this machine."""
         self.console.print("\ncheckpatch, sparse and kernel-doc", markup=False)
-        look(self.settings)
-        left = (last_of_ours(self.settings.out) or self.settings.out) / LEFT
-        self.statics = json.loads(left.read_text()) if left.is_file() else None
+        self.statics = open_remarks(look(self.settings).out)
 
     @property
     def fine(self) -> bool:
         """Whether no run was ended by the invocation, the machine or the harness."""
         whole = len(self.steps) == len(self.inputs.patches) + 1
-        return whole and all(step["exit_code"] in (0, SERIES_BROKEN) for step in self.steps)
+        return whole and all(step["exit_code"] in JUDGED for step in self.steps)
 
     def the_previous_one(self) -> None:
         """The whole previous revision, where there is one and the comparison can be made."""
         if not self.settings.previous or not self.fine:
             return
         self.console.print(f"\nthe previous revision: {self.settings.previous}", markup=False)
-        self.run(self._before())
-        self.previous = newest_document(self.settings.out)
+        self.previous = self.run(self._before()).document
 
     def _before(self) -> Settings:
         return replace(self.settings, series=self.settings.previous)
@@ -103,15 +93,15 @@ class Runner:
         self.console.print(f"\nflaky cases, {flaky.RUNS} times on: {where}", markup=False)
         settings = self._before() if state is None else replace(self.settings, patches=state)
         tests = " or ".join(test_expression(case) for case in cases)
-        self.run(replace(settings, tests=tests, only=cases, repeat=flaky.RUNS - 1, every=True))
-        document = newest_document(self.settings.out)
+        asked = replace(settings, tests=tests, only=cases, repeat=flaky.RUNS - 1, every=True)
+        document = self.run(asked).document
         if not document["error"]:
             self.again.setdefault(state, []).append(document)
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> RevisionRuns:
         """All results so far."""
-        return Runs(tuple(self.steps), self.previous, self.again, self.statics)
+        return RevisionRuns(tuple(self.steps), self.previous, self.again, self.statics)
 
 
 def reproducing(settings: Settings) -> dict[str, str]:
@@ -120,7 +110,7 @@ def reproducing(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in settings.asked().items() if name in kept}
 
 
-def revision(settings: Settings, run: Run, look: Run, console: Console) -> int:
+def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
     """Runs and judges a revision, prints the table and writes its files; the exit status.
 
     Args:
@@ -142,13 +132,14 @@ def revision(settings: Settings, run: Run, look: Run, console: Console) -> int:
     whole = conclude(inputs, runner.runs)
     out = settings.out / f"revision-{runner.steps[-1]['run']}"
     write(whole, runner.runs, out, reproducing(settings))
+    point_latest(out)
     if settings.notes:
-        count = notes.write(Path(settings.kernel).expanduser(), inputs, asdict(whole))
+        count = notes.write(Path(settings.kernel).expanduser(), inputs, whole)
         console.print(f"{count} notes: git log --notes={notes.REF}", markup=False)
     console.print()
     console.print(table(runner.states))
-    console.print("\n" + reply(asdict(whole)), markup=False, soft_wrap=True)
+    console.print("\n" + reply(whole), markup=False, soft_wrap=True)
     console.print(f"results: {out}", markup=False)
     if settings.ktap:
-        sys.stdout.write(ktap_report.revision(asdict(whole), runner.steps))
+        sys.stdout.write(ktap_report.revision(whole, runner.steps))
     return whole.exit_code

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from harness import revision_page as page
@@ -13,18 +11,16 @@ from harness.atomic import write_atomically
 from harness.outputs import page_environment
 from harness.plots import plots
 from harness.revision_text import reply, statement, verdict
-from harness.verdicts import Revision, Runs
-
-FORMAT = 1
+from harness.verdicts import Revision, RevisionRuns, as_json
 
 
-def html(whole: Revision, runs: Runs, asked: Mapping[str, str]) -> str:
+def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
     environment = page_environment()
-    environment.filters["statement"] = lambda flaky: statement(asdict(flaky))
+    environment.filters["statement"] = statement
     return environment.get_template("revision.html.j2").render(
         whole=whole,
-        verdict=verdict(asdict(whole)),
+        verdict=verdict(whole),
         checks=page.CHECKS,
         rows=page.rows(whole, runs),
         broken=page.broken(whole, runs, asked),
@@ -33,13 +29,12 @@ def html(whole: Revision, runs: Runs, asked: Mapping[str, str]) -> str:
     )
 
 
-def write(whole: Revision, runs: Runs, out: Path, asked: Mapping[str, str]) -> None:
+def write(whole: Revision, runs: RevisionRuns, out: Path, asked: Mapping[str, str]) -> None:
     """Writes the files of one verdict into ``out``, which is made.
 
     ``asked``: the variables that see a failure again, such as KERNEL= and SERIES=.
     """
     out.mkdir(parents=True, exist_ok=True)
-    document = {"format": FORMAT, **asdict(whole)}
-    write_atomically(out / "revision.json", json.dumps(document, indent=1) + "\n")
-    write_atomically(out / "reply.txt", reply(document))
+    write_atomically(out / "revision.json", as_json(whole))
+    write_atomically(out / "reply.txt", reply(whole))
     write_atomically(out / "report.html", html(whole, runs, asked))

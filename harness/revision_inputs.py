@@ -15,6 +15,7 @@ from harness.base import Base, obtain_base
 from harness.errors import HarnessError, InvocationError, SeriesError
 from harness.events import Events
 from harness.series import Series, load_series
+from harness.series_states import BASE, refuse_patches
 from harness.settings import Settings
 from harness.store import Store
 
@@ -59,7 +60,7 @@ class Inputs:
 
     def name_of(self, count: int) -> str:
         """The state after ``count`` patches: the subject of the last one."""
-        return self.patches[count - 1].subject if count else "the bare base"
+        return self.patches[count - 1].subject if count else BASE
 
 
 def read_inputs(settings: Settings) -> Inputs:
@@ -70,11 +71,7 @@ def read_inputs(settings: Settings) -> Inputs:
         SeriesError: the previous revision does not apply to this base.
         MachineError: a series by message-id cannot be fetched.
     """
-    if settings.patches is not None:
-        raise InvocationError(
-            "make revision runs every number of patches by itself",
-            next_step=f"leave PATCHES={settings.patches} out, or make test-kernel",
-        )
+    refuse_patches(settings, "revision")
     store, events = Store(settings.cache, settings.cache_limit), Events()
     base, series, why = choose_base(settings, store, events)
     if settings.notes and not all(patch.commit for patch in series.patches):

@@ -6,13 +6,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.remarks import TOOLS
-from harness.results import BROKEN
-from harness.series_states import State, state_of
+from harness.results import BROKEN, RunDocument
+from harness.series_states import SeriesState, state_of
 from harness.summary import again
-from harness.verdicts import Revision, Runs, Step
+from harness.verdicts import Revision, RevisionRuns, Step
 
 MOST = 12  # failures of one patch in full, and bars of the plot
 LINES = 40  # of a trace or of a case's own words
@@ -28,7 +27,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Row:
+class StateRow:
     """One state in the grid, a mark for each of ``CHECKS``."""
 
     step: Step
@@ -40,22 +39,22 @@ class Row:
 CHECKS = ("applies", "builds", *TOOLS, "boots", "cases")
 
 
-def rows(whole: Revision, runs: Runs) -> list[Row]:
+def rows(whole: Revision, runs: RevisionRuns) -> list[StateRow]:
     """The grid: states by checks."""
     return [_row(step, doc) for step, doc in zip(whole.steps, runs.steps, strict=True)]
 
 
-def _row(step: Step, document: dict[str, Any]) -> Row:
+def _row(step: Step, document: RunDocument) -> StateRow:
     state = state_of(step.patches, step.subject, document)
     breaks = tuple(c.clause for c in step.changes if c.now == "fail")
     repairs = tuple(c.clause for c in step.changes if c.kind == "fixed")
     applies, builds = _built(state)
     boots = Mark({"ok": "ok", "": "none"}.get(state.boot, "bad"), state.boot or "no")
     looked = [_tool(step, tool) for tool in TOOLS]
-    return Row(step, (applies, builds, *looked, boots, _cases(step, state)), breaks, repairs)
+    return StateRow(step, (applies, builds, *looked, boots, _cases(step, state)), breaks, repairs)
 
 
-def _built(state: State) -> tuple[Mark, Mark]:
+def _built(state: SeriesState) -> tuple[Mark, Mark]:
     if state.build == "series failed":
         return Mark("bad", "no"), Mark("none", "no")
     if state.build == "ok":
@@ -70,7 +69,7 @@ def _tool(step: Step, tool: str) -> Mark:
     return Mark("warn", f"{count} new") if count else Mark("ok", "ok")
 
 
-def _cases(step: Step, state: State) -> Mark:
+def _cases(step: Step, state: SeriesState) -> Mark:
     if not state.cases:
         return Mark("none", "none ran")
     ran = sum(n for name, n in state.cases.items() if name in {"pass", *BROKEN})
@@ -108,7 +107,7 @@ class Broken:
     more: int
 
 
-def broken(whole: Revision, runs: Runs, asked: Mapping[str, str]) -> list[Broken]:
+def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> list[Broken]:
     """The failures by the patch after which each is first seen; the bare base excuses its own.
 
     ``asked``: the variables that the reader must type as well.
@@ -126,7 +125,7 @@ def broken(whole: Revision, runs: Runs, asked: Mapping[str, str]) -> list[Broken
     return found
 
 
-def _failure(name: str, step: Step, document: dict[str, Any], asked: Mapping[str, str]) -> Failure:
+def _failure(name: str, step: Step, document: RunDocument, asked: Mapping[str, str]) -> Failure:
     test = next((t for t in document["tests"] if t["id"] == name), None)
     splats = [s for s in document["splats"] if name in (s["test"], s["title"])]
     traces = tuple((s["title"], s["decoded"], _cut(s["text"].splitlines())) for s in splats[:2])
@@ -162,7 +161,7 @@ class Bar:
     now: float
 
 
-def times(runs: Runs) -> list[Bar]:
+def times(runs: RevisionRuns) -> list[Bar]:
     """The cases that pass on both sides, those whose time changed most first."""
     if runs.previous is None:
         return []
@@ -173,14 +172,14 @@ def times(runs: Runs) -> list[Bar]:
     return bars[:MOST]
 
 
-def _seconds(document: dict[str, Any]) -> dict[str, float]:
-    pace = document.get("pace") or {}
-    slow = pace["seconds"] / pace["reference"] if pace.get("reference") else 1.0
+def _seconds(document: RunDocument) -> dict[str, float]:
+    pace = document["pace"]
+    slow = pace["seconds"] / pace["reference"] if pace["reference"] else 1.0
     return {t["id"]: t["seconds"] / slow for t in document["tests"] if t["status"] == "pass"}
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnBar:
     """A bar where it goes in the picture; the length of the axis is 100."""
 
     bar: Bar
@@ -189,9 +188,9 @@ class Drawn:
     now: float
 
 
-def drawn(bars: Iterable[Bar], step: int = 30) -> Iterator[Drawn]:
+def drawn(bars: Iterable[Bar], step: int = 30) -> Iterator[DrawnBar]:
     """The bars to scale, from the top."""
     kept = list(bars)
     longest = max((max(bar.before, bar.now) for bar in kept), default=1.0)
     for at, bar in enumerate(kept):
-        yield Drawn(bar, at * step, 100 * bar.before / longest, 100 * bar.now / longest)
+        yield DrawnBar(bar, at * step, 100 * bar.before / longest, 100 * bar.now / longest)

@@ -30,7 +30,7 @@ from harness.patched_tree import PatchedTree
 from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
-from harness.session import Session, run_session
+from harness.session import RunResult, Session, run_session
 from harness.settings import Settings
 from harness.soakers import SEED_VARIABLE
 from harness.splat import Splat
@@ -298,7 +298,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
         session.events.emit(ev.Note(f"traces are not decoded: {error.what}", "warning"))
 
 
-def test_kernel(settings: Settings) -> int:
+def test_kernel(settings: Settings) -> RunResult:
     """``make test-kernel``: every stage, one verdict."""
     return run_session(settings, "test-kernel", _tests)
 
@@ -312,7 +312,7 @@ def list_tests(settings: Settings) -> int:
             session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
             session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
 
-    return run_session(settings, "list-tests", body)
+    return run_session(settings, "list-tests", body).code
 
 
 def _shell(session: Session) -> None:
@@ -332,7 +332,7 @@ def _shell(session: Session) -> None:
 
 def shell(settings: Settings) -> int:
     """``make shell``: an interactive shell in the built kernel."""
-    return run_session(settings, "shell", _shell)
+    return run_session(settings, "shell", _shell).code
 
 
 def _selftest(session: Session) -> None:
@@ -347,4 +347,4 @@ def _selftest(session: Session) -> None:
 
 def selftest_detectors(settings: Settings) -> int:
     """``make selftest-detectors``: provoke each failure on this very kernel."""
-    return run_session(settings, "selftest-detectors", _selftest)
+    return run_session(settings, "selftest-detectors", _selftest).code

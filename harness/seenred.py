@@ -13,24 +13,22 @@ clause counts as seen red where
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
 from harness.atomic import write_atomically
-from harness.errors import InvocationError, MachineError
-from harness.results import BROKEN
-from harness.series_states import SERIES_BROKEN, newest_document
+from harness.errors import InvocationError, MachineError, SeriesError
+from harness.results import BROKEN, RunDocument
+from harness.session import RunKernel
 from harness.settings import Settings
 from harness.variants import TABLE, Variant, Variants
 
 INCONCLUSIVE = "inconclusive"
-Run = Callable[[Settings], int]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Red:
 
 
 @dataclass
-class Outcome:
+class SeenRed:
     """What all variants showed.
 
     ``missed``: (variant, clause, what came of it) that stayed green; ``absent``: variants
@@ -67,12 +65,12 @@ class Outcome:
     lost: dict[str, str] = field(default_factory=dict)
 
 
-def passing(document: dict[str, Any]) -> frozenset[str]:
+def passing(document: RunDocument) -> frozenset[str]:
     """The cases that pass on the finished series."""
     return frozenset(t["id"] for t in document["tests"] if t["status"] == "pass")
 
 
-def tested_clauses(document: dict[str, Any]) -> frozenset[str]:
+def tested_clauses(document: RunDocument) -> frozenset[str]:
     """The clauses that a passing guest case of the control run names."""
     tests = [t for t in document["tests"] if t["status"] == "pass" and _in_guest(t["id"])]
     return frozenset(clause for test in tests for clause in test["clauses"])
@@ -82,7 +80,7 @@ def _in_guest(case: str) -> bool:
     return not case.startswith(("host::", "kernel::"))
 
 
-def reds_of(variant: Variant, document: dict[str, Any], good: frozenset[str]) -> list[Red]:
+def reds_of(variant: Variant, document: RunDocument, good: frozenset[str]) -> list[Red]:
     """The clauses of ``variant`` that its run shows red, each with every case that does."""
     found = []
     for test in document["tests"]:
@@ -105,17 +103,22 @@ def said(reds: Iterable[Red], green: Sequence[str]) -> str:
     return "; ".join([*parts, *([f"MISSED {', '.join(green)}"] if green else [])])
 
 
-def why_missed(document: dict[str, Any]) -> str:
+def what_ended(document: RunDocument) -> str:
+    """One line for a run that came to no cases."""
+    return (document["error"] or ["no case ran"])[0]
+
+
+def why_missed(document: RunDocument) -> str:
     """One line for a clause that stayed green: what came of the variant's run."""
     if not document["tests"]:
-        return str((document["error"] or ["no case ran"])[0])
+        return what_ended(document)
     counts: dict[str, int] = {}
     for test in document["tests"]:
         counts[test["status"]] = counts.get(test["status"], 0) + 1
     return ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
 
 
-def judge(outcome: Outcome, clauses: Iterable[str], cases: Iterable[str]) -> None:
+def judge(outcome: SeenRed, clauses: Iterable[str], cases: Iterable[str]) -> None:
     """Fills in the clauses with a case, and the cases, that nothing has shown red."""
     seen = {red.clause for red in outcome.reds} | set(outcome.exempt)
     outcome.never = sorted(set(clauses) - seen, key=_natural)
@@ -129,7 +132,7 @@ def _natural(clause: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in clause.split("-")]
 
 
-def report(outcome: Outcome) -> RichTable:
+def report(outcome: SeenRed) -> RichTable:
     """One row a clause and a broken kernel: the case that failed first, and how many more."""
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for name in ("clause", "broken kernel", "case that failed", "its complaint"):
@@ -161,7 +164,7 @@ def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
 
 
 def seen_red(
-    settings: Settings, run: Run, table: Variants, line: str, console: Console, folder: Path
+    settings: Settings, run: RunKernel, table: Variants, line: str, console: Console, folder: Path
 ) -> int:
     """Runs the control and every variant, prints the report; the exit status.
 
@@ -177,24 +180,26 @@ def seen_red(
     settings = replace(settings, variant="", decode=False)
     control = replace(settings, tests=" or ".join(v.tests for v in chosen) if only else "")
     console.print("\n[bold]control: the finished series[/]")
-    if (code := run(control)) not in (0, SERIES_BROKEN):
-        return code
-    document = newest_document(settings.out)
+    if not (result := run(control)).judged:
+        return result.code
+    document = result.document
     good, clauses = passing(document), tested_clauses(document)
-    outcome = Outcome(line, exempt={} if only else dict(table.exempt))
+    outcome = SeenRed(line, exempt={} if only else dict(table.exempt))
     outcome.seconds["control"] = document["seconds"]
     for variant in chosen:
         if variant.patch(folder, line) is None:
             outcome.absent.append(variant.name)
             continue
         console.print(f"\n[bold]variant {variant.name}[/] must break {', '.join(variant.clauses)}")
-        code = run(replace(settings, variant=variant.name, tests=variant.tests))
-        if code not in (0, SERIES_BROKEN, MachineError.exit_code):
-            return code
-        document = newest_document(settings.out)
+        result = run(replace(settings, variant=variant.name, tests=variant.tests))
+        document = result.document
+        if result.code == MachineError.exit_code:
+            outcome.lost[variant.name] = what_ended(document)
+        elif not result.judged:
+            _tell(outcome, console)  # what is known is not lost with what ended it
+            return result.code
         outcome.seconds[variant.name] = document["seconds"]
-        if code == MachineError.exit_code:
-            outcome.lost[variant.name] = why_missed({**document, "tests": []})
+        if variant.name in outcome.lost:
             continue
         reds = reds_of(variant, document, good)
         outcome.reds += reds
@@ -213,14 +218,14 @@ def seen_red(
     return code
 
 
-def exit_status(outcome: Outcome) -> int:
+def exit_status(outcome: SeenRed) -> int:
     """0, or who is at fault. What was lost may be what is missing: then the machine is."""
     if outcome.missed or (outcome.never and not outcome.lost):
-        return SERIES_BROKEN
+        return SeriesError.exit_code
     return MachineError.exit_code if outcome.lost else 0
 
 
-def _tell(outcome: Outcome, console: Console) -> None:
+def _tell(outcome: SeenRed, console: Console) -> None:
     console.print()
     console.print(report(outcome))
     for variant, clause, why in outcome.missed:

@@ -7,30 +7,27 @@ own, with its own directory of results; builds are incremental.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from harness.base import obtain_base
-from harness.errors import InternalError, InvocationError
+from harness.errors import InvocationError
 from harness.events import Events
-from harness.outputs import last_of_ours
+from harness.results import RunDocument
 from harness.series import load_series
+from harness.session import RunKernel, RunResult, worst
 from harness.settings import Settings
 from harness.store import Store
 
-SERIES_BROKEN = 1  # exit status: the next state may still be worth a look
-STAGES = ("series", "config", "build", "boot")
-Run = Callable[[Settings], int]
+BASE = "the bare base"  # the state of no patches
+BUILT_BY = ("series", "config", "build")  # stages; the first of them that fails is named
 
 
 @dataclass(frozen=True)
-class State:
+class SeriesState:
     """The tree after ``patches`` patches, and what came of it; '' where nothing did."""
 
     patches: int
@@ -43,20 +40,25 @@ class State:
     run: str
 
     @property
+    def applies(self) -> bool:
+        """Whether its patches apply."""
+        return self.build != "series failed"
+
+    @property
     def tests(self) -> str:
         """The counts of the cases in words."""
         parts = [f"{count} {name.replace('_', ' ')}" for name, count in self.cases.items()]
         return ", ".join(parts) or "none ran"
 
 
-def state_of(patches: int, subject: str, document: dict[str, Any]) -> State:
+def state_of(patches: int, subject: str, document: RunDocument) -> SeriesState:
     """A state as its ``results.json`` tells it."""
     ended = {s["name"]: "failed" if s.get("failed") else "ok" for s in document["stages"]}
-    broken = next((name for name in STAGES[:3] if ended.get(name) == "failed"), "")
+    broken = next((name for name in BUILT_BY if ended.get(name) == "failed"), "")
     counts: dict[str, int] = {}
     for test in document["tests"]:
         counts[test["status"]] = counts.get(test["status"], 0) + 1
-    return State(
+    return SeriesState(
         patches,
         subject,
         f"{broken} failed" if broken else ended.get("build", ""),
@@ -68,7 +70,7 @@ def state_of(patches: int, subject: str, document: dict[str, Any]) -> State:
     )
 
 
-def table(states: Sequence[State]) -> Table:
+def table(states: Sequence[SeriesState]) -> Table:
     """One row a state."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("after", "patch", "builds", "boots", "cases", "complaints", "exit", "results"):
@@ -88,16 +90,6 @@ def table(states: Sequence[State]) -> Table:
     return shown
 
 
-def newest_document(out: Path) -> dict[str, Any]:
-    """The results of the run of this process that has just ended."""
-    folder = last_of_ours(out)
-    path = (folder or out) / "results.json"
-    if not path.is_file():
-        raise InternalError(f"{path} is not there after a run")
-    document: dict[str, Any] = json.loads(path.read_text())
-    return document
-
-
 def subjects(settings: Settings) -> tuple[str, ...]:
     """The subjects of the series, in order.
 
@@ -109,37 +101,45 @@ def subjects(settings: Settings) -> tuple[str, ...]:
     return tuple(patch.subject for patch in load_series(settings, base).patches)
 
 
-def every_state(settings: Settings, run: Run, names: Sequence[str], console: Console) -> int:
-    """Runs every state of the series ``names`` and prints the table; the exit status.
+def every_state(
+    settings: Settings, run: RunKernel, names: Sequence[str], console: Console
+) -> Iterator[tuple[SeriesState, RunResult]]:
+    """Runs the bare base and each patch of the series ``names``, until no more can be said.
 
-    It is that of the first state for which not the series but the invocation, the
-    machine or the harness is at fault, where there is one: no later state is run
-    then. Else it is 1 where any state is broken.
+    That is where not the series but the invocation, the machine or the harness is at
+    fault, or where a patch does not apply, for then later ones do not either.
+    """
+    for count in range(len(names) + 1):
+        subject = names[count - 1] if count else BASE
+        console.print(f"\n{count} of {len(names)} patches: {subject}", markup=False)
+        result = run(replace(settings, patches=count))
+        state = state_of(count, subject, result.document)
+        yield state, result
+        if not result.judged or not state.applies:
+            break
+
+
+def test_series(settings: Settings, run: RunKernel, console: Console) -> int:
+    """``make test-series``: a revision's states without blame; the worst exit status.
+
+    Raises:
+        InvocationError: PATCHES= is given, or SERIES= or KERNEL= name none.
+    """
+    refuse_patches(settings, "test-series")
+    states = [state for state, _ in every_state(settings, run, subjects(settings), console)]
+    console.print()
+    console.print(table(states))
+    return worst(state.exit_code for state in states)
+
+
+def refuse_patches(settings: Settings, command: str) -> None:
+    """For a command that runs every state.
 
     Raises:
         InvocationError: PATCHES= is given.
     """
     if settings.patches is not None:
         raise InvocationError(
-            "make test-series runs every number of patches by itself",
+            f"make {command} runs every number of patches by itself",
             next_step=f"leave PATCHES={settings.patches} out, or make test-kernel",
         )
-    states: list[State] = []
-    for count in range(len(names) + 1):
-        subject = names[count - 1] if count else "the bare base"
-        console.print(f"\n[bold]{count} of {len(names)} patches[/]: {subject}")
-        code = run(replace(settings, patches=count))
-        states.append(state_of(count, subject, newest_document(settings.out)))
-        if code not in (0, SERIES_BROKEN):
-            break
-    console.print()
-    console.print(table(states))
-    return exit_status(states)
-
-
-def exit_status(states: Sequence[State]) -> int:
-    """See :func:`every_state`."""
-    for state in states:
-        if state.exit_code not in (0, SERIES_BROKEN):
-            return state.exit_code
-    return max((state.exit_code for state in states), default=0)

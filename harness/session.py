@@ -5,26 +5,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 
 from harness import events as ev
 from harness.contract import SeriesData, load
-from harness.errors import HarnessError, InternalError
+from harness.errors import HarnessError, InternalError, SeriesError
 from harness.outputs import EventLog, point_latest, write_all
-from harness.results import Results, document
+from harness.results import Results, RunDocument, document
 from harness.screen import PIPE_WIDTH, Screen
 from harness.settings import Settings
 from harness.store import Store
 from harness.summary import print_summary
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
+JUDGED = (0, SeriesError.exit_code)  # the statuses of a run that says something of the series
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,50 @@ class Session:
     console: Console
 
 
+@dataclass(frozen=True)
+class RunResult:
+    """What a run found. ``code``: its exit status; ``document``: its results.json in ``out``."""
+
+    code: int
+    out: Path
+    document: RunDocument
+
+    @property
+    def judged(self) -> bool:
+        """Whether it says something of the series: nobody else ended it."""
+        return self.code in JUDGED
+
+
+RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit status of several runs: the first for which not the series is at fault, else 1."""
+    found = list(codes)
+    return next((code for code in found if code not in JUDGED), max(found, default=0))
+
+
 def run_id(now: datetime, pid: int) -> str:
-    """A name that sorts by time and that two runs at once do not share."""
+    """A name that sorts by time and that two processes at once do not share."""
     return f"{now.strftime('%Y%m%d-%H%M%S')}-{pid}"
+
+
+def make_run_folder(out: Path, suffix: str = "") -> Path:
+    """Makes the folder of a new run below ``out``, named by its id, which is nobody else's.
+
+    Two runs of one process may begin in one second: what is there already decides, and the
+    later one takes the next second that is free.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    while True:
+        folder = out / f"{run_id(now, os.getpid())}{suffix}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            now += timedelta(seconds=1)
+        else:
+            return folder
 
 
 def judge_run(results: Results) -> tuple[ev.Verdict, int]:
@@ -54,7 +97,11 @@ def judge_run(results: Results) -> tuple[ev.Verdict, int]:
     return "pass", 0
 
 
-def _conclude(body: Callable[[], None], results: Results) -> tuple[ev.Verdict, int, list[str]]:
+End = tuple[ev.Verdict, int, list[str]]  # verdict, exit status, what ended the run early
+INTERRUPTED_END: End = ("infra", INTERRUPTED, ["interrupted"])
+
+
+def _conclude(body: Callable[[], None], results: Results) -> End:
     try:
         body()
     except HarnessError as error:
@@ -67,7 +114,7 @@ def _conclude(body: Callable[[], None], results: Results) -> tuple[ev.Verdict, i
             ],
         )
     except KeyboardInterrupt:
-        return "infra", INTERRUPTED, ["interrupted"]
+        return INTERRUPTED_END
     verdict, code = judge_run(results)
     return verdict, code, []
 
@@ -83,25 +130,34 @@ def _tidy(store: Store, events: ev.Events) -> None:
             gone = f"{len(removed)} of its directories, least recently used first, are gone"
             limit = store.limit / (1 << 30)
             events.emit(ev.Note(f"the store was above HARNESS_CACHE_LIMIT={limit:g}: {gone}"))
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in numbers]
+    try:
+        yield came
     finally:
-        store.release()
+        for number, handler in handlers:
+            signal.signal(number, handler)
 
 
-def run_session(settings: Settings, command: str, body: Callable[[Session], None]) -> int:
+def run_session(settings: Settings, command: str, body: Callable[[Session], None]) -> RunResult:
     """Runs ``body`` as one run: events, files under ``out/<run>/``, summary, exit status.
 
-    A failure of any kind still leaves results.json, junit.xml and report.html behind.
+    A failure of any kind, and an interrupt, still leave results.json, junit.xml and
+    report.html behind, with all that was known by then.
 
     Raises:
         InvocationError: PROJECT= names no series (no run begins).
+        KeyboardInterrupt: it came when the verdict stood already; the files are whole.
     """
     data = load(settings.project)
-    identity = run_id(datetime.now(UTC), os.getpid())
-    if settings.cell:
-        # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
-        identity += f"-{settings.cell}"
-    out = settings.out / identity
-    out.mkdir(parents=True)
+    # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
+    out = make_run_folder(settings.out, f"-{settings.cell}" if settings.cell else "")
     # A pipe has no width: rich would fold what CI logs can show whole.
     stream = sys.stderr if settings.ktap else sys.stdout
     console = Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
@@ -112,19 +168,25 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         log = stack.enter_context(open(out / "events.jsonl", "w", encoding="utf-8"))
         for consumer in (results, EventLog(log), screen):
             events.subscribe(consumer)
-        events.emit(ev.RunStarted(identity, str(out), command, settings.asked()))
+        events.emit(ev.RunStarted(out.name, str(out), command, settings.asked()))
         store = Store(settings.cache, settings.cache_limit)
         session = Session(settings, events, results, store, data, out, console)
         point_latest(out)
-        ended = False
+        end: End = ("infra", InternalError.exit_code, ["a defect of the harness"])
         try:
-            verdict, code, error = _conclude(lambda: body(session), results)
-            ended = True
+            end = _conclude(lambda: body(session), results)
+            if end[1] != INTERRUPTED:  # who ends a run does not wait for the store
+                _tidy(store, events)
+        except KeyboardInterrupt:
+            end = INTERRUPTED_END
         finally:
-            if not ended:
-                verdict, code, error = "infra", InternalError.exit_code, ["a defect of the harness"]
-            _tidy(store, events)
-            events.emit(ev.RunFinished(verdict, code, time.monotonic() - start, tuple(error)))
-            write_all(out, document(results, data), data)
+            with _signals_wait() as came:
+                store.release()
+                verdict, code, error = end
+                events.emit(ev.RunFinished(verdict, code, time.monotonic() - start, tuple(error)))
+                told = document(results, data)
+                write_all(out, told, data)
+    if came and code != INTERRUPTED:
+        raise KeyboardInterrupt
     print_summary(console, results, data, out)
-    return code
+    return RunResult(code, out, told)

@@ -22,7 +22,7 @@ from harness.results import Results
 from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
 from harness.session import Session, run_session
 from harness.settings import Settings
-from harness.soak_book import Book, Failure, Identity, Record, Round, all_records
+from harness.soak_book import Book, Identity, Record, Round, SoakFailure, all_records
 from harness.soak_table import figures_in_words, table
 from harness.soakers import Ground, Soaker, load_soakers
 from harness.stages import stage
@@ -97,7 +97,7 @@ class Rounds:
             try:
                 record = book.add(self.one(seed))
             except SeriesError as error:
-                book.add_failure(Failure(self.run, seed, error.what.splitlines()[0]))
+                book.add_failure(SoakFailure(self.run, seed, error.what.splitlines()[0]))
                 raise
             self._tell(record, seconds)
         return record
@@ -175,4 +175,4 @@ def soak(settings: Settings) -> int:
             )
         Console(highlight=False).print(table(records))
         return 0
-    return run_session(settings, "soak", _soak)
+    return run_session(settings, "soak", _soak).code

@@ -16,9 +16,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from harness.atomic import write_atomically
+from harness.jsondata import from_json
 from harness.soakers import Figures
 
 SCHEMA = 1
@@ -53,7 +53,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Failure:
+class SoakFailure:
     """What ended a soak."""
 
     run: str
@@ -78,7 +78,7 @@ class Record:
     figures: dict[str, int] = field(default_factory=dict)
     runs: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[SoakFailure, ...] = ()
 
     def plus(self, done: Round) -> Record:
         """With one round more."""
@@ -97,20 +97,12 @@ class Record:
         )
 
 
-def _from_json(data: dict[str, Any]) -> Record:
-    given = {k: v for k, v in data.items() if k != "schema"}
-    given["identity"] = Identity(**given["identity"])
-    given["failures"] = tuple(Failure(**failure) for failure in given["failures"])
-    given["runs"], given["seeds"] = tuple(given["runs"]), tuple(given["seeds"])
-    return Record(**given)
-
-
 def read_record(path: Path) -> Record | None:
     """The record in a file; None where there is none, or one of another schema."""
     if not path.is_file():
         return None
     data = json.loads(path.read_text())
-    return _from_json(data) if data.get("schema") == SCHEMA else None
+    return from_json(Record, data) if data.pop("schema", None) == SCHEMA else None
 
 
 @dataclass(frozen=True)
@@ -136,7 +128,7 @@ class Book:
         with self._locked():
             return self._write(self._read().plus(done))
 
-    def add_failure(self, failure: Failure) -> Record:
+    def add_failure(self, failure: SoakFailure) -> Record:
         """Adds what ended a soak: it stays in the record of this kernel."""
         with self._locked():
             old = self._read()

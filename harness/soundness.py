@@ -8,10 +8,9 @@ only where the kernel has the checkers that would have complained.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from harness import events as ev
-from harness.results import Results
+from harness.results import CaseRecord, Results, SplatRecord
 
 # What makes a kernel one that would complain: at least one of these.
 CHECKERS = ("KASAN", "KCSAN")
@@ -44,15 +43,15 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
     return ev.CaseFinished(name, "pass", "", 0.0, (clause,), diagnostics=tuple(notes), about=ABOUT)
 
 
-def merged(records: Sequence[dict[str, Any]], splats: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def merged(records: Sequence[CaseRecord], splats: Sequence[SplatRecord]) -> CaseRecord:
     """The records of several shards of one run as one; ``splats`` are those of all shards.
 
     A shard in which no case ran says nothing where another one had cases.
     """
     notes = list(dict.fromkeys(note for record in records for note in record["diagnostics"]))
     passed = [record for record in records if record["status"] == "pass"]
-    record = dict(passed[0] if passed else records[0], diagnostics=notes)
+    record: CaseRecord = {**(passed or records)[0], "diagnostics": notes}
     if splats:
         reason = f"{len(splats)} complaints, first: {splats[0]['title']}"
-        record.update(status="fail", reason=reason)
+        return {**record, "status": "fail", "reason": reason}
     return record

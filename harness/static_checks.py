@@ -19,7 +19,7 @@ from harness.prepare import base_stage, workbench
 from harness.provide import provide
 from harness.remarks import LEFT, TOOLS, Statics
 from harness.series import Series, load_series
-from harness.session import Session, run_session
+from harness.session import RunResult, Session, run_session
 from harness.settings import Settings
 from harness.stages import stage
 from harness.statics import static_remarks
@@ -45,8 +45,8 @@ def as_document(found: Statics) -> dict[str, Any]:
     }
 
 
-def static_checks(settings: Settings) -> int:
-    """Runs the tools on every patch of the series; the exit status."""
+def static_checks(settings: Settings) -> RunResult:
+    """Runs the tools on every patch of the series."""
     return run_session(settings, "static-checks", _body)
 
 

@@ -7,14 +7,21 @@ revision`` or one by one on many machines and merged: both end here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from harness.compare import Blame, Change, blame, changes, clause_verdicts
+from harness.errors import SeriesError
 from harness.flaky import Flaky, Yardsticks, flaky_cases
+from harness.jsondata import from_json
+from harness.remarks import OpenRemarks
+from harness.results import RunDocument
 from harness.revision_inputs import Inputs
-from harness.series_states import SERIES_BROKEN
+from harness.session import JUDGED, worst
+
+FORMAT = 1  # of revision.json
 
 
 @dataclass(frozen=True)
@@ -58,19 +65,31 @@ class Revision:
     exit_code: int
 
 
+def as_json(whole: Revision) -> str:
+    """``revision.json``."""
+    return json.dumps({"format": FORMAT, **asdict(whole)}, indent=1) + "\n"
+
+
+def read_revision(path: Path) -> Revision:
+    """The verdict that a ``revision.json`` tells of."""
+    given = json.loads(path.read_text())
+    del given["format"]
+    return from_json(Revision, given)
+
+
 @dataclass(frozen=True)
-class Runs:
+class RevisionRuns:
     """The results of a revision's runs.
 
     ``steps``: of the bare base and of each patch, as far as they were run; ``previous``:
     of the whole previous revision; ``again``: those that repeat flaky cases, by the
-    number of patches, None for the previous revision; ``statics``: see static_checks.py.
+    number of patches, None for the previous revision; ``statics``: see remarks.py.
     """
 
-    steps: tuple[dict[str, Any], ...]
-    previous: dict[str, Any] | None
-    again: Mapping[int | None, Sequence[dict[str, Any]]]
-    statics: dict[str, Any] | None = None
+    steps: tuple[RunDocument, ...]
+    previous: RunDocument | None
+    again: Mapping[int | None, Sequence[RunDocument]]
+    statics: OpenRemarks = field(default_factory=dict)
 
     @property
     def yardsticks(self) -> Yardsticks:
@@ -78,7 +97,7 @@ class Runs:
         return Yardsticks(self.steps[0], self.previous, self.again)
 
 
-def judge(runs: Runs, inputs: Inputs) -> tuple[Step, ...]:
+def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
     """A step for each ``results.json``; the first is that of the bare base."""
     steps = []
     documents, sticks = runs.steps, runs.yardsticks
@@ -101,17 +120,10 @@ def judge(runs: Runs, inputs: Inputs) -> tuple[Step, ...]:
                 blame(document, documents[0], excused),
                 changes(before, clause_verdicts(document)),
                 flaky,
-                _remarks(runs.statics, count),
+                runs.statics.get(count, {}),
             )
         )
     return tuple(steps)
-
-
-def _remarks(statics: dict[str, Any] | None, number: int) -> dict[str, tuple[str, ...]]:
-    for patch in statics["patches"] if statics else ():
-        if patch["number"] == number:
-            return {tool: tuple(said["open"]) for tool, said in patch["tools"].items()}
-    return {}
 
 
 def exit_status(steps: Sequence[Step], previous: int = 0) -> int:
@@ -120,14 +132,13 @@ def exit_status(steps: Sequence[Step], previous: int = 0) -> int:
     An end for which not the series is at fault counts first, in the order of the
     runs. What ends a run early (it does not apply, build or boot) is excused by nothing.
     """
-    for code in (*(step.exit_code for step in steps), previous):
-        if code not in (0, SERIES_BROKEN):
-            return code
+    if (code := worst((*(step.exit_code for step in steps), previous))) not in JUDGED:
+        return code
     failed = any(step.error for step in steps) or any(step.blame.ours for step in steps[1:])
-    return SERIES_BROKEN if failed else 0
+    return SeriesError.exit_code if failed else 0
 
 
-def conclude(inputs: Inputs, runs: Runs) -> Revision:
+def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
     """The whole verdict. ``runs`` has at least the bare base."""
     steps = judge(runs, inputs)
     last, previous = runs.steps[-1], runs.previous

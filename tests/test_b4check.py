@@ -10,11 +10,12 @@ from typing import Any
 
 from harness import cli
 from harness.b4check import check
+from harness.remarks import OpenRemarks
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
 from harness.series import parse_patch
 from harness.settings import PROJECT
-from harness.verdicts import Runs, conclude
+from harness.verdicts import RevisionRuns, conclude
 from tests.test_flaky import document
 from tests.toy import Toy, grow
 
@@ -26,10 +27,12 @@ def mails(toy: Toy) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.glob("*.patch"))]
 
 
-def judged(mail: list[bytes], out: Path, *documents: Any, statics: Any = None) -> None:
+def judged(
+    mail: list[bytes], out: Path, *documents: Any, statics: OpenRemarks | None = None
+) -> None:
     names = tuple(PatchName(f"s{n}", parse_patch(m, "m").patch_id) for n, m in enumerate(mail))
     inputs = Inputs("Linux 6.1", "w", "", "s", "", names, "", "cover@example.org")
-    runs = Runs(documents, None, {}, statics)
+    runs = RevisionRuns(documents, None, {}, statics or {})
     write(conclude(inputs, runs), runs, out, {})
 
 
@@ -75,8 +78,7 @@ def test_what_was_not_tested_is_no_pass(toy: Toy, tmp_path: Path) -> None:
 
 def test_remarks_and_what_was_broken_before_are_warnings(toy: Toy, tmp_path: Path) -> None:
     (one, _) = mails(toy)
-    tools = {"checkpatch": {"open": ["WARNING: so long"], "justified": 0}}
-    statics = {"patches": [{"number": 1, "tools": tools}]}
+    statics: OpenRemarks = {1: {"checkpatch": ("WARNING: so long",)}}
     judged([one], tmp_path, document("fail"), document("fail"), statics=statics)
     found = answer(one, tmp_path)
     assert found["status"] == "warn"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ import pytest
 from harness.build_matrix import build_matrix, said_by_guest, touched_files
 from harness.errors import InvocationError
 from harness.merge import merge, read_runs
+from harness.session import RunKernel, RunResult
 from harness.settings import Settings
-from tests.ours import leave, point_ours
 from tests.toy import WISH, Toy, grow
 
 CONTRACT = "## S\n\n| clause | promise |\n| --- | --- |\n| V-KS-3 | builds |\n"
@@ -52,12 +51,12 @@ def project(toy: Toy) -> Path:
     return folder
 
 
-def never(settings: Settings) -> int:
+def never(settings: Settings) -> RunResult:
     raise AssertionError("no cell of this matrix boots")
 
 
 def run(
-    toy: Toy, project: Path, series: Path, test: Callable[[Settings], int] = never, **given: Any
+    toy: Toy, project: Path, series: Path, test: RunKernel = never, **given: Any
 ) -> tuple[int, dict[str, Any]]:
     settings = toy.settings(project=project, series=str(series), out=toy.root / "out", **given)
     code = build_matrix(settings, test)
@@ -123,7 +122,7 @@ def test_no_such_cell(toy: Toy, project: Path) -> None:
 # --- cells that boot -----------------------------------------------------------------
 
 
-def guest(**more: Any) -> dict[str, Any]:
+def guest(**more: Any) -> Any:
     return {"error": [], "tests": [{"id": "a.c::b", "status": "pass", "reason": ""}], "splats": [],
             "run": "r", **more}  # fmt: skip
 
@@ -148,15 +147,11 @@ def test_a_cell_is_booted_with_its_flavour_and_cases(
     table.write_text(table.read_text() + row)
     asked: list[tuple[str, str]] = []
 
-    def boot(settings: Settings) -> int:
+    def boot(settings: Settings) -> RunResult:
         asked.append((settings.config, settings.tests))
-        folder = settings.out / "guest"
-        folder.mkdir(parents=True)
         status = "pass" if code == 0 else "fail"
         tests = [{"id": "kinds.c::a", "status": status, "reason": "lost"}]
-        (folder / "results.json").write_text(json.dumps(guest(tests=tests)))
-        point_ours(settings.out, "guest")
-        return code
+        return RunResult(code, settings.out, guest(tests=tests))
 
     _, document = run(toy, project, toy.series(NEW), boot, cell="booted")
     assert asked == [("toy", "kinds")]
@@ -188,9 +183,8 @@ def test_a_machine_that_cannot_boot_ends_the_command(
         MATRIX + "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
     )
 
-    def boot(settings: Settings) -> int:
-        leave(settings.out, guest())
-        return 3
+    def boot(settings: Settings) -> RunResult:
+        return RunResult(3, settings.out, guest())
 
     settings = toy.settings(project=project, series=str(toy.series(NEW)), out=toy.root / "out")
     assert build_matrix(settings, boot) == 3

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from harness.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
+from harness.session import RunKernel, RunResult
 from harness.settings import PROJECT, Settings
-from tests.ours import leave
 from tests.recorder import Recorder
 from tests.test_lab import FakeGuest, case, lab_of, run, said
 from tests.toy import Toy, grow
@@ -73,6 +72,7 @@ def document(status: str = "pass", repeats: tuple[int, int] | None = None, **mor
         "tests": [{"id": CASE, "status": status, "seconds": 1.0, **said}],
         "clauses": {},
         "repeats": again,
+        "pace": {"seconds": 0.0, "reference": 0.0, "factor": 1.0},
         **more,
     }
 
@@ -89,7 +89,7 @@ def test_the_run_that_found_it_does_not_count() -> None:
     assert (found.passes_there, found.runs_there) == (1 + 11, 1 + 20)
     assert found.verdict == "no evidence of a difference" and found.excused
     said_so = "12 of 25, 12 of 21 on the base: no evidence of a difference (Fisher's exact test, "
-    assert said_so in statement(vars(found))
+    assert said_so in statement(found)
 
 
 def test_a_rate_that_fell_is_the_patchs_fault() -> None:
@@ -125,7 +125,7 @@ def test_a_revision_with_a_flaky_case(
         document("pass", (10, 19)),  # the base, again
     ]
     seen: list[Settings] = []
-    assert revision(settings, runner(documents, seen), lambda _: 3, Console(quiet=True)) == code
+    assert revision(settings, runner(documents, seen), look, Console(quiet=True)) == code
     assert [s.patches for s in seen] == [0, 1, 1, 0]
     assert [(s.repeat, s.every) for s in seen[:2]] == [(5, False)] * 2
     assert all(s.only == (CASE,) and s.repeat == RUNS - 1 and s.every for s in seen[2:])
@@ -136,11 +136,15 @@ def test_a_revision_with_a_flaky_case(
     assert "flaky: t/p.c::a passed" in (folder / "reply.txt").read_text()
 
 
-def runner(documents: list[Any], seen: list[Settings]) -> Callable[[Settings], int]:
-    def run(settings: Settings) -> int:
+def look(settings: Settings) -> RunResult:
+    """The static checkers of a machine that has none."""
+    return RunResult(3, settings.out, document())
+
+
+def runner(documents: list[Any], seen: list[Settings]) -> RunKernel:
+    def run(settings: Settings) -> RunResult:
         found = documents[len(seen)]
         seen.append(replace(settings))
-        leave(settings.out, found)
-        return int(found["exit_code"])
+        return RunResult(found["exit_code"], settings.out, found)
 
     return run

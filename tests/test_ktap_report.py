@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import pytest
 
 from harness import cli, ktap_report
 from harness.revision_inputs import Inputs, PatchName
+from harness.session import RunResult
 from harness.settings import Settings
-from harness.verdicts import Runs, conclude
-from tests.ours import leave
+from harness.verdicts import RevisionRuns, conclude
 
 LINE = re.compile(r"^(?P<bad>not )?ok (?P<number>\d+) (?P<name>[^#]*?)(?: # (?P<more>.*))?$")
 
@@ -41,7 +40,7 @@ def record(name: str, status: str, reason: str = "") -> dict[str, Any]:
     return {"id": name, "status": status, "reason": reason, "diagnostics": ["p.c:7: a\nb"]}
 
 
-def document(*tests: dict[str, Any], **more: Any) -> dict[str, Any]:
+def document(*tests: dict[str, Any], **more: Any) -> Any:
     code = 1 if any(t["status"] in ("fail", "error", "timeout") for t in tests) else 0
     whole = {"tests": list(tests), "splats": [], "error": [], "exit_code": code, "run": "r"}
     return {**whole, "clauses": {}, "repeats": [], "stages": [], **more}
@@ -76,14 +75,14 @@ def test_what_the_kernel_said_and_what_ended_the_run_are_failures() -> None:
 
 def test_a_revision_is_a_subtest_for_each_state() -> None:
     bad, good = record("v/p.c::one", "fail", "so"), record("v/p.c::one", "pass")
-    runs = Runs((document(good), document(bad), document(good)), None, {})
+    runs = RevisionRuns((document(good), document(bad), document(good)), None, {})
     inputs = Inputs("b", "w", "", "s", "", (PatchName("a", "1"), PatchName("b #2", "2")), "")
-    text = ktap_report.revision(asdict(conclude(inputs, runs)), runs.steps)
+    text = ktap_report.revision(conclude(inputs, runs), runs.steps)
     assert parse(text) == {"0 the bare base": "ok", "1 a": "not ok", "2 b no. 2": "ok"}
     # What is broken before is no failure of a patch.
-    runs = Runs((document(bad), document(bad)), None, {})
+    runs = RevisionRuns((document(bad), document(bad)), None, {})
     inputs = Inputs("b", "w", "", "s", "", (PatchName("a", "1"),), "")
-    text = ktap_report.revision(asdict(conclude(inputs, runs)), runs.steps)
+    text = ktap_report.revision(conclude(inputs, runs), runs.steps)
     assert parse(text) == {"0 the bare base": "ok", "1 a": "ok"}
 
 
@@ -91,11 +90,9 @@ def test_a_revision_is_a_subtest_for_each_state() -> None:
 def test_standard_output_is_for_ktap_alone(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(settings: Settings) -> int:
+    def run(settings: Settings) -> RunResult:
         assert settings.ktap
-        found = document(record("v/p.c::one", "pass"))
-        leave(settings.out, found)
-        return 0
+        return RunResult(0, settings.out, document(record("v/p.c::one", "pass")))
 
     monkeypatch.setattr("harness.run.test_kernel", run)
     assert cli.main(["test-kernel", how, f"OUT={tmp_path}"]) == 0

@@ -13,7 +13,7 @@ from harness import git
 from harness.errors import InvocationError
 from harness.revision import revision
 from harness.settings import Settings
-from tests.test_flaky import document, runner
+from tests.test_flaky import document, look, runner
 from tests.toy import Toy, commit, grow
 
 
@@ -31,7 +31,7 @@ def asked(toy: Toy, tmp_path: Path) -> Settings:
 
 def judged(settings: Settings, *states: str) -> None:
     documents = [document(state) for state in states]
-    revision(settings, runner(documents, []), lambda _: 3, Console(quiet=True))
+    revision(settings, runner(documents, []), look, Console(quiet=True))
 
 
 def test_git_log_shows_the_verdicts(toy: Toy, tmp_path: Path) -> None:

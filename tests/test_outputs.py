@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -20,12 +17,10 @@ from harness.outputs import (
     html,
     inline,
     junit,
-    last_of_ours,
     point_latest,
     write_all,
 )
-from harness.results import Results, document
-from harness.session import run_id
+from harness.results import Results, RunDocument, document
 from harness.settings import PROJECT
 
 
@@ -34,9 +29,7 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def run_document(
-    data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass"
-) -> dict[str, Any]:
+def run_document(data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass") -> RunDocument:
     results = Results()
     results(ev.RunStarted("r1", "/out/r1", "test-kernel", {}))
     results(ev.SeriesKnown("s", tuple(ev.PatchInfo(f"s{i}", "0123") for i in range(4)), 4))
@@ -97,20 +90,6 @@ def test_latest_moves_to_the_new_run(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         point_latest(tmp_path / name)
     assert (tmp_path / "latest").readlink() == Path("r2")
-
-
-def test_our_last_run_is_not_that_of_another_process(tmp_path: Path) -> None:
-    """Two commands in one folder: seen-red once took a soak's results for its own."""
-    assert last_of_ours(tmp_path) is None
-    early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
-    names = [run_id(early, os.getpid()), run_id(late, os.getpid() + 1), f"9{os.getpid()}"]
-    for name in names:
-        (tmp_path / name).mkdir()
-        point_latest(tmp_path / name)
-    assert last_of_ours(tmp_path) == tmp_path / names[0]
-    cell = tmp_path / f"{run_id(late, os.getpid())}-6.1-default-p0-s1of1"
-    cell.mkdir()
-    assert last_of_ours(tmp_path) == cell
 
 
 def test_the_event_log_has_every_event_but_progress() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ from harness import contract
 from harness import events as ev
 from harness.errors import InvocationError, MachineError
 from harness.merge_cells import merge
-from harness.plan import Cell, cells, kernel_name, listed, parse, settings_of
+from harness.plan import PlanCell, cells, kernel_name, listed, parse, settings_of
 from harness.plan_commands import plan, run_cell
 from harness.results import Results, document
 from harness.revision import revision
+from harness.session import RunKernel, RunResult
 from harness.settings import PROJECT, Settings
 from harness.shards import WHOLE, Shard
-from tests.ours import point_ours
 from tests.toy import Toy, grow
 
 QUIET = Console(quiet=True)
@@ -56,7 +55,7 @@ STATES = st.sampled_from(("p0", "p3", "p14", "previous", "statics"))
 
 @given(KERNELS, CONFIGS, STATES, SHARDS)
 def test_a_name_says_all_of_a_cell(kernel: str, config: str, state: str, of: int) -> None:
-    cell = Cell(kernel, config, state, Shard(of, of))
+    cell = PlanCell(kernel, config, state, Shard(of, of))
     assert parse(cell.name) == cell
     assert cell.patches == (int(state[1:]) if state[1:].isdecimal() else None)
     assert not set(cell.name) & set(' /\\:*?"<>|,')  # names of artefacts, files, variables
@@ -100,7 +99,7 @@ def status(patches: int | None, case: str, bad: frozenset[tuple[int | None, str]
     return "fail" if (patches, case) in bad else "pass"
 
 
-def made_up(bad: frozenset[tuple[int | None, str]]) -> Callable[[Settings], int]:
+def made_up(bad: frozenset[tuple[int | None, str]]) -> RunKernel:
     """A run as the harness makes it, less kernel and guest; ``bad``: (patches, case) that fail.
 
     A case that fails after two patches makes the kernel complain as well.
@@ -109,7 +108,7 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> Callable[[Settings], int]
     clauses = list(data.clauses)
     count = 0
 
-    def run(settings: Settings) -> int:
+    def run(settings: Settings) -> RunResult:
         nonlocal count
         count += 1
         before = settings.series.endswith("v1") and settings.patches is None
@@ -139,26 +138,26 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> Callable[[Settings], int]
         results(ev.RunFinished("fail" if failed else "pass", 1 if failed else 0, 2.0))
         out = settings.out / name
         out.mkdir(parents=True)
-        (out / "results.json").write_text(json.dumps(document(results, data)))
-        point_ours(settings.out, name)
-        return 1 if failed else 0
+        told = document(results, data)
+        (out / "results.json").write_text(json.dumps(told))
+        return RunResult(told["exit_code"], out, told)
 
     return run
 
 
-def look(settings: Settings) -> int:
+def look(settings: Settings) -> RunResult:
     """The static checkers' run."""
     results = Results()
     results(ev.RunStarted("999", "", "static-checks", settings.asked()))
     results(ev.RunFinished("fail", 1, 2.0))
     out = settings.out / "999"
     out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(document(results, None)))
+    told = document(results, None)
+    (out / "results.json").write_text(json.dumps(told))
     tools = {"checkpatch": {"open": ["WARNING: so long"], "justified": 1}}
     patches = [{"number": 2, "subject": "two", "tools": tools}]
     (out / "statics.json").write_text(json.dumps({"patches": patches}))
-    point_ours(settings.out, "999")
-    return 1
+    return RunResult(1, out, told)
 
 
 def asked(toy: Toy, tmp_path: Path, name: str) -> Settings:
@@ -234,9 +233,9 @@ def test_a_cell_takes_the_revision_from_the_plan(toy: Toy, tmp_path: Path) -> No
     plan(settings, QUIET)
     seen: list[Settings] = []
 
-    def run(chosen: Settings) -> int:
+    def run(chosen: Settings) -> RunResult:
         seen.append(chosen)
-        return 3
+        return RunResult(3, chosen.out, document(Results(), None))
 
     bare = replace(settings, series="", previous="", cell="tree-default-previous-s2of3")
     assert run_cell(bare, run, look, QUIET) == 3

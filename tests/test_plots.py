@@ -16,7 +16,7 @@ def said(t: float, used: float, purged: int) -> str:
     return f"@sample t={t} line:MiB used={used} line:MiB memory.max=4.5 bar:purged={purged}"
 
 
-def case(name: str, *diagnostics: str) -> dict[str, Any]:
+def case(name: str, *diagnostics: str) -> Any:
     return {"id": name, "about": "It grows <fast>.", "diagnostics": list(diagnostics)}
 
 

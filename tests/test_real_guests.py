@@ -56,7 +56,7 @@ def built(out: Path, *, bzimage: bool = False) -> Kernel:
 
     store = {name: value for name, value in os.environ.items() if name.startswith("HARNESS_CACHE")}
     settings = replace(from_environment(store), out=out)
-    assert run_session(settings, "test-kernel", body) == 0
+    assert run_session(settings, "test-kernel", body).code == 0
     return found[0]
 
 

@@ -176,7 +176,7 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
         SimpleNamespace(events=events, out=tmp_path / "out", data=SimpleNamespace(folder=tmp_path)),
     )
     monkeypatch.setattr(regression, "replace", _replace)
-    kernel = regression.Kernel(
+    kernel = regression.ComparedKernel(
         session, cast(Equipment, None), lambda s: s, Reports(events), "base", {"a": ""}
     )
     cases = [case_of(LISTED.tests[0], tmp_path / FILE, n) for n in range(1, runs + 1)]
@@ -196,3 +196,25 @@ def _replace(thing: Any, **changes: Any) -> Any:
     if isinstance(thing, SimpleNamespace):
         return SimpleNamespace(**{**vars(thing), **changes})
     return replace(thing, **changes)
+
+
+def test_what_the_kernels_said_is_not_lost_with_an_interrupt(
+    events: ev.Events, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def equip(session: Session, reports: Reports) -> tuple[SelftestList, Any, Any]:
+        reports.waiting.append(seen("WARNING in new"))
+        kernel = SimpleNamespace(kernel=SimpleNamespace(config=Path("config")))
+        return LISTED, SimpleNamespace(equipment=SimpleNamespace(prepared=kernel)), None
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(regression, "_equip", equip)
+    monkeypatch.setattr(regression, "read_values", lambda _: {})
+    monkeypatch.setattr(regression, "compare", interrupted)
+    session = SimpleNamespace(
+        events=events, data=SimpleNamespace(folder=Path("x")), settings=from_environment({})
+    )
+    with pytest.raises(KeyboardInterrupt):
+        regression._regression(cast(Session, session))
+    assert recorder.of(ev.SplatSeen) == [seen("WARNING in new")]

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 import pytest
 
-from harness.regression_judge import AGAIN, Runs, cannot_run, differences, judge, summary, to_repeat
+from harness.regression_judge import (
+    AGAIN,
+    SelftestRuns,
+    cannot_run,
+    differences,
+    judge,
+    summary,
+    to_repeat,
+)
 from harness.selftest_list import Selftest
 from harness.selftest_tap import WHOLE, Seen
 
@@ -16,24 +24,24 @@ def run(whole: str = "pass", **points: str) -> Seen:
     return Seen({WHOLE: whole, **points}, "why" if whole != "pass" else "", 1.0, ("said",))
 
 
-def repeated(base: list[Seen], series: list[Seen]) -> Runs:
-    return Runs(base[0], series[0], tuple(base[1:]), tuple(series[1:]))
+def repeated(base: list[Seen], series: list[Seen]) -> SelftestRuns:
+    return SelftestRuns(base[0], series[0], tuple(base[1:]), tuple(series[1:]))
 
 
 def test_the_same_on_both_is_a_pass() -> None:
-    record = judge(TEST, Runs(run(a="pass"), run(a="pass")), "V-KS-2")
+    record = judge(TEST, SelftestRuns(run(a="pass"), run(a="pass")), "V-KS-2")
     assert (record.id, record.status, record.clauses) == ("regression::one", "pass", ("V-KS-2",))
     assert record.reason == "" and record.seconds == 2.0 and record.attempt == 1
 
 
 def test_a_broken_point_is_the_same_as_long_as_it_is_broken_on_both() -> None:
-    both = Runs(run("pass", a="fail"), run("pass", a="fail"))
+    both = SelftestRuns(run("pass", a="fail"), run("pass", a="fail"))
     assert judge(TEST, both, "V-KS-2").status == "pass"
 
 
 @pytest.mark.parametrize("status", ["fail", "skip", "error", "timeout"])
 def test_what_never_passes_on_the_base_says_nothing(status: str) -> None:
-    record = judge(TEST, Runs(run(status), run(status)), "V-KS-2")
+    record = judge(TEST, SelftestRuns(run(status), run(status)), "V-KS-2")
     assert (record.status, record.reason) == ("skip", f"on the bare base too: {status}: why")
 
 
@@ -41,9 +49,9 @@ def test_only_what_differs_or_flaps_is_run_again() -> None:
     tests = [Selftest(name, (name,)) for name in ("same", "other", "unselected")]
     tests.append(Selftest("flaps", ("flaps",), flaps="it races"))
     runs = {
-        "same": Runs(run(), run()),
-        "other": Runs(run(a="pass"), run(a="fail")),
-        "flaps": Runs(run(), run()),
+        "same": SelftestRuns(run(), run()),
+        "other": SelftestRuns(run(a="pass"), run(a="fail")),
+        "flaps": SelftestRuns(run(), run()),
     }
     assert [test.name for test in to_repeat(tests, runs)] == ["other", "flaps"]
 
@@ -82,7 +90,7 @@ def test_the_run_that_raised_the_suspicion_does_not_count() -> None:
 
 
 def test_one_run_of_each_that_differs_is_a_difference_until_more_is_known() -> None:
-    ours, _ = differences(Runs(run(a="pass"), run(a="skip")))
+    ours, _ = differences(SelftestRuns(run(a="pass"), run(a="skip")))
     assert ours == ("a: pass without the series, skip with it",)
 
 
@@ -100,8 +108,8 @@ def test_what_the_kernel_cannot_run_is_named() -> None:
 def test_the_summary_counts() -> None:
     tests = [Selftest(name, (name,)) for name in "abc"]
     runs = {
-        "a": Runs(run(x="pass", y="skip"), run(x="pass", y="skip")),
-        "b": Runs(run("skip"), run("skip")),
+        "a": SelftestRuns(run(x="pass", y="skip"), run(x="pass", y="skip")),
+        "b": SelftestRuns(run("skip"), run("skip")),
     }
     records = [judge(test, runs[test.name], "V-KS-2") for test in tests[:2]]
     assert summary(tests, runs, records) == (

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,14 @@ import pytest
 from rich.console import Console
 
 from harness import verdicts
+from harness.compare import Blame
 from harness.errors import InvocationError
 from harness.revision import revision
 from harness.revision_inputs import Inputs, PatchName, read_inputs
 from harness.revision_text import MOST, reply
+from harness.session import RunKernel, RunResult
 from harness.settings import Settings
-from harness.verdicts import Runs, Step, exit_status
-from tests.ours import leave
+from harness.verdicts import Revision, RevisionRuns, Step, exit_status
 from tests.toy import Toy, grow
 
 SUBJECTS = ("one", "two", "three", "four")
@@ -29,7 +29,7 @@ INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(s, s) for s in SUBJECTS),
 
 
 def judge(documents: list[Any]) -> tuple[Step, ...]:
-    return verdicts.judge(Runs(tuple(documents), None, {}), INPUTS)
+    return verdicts.judge(RevisionRuns(tuple(documents), None, {}), INPUTS)
 
 
 def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = "r") -> Any:
@@ -44,6 +44,8 @@ def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = 
             for name in bad
         ],
         "clauses": {"A-1": {"verdict": clause}},
+        "repeats": [],
+        "pace": {"seconds": 0.0, "reference": 0.0},
     }
 
 
@@ -76,19 +78,18 @@ def test_the_machine_is_named_before_the_series(code: int) -> None:
     assert exit_status(judge([document("", code, error="no")])) == code
 
 
-def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> Callable[[Settings], int]:
-    def run(settings: Settings) -> int:
+def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> RunKernel:
+    def run(settings: Settings) -> RunResult:
         found = documents[len(seen)]
         seen.append((Path(settings.series).name, settings.patches))
-        leave(settings.out, found)
-        return int(found["exit_code"])
+        return RunResult(found["exit_code"], settings.out, found)
 
     return run
 
 
-def look(settings: Settings) -> int:
+def look(settings: Settings) -> RunResult:
     """The static checkers of a machine that has none."""
-    return 3
+    return RunResult(3, settings.out, document("", 3))
 
 
 def two_revisions(toy: Toy, tmp_path: Path) -> Settings:
@@ -113,6 +114,7 @@ def test_a_revision_from_end_to_end(toy: Toy, tmp_path: Path) -> None:
     assert revision(settings, runner(documents, seen), look, console) == 1
     assert seen == [("v2", 0), ("v2", 1), ("v2", 2), ("v1", None)]
     folder = settings.out / "revision-whole"
+    assert (settings.out / "latest").resolve() == folder
     found = json.loads((folder / "revision.json").read_text())
     assert [(c["clause"], c["kind"]) for c in found["previous"]] == [("A-1", "fixed")]
     said = (folder / "reply.txt").read_text()
@@ -152,24 +154,9 @@ def test_a_previous_revision_that_is_none_is_said_before_anything_runs(toy: Toy)
 
 
 def test_a_reply_is_never_longer_than_sixty_lines() -> None:
-    step = {
-        "patches": 1,
-        "subject": "s",
-        "exit_code": 1,
-        "error": ["no"],
-        "blame": {"ours": list("abcdef"), "before": ["z"]},
-        "changes": [],
-        "flaky": [],
-        "statics": {},
-    }
-    whole = {
-        "exit_code": 1,
-        "base": "b",
-        "why": "w",
-        "source": "s",
-        "previous_source": "",
-        "steps": [{**step, "error": []}, *[step] * 50],
-    }
+    step = Step(1, "s", "", "", 1, "r", ("no",), Blame(tuple("abcdef"), ("z",)), ())
+    steps = (replace(step, error=()), *[step] * 50)
+    whole = Revision("b", "w", "s", "", "", steps, False, (), "", 1)
     lines = reply(whole).splitlines()
     assert len(lines) == MOST
     assert "more lines: see revision.json" in lines[-1]

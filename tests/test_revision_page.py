@@ -6,17 +6,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from harness.remarks import OpenRemarks
 from harness.revision_files import html
 from harness.revision_inputs import Inputs, PatchName
 from harness.revision_page import CHECKS, LEAST, MOST, broken, command, drawn, rows, times
-from harness.verdicts import Runs, conclude
+from harness.verdicts import RevisionRuns, conclude
 from tests.test_flaky import CASE, document
 
 INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "two", "three")), "")
 
 
-def marks(*documents: Any, statics: Any = None) -> list[dict[str, tuple[str, str]]]:
-    runs = Runs(documents, None, {}, statics)
+def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:
+    runs = RevisionRuns(documents, None, {}, statics or {})
     return [
         {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, row.marks, strict=True)}
         for row in rows(conclude(INPUTS, runs), runs)
@@ -24,11 +25,7 @@ def marks(*documents: Any, statics: Any = None) -> list[dict[str, tuple[str, str
 
 
 def test_every_check_has_its_mark() -> None:
-    tools = {
-        "checkpatch": {"open": ["a", "b"], "justified": 0},
-        "sparse": {"open": [], "justified": 1},
-    }
-    statics = {"patches": [{"number": 1, "tools": tools}]}
+    statics: OpenRemarks = {1: {"checkpatch": ("a", "b"), "sparse": ()}}
     base, one, two = marks(document(), document(), document("fail"), statics=statics)
     assert base["checkpatch"][0] == "none" and base["cases"] == ("ok", "1 pass")
     assert one["checkpatch"] == ("warn", "2 new") and one["sparse"] == ("ok", "ok")
@@ -57,14 +54,14 @@ def test_how_far_a_patch_came() -> None:
 def test_broken_before_is_a_warning_and_no_failure() -> None:
     base, one = marks(document("fail"), document("fail"))
     assert base["cases"][0] == one["cases"][0] == "warn"
-    runs = Runs((document("fail"), document("fail")), None, {})
+    runs = RevisionRuns((document("fail"), document("fail")), None, {})
     assert broken(conclude(INPUTS, runs), runs, {}) == []
 
 
 def test_a_failure_is_told_where_it_is_first_seen() -> None:
     splat = {"title": "WARNING in f", "test": CASE, "decoded": "by it", "text": "f+0x1 (mm/f.c:7)"}
     bad = document("fail", splats=[splat])
-    runs = Runs((document(), bad, bad, document()), None, {})
+    runs = RevisionRuns((document(), bad, bad, document()), None, {})
     whole = conclude(INPUTS, runs)
     first, second = broken(whole, runs, {"KERNEL": "6.1", "SERIES": "/a b"})
     assert [one.name for one in first.failures] == [CASE, "WARNING in f"]
@@ -81,7 +78,7 @@ def test_a_failure_is_told_where_it_is_first_seen() -> None:
 def test_what_a_page_shows_is_bounded() -> None:
     said = {"status": "fail", "reason": "so", "about": "", "diagnostics": ["x"] * 500, "seconds": 1}
     tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MOST + 5)]
-    runs = Runs((document(), document("fail", tests=tests)), None, {})
+    runs = RevisionRuns((document(), document("fail", tests=tests)), None, {})
     (part,) = broken(conclude(INPUTS, runs), runs, {})
     assert len(part.failures) == MOST and part.more == 5
     assert part.failures[0].notes[-1] == "... 460 more lines"
@@ -96,7 +93,9 @@ def test_times_are_compared_at_one_pace() -> None:
         tests = [{"id": f"t/p.c::{n}", "status": "pass", "seconds": s} for n, s in seconds.items()]
         return document(tests=tests, pace={"seconds": pace, "reference": 0.1, "factor": 1.0})
 
-    runs = Runs((timed(0.1, a=1.0, b=2.0, c=0.1),), timed(0.2, a=2.0, b=12.0, c=0.1, gone=3.0), {})
+    runs = RevisionRuns(
+        (timed(0.1, a=1.0, b=2.0, c=0.1),), timed(0.2, a=2.0, b=12.0, c=0.1, gone=3.0), {}
+    )
     bars = times(runs)
     assert [(bar.name, bar.before, bar.now) for bar in bars] == [
         ("t/p.c::b", 6.0, 2.0),

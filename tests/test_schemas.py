@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,12 @@ import pytest
 from harness import contract
 from harness import events as ev
 from harness.errors import SeriesError
+from harness.remarks import OpenRemarks
 from harness.results import Results, document
-from harness.revision_files import FORMAT
 from harness.revision_inputs import Inputs, PatchName
 from harness.session import Session, run_session
 from harness.settings import PROJECT, from_environment
-from harness.verdicts import Runs, conclude
+from harness.verdicts import RevisionRuns, as_json, conclude, read_revision
 from tests.test_flaky import document as made_up
 
 
@@ -88,14 +87,16 @@ def test_what_a_session_leaves(tmp_path: Path, ended: str) -> None:
     jsonschema.validate(json.loads((tmp_path / "latest" / "results.json").read_text()), RESULTS)
 
 
-def test_a_revision_in_which_all_happened() -> None:
+def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     clauses = {"A-1": {"verdict": "pass"}}
     inputs = Inputs("b", "w", "", "s", "p", (PatchName("one", "id", "m@x", "c0"),), "1: a", "c@x")
-    statics = {"patches": [{"number": 1, "tools": {"sparse": {"open": ["x"], "justified": 0}}}]}
+    statics: OpenRemarks = {1: {"sparse": ("x",)}}
     bad = made_up("fail", (2, 5), clauses={"A-1": {"verdict": "fail"}})
-    runs = Runs((made_up(clauses=clauses), bad), made_up(clauses=clauses), {}, statics)
-    whole = {"format": FORMAT, **asdict(conclude(inputs, runs))}
-    found = json.loads(json.dumps(whole))
+    runs = RevisionRuns((made_up(clauses=clauses), bad), made_up(clauses=clauses), {}, statics)
+    path = tmp_path / "revision.json"
+    path.write_text(as_json(conclude(inputs, runs)))
+    assert read_revision(path) == conclude(inputs, runs)
+    found = json.loads(path.read_text())
     jsonschema.validate(found, REVISION)
     (step,) = found["steps"][1:]
     assert step["flaky"] and step["changes"] and step["statics"] and found["previous"]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from harness.contract import SeriesData, load
 from harness.errors import InternalError, InvocationError
 from harness.seenred import passing, reds_of, seen_red
 from harness.series import Series
+from harness.session import RunKernel, RunResult
 from harness.settings import PROJECT, Settings, from_environment
 from harness.variants import Variant, Variants, load_table, with_variant
-from tests.ours import leave
 from tests.toy import Toy, grow
 
 TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")
@@ -30,7 +29,7 @@ def case(name: str, status: str, *clauses: str, reason: str = "no") -> dict[str,
     return {"id": name, "status": status, "reason": reason, "clauses": list(clauses)}
 
 
-def document(*tests: dict[str, Any], code: int = 0) -> dict[str, Any]:
+def document(*tests: dict[str, Any], code: int = 0) -> Any:
     return {"tests": list(tests), "run": "r", "exit_code": code, "error": [], "seconds": 30.0}
 
 
@@ -62,15 +61,14 @@ def settings(tmp_path: Path) -> Settings:
     for name in ("one", "two"):
         (tmp_path / "variants").mkdir(exist_ok=True)
         (tmp_path / "variants" / f"{name}.patch").write_text("")
+    (tmp_path / "out").mkdir()
     return from_environment({"HARNESS_CACHE": str(tmp_path / "c"), "OUT": str(tmp_path / "out")})
 
 
-def runner(documents: dict[str, dict[str, Any]]) -> Callable[[Settings], int]:
-    def run(settings: Settings) -> int:
+def runner(documents: dict[str, Any]) -> RunKernel:
+    def run(settings: Settings) -> RunResult:
         told = documents[settings.variant]
-        leave(settings.out, told)
-        code: int = told["exit_code"]
-        return code
+        return RunResult(told["exit_code"], settings.out, told)
 
     return run
 
@@ -120,7 +118,7 @@ def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
         seenred.Red("A-9", "one", "p::b", "no", "r"),
         seenred.Red("A-9", "two", "p::b", "no", "r"),
     ]
-    shown = seenred.report(seenred.Outcome("6.1", reds=reds, never=["A-11"]))
+    shown = seenred.report(seenred.SeenRed("6.1", reds=reds, never=["A-11"]))
     cells = [list(column.cells) for column in shown.columns]
     assert cells[0] == ["A-9", "A-9", "A-10", "A-11"]
     assert cells[2] == ["p::a +1", "p::b", "p::a", ""]
@@ -160,6 +158,15 @@ def test_what_befalls_the_machine_costs_one_variant(settings: Settings) -> None:
     assert "LOST one: machine error: the disk is full" in said
     assert "next: make seen-red VARIANT=one" in said
     assert "A-2" in said
+
+
+def test_what_was_seen_before_an_interrupt_is_told(settings: Settings) -> None:
+    both = Variants((ONE, TWO), {})
+    code, said = call(settings, {"": GOOD, "one": RED_ONE, "two": document(code=130)}, both)
+    assert code == 130
+    assert "A-1 seen red" in said and "1 of 2" not in said
+    assert "control and 1 variants" in said
+    assert not (settings.out / "seen-red-6.1.json").exists()
 
 
 def test_a_variant_goes_on_top_of_the_series(toy: Toy) -> None:

@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from harness import series_states
 from harness.errors import InvocationError
-from harness.series_states import every_state, exit_status, state_of, subjects
-from harness.settings import Settings, from_environment
-from tests.ours import leave
+from harness.series_states import BASE, state_of, subjects
+from harness.session import RunKernel, RunResult, worst
+from harness.settings import Settings
 from tests.toy import Toy, grow
 
-NAMES = ("first patch", "second patch")
 
-
-def document(code: int, **more: Any) -> dict[str, Any]:
+def document(code: int, **more: Any) -> Any:
     whole = {
         "exit_code": code,
         "run": "r",
@@ -31,16 +29,16 @@ def document(code: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return from_environment({"HARNESS_CACHE": str(tmp_path / "c"), "OUT": str(tmp_path / "out")})
+def settings(toy: Toy) -> Settings:
+    steps = ("first patch", {"mm/swap.c": grow}), ("second patch", {"mm/madvise.c": grow})
+    return toy.settings(series=str(toy.series(*steps)), out=toy.root / "out")
 
 
-def runner(codes: list[int], seen: list[int | None]) -> Callable[[Settings], int]:
-    def run(settings: Settings) -> int:
-        code = codes[len(seen)]
+def runner(documents: list[Any], seen: list[int | None]) -> RunKernel:
+    def run(settings: Settings) -> RunResult:
+        found = documents[len(seen)]
         seen.append(settings.patches)
-        leave(settings.out, document(code))
-        return code
+        return RunResult(found["exit_code"], settings.out, found)
 
     return run
 
@@ -52,6 +50,7 @@ def runner(codes: list[int], seen: list[int | None]) -> Callable[[Settings], int
         ([0, 1, 0], 1, [0, 1, 2]),
         ([0, 3, 0], 3, [0, 1]),
         ([1, 2, 0], 2, [0, 1]),
+        ([0, 130, 0], 130, [0, 1]),
     ],
 )
 def test_each_state_is_run_until_nothing_can_be_said(
@@ -59,18 +58,31 @@ def test_each_state_is_run_until_nothing_can_be_said(
 ) -> None:
     seen: list[int | None] = []
     console = Console(width=160, record=True)
-    assert every_state(settings, runner(codes, seen), NAMES, console) == status
+    assert (
+        series_states.test_series(
+            settings, runner([document(code) for code in codes], seen), console
+        )
+        == status
+    )
     assert seen == ran
     said = console.export_text()
     assert "2 pass, 1 not applicable" in said
-    assert "the bare base" in said
+    assert BASE in said and "first patch" in said
+
+
+def test_after_a_patch_that_does_not_apply_no_other_is_tried(settings: Settings) -> None:
+    seen: list[int | None] = []
+    stuck = document(1, stages=[{"name": "series", "failed": "series"}], tests=[])
+    assert (
+        series_states.test_series(settings, runner([document(0), stuck], seen), Console(quiet=True))
+        == 1
+    )
+    assert seen == [0, 1]
 
 
 def test_patches_makes_no_sense_here(settings: Settings) -> None:
-    from dataclasses import replace
-
-    with pytest.raises(InvocationError, match="every number of patches"):
-        every_state(replace(settings, patches=1), runner([], []), NAMES, Console())
+    with pytest.raises(InvocationError, match="test-series runs every number of patches"):
+        series_states.test_series(replace(settings, patches=1), runner([], []), Console())
 
 
 def test_a_state_that_does_not_build_says_where_it_failed() -> None:
@@ -78,11 +90,11 @@ def test_a_state_that_does_not_build_says_where_it_failed() -> None:
     state = state_of(1, "x", document(1, stages=stages, tests=[]))
     assert (state.build, state.boot, state.tests) == ("build failed", "", "none ran")
     state = state_of(1, "x", document(1, stages=[{"name": "series", "failed": "series"}]))
-    assert state.build == "series failed"
+    assert not state.applies
 
 
 def test_no_state_is_no_failure() -> None:
-    assert exit_status([]) == 0
+    assert worst([]) == 0
 
 
 def test_the_subjects_are_those_of_the_series(toy: Toy) -> None:

@@ -4,18 +4,22 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import cli, session
 from harness import events as ev
 from harness.errors import HarnessError, InternalError, InvocationError, MachineError, SeriesError
 from harness.session import Session, run_id, run_session
 from harness.settings import Settings, from_environment
+from harness.store import Store
 
 FILES = ("events.jsonl", "junit.xml", "report.html", "results.json")
 
@@ -26,12 +30,13 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def finish(settings: Settings, body: Callable[[Session], None]) -> tuple[int, dict[str, Any]]:
-    code = run_session(settings, "test-kernel", body)
-    latest = settings.out / "latest"
-    assert all((latest / name).is_file() for name in FILES)
-    document: dict[str, Any] = json.loads((latest / "results.json").read_text())
-    assert document["exit_code"] == code
-    return code, document
+    result = run_session(settings, "test-kernel", body)
+    assert (settings.out / "latest").resolve() == result.out
+    assert all((result.out / name).is_file() for name in FILES)
+    document: dict[str, Any] = json.loads((result.out / "results.json").read_text())
+    assert document == json.loads(json.dumps(result.document))
+    assert document["exit_code"] == result.code
+    return result.code, document
 
 
 def failing(error: BaseException) -> Callable[[Session], None]:
@@ -134,6 +139,68 @@ def test_events_are_on_disk_in_order(settings: Settings) -> None:
 def test_names_of_runs_sort_by_time_and_differ_by_process() -> None:
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert run_id(at, 7) == "20260102-030405-7"
+
+
+def test_runs_of_one_process_in_one_second_have_names_of_their_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Stopped:
+            return cls(2026, 1, 2, 3, 4, 59, tzinfo=tz)
+
+    monkeypatch.setattr(session, "datetime", Stopped)
+    found = [run_session(settings, "test-kernel", lambda _: None) for _ in range(2)]
+    pid = os.getpid()
+    assert [r.out.name for r in found] == [f"20260102-030459-{pid}", f"20260102-030500-{pid}"]
+    assert [r.document["run"] for r in found] == [r.out.name for r in found]
+
+
+def interrupted_by(number: signal.Signals) -> Callable[[Session], None]:
+    def body(run: Session) -> None:
+        run.events.emit(ev.CaseFinished("p.c::a", "fail", "lost it", 0.1, ("V-IF-2",)))
+        signal.raise_signal(number)
+
+    return body
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_tells_what_it_knew(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Who waits no longer presses Ctrl-C again, and a supervisor sends SIGTERM twice."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, cli._terminate)
+
+    def again(*_: object) -> None:
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Store, "evict", again)
+    monkeypatch.setattr(Store, "release", again)
+    try:
+        code, document = finish(settings, interrupted_by(number))
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+    assert (code, document["verdict"], document["error"]) == (130, "infra", ["interrupted"])
+    assert [test["reason"] for test in document["tests"]] == ["lost it"]
+
+
+def test_a_store_that_is_cleared_for_long_can_be_interrupted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "evict", lambda _: signal.raise_signal(signal.SIGINT))
+    assert finish(settings, lambda _: None)[0] == 130
+
+
+def test_an_interrupt_after_the_verdict_leaves_whole_files(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "release", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run_session(settings, "test-kernel", lambda _: None)
+    (out,) = settings.out.glob("2*")
+    assert json.loads((out / "results.json").read_text())["verdict"] == "pass"
 
 
 def test_an_unknown_project_begins_no_run(settings: Settings, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.soak_book import Book, Failure, Identity, Round, all_records, read_record
+from harness.soak_book import Book, Identity, Round, SoakFailure, all_records, read_record
 from harness.soak_table import figures_in_words, table
 
 IDENTITY = Identity("stress", "6.1", "kasan", "a" * 32)
@@ -72,9 +72,9 @@ def test_the_last_seeds_are_kept_and_only_they(tmp_path: Path) -> None:
 
 
 def test_a_failure_stays_on_the_record_of_its_kernel(tmp_path: Path) -> None:
-    book(tmp_path).add_failure(Failure("run-1", 7, "seed 7: a page was lost"))
+    book(tmp_path).add_failure(SoakFailure("run-1", 7, "seed 7: a page was lost"))
     record = book(tmp_path).add(ROUND)
-    assert record.failures == (Failure("run-1", 7, "seed 7: a page was lost"),)
+    assert record.failures == (SoakFailure("run-1", 7, "seed 7: a page was lost"),)
     assert record.runs == ("run-1", ROUND.run)
 
 
@@ -87,7 +87,7 @@ def test_a_file_of_another_schema_is_no_record(tmp_path: Path) -> None:
 def test_the_table_shows_figures_and_failures(tmp_path: Path) -> None:
     book(tmp_path).add(replace(ROUND, figures={"nonvolatile_0": 1234}))
     book(tmp_path).add_leak_scans(1)
-    record = book(tmp_path).add_failure(Failure("run-1", 7, "seed 7: a page was lost"))
+    record = book(tmp_path).add_failure(SoakFailure("run-1", 7, "seed 7: a page was lost"))
     text = io.StringIO()
     Console(file=text, width=200).print(table([record]))
     shown = text.getvalue()

@@ -44,7 +44,7 @@ ROOM, PAIR_ROOM = 8, 3
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measured thing. ``values`` and ``bar`` in ``unit``."""
 
     name: str
@@ -144,7 +144,7 @@ def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], t
                     make().close()
         measured.extend(session.results.boots)
 
-    if run_session(settings, "bench", body) != 0:
+    if run_session(settings, "bench", body).code != 0:
         raise InternalError("a guest of the benchmark did not come up")
     cold = tuple(b.seconds for b in measured if not b.restored)
     return cold, tuple(b.seconds for b in measured if b.restored)
@@ -173,7 +173,9 @@ def _cold_pair(settings: Settings, env: Mapping[str, str], folder: Path) -> Cold
     return ColdPair(cold, bare, stages)
 
 
-def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Row], list[ColdPair]]:
+def measure(
+    settings: Settings, folder: Path, console: Console
+) -> tuple[list[Measurement], list[ColdPair]]:
     """Runs everything below ``folder``, which needs ``ROOM`` and ``PAIR_ROOM`` GiB."""
     env = {
         **os.environ,
@@ -206,18 +208,20 @@ def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Ro
     )
     bare = tuple(pair.bare for pair in pairs)
     rows = [
-        Row("cold run", tuple(p.cold for p in pairs), "s", COLD_RATIO * statistics.median(bare)),
-        Row("bare make", bare, "s", float("inf")),
-        Row("cold run / bare make", tuple(p.cold / p.bare for p in pairs), "x", COLD_RATIO),
-        Row("nothing changed", again, "s", AGAIN),
-        Row("one line changed", tuple(one_line), "s", ONE_LINE),
-        Row("boot to first command", cold_boots, "s", BOOT),
-        Row("snapshot to first command", restores, "s", RESTORE),
+        Measurement(
+            "cold run", tuple(p.cold for p in pairs), "s", COLD_RATIO * statistics.median(bare)
+        ),
+        Measurement("bare make", bare, "s", float("inf")),
+        Measurement("cold run / bare make", tuple(p.cold / p.bare for p in pairs), "x", COLD_RATIO),
+        Measurement("nothing changed", again, "s", AGAIN),
+        Measurement("one line changed", tuple(one_line), "s", ONE_LINE),
+        Measurement("boot to first command", cold_boots, "s", BOOT),
+        Measurement("snapshot to first command", restores, "s", RESTORE),
     ]
     return rows, pairs
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Measurement]) -> Table:
     """The rows with their medians, spread and bars."""
     shown = Table(box=None, header_style="bold")
     for name in ("", "median", "min", "max", "runs", "bar"):

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""make repro tells of every race that was tried, however the next one ends."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from harness import events as ev
+from harness import repro
+from harness.racelab import Batch
+from harness.racereport import Judged
+from harness.results import Results
+from harness.session import Session
+from harness.settings import from_environment
+from tests.test_racelab import TOY
+
+
+def test_an_interrupt_leaves_the_races_that_were_tried(
+    events: ev.Events, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TOY is not None
+    toy = TOY
+
+    def tried_one(session: Session, scenarios: Any, line: str, everything: list[Judged]) -> None:
+        everything.append(Judged(toy, line, "default", 0, Batch(), Batch()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(repro, "obtain_base", lambda *_: SimpleNamespace(line="6.1"))
+    monkeypatch.setattr(repro, "choose", lambda *_: [toy])
+    monkeypatch.setattr(repro, "_run_flavour", tried_one)
+    session = Session(
+        from_environment({}), events, Results(), cast(Any, None),
+        cast(Any, SimpleNamespace(name="toy")), tmp_path, Console(file=io.StringIO()),
+    )  # fmt: skip
+    with pytest.raises(KeyboardInterrupt):
+        repro._repro(session)
+    (row,) = json.loads((tmp_path / "repro.json").read_text())["scenarios"]
+    assert row["name"] == toy.name
