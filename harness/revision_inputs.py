@@ -72,8 +72,8 @@ def read_inputs(settings: Settings) -> Inputs:
     """
     if settings.patches is not None:
         raise InvocationError(
-            "make revision runs every number of patches by itself",
-            next_step=f"leave PATCHES={settings.patches} out, or make test-kernel",
+            "revision runs every number of patches by itself",
+            next_step=f"leave PATCHES={settings.patches} out, or {settings.command('test-kernel')}",
         )
     store, events = Store(settings.cache, settings.cache_limit), Events()
     base, series, why = choose_base(settings, store, events)

@@ -22,12 +22,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from harness.base import obtain_base
+from harness.contract import load
 from harness.errors import InvocationError, MachineError
+from harness.events import Events
 from harness.outputs import write_atomically
 from harness.results import BROKEN
 from harness.series_states import SERIES_BROKEN, newest_document
 from harness.settings import Settings
-from harness.variants import TABLE, Table, Variant
+from harness.store import Store
+from harness.variants import TABLE, Table, Variant, load_table
 
 INCONCLUSIVE = "inconclusive"
 Run = Callable[[Settings], int]
@@ -204,6 +208,9 @@ def seen_red(
     if not only:
         judge(outcome, clauses, good)
     _tell(outcome, console)
+    if outcome.lost:
+        again = replace(settings, variant=only).command("seen-red", VARIANT=",".join(outcome.lost))
+        console.print(f"next: {again}", markup=False, soft_wrap=True)
     if not only:
         path = settings.out / f"seen-red-{line}.json"
         write_atomically(path, json.dumps(asdict(outcome), indent=1) + "\n")
@@ -211,6 +218,13 @@ def seen_red(
     code = exit_status(outcome)
     console.print(f"verdict: {'fail' if code else 'pass'} (exit {code})")
     return code
+
+
+def see_red(settings: Settings, run: Run, console: Console) -> int:
+    """``make seen-red``: :func:`seen_red` on the kernel and the table of the series."""
+    table = load_table(load(settings.project))
+    line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
+    return seen_red(settings, run, table, line, console, settings.project)
 
 
 def exit_status(outcome: Outcome) -> int:
@@ -227,8 +241,6 @@ def _tell(outcome: Outcome, console: Console) -> None:
         console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
     for variant, why in outcome.lost.items():
         console.print(f"[red]LOST[/] {variant}: {escape(why)}")
-    if outcome.lost:
-        console.print(f"next: make seen-red VARIANT={','.join(outcome.lost)}")
     if outcome.absent:
         console.print(f"not for Linux {outcome.line}: {', '.join(outcome.absent)}")
     if outcome.cases:

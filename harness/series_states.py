@@ -121,8 +121,8 @@ def every_state(settings: Settings, run: Run, names: Sequence[str], console: Con
     """
     if settings.patches is not None:
         raise InvocationError(
-            "make test-series runs every number of patches by itself",
-            next_step=f"leave PATCHES={settings.patches} out, or make test-kernel",
+            "test-series runs every number of patches by itself",
+            next_step=f"leave PATCHES={settings.patches} out, or {settings.command('test-kernel')}",
         )
     states: list[State] = []
     for count in range(len(names) + 1):
@@ -135,6 +135,11 @@ def every_state(settings: Settings, run: Run, names: Sequence[str], console: Con
     console.print()
     console.print(table(states))
     return exit_status(states)
+
+
+def test_series(settings: Settings, run: Run, console: Console) -> int:
+    """``make test-series``; raises as :func:`every_state` and :func:`subjects` do."""
+    return every_state(settings, run, subjects(settings), console)
 
 
 def exit_status(states: Sequence[State]) -> int:

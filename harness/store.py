@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.errors import MachineError
+from harness.usage import command
 
 
 @dataclass(frozen=True)
@@ -250,6 +251,6 @@ def full_disk_explained(where: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MachineError(
                 f"the disk that holds {where} is full",
-                next_step="make clean-cache, or set HARNESS_CACHE to a directory with more room",
+                next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
             ) from error
         raise

@@ -97,6 +97,7 @@ def test_standard_output_is_for_ktap_alone(
         leave(settings.out, found)
         return 0
 
+    monkeypatch.setattr("harness.provide.provide", lambda *_: None)
     monkeypatch.setattr("harness.run.test_kernel", run)
     assert cli.main(["test-kernel", how, f"OUT={tmp_path}"]) == 0
     assert parse(capsys.readouterr().out) == {"v/p.c": "ok"}
