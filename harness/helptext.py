@@ -32,12 +32,11 @@ def text() -> str:
     lines = [f"{PROGRAM} COMMAND [VARIABLE=value ...]", ""]
     lines += [f"  {name:<20} {about.about}" for name, about in COMMANDS.items()]
     lines += ["", "variables (also from the environment):", *_variables(VARIABLES)]
-    lines += [
-        "",
-        "exit status of `.venv/bin/python -m harness COMMAND` (make itself turns every failure",
-        "into 2, so the last line on the screen names the kind as well): 0 pass, 1 the series is",
-        "at fault, 2 the invocation, 3 the machine, 70 the harness itself.",
-    ]
+    lines += ["", "exit status: 0 pass, 1 the series is at fault, 2 the invocation, 3 the machine,"]
+    lines += ["70 the harness itself."]
+    if PROGRAM == "make":
+        lines[-1] += " It is that of `.venv/bin/python -m harness COMMAND`; make turns every"
+        lines += ["failure into 2, so the last line on the screen names the kind as well."]
     return "\n".join(lines) + "\n"
 
 
