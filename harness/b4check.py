@@ -11,16 +11,25 @@ below OUT=, of which the newest one that has the patch counts.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import InvocationError
 from harness.revision_text import statement, verdict
 from harness.series import message_id, parse_patch
+from harness.settings import Settings
+from harness.usage import command
 from harness.verdicts import Revision, Step, read_revision
 
 TOOL = "kernel-test"
 LINES = 40  # of details
+
+
+def b4_check(settings: Settings) -> int:
+    """Answers the message on standard input."""
+    sys.stdout.write(check(sys.stdin.buffer.read(), settings.out) + "\n")
+    return 0
 
 
 def check(mail: bytes, out: Path) -> str:
@@ -50,7 +59,8 @@ def _answer(status: str, summary: str, path: Path | None, details: str = "") -> 
 
 
 def _unknown(what: str) -> dict[str, str]:
-    return _answer("warn", f"{what} was not tested here: make revision SERIES=<message-id>", None)
+    again = command("revision", SERIES="MESSAGE-ID")
+    return _answer("warn", f"{what} was not tested here: {again}", None)
 
 
 def _series(cover: str, found: list[tuple[Path, Revision]]) -> list[dict[str, str]]:

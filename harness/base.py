@@ -25,7 +25,7 @@ import yaml
 from harness import debian, git, proc
 from harness.errors import HarnessError, InvocationError, MachineError
 from harness.events import Events, Note, StageProgress
-from harness.settings import PROJECT, Settings
+from harness.settings import Settings
 from harness.store import Store, digest
 from harness.treeimport import Member, folder_members, import_tree, tar_members
 
@@ -68,7 +68,7 @@ class Base:
 
 def known_kernels() -> dict[str, dict[str, Any]]:
     """The table of ``kernels.yaml``."""
-    text = (PROJECT / "harness" / "kernels.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("kernels.yaml").read_text(encoding="utf-8")
     table: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return table
 

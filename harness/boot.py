@@ -132,7 +132,7 @@ def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessErr
         return SeriesError(
             f"the kernel does not boot: {splats[0].title}\n{_beginning(splats[0].text)}",
             evidence=log,
-            next_step="make test-kernel PATCHES=0 shows whether the bare base boots",
+            next_step="PATCHES=0 shows whether the bare base boots",
         )
     step = _steps(lines)
     last = next((line for line in reversed(lines) if line.strip()), "")

@@ -5,22 +5,12 @@ from __future__ import annotations
 
 import sys
 
-from harness.errors import HarnessError
-from harness.settings import from_environment
+from harness.settings import Settings
 from harness.store import Store
 
 
-def main() -> int:
+def clean_cache(settings: Settings) -> int:
     """Removes what no living run holds and says where it was."""
-    try:
-        settings = from_environment()
-    except HarnessError as error:
-        sys.stderr.write("\n".join(error.lines()) + "\n")
-        return error.exit_code
     Store(settings.cache, settings.cache_limit).clean()
     sys.stdout.write(f"cleaned {settings.cache}\n")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InternalError, MachineError
+from harness.usage import command
 
 LineHandler = Callable[[str], None]
 
@@ -112,7 +113,7 @@ class Console:
             raise MachineError(
                 f"the console's log cannot be written: {self.trouble.strerror}",
                 evidence=self.log,
-                next_step="make clean-cache, or set OUT to a directory with more room",
+                next_step=f"{command('clean-cache')}, or set OUT to a directory with more room",
             ) from self.trouble
         if self.trouble is not None:
             raise InternalError(

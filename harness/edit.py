@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from harness import git
 from harness.apply import Applied, apply_series
@@ -18,8 +19,9 @@ from harness.base import Base, obtain_base
 from harness.errors import HarnessError, InvocationError
 from harness.events import Events
 from harness.series import FORMAT_PATCH, default_folder, load_series
-from harness.settings import PROJECT, Settings
+from harness.settings import Settings
 from harness.store import Store, full_disk_explained
+from harness.usage import HOME
 
 BASE_BRANCH = "base"
 
@@ -49,7 +51,7 @@ def place(settings: Settings) -> Path:
     """Where the tree to edit is: TREE=, or tree/ with the kernel's name."""
     if settings.tree:
         return Path(settings.tree).expanduser().absolute()
-    return PROJECT / "tree" / Path(settings.kernel).name
+    return HOME / "tree" / Path(settings.kernel).name
 
 
 def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
@@ -65,7 +67,7 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
     series = load_series(settings, base)
     if settings.patches not in (None, len(series.patches)):
         raise InvocationError(
-            "PATCHES= has no meaning here: make refresh would drop the other patches",
+            "PATCHES= has no meaning here: refresh would drop the other patches",
             next_step="leave it out; git rebase -i goes to any patch",
         )
     applied = apply_series(base, series, None, store, events)
@@ -73,7 +75,7 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
     branch = f"series/{_name(settings)}"
     target = place(settings)
     if target.exists() and any(target.iterdir()):
-        _move(target, branch, base, applied)
+        _move(settings, branch, base, applied)
         fresh = False
     else:
         with full_disk_explained(target.parent):
@@ -113,12 +115,13 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
         git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
 
 
-def _move(target: Path, branch: str, base: Base, applied: Applied) -> None:
+def _move(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
     """Brings an existing tree to the series as it is now, unless that would lose edits."""
+    target = place(settings)
     at = _noted(target, "at")
     if at is None:
         raise InvocationError(
-            f"{target} is there already and was not made by make tree",
+            f"{target} is there already and is no tree of ours",
             next_step="TREE=another/directory, or remove it",
         )
     ref = f"refs/heads/{branch}"
@@ -128,7 +131,8 @@ def _move(target: Path, branch: str, base: Base, applied: Applied) -> None:
     if head != at or _edited(target):
         raise InvocationError(
             f"{target} holds edits that are not in the patches",
-            next_step="make refresh writes them to the patches; or remove the directory",
+            next_step=f"{settings.command('refresh')} writes them to the patches; "
+            "or remove the directory",
         )
     git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
     git.text(target, "fetch", "--quiet", str(base.repo), f"+{base.commit}:refs/heads/{BASE_BRANCH}")
@@ -161,18 +165,19 @@ def refresh(settings: Settings) -> Refreshed:
     target = place(settings)
     base, folder = _noted(target, "base"), _noted(target, "folder")
     if base is None:
-        raise InvocationError(f"{target} is no tree of ours", next_step="make tree makes one")
+        raise InvocationError(f"{target} is no tree of ours", next_step=settings.command("tree"))
     if settings.series:
         folder = str(Path(settings.series).expanduser().absolute())
     if not folder or Path(folder).is_file():
         raise InvocationError(
             "the series came from an mbox or a range, which cannot be written back",
-            next_step="make refresh SERIES=directory",
+            next_step=settings.command("refresh", SERIES="DIRECTORY"),
         )
     if _edited(target):
         raise InvocationError(
             f"{target} has changes that are not committed",
-            next_step=f"git -C {target} commit --all --amend, or git rebase, then make refresh",
+            next_step=f"git -C {quote(str(target))} commit --all --amend, or git rebase, then "
+            f"{settings.command('refresh')}",
         )
     _check_branch(target, base)
     return _write(target, base, Path(folder))
@@ -184,12 +189,12 @@ def _check_branch(target: Path, base: str) -> None:
     except HarnessError as error:
         raise InvocationError(
             f"the branch in {target} no longer starts at its base {base[:12]}",
-            next_step=f"git -C {target} rebase {base[:12]}",
+            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
         ) from error
     if git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
         raise InvocationError(
             f"the branch in {target} has a merge, which patches cannot carry",
-            next_step=f"git -C {target} rebase {base[:12]}",
+            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
         )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from shlex import quote
 
 from harness import edit
 from harness.events import Event, Events, Note, StageProgress
@@ -34,8 +35,9 @@ def tree(settings: Settings) -> int:
     sys.stdout.write(
         f"{path}: branch {made.branch}, {made.patches} patches on {edit.BASE_BRANCH}"
         f"{'' if made.fresh else ' (was there already)'}\n"
-        f"  edit, then: git -C {path} commit --all --amend, or git rebase -i {edit.BASE_BRANCH}\n"
-        "  make refresh writes the branch back"
+        f"  edit, then: git -C {quote(path)} commit --all --amend, "
+        f"or git rebase -i {edit.BASE_BRANCH}\n"
+        f"  {settings.command('refresh')} writes the branch back"
         f"{f' to {_shown(made.folder)}' if made.folder else ': SERIES=directory'}\n"
     )
     return 0

@@ -17,6 +17,7 @@ from harness.errors import HarnessError, InternalError, InvocationError
 from harness.programs import Case
 from harness.results import BROKEN
 from harness.shards import WHOLE, Shard
+from harness.usage import command
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def run_cases(
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         raise InvocationError(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
-            next_step="make list-tests prints their names",
+            next_step=f"{command('list-tests')} prints their names",
         )
     if status == pytest.ExitCode.USAGE_ERROR:
         raise InvocationError(

@@ -21,6 +21,7 @@ from harness.checkout import SourceTree, source_tree
 from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.events import StageProgress
 from harness.toolchain import Workbench, compiling, environment, make_argv
+from harness.usage import SET_UP
 from harness.workshop import build_dir, marked
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
@@ -219,7 +220,7 @@ def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> Harnes
         return MachineError(
             f"a program that the build itself needs does not compile here\n{said}",
             evidence=log,
-            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
+            next_step=SET_UP,
         )
     if not applied.patches:
         return InvocationError(

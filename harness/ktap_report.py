@@ -8,13 +8,24 @@ what is written here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 from harness.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.session import RunKernel
+from harness.settings import Settings
 from harness.verdicts import Revision
 
 HEADER = "KTAP version 1"
 KERNEL = "kernel log"
+
+
+def test_kernel(settings: Settings, run_kernel: RunKernel) -> int:
+    """``make test-kernel``, with its results on standard output where KTAP= asks for them."""
+    result = run_kernel(settings)
+    if settings.ktap:
+        sys.stdout.write(run(result.document))
+    return result.code
 
 
 def run(document: RunDocument) -> str:

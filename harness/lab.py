@@ -17,6 +17,7 @@ from harness.ktap import read_case
 from harness.programs import Case
 from harness.splat import Splat
 from harness.swapimage import find_tags
+from harness.usage import command
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
@@ -100,7 +101,7 @@ class Lab:
     fresh: Callable[[], Guest]
     guest: Guest | None = None
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
-    again: str = "make test-kernel"
+    again: str = command("test-kernel")
 
     def run(
         self, case: Case, emit: ev.Consumer, env: Mapping[str, str] | None = None

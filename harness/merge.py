@@ -8,12 +8,15 @@ same cell the later one counts, so merging a run twice changes nothing.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InvocationError
+from harness.settings import Settings
+from harness.usage import command
 
 PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole
 
@@ -74,7 +77,7 @@ def merge(runs: Sequence[dict[str, Any]]) -> Merged:
     """
     whole = [r for r in runs if not any(r["asked"].get(name) for name in PARTIAL)]
     if not whole:
-        raise InvocationError("no complete run to report on", next_step="make test-kernel")
+        raise InvocationError("no complete run to report on", next_step=command("test-kernel"))
     series = patch_ids(whole[-1])
     cells: dict[str, Cell] = {}
     for run in whole:
@@ -114,3 +117,10 @@ def lines(merged: Merged) -> Iterable[str]:
         cells = "  ".join(v.replace("_", " ").ljust(14) for v in verdicts)
         overall = merged.overall(clause).replace("_", " ").ljust(14)
         yield f"{clause.ljust(width)}  {overall}  {cells}".rstrip()
+
+
+def report(settings: Settings) -> int:
+    """``make report``: prints the table; raises as :func:`merge` does."""
+    for line in lines(merge(read_runs(settings.out))):
+        sys.stdout.write(line + "\n")
+    return 0

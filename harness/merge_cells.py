@@ -26,6 +26,7 @@ from harness.revision_text import reply, summary_lines
 from harness.series_states import state_of
 from harness.session import JUDGED, RunResult, worst
 from harness.settings import Settings
+from harness.usage import command
 from harness.verdicts import Revision, RevisionRuns, conclude
 
 MERGED = "merged"
@@ -61,7 +62,10 @@ def read_plan(out: Path) -> tuple[dict[str, Inputs], list[PlanCell]]:
     """
     path = out / PLAN
     if not path.is_file():
-        raise InvocationError(f"{path} is not there", next_step="make plan, then make cell")
+        raise InvocationError(
+            f"{path} is not there",
+            next_step=f"{command('plan')}, then its cells",
+        )
     plan_of = json.loads(path.read_text())
     groups = from_json(dict[str, Inputs], plan_of["groups"])
     return groups, [parse(row["cell"]) for row in plan_of["cells"]]
@@ -103,12 +107,6 @@ def at_hand(cell: PlanCell, other: PlanCell) -> bool:
     return cell.state == STATICS and cell.kernel == other.kernel
 
 
-def asked(group: Group) -> dict[str, str]:
-    """What to type beside PATCHES= and TESTS= to see a failure again."""
-    said = group.runs.steps[0]["asked"]
-    return {name: said.get(name, "") for name in ("KERNEL", "REF", "SERIES", "CONFIG")}
-
-
 def merge(settings: Settings, console: Console) -> int:
     """Judges what the cells left below OUT=, writes ``out/merged/``; the worst exit status.
 
@@ -125,7 +123,7 @@ def merge(settings: Settings, console: Console) -> int:
         whole = conclude(group.inputs, group.runs)
         verdicts[group.name] = whole
         folder = out / group.name
-        write(whole, group.runs, folder, asked(group))
+        write(whole, group.runs, folder, group.runs.steps[0]["asked"])
         for at, document in group.documents.items():
             (folder / at).mkdir(exist_ok=True)
             write_atomically(folder / at / "results.json", json.dumps(document, indent=1) + "\n")
@@ -137,10 +135,12 @@ def merge(settings: Settings, console: Console) -> int:
     write_atomically(out / "summary.md", text)
     console.print(f"results: {out}", markup=False)
     if lost:
+        where = {"OUT": str(settings.out)} if settings.out != Path("out").absolute() else {}
         names = "\n".join(cell.name for cell in lost)
         raise MachineError(
             f"{len(lost)} of {len(planned)} cells left no results:\n{names}",
             evidence=out / "summary.md",
-            next_step=f"make cell CELL={lost[0].name}, then make merge",
+            next_step=f"{settings.command('cell', CELL=lost[0].name, **where)}\n"
+            f"{settings.command('merge', **where)}",
         )
     return worst(whole.exit_code for whole in verdicts.values())

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from harness import bootstrap
 from harness.errors import InvocationError, MachineError
-from harness.settings import PROJECT
+from harness.usage import HOME, PROJECT
 
 LOCK = PROJECT / "requirements-b4.lock"
-VENV = PROJECT / ".venv-b4"
+VENV = HOME / ".venv-b4"
 PATIENCE = 300.0  # seconds: a long thread from a slow archive
 _ID = re.compile(r"^<?(?P<id>[^\s/<>@]+@[^\s/<>@]+)>?$")
 _URL = re.compile(r"^https?://\S+/(?P<id>[^\s/<>@]+@[^\s/<>@]+)/?$")
@@ -53,7 +53,7 @@ def program() -> str:
         return own
     if not bootstrap.ready(VENV, [LOCK]):
         try:
-            bootstrap.make_venv(VENV, LOCK, PROJECT / "out" / "setup.log")
+            bootstrap.make_venv(VENV, LOCK, HOME / "out" / "setup.log")
         except bootstrap.UnableError as error:
             raise MachineError(
                 f"b4, which fetches a series by its message-id, cannot be installed\n{error}",

@@ -44,5 +44,5 @@ def _failure(how: str, guest: Guest) -> SeriesError:
     return SeriesError(
         f"the guest came up and cannot do the first work (fork, mmap, mprotect, madvise): {how}",
         evidence=guest.console.log,
-        next_step="make test-kernel PATCHES=0 shows whether the bare base can",
+        next_step="PATCHES=0 shows whether the bare base can",
     )

@@ -19,6 +19,7 @@ from harness.base import known_kernels
 from harness.errors import InvocationError
 from harness.settings import Settings
 from harness.shards import WHOLE, Shard
+from harness.usage import command
 
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 PREVIOUS = "previous"
@@ -64,7 +65,7 @@ def parse(name: str) -> PlanCell:
     if found is None or int(found["number"]) > int(found["of"]):
         raise InvocationError(
             f"CELL={name} is no cell; they look like 6.1-default-p4-s1of1",
-            next_step="make plan prints the cells",
+            next_step=f"{command('plan')} prints the cells",
         )
     shard = Shard(int(found["number"]), int(found["of"]))
     return PlanCell(found["kernel"], found["config"], found["state"], shard)
@@ -120,7 +121,7 @@ def settings_of(settings: Settings, cell: PlanCell) -> Settings:
     if kernel_name(kernel) != cell.kernel:
         raise InvocationError(
             f"CELL={cell.name} is for a kernel tree, and KERNEL={kernel} is none",
-            next_step="give KERNEL= as for make plan",
+            next_step="give KERNEL= as for the plan",
         )
     made = replace(settings, kernel=kernel, config=cell.config, shard=cell.shard, cell=cell.name)
     if cell.state != PREVIOUS:

@@ -107,7 +107,9 @@ def run_cell(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
         InvocationError: CELL= names none, or does not go with the other variables.
     """
     if not settings.cell:
-        raise InvocationError("make cell needs CELL=", next_step="make plan prints the cells")
+        raise InvocationError(
+            "the command cell needs CELL=", next_step=f"{settings.command('plan')} prints the cells"
+        )
     cell = parse(settings.cell)
     settings = with_plan(settings)
     repeat = REPEAT if settings.repeat is None else settings.repeat
@@ -137,7 +139,7 @@ def with_plan(settings: Settings) -> Settings:
         if (given := getattr(settings, name)) not in ("", value):
             raise InvocationError(
                 f"{name.upper()}={given}, and the plan {path} is for {name.upper()}={value}",
-                next_step=f"leave {name.upper()}= out, or make plan anew",
+                next_step=f"leave {name.upper()}= out, or {settings.command('plan')}",
             )
     return replace(
         settings,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import HarnessError, InternalError, MachineError
+from harness.usage import SET_UP, command
 
 NICE = 10
 PATIENCE = 5.0  # seconds between asking a group to end and making it
@@ -58,7 +59,7 @@ def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -
         raise MachineError(
             f"the disk is full: {argv[0]} could not write",
             evidence=evidence,
-            next_step="make clean-cache, or set HARNESS_CACHE to a directory with more room",
+            next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
         )
 
 
@@ -121,7 +122,7 @@ def start(
     if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
         raise MachineError(
             f"{argv[0]} is not installed",
-            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
+            next_step=SET_UP,
         )
     process = subprocess.Popen(
         [*_prefix(), *argv],
@@ -213,7 +214,7 @@ def capture(
             raise
         raise MachineError(
             f"{argv[0]} is not installed",
-            next_step="python3 harness/bootstrap.py --for test-kernel   (lists what is missing)",
+            next_step=SET_UP,
         ) from error
     if done.returncode not in expect:
         raise failure(argv, done.returncode, done.stderr.decode("utf-8", "replace"))

@@ -16,6 +16,7 @@ from harness import events as ev
 from harness.atomic import write_atomically
 from harness.build import Kernel
 from harness.store import Store
+from harness.usage import command
 
 
 def _path(store: Store, kernel: Kernel) -> Path:
@@ -40,7 +41,7 @@ def known(store: Store, kernel: Kernel) -> tuple[ev.CanaryFinished, ...]:
 def sentence(canaries: tuple[ev.CanaryFinished, ...]) -> str:
     """One line for the screen and the report."""
     if not canaries:
-        return "detectors: not proven on this kernel yet (make selftest-detectors)"
+        return f"detectors: not proven on this kernel yet ({command('selftest-detectors')})"
     seen = sum(canary.ok for canary in canaries)
     missed = "".join(f", {canary.name} MISSED" for canary in canaries if not canary.ok)
     return f"detectors: {seen} of {len(canaries)} proven on this kernel{missed}"

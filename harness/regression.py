@@ -265,7 +265,7 @@ def test_regression(settings: Settings) -> int:
     """
     if settings.patches == 0:
         raise InvocationError(
-            "make test-regression compares the series with the bare base, which is PATCHES=0",
+            "test-regression compares the series with the bare base, which is PATCHES=0",
             next_step="leave PATCHES= out, or give 1 and more",
         )
     if settings.kernel in known_kernels():

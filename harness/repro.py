@@ -391,5 +391,7 @@ def repro(settings: Settings) -> int:
         InvocationError: RACE= names none.
     """
     if not settings.race:
-        raise InvocationError("RACE= names no scenario", next_step="make repro RACE=all")
+        raise InvocationError(
+            "RACE= names no scenario", next_step=settings.command("repro", RACE="all")
+        )
     return run_session(settings, "repro", _repro).code

@@ -104,12 +104,6 @@ class Runner:
         return RevisionRuns(tuple(self.steps), self.previous, self.again, self.statics)
 
 
-def reproducing(settings: Settings) -> dict[str, str]:
-    """The variables that a run of one state needs beside PATCHES= and TESTS=."""
-    kept = ("KERNEL", "REF", "SERIES", "CONFIG")
-    return {name: value for name, value in settings.asked().items() if name in kept}
-
-
 def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
     """Runs and judges a revision, prints the table and writes its files; the exit status.
 
@@ -131,7 +125,7 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     runner.flaky_ones()
     whole = conclude(inputs, runner.runs)
     out = settings.out / f"revision-{runner.steps[-1]['run']}"
-    write(whole, runner.runs, out, reproducing(settings))
+    write(whole, runner.runs, out, settings.asked())
     point_latest(out)
     if settings.notes:
         count = notes.write(Path(settings.kernel).expanduser(), inputs, whole)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from harness.remarks import TOOLS
 from harness.results import BROKEN, RunDocument
 from harness.series_states import SeriesState, state_of
 from harness.summary import again
+from harness.usage import command as typed
 from harness.verdicts import Revision, RevisionRuns, Step
 
 MOST = 12  # failures of one patch in full, and bars of the plot
@@ -147,9 +147,8 @@ def _cut(lines: Sequence[str]) -> str:
 
 def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
     """What to type to see a failure again."""
-    start = again(case) if case else "make test-kernel"
-    given = "".join(f" {name}={shlex.quote(value)}" for name, value in asked.items() if value)
-    return f"{start} PATCHES={patches}{given}"
+    asked = {**asked, "PATCHES": str(patches)}
+    return again(case, asked) if case else typed("test-kernel", asked)
 
 
 @dataclass(frozen=True)

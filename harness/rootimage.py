@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness import ext2
 from harness.errors import InvocationError, MachineError
+from harness.usage import SET_UP
 
 _HERE = Path(__file__).resolve().parent
 _NAMES = ("guest_init.c", "guest_case.c", "guest_serve.c", "guest_pace.c", "guest_common.h")
@@ -49,7 +50,7 @@ def run_tool(command: Sequence[str], what: str, **more: Any) -> subprocess.Compl
     except FileNotFoundError as error:
         raise MachineError(
             f"{what}: {command[0]} is not installed",
-            next_step="python3 harness/bootstrap.py --for test-kernel",
+            next_step=SET_UP,
         ) from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-2000:]

@@ -174,7 +174,7 @@ def lab_of(session: Session, equipment: Equipment, guests: Guests, guest: Guest 
         guests.fresh,
         guest,
         guests.sort_out,
-        f"make test-kernel {session.settings.given('TESTS', 'KIND', 'SEED')}".rstrip(),
+        session.settings.command("test-kernel", TESTS="", SEED=""),
     )
 
 

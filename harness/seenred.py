@@ -22,11 +22,15 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from harness.atomic import write_atomically
+from harness.base import obtain_base
+from harness.contract import load
 from harness.errors import InvocationError, MachineError, SeriesError
+from harness.events import Events
 from harness.results import BROKEN, RunDocument
 from harness.session import RunKernel
 from harness.settings import Settings
-from harness.variants import TABLE, Variant, Variants
+from harness.store import Store
+from harness.variants import TABLE, Variant, Variants, load_table
 
 INCONCLUSIVE = "inconclusive"
 
@@ -209,6 +213,9 @@ def seen_red(
     if not only:
         judge(outcome, clauses, good)
     _tell(outcome, console)
+    if outcome.lost:
+        again = replace(settings, variant=only).command("seen-red", VARIANT=",".join(outcome.lost))
+        console.print(f"next: {again}", markup=False, soft_wrap=True)
     if not only:
         path = settings.out / f"seen-red-{line}.json"
         write_atomically(path, json.dumps(asdict(outcome), indent=1) + "\n")
@@ -216,6 +223,13 @@ def seen_red(
     code = exit_status(outcome)
     console.print(f"verdict: {'fail' if code else 'pass'} (exit {code})")
     return code
+
+
+def see_red(settings: Settings, run: RunKernel, console: Console) -> int:
+    """``make seen-red``: :func:`seen_red` on the kernel and the table of the series."""
+    table = load_table(load(settings.project))
+    line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
+    return seen_red(settings, run, table, line, console, settings.project)
 
 
 def exit_status(outcome: SeenRed) -> int:
@@ -232,8 +246,6 @@ def _tell(outcome: SeenRed, console: Console) -> None:
         console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
     for variant, why in outcome.lost.items():
         console.print(f"[red]LOST[/] {variant}: {escape(why)}")
-    if outcome.lost:
-        console.print(f"next: make seen-red VARIANT={','.join(outcome.lost)}")
     if outcome.absent:
         console.print(f"not for Linux {outcome.line}: {', '.join(outcome.absent)}")
     if outcome.cases:

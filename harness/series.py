@@ -107,7 +107,8 @@ def _default(settings: Settings, base: Base) -> Series:
     have = ", ".join(lines) or "none"
     raise InvocationError(
         f"there is no series of ours for Linux {base.line} (only for: {have})",
-        next_step=f"{FORMS}\nPATCHES=0 tests the bare base; make tree PATCHES=0 begins a series",
+        next_step=f"{FORMS}\nPATCHES=0 tests the bare base\n"
+        f"{settings.command('tree', PATCHES='0')} begins a series",
     )
 
 

@@ -141,5 +141,5 @@ def refuse_patches(settings: Settings, command: str) -> None:
     if settings.patches is not None:
         raise InvocationError(
             f"make {command} runs every number of patches by itself",
-            next_step=f"leave PATCHES={settings.patches} out, or make test-kernel",
+            next_step=f"leave PATCHES={settings.patches} out, or {settings.command('test-kernel')}",
         )

@@ -14,55 +14,11 @@ from pathlib import Path
 
 from harness.errors import InvocationError
 from harness.shards import WHOLE, Shard
+from harness.usage import PROJECT as PROJECT
+from harness.usage import VARIABLES, command
 
-PROJECT = Path(__file__).resolve().parent.parent
-
-# name: (default, what it means); `make help` and the docs print this table.
-VARIABLES: dict[str, tuple[str, str]] = {
-    "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
-    "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
-    "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
-    "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
-    "PREVIOUS": ("", "make revision: the revision before, in a form that SERIES= takes"),
-    "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
-    "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see make seen-red"),
-    "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
-    "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
-    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
-    "TESTS": ("", "a pytest -k expression that selects guest tests"),
-    "RACE": ("", "make repro: a scenario of guest-tests/races, several with commas, or all"),
-    "MODE": ("", "make repro: stress repeats the programs without control as well"),
-    "EXPLAIN": ("", "1: make repro prints each scenario with the kernel's source lines first"),
-    "RUNS": ("20", "make repro: runs of a scenario on each kernel"),
-    "CELL": ("", "make cell: a cell of make plan; make build-matrix: only this one of matrix.yaml"),
-    "ROOTFS": ("", "a directory or an image to use as the guest's root"),
-    "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
-    "DECODE": ("1", "0: do not build debug information to decode a splat"),
-    "KIND": ("", "make soak: what to repeat, stress or model; without it the table so far"),
-    "MINUTES": ("", "make soak: how long, all runs on one kernel together (30; SEED=: one round)"),
-    "SEED": ("", "make soak, test-kernel: the seed of what is random, to see a failure again"),
-    "CPUS": ("2", "virtual CPUs of a guest"),
-    "SHARDS": ("1", "make plan: into how many parts the cases of each state go"),
-    "REPEAT": (
-        "",
-        "run each broken guest case that many times more (make revision, cell: 5); "
-        "make bench: cold runs (1)",
-    ),
-    "STATICS": ("1", "0: make revision and make plan leave checkpatch, sparse and kernel-doc out"),
-    "KTAP": ("", "1: the results as KTAP on standard output, everything else on standard error"),
-    "NOTES": (
-        "",
-        "1: make revision writes git notes on the tested commits of KERNEL=/a/git/tree",
-    ),
-    "JOBS": ("", "how many CPUs to use; default: all"),
-    "TREE": ("", "make tree, make refresh: where the tree to edit is; default: tree/<kernel>"),
-    "OUT": ("out", "where runs leave their results"),
-    "HARNESS_CACHE": (
-        "",
-        "the store; default: $XDG_CACHE_HOME or ~/.cache, then kernel-series-harness",
-    ),
-    "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
-}
+_YES = ("1", "yes", "true", "on")
+_NO = ("0", "no", "false", "off")
 
 
 @dataclass(frozen=True)
@@ -105,10 +61,16 @@ class Settings:
     statics: bool = True
     ktap: bool = False
     notes: bool = False
+    slow: bool = True
 
     def asked(self) -> dict[str, str]:
-        """The variables that matter for the verdict, for the report's head."""
+        """The variables that say what is run, for the report's head; '' where none was given."""
+        shipped = PROJECT / "patches"
+        project = self.project
+        if project.is_relative_to(shipped):
+            project = project.relative_to(shipped)
         return {
+            "PROJECT": str(project),
             "KERNEL": self.kernel,
             "REF": self.ref,
             "SERIES": self.series,
@@ -119,24 +81,28 @@ class Settings:
             "ACCEL": self.accel,
             "TESTS": self.tests,
             "RACE": self.race,
+            "MODE": "stress" if self.stress else "",
+            "RUNS": str(self.runs),
             "CELL": self.cell,
             "ROOTFS": self.rootfs,
+            "DEBUG": "1" if self.debug else "",
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
             "CPUS": str(self.cpus),
+            "JOBS": "" if self.jobs == os.cpu_count() else str(self.jobs),
         }
 
-    def given(self, *without: str) -> str:
-        """The variables of this run that are not at their default, as they are typed."""
-        asked = {n: v for n, v in self.asked().items() if v and n not in without}
-        return " ".join(f"{n}={v}" for n, v in asked.items() if v != VARIABLES[n][0])
+    def command(self, name: str, **more: str) -> str:
+        """What to type for ``name`` on what these settings name; see :func:`usage.command`."""
+        given = {"TREE": self.tree, "PREVIOUS": self.previous, **self.asked()}
+        return command(name, given, **more)
 
 
 def _choice(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
     value = env.get(name) or VARIABLES[name][0]
     if value not in allowed:
         raise InvocationError(
-            f"{name}={value}: must be one of {', '.join(allowed)}", next_step="make help"
+            f"{name}={value}: must be one of {', '.join(allowed)}", next_step=command("help")
         )
     return value
 
@@ -147,13 +113,19 @@ def _number(env: Mapping[str, str], name: str, *, least: int) -> int | None:
         return None
     if not value.isdecimal() or int(value) < least:
         raise InvocationError(
-            f"{name}={value}: must be a whole number, {least} or more", next_step="make help"
+            f"{name}={value}: must be a whole number, {least} or more", next_step=command("help")
         )
     return int(value)
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:
-    return env.get(name, "") not in ("", "0")
+    value = env.get(name) or VARIABLES[name][0] or "no"
+    if value.lower() not in _YES + _NO:
+        raise InvocationError(
+            f"{name}={value}: must be yes or no: {' '.join(_YES)}, or {' '.join(_NO)}",
+            next_step=command("help"),
+        )
+    return value.lower() in _YES
 
 
 def _default_cache(env: Mapping[str, str]) -> Path:
@@ -183,7 +155,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         rootfs=env.get("ROOTFS", ""),
         debug=_flag(env, "DEBUG"),
         variant=env.get("VARIANT", ""),
-        decode=(env.get("DECODE") or "1") != "0",
+        decode=_flag(env, "DECODE"),
         jobs=_number(env, "JOBS", least=1) or os.cpu_count() or 1,
         tree=env.get("TREE", ""),
         out=Path(env.get("OUT") or VARIABLES["OUT"][0]).absolute(),
@@ -192,7 +164,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         previous=env.get("PREVIOUS", ""),
         race=env.get("RACE", ""),
         stress=_choice(env, "MODE", ("", "stress")) == "stress",
-        explain=env.get("EXPLAIN", "") not in ("", "0"),
+        explain=_flag(env, "EXPLAIN"),
         runs=_number(env, "RUNS", least=1) or 20,
         kind=env.get("KIND", ""),
         minutes=_number(env, "MINUTES", least=1),
@@ -201,7 +173,8 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         shards=_number(env, "SHARDS", least=1) or 1,
         cell=env.get("CELL", ""),
         repeat=_number(env, "REPEAT", least=0),
-        statics=(env.get("STATICS") or "1") != "0",
+        statics=_flag(env, "STATICS"),
         ktap=_flag(env, "KTAP"),
         notes=_flag(env, "NOTES"),
+        slow=_flag(env, "SLOW"),
     )

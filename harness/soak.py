@@ -39,8 +39,8 @@ def fresh_seeds() -> Iterator[int]:
 
 def again(settings: Settings, seed: int) -> str:
     """What to type to see the round with ``seed`` again."""
-    words = (f"KIND={settings.kind}", settings.given("KIND", "SEED"), f"SEED={seed}")
-    return f"make soak {' '.join(filter(None, words))}   # MINUTES=10: that seed again and again"
+    typed = settings.command("soak", SEED=str(seed))
+    return f"{typed}   # MINUTES=10: that seed again and again"
 
 
 @dataclass
@@ -129,7 +129,7 @@ def _soaker(session: Session) -> Soaker:
     if kind not in soakers:
         raise InvocationError(
             f"KIND={kind}: {session.data.name} has {', '.join(soakers) or 'nothing to soak in'}",
-            next_step="make soak KIND=...",
+            next_step=session.settings.command("soak", KIND="KIND"),
         )
     return soakers[kind]
 
@@ -171,7 +171,7 @@ def soak(settings: Settings) -> int:
         if not records:
             raise InvocationError(
                 f"nothing below {settings.out / 'soak'} yet",
-                next_step="make soak KIND=stress MINUTES=30",
+                next_step=settings.command("soak", KIND="stress", MINUTES="30"),
             )
         Console(highlight=False).print(table(records))
         return 0

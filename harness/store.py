@@ -27,6 +27,7 @@ from typing import TextIO
 
 from harness.atomic import drafted_directory
 from harness.errors import MachineError
+from harness.usage import command
 
 
 @dataclass(frozen=True)
@@ -246,6 +247,6 @@ def full_disk_explained(where: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise MachineError(
                 f"the disk that holds {where} is full",
-                next_step="make clean-cache, or set HARNESS_CACHE to a directory with more room",
+                next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
             ) from error
         raise

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -14,18 +14,19 @@ from rich.table import Table
 from harness.contract import SeriesData
 from harness.events import CaseFinished
 from harness.results import BROKEN, ClauseVerdict, Complaint, Results, judge
+from harness.usage import command
 
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace
 _ORDER = ("pass", "fail", "untested", "not_applicable")
-# Records that no guest case writes, and the command that does.
+# Records that no guest case writes, the command that does, and the variable that selects one.
 AGAIN = {
-    "host": "make test-kernel",
-    "kernel": "make test-kernel",
-    "regression": "make test-regression TESTS={}",
-    "static": "make static-checks",
-    "matrix": "make build-matrix CELL={}",
-    "races": "make repro RACE={}",
+    "host": ("test-kernel", ""),
+    "kernel": ("test-kernel", ""),
+    "regression": ("test-regression", "TESTS"),
+    "static": ("static-checks", ""),
+    "matrix": ("build-matrix", "CELL"),
+    "races": ("repro", "RACE"),
 }
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
 
@@ -68,7 +69,7 @@ def _failures(console: Console, results: Results) -> None:
     """The first failures in full; a screen that scrolls away shows nothing."""
     failures = results.failures()
     for test in failures[:SHOWN]:
-        _failure(console, test)
+        _failure(console, test, again(test.id, results.run.asked if results.run else {}))
     if len(failures) > SHOWN:
         console.print(f"\n... {len(failures) - SHOWN} more broken cases in report.html")
     by_title: dict[str, list[Complaint]] = {}
@@ -78,7 +79,7 @@ def _failures(console: Console, results: Results) -> None:
         _complaint(console, same)
 
 
-def _failure(console: Console, test: CaseFinished) -> None:
+def _failure(console: Console, test: CaseFinished, typed: str) -> None:
     console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
     if test.about:
         claim = f"{test.about}  ({', '.join(test.clauses)})" if test.clauses else test.about
@@ -86,15 +87,16 @@ def _failure(console: Console, test: CaseFinished) -> None:
     console.print(f"  reason: {escape(test.reason)}", highlight=False, soft_wrap=True)
     for line in test.diagnostics[-8:]:
         console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
-    console.print(f"  next:   {again(test.id)}")
+    console.print(f"  next:   {typed}", highlight=False, markup=False, soft_wrap=True)
 
 
-def again(case: str) -> str:
-    """What to type to see a case's record again."""
+def again(case: str, asked: Mapping[str, str]) -> str:
+    """What to type to see a case's record again, in a run that was asked for with ``asked``."""
     program, _, name = case.partition("::")
-    if program in AGAIN:
-        return AGAIN[program].format(name)
-    return f"make test-kernel TESTS='{test_expression(case)}'"
+    if program not in AGAIN:
+        return command("test-kernel", asked, TESTS=test_expression(case))
+    typed, selects = AGAIN[program]
+    return command(typed, asked, **({selects: name} if selects else {}))
 
 
 def test_expression(case_id: str) -> str:

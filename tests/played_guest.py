@@ -25,7 +25,7 @@ from harness.machine import GuestSpec
 from harness.qemu import Qemu
 from harness.rootfs import Rootfs
 from harness.rootimage import new_host_key
-from harness.settings import VARIABLES
+from harness.usage import VARIABLES
 from tests.fake_guest import WARNING, FakeQemu
 from tests.toy import WISH, Toy, commit, grow
 

@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness import cli
 from harness.b4check import check
 from harness.remarks import OpenRemarks
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
 from harness.series import parse_patch
 from harness.settings import PROJECT
+from harness.usage import COMMANDS
 from harness.verdicts import RevisionRuns, conclude
 from tests.test_flaky import document
 from tests.toy import Toy, grow
@@ -90,4 +90,4 @@ def test_the_program_that_b4_starts_is_there() -> None:
     program = PROJECT / "ci" / "b4-check"
     assert os.access(program, os.X_OK)
     assert program.read_text().rstrip().endswith("-m harness b4-check")
-    assert "b4-check" in cli.COMMANDS
+    assert "b4-check" in COMMANDS

@@ -21,7 +21,7 @@ from harness import bootstrap, git
 from harness.kconfig import load_flavour
 from harness.plan import listed
 from harness.plan_commands import gitlab
-from harness.settings import PROJECT, VARIABLES
+from harness.usage import PROJECT, VARIABLES
 from tests.toy import Toy, grow
 
 GITHUB = PROJECT / ".github" / "workflows" / "revision.yml"

@@ -3,24 +3,30 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from harness import cli, helptext
+from harness import bootstrap, check, cli, helptext, merge
 from harness.errors import MachineError
-from harness.settings import PROJECT, VARIABLES, Settings
+from harness.settings import Settings
+from harness.usage import COMMANDS, PROJECT, VARIABLES
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "one command, please"),
-        (["nonsense"], "one command, please"),
+        (["tset-kernel"], "no command tset-kernel; there is test-kernel"),
+        (["quux", "--help"], "no command quux"),
         (["test-kernel", "report"], "one command, please"),
-        (["test-kernel", "KERNLE=6.1"], "no variable KERNLE"),
+        (["test-kernel", "KERNLE=6.1"], "no variable KERNLE; there is KERNEL"),
+        (["test-kernel", "KTAP=maybe"], "KTAP=maybe"),
         (["test-kernel", "PATCHES=x"], "PATCHES=x"),
     ],
 )
@@ -40,7 +46,7 @@ def test_arguments_outweigh_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         seen.append(settings)
         return 0
 
-    monkeypatch.setitem(cli.COMMANDS, "report", command)
+    monkeypatch.setattr(merge, "report", command)
     monkeypatch.setenv("KERNEL", "6.12")
     assert cli.main(["report", "KERNEL=/my/tree"]) == 0
     assert seen[0].kernel == "/my/tree"
@@ -52,7 +58,7 @@ def test_an_error_prints_what_where_and_what_next(
     def command(settings: Settings) -> int:
         raise MachineError("no [room]\nat all", evidence=Path("/log"), next_step="make room")
 
-    monkeypatch.setitem(cli.COMMANDS, "report", command)
+    monkeypatch.setattr(merge, "report", command)
     assert cli.main(["report"]) == 3
     assert capsys.readouterr().err.splitlines() == [
         "machine error: no [room]",
@@ -69,36 +75,104 @@ def test_a_defect_of_ours_is_70_with_a_traceback(
     def command(settings: Settings) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(cli.COMMANDS, "report", command)
+    monkeypatch.setattr(merge, "report", command)
     assert cli.main(["report"]) == 70
     said = capsys.readouterr().err
     assert "ZeroDivisionError" in said and "verdict: infra (exit 70)" in said
 
 
+def test_a_command_may_return_what_knows_its_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Result:
+        code: int
+
+    monkeypatch.setattr(merge, "report", lambda settings: Result(3))
+    assert cli.main(["report"]) == 3
+
+
 def test_help_names_every_command_and_variable() -> None:
     text = helptext.text()
-    commands = (set(cli.COMMANDS) | {"check"}) - {"help"}
-    assert all(f"  {name} " in text for name in commands)
+    assert all(f"  {name} " in text for name in COMMANDS)
     assert all(f"  {name} " in text for name in VARIABLES)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_of_the_table_is_there_and_explains_itself(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = COMMANDS[name]
+    assert callable(cli.load(about.target))
+    assert set(about.uses.split()) <= {*cli.SHARED, "console"}
+    assert len(inspect.signature(cli.load(about.target)).parameters) == 1 + len(about.uses.split())
+    assert set(about.variables.split()) == set(about.reads)
+    assert set(about.example) <= set(about.reads)
+    assert cli.main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert about.about in text and f"for example: make {name}" in text
+    shown = {line.split()[0] for line in text.splitlines() if re.match("  [A-Z]", line)}
+    assert shown == set(about.reads)
+
+
+def test_every_variable_is_read_by_a_command() -> None:
+    assert {name for about in COMMANDS.values() for name in about.reads} == set(VARIABLES)
 
 
 def test_help_and_clean_cache_need_nothing_but_python(tmp_path: Path) -> None:
     env = {"HARNESS_CACHE": str(tmp_path / "c"), "PATH": "/usr/bin:/bin"}
-    for module in ("harness.helptext", "harness.clean_cache"):
+    for words, status in ((["help"], 0), (["clean-cache"], 0), (["nonsense"], 2)):
         # -S: no site-packages, so nothing of the venv can be imported.
         done = subprocess.run(
-            [sys.executable, "-S", "-m", module],
+            [sys.executable, "-S", "-m", "harness", *words],
             cwd=PROJECT,
             env=env,
             check=False,
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == status, done.stderr
 
 
-def test_the_makefile_knows_every_command_and_variable() -> None:
-    text = (PROJECT / "Makefile").read_text()
-    assert all(name in text for name in cli.COMMANDS)
-    exported = text.split("VARIABLES :=")[1].split("export")[0].replace("\\\n", " ").split()
-    assert set(exported) == set(VARIABLES)
+def test_what_a_command_needs_is_seen_to_without_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unable(*_: object) -> None:
+        raise bootstrap.UnableError("not found: flex\nPaste this:\n\n    apt-get install flex")
+
+    monkeypatch.setattr(bootstrap, "missing", lambda table, purpose: [{"command": ["flex"]}])
+    monkeypatch.setattr(bootstrap, "provide", unable)
+    monkeypatch.setattr(merge, "report", lambda settings: 0)
+    assert cli.main(["test-kernel"]) == 3
+    assert cli.main(["report"]) == 0  # builds nothing
+
+
+def test_the_makefile_knows_every_command() -> None:
+    text = (PROJECT / "Makefile").read_text().replace("\\\n", " ")
+    named = next(line for line in text.splitlines() if line.startswith("COMMANDS :="))
+    assert {*named.split()[2:], "help", "clean-cache"} == set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("slow", "last"), [("", ["-rs"]), ("yes", ["-rs"]), ("FALSE", ["-rs", "-m", "not slow"])]
+)
+def test_check_runs_its_steps_and_stops_at_the_first_that_fails(
+    slow: str, last: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    broken = ""
+
+    def step(argv: list[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        ran.append(argv[2:])
+        return subprocess.CompletedProcess(argv, int(argv[2] == broken))
+
+    provided: list[str] = []
+    monkeypatch.setattr(subprocess, "run", step)
+    monkeypatch.setattr(check, "provide", lambda purpose, *_: provided.append(purpose))
+    assert cli.main(["check", f"SLOW={slow}"]) == 0
+    assert [argv[0] for argv in ran] == ["ruff", "ruff", "mypy", "pytest"]
+    assert ran[-1][1:] == last
+    assert provided == ([] if slow == "FALSE" else ["test-kernel"])
+    ran.clear()
+    broken = "mypy"
+    assert cli.main(["check", f"SLOW={slow}"]) == 1
+    assert [argv[0] for argv in ran] == ["ruff", "ruff", "mypy"]
+    ran.clear()
+    assert cli.main(["check", "SLOW=maybe"]) == 2
+    assert not ran

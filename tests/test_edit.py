@@ -100,7 +100,7 @@ def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(toy: Toy) -> Non
     settings = toy.settings(project=project, tree=str(path), patches=None)
     with pytest.raises(InvocationError, match="no series of ours") as caught:
         make_tree(settings, toy.store, toy.events)
-    assert "make tree PATCHES=0" in caught.value.next_step
+    assert settings.command("tree", PATCHES="0") in caught.value.next_step
     made = make_tree(
         toy.settings(project=project, tree=str(path), patches=0), toy.store, toy.events
     )
@@ -180,7 +180,7 @@ def test_an_mbox_cannot_be_written_back_but_a_directory_can_be_named(desk: Desk)
 def test_a_directory_of_somebody_else_is_left_alone(desk: Desk) -> None:
     desk.path.mkdir()
     (desk.path / "precious").write_text("x")
-    with pytest.raises(InvocationError, match="was not made by make tree"):
+    with pytest.raises(InvocationError, match="is no tree of ours"):
         desk.tree()
     with pytest.raises(InvocationError, match="no tree of ours"):
         desk.refresh()
@@ -189,7 +189,7 @@ def test_a_directory_of_somebody_else_is_left_alone(desk: Desk) -> None:
 def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     settings = desk.toy.settings(series=str(desk.folder), tree=str(desk.path))
     assert edit_commands.tree(settings) == 0
-    assert "make refresh writes the branch back" in capsys.readouterr().out
+    assert f"{settings.command('refresh')} writes the branch back" in capsys.readouterr().out
     assert edit_commands.refresh(settings) == 0
     assert "2 patches, none changed" in capsys.readouterr().out
 

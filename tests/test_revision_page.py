@@ -63,15 +63,15 @@ def test_a_failure_is_told_where_it_is_first_seen() -> None:
     bad = document("fail", splats=[splat])
     runs = RevisionRuns((document(), bad, bad, document()), None, {})
     whole = conclude(INPUTS, runs)
-    first, second = broken(whole, runs, {"KERNEL": "6.1", "SERIES": "/a b"})
+    first, second = broken(whole, runs, {"KERNEL": "6.12", "SERIES": "/a b"})
     assert [one.name for one in first.failures] == [CASE, "WARNING in f"]
     assert first.failures[0].traces == (("WARNING in f", "by it", "f+0x1 (mm/f.c:7)"),)
-    again = "make test-kernel TESTS='p and a' PATCHES=1 KERNEL=6.1 SERIES='/a b'"
+    again = "make test-kernel KERNEL=6.12 SERIES='/a b' PATCHES=1 TESTS='p and a'"
     assert {one.command for one in first.failures} == {again}
     assert second.failures == () and second.still == (CASE, "WARNING in f")
-    page = html(whole, runs, {"KERNEL": "6.1"})
+    page = html(whole, runs, {"KERNEL": "6.12"})
     assert page.count("f+0x1 (mm/f.c:7)") == 2 and page.count("still broken") == 2
-    assert "PATCHES=1 KERNEL=6.1" in page and "A claim." in page
+    assert "KERNEL=6.12 PATCHES=1" in page and "A claim." in page
     assert "<script" not in page and "http" not in page
 
 

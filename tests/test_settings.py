@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.errors import InvocationError
-from harness.settings import VARIABLES, from_environment
+from harness.settings import Settings, from_environment
+from harness.usage import VARIABLES
 
 
 def test_nothing_given_means_the_documented_defaults() -> None:
@@ -54,6 +56,33 @@ def test_the_cache_moves_by_a_variable(tmp_path: Path) -> None:
 
 def test_the_limit_is_in_gibibytes() -> None:
     assert from_environment({"HARNESS_CACHE_LIMIT": "2"}).cache_limit == 2 << 30
+
+
+FLAGS = ("DEBUG", "DECODE", "EXPLAIN", "STATICS", "KTAP", "NOTES", "SLOW")
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_yes_and_no_mean_the_same_in_every_variable(name: str) -> None:
+    def said(value: str) -> bool:
+        return bool(getattr(from_environment({name: value}), name.lower()))
+
+    assert all(said(yes) for yes in ("1", "yes", "true", "on", "Yes", "ON"))
+    assert not any(said(no) for no in ("0", "no", "false", "off", "No", "FALSE"))
+    assert said("") is (VARIABLES[name][0] == "1")
+    for nonsense in ("maybe", "2", "y"):
+        with pytest.raises(InvocationError, match=f"{name}={nonsense}: must be yes or no"):
+            from_environment({name: nonsense})
+
+
+def test_every_variable_of_the_table_is_read_and_no_other() -> None:
+    class Spy(dict[str, str]):
+        def get(self, name: str, default: object = None) -> Any:
+            seen.add(name)
+            return default
+
+    seen: set[str] = set()
+    assert isinstance(from_environment(Spy()), Settings)
+    assert seen - {"HOME", "XDG_CACHE_HOME"} == set(VARIABLES)
 
 
 def test_what_was_asked_is_recorded() -> None:

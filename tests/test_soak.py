@@ -140,7 +140,7 @@ def test_a_divergence_ends_it_with_the_seed_and_what_to_type(bench: Bench) -> No
     with pytest.raises(SeriesError, match="seed 99: page 7 was lost") as caught:
         bench.rounds(soaker).until(60.0, bench.book, iter([5, 99]))
     assert caught.value.exit_code == 1
-    wanted = "make soak KIND=stress KERNEL=6.12 CONFIG=kasan SEED=99"
+    wanted = "make soak KERNEL=6.12 CONFIG=kasan KIND=stress SEED=99"
     assert caught.value.next_step.startswith(wanted)
     record = bench.book.read()
     assert (record.rounds, record.failures[0].seed) == (1, 99)
@@ -238,5 +238,5 @@ def test_seeds_are_fresh() -> None:
 
 def test_what_to_type_names_only_what_was_chosen(settings: Settings) -> None:
     assert again(settings, 3).split("   #")[0] == (
-        "make soak KIND=stress KERNEL=6.12 CONFIG=kasan SEED=3"
+        "make soak KERNEL=6.12 CONFIG=kasan KIND=stress SEED=3"
     )

@@ -247,7 +247,7 @@ def bench(settings: Settings) -> int:
     if free < needed:
         raise MachineError(
             f"the benchmark needs {needed} GB beside {settings.out}, and there are {free}",
-            next_step="OUT=/a/larger/disk make bench",
+            next_step=settings.command("bench", OUT="/a/larger/disk"),
         )
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.out))
     # Where it ends with an error, its runs are the evidence, and stay.

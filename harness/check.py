@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make check``: ruff, mypy and the project's own tests, the one gate."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from harness.errors import InvocationError
+from harness.events import Events
+from harness.provide import provide
+from harness.settings import Settings
+from harness.usage import PROJECT
+
+STEPS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy", "harness", "tests", "tools", "guest-tests", "patches"),
+    ("pytest", "-rs"),
+)
+
+
+def check(settings: Settings) -> int:
+    """Runs the steps until one fails; its exit status.
+
+    The slow part builds a kernel and runs guests, which takes minutes for the first time.
+
+    Raises:
+        InvocationError: an installed program has no tests.
+        MachineError: a system package is missing that the slow part needs.
+    """
+    if not (PROJECT / "tests").is_dir():
+        raise InvocationError("check is of the project's own tests", next_step="use a checkout")
+    if settings.slow:
+        provide("test-kernel", settings.out / "setup.log", Events())
+    for step in STEPS:
+        fast = ("-m", "not slow") if step[0] == "pytest" and not settings.slow else ()
+        command = [sys.executable, "-m", *step, *fast]
+        if code := subprocess.run(command, cwd=PROJECT, check=False).returncode:
+            return code
+    return 0
