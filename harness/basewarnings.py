@@ -77,7 +77,7 @@ def _base_warnings(
                 proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
                 # Goes on past those that the base lacks or cannot compile.
                 argv = make_argv(bench, source.path, out, "-k", *targets)
-                done = proc.run(argv, env=env, log=log, on_line=reader.take)
+                done = proc.run(argv, env=env, log=log, on_line=reader.feed)
                 said = "\n".join(reader.tail)
                 if done.returncode != 0 and any(sign in said for sign in proc.FULL_DISK):
                     raise proc.failure(argv, done.returncode, said, log)
