@@ -76,7 +76,7 @@ def _base_warnings(
             with marked(out):
                 proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
                 # Past those that the base lacks or cannot compile.
-                run_on(bench, source, out, log, reader.take, *targets)
+                run_on(bench, source, out, log, reader.feed, *targets)
                 # Objects that an earlier series had compiled here are not compiled again.
                 records = read_records(out) | reader.objects
                 write_records(out, records)

@@ -58,10 +58,6 @@ class BuildLog:
             path = path.removeprefix(f"{folder}/")
         return path.removeprefix("./")
 
-    def take(self, line: str) -> None:
-        """``feed`` for a listener that returns nothing."""
-        self.feed(line)
-
     def feed(self, line: str) -> str | None:
         """Takes one line; the object whose compilation it announces, if it does."""
         self.tail = [*self.tail[-39:], line]

@@ -87,7 +87,7 @@ def run_on(
     source: SourceTree,
     out: Path,
     log: Path,
-    on_line: Callable[[str], None],
+    on_line: Callable[[str], object],
     *what: str,
 ) -> None:
     """Runs make for ``what``, past all that cannot be compiled; ``out`` is marked by the caller.

@@ -159,7 +159,7 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
-    on_line: Callable[[str], None] | None = None,
+    on_line: Callable[[str], object] | None = None,
 ) -> ProgramResult:
     """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
 

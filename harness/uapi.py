@@ -63,13 +63,9 @@ def install_headers(
             else contextlib.nullcontext(source)
         ) as tree:
             reader = BuildLog(str(tree.path), str(out))
-
-            def on_line(line: str) -> None:
-                reader.feed(line)
-
             argv = make_argv(bench, tree.path, out, "headers")
             own = log.with_name("headers.log")
-            done = proc.run(argv, env=environment(), log=own, on_line=on_line)
+            done = proc.run(argv, env=environment(), log=own, on_line=reader.feed)
         if done.returncode != 0:
             raise failure(reader, base, applied, own)
         shutil.copytree(

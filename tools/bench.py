@@ -111,26 +111,28 @@ def _sources(cache: Path) -> Path:
     return found[0]
 
 
-def one_line_patch(source: Path, name: str, mark: str) -> str:
-    """A patch for VARIANT= that adds one line to the file ``name`` of a tree.
+def one_line_more(series: Sequence[str], source: Path, mark: str) -> str:
+    """A patch on top of the texts of a series: one line in the last C file that it touches.
 
-    What a developer does between two runs. ``mark`` makes it another line than any before,
-    so that neither the store nor ccache has seen its file.
+    Args:
+        source: the tree with the series; nothing is written there.
+        mark: a C identifier, which makes this change different from another one.
     """
-    old = (source / name).read_text(encoding="utf-8").splitlines(keepends=True)
-    new = [*old, f'asm(".ident \\"{mark}\\"");\n']
+    name = re.findall(r"(?m)^\+\+\+ b/((?!tools/|Documentation/).+\.c)$", "\n".join(series))[-1]
+    old = (source / name).read_text().splitlines(keepends=True)
+    new = [*old, f"static int __used {mark};\n"]
     diff = "".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"))
-    mail = f"From: bench <bench@localhost>\nSubject: [PATCH] one line: {mark}\n\n---\n"
-    return f"{mail}diff --git a/{name} b/{name}\n{diff}"
+    return f"From: bench <bench@localhost>\nSubject: one line more\n\n---\n{diff}"
 
 
-def _last_c_file(series: Path) -> str:
-    """The C file of the kernel proper that the last patch touches last."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(series.glob("*.patch"))]
-    found = re.findall(r"(?m)^\+\+\+ b/((?!tools/|Documentation/)\S+\.c)$", "".join(texts))
-    if not found:
-        raise InternalError(f"no patch in {series} touches a C file of the kernel")
-    return str(found[-1])
+def _write_changes(settings: Settings, last: Path, folder: Path) -> list[Path]:
+    """A patch for each measured change, made of the tree that a cold run left in ``last``."""
+    line = ".".join(_results(last / "out")["kernel"]["version"].split(".")[:2])
+    texts = [p.read_text() for p in sorted((settings.project / line).glob("*.patch"))]
+    made = [folder / f"bench{number}.patch" for number in range(REPEATS)]
+    for path in made:
+        path.write_text(one_line_more(texts, _sources(last / "cache"), path.stem))
+    return made
 
 
 def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -195,13 +197,8 @@ def measure(
     console.print("again with nothing changed ...")
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
     console.print("one line changed ...")
-    version = _results(last / "out")["kernel"]["version"]
-    name = _last_c_file(settings.project / ".".join(version.split(".")[:2]))
-    one_line = []
-    for number in range(REPEATS):
-        variant = folder / f"bench{number}.patch"
-        variant.write_text(one_line_patch(_sources(last / "cache"), name, f"bench{number}"))
-        one_line.append(_run(["test-kernel"], {**env, "VARIANT": str(variant)}))
+    changes = _write_changes(settings, last, folder)
+    one_line = [_run(["test-kernel"], {**env, "VARIANT": str(change)}) for change in changes]
     console.print("boots ...")
     cold_boots, restores = boot_times(
         replace(settings, cache=last / "cache", out=last / "out", series="")
@@ -247,7 +244,7 @@ def bench(settings: Settings) -> int:
     if free < needed:
         raise MachineError(
             f"the benchmark needs {needed} GB beside {settings.out}, and there are {free}",
-            next_step=settings.command("bench", OUT="/a/larger/disk"),
+            next_step="OUT=/a/larger/disk make bench",
         )
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=settings.out))
     # Where it ends with an error, its runs are the evidence, and stay.
