@@ -7,7 +7,6 @@ import contextlib
 import shlex
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from harness.qemu import Monitor
 from harness.ssh import KeyPair
 from tests.fake_line import GuestEnd
 from tests.fake_sshd import FakeSshd
+from tests.limits import NEVER_S
 
 WARNING = """------------[ cut here ]------------
 WARNING: CPU: 0 PID: 7 at mm/x.c:1 do_thing+0x1/0x2
@@ -102,6 +102,7 @@ class FakeGuest:
         self.tainted = 0
         self.answers = True
         self.on_kill: Callable[[], None] = lambda: None
+        self.over = threading.Event()
         self.seen: list[str] = []
         spec = GuestSpec(
             folder / "vmlinux", None, "microvm", "tcg", folder / "root", self.sshd.host_key
@@ -110,13 +111,17 @@ class FakeGuest:
 
     def start(self) -> Guest:
         """Connects; what the guest prints on its console goes through ``print``."""
-        self.guest.connect(10.0)
-        self.guest.hello(10.0)
+        self.guest.connect(NEVER_S)
+        self.guest.hello(NEVER_S)
         return self.guest
 
     def print(self, text: str) -> None:
         """Writes to the console."""
         self.qemu.serial.sendall(text.encode())
+
+    def hang(self) -> None:
+        """What a case or a command does that does not end."""
+        self.over.wait()
 
     def die(self) -> None:
         """Ends as QEMU ends at a panic."""
@@ -129,7 +134,7 @@ class FakeGuest:
         while words and "=" in words[0]:
             words.pop(0)
         if not self.answers:
-            time.sleep(60)
+            self.hang()
         match words:
             case ["/harness/init", "hello", *_]:
                 channel.sendall(f"0000-boot {self.tainted} 6.1.0\n".encode())
@@ -170,5 +175,6 @@ class FakeGuest:
         return 0
 
     def close(self) -> None:
+        self.over.set()
         self.guest.close()
         self.sshd.close()
