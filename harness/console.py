@@ -37,7 +37,8 @@ class Console:
 
     ``on_line`` gets each line without its end, in the reader's thread, before
     anybody who waits for the line wakes; ``on_quiet`` is called there after
-    ``quiet`` seconds without a byte, once, and at the end.
+    ``quiet`` seconds without a byte, once, and at the end. ``clock`` is what the
+    limits of ``wait_for`` go by.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Console:
         on_line: LineHandler,
         on_quiet: Callable[[], None] = lambda: None,
         quiet: float = 0.3,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.log = log
         self.lines: list[str] = []
         self.ended = False
         self.trouble: Exception | None = None  # what went wrong in the reader's thread
-        self.last_byte = time.monotonic()
+        self.last_byte = clock()
+        self._clock = clock
         self._line = line
         self._open = True
         self._on_line = on_line
@@ -98,7 +101,7 @@ class Console:
             except Exception as error:
                 self.trouble = self.trouble or error
         with self._news:
-            self.last_byte = time.monotonic()
+            self.last_byte = self._clock()
             self.lines += lines
             self._news.notify_all()
 
@@ -134,7 +137,7 @@ class Console:
             The match; None when time is up or the console has ended.
         """
         wanted = re.compile(pattern)
-        deadline = time.monotonic() + timeout
+        deadline = self._clock() + timeout
         at = since
         with self._news:
             while True:
@@ -146,7 +149,7 @@ class Console:
                 until = deadline
                 if stall is not None:
                     until = min(until, self.last_byte + stall)
-                left = until - time.monotonic()
+                left = until - self._clock()
                 if self.ended or left <= 0:
                     return None
                 self._news.wait(left)

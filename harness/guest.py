@@ -116,7 +116,7 @@ class Guest:
         self._handed_out: set[int] = set()  # ids of those that their owner has been given
         self._spoiled = ""
         self._dumping = False
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()  # notified of all that the recogniser is given
         self._recogniser = Recogniser()
         self._connection: Connection | None = None
         self._line: CaseLine | None = None
@@ -133,10 +133,12 @@ class Guest:
     def _take_line(self, line: str) -> None:
         with self._lock:
             self._keep(self._recogniser.feed(line))
+            self._lock.notify_all()
 
     def _take_silence(self) -> None:
         with self._lock:
             self._keep(self._recogniser.flush())
+            self._lock.notify_all()
 
     def _keep(self, splats: Sequence[Splat]) -> None:
         if self._dumping:
@@ -191,10 +193,9 @@ class Guest:
         return self._hand_out()
 
     def settle(self, timeout: float = 3.0) -> None:
-        """Waits until no report is half printed."""
-        deadline = time.monotonic() + timeout
-        while self._recogniser.busy and not self.console.ended and time.monotonic() < deadline:
-            time.sleep(0.02)
+        """Waits until no report is half printed, which none is when the console has ended."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._recogniser.busy, timeout)
 
     # ---- commands ----------------------------------------------------------------
 

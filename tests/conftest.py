@@ -3,14 +3,39 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from harness import events as ev
 from harness.store import Store
+from tests.limits import HUNG_S, SLOW_HUNG_S
 from tests.recorder import Recorder
 from tests.toy import Toy, repository
+
+# Hypothesis would fail an example that takes 0.2 s, and one that is drawn slowly.
+hypothesis.settings.register_profile(
+    "busy machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy machine")
+
+
+@pytest.fixture(autouse=True)
+def _ended_when_it_hangs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests wait for events; one whose event never comes must not stop all others."""
+    limit = SLOW_HUNG_S if request.node.get_closest_marker("slow") else HUNG_S
+
+    def hung(*_: object) -> None:
+        pytest.fail(f"it hangs: not over after {limit:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, hung)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

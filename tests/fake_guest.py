@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from harness.rootimage import HostKey
 from harness.ssh import KeyPair
 from tests.fake_line import GuestEnd
 from tests.fake_sshd import FakeSshd
+from tests.limits import NEVER_S
 
 WARNING = """------------[ cut here ]------------
 WARNING: CPU: 0 PID: 7 at mm/x.c:1 do_thing+0x1/0x2
@@ -79,6 +80,7 @@ class FakeQemu:
         self.tainted = 0
         self.answers = True
         self.on_kill: Callable[[], None] = lambda: None
+        self.over = threading.Event()
         self.seen: list[str] = []
         log.write_text("")
 
@@ -103,6 +105,10 @@ class FakeQemu:
         """Writes to the console."""
         self.serial.sendall(text.encode())
 
+    def hang(self) -> None:
+        """What a case or a command does that does not end."""
+        self.over.wait()
+
     def die(self) -> None:
         """Ends as QEMU ends at a panic."""
         self.kill()
@@ -114,7 +120,7 @@ class FakeQemu:
         while words and "=" in words[0]:
             words.pop(0)
         if not self.answers:
-            time.sleep(60)
+            self.hang()
         match words:
             case ["/harness/init", "hello", *_]:
                 channel.sendall(f"0000-boot {self.tainted} 6.1.0\n".encode())
@@ -174,10 +180,11 @@ class FakeGuest(FakeQemu):
 
     def start(self) -> Guest:
         """Connects; what the guest prints on its console goes through ``print``."""
-        self.guest.connect(10.0)
-        self.guest.hello(10.0)
+        self.guest.connect(NEVER_S)
+        self.guest.hello(NEVER_S)
         return self.guest
 
     def close(self) -> None:
+        self.over.set()
         self.guest.close()
         self.sshd.close()

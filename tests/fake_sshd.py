@@ -7,11 +7,15 @@ import contextlib
 import io
 import socket
 import threading
-import time
 from collections.abc import Callable
 
 import paramiko
-from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_SUCCEEDED,
+    cMSG_CHANNEL_SUCCESS,
+)
 
 from harness.rootimage import HostKey, new_host_key
 
@@ -41,8 +45,25 @@ def shell_like(command: str, channel: paramiko.Channel) -> int | None:
     return 127
 
 
+class _Transport(paramiko.Transport):
+    """Begins a command once its request has been answered: its end must not overtake that."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        self.accepted: list[threading.Thread] = []
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]
+        if data.asbytes().startswith(cMSG_CHANNEL_SUCCESS):
+            while self.accepted:
+                self.accepted.pop().start()
+
+
 class _Server(paramiko.ServerInterface):
-    def __init__(self, public: str, handler: Handler, shell: Shell | None) -> None:
+    def __init__(
+        self, transport: _Transport, public: str, handler: Handler, shell: Shell | None
+    ) -> None:
+        self.transport = transport
         self.public, self.handler, self.shell = public, handler, shell
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
@@ -68,18 +89,15 @@ class _Server(paramiko.ServerInterface):
             self._run(channel, lambda: shell(channel))
         return shell is not None
 
-    @staticmethod
-    def _run(channel: paramiko.Channel, body: Callable[[], int | None]) -> None:
+    def _run(self, channel: paramiko.Channel, body: Callable[[], int | None]) -> None:
         def run() -> None:
-            # paramiko answers the request after this returns; the end must not overtake it.
-            time.sleep(0.02)
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
                 status = body()
                 if status is not None:
                     channel.send_exit_status(status)
                 channel.close()
 
-        threading.Thread(target=run, daemon=True).start()
+        self.transport.accepted.append(threading.Thread(target=run, daemon=True))
 
 
 class FakeSshd:
@@ -118,14 +136,13 @@ class FakeSshd:
             if self.mute:
                 kept.append(connection)
                 continue
-            transport = paramiko.Transport(connection)
+            transport = _Transport(connection)
             secret = io.StringIO(self.key.openssh.decode())
             transport.add_server_key(paramiko.Ed25519Key.from_private_key(secret))
             self.transports.append(transport)
             with contextlib.suppress(paramiko.SSHException, EOFError):
-                transport.start_server(
-                    server=_Server(self.public, self.handler, self.shell), event=threading.Event()
-                )
+                server = _Server(transport, self.public, self.handler, self.shell)
+                transport.start_server(server=server, event=threading.Event())
 
     def drop(self) -> None:
         """Ends every connection, as a dying guest would."""

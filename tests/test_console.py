@@ -3,17 +3,38 @@
 
 from __future__ import annotations
 
+import queue
+import select
 import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from harness import console as console_module
 from harness.console import Console
 from harness.errors import InternalError, MachineError
 from tests.fake_line import GuestEnd
+from tests.limits import NEVER_S
+
+
+class Clock:
+    """A clock that stands still but for ``tick``, which runs whenever the test looks at it.
+
+    A console looks before it waits: that is the time to let something happen.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.tick: Callable[[], None] = lambda: None
+
+    def __call__(self) -> float:
+        if threading.current_thread() is threading.main_thread():
+            self.tick()
+        return self.now
 
 
 @dataclass
@@ -22,26 +43,22 @@ class Line:
 
     guest: GuestEnd
     console: Console
-    told: list[str] = field(default_factory=list)
-    silences: list[float] = field(default_factory=list)
+    clock: Clock
+    told: list[str]
+
+    def pass_time(self) -> None:
+        """A moment passes."""
+        self.clock.now += 0.04
 
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    guest = GuestEnd()
+    guest, clock = GuestEnd(), Clock()
     told: list[str] = []
-    silences: list[float] = []
-    console = Console(
-        guest.line,
-        tmp_path / "console.log",
-        told.append,
-        lambda: silences.append(time.monotonic()),
-        quiet=0.05,
-    )
-    made = Line(guest, console, told, silences)
-    yield made
+    console = Console(guest.line, tmp_path / "console.log", told.append, clock=clock)
+    yield Line(guest, console, clock, told)
     guest.close()
-    console.join()
+    console.join(NEVER_S)
     console.close()
 
 
@@ -49,7 +66,7 @@ def test_every_byte_is_logged_and_every_line_told(line: Line, tmp_path: Path) ->
     line.guest.sendall(b"first\r\nsec")
     line.guest.sendall(b"ond\nlast without end")
     line.guest.close()
-    line.console.join()
+    line.console.join(NEVER_S)
     assert line.told == ["first", "second", "last without end"]
     assert (tmp_path / "console.log").read_bytes() == b"first\r\nsecond\nlast without end"
     assert line.console.ended
@@ -62,69 +79,90 @@ def test_log_is_appended_to(tmp_path: Path) -> None:
     console = Console(guest.line, log, lambda line: None)
     guest.sendall(b"after\n")
     guest.close()
-    console.join()
+    console.join(NEVER_S)
     console.close()
     assert log.read_text() == "before\nafter\n"
 
 
 def test_waiting_ends_with_the_line(line: Line) -> None:
-    threading.Timer(0.1, lambda: line.guest.sendall(b"noise\nharness: ready 42\n")).start()
-    start = time.monotonic()
-    match = line.console.wait_for(r"ready (\d+)", 5.0)
+    said = iter([b"noise\nharness: ready 42\n"])
+    line.clock.tick = lambda: line.guest.sendall(next(said, b""))
+    match = line.console.wait_for(r"ready (\d+)", NEVER_S)
     assert match is not None and match[1] == "42"
-    assert time.monotonic() - start < 2
 
 
 def test_a_line_that_came_before_counts_unless_it_is_too_old(line: Line) -> None:
     line.guest.sendall(b"one\ntwo\n")
-    assert line.console.wait_for("two", 2.0)
+    assert line.console.wait_for("two", NEVER_S)
     assert line.console.wait_for("one", 0.0)
-    assert line.console.wait_for("one", 0.05, since=1) is None
+    line.clock.tick = line.pass_time
+    assert line.console.wait_for("one", 0.1, since=1) is None
 
 
 def test_waiting_ends_with_the_time(line: Line) -> None:
-    start = time.monotonic()
-    assert line.console.wait_for("never", 0.1) is None
-    assert time.monotonic() - start < 1
+    line.clock.tick = line.pass_time
+    assert line.console.wait_for("never", 0.1, stall=NEVER_S) is None
+    assert 0.1 <= line.clock.now < 0.2
 
 
 def test_waiting_ends_when_nothing_comes_any_more(line: Line) -> None:
     line.guest.sendall(b"something\n")
-    start = time.monotonic()
-    assert line.console.wait_for("never", 10.0, stall=0.2) is None
-    assert time.monotonic() - start < 2
+    assert line.console.wait_for("something", NEVER_S)
+    line.clock.tick = line.pass_time
+    assert line.console.wait_for("never", NEVER_S, stall=0.1) is None
+    assert 0.1 <= line.clock.now < 0.2
 
 
 def test_news_puts_a_stall_off(line: Line) -> None:
-    def speak() -> None:
-        for _ in range(5):
-            time.sleep(0.1)
-            line.guest.sendall(b"working\n")
-        line.guest.sendall(b"done\n")
+    words = iter([b"working\n"] * 20 + [b"done\n"])
+    sent = 0
 
-    threading.Thread(target=speak).start()
-    assert line.console.wait_for("done", 10.0, stall=0.4)
+    def speak() -> None:
+        nonlocal sent
+        if len(line.console.lines) == sent:  # what was said before has come
+            line.pass_time()
+            line.guest.sendall(next(words))
+            sent += 1
+
+    line.clock.tick = speak
+    assert line.console.wait_for("done", NEVER_S, stall=0.1)
+    assert line.clock.now > 0.5
 
 
 def test_waiting_ends_with_the_console(line: Line) -> None:
-    threading.Timer(0.05, line.guest.close).start()
-    start = time.monotonic()
-    assert line.console.wait_for("never", 10.0) is None
-    assert time.monotonic() - start < 2
+    line.clock.tick = line.guest.close
+    assert line.console.wait_for("never", NEVER_S) is None
 
 
-def test_silence_is_told_once(line: Line) -> None:
-    line.guest.sendall(b"word\n")
-    time.sleep(0.4)
-    assert len(line.silences) == 1
-    line.guest.sendall(b"word\n")
-    time.sleep(0.2)
-    assert len(line.silences) == 2
+def test_silence_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent: queue.SimpleQueue[int] = queue.SimpleQueue()
+    silences: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def listen(*args: Any) -> Any:
+        ready = select.select(*args)
+        if not ready[0]:
+            silent.put(silences.qsize())
+        return ready
+
+    monkeypatch.setattr(console_module, "select", SimpleNamespace(select=listen))
+    guest = GuestEnd()
+    console = Console(
+        guest.line, tmp_path / "log", lambda line: None, lambda: silences.put(None), quiet=0.01
+    )
+    for _ in range(2):
+        guest.sendall(b"word\n")
+        silences.get()
+        while not silent.empty():
+            silent.get()
+        assert [silent.get() for _ in range(3)] == [0, 0, 0]  # it goes on, and is no news
+    guest.close()
+    console.join(NEVER_S)
+    console.close()
 
 
 def test_bytes_that_are_no_text_do_no_harm(line: Line) -> None:
     line.guest.sendall(b"\xff\xfe\x00\x1b[0m\n")
-    assert line.console.wait_for(".", 2.0)
+    assert line.console.wait_for(".", NEVER_S)
     assert len(line.told) == 1
 
 
@@ -135,7 +173,7 @@ def test_typing_reaches_the_guest(line: Line) -> None:
 
 def test_typing_to_a_dead_guest_is_no_error(line: Line) -> None:
     line.guest.close()
-    line.console.join()
+    line.console.join(NEVER_S)
     line.console.send(b"w")
     assert line.console.ended and line.told == []
 
@@ -147,11 +185,11 @@ def test_a_full_disk_is_told_and_reading_goes_on(tmp_path: Path) -> None:
     told: list[str] = []
     console = Console(guest.line, Path("/dev/full"), told.append)
     guest.sendall(b"one\ntwo\n")
-    assert console.wait_for("two", 5.0)
+    assert console.wait_for("two", NEVER_S)
     with pytest.raises(MachineError, match="No space left"):
         console.check()
     guest.close()
-    console.join()
+    console.join(NEVER_S)
     console.close()
     assert told == ["one", "two"]
 
@@ -163,9 +201,9 @@ def test_a_handler_that_fails_does_not_stop_the_reader(tmp_path: Path) -> None:
     guest = GuestEnd()
     console = Console(guest.line, tmp_path / "log", fail)
     guest.sendall(b"one\ntwo\n")
-    assert console.wait_for("two", 5.0)
+    assert console.wait_for("two", NEVER_S)
     with pytest.raises(InternalError, match="one"):
         console.check()
     guest.close()
-    console.join()
+    console.join(NEVER_S)
     console.close()
