@@ -27,7 +27,7 @@ CASE = "canary"  # the name in every program's result line
 
 @dataclass(frozen=True)
 class Canary:
-    """One row of canaries.yaml."""
+    """One row of canaries.yaml, which says what each means; ``seconds``: its time limit."""
 
     name: str
     program: str
@@ -39,33 +39,10 @@ class Canary:
     leaks: bool = False
 
 
-@dataclass(frozen=True)
-class CanaryResult:
-    """``seen``: what the harness reported; ``seconds``: from a ready guest to that report."""
-
-    name: str
-    expected: str
-    seen: str
-    ok: bool
-    seconds: float
-
-
 def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
     """Reads canaries.yaml."""
     rows: list[dict[str, Any]] = yaml.safe_load(path.read_text())
-    return tuple(
-        Canary(
-            row["name"],
-            row["program"],
-            tuple(row.get("args", ())),
-            float(row["seconds"]),
-            row["expect"],
-            row.get("repeat", 1),
-            row.get("needs", ""),
-            row.get("leaks", False),
-        )
-        for row in rows
-    )
+    return tuple(Canary(**{**row, "args": tuple(row.get("args", ()))}) for row in rows)
 
 
 def describe(run: CaseRun) -> str:
@@ -81,10 +58,10 @@ def describe(run: CaseRun) -> str:
     return f"{output.outcome}: {output.reason}" if output.reason else output.outcome
 
 
-def judge(canary: Canary, seen: str, seconds: float) -> CanaryResult:
-    """Whether the fault was reported as what it is."""
+def judge(canary: Canary, seen: str, seconds: float) -> CanaryFinished:
+    """Whether the fault was reported as what it is; ``seconds``: from a ready guest to that."""
     ok = re.fullmatch(canary.expect, seen) is not None
-    return CanaryResult(canary.name, canary.expect, seen, ok, seconds)
+    return CanaryFinished(canary.name, canary.expect, seen, ok, seconds)
 
 
 def install(guest: Guest) -> None:
@@ -98,7 +75,7 @@ def install(guest: Guest) -> None:
         raise InternalError(f"cannot install the canaries: {done.stderr}")
 
 
-def run_canary(canary: Canary, guest: Guest) -> CanaryResult:
+def run_canary(canary: Canary, guest: Guest) -> CanaryFinished:
     """Provokes one fault in a guest of its own, which may not survive it."""
     install(guest)
     start = time.monotonic()
@@ -120,7 +97,7 @@ def run_canaries(
     events: Events,
     config: Mapping[str, str],
     canaries: tuple[Canary, ...] | None = None,
-) -> tuple[CanaryResult, ...]:
+) -> tuple[CanaryFinished, ...]:
     """Provokes every fault, each in a fresh guest from ``boot``, and emits what was seen.
 
     ``config``: symbols of the kernel's configuration. A canary for a detector that the
@@ -136,7 +113,5 @@ def run_canaries(
         finally:
             guest.close()
         results.append(result)
-        events.emit(
-            CanaryFinished(result.name, result.expected, result.seen, result.ok, result.seconds)
-        )
+        events.emit(result)
     return tuple(results)

@@ -79,23 +79,20 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     Raises:
         MachineError: no alternative of an entry exists.
     """
-    python = next((p for p in recipe.pythons if exists(f"python{p}-minimal")), None)
-    if python is None:
+
+    def first(names: Sequence[str]) -> str:
+        for name in names:
+            if exists(name):
+                return name
         raise MachineError(
-            f"no package of Python {' or '.join(recipe.pythons)} is known to apt",
+            f"the package {' or '.join(names)} is not known to apt",
             next_step=f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}",
         )
-    chosen = []
-    for entry in recipe.packages:
-        names = [name.strip().format(python=python) for name in entry.split("|")]
-        found = next((name for name in names if exists(name)), None)
-        if found is None:
-            raise MachineError(
-                f"the package {' or '.join(names)} is not known to apt",
-                next_step=f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}",
-            )
-        chosen.append(found)
-    return tuple(chosen), python
+
+    minimal = first([f"python{version}-minimal" for version in recipe.pythons])
+    python = minimal.removeprefix("python").removesuffix("-minimal")
+    entries = [entry.format(python=python).split("|") for entry in recipe.packages]
+    return tuple(first([name.strip() for name in names]) for names in entries), python
 
 
 def candidates(recipe: Recipe) -> tuple[str, ...]:

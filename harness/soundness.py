@@ -26,22 +26,24 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
     Args:
         config: symbols of the kernel's configuration.
     """
-    name = f"kernel::{flavour}"
-    if not any(config.get(symbol) == "y" for symbol in CHECKERS):
-        reason = f"this kernel has none of {', '.join(CHECKERS)}: see CONFIG="
-        return ev.CaseFinished(name, "not_applicable", reason, 0.0, (clause,), about=ABOUT)
-    watching = ", ".join(symbol for symbol in WATCHERS if config.get(symbol) == "y")
-    notes = [f"watched by {watching}"]
+    watching = [symbol for symbol in WATCHERS if config.get(symbol) == "y"]
+    notes = [f"watched by {', '.join(watching)}"]
     notes += [f"does not count: {s.title}: {s.foreign}" for s in results.splats if s.foreign]
     complaints = results.complaints()
-    ran = sum(test.status in ("pass", "fail") for test in results.tests)
-    if complaints:
+    status: ev.Status
+    if not set(CHECKERS) & set(watching):
+        reason, notes = f"this kernel has none of {', '.join(CHECKERS)}: see CONFIG=", []
+        status = "not_applicable"
+    elif complaints:
+        status = "fail"
         reason = f"{len(complaints)} complaints, first: {complaints[0].splat.title}"
-        return ev.CaseFinished(name, "fail", reason, 0.0, (clause,), diagnostics=tuple(notes),
-                               about=ABOUT)  # fmt: skip
-    if not ran:
-        return ev.CaseFinished(name, "error", "no case ran under them", 0.0, (clause,), about=ABOUT)
-    return ev.CaseFinished(name, "pass", "", 0.0, (clause,), diagnostics=tuple(notes), about=ABOUT)
+    elif not any(test.status in ("pass", "fail") for test in results.tests):
+        status, reason, notes = "error", "no case ran under them", []
+    else:
+        status, reason = "pass", ""
+    return ev.CaseFinished(
+        f"kernel::{flavour}", status, reason, 0.0, (clause,), diagnostics=tuple(notes), about=ABOUT
+    )
 
 
 def merged(records: Sequence[dict[str, Any]], splats: Sequence[dict[str, Any]]) -> dict[str, Any]:
