@@ -61,15 +61,12 @@ def find(wanted: list[str], have: list[str], near: int) -> tuple[int, int]:
     return best[2], best[0]
 
 
-def _applies(wanted: list[str], have: list[str], near: int) -> bool:
-    """Whether the hunk's old lines are in the file, at any offset, as git would accept."""
-    width = len(wanted)
-    return any(have[at : at + width] == wanted for at in range(len(have) - width + 1))
-
-
 def _hunk_report(number: int, hunk: Hunk, have: list[str], path: str) -> list[str]:
+    """What is there instead; nothing where the old lines are in the file, at any offset."""
     wanted = _old_lines(hunk)
     at, same = find(wanted, have, hunk.source_start - 1)
+    if same == len(wanted):
+        return []
     head = (
         f"@@ -{hunk.source_start},{hunk.source_length} "
         f"+{hunk.target_start},{hunk.target_length} @@ {hunk.section_header}"
@@ -110,7 +107,7 @@ def explain(repo: Path, commit: str, patch: Patch, said: str) -> str:
         if have is None:
             return f"{source}: the tree has no such file"
         for number, hunk in enumerate(file, 1):
-            if not _applies(_old_lines(hunk), have, hunk.source_start - 1):
-                return "\n".join(_hunk_report(number, hunk, have, source))
+            if report := _hunk_report(number, hunk, have, source):
+                return "\n".join(report)
     lines = [line for line in said.splitlines() if not line.startswith(("hint:", "Applying"))]
     return "\n".join(["git am said:", *(f"  {line}" for line in lines[-8:])])
