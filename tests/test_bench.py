@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from harness import git
+from harness.apply import apply_series
 from harness.errors import MachineError
-from harness.series import parse_patch
+from harness.series import load_series
 from harness.settings import PROJECT, Settings, from_environment
+from harness.variants import with_variant
+from tests.toy import Toy, grow
 from tools import bench
 
 
@@ -45,7 +48,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
 
     monkeypatch.setattr(bench, "_run", run)
     monkeypatch.setattr(bench, "_set_up", lambda folder: 2.0)
-    monkeypatch.setattr(bench, "one_line_patch", lambda source, name, mark: mark)
+    monkeypatch.setattr(bench, "_write_changes", lambda *_: [Path("changed")] * bench.REPEATS)
     monkeypatch.setattr(bench, "_bare_make", lambda *_: next(bares))
     monkeypatch.setattr(bench, "boot_times", lambda settings: ((1.0, 3.0, 1.5), (0.4,)))
     monkeypatch.setenv("REPEAT", "3")
@@ -62,8 +65,6 @@ def test_one_cold_pair_where_nothing_is_said(
     assert medians["cold run / bare make"] == 1.32
     assert medians["boot to first command"] == 1.5
     assert len(seen) == 1 + 2 * bench.REPEATS
-    changed = [env["VARIANT"] for env in seen if env.get("VARIANT")]
-    assert len(changed) == len(set(changed)) == bench.REPEATS
     shown = capsys.readouterr().out
     assert "132 s (tree 12, build 80); 100 s" in shown
     assert not list(settings.out.glob("bench-*"))
@@ -94,16 +95,25 @@ def test_room_for_every_pair_is_seen_to_first(
     assert not seen
 
 
-def test_the_one_line_is_a_patch_that_git_applies(tmp_path: Path) -> None:
+def test_the_changed_line_applies_on_top_of_the_series(toy: Toy) -> None:
+    texts = [
+        path.read_text() for path in sorted(toy.series(("one", {"mm/swap.c": grow})).iterdir())
+    ]
+    source = toy.root / "series-tree"  # with the series
+    patch = toy.root / "bench0.patch"
+    patch.write_text(bench.one_line_more(texts, source, "bench0"))
+    base = toy.base()
+    series = load_series(toy.settings(series=str(toy.root / "series")), base)
+    made = with_variant(series, str(patch), toy.root, base.line)
+    applied = apply_series(base, made, None, toy.store, toy.events)
+    changed = git.text(applied.repo, "diff", "--unified=0", f"{applied.commit}~", applied.commit)
+    assert [x for x in changed.splitlines() if x[0] in "+-"][2:] == ["+static int __used bench0;"]
+
+
+@pytest.mark.parametrize("line", sorted(p.name for p in (PROJECT / "patches/volatile").glob("6.*")))
+def test_every_series_of_ours_has_a_file_to_change(line: str, tmp_path: Path) -> None:
     (tmp_path / "mm").mkdir()
-    (tmp_path / "mm/f.c").write_text("int f(void)\n{\n\treturn 0;\n}\n")
-    mail = bench.one_line_patch(tmp_path, "mm/f.c", "bench0").encode()
-    assert parse_patch(mail, "here").files == ("mm/f.c",)
-    git.text(tmp_path, "apply", "-", stdin=mail)
-    assert (tmp_path / "mm/f.c").read_text().endswith('}\nasm(".ident \\"bench0\\"");\n')
-
-
-@pytest.mark.parametrize("line", ["6.1", "6.12"])
-def test_each_series_of_ours_has_a_file_to_change(line: str) -> None:
-    name = bench._last_c_file(PROJECT / "patches/volatile" / line)
-    assert name.startswith("mm/") and name.endswith(".c")
+    (tmp_path / "mm" / "volatile.c").write_text("int x;\n")
+    folder = PROJECT / "patches" / "volatile" / line
+    texts = [path.read_text() for path in sorted(folder.glob("*.patch"))]
+    assert "+++ b/mm/volatile.c" in bench.one_line_more(texts, tmp_path, "m")

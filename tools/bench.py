@@ -31,9 +31,7 @@ from rich.table import Table
 
 from harness import bootstrap
 from harness.errors import InternalError, MachineError
-from harness.events import GuestBooted
-from harness.run import booted, equip
-from harness.session import Session, run_session
+from harness.run import boot_times
 from harness.settings import PROJECT, Settings
 
 REPEATS = 3
@@ -44,7 +42,7 @@ ROOM, PAIR_ROOM = 8, 3
 
 
 @dataclass(frozen=True)
-class Row:
+class Measurement:
     """One measured thing. ``values`` and ``bar`` in ``unit``."""
 
     name: str
@@ -111,43 +109,28 @@ def _sources(cache: Path) -> Path:
     return found[0]
 
 
-def one_line_patch(source: Path, name: str, mark: str) -> str:
-    """A patch for VARIANT= that adds one line to the file ``name`` of a tree.
+def one_line_more(series: Sequence[str], source: Path, mark: str) -> str:
+    """A patch on top of the texts of a series: one line in the last C file that it touches.
 
-    What a developer does between two runs. ``mark`` makes it another line than any before,
-    so that neither the store nor ccache has seen its file.
+    Args:
+        source: the tree with the series; nothing is written there.
+        mark: a C identifier, which makes this change different from another one.
     """
-    old = (source / name).read_text(encoding="utf-8").splitlines(keepends=True)
-    new = [*old, f'asm(".ident \\"{mark}\\"");\n']
+    name = re.findall(r"(?m)^\+\+\+ b/((?!tools/|Documentation/).+\.c)$", "\n".join(series))[-1]
+    old = (source / name).read_text().splitlines(keepends=True)
+    new = [*old, f"static int __used {mark};\n"]
     diff = "".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"))
-    mail = f"From: bench <bench@localhost>\nSubject: [PATCH] one line: {mark}\n\n---\n"
-    return f"{mail}diff --git a/{name} b/{name}\n{diff}"
+    return f"From: bench <bench@localhost>\nSubject: one line more\n\n---\n{diff}"
 
 
-def _last_c_file(series: Path) -> str:
-    """The C file of the kernel proper that the last patch touches last."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted(series.glob("*.patch"))]
-    found = re.findall(r"(?m)^\+\+\+ b/((?!tools/|Documentation/)\S+\.c)$", "".join(texts))
-    if not found:
-        raise InternalError(f"no patch in {series} touches a C file of the kernel")
-    return str(found[-1])
-
-
-def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds to the first command of ``count`` cold boots, and of as many restored guests."""
-    measured: list[GuestBooted] = []
-
-    def body(session: Session) -> None:
-        with booted(session, equip(session)) as guests:
-            for make in (guests.boot, guests.fresh):
-                for _ in range(count):
-                    make().close()
-        measured.extend(session.results.boots)
-
-    if run_session(settings, "bench", body) != 0:
-        raise InternalError("a guest of the benchmark did not come up")
-    cold = tuple(b.seconds for b in measured if not b.restored)
-    return cold, tuple(b.seconds for b in measured if b.restored)
+def _write_changes(settings: Settings, last: Path, folder: Path) -> list[Path]:
+    """A patch for each measured change, made of the tree that a cold run left in ``last``."""
+    line = ".".join(_results(last / "out")["kernel"]["version"].split(".")[:2])
+    texts = [p.read_text() for p in sorted((settings.project / line).glob("*.patch"))]
+    made = [folder / f"bench{number}.patch" for number in range(REPEATS)]
+    for path in made:
+        path.write_text(one_line_more(texts, _sources(last / "cache"), path.stem))
+    return made
 
 
 @dataclass(frozen=True)
@@ -173,7 +156,9 @@ def _cold_pair(settings: Settings, env: Mapping[str, str], folder: Path) -> Cold
     return ColdPair(cold, bare, stages)
 
 
-def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Row], list[ColdPair]]:
+def measure(
+    settings: Settings, folder: Path, console: Console
+) -> tuple[list[Measurement], list[ColdPair]]:
     """Runs everything below ``folder``, which needs ``ROOM`` and ``PAIR_ROOM`` GiB."""
     env = {
         **os.environ,
@@ -193,31 +178,28 @@ def measure(settings: Settings, folder: Path, console: Console) -> tuple[list[Ro
     console.print("again with nothing changed ...")
     again = tuple(_run(["test-kernel"], env) for _ in range(REPEATS))
     console.print("one line changed ...")
-    version = _results(last / "out")["kernel"]["version"]
-    name = _last_c_file(settings.project / ".".join(version.split(".")[:2]))
-    one_line = []
-    for number in range(REPEATS):
-        variant = folder / f"bench{number}.patch"
-        variant.write_text(one_line_patch(_sources(last / "cache"), name, f"bench{number}"))
-        one_line.append(_run(["test-kernel"], {**env, "VARIANT": str(variant)}))
+    changes = _write_changes(settings, last, folder)
+    one_line = [_run(["test-kernel"], {**env, "VARIANT": str(change)}) for change in changes]
     console.print("boots ...")
     cold_boots, restores = boot_times(
         replace(settings, cache=last / "cache", out=last / "out", series="")
     )
     bare = tuple(pair.bare for pair in pairs)
     rows = [
-        Row("cold run", tuple(p.cold for p in pairs), "s", COLD_RATIO * statistics.median(bare)),
-        Row("bare make", bare, "s", float("inf")),
-        Row("cold run / bare make", tuple(p.cold / p.bare for p in pairs), "x", COLD_RATIO),
-        Row("nothing changed", again, "s", AGAIN),
-        Row("one line changed", tuple(one_line), "s", ONE_LINE),
-        Row("boot to first command", cold_boots, "s", BOOT),
-        Row("snapshot to first command", restores, "s", RESTORE),
+        Measurement(
+            "cold run", tuple(p.cold for p in pairs), "s", COLD_RATIO * statistics.median(bare)
+        ),
+        Measurement("bare make", bare, "s", float("inf")),
+        Measurement("cold run / bare make", tuple(p.cold / p.bare for p in pairs), "x", COLD_RATIO),
+        Measurement("nothing changed", again, "s", AGAIN),
+        Measurement("one line changed", tuple(one_line), "s", ONE_LINE),
+        Measurement("boot to first command", cold_boots, "s", BOOT),
+        Measurement("snapshot to first command", restores, "s", RESTORE),
     ]
     return rows, pairs
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Measurement]) -> Table:
     """The rows with their medians, spread and bars."""
     shown = Table(box=None, header_style="bold")
     for name in ("", "median", "min", "max", "runs", "bar"):
