@@ -31,9 +31,7 @@ from rich.table import Table
 
 from harness import bootstrap
 from harness.errors import InternalError, MachineError
-from harness.events import GuestBooted
-from harness.run import booted, equip
-from harness.session import Session, run_session
+from harness.run import boot_times
 from harness.settings import PROJECT, Settings
 
 REPEATS = 3
