@@ -318,25 +318,16 @@ def _folder(path: Path, settings: Settings, store: Store, events: Events) -> Bas
 
 def _files_of(path: Path, events: Events) -> list[str]:
     """The files of an unpacked tree; what a build in it left behind does not count."""
-    if not (path / "include" / "config").exists() and not (path / ".config").exists():
-        found = []
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(n for n in folders if n != ".git")
-            inside = os.path.relpath(folder, path)
-            prefix = "" if inside == "." else f"{inside}/"
-            links = [n for n in folders if (Path(folder) / n).is_symlink()]
-            found += [prefix + n for n in sorted(names + links)]
-        return found
-    events.emit(
-        Note(f"{path} has been built in: files that its .gitignore names are left out", "warning")
-    )
+    only: tuple[str, ...] = ()
+    if (path / "include" / "config").exists() or (path / ".config").exists():
+        only = ("--exclude-standard",)
+        text = f"{path} has been built in: files that its .gitignore names are left out"
+        events.emit(Note(text, "warning"))
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         repo = Path(scratch) / "empty.git"
         git.init(repo)
-        listed = git.raw(
-            path, f"--git-dir={repo}", f"--work-tree={path}",
-            "ls-files", "-z", "--others", "--exclude-standard",
-        )  # fmt: skip
+        where = (f"--git-dir={repo}", f"--work-tree={path}")
+        listed = git.raw(path, *where, "ls-files", "-z", "--others", *only)
     return sorted(os.fsdecode(name) for name in listed.split(b"\0") if name)
 
 
@@ -346,9 +337,7 @@ def _files_of(path: Path, events: Events) -> list[str]:
 def _git_tree(path: Path, settings: Settings, store: Store, events: Events) -> Base:
     ref = settings.ref or "HEAD"
     try:
-        commit = git.text(
-            path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
-        )
+        commit = git.commit_id(path, ref)
         common = Path(git.text(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
     except HarnessError as error:
         raise InvocationError(

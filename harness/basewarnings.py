@@ -68,7 +68,7 @@ def _base_warnings(
             base_twin(bench.store, base, job.source, bench.events) as source,
             build_dir(bench, base, f"{job.purpose}-base", source) as out,
         ):
-            place_config(config.path, out)
+            place_config(config.text, out)
             reader = BuildLog(str(source.path), str(out))
             whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
             targets = ["vmlinux"] if whole else objects

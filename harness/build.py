@@ -61,9 +61,8 @@ def build(
     key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, bzimage)
 
     def make(draft: Path) -> None:
-        targets = ("vmlinux", *(("bzImage",) if bzimage else ()))
         with made(
-            bench, base, applied, config.path, config.name, targets, STAGE, draft / "build.log", log
+            bench, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
         ) as job:
             judge_warnings(job, config, log)
             _collect(job.out, draft, bzimage)

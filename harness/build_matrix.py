@@ -171,10 +171,7 @@ def _build(
     key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, boots)
 
     def make(draft: Path) -> None:
-        with made(
-            bench, base, applied, config.path, config.name, ("vmlinux",), cell.name,
-            draft / "build.log", log,
-        ) as job:  # fmt: skip
+        with made(bench, base, applied, config.text, config.name, cell.name, draft, log) as job:
             judge_warnings(job, config, log)
             _collect(job.out, draft)
             if boots:

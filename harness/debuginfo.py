@@ -8,11 +8,9 @@ the same addresses, and whether it did is checked symbol by symbol.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +47,11 @@ class DebugKernel:
         return "text addresses agree" if self.text_matches else "text addresses DIFFER"
 
 
+def purpose(flavour: str) -> str:
+    """The build folder of a flavour's kernels with debug information."""
+    return f"{flavour}-debug"
+
+
 def build_debug(
     bench: Workbench, base: Base, applied: Applied, kernel: Kernel, flavour: str, log: Path
 ) -> DebugKernel:
@@ -66,48 +69,18 @@ def build_debug(
     key = digest(FORMAT, applied.tree, sha, bench.toolchain.version)
 
     def make(draft: Path) -> None:
-        own_log = draft / "build.log"
-        with build_debug_image(bench, base, applied, wanted, flavour, own_log, log) as out:
-            shutil.copyfile(out / "vmlinux", draft / "vmlinux")
-            told = differences(
-                kernel.system_map.read_text("utf-8"), (out / "System.map").read_text("utf-8")
-            )
-            about = {"differences": told}
+        with made(
+            bench, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
+        ) as job:
+            shutil.copyfile(job.out / "vmlinux", draft / "vmlinux")
+            here, there = kernel.system_map, job.out / "System.map"
+            about = {"differences": differences(here.read_text("utf-8"), there.read_text("utf-8"))}
             (draft / "debug.json").write_text(json.dumps(about) + "\n", "utf-8")
 
     entry = bench.store.entry("debug", key, make, bench.events.note)
     told = json.loads((entry.path / "debug.json").read_text("utf-8"))["differences"]
     source = worktree(bench.store, base.key)
     return DebugKernel(entry.path / "vmlinux", source, not told, entry.cached, tuple(told))
-
-
-@contextlib.contextmanager
-def build_debug_image(
-    bench: Workbench,
-    base: Base,
-    applied: Applied,
-    config: str,
-    flavour: str,
-    own_log: Path,
-    log: Path,
-    targets: tuple[str, ...] = ("vmlinux",),
-) -> Iterator[Path]:
-    """Builds with debug information; the block may copy from the build folder.
-
-    Args:
-        config: the text of a .config, see :func:`debug_config`.
-        own_log: beside which the configuration that was asked for is left.
-
-    Raises:
-        SeriesError, MachineError: as for any build.
-    """
-    asked = own_log.with_name("asked.config")
-    asked.write_text(config, "utf-8")
-    purpose = f"{flavour}-debug"
-    with made(
-        bench, base, applied, asked, purpose, targets, STAGE, own_log, log, settle=True
-    ) as job:
-        yield job.out
 
 
 def debug_config(config: str) -> str:

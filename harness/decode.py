@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
+from harness import proc
 from harness.errors import InternalError, MachineError
 
 SECONDS = 180  # addr2line takes up to a second for each new function
@@ -30,23 +30,18 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout: float = SECONDS) 
     # reads that in a report, and the line stays as it is.
     kept = text.splitlines()
     frames = [line for line in kept if "Code:" not in line]
-    try:
-        done = subprocess.run(
-            ["bash", str(script), str(vmlinux), str(source)],
-            input="\n".join([*frames, ""]),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError as error:
-        raise MachineError("bash is not installed", next_step="install bash") from error
-    except subprocess.TimeoutExpired as error:
-        raise InternalError(f"decode_stacktrace.sh took more than {timeout:.0f} s") from error
-    decoded = done.stdout.splitlines()
-    if done.returncode != 0 or len(decoded) != len(frames):
-        said = done.stderr.strip()[-1000:] or f"{len(decoded)} of {len(frames)} lines came back"
+    out = proc.capture(
+        ("bash", str(script), str(vmlinux), str(source)),
+        stdin="\n".join([*frames, ""]).encode(),
+        timeout_s=timeout,
+        env={**os.environ, "LC_ALL": "C"},
+        problem=lambda said: InternalError(
+            f"decode_stacktrace.sh failed: {said[-1000:]}", evidence=script
+        ),
+    )
+    decoded = out.decode("utf-8", "replace").splitlines()
+    if len(decoded) != len(frames):
+        said = f"{len(decoded)} of {len(frames)} lines came back"
         raise InternalError(f"decode_stacktrace.sh failed: {said}", evidence=script)
     lines = iter(decoded)
     return "\n".join(line if "Code:" in line else next(lines) for line in kept)

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
-from harness.errors import MachineError
+from harness import proc
 
 _SPARE = 4 << 20  # bytes beyond the contents, for metadata
 
@@ -31,12 +30,4 @@ def make_image(tree: Path, image: Path) -> None:
     command = ["mke2fs", "-q", "-t", "ext2", "-b", "4096", "-N", str(len(sizes) + 64)]
     command += ["-m", "0", "-O", "none,filetype,sparse_super,large_file"]
     command += ["-E", "root_owner=0:0", "-d", str(tree), str(image), str(blocks)]
-    env = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
-    except FileNotFoundError as error:
-        raise MachineError(
-            "mke2fs is not installed", next_step="install the package e2fsprogs"
-        ) from error
-    if done.returncode != 0:
-        raise MachineError(f"mke2fs failed: {done.stderr.strip()}", next_step=" ".join(command))
+    proc.run_tool(command, "mke2fs")

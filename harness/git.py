@@ -56,7 +56,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def raw(
     repo: Path | None,
     *args: str,
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     expect: tuple[int, ...] = (0,),
 ) -> bytes:
@@ -72,13 +72,22 @@ def raw(
 def text(
     repo: Path | None,
     *args: str,
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
     env: Mapping[str, str] | None = None,
     expect: tuple[int, ...] = (0,),
 ) -> str:
     """``raw`` decoded, without the final newline."""
     out = raw(repo, *args, stdin=stdin, env=env, expect=expect)
     return out.decode("utf-8", "surrogateescape").rstrip("\n")
+
+
+def commit_id(repo: Path | None, name: str) -> str:
+    """The id of the commit that a name stands for.
+
+    Raises:
+        HarnessError: there is none.
+    """
+    return text(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
 def file_text(repo: Path, commit: str, path: str) -> str | None:

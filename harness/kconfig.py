@@ -44,6 +44,11 @@ class KernelConfig:
     sha256: str
     cached: bool = False
 
+    @property
+    def text(self) -> str:
+        """The .config itself."""
+        return self.path.read_text("utf-8")
+
 
 @dataclass(frozen=True)
 class Flavour:

@@ -46,21 +46,21 @@ def made(
     bench: Workbench,
     base: Base,
     applied: Applied,
-    config: Path,
+    config: str,
     purpose: str,
-    targets: tuple[str, ...],
     stage: str,
-    own_log: Path,
+    draft: Path,
     log: Path,
     *,
+    bzimage: bool = False,
     settle: bool = False,
 ) -> Iterator[Job]:
-    """A patched tree's ``targets``, made; tree and build folder are ours until the block ends.
+    """A patched tree's vmlinux, made; tree and build folder are ours until the block ends.
 
     Args:
-        config: the .config; with ``settle`` kbuild may answer what it leaves open.
+        config: text of the .config; with ``settle`` kbuild may answer what it leaves open.
         purpose, stage: see :class:`Job`.
-        own_log: gets what make says; ``log`` gets it as well, and outlives a failure.
+        draft: its build.log gets what make says; ``log`` gets it too, and outlives a failure.
 
     Raises:
         SeriesError, InvocationError, MachineError: see ``failure``.
@@ -69,6 +69,7 @@ def made(
         source_tree(bench.store, base, applied, bench.events) as source,
         build_dir(bench, base, purpose, source) as out,
     ):
+        own_log = draft / "build.log"
         place_config(config, out)
         if settle:
             argv = make_argv(bench, source.path, out, "olddefconfig")
@@ -78,7 +79,7 @@ def made(
                 text = own_log.read_text("utf-8", "replace")
                 raise proc.failure(argv, done.returncode, text, own_log)
         job = Job(bench, base, applied, source, out, purpose, stage)
-        _run_make(job, targets, own_log, log)
+        _run_make(job, ("vmlinux", "bzImage") if bzimage else ("vmlinux",), own_log, log)
         yield job
 
 
@@ -187,11 +188,11 @@ def is_linked(out: Path, name: str) -> bool:
     return Path(name).name in {Path(line).name for line in members.decode().splitlines()}
 
 
-def place_config(config: Path, out: Path) -> None:
-    """Puts the configuration in place, touching nothing where it is the same."""
+def place_config(config: str, out: Path) -> None:
+    """Puts the text of a configuration in place, touching nothing where it is the same."""
     place = out / ".config"
-    if not place.is_file() or place.read_bytes() != config.read_bytes():
-        shutil.copyfile(config, place)
+    if not place.is_file() or place.read_text("utf-8") != config:
+        place.write_text(config, "utf-8")
 
 
 def _append(own: Path, log: Path) -> None:

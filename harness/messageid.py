@@ -12,10 +12,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-from harness import bootstrap
+from harness import bootstrap, proc
 from harness.errors import InvocationError, MachineError
 from harness.usage import HOME, PROJECT
 
@@ -71,18 +70,14 @@ def fetch(spec: str, folder: Path) -> Path:
         MachineError: b4 cannot get it, with b4's own words.
     """
     asked = bare(spec)
-    argv = [program(), "am", "--outdir", str(folder), asked]
-    try:
-        done = subprocess.run(
-            argv, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE,
-            stdin=subprocess.DEVNULL, env={**os.environ, "LC_ALL": "C"},
-        )  # fmt: skip
-        said, status = f"{done.stdout}\n{done.stderr}", done.returncode
-    except subprocess.TimeoutExpired as error:
-        said, status = f"no answer within {PATIENCE:.0f} s ({error})", -1
+    argv = (program(), "am", "--outdir", str(folder), asked)
+    env = {**os.environ, "LC_ALL": "C"}
+    done = proc.run(argv, cwd=folder, env=env, timeout_s=PATIENCE)
     found = sorted(folder.glob("*.mbx"))
-    if status != 0 or len(found) != 1:
-        lines = [line for line in said.splitlines() if line.strip()]
+    if done.returncode != 0 or len(found) != 1:
+        lines = [line for line in done.output.splitlines() if line.strip()]
+        if done.returncode < 0:
+            lines.append(f"ended by signal {-done.returncode} after {done.seconds:.0f} s")
         raise MachineError(
             f"b4 cannot fetch {asked}; it says:\n" + "\n".join(lines[-12:]),
             next_step="check the network and the message-id, or save the thread as an mbox",

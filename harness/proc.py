@@ -44,6 +44,13 @@ class ProgramResult:
     output: str
 
 
+def _missing(program: str) -> MachineError:
+    return MachineError(
+        f"{program} is not installed",
+        next_step=SET_UP,
+    )
+
+
 def give_way() -> None:
     """This thread, and what it starts, runs when nobody else wants the CPU."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
@@ -120,10 +127,7 @@ def start(
         MachineError: the program is not installed.
     """
     if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
-        raise MachineError(
-            f"{argv[0]} is not installed",
-            next_step=SET_UP,
-        )
+        raise _missing(argv[0])
     process = subprocess.Popen(
         [*_prefix(), *argv],
         bufsize=MUCH if much else -1,
@@ -160,8 +164,12 @@ def run(
     env: Mapping[str, str] | None = None,
     log: Path | None = None,
     on_line: Callable[[str], object] | None = None,
+    timeout_s: float | None = None,
 ) -> ProgramResult:
     """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
+
+    Args:
+        timeout_s: after so many seconds its group is ended, by SIGTERM first.
 
     Raises:
         MachineError: the program is not installed.
@@ -174,6 +182,10 @@ def run(
             log.parent.mkdir(parents=True, exist_ok=True)
             sink = stack.enter_context(open(log, "a", encoding="utf-8", errors="replace"))
         process = stack.enter_context(start(argv, cwd=cwd, env=env))
+        if timeout_s is not None:
+            timer = threading.Timer(timeout_s, end_group, (process,))
+            timer.start()
+            stack.callback(timer.cancel)
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.decode("utf-8", "replace")
@@ -192,30 +204,73 @@ def capture(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
-    stdin: bytes | None = None,
+    stdin: bytes | IO[bytes] = b"",
     expect: tuple[int, ...] = (0,),
+    timeout_s: float | None = None,
+    problem: Callable[[str], HarnessError] | None = None,
 ) -> bytes:
     """The stdout of a short command.
 
+    Args:
+        problem: makes the error from what the program said, where it is not ours.
+
     Raises:
-        HarnessError: it ended with a status that is not in ``expect``.
+        MachineError: the program is not installed.
+        HarnessError: it ended with a status that is not in ``expect``, or took too long.
     """
     try:
         done = subprocess.run(
             list(argv),
             cwd=cwd,
             env=None if env is None else dict(env),
-            input=b"" if stdin is None else stdin,
+            input=stdin if isinstance(stdin, bytes) else None,
+            stdin=None if isinstance(stdin, bytes) else stdin,
             capture_output=True,
             check=False,
+            timeout=timeout_s,
         )
     except FileNotFoundError as error:
         if error.filename != argv[0]:
             raise
-        raise MachineError(
-            f"{argv[0]} is not installed",
-            next_step=SET_UP,
-        ) from error
+        raise _missing(argv[0]) from error
+    except subprocess.TimeoutExpired as error:
+        raise (problem or InternalError)(f"{argv[0]} took more than {timeout_s} s") from error
     if done.returncode not in expect:
-        raise failure(argv, done.returncode, done.stderr.decode("utf-8", "replace"))
+        said = (done.stderr.strip() or done.stdout.strip()).decode("utf-8", "replace")
+        raise problem(said) if problem else failure(argv, done.returncode, said)
     return done.stdout
+
+
+def version(program: str) -> str:
+    """The first line that a program says of its version.
+
+    Raises:
+        MachineError: it is not installed.
+    """
+    return capture((program, "--version")).decode("utf-8", "replace").partition("\n")[0]
+
+
+def run_tool(
+    command: Sequence[str],
+    what: str,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | IO[bytes] = b"",
+) -> str:
+    """Runs a tool, of the administrator's as well; its stdout.
+
+    Raises:
+        MachineError: the tool is missing or failed, with what it said.
+    """
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    out = capture(
+        command,
+        cwd=cwd,
+        env={**os.environ, "LC_ALL": "C", "PATH": path, **(env or {})},
+        stdin=stdin,
+        problem=lambda said: MachineError(
+            f"{what} failed:\n{said[-2000:]}", next_step=f"try: {' '.join(command)[:300]}"
+        ),
+    )
+    return out.decode("utf-8", "replace")

@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import proc
 from harness.errors import InvocationError
 from harness.ext2 import make_image
 from harness.settings import PROJECT
@@ -89,13 +89,14 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
     # __FILE__ in a failed check names the file as a reader of the project does.
     command += [f"-fmacro-prefix-map={GUEST_TESTS}/=", "-isystem", str(headers)]
     command += [str(source), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise InvocationError(
-            f"the guest test {source.name} does not compile:\n{done.stderr.strip()[:3000]}",
+    proc.capture(
+        command,
+        problem=lambda said: InvocationError(
+            f"the guest test {source.name} does not compile:\n{said[:3000]}",
             evidence=source,
             next_step=" ".join(command),
-        )
+        ),
+    )
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
@@ -159,13 +160,14 @@ def _listing(program: Program, built: Path, lib: Path) -> str:
         env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
     else:
         command, env = [str(built), "--list"], {}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=60)
-    if done.returncode != 0:
-        raise InvocationError(
-            f"{program.name} --list exited {done.returncode}:\n{done.stderr.strip()[:2000]}",
-            next_step=" ".join(command),
-        )
-    return done.stdout
+    return proc.capture(
+        command,
+        env=env,
+        timeout_s=60,
+        problem=lambda said: InvocationError(
+            f"{program.name} --list failed:\n{said[:2000]}", next_step=" ".join(command)
+        ),
+    ).decode()
 
 
 def _copy_python(folder: Path, target: Path) -> None:
@@ -193,11 +195,8 @@ def _fill(draft: Path, folders: list[Path], headers: Path) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         listings = dict(zip([p.name for p in programs], pool.map(make, programs), strict=True))
     # Bytecode made here, checked never: compiling at import costs 0.3 s a case under TCG.
-    subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "."],
-        cwd=tree,
-        check=True,
-    )
+    unchecked = ("--invalidation-mode", "unchecked-hash")
+    proc.capture((sys.executable, "-m", "compileall", "-q", *unchecked, "."), cwd=tree)
     (draft / "listings.json").write_text(json.dumps(listings, indent=1))
     make_image(tree, draft / "tests.img")
 
@@ -215,12 +214,11 @@ def build_suite(
         InvocationError: a program does not compile, or lists nonsense.
     """
     folders = [suite_folder]
-    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True)
     key = digest(
         file_digest(GUEST_TESTS / "lib"),
         [file_digest(folder) for folder in folders],
         file_digest(headers),
-        compiler.stdout.splitlines()[0],
+        proc.version("gcc"),
         CFLAGS,
         # The guest runs bytecode of the interpreter that compiled it.
         sys.version_info[:2],

@@ -20,10 +20,11 @@ from harness import proc
 from harness.apply import Applied, apply_series
 from harness.base import Base, worktree
 from harness.build import Kernel, build
-from harness.debuginfo import build_debug_image, debug_config
+from harness.debuginfo import STAGE, debug_config, purpose
 from harness.dwarf import DebugInfo
 from harness.errors import InvocationError
 from harness.kconfig import configure, load_flavour
+from harness.kmake import made
 from harness.prepare import Prepared, debug_twin, workbench
 from harness.series import load_series
 from harness.session import Session
@@ -90,7 +91,7 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     kernel = prepared.kernel
     if not debug:
         return _plain(session.store, prepared.base, prepared.applied, kernel)
-    with stage(session.events, "debuginfo") as outcome:
+    with stage(session.events, STAGE) as outcome:
         twin = debug_twin(session, prepared)
         outcome.cached = twin.cached
         outcome.detail = twin.verdict
@@ -147,15 +148,16 @@ def variant_kernel(
             outcome.cached = kernel.cached
             outcome.detail = name
             return _plain(store, base, applied, kernel)
-        wanted = debug_config(config.path.read_text("utf-8"))
+        wanted = debug_config(config.text)
         sha = hashlib.sha256(wanted.encode()).hexdigest()
         key = digest(FORMAT, applied.tree, sha, bench.toolchain.version, bzimage)
 
         def make(draft: Path) -> None:
-            targets = ("vmlinux", "bzImage") if bzimage else ("vmlinux",)
-            with build_debug_image(
-                bench, base, applied, wanted, settings.config, draft / "build.log", log, targets
-            ) as out:
+            kind = purpose(settings.config)
+            with made(
+                bench, base, applied, wanted, kind, STAGE, draft, log, bzimage=bzimage, settle=True
+            ) as job:
+                out = job.out
                 shutil.copyfile(out / "vmlinux", draft / "debug")
                 shutil.copyfile(out / "System.map", draft / "System.map")
                 stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))

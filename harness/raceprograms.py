@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from harness import proc
 from harness.errors import InternalError
 from harness.ext2 import make_image
 from harness.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
@@ -67,13 +67,12 @@ def build_race_programs(
     Raises:
         InvocationError: one does not compile.
     """
-    compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True)
     libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
     key = digest(
         [file_digest(path) for path in libraries if path.is_dir()],
         [(s.name, file_digest(s.source)) for s in scenarios],
         file_digest(headers),
-        compiler.stdout.splitlines()[0],
+        proc.version("gcc"),
         CFLAGS,
         file_digest(Path(__file__)),
     )

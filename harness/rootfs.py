@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from harness import debian, ext2, rootimage
+from harness import debian, ext2, proc, rootimage
 from harness.errors import InvocationError, MachineError
 from harness.events import Events, Note
 from harness.rootimage import (
@@ -28,7 +27,6 @@ from harness.rootimage import (
     WHAT_IS_NEEDED,
     image_from_tree,
     image_from_user,
-    run_tool,
 )
 from harness.settings import Settings
 from harness.store import Store, digest, file_digest
@@ -114,7 +112,7 @@ def _private_lists(folder: Path) -> list[str]:
     (folder / "lists" / "partial").mkdir(parents=True)
     options = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}"]
     options += ["-o", "Debug::NoLocking=1"]
-    run_tool(["apt-get", *options, "update", "-q"], "fetching the package lists")
+    proc.run_tool(["apt-get", *options, "update", "-q"], "fetching the package lists")
     return options
 
 
@@ -124,7 +122,7 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     def attempt(options: list[str]) -> str:
         known = debian.known(candidates(recipe), options)
         packages, python = choose_packages(recipe, known.__contains__)
-        run_tool(
+        proc.run_tool(
             ["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder
         )
         return python
@@ -145,14 +143,11 @@ def _unpack(packages: Sequence[Path], root: Path, exclude: Sequence[str]) -> Non
     flags = ["--keep-directory-symlink", "--no-same-owner"]
     flags += [f"--exclude={pattern}" for pattern in exclude]
     for package in packages:
-        with subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
-        ) as source:
-            run_tool(
-                ["tar", "-x", "-C", str(root), *flags],
-                f"unpacking {package.name}",
-                stdin=source.stdout,
-            )
+        unpack = ("dpkg-deb", "--fsys-tarfile", str(package))
+        with proc.start(unpack, stderr=None) as source:
+            assert source.stdout is not None
+            what = f"unpacking {package.name}"
+            proc.run_tool(["tar", "-x", "-C", str(root), *flags], what, stdin=source.stdout)
         if source.returncode != 0:
             raise MachineError(f"{package.name} is no Debian package", evidence=package)
 
@@ -171,17 +166,15 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
     for name, text in recipe.files.items():
         (root / name).write_text(text)
     (root / "usr/bin/python3").symlink_to(f"python{python}")
-    applets = run_tool(
-        _in_root(root, "/usr/bin/busybox", "--list"), "listing busybox"
-    ).stdout.split()
+    applets = proc.run_tool(_in_root(root, "/usr/bin/busybox", "--list"), "listing busybox").split()
     for applet in applets:
         with_shell = root / "usr/bin" / applet
         if not with_shell.exists() and not (root / "usr/sbin" / applet).exists():
             with_shell.symlink_to("busybox")
-    run_tool(["ldconfig", "-r", str(root)], "ldconfig")
+    proc.run_tool(["ldconfig", "-r", str(root)], "ldconfig")
     # Compiled here and never checked again: under TCG compiling at import is painful.
     library = f"/usr/lib/python{python}"
-    run_tool(
+    proc.run_tool(
         _in_root(
             root,
             f"/usr/bin/python{python}",

@@ -12,18 +12,15 @@ import base64
 import os
 import shutil
 import struct
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness import ext2
+from harness import ext2, proc
 from harness.errors import InvocationError, MachineError
-from harness.usage import SET_UP
 
 _HERE = Path(__file__).resolve().parent
 _NAMES = ("guest_init.c", "guest_case.c", "guest_serve.c", "guest_pace.c", "guest_common.h")
@@ -35,27 +32,6 @@ WHAT_IS_NEEDED = """a root file system for the guest must hold:
   an SSH server: /usr/sbin/dropbear, or OpenSSH's /usr/sbin/sshd
   the libraries of these; no init, no configuration, no keys (the harness adds its own)
 An image must be ext2, for that is what the kernel mounts: mkfs.ext2 -d DIRECTORY IMAGE SIZE"""
-
-
-def run_tool(command: Sequence[str], what: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Runs a tool; what it says on failure becomes the message.
-
-    Raises:
-        MachineError: the tool is missing or failed.
-    """
-    env = {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    env.update(more.pop("env", {}))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **more)
-    except FileNotFoundError as error:
-        raise MachineError(
-            f"{what}: {command[0]} is not installed",
-            next_step=SET_UP,
-        ) from error
-    if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-        raise MachineError(f"{what} failed:\n{said}", next_step=f"try: {' '.join(command)[:300]}")
-    return done
 
 
 def wire_strings(*parts: bytes) -> bytes:
@@ -98,7 +74,7 @@ def compile_init(target: Path) -> None:
         MachineError: there is no compiler or no static C library.
     """
     sources = [str(path) for path in INIT_SOURCES if path.suffix == ".c"]
-    run_tool(
+    proc.run_tool(
         ["gcc", "-static", "-O2", "-o", str(target), *sources],
         "compiling the guest's init (it needs gcc and a static libc)",
     )
@@ -138,7 +114,7 @@ def owner_script(tree: Path) -> str:
 
 def _debugfs(image: Path, script: str, scratch: Path) -> None:
     scratch.write_text(script)
-    run_tool(["debugfs", "-w", "-f", str(scratch), str(image)], "writing into the image")
+    proc.run_tool(["debugfs", "-w", "-f", str(scratch), str(image)], "writing into the image")
     scratch.unlink()
 
 
@@ -194,10 +170,10 @@ def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
     _debugfs(image, script, draft / "script")
     for name in files:
         # debugfs ends with 0 whatever happened.
-        shown = run_tool(
+        shown = proc.run_tool(
             ["debugfs", "-R", f"stat /harness/{name}", str(image)], "reading the image"
         )
-        if f"Size: {(draft / name).stat().st_size}" not in shown.stdout:
+        if f"Size: {(draft / name).stat().st_size}" not in shown:
             raise MachineError(
                 f"{name} did not get into the image: is there room in it?", evidence=image
             )
@@ -230,6 +206,6 @@ def image_from_user(given: Path, draft: Path) -> None:
         return
     check_ext2(given)
     shutil.copyfile(given, image)
-    have = run_tool(["debugfs", "-R", "ls -p /", str(image)], "reading the image").stdout
+    have = proc.run_tool(["debugfs", "-R", "ls -p /", str(image)], "reading the image")
     tops = frozenset(line.split("/")[5] for line in have.splitlines() if line.count("/") >= 6)
     _finish_image(image, tops, draft)

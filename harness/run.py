@@ -18,7 +18,7 @@ from harness.base import Base
 from harness.canaries import run_canaries
 from harness.crew import GuestPool, at_once
 from harness.decode import decode
-from harness.errors import HarnessError, InternalError, SeriesError
+from harness.errors import HarnessError, SeriesError
 from harness.guest import Guest
 from harness.guest_items import Part, run_cases
 from harness.guests import Guests
@@ -301,24 +301,6 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
 def test_kernel(settings: Settings) -> RunResult:
     """``make test-kernel``: every stage, one verdict."""
     return run_session(settings, "test-kernel", _tests)
-
-
-def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds to the first command of ``count`` cold boots, and of as many restored guests."""
-    measured: list[ev.GuestBooted] = []
-
-    def body(session: Session) -> None:
-        equipment = equip(session)
-        with booted(session, equipment) as guests:
-            for make in (guests.boot, guests.fresh):
-                for _ in range(count):
-                    make().close()
-        measured.extend(session.results.boots)
-
-    if run_session(settings, "bench", body) != 0:
-        raise InternalError("a guest of the benchmark did not come up")
-    cold = tuple(b.seconds for b in measured if not b.restored)
-    return cold, tuple(b.seconds for b in measured if b.restored)
 
 
 def list_tests(settings: Settings) -> int:

@@ -125,8 +125,7 @@ def build_programs(
         git.text(base.repo, "rev-parse", f"{base.commit}:{path}")
         for path in (listed.folder, *COMMON, *listed.sources)
     ]
-    compiler = proc.capture(("gcc", "--version")).decode().splitlines()[0]
-    key = digest(FORMAT, trees, file_digest(headers), compiler, _by_cflags(listed))
+    key = digest(FORMAT, trees, file_digest(headers), proc.version("gcc"), _by_cflags(listed))
     entry = store.entry("selftests", key, lambda draft: _build(listed, base, headers, jobs, draft))
     there = frozenset(json.loads((entry.path / "present.json").read_text()))
     if forgotten := unlisted(listed, there):

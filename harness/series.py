@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import git, messageid
 from harness.base import Base
 from harness.diffs import files_of
-from harness.errors import HarnessError, InternalError, InvocationError
+from harness.errors import HarnessError, InvocationError
 from harness.settings import PROJECT, Settings
 
 FORMS = (
@@ -156,14 +156,7 @@ def _branch(name: str, base: Base) -> tuple[Patch, ...]:
         InvocationError: there is no such branch, or the base has all of it.
     """
     try:
-        git.text(
-            base.origin,
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            f"{name}^{{commit}}",
-        )
+        git.commit_id(base.origin, name)
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={name}: no such file or directory, and no branch of {base.origin}",
@@ -184,29 +177,21 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
             f"SERIES={spec} is a git range, and KERNEL={base.name} is no git tree", next_step=FORMS
         )
     try:
-        mbox = git.raw(base.origin, *FORMAT_PATCH, "--stdout", "--end-of-options", spec)
+        mbox = git.raw(
+            base.origin, *FORMAT_PATCH, "--no-zero-commit", "--stdout", "--end-of-options", spec
+        )
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
         ) from error
-    mails = re.split(rb"(?m)^(?=From 0{40} Mon Sep 17 00:00:00 2001$)", mbox)[1:]
-    if not mails:
+    found = re.split(rb"(?m)^From ([0-9a-f]{40})(?= Mon Sep 17 00:00:00 2001$)", mbox)[1:]
+    if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
-    # The same walk as format-patch's: oldest first, no merges.
-    commits = git.text(
-        base.origin,
-        "rev-list",
-        "--reverse",
-        "--no-merges",
-        "--topo-order",
-        "--end-of-options",
-        spec,
-    ).split()
-    if len(commits) != len(mails):
-        raise InternalError(f"{spec}: {len(commits)} commits made {len(mails)} patches")
+    # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.
+    zero = b"From " + b"0" * 40
     return tuple(
-        replace(parse_patch(mail, f"{spec}, commit {n}"), commit=commit)
-        for n, (mail, commit) in enumerate(zip(mails, commits, strict=True), 1)
+        replace(parse_patch(zero + mail, f"{spec}, commit {n}"), commit=commit.decode())
+        for n, (commit, mail) in enumerate(zip(found[::2], found[1::2], strict=True), 1)
     )
 
 

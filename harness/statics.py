@@ -160,7 +160,7 @@ def _sparse(
     That one does not compile is the build's matter; here the others go on.
     """
     with build_dir(bench, base, PURPOSE, source) as out:
-        place_config(config.path, out)
+        place_config(config.text, out)
         lines: list[str] = []
         objects = [f"{name.removesuffix('.c')}.o" for name in units]
         with marked(out):

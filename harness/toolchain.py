@@ -57,10 +57,7 @@ def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolch
     Raises:
         MachineError: there is no compiler.
     """
-    lines = [
-        proc.capture((name, "--version")).decode("utf-8", "replace").partition("\n")[0]
-        for name in (f"{cross}{cc}", f"{cross}ld")
-    ]
+    lines = [proc.version(f"{cross}{name}") for name in (cc, "ld")]
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.
     nm = f"{cross}{cc}-nm"

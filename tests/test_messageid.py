@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import messageid
 from harness.errors import MachineError
 from harness.messageid import bare, is_one
 from harness.series import load_series
@@ -68,3 +69,12 @@ def test_what_b4_says_reaches_the_user(
     with pytest.raises(MachineError, match="no route") as caught:
         load_series(toy.settings(series=ID), toy.base())
     assert caught.value.exit_code == 3 and ID in caught.value.what
+
+
+def test_an_archive_that_does_not_answer_is_given_up(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_b4(tmp_path / "bin", monkeypatch, "echo Grabbing thread; exec sleep infinity")
+    monkeypatch.setattr(messageid, "PATIENCE", 0.1)
+    with pytest.raises(MachineError, match="Grabbing thread\nended by signal"):
+        load_series(toy.settings(series=ID), toy.base())

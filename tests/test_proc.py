@@ -121,3 +121,12 @@ def test_a_killed_harness_takes_its_programs_along_and_the_lock_waits_for_them(
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             assert gone(pid)
             fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def test_a_short_command_fails_with_the_error_that_its_caller_makes() -> None:
+    command = ("sh", "-c", "echo out; echo why >&2; exit 3")
+    with pytest.raises(MachineError, match=r"^it says: why$"):
+        proc.capture(command, problem=lambda said: MachineError(f"it says: {said}"))
+    assert proc.capture(command, expect=(3,)) == b"out\n"
+    with pytest.raises(MachineError, match="tool-that-is-nowhere is not installed"):
+        proc.run_tool(("tool-that-is-nowhere",), "nothing")

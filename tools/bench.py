@@ -31,7 +31,9 @@ from rich.table import Table
 
 from harness import bootstrap
 from harness.errors import InternalError, MachineError
-from harness.run import boot_times
+from harness.events import GuestBooted
+from harness.run import booted, equip
+from harness.session import Session, run_session
 from harness.settings import PROJECT, Settings
 
 REPEATS = 3
