@@ -32,13 +32,13 @@ def tree(settings: Settings) -> int:
     events = Events([_tell])
     made = edit.make_tree(settings, Store(settings.cache, settings.cache_limit), events)
     path = _shown(made.path)
+    refresh = settings.command("refresh", SERIES="" if made.folder else "DIRECTORY")
     sys.stdout.write(
         f"{path}: branch {made.branch}, {made.patches} patches on {edit.BASE_BRANCH}"
         f"{'' if made.fresh else ' (was there already)'}\n"
         f"  edit, then: git -C {quote(path)} commit --all --amend, "
         f"or git rebase -i {edit.BASE_BRANCH}\n"
-        f"  {settings.command('refresh')} writes the branch back"
-        f"{f' to {_shown(made.folder)}' if made.folder else ': SERIES=directory'}\n"
+        f"  {refresh} writes the branch back{f' to {_shown(made.folder)}' if made.folder else ''}\n"
     )
     return 0
 

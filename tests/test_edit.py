@@ -189,7 +189,8 @@ def test_a_directory_of_somebody_else_is_left_alone(desk: Desk) -> None:
 def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     settings = desk.toy.settings(series=str(desk.folder), tree=str(desk.path))
     assert edit_commands.tree(settings) == 0
-    assert f"{settings.command('refresh')} writes the branch back" in capsys.readouterr().out
+    typed = settings.command("refresh", SERIES="")
+    assert f"{typed} writes the branch back" in capsys.readouterr().out
     assert edit_commands.refresh(settings) == 0
     assert "2 patches, none changed" in capsys.readouterr().out
 
