@@ -53,7 +53,7 @@ def _unknown(what: str) -> dict[str, str]:
     return _answer("warn", f"{what} was not tested here: make revision SERIES=<message-id>", None)
 
 
-def _series(cover: str, found: list[tuple[Path, dict[str, Any]]]) -> list[dict[str, str]]:
+def _series(cover: str | None, found: list[tuple[Path, dict[str, Any]]]) -> list[dict[str, str]]:
     for path, document in found:
         if cover and cover in (document["cover"], document["source"].strip("<>")):
             status = {0: "pass", 1: "fail"}.get(document["exit_code"], "warn")

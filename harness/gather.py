@@ -73,7 +73,7 @@ def _tests(
     shards: Sequence[dict[str, Any]],
     order: Mapping[str, int],
     splats: Sequence[dict[str, Any]],
-    sound: str,
+    sound: str | None,
 ) -> list[dict[str, Any]]:
     """Records of the host first, then the cases, then what is said of the kernel as a whole."""
     found: dict[str, list[dict[str, Any]]] = {}

@@ -21,7 +21,7 @@ from harness.plan_commands import PLAN
 from harness.remarks import LEFT
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
-from harness.revision_text import reply, summary_lines
+from harness.revision_text import reply, verdict
 from harness.series_states import SERIES_BROKEN, state_of
 from harness.settings import Settings
 from harness.verdicts import Revision, Runs, conclude
@@ -146,6 +146,25 @@ def merge(settings: Settings, console: Console) -> int:
             next_step=f"make cell CELL={lost[0].name}, then make merge",
         )
     return worst(whole.exit_code for whole in verdicts.values())
+
+
+def summary_lines(verdicts: dict[str, dict[str, Any]], lost: Sequence[Cell]) -> Iterator[str]:
+    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
+    yield "| kernel and flavour | verdict | broken after |"
+    yield "| --- | --- | --- |"
+    for name, document in verdicts.items():
+        bad = [str(s["patches"]) for s in document["steps"][1:] if s["blame"]["ours"] or s["error"]]
+        yield f"| {name} | {verdict(document)} | {', '.join(bad) or 'none'} |"
+    if lost:
+        yield ""
+        yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
+    for name, document in verdicts.items():
+        yield ""
+        yield f"<details><summary>{name}</summary>"
+        yield ""
+        yield from (f"    {line}".rstrip() for line in reply(document).splitlines())
+        yield ""
+        yield "</details>"
 
 
 def worst(codes: Iterator[int]) -> int:

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.plan import Cell
-
 MOST = 60  # lines
 NAMES = 4  # names on a line; the rest is counted
 
@@ -83,25 +81,6 @@ def statement(flaky: dict[str, Any]) -> str:
         return f"{here}; neither the base nor a previous revision can run it"
     there = f"{flaky['passes_there']} of {flaky['runs_there']} on {flaky['against']}"
     return f"{here}, {there}: {flaky['verdict']} (Fisher's exact test, p = {flaky['p']:.2g})"
-
-
-def summary_lines(verdicts: dict[str, dict[str, Any]], lost: Sequence[Cell]) -> Iterator[str]:
-    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
-    yield "| kernel and flavour | verdict | broken after |"
-    yield "| --- | --- | --- |"
-    for name, document in verdicts.items():
-        bad = [str(s["patches"]) for s in document["steps"][1:] if s["blame"]["ours"] or s["error"]]
-        yield f"| {name} | {verdict(document)} | {', '.join(bad) or 'none'} |"
-    if lost:
-        yield ""
-        yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
-    for name, document in verdicts.items():
-        yield ""
-        yield f"<details><summary>{name}</summary>"
-        yield ""
-        yield from (f"    {line}".rstrip() for line in reply(document).splitlines())
-        yield ""
-        yield "</details>"
 
 
 def _step(step: dict[str, Any]) -> Iterator[str]:
