@@ -23,6 +23,8 @@ from harness.store import Store, digest
 
 FORMAT = 1
 STAGE = "series"
+GIT = ("git", "-c", "core.bare=false", "-c", "core.sparseCheckout=true")
+AM = ("am", "--3way", "--keep-cr", "--committer-date-is-author-date")
 
 
 @dataclass(frozen=True)
@@ -80,63 +82,57 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
     if (base.repo / "shallow").is_file():
         shutil.copy(base.repo / "shallow", repo / "shallow")
     worktree.mkdir()
-    env = {"GIT_DIR": str(repo), "GIT_WORK_TREE": str(worktree)}
-    for key, value in {"core.bare": "false", "core.sparseCheckout": "true"}.items():
-        git.text(worktree, "config", key, value, env=env)
+    env = git.environment({"GIT_DIR": str(repo), "GIT_WORK_TREE": str(worktree)})
     touched = sorted({name for patch in patches for name in patch.files})
     sparse = repo / "info" / "sparse-checkout"
     sparse.parent.mkdir(exist_ok=True)
     sparse.write_text("".join(f"/{_literal(name)}\n" for name in touched), encoding="utf-8")
-    git.text(worktree, "update-ref", "refs/heads/series", base.commit, env=env)
-    git.text(worktree, "symbolic-ref", "HEAD", "refs/heads/series", env=env)
-    git.text(worktree, "read-tree", "-m", "-u", "HEAD", env=env)
+    git.text(repo, "symbolic-ref", "HEAD", "refs/heads/series")
+    git.text(repo, "update-ref", "HEAD", base.commit)
+    proc.capture((*GIT, "read-tree", "-m", "-u", "HEAD"), cwd=worktree, env=env)
+    mails = []
     for number, patch in enumerate(patches, 1):
-        _am(repo, worktree, patch, number, len(patches), base.version, env)
-        events.emit(StageProgress(STAGE, number, len(patches), "patches", patch.subject))
-    about = {
+        mails.append(draft / f"{number:04d}.mail")
+        mails[-1].write_bytes(patch.text)
+    begun = 0
+
+    def on_line(line: str) -> None:
+        nonlocal begun
+        if line.startswith("Applying: "):
+            note = patches[begun].subject if begun < len(patches) else ""
+            events.emit(StageProgress(STAGE, begun, len(patches), "patches", note))
+            begun += 1
+        elif line == "No changes -- Patch already applied.":
+            raise SeriesError(
+                f"{_named(patches, begun)} changes nothing: what it does is in the tree already",
+                next_step="take it out of the series, or choose the base that it was written for",
+            )
+
+    done = proc.run((*GIT, *AM, *map(str, mails)), cwd=worktree, env=env, on_line=on_line)
+    if done.returncode != 0:
+        proc.check_disk(done.argv, done.output)
+        state = repo / "rebase-apply" / "next"
+        number = int(state.read_text()) if state.is_file() else 1
+        before = git.text(repo, "rev-parse", "HEAD")
+        reason = explain(repo, before, patches[number - 1], done.output)
+        raise SeriesError(
+            f"{_named(patches, number)} does not apply\n{reason}",
+            next_step=f"write the patch anew for Linux {base.version}; "
+            f"PATCHES={number - 1} tests what comes before it",
+        )
+    shutil.rmtree(worktree)
+    for path in (repo / "index", *mails):
+        path.unlink()
+    return {
         "commit": git.text(repo, "rev-parse", "refs/heads/series"),
         "tree": git.text(repo, "rev-parse", "refs/heads/series^{tree}"),
     }
-    shutil.rmtree(worktree)
-    (repo / "index").unlink()
-    git.text(repo, "config", "core.bare", "true")
-    git.text(repo, "config", "core.sparseCheckout", "false")
-    return about
+
+
+def _named(patches: tuple[Patch, ...], number: int) -> str:
+    return f"patch {number} of {len(patches)} ({patches[number - 1].subject})"
 
 
 def _literal(path: str) -> str:
     """A path as a pattern that matches only itself."""
     return "".join(f"\\{c}" if c in "*?[\\" else c for c in path)
-
-
-def _am(
-    repo: Path,
-    worktree: Path,
-    patch: Patch,
-    number: int,
-    total: int,
-    version: str,
-    env: dict[str, str],
-) -> None:
-    mail = repo / "mail"
-    mail.write_bytes(patch.text)
-    before = git.text(worktree, "rev-parse", "HEAD", env=env)
-    done = proc.run(
-        ("git", "am", "--3way", "--keep-cr", "--committer-date-is-author-date", str(mail)),
-        cwd=worktree,
-        env=git.environment(env),
-    )
-    mail.unlink()
-    which = f"patch {number} of {total} ({patch.subject})"
-    if done.returncode != 0:
-        proc.check_disk(done.argv, done.output)
-        raise SeriesError(
-            f"{which} does not apply\n{explain(repo, before, patch, done.output)}",
-            next_step=f"write the patch anew for Linux {version}; "
-            f"PATCHES={number - 1} tests what comes before it",
-        )
-    if git.text(worktree, "rev-parse", "HEAD", env=env) == before:
-        raise SeriesError(
-            f"{which} changes nothing: what it does is in the tree already",
-            next_step="take it out of the series, or choose the base that it was written for",
-        )

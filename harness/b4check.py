@@ -63,7 +63,7 @@ def _unknown(what: str) -> dict[str, str]:
     return _answer("warn", f"{what} was not tested here: {again}", None)
 
 
-def _series(cover: str, found: list[tuple[Path, Revision]]) -> list[dict[str, str]]:
+def _series(cover: str | None, found: list[tuple[Path, Revision]]) -> list[dict[str, str]]:
     for path, whole in found:
         if cover and cover in (whole.cover, whole.source.strip("<>")):
             status = {0: "pass", 1: "fail"}.get(whole.exit_code, "warn")

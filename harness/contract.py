@@ -30,7 +30,7 @@ class Clause:
 class SeriesData:
     """``series.yaml`` of one series and the contract it names.
 
-    ``sound``: the clause that the kernel's own checkers judge; '' where there is none.
+    ``sound``: the clause that the kernel's own checkers judge; None where there is none.
     """
 
     name: str
@@ -39,7 +39,7 @@ class SeriesData:
     guest_tests: str
     subjects: tuple[str, ...]
     clauses: dict[str, Clause]
-    sound: str = ""
+    sound: str | None = None
 
     def applicable(self, clause: str, applied: int) -> bool:
         """Whether ``clause`` holds with the first ``applied`` patches."""
@@ -88,6 +88,8 @@ def load(folder: Path) -> SeriesData:
     clauses = parse_clauses((folder / data["contract"]).read_text(), data["holds_from"])
     if not clauses:
         raise InternalError(f"{folder / data['contract']} has no clauses")
+    if data.get("sound") not in (None, *clauses):
+        raise InternalError(f"series.yaml: sound: the contract has no {data['sound']}")
     return SeriesData(
         name=data["name"],
         title=data["title"],
@@ -95,11 +97,5 @@ def load(folder: Path) -> SeriesData:
         guest_tests=data["guest_tests"],
         subjects=tuple(data["patches"]),
         clauses=clauses,
-        sound=_sound(data.get("sound", ""), clauses),
+        sound=data.get("sound"),
     )
-
-
-def _sound(clause: str, clauses: dict[str, Clause]) -> str:
-    if clause and clause not in clauses:
-        raise InternalError(f"series.yaml: sound: the contract has no {clause}")
-    return clause

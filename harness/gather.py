@@ -84,7 +84,7 @@ def _tests(
     shards: Sequence[RunDocument],
     order: Mapping[str, int],
     splats: Sequence[SplatRecord],
-    sound: str,
+    sound: str | None,
 ) -> list[CaseRecord]:
     """Records of the host first, then the cases, then what is said of the kernel as a whole."""
     found: dict[str, list[CaseRecord]] = {}

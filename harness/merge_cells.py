@@ -22,7 +22,7 @@ from harness.remarks import OpenRemarks, open_remarks
 from harness.results import SCHEMA, RunDocument
 from harness.revision_files import write
 from harness.revision_inputs import Inputs
-from harness.revision_text import reply, summary_lines
+from harness.revision_text import reply, verdict
 from harness.series_states import state_of
 from harness.session import JUDGED, RunResult, worst
 from harness.settings import Settings
@@ -144,3 +144,22 @@ def merge(settings: Settings, console: Console) -> int:
             f"{settings.command('merge', **where)}",
         )
     return worst(whole.exit_code for whole in verdicts.values())
+
+
+def summary_lines(verdicts: dict[str, Revision], lost: Sequence[PlanCell]) -> Iterator[str]:
+    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
+    yield "| kernel and flavour | verdict | broken after |"
+    yield "| --- | --- | --- |"
+    for name, whole in verdicts.items():
+        bad = [str(s.patches) for s in whole.steps[1:] if s.blame.ours or s.error]
+        yield f"| {name} | {verdict(whole)} | {', '.join(bad) or 'none'} |"
+    if lost:
+        yield ""
+        yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
+    for name, whole in verdicts.items():
+        yield ""
+        yield f"<details><summary>{name}</summary>"
+        yield ""
+        yield from (f"    {line}".rstrip() for line in reply(whole).splitlines())
+        yield ""
+        yield "</details>"

@@ -19,6 +19,7 @@ from pathlib import Path
 from isal import isal_zlib
 
 KINDS = {"commit": 1, "tree": 2, "blob": 3}
+FOLDER = b"40000"  # the mode of a tree in a tree
 LEVEL = 1  # of 0 to 3; 0.3 GB for a kernel; higher levels only take longer
 LARGE = 1 << 31  # offsets from here on are in a table of their own
 
@@ -116,30 +117,25 @@ class TreeBuilder:
     """Directories from paths, in git's order."""
 
     def __init__(self) -> None:
-        self._root: dict[bytes, object] = {}
+        self._folders: dict[bytes, dict[bytes, tuple[bytes, bytes]]] = {b"": {}}
 
     def add(self, path: bytes, mode: bytes, blob: bytes) -> None:
         """Puts a file at ``path``; a file given twice is the later one."""
-        *folders, name = path.split(b"/")
-        place = self._root
-        for folder in folders:
-            below = place.setdefault(folder, {})
-            if not isinstance(below, dict):
-                below = place[folder] = {}
-            place = below
-        place[name] = (mode, blob)
+        folder, _, name = path.rpartition(b"/")
+        if folder not in self._folders:
+            self._folders[folder] = {}
+            self.add(folder, FOLDER, b"")
+        self._folders[folder][name] = (mode, blob)
 
     def write(self, pack: PackWriter) -> bytes:
         """Adds all trees to ``pack``; the id of the top one."""
-        return _write_tree(self._root, pack)
-
-
-def _write_tree(folder: dict[bytes, object], pack: PackWriter) -> bytes:
-    rows = []
-    for name, entry in folder.items():
-        if isinstance(entry, dict):
-            rows.append((name + b"/", b"40000 %s\0%s" % (name, _write_tree(entry, pack))))
-        elif isinstance(entry, tuple):
-            mode, blob = entry
-            rows.append((name, b"%s %s\0%s" % (mode, name, blob)))
-    return pack.add("tree", b"".join(row for _, row in sorted(rows)))
+        tree = b""
+        for folder in sorted(self._folders, reverse=True):  # what is below one comes before it
+            entries = sorted(
+                (name + b"/" if mode == FOLDER else name, b"%s %s\0%s" % (mode, name, blob))
+                for name, (mode, blob) in self._folders[folder].items()
+            )
+            tree = pack.add("tree", b"".join(entry for _, entry in entries))
+            if folder:
+                self.add(folder, FOLDER, tree)
+        return tree

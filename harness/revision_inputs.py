@@ -92,11 +92,11 @@ def read_inputs(settings: Settings) -> Inputs:
         source=settings.series or "the project's own series",
         previous_source=settings.previous,
         patches=tuple(
-            PatchName(patch.subject, patch.patch_id, patch.message_id, patch.commit)
-            for patch in series.patches
+            PatchName(p.subject, p.patch_id, p.message_id or "", p.commit or "")
+            for p in series.patches
         ),
         range_diff=shown,
-        cover=series.cover,
+        cover=series.cover or "",
         base_key=base.key,
     )
 

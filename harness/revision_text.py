@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.flaky import Flaky
-from harness.plan import PlanCell
 from harness.verdicts import Revision, Step
 
 MOST = 60  # lines
@@ -84,25 +83,6 @@ def statement(flaky: Flaky) -> str:
         return f"{here}; neither the base nor a previous revision can run it"
     there = f"{flaky.passes_there} of {flaky.runs_there} on {flaky.against}"
     return f"{here}, {there}: {flaky.verdict} (Fisher's exact test, p = {flaky.p:.2g})"
-
-
-def summary_lines(verdicts: dict[str, Revision], lost: Sequence[PlanCell]) -> Iterator[str]:
-    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
-    yield "| kernel and flavour | verdict | broken after |"
-    yield "| --- | --- | --- |"
-    for name, whole in verdicts.items():
-        bad = [str(s.patches) for s in whole.steps[1:] if s.blame.ours or s.error]
-        yield f"| {name} | {verdict(whole)} | {', '.join(bad) or 'none'} |"
-    if lost:
-        yield ""
-        yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
-    for name, whole in verdicts.items():
-        yield ""
-        yield f"<details><summary>{name}</summary>"
-        yield ""
-        yield from (f"    {line}".rstrip() for line in reply(whole).splitlines())
-        yield ""
-        yield "</details>"
 
 
 def _step(step: Step) -> Iterator[str]:

@@ -33,16 +33,16 @@ FORMAT_PATCH = (
 class Patch:
     """One patch as a mail: ``text`` is what ``git am`` reads, ``files`` what it touches.
 
-    ``message_id`` without brackets, '' where the mail has none; ``commit`` is where it
-    came from in the user's own tree, '' where it came from none.
+    ``message_id`` without brackets, where the mail has one; ``commit`` is where it came
+    from in the user's own tree, None where it came from none.
     """
 
     subject: str
     text: bytes
     patch_id: str
     files: tuple[str, ...]
-    message_id: str = ""
-    commit: str = ""
+    message_id: str | None = None
+    commit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Series:
     letter: bytes = b""
 
     @property
-    def cover(self) -> str:
-        """The message-id of the cover letter; '' where there is none."""
+    def cover(self) -> str | None:
+        """The message-id of the cover letter; None where there is none."""
         return message_id(self.letter)
 
 
@@ -253,8 +253,8 @@ def _patch(mail: _Mail, where: str) -> Patch:
     return Patch(subject, text, said[0] if said else "", files, message_id(text))
 
 
-def message_id(mail: bytes) -> str:
-    """The Message-Id of a mail without its brackets; '' where it has none."""
+def message_id(mail: bytes) -> str | None:
+    """The Message-Id of a mail without its brackets; None where it has none."""
     head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
     found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
-    return found[1].decode("ascii", "replace") if found else ""
+    return found[1].decode("ascii", "replace") if found else None

@@ -173,7 +173,7 @@ def test_a_full_disk_is_not_the_series_fault(
     fake = tmp_path / "bin"
     fake.mkdir()
     (fake / "git").write_text(
-        '#!/bin/sh\ncase "$*" in am*)\n'
+        '#!/bin/sh\ncase "$*" in *" am "*)\n'
         'echo "fatal: write: No space left on device" >&2; exit 128;;\n'
         'esac\nexec /usr/bin/git "$@"\n'
     )
