@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.events import CaseFinished, Status
-from harness.interval import wilson
+from harness.rates import wilson
 from harness.racelab import Batch, Counts
 from harness.scenario import Scenario
 

@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from harness.guest import CaseRun
-from harness.interval import wilson
 from harness.racelab import Batch, complaint, program_argv, run_lines, total_line
 from harness.racereport import Judged, document, record, stress_table, table
 from harness.scenario import parse
@@ -116,16 +115,6 @@ def test_what_is_wrong_with_a_program() -> None:
     assert "lost: gone" in complaint(done("", None, "gone"))
     assert "did not end" in complaint(done("", None, timed_out=True))
     assert "ended before its result line" in complaint(done("KTAP version 1\n1..1\n", 0))
-
-
-def test_the_interval_is_wilsons() -> None:
-    low, high = wilson(20, 20)
-    assert high == 1.0 and low == pytest.approx(0.8389, abs=1e-4)
-    low, high = wilson(0, 20)
-    assert low == 0.0 and high == pytest.approx(0.1611, abs=1e-4)
-    low, high = wilson(10, 20)
-    assert (low, high) == pytest.approx((0.2993, 0.7007), abs=1e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
