@@ -209,7 +209,10 @@ def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | N
         (controlled or not points, "without control there are no points to be held at"),
         (isinstance(outcome.get("hit"), str), "'outcome' does not say what a hit is"),
         (isinstance(outcome.get("miss"), str), "'outcome' does not say what a miss is"),
-        (not splat or not controlled, "an outcome that is a splat is for a scenario without control"),
+        (
+            not splat or not controlled,
+            "an outcome that is a splat is for a scenario without control",
+        ),
         (project or not clauses, "it names clauses, and no project whose contract has them"),
     ):
         _require(bool(fact), otherwise)
