@@ -15,6 +15,7 @@ Source: gdb/doc "Remote Protocol"; gdbstub.c of QEMU 7.2.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -51,13 +52,6 @@ class Stop:
 
     signal: int
     cpu: int
-
-
-@dataclass(frozen=True)
-class Exited:
-    """QEMU ended; ``text`` is the packet."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -119,17 +113,16 @@ _STOP = re.compile(
 )
 
 
-def parse_stop(text: str) -> Stop | Exited:
+def parse_stop(text: str) -> Stop:
     """A stop reply.
 
     Raises:
-        StubError: it is none.
+        StubError: it is none, or says that QEMU has ended.
     """
-    if text[:1] in ("W", "X"):
-        return Exited(text)
     match = _STOP.match(text)
     if match is None:
-        raise StubError(f"not a stop reply: {text!r}")
+        ended = text[:1] in ("W", "X")
+        raise StubError("QEMU has ended" if ended else f"not a stop reply: {text!r}")
     return Stop(int(match["signal"], 16), int(match["thread"] or "1", 16) - 1)
 
 
@@ -176,19 +169,16 @@ class Remote:
         Raises:
             StubError: nobody listens there, or it does not speak the protocol.
         """
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-        except OSError as error:
-            connection.close()
-            raise StubError(f"no stub at {path}: {error}") from error
-        remote = cls(connection)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            connection = on_failure.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(timeout)
+            try:
+                connection.connect(str(path))
+            except OSError as error:
+                raise StubError(f"no stub at {path}: {error}") from error
+            remote = cls(connection)
             remote.attach(timeout)
-        except BaseException:
-            connection.close()
-            raise
+            on_failure.pop_all()
         return remote
 
     def attach(self, timeout: float = CONNECT_TIMEOUT_S) -> None:
@@ -334,7 +324,7 @@ class Remote:
         self._write(frame(f"vCont{names}"))
         self.running = True
 
-    def step(self, cpu: int) -> Stop | Exited:
+    def step(self, cpu: int) -> Stop:
         """Has one CPU execute one instruction, interrupts held off, while the others stand."""
         if self.running:
             raise StubError("the guest runs already")
@@ -342,7 +332,7 @@ class Remote:
         self.running = True
         return self._stopped(time.monotonic() + ANSWER_TIMEOUT_S)
 
-    def wait(self, timeout: float) -> Stop | Exited | None:
+    def wait(self, timeout: float) -> Stop | None:
         """Waits for the guest to stop; None if it still runs after ``timeout`` seconds."""
         if not self.running:
             raise StubError("the guest does not run")
@@ -351,14 +341,14 @@ class Remote:
         except StubTimeoutError:
             return None
 
-    def interrupt(self) -> Stop | Exited:
+    def interrupt(self) -> Stop:
         """Stops the guest. It may have stopped by itself just before: see the signal."""
         if not self.running:
             raise StubError("the guest does not run")
         self._write(INTERRUPT)
         return self._stopped(time.monotonic() + ANSWER_TIMEOUT_S)
 
-    def _stopped(self, deadline: float) -> Stop | Exited:
+    def _stopped(self, deadline: float) -> Stop:
         stop = parse_stop(self._receive(deadline))
         self.running = False
         self._selected = None  # the stub has chosen one by itself

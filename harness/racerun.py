@@ -46,10 +46,14 @@ def _argv(on: KernelGuests, scenario: Scenario, option: str, value: int) -> list
     return program_argv(on.context.programs.in_guest(scenario.name), option, value, cpus)
 
 
-def _batch(
+def run_batch(
     on: KernelGuests, scenario: Scenario, breakpoints: Sequence[Breakpoint], runs: int
 ) -> Batch:
-    """All runs of a scenario on one kernel."""
+    """All runs of a scenario on one kernel; StageProgress after each.
+
+    Raises:
+        SeriesError, MachineError: a guest does not boot, or is lost in a way of its own.
+    """
 
     def tell(done: int) -> None:
         events = on.context.session.events
@@ -137,7 +141,7 @@ def _run_both(
         start = time.monotonic()
 
         def batch(name: str, on: KernelGuests, at: Sequence[Breakpoint]) -> Batch:
-            done = _batch(on, scenario, at, session.settings.runs)
+            done = run_batch(on, scenario, at, session.settings.runs)
             result.seconds = time.monotonic() - start
             path = folder / f"{name}.txt"
             _write_trace(path, done, on)

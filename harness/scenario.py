@@ -326,11 +326,11 @@ def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
     lock = functions.pop("lock", None)
     waiting = [(name, function) for name, function in functions.items() if name in threads]
     holding = [(key.removeprefix("from "), f) for key, f in functions.items() if key not in threads]
-    if not lock or len(waiting) != 1 or [name for name, _ in holding if name not in threads]:
+    strangers = dict(holding).keys() - set(threads)
+    if not lock or len(waiting) != 1 or len(holding) > 1 or strangers:
         raise InvocationError(
             "'excluded' is a mapping: {B: function, lock: words, from A: function}"
         )
-    _require(holding[:1] == holding, "'excluded': one thread holds the lock")
     _require(waiting[0][0] not in dict(holding), "'excluded': a thread does not wait for itself")
     return Exclusion(*waiting[0], lock, *(holding[0] if holding else ()))
 

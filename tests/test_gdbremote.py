@@ -13,7 +13,6 @@ from harness.gdbremote import (
     MAX_READ_BYTES,
     SIGINT,
     SIGTRAP,
-    Exited,
     Remote,
     Stop,
     StubError,
@@ -56,16 +55,17 @@ def test_escapes_and_runs_are_undone() -> None:
         ("T02thread:01;", Stop(SIGINT, 0)),
         ("S05", Stop(SIGTRAP, 0)),
         ("T05thread:p01.0b;", Stop(SIGTRAP, 10)),
-        ("W00", Exited("W00")),
     ],
 )
-def test_stop_replies(text: str, stop: Stop | Exited) -> None:
+def test_stop_replies(text: str, stop: Stop) -> None:
     assert parse_stop(text) == stop
 
 
 def test_what_is_no_stop_reply_is_refused() -> None:
     with pytest.raises(StubError, match="not a stop reply"):
         parse_stop("OK")
+    with pytest.raises(StubError, match="QEMU has ended"):
+        parse_stop("W00")
 
 
 def test_registers_have_names() -> None:

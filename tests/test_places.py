@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness.dwarf import DebugInfo
 from harness.errors import InvocationError
+from harness.explain import explanation
 from harness.places import Breakpoint, find_breakpoint
-from harness.scenario import Point, parse_place
+from harness.scenario import Point, parse, parse_place
 from harness.symbols import KernelSource, Symbols
+from tests.test_scenario import BODY, written
 
 SOURCE = """\
 extern void sink(int value);
@@ -168,3 +171,21 @@ def test_a_return_address_belongs_to_the_call_before_it(toy: Symbols) -> None:
 
 def test_an_address_of_nothing_has_no_name(toy: Symbols) -> None:
     assert toy.symbol_at(0x10) == ("", 0)
+
+
+def test_a_scenario_is_drawn_with_the_source_around_its_points(toy: Symbols) -> None:
+    body = BODY[: BODY.index("points:")] + (
+        "points:\n  - A: inner()\n    says: is about to add\n    within: outer\n  - B: ends\n"
+        "outcome: {hit: a, miss: b, excluded: {B: take, lock: the lock}}\n"
+    )
+    scenario = parse(written(body), Path("toy.c"), "6.1")
+    assert scenario is not None
+    breakpoints = [find_breakpoint(p, toy, {"race_end": 0x1000}) for p in scenario.points]
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(explanation(scenario, breakpoints, toy.source))
+    text = console.export_text()
+    number = line_of("int inner(int x)")
+    assert f"mm/toy.c:{number}, inlined into outer()" in text and "within outer()" in text
+    assert f"  > {number:5}  static inline" in text and f"    {number + 1:5}  {{" in text
+    assert "is about to add" in text and "excluded: B waits in take() for the lock" in text
+    assert "sequential" not in text
