@@ -11,8 +11,8 @@ import bisect
 import contextlib
 import pickle
 import posixpath
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -24,13 +24,13 @@ from elftools.elf.elffile import ELFFile
 from harness.atomic import write_atomically
 from harness.errors import InternalError
 
-FORMAT = 2  # of what the cache holds
+FORMAT = 3  # of what the cache holds
 T = TypeVar("T")
 Range = tuple[int, int]  # addresses, the end excluded
 
 
 @dataclass(frozen=True)
-class Row:
+class LineRow:
     """A row of the line table: from ``address`` on the code is of ``line``."""
 
     address: int
@@ -71,14 +71,12 @@ class Scope:
         for scope in self.inlined:
             yield from scope.all()
 
-    def chain(self, address: int) -> tuple[Scope, ...]:
-        """The scopes at an address, the outermost first; empty where it is not ours."""
-        if not self.covers(address):
-            return ()
-        for scope in self.inlined:
-            if deeper := scope.chain(address):
-                return (self, *deeper)
-        return (self,)
+
+def _chain(scopes: Iterable[Scope], address: int) -> tuple[Scope, ...]:
+    for scope in scopes:
+        if scope.covers(address):
+            return (scope, *_chain(scope.inlined, address))
+    return ()
 
 
 @dataclass(frozen=True)
@@ -87,22 +85,16 @@ class Unit:
 
     name: str
     functions: tuple[Scope, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[LineRow, ...]
     defined: frozenset[str] = frozenset()  # also those of which no code is left
-    _starts: list[int] = field(default_factory=list, repr=False, compare=False)
 
     def chain(self, address: int) -> tuple[Scope, ...]:
         """The function at an address and what is inlined there, the outermost first."""
-        for function in self.functions:
-            if found := function.chain(address):
-                return found
-        return ()
+        return _chain(self.functions, address)
 
     def line_at(self, address: int) -> tuple[str, int]:
         """File and line of the code at an address; '' and 0 where nothing is known."""
-        if not self._starts:
-            self._starts.extend(row.address for row in self.rows)
-        at = bisect.bisect_right(self._starts, address) - 1
+        at = bisect.bisect_right(self.rows, address, key=lambda row: row.address) - 1
         if at < 0 or self.rows[at].end:
             return "", 0
         return self.rows[at].file, self.rows[at].line
@@ -119,6 +111,9 @@ class DebugInfo:
         vmlinux: an ELF file with DWARF.
         source: the folder it was built from; names of files become relative to it.
         cache: a folder of this file's own for what was read: a unit takes seconds.
+
+    Raises:
+        InternalError: it is no ELF file, or has no debug information.
     """
 
     def __init__(self, vmlinux: Path, source: Path, cache: Path | None = None) -> None:
@@ -147,18 +142,18 @@ class DebugInfo:
     @cached_property
     def _by_name(self) -> dict[str, int]:
         """The offset of each unit by the name of its source file."""
-        return self._kept("units", self._index)
+        return self._cached(
+            "units", lambda: {self._cu_name(cu): cu.cu_offset for cu in self._dwarf.iter_CUs()}
+        )
 
-    def _index(self) -> dict[str, int]:
-        return {self._cu_name(cu): cu.cu_offset for cu in self._dwarf.iter_CUs()}
-
-    def _kept(self, name: str, make: Callable[[], T]) -> T:
+    def _cached(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` returns, from the cache where it is there."""
         if self._cache is None:
             return make()
         path = self._cache / f"{FORMAT}-{name}.pickle"
-        # Of a run that was killed, or of another Python: made again.
-        with contextlib.suppress(OSError, pickle.UnpicklingError, EOFError, AttributeError):
+        # Of a run that was killed, of another Python or another harness: made again.
+        unreadable = (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError)
+        with contextlib.suppress(*unreadable):
             kept: T = pickle.loads(path.read_bytes())
             return kept
         made = make()
@@ -169,7 +164,7 @@ class DebugInfo:
         top = cu.get_top_DIE()
         return self._relative(_string(top, "DW_AT_name"), _string(top, "DW_AT_comp_dir"))
 
-    def _relative(self, name: str, folder: str = "") -> str:
+    def _relative(self, name: str, folder: str) -> str:
         """The path as the tree has it."""
         path = posixpath.normpath(posixpath.join(folder, name))
         for prefix in (self._prefix, f"{folder}/"):  # the tree, or a generated file's folder
@@ -179,10 +174,11 @@ class DebugInfo:
 
     def unit_at(self, address: int) -> Unit | None:
         """The unit that has code at an address; None where it is assembly, or nothing."""
-        if self._aranges is None:
-            return None
-        offset = self._aranges.cu_offset_at_addr(address)
-        return None if offset is None else self._unit(offset)
+        return self._unit(self._aranges and self._aranges.cu_offset_at_addr(address))
+
+    def unit_of(self, path: str) -> Unit | None:
+        """The unit of a source file; None where that has none."""
+        return self._unit(self._by_name.get(path))
 
     def names(self) -> tuple[str, ...]:
         """The source files of all units."""
@@ -194,59 +190,44 @@ class DebugInfo:
         if section is None:
             return frozenset()
         section.stream.seek(0)
-        found = section.stream.read().decode("utf-8", "replace").split("\0")
-        return frozenset(word for word in found if word.isidentifier())
+        strings = section.stream.read().decode("utf-8", "replace").split("\0")
+        return frozenset(word for word in strings if word.isidentifier())
 
-    def unit_of(self, path: str) -> Unit | None:
-        """The unit of a source file."""
-        offset = self._by_name.get(path)
-        return None if offset is None else self._unit(offset)
-
-    def _unit(self, offset: int) -> Unit:
-        if offset not in self._units:
-            self._units[offset] = self._kept(
+    def _unit(self, offset: int | None) -> Unit | None:
+        if offset is not None and offset not in self._units:
+            self._units[offset] = self._cached(
                 f"unit-{offset:x}", lambda: self._read(self._dwarf.get_CU_at(offset))
             )
-        return self._units[offset]
+        return None if offset is None else self._units[offset]
 
     # ---- one unit --------------------------------------------------------------------
 
     def _read(self, cu: Any) -> Unit:
         files, rows = self._lines(cu)
-        functions, defined = [], set()
-        for die in cu.get_top_DIE().iter_children():
-            if die.tag != "DW_TAG_subprogram":
-                continue
-            name = _name(die)
-            if name and "DW_AT_declaration" not in die.attributes:
-                defined.add(name)
-            scope = self._scope(die, files)
-            if scope is not None:
-                functions.append(scope)
-        return Unit(self._cu_name(cu), tuple(functions), tuple(rows), frozenset(defined))
+        dies = [d for d in cu.get_top_DIE().iter_children() if d.tag == "DW_TAG_subprogram"]
+        defined = {_name(die) for die in dies if "DW_AT_declaration" not in die.attributes}
+        functions = tuple(scope for die in dies for scope in self._scope(die, files))
+        return Unit(self._cu_name(cu), functions, tuple(rows), frozenset(defined - {""}))
 
-    def _scope(self, die: Any, files: list[str]) -> Scope | None:
-        ranges = self._ranges(die)
-        if not ranges:
-            return None
-        origin = _origin(die)
-        return Scope(
-            _name(die),
-            ranges,
-            _file(origin, "DW_AT_decl_file", files),
-            _int(origin, "DW_AT_decl_line"),
-            _file(die, "DW_AT_call_file", files),
-            _int(die, "DW_AT_call_line"),
-            tuple(self._inlined(die, files)),
-        )
+    def _scope(self, die: Any, files: list[str]) -> Iterator[Scope]:
+        """The scope of a function or of an inlined call; nothing where no code is left of it."""
+        if ranges := self._ranges(die):
+            origin = _origin(die)
+            yield Scope(
+                _name(die),
+                ranges,
+                _file(origin, "DW_AT_decl_file", files),
+                _value(origin, "DW_AT_decl_line", 0),
+                _file(die, "DW_AT_call_file", files),
+                _value(die, "DW_AT_call_line", 0),
+                tuple(self._inlined(die, files)),
+            )
 
     def _inlined(self, die: Any, files: list[str]) -> Iterator[Scope]:
         """What is inlined into a scope, through lexical blocks."""
         for child in die.iter_children():
             if child.tag == "DW_TAG_inlined_subroutine":
-                scope = self._scope(child, files)
-                if scope is not None:
-                    yield scope
+                yield from self._scope(child, files)
             elif child.tag == "DW_TAG_lexical_block":
                 yield from self._inlined(child, files)
 
@@ -255,47 +236,43 @@ class DebugInfo:
         if low is not None and high is not None:
             end = high.value if high.form == "DW_FORM_addr" else low.value + high.value
             return ((low.value, end),)
-        listed = die.attributes.get("DW_AT_ranges")
+        listed = _value(die, "DW_AT_ranges", None)
         if listed is None:
             return ()
-        base = die.cu.get_top_DIE().attributes.get("DW_AT_low_pc")
-        at = base.value if base is not None else 0
-        found = []
-        for entry in self._dwarf.range_lists().get_range_list_at_offset(listed.value, die.cu):
+        base = _value(die.cu.get_top_DIE(), "DW_AT_low_pc", 0)
+        ranges = []
+        for entry in self._dwarf.range_lists().get_range_list_at_offset(listed, die.cu):
             if isinstance(entry, BaseAddressEntry):
-                at = entry.base_address
-                continue
-            shift = 0 if getattr(entry, "is_absolute", False) else at
-            if entry.begin_offset != entry.end_offset:
-                found.append((entry.begin_offset + shift, entry.end_offset + shift))
-        return tuple(found)
+                base = entry.base_address
+            elif entry.begin_offset != entry.end_offset:
+                shift = 0 if getattr(entry, "is_absolute", False) else base
+                ranges.append((entry.begin_offset + shift, entry.end_offset + shift))
+        return tuple(ranges)
 
-    def _lines(self, cu: Any) -> tuple[list[str], list[Row]]:
+    def _lines(self, cu: Any) -> tuple[list[str], list[LineRow]]:
         """The names of the unit's files by their number, and its line table by address."""
         program = self._dwarf.line_program_for_CU(cu)
         if program is None:
             return [], []
         folder = _string(cu.get_top_DIE(), "DW_AT_comp_dir")
-        version = program["version"]
         folders = [_text(name) for name in program["include_directory"]]
-        if version < 5:
+        files = []
+        if program["version"] < 5:  # folder 0 is implied, and files count from 1
             folders.insert(0, folder)
-        files = [] if version >= 5 else [""]
+            files.append("")
         for entry in program["file_entry"]:
-            place = posixpath.join(folder, folders[entry.dir_index])
-            files.append(self._relative(posixpath.join(place, _text(entry.name)), folder))
-        sequences: list[list[Row]] = [[]]
-        for entry in program.get_entries():
-            state = entry.state
-            if state is None:
-                continue
-            row = Row(
-                state.address, files[state.file], state.line, state.is_stmt, state.end_sequence
+            path = posixpath.join(folder, folders[entry.dir_index], _text(entry.name))
+            files.append(self._relative(path, folder))
+        sequences: list[list[LineRow]] = [[]]
+        for state in (entry.state for entry in program.get_entries() if entry.state is not None):
+            sequences[-1].append(
+                LineRow(
+                    state.address, files[state.file], state.line, state.is_stmt, state.end_sequence
+                )
             )
-            sequences[-1].append(row)
-            if row.end:
+            if state.end_sequence:
                 sequences.append([])
-        ordered = sorted((s for s in sequences if s), key=lambda rows: rows[0].address)
+        ordered = sorted(filter(None, sequences), key=lambda rows: rows[0].address)
         return files, [row for rows in ordered for row in rows]
 
 
@@ -303,19 +280,18 @@ def _text(value: bytes | str) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
+def _value(die: Any, name: str, default: T) -> T:
+    attribute = die.attributes.get(name)
+    return default if attribute is None else attribute.value
+
+
 def _string(die: Any, name: str) -> str:
-    attribute = die.attributes.get(name)
-    return "" if attribute is None else _text(attribute.value)
-
-
-def _int(die: Any, name: str) -> int:
-    attribute = die.attributes.get(name)
-    return 0 if attribute is None else int(attribute.value)
+    return _text(_value(die, name, ""))
 
 
 def _file(die: Any, name: str, files: list[str]) -> str:
-    number = _int(die, name)
-    return files[number] if name in die.attributes and number < len(files) else ""
+    number = _value(die, name, len(files))
+    return files[number] if number < len(files) else ""
 
 
 def _origin(die: Any) -> Any:

@@ -15,6 +15,7 @@ Source: gdb/doc "Remote Protocol"; gdbstub.c of QEMU 7.2.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import struct
@@ -23,9 +24,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-CONNECT = 5.0  # seconds
-ANSWER = 10.0  # seconds for a stopped guest's stub to answer
-MOST = 2048  # bytes of memory in one answer
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 10.0  # for a stopped guest's stub
+MAX_READ_BYTES = 2048  # of memory in one answer
 INTERRUPT = b"\x03"
 SIGINT, SIGTRAP = 2, 5
 # Registers of a `g` packet, 8 bytes each, in this order; then rflags and segments, 4 each.
@@ -33,6 +34,7 @@ GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
 EXTENDED = tuple(f"r{n}" for n in range(8, 16))
 SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
 CONTROL = ("fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3")  # 8 each, behind those
+_REGISTERS = struct.Struct("<17Q7I6Q")
 ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")  # of the System V ABI for x86-64
 
 
@@ -50,13 +52,6 @@ class Stop:
 
     signal: int
     cpu: int
-
-
-@dataclass(frozen=True)
-class Exited:
-    """QEMU ended; ``text`` is the packet."""
-
-    text: str
 
 
 @dataclass(frozen=True)
@@ -112,22 +107,22 @@ def expand(body: bytes) -> bytes:
     return bytes(out)
 
 
+_PACKET = re.compile(rb"(?s)\$(?P<body>[^#]*)#(?P<sum>..)")
 _STOP = re.compile(
     r"^[TS](?P<signal>[0-9a-f]{2})(?:.*?thread:(?:p[0-9a-f]+\.)?(?P<thread>[0-9a-f]+);)?"
 )
 
 
-def parse_stop(text: str) -> Stop | Exited:
+def parse_stop(text: str) -> Stop:
     """A stop reply.
 
     Raises:
-        StubError: it is none.
+        StubError: it is none, or says that QEMU has ended.
     """
-    if text[:1] in ("W", "X"):
-        return Exited(text)
     match = _STOP.match(text)
     if match is None:
-        raise StubError(f"not a stop reply: {text!r}")
+        ended = text[:1] in ("W", "X")
+        raise StubError("QEMU has ended" if ended else f"not a stop reply: {text!r}")
     return Stop(int(match["signal"], 16), int(match["thread"] or "1", 16) - 1)
 
 
@@ -137,18 +132,15 @@ def parse_registers(text: str) -> Registers:
     Raises:
         StubError: it is too short, or no hexadecimal digits.
     """
-    need = 17 * 8 + 7 * 4 + len(CONTROL) * 8
+    size = _REGISTERS.size
     try:
-        data = bytes.fromhex(text[: need * 2])
+        data = bytes.fromhex(text[: size * 2])
     except ValueError as error:
         raise StubError(f"registers are not hexadecimal: {text[:40]!r}") from error
-    if len(data) < need:
-        raise StubError(f"{len(data)} bytes of registers, {need} are needed")
-    wide = struct.unpack_from("<17Q", data)
-    narrow = struct.unpack_from("<7I", data, 17 * 8)
-    control = struct.unpack_from(f"<{len(CONTROL)}Q", data, 17 * 8 + 7 * 4)
+    if len(data) < size:
+        raise StubError(f"{len(data)} bytes of registers, {size} are needed")
     names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS, *CONTROL)
-    return Registers(dict(zip(names, (*wide, *narrow, *control), strict=True)))
+    return Registers(dict(zip(names, _REGISTERS.unpack(data), strict=True)))
 
 
 def thread_name(cpu: int) -> str:
@@ -171,35 +163,32 @@ class Remote:
         self.running = False
 
     @classmethod
-    def connect(cls, path: Path, timeout: float = CONNECT) -> Remote:
+    def connect(cls, path: Path, timeout: float = CONNECT_TIMEOUT_S) -> Remote:
         """Connects to a stub that listens at ``path``; the guest stops.
 
         Raises:
             StubError: nobody listens there, or it does not speak the protocol.
         """
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-        except OSError as error:
-            connection.close()
-            raise StubError(f"no stub at {path}: {error}") from error
-        remote = cls(connection)
-        try:
+        with contextlib.ExitStack() as on_failure:
+            connection = on_failure.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(timeout)
+            try:
+                connection.connect(str(path))
+            except OSError as error:
+                raise StubError(f"no stub at {path}: {error}") from error
+            remote = cls(connection)
             remote.attach(timeout)
-        except BaseException:
-            connection.close()
-            raise
+            on_failure.pop_all()
         return remote
 
-    def attach(self, timeout: float = CONNECT) -> None:
+    def attach(self, timeout: float = CONNECT_TIMEOUT_S) -> None:
         """Agrees on the protocol. A stop that was announced before is dropped.
 
         Raises:
             StubError: it does not speak the protocol.
         """
         deadline = time.monotonic() + timeout
-        self._send("qSupported:multiprocess+;swbreak+;hwbreak+")
+        self._write(frame("qSupported:multiprocess+;swbreak+;hwbreak+"))
         while True:
             answer = self._receive(deadline)
             if "PacketSize" in answer:
@@ -218,18 +207,16 @@ class Remote:
 
     # ---- packets -----------------------------------------------------------------
 
-    def _send(self, body: str) -> None:
+    def _write(self, data: bytes) -> None:
         try:
-            self._socket.sendall(frame(body))
+            self._socket.sendall(data)
         except OSError as error:
             raise StubError(f"the stub is gone: {error}") from error
 
     def _fill(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise StubTimeoutError("the stub does not answer")
-        self._socket.settimeout(left)
         try:
+            # No time is left where a deadline has passed: what has come by then still counts.
+            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
             more = self._socket.recv(65536)
         except TimeoutError as error:
             raise StubTimeoutError("the stub does not answer") from error
@@ -247,30 +234,19 @@ class Remote:
             StubError: the connection is lost.
         """
         while True:
-            start = self._buffer.find(b"$")
-            if start < 0:
-                self._buffer = b""
+            while (match := _PACKET.search(self._buffer)) is None:
                 self._fill(deadline)
-                continue
-            end = self._buffer.find(b"#", start)
-            if end < 0 or len(self._buffer) < end + 3:
-                self._buffer = self._buffer[start:]
-                self._fill(deadline)
-                continue
-            body = self._buffer[start + 1 : end]
-            told = self._buffer[end + 1 : end + 3]
-            self._buffer = self._buffer[end + 3 :]
-            if told != b"%02x" % checksum(body):
-                self._socket.sendall(b"-")
-                continue
-            self._socket.sendall(b"+")
-            return expand(body).decode("latin-1")
+            self._buffer = self._buffer[match.end() :]
+            intact = match["sum"] == b"%02x" % checksum(match["body"])
+            self._write(b"+" if intact else b"-")
+            if intact:
+                return expand(match["body"]).decode("latin-1")
 
     def _ask(self, body: str, deadline: float | None = None) -> str:
         if self.running:
             raise StubError(f"{body!r} cannot be asked while the guest runs")
-        self._send(body)
-        return self._receive(time.monotonic() + ANSWER if deadline is None else deadline)
+        self._write(frame(body))
+        return self._receive(time.monotonic() + ANSWER_TIMEOUT_S if deadline is None else deadline)
 
     def _order(self, body: str) -> None:
         answer = self._ask(body)
@@ -298,20 +274,19 @@ class Remote:
     def read_physical(self, address: int, size: int) -> bytes:
         """Guest memory at a physical address, whatever any CPU has mapped.
 
+        Args:
+            size: in bytes, MAX_READ_BYTES at most.
+
         Raises:
             StubError: there is no memory at that place.
         """
         if not self._physical:
             self._order("Qqemu.PhyMemMode:1")
             self._physical = True
-        data = bytearray()
-        while len(data) < size:
-            part = min(size - len(data), MOST)
-            answer = self._ask(f"m{address + len(data):x},{part:x}")
-            if answer.startswith("E") or len(answer) != 2 * part:
-                raise StubError(f"no memory at {address + len(data):#x}: {answer!r}")
-            data += bytes.fromhex(answer)
-        return bytes(data)
+        answer = self._ask(f"m{address:x},{size:x}")
+        if answer.startswith("E") or len(answer) != 2 * size:
+            raise StubError(f"no memory at {address:#x}: {answer!r}")
+        return bytes.fromhex(answer)
 
     def insert(self, address: int) -> None:
         """Sets a hardware breakpoint: it leaves the guest's memory as it is.
@@ -330,8 +305,8 @@ class Remote:
         try:
             if self.running:
                 self.interrupt()
-            self._send("D;1")
-            self._receive(time.monotonic() + ANSWER)
+            self._write(frame("D;1"))
+            self._receive(time.monotonic() + ANSWER_TIMEOUT_S)
         finally:
             self.close()
 
@@ -346,18 +321,18 @@ class Remote:
         names = "".join(f";c:{thread_name(cpu)}" for cpu in cpus)
         if not names or self.running:
             raise StubError("nobody to let go" if not names else "the guest runs already")
-        self._send(f"vCont{names}")
+        self._write(frame(f"vCont{names}"))
         self.running = True
 
-    def step(self, cpu: int) -> Stop | Exited:
+    def step(self, cpu: int) -> Stop:
         """Has one CPU execute one instruction, interrupts held off, while the others stand."""
         if self.running:
             raise StubError("the guest runs already")
-        self._send(f"vCont;s:{thread_name(cpu)}")
+        self._write(frame(f"vCont;s:{thread_name(cpu)}"))
         self.running = True
-        return self._stopped(time.monotonic() + ANSWER)
+        return self._stopped(time.monotonic() + ANSWER_TIMEOUT_S)
 
-    def wait(self, timeout: float) -> Stop | Exited | None:
+    def wait(self, timeout: float) -> Stop | None:
         """Waits for the guest to stop; None if it still runs after ``timeout`` seconds."""
         if not self.running:
             raise StubError("the guest does not run")
@@ -366,17 +341,14 @@ class Remote:
         except StubTimeoutError:
             return None
 
-    def interrupt(self) -> Stop | Exited:
+    def interrupt(self) -> Stop:
         """Stops the guest. It may have stopped by itself just before: see the signal."""
         if not self.running:
             raise StubError("the guest does not run")
-        try:
-            self._socket.sendall(INTERRUPT)
-        except OSError as error:
-            raise StubError(f"the stub is gone: {error}") from error
-        return self._stopped(time.monotonic() + ANSWER)
+        self._write(INTERRUPT)
+        return self._stopped(time.monotonic() + ANSWER_TIMEOUT_S)
 
-    def _stopped(self, deadline: float) -> Stop | Exited:
+    def _stopped(self, deadline: float) -> Stop:
         stop = parse_stop(self._receive(deadline))
         self.running = False
         self._selected = None  # the stub has chosen one by itself

@@ -8,7 +8,7 @@ ever reaches would make a race look fixed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.dwarf import Scope, Unit
@@ -16,175 +16,142 @@ from harness.errors import InvocationError
 from harness.scenario import Point
 from harness.symbols import Symbols
 
+MAX_LINES_NEAR = 4  # that are named where a line has no code
+Code = Sequence[tuple[Unit, Scope]]  # all copies of one function
+
 
 @dataclass(frozen=True)
-class Spot:
+class Breakpoint:
     """Where a point is in the kernel under test.
 
     Args:
         addresses: whichever of them is reached first.
-        file: of the source, '' for a place in the guest program.
+        file: of the source; None for a place in the guest program, or in assembly.
         text: the source line.
-        inside: the functions whose code it was inlined into.
+        inlined_into: the functions that hold copies of the code.
         on_return: the addresses are of the entry; the thread is held when the call is over.
     """
 
     addresses: tuple[int, ...]
-    file: str = ""
+    file: str | None = None
     line: int = 0
     text: str = ""
-    inside: tuple[str, ...] = ()
+    inlined_into: tuple[str, ...] = ()
     on_return: bool = False
 
 
-def find(
-    point: Point, symbols: Symbols, program: dict[str, int], landmark: str = "race_end"
-) -> Spot:
-    """The spot of a point.
+def find_breakpoint(point: Point, symbols: Symbols, program: Mapping[str, int]) -> Breakpoint:
+    """The breakpoint of a point.
 
     Args:
         program: the symbols of the guest program.
-        landmark: its function that a thread calls at its end.
 
     Raises:
         InvocationError: there is no such place; names what there is instead.
     """
     place = point.place
     if place.kind in ("end", "program"):
-        name = landmark if place.kind == "end" else place.function
-        if name not in program:
-            raise _lost(point, f"the guest program has no function {name}()")
-        return Spot((program[name],))
+        if place.function not in program:
+            raise _nowhere(point, f"the guest program has no function {place.function}()")
+        return Breakpoint((program[place.function],))
     for name in point.within:
         if not symbols.units_with(name) and not symbols.addresses(name):
-            raise _gone(point, name, symbols)
+            raise _unknown(point, name, symbols)
     units = symbols.units_with(place.function, point.within)
-    if place.kind == "line":
-        return _line(point, units, symbols)
-    return _entry(point, units, symbols)
+    code = [(unit, scope) for unit in units for scope in unit.scopes(place.function)]
+    if code:
+        return (_line if place.kind == "line" else _entry)(point, code, symbols)
+    at = symbols.addresses(place.function)
+    if at and place.kind != "line":  # assembly: a symbol and no debug information
+        return Breakpoint(at, on_return=place.kind == "return")
+    if units:
+        raise _nowhere(
+            point, f"{place.function}() is in {units[0].name}, and no code of it is left"
+        )
+    raise _unknown(point, place.function, symbols)
 
 
-def _lost(point: Point, why: str, more: str = "") -> InvocationError:
+def _nowhere(point: Point, why: str, advice: str | None = None) -> InvocationError:
     return InvocationError(
         f"point '{point.thread}: {point.place}' is nowhere in this kernel: {why}",
-        next_step=more or "correct the scenario; see docs/races.md",
+        next_step=advice or "correct the scenario; see docs/races.md",
     )
 
 
-def _gone(point: Point, name: str, symbols: Symbols) -> InvocationError:
+def _unknown(point: Point, name: str, symbols: Symbols) -> InvocationError:
     similar = ", ".join(f"{other}()" for other in symbols.similar(name))
-    return _lost(
-        point,
-        f"it has no function {name}()",
-        f"there is: {similar}" if similar else "was it renamed? see the tree",
-    )
+    advice = f"there is: {similar}" if similar else "was it renamed? see the tree"
+    return _nowhere(point, f"it has no function {name}()", advice)
 
 
-def _outer(unit: Unit, scope: Scope) -> str:
-    """The function that an inlined scope is part of."""
-    return next((f.name for f in unit.functions if scope in f.all()), "")
+def _inlined_into(code: Code) -> tuple[str, ...]:
+    """The functions that hold inlined copies."""
+    inlined = [(unit, scope) for unit, scope in code if scope.call_line]
+    return tuple(sorted({f.name for u, scope in inlined for f in u.functions if scope in f.all()}))
 
 
-def _entry(point: Point, units: Iterable[Unit], symbols: Symbols) -> Spot:
-    name = point.place.function
-    found = [(unit, scope) for unit in units for scope in unit.scopes(name)]
-    if not found:
-        if at := symbols.addresses(name):  # assembly: a symbol and no debug information
-            return Spot(at, on_return=point.place.kind == "return")
-        if owners := [unit.name for unit in units]:
-            raise _lost(point, f"{name}() is in {owners[0]}, and no code of it is left")
-        raise _gone(point, name, symbols)
-    inlined = [(unit, scope) for unit, scope in found if scope.call_line]
-    if point.place.kind == "return" and inlined:
-        into = ", ".join(sorted({f"{_outer(u, s)}()" for u, s in inlined}))
-        raise _lost(
+def _entry(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
+    scope, inlined_into = code[0][1], _inlined_into(code)
+    if point.place.kind == "return" and inlined_into:
+        into = ", ".join(f"{name}()" for name in inlined_into)
+        raise _nowhere(
             point,
-            f"{name}() is inlined into {into}, and returns to nobody",
-            f"name a line behind the call instead, as in '{_outer(*inlined[0])}: text'",
+            f"{point.place.function}() is inlined into {into}, and returns to nobody",
+            f"name a line behind the call instead, as in '{inlined_into[0]}: text'",
         )
-    scope = found[0][1]
-    return Spot(
-        tuple(sorted({scope.entry for _, scope in found})),
+    return Breakpoint(
+        tuple(sorted({scope.entry for _, scope in code})),
         scope.file,
         scope.line,
         symbols.source.line(scope.file, scope.line),
-        tuple(sorted({_outer(unit, s) for unit, s in inlined})),
+        inlined_into,
         on_return=point.place.kind == "return",
     )
 
 
-def _body(scope: Scope, symbols: Symbols) -> range:
-    """The lines of a function: from its name to the brace in the first column."""
+def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
+    scope = code[0][1]
     lines = symbols.source.lines(scope.file)
-    for number in range(scope.line, len(lines) + 1):
-        if lines[number - 1].startswith("}"):
-            return range(scope.line, number + 1)
-    return range(scope.line, scope.line + 1)
-
-
-def _line(point: Point, units: tuple[Unit, ...], symbols: Symbols) -> Spot:
-    name, wanted = point.place.function, point.place.text
-    found = [(unit, scope) for unit in units for scope in unit.scopes(name)]
-    if not found:
-        if units:
-            raise _lost(point, f"{name}() is in {units[0].name}, and no code of it is left")
-        raise _gone(point, name, symbols)
-    scope = found[0][1]
-    body = _body(scope, symbols)
+    # A function goes from its name to the brace in the first column.
+    ends = (n for n in range(scope.line, len(lines) + 1) if lines[n - 1].startswith("}"))
+    body = range(scope.line, next(ends, scope.line) + 1)
     matches = [
-        number
-        for number in body
-        if wanted in " ".join(symbols.source.line(scope.file, number).split())
+        n for n in body if n <= len(lines) and point.place.text in " ".join(lines[n - 1].split())
     ]
     if not matches:
-        raise _lost(
+        raise _nowhere(
             point,
-            f"no line of {name}() ({scope.file}:{body.start} to {body.stop - 1}) has that text",
+            f"no line of {point.place.function}() ({scope.file}:{body.start} to {body.stop - 1})"
+            " has that text",
             "the code has moved: look at it there, and correct the scenario",
         )
-    number = matches[0]
-    addresses = _starts(found, scope.file, number)
-    if not addresses:
-        raise _lost(
+    starts = _starts(code, scope.file, body)
+    if not (addresses := starts.get(matches[0])):
+        near = sorted(sorted(starts, key=lambda n: abs(n - matches[0]))[:MAX_LINES_NEAR])
+        shown = [f"{scope.file}:{n}: {symbols.source.line(scope.file, n)}" for n in near]
+        raise _nowhere(
             point,
-            f"no instruction is left of {scope.file}:{number}",
-            _lines_with_code(found, scope, body, number, symbols),
+            f"no instruction is left of {scope.file}:{matches[0]}",
+            "\n".join(["lines near it that have code:", *shown]),
         )
-    inside = {_outer(unit, s) for unit, s in found if s.call_line}
-    return Spot(
-        addresses,
+    return Breakpoint(
+        tuple(sorted(addresses)),
         scope.file,
-        number,
-        symbols.source.line(scope.file, number),
-        tuple(sorted(inside)),
+        matches[0],
+        lines[matches[0] - 1].strip(),
+        _inlined_into(code),
     )
 
 
-def _starts(found: Iterable[tuple[Unit, Scope]], file: str, line: int) -> tuple[int, ...]:
-    """Where code of a line begins, in each copy of the function."""
-    addresses = set()
-    for unit, scope in found:
-        before = (0, "", 0)
+def _starts(code: Code, file: str, body: range) -> dict[int, set[int]]:
+    """Where the code of each line of a function begins, in all its copies."""
+    starts: dict[int, set[int]] = {}
+    for unit, scope in code:
+        before = None
         for row in unit.rows:
-            here = (row.address, row.file, row.line)
-            new = before[1:] != here[1:]
-            before = here
-            wanted = row.file == file and row.line == line and row.statement and not row.end
-            if wanted and new and scope.covers(row.address):
-                addresses.add(row.address)
-    return tuple(sorted(addresses))
-
-
-def _lines_with_code(
-    found: Iterable[tuple[Unit, Scope]], scope: Scope, body: range, near: int, symbols: Symbols
-) -> str:
-    """The lines of a function next to one that was optimised away, as advice."""
-    lines = {
-        row.line
-        for unit, s in found
-        for row in unit.rows
-        if row.file == scope.file and row.line in body and row.statement and s.covers(row.address)
-    }
-    best = sorted(sorted(lines, key=lambda number: abs(number - near))[:4])
-    shown = [f"{scope.file}:{n}: {symbols.source.line(scope.file, n)}" for n in best]
-    return "\n".join(["lines near it that have code:", *shown])
+            goes_on = before == (row.file, row.line)
+            before = (row.file, row.line)
+            ours = row.file == file and row.line in body and row.statement and not row.end
+            if ours and not goes_on and scope.covers(row.address):
+                starts.setdefault(row.line, set()).add(row.address)
+    return starts

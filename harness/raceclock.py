@@ -13,30 +13,30 @@ from harness.errors import MachineError
 from harness.guest import Guest
 
 CURRENT = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-PASSING = "tsc-early"
-PATIENCE = 60.0  # seconds of a guest of the reference's pace; it takes 1.5 s after boot
-SWITCHED = rf"clocksource: Switched to clocksource (?!{PASSING})"
+TRANSIENT = "tsc-early"
+SWITCH_TIMEOUT_S = 60.0  # of a guest of the reference's pace; it takes 1.5 s after boot
+SWITCHED = rf"clocksource: Switched to clocksource (?!{TRANSIENT})"
 
 
-def settle_clock(guest: Guest) -> None:
+def wait_for_final_clocksource(guest: Guest) -> None:
     """Waits until a guest has the clocksource that it will keep.
 
     Raises:
-        MachineError: it cannot be asked, or stays with the passing one.
+        MachineError: it cannot be asked, or stays with the transient one.
         SshError: the connection is lost.
     """
     before = len(guest.console.lines)
-    done = guest.exec(["/bin/cat", CURRENT], PATIENCE * guest.pace)
+    done = guest.exec(["/bin/cat", CURRENT], SWITCH_TIMEOUT_S * guest.pace)
     if done.exit_code != 0:
         raise MachineError(
             f"the guest does not tell its clocksource: {done.stderr.strip()}",
             evidence=guest.console.log,
         )
-    if done.stdout.strip() != PASSING:
+    if done.stdout.strip() != TRANSIENT:
         return
-    if guest.console.wait_for(SWITCHED, PATIENCE * guest.pace, since=before) is None:
+    if guest.console.wait_for(SWITCHED, SWITCH_TIMEOUT_S * guest.pace, since=before) is None:
         raise MachineError(
-            f"the guest stays with the clocksource {PASSING}, and would stop all CPUs to leave it"
+            f"the guest stays with the clocksource {TRANSIENT}, and would stop all CPUs to leave it"
             " while some are held",
             evidence=guest.console.log,
         )

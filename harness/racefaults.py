@@ -1,30 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Why a run could not be conducted, in words: each reason is one of its own."""
+"""Why a run could not be brought to its end, in words: each reason is one of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.places import Spot
-from harness.racetrace import Stage
-from harness.scenario import Point, Scenario, Thread
+from harness.places import Breakpoint
+from harness.racetrace import RaceStep
+from harness.scenario import Point, Thread
 from harness.stopped import Stack
 from harness.symbols import Symbols
-from harness.waits import Wait
+from harness.waits import Wait, WaitKind
+
+_ADVICE: dict[WaitKind, str] = {
+    "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
+    " thread that holds it go on first",
+    "program": "the guest program waits for a thread that is held; do not synchronise the"
+    " threads' parts with each other",
+}
 
 
 class RaceError(Exception):
-    """A run could not be conducted: the scenario is wrong about this kernel.
+    """A run could not be brought to its end: the scenario is wrong about this kernel.
 
-    ``stages``: what had happened by then, the moment of the failure included.
+    ``steps``: what had happened by then, the moment of the failure included.
     """
 
-    def __init__(self, what: str, advice: str = "", stages: Sequence[Stage] = ()) -> None:
+    def __init__(self, what: str, advice: str = "", steps: Sequence[RaceStep] = ()) -> None:
         super().__init__(what)
         self.what = what
         self.advice = advice
-        self.stages = tuple(stages)
+        self.steps = tuple(steps)
 
 
 @dataclass
@@ -35,14 +42,25 @@ class Blocked(Exception):  # noqa: N818 (no error: perhaps it is what should hap
     wait: Wait
     stack: Stack
 
+    def call(self, symbols: Symbols) -> str:
+        """The call that waits, as the source has it: that names a lock best."""
+        for raw in self.stack.frames[self.wait.depth + 1 :]:
+            for frame in symbols.frames(raw.at):
+                text = symbols.source.line(frame.file, frame.line)
+                own = frame.file.endswith(".c") and not frame.file.startswith("kernel/locking")
+                if text and own:
+                    return f"in {frame.function}(), {frame.file}:{frame.line}: {text.rstrip(';')}"
+        return f"in {self.wait.function}()"
 
-def passed_by(point: Point, spot: Spot, came: int) -> RaceError:
-    """The thread has come to its end without a stop at the point."""
-    times = f"; it was there {came} times, not {point.nth}" if came else ""
-    where = f" ({spot.file}:{spot.line}: {spot.text})" if spot.file else ""
+
+def passed_by(point: Point, breakpoint_: Breakpoint, times: int) -> RaceError:
+    """The thread has come to its end without a stop at the point, where it was ``times`` times."""
+    at = breakpoint_
+    where = f" ({at.file}:{at.line}: {at.text})" if at.file else ""
+    counted = f"; it was there {times} times, not {point.nth}" if times else ""
     return RaceError(
         f"thread {point.thread} never reached '{point.place}'{where}: it came to the end of its"
-        f" part without{times}",
+        f" part without{counted}",
         "has the code moved, or does it go another way on this kernel? This race was not tried",
     )
 
@@ -51,57 +69,33 @@ def late(
     point: Point, stack: Stack, wait: Wait | None, names: Sequence[str], seconds: float
 ) -> RaceError:
     """The thread has had its time, and does not wait for anybody who is held."""
+    what = "is nowhere"
     if stack.user:
         what = "runs in user space"
     elif wait is not None:
         what = f"waits for {wait.says}"
-    else:
-        what = f"{'sleeps' if stack.asleep else 'is'} in {names[0]}()" if names else "is nowhere"
+    elif names:
+        what = f"{'sleeps' if stack.asleep else 'is'} in {names[0]}()"
     return RaceError(
         f"thread {point.thread} does not come to '{point.place}' within {seconds:.0f} s: it {what}",
         "the trace has the stacks",
     )
 
 
-def asks_for(blocked: Blocked, symbols: Symbols) -> str:
-    """The call that waits, as the source has it: that names a lock best."""
-    for raw in blocked.stack.frames[blocked.wait.depth + 1 :]:
-        for frame in symbols.frames(raw.address, call=raw.call):
-            text = symbols.source.line(frame.file, frame.line) if frame.line else ""
-            own = frame.file.endswith(".c") and not frame.file.startswith("kernel/locking")
-            if text and own:
-                return f"in {frame.function}(), {frame.file}:{frame.line}: {text.rstrip(';')}"
-    return f"in {blocked.wait.function}()"
-
-
 def deadlock(
-    blocked: Blocked, scenario: Scenario, held: Mapping[str, str], symbols: Symbols
+    blocked: Blocked, threads: Sequence[Thread], held: Mapping[str, str], symbols: Symbols
 ) -> RaceError:
     """A wait that the scenario does not expect.
 
     Args:
         held: where each held thread is.
     """
-    thread, wait = blocked.thread, blocked.wait
-    who = ", ".join(
-        f"{t.name} on CPU {t.cpu} at {held[t.name]}" for t in scenario.threads if t.name in held
-    )
-    what = f"{thread.name} waits for {wait.says}, {asks_for(blocked, symbols)}; held: {who}"
-    match wait.kind:
-        case "lock":
-            return RaceError(
-                f"the order deadlocks: {what}",
-                "if this lock is the protection, say so under 'outcome: excluded'; else let the"
-                " thread that holds it go on first",
-            )
-        case "program":
-            return RaceError(
-                f"the order deadlocks: {what}",
-                "the guest program waits for a thread that is held; do not synchronise the"
-                " threads' parts with each other",
-            )
+    who = ", ".join(f"{t.name} on CPU {t.cpu} at {held[t.name]}" for t in threads if t.name in held)
+    advice = _ADVICE.get(blocked.wait.kind)
     return RaceError(
-        f"the order cannot be: {what}",
-        "a CPU that is held in the kernel answers nobody: let it go on before, or hold its"
+        f"the order {'deadlocks' if advice else 'cannot be'}: {blocked.thread.name} waits for"
+        f" {blocked.wait.says}, {blocked.call(symbols)}; held: {who}",
+        advice
+        or "a CPU that is held in the kernel answers nobody: let it go on before, or hold its"
         " thread elsewhere",
     )

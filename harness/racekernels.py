@@ -17,9 +17,9 @@ from pathlib import Path
 
 from harness import events as ev
 from harness import proc
-from harness.apply import Applied, apply_series
+from harness.apply import apply_series
 from harness.base import Base, worktree
-from harness.build import Kernel, build
+from harness.build import build
 from harness.debuginfo import STAGE, debug_config, purpose
 from harness.dwarf import DebugInfo
 from harness.errors import InvocationError
@@ -31,7 +31,7 @@ from harness.session import Session
 from harness.settings import PROJECT
 from harness.stages import stage
 from harness.store import Store, digest
-from harness.symbols import Source, Symbols
+from harness.symbols import KernelSource, Symbols
 from harness.variants import FOLDER, find_patch, with_variant
 
 FORMAT = 1
@@ -43,73 +43,61 @@ class RaceKernel:
 
     Args:
         vmlinux, bzimage: as in :class:`harness.machine.GuestSpec`.
-        debug: the ELF file with debug information of the same code; None where nobody asks.
-        folder: what the debug information's paths are relative to.
-        cache: for what is read of it.
+        debug: the ELF file with debug information of the same code, in an entry of the store;
+            None where nobody asks.
+        store: that it was built in.
+        base: on which; builds read one tree, which the debug information's paths are below.
     """
 
     vmlinux: Path
     bzimage: Path | None
     system_map: Path
-    debug: Path | None
-    folder: Path
-    source: Source
-    cache: Path
+    source: KernelSource
+    store: Store
+    base: Base
+    debug: Path | None = None
 
     def symbols(self) -> Symbols | None:
-        """Its symbols, read anew; None without debug information."""
+        """Its symbols, read anew; None without debug information.
+
+        Raises:
+            InternalError: the debug information cannot be read.
+        """
         if self.debug is None:
             return None
-        debug = DebugInfo(self.debug, self.folder, self.cache)
+        kept = self.store.root / "work" / "dwarf" / self.debug.parent.name
+        debug = DebugInfo(self.debug, worktree(self.store, self.base.key), kept)
         return Symbols(self.system_map.read_text("utf-8"), debug, self.source)
-
-
-def _cache(store: Store, entry: Path) -> Path:
-    """Where what was read of the debug information is kept; evicted as what is worked in."""
-    return store.root / "work" / "dwarf" / entry.name
-
-
-def _plain(store: Store, base: Base, applied: Applied, kernel: Kernel) -> RaceKernel:
-    """A kernel in which nobody has to find anything."""
-    return RaceKernel(
-        kernel.vmlinux,
-        kernel.bzimage,
-        kernel.system_map,
-        None,
-        worktree(store, base.key),
-        Source(applied.repo, applied.commit),
-        _cache(store, kernel.entry),
-    )
 
 
 def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceKernel:
     """The series' own kernel; with ``debug`` the stage ``debuginfo``.
 
     Raises:
+        InvocationError: with debug information its code would be elsewhere.
         SeriesError, MachineError: as for any build.
     """
-    kernel = prepared.kernel
-    if not debug:
-        return _plain(session.store, prepared.base, prepared.applied, kernel)
-    with stage(session.events, STAGE) as outcome:
-        twin = debug_twin(session, prepared)
-        outcome.cached = twin.cached
-        outcome.detail = twin.verdict
-    if not twin.text_matches:
-        raise InvocationError(
-            "debug information cannot be had for this kernel: with it the code is elsewhere\n"
-            + "\n".join(twin.differences),
-            next_step="use a configuration that does not depend on DEBUG_INFO",
-        )
-    applied = prepared.applied
+    kernel, base, applied = prepared.kernel, prepared.base, prepared.applied
+    twin = None
+    if debug:
+        with stage(session.events, STAGE) as outcome:
+            twin = debug_twin(session, prepared)
+            outcome.cached = twin.cached
+            outcome.detail = twin.verdict
+        if not twin.text_matches:
+            raise InvocationError(
+                "debug information cannot be had for this kernel: with it the code is elsewhere\n"
+                + "\n".join(twin.differences),
+                next_step="use a configuration that does not depend on DEBUG_INFO",
+            )
     return RaceKernel(
         kernel.vmlinux,
         kernel.bzimage,
         kernel.system_map,
-        twin.vmlinux,
-        twin.source,
-        Source(applied.repo, applied.commit),
-        _cache(session.store, twin.vmlinux.parent),
+        KernelSource(applied.repo, applied.commit),
+        session.store,
+        base,
+        twin.vmlinux if twin is not None else None,
     )
 
 
@@ -143,11 +131,14 @@ def variant_kernel(
         series = with_variant(load_series(settings, base), str(patch), settings.project, base.line)
         applied = apply_series(base, series, None, store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
+        outcome.detail = name
+        source = KernelSource(applied.repo, applied.commit)
         if not debug:
             kernel = build(bench, base, applied, config, log, bzimage=bzimage)
             outcome.cached = kernel.cached
-            outcome.detail = name
-            return _plain(store, base, applied, kernel)
+            return RaceKernel(
+                kernel.vmlinux, kernel.bzimage, kernel.system_map, source, store, base
+            )
         wanted = debug_config(config.text)
         sha = hashlib.sha256(wanted.encode()).hexdigest()
         key = digest(FORMAT, applied.tree, sha, bench.toolchain.version, bzimage)
@@ -169,13 +160,12 @@ def variant_kernel(
 
         entry = store.entry("variant", key, make, bench.events.note)
         outcome.cached = entry.cached
-        outcome.detail = name
     return RaceKernel(
         entry.path / "vmlinux",
         entry.path / "bzImage" if bzimage else None,
         entry.path / "System.map",
+        source,
+        store,
+        base,
         entry.path / "debug",
-        worktree(store, base.key),
-        Source(applied.repo, applied.commit),
-        _cache(store, entry.path),
     )

@@ -6,25 +6,24 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.conductor import Conductor
+from harness.conductor import InterleavingDriver
 from harness.gdbremote import Remote, StubError
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
-from harness.places import Spot
+from harness.places import Breakpoint
 from harness.racefaults import RaceError
-from harness.racetrace import Ending, RaceRun, Stage
+from harness.racetrace import RaceRun
+from harness.racewords import CASE, RunLine, run_lines, total_line
 from harness.scenario import Scenario
 from harness.splat import Splat
 from harness.symbols import Symbols
 
-CASE = "race"  # in every program's result line
-PROGRAM = 600.0  # seconds that a program may take; each of its runs has limits of its own
-_RUN = re.compile(r"^run (?P<number>\d+): (?P<hit>hit|not)(?:: (?P<remark>.*))?$")
-_TOTAL = re.compile(r"^(?P<runs>\d+) runs, (?P<hits>\d+) hits, (?P<ms>\d+) ms$")
+PROGRAM_TIMEOUT_S = 600.0  # of a program; each of its runs has limits of its own
+END_TIMEOUT_S = 60.0  # of a program whose runs are over
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,8 @@ class Counts:
     miss: int = 0
     excluded: int = 0
 
-    def record(self) -> dict[str, int]:
-        """For repro.json."""
-        return {"runs": self.runs, "hit": self.hit, "miss": self.miss, "excluded": self.excluded}
+    def __str__(self) -> str:
+        return f"{self.hit} hits, {self.miss} misses, {self.excluded} excluded of {self.runs} runs"
 
 
 @dataclass
@@ -46,70 +44,54 @@ class Batch:
     """All runs of a scenario on one kernel.
 
     Args:
-        error: why they were given up, '' if they were not; ``advice``: what to do then.
-        stages: of the run that could not be conducted.
+        error: why they were given up.
         splats: what the kernel said.
-        stress: rounds, hits and seconds without control, where that was asked for.
     """
 
-    endings: list[Ending] = field(default_factory=list)
     runs: list[RaceRun] = field(default_factory=list)
     seconds: float = 0.0
-    error: str = ""
-    advice: str = ""
-    stages: tuple[Stage, ...] = ()
+    error: RaceError | None = None
     splats: list[Splat] = field(default_factory=list)
-    stress: tuple[int, int, float] | None = None
 
     @property
     def counts(self) -> Counts:
         """The endings, counted."""
-        ended = self.endings
-        return Counts(len(ended), ended.count("hit"), ended.count("miss"), ended.count("excluded"))
-
-
-def program_argv(scenario: Scenario, program: str, *how: str) -> list[str]:
-    """The command of a guest program: how often, and who runs where."""
-    return [program, *how, *(f"{t.name}={t.cpu}" for t in scenario.threads)]
+        endings = [run.ending for run in self.runs]
+        hit, miss = endings.count("hit"), endings.count("miss")
+        return Counts(len(endings), hit, miss, endings.count("excluded"))
 
 
 @dataclass(frozen=True)
-class RunLine:
-    """What a program says of one run."""
+class StressTotals:
+    """All runs of a program without control; ``error``: what was wrong with its end."""
 
-    number: int
-    hit: bool
-    remark: str
-
-
-def run_lines(diagnostics: Iterable[str]) -> list[RunLine]:
-    """The lines of single runs among a program's diagnostics."""
-    found = [_RUN.match(line) for line in diagnostics]
-    return [RunLine(int(m["number"]), m["hit"] == "hit", m["remark"] or "") for m in found if m]
+    runs: int
+    hits: int
+    seconds: float
+    error: str | None = None
 
 
-def total_line(diagnostics: Iterable[str]) -> tuple[int, int, float] | None:
-    """Runs, hits and seconds of all of them; None where the program did not come so far."""
-    for line in diagnostics:
-        if match := _TOTAL.match(line):
-            return int(match["runs"]), int(match["hits"]), int(match["ms"]) / 1000
-    return None
-
-
-def complaint(done: CaseRun) -> str:
-    """What is wrong with a program's own end; '' if nothing."""
+def complaint(done: CaseRun) -> str | None:
+    """What is wrong with a program's own end."""
     if done.lost:
         return f"the guest was lost: {done.lost}"
     if done.timed_out:
         return "the guest program did not end"
-    said = read_case(done.stdout, CASE, done.exit_code)
-    if said.outcome == "pass":
-        return ""
-    return f"the guest program failed: {said.reason}"
+    output = read_case(done.stdout, CASE, done.exit_code)
+    return None if output.outcome == "pass" else f"the guest program failed: {output.reason}"
 
 
-class _Program(threading.Thread):
-    """A guest program's command, waited for beside the conductor."""
+def _error(done: CaseRun) -> RaceError | None:
+    what = complaint(done)
+    return RaceError(what) if what else None
+
+
+def _diagnostics(done: CaseRun) -> Sequence[str]:
+    return read_case(done.stdout, CASE, done.exit_code).diagnostics
+
+
+class _ProgramThread(threading.Thread):
+    """A guest program's command, waited for beside those who hold its threads."""
 
     def __init__(self, guest: Guest, scenario: Scenario, argv: Sequence[str]) -> None:
         super().__init__(daemon=True, name=f"race {scenario.name}")
@@ -119,108 +101,103 @@ class _Program(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.done = self._guest.run_case(f"races::{self._scenario.name}", self._argv, PROGRAM)
+            self.done = _run(self._guest, self._scenario, self._argv)
         except BaseException as error:
             self.failure = error
 
-    def over(self) -> str:
-        """How it ended; '' while it runs."""
+    def end(self) -> str | None:
+        """How it ended; None while it runs."""
         if self.is_alive():
-            return ""
+            return None
         if self.failure is not None:
             return str(self.failure) or type(self.failure).__name__
-        return (complaint(self.done) if self.done else "") or "with all its runs done"
+        return (complaint(self.done) if self.done else None) or "with all its runs done"
 
-    def result(self, timeout: float) -> CaseRun | None:
-        """Its end, waited for."""
+    def result(self, timeout: float) -> CaseRun:
+        """Its end, waited for.
+
+        Raises:
+            RaceError: it does not end.
+            whatever kept its command from an end.
+        """
         self.join(timeout)
         if self.failure is not None:
             raise self.failure
+        if self.done is None:
+            raise RaceError("all runs are done, and the guest program does not end")
         return self.done
+
+
+def _run(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> CaseRun:
+    return guest.run_case(f"races::{scenario.name}", argv, PROGRAM_TIMEOUT_S)
 
 
 def controlled(
     guest: Guest,
     stub: Path,
     scenario: Scenario,
-    spots: Sequence[Spot],
+    breakpoints: Sequence[Breakpoint],
     symbols: Symbols,
-    program: dict[str, int],
+    program: Mapping[str, int],
     argv: Sequence[str],
     runs: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Batch:
-    """Conducts ``runs`` runs in a guest. After an error the guest is of no use any more.
+    """Drives ``runs`` runs in a guest. After an error the guest is of no use any more.
 
     Args:
         stub: the socket of the guest's gdbstub.
-        argv: the command of the guest program, for as many runs.
+        program: the symbols of the guest program.
+        argv: its command, for as many runs.
+        progress: hears of each run that is done.
     """
     batch = Batch()
     start = time.monotonic()
     remote: Remote | None = None
-    thread = _Program(guest, scenario, argv)
+    thread = _ProgramThread(guest, scenario, argv)
     try:
         remote = Remote.connect(stub)  # the guest stands: no run can begin unseen
         thread.start()
-        conductor = Conductor(
-            remote, symbols, scenario, spots, program, thread.over, max(1.0, guest.pace)
+        pace = max(1.0, guest.pace)
+        driver = InterleavingDriver(
+            remote, symbols, scenario, breakpoints, program, thread.end, pace
         )
         for number in range(1, runs + 1):
-            batch.runs.append(conductor.run(number))
+            batch.runs.append(driver.run(number))
             progress(number)
         remote.detach()
-        done = thread.result(60.0 * guest.pace)
-        _take_end(batch, done)
+        done = thread.result(END_TIMEOUT_S * guest.pace)
+        remarks = {line.number: line.remark for line in run_lines(_diagnostics(done))}
+        batch.runs = [replace(run, remark=remarks.get(run.number)) for run in batch.runs]
+        batch.splats, batch.error = list(done.splats), _error(done)
     except (RaceError, StubError) as error:
-        batch.error = str(error)
-        if isinstance(error, RaceError):
-            batch.advice, batch.stages = error.advice, error.stages
+        batch.error = error if isinstance(error, RaceError) else RaceError(str(error))
         guest.qemu.kill()
-        thread.join(60.0)
+        if thread.ident is not None:
+            thread.join(END_TIMEOUT_S)
         if thread.done is not None:
-            batch.splats += thread.done.splats
+            batch.splats = list(thread.done.splats)
     finally:
         if remote is not None:
             remote.close()
-    batch.endings = [run.ending for run in batch.runs]
     batch.seconds = time.monotonic() - start
     return batch
-
-
-def _take_end(batch: Batch, done: CaseRun | None) -> None:
-    """Adds what the program said at its end: remarks of runs, and whether all is well."""
-    if done is None:
-        batch.error = "all runs are done, and the guest program does not end"
-        return
-    batch.splats += done.splats
-    said = {line.number: line for line in run_lines(read_case(done.stdout, CASE, 0).diagnostics)}
-    batch.runs = [
-        replace(run, remark=said[run.number].remark) if run.number in said else run
-        for run in batch.runs
-    ]
-    batch.error = complaint(done)
 
 
 def sequential(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> Batch:
     """Runs a program without control, for as many runs as its command says."""
     start = time.monotonic()
-    done = guest.run_case(f"races::{scenario.name}", argv, PROGRAM)
-    batch = Batch(splats=list(done.splats), error=complaint(done))
-    lines = run_lines(read_case(done.stdout, CASE, done.exit_code).diagnostics)
-    pattern = re.compile(scenario.splat) if scenario.splat else None
-    if pattern is not None and any(pattern.search(splat.title) for splat in done.splats):
+    done = _run(guest, scenario, argv)
+    lines, error = run_lines(_diagnostics(done)), _error(done)
+    if scenario.splat and any(re.search(scenario.splat, s.title) for s in done.splats):
         # What the kernel says outweighs what becomes of the program, or of the guest.
-        batch.endings, batch.error = ["hit"], ""
-    else:
-        batch.endings = ["hit" if line.hit else "miss" for line in lines]
-    batch.seconds = time.monotonic() - start
-    return batch
+        lines, error = [RunLine(1, True, None)], None
+    runs = [RaceRun(line.number, "hit" if line.hit else "miss", line.remark) for line in lines]
+    return Batch(runs, time.monotonic() - start, error, list(done.splats))
 
 
-def stress(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> Batch:
+def stress(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> StressTotals:
     """Repeats a program without control for the time that its command says."""
-    done = guest.run_case(f"races::{scenario.name}", argv, PROGRAM)
-    batch = Batch(splats=list(done.splats), error=complaint(done))
-    batch.stress = total_line(read_case(done.stdout, CASE, done.exit_code).diagnostics)
-    return batch
+    done = _run(guest, scenario, argv)
+    totals = total_line(_diagnostics(done)) or (0, 0, 0.0)
+    return StressTotals(*totals, complaint(done))

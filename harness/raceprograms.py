@@ -33,16 +33,16 @@ class RacePrograms:
         return str(IN_GUEST / FOLDER / name)
 
     def symbols(self, name: str) -> dict[str, int]:
-        """The addresses of a program's functions and variables.
-
-        Raises:
-            InternalError: it is not linked to fixed addresses.
-        """
+        """See :func:`program_symbols`."""
         return program_symbols(self.folder / name)
 
 
 def program_symbols(program: Path) -> dict[str, int]:
-    """See :meth:`RacePrograms.symbols`."""
+    """The addresses of a program's functions and variables.
+
+    Raises:
+        InternalError: it is not linked to fixed addresses.
+    """
     with open(program, "rb") as handle:
         elf = ELFFile(handle)
         table = elf.get_section_by_name(".symtab")

@@ -4,25 +4,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
+from harness.errors import InvocationError
 from harness.events import CaseFinished, Status
-from harness.interval import wilson
-from harness.racelab import Batch, Counts
+from harness.racelab import Batch, StressTotals
+from harness.rates import wilson
 from harness.scenario import Scenario
 
 SCHEMA = 1
 
 
 @dataclass
-class Judged:
-    """One scenario on both kernels of the flavour ``config``.
+class RaceResult:
+    """One scenario on both kernels of the flavour ``config``, ``asked`` runs on each.
 
-    ``error``: it could not be tried, and why.
+    ``error``: it could not be tried, and why. ``evidence``: the folder of its traces, or the
+    trace of what went wrong. ``stress``: without control, on the variant and on the series.
     """
 
     scenario: Scenario
@@ -32,11 +35,9 @@ class Judged:
     variant: Batch = field(default_factory=Batch)
     series: Batch = field(default_factory=Batch)
     seconds: float = 0.0
-    error: str = ""
-    advice: str = ""
-    evidence: str = ""
-    stress_variant: Batch | None = None
-    stress_series: Batch | None = None
+    error: InvocationError | None = None
+    evidence: Path | None = None
+    stress: tuple[StressTotals, StressTotals] | None = None
 
     @property
     def struck(self) -> int:
@@ -44,19 +45,19 @@ class Judged:
         return self.series.counts.hit
 
     @property
-    def short(self) -> str:
-        """Why the bars are not met, other than by a hit on the series; '' where they are."""
-        if self.error:
-            return self.error
+    def failure_reason(self) -> str | None:
+        """Why the bars are not met, other than by a hit on the series."""
+        if self.error is not None:
+            return self.error.what
         variant, series = self.variant.counts, self.series.counts
         if variant.hit < self.asked:
             return (
                 f"on the variant the race was hit {variant.hit} times of {self.asked}"
                 f" ({variant.miss} misses, {variant.excluded} excluded): it proves nothing"
             )
-        if series.miss + series.excluded + series.hit < self.asked:
+        if series.runs < self.asked:
             return f"{series.runs} runs of {self.asked} on the series"
-        return ""
+        return None
 
     @property
     def verdict(self) -> tuple[Status, str]:
@@ -64,150 +65,116 @@ class Judged:
         if self.struck:
             runs = self.series.counts.runs
             return "fail", f"the race strikes on the series: {self.struck} of {runs} runs"
-        if self.short:
-            return "error", self.short
-        return "pass", ""
+        reason = self.failure_reason
+        return ("error", reason) if reason else ("pass", "")
+
+    def sides(self) -> tuple[str, str]:
+        """How the runs ended on each kernel, in words."""
+        return f"variant: {self.variant.counts}", f"series: {self.series.counts}"
+
+    def summary(self) -> str:
+        """Both kernels in one line."""
+        return f"{self.scenario.name}: {'; '.join((self.verdict[0], *self.sides()))}"
+
+    def record(self) -> CaseFinished:
+        """The scenario as a test: what it shows of the clauses that it names."""
+        scenario = self.scenario
+        return CaseFinished(
+            f"races::{scenario.name}",
+            *self.verdict,
+            self.seconds,
+            scenario.clauses,
+            diagnostics=self.sides(),
+            about=scenario.about,
+        )
 
 
-def record(judged: Judged) -> CaseFinished:
-    """The scenario as a test: what it shows of the clauses that it names."""
-    scenario = judged.scenario
-    status, reason = judged.verdict
-    said = (
-        f"variant: {_words(judged.variant.counts)}",
-        f"series: {_words(judged.series.counts)}",
-    )
-    return CaseFinished(
-        f"races::{scenario.name}",
-        status,
-        reason,
-        judged.seconds,
-        scenario.clauses,
-        diagnostics=said,
-        about=scenario.about,
-    )
+def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
+    """``repro.json``.
+
+    Args:
+        run: its id.
+        version: of the kernel that the series is for.
+    """
+    scenarios = [_scenario(result) for result in results]
+    return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
 
 
-def _words(counts: Counts) -> str:
-    return (
-        f"{counts.hit} hits, {counts.miss} misses, {counts.excluded} excluded of {counts.runs} runs"
-    )
-
-
-def summary(judged: Judged) -> str:
-    """Both columns in one line."""
-    status, _ = judged.verdict
-    return (
-        f"{judged.scenario.name}: {status}; variant: {_words(judged.variant.counts)};"
-        f" series: {_words(judged.series.counts)}"
-    )
-
-
-def document(run: str, version: str, everything: Sequence[Judged]) -> dict[str, Any]:
-    """``repro.json``."""
-    return {
-        "schema": SCHEMA,
-        "run": run,
-        "version": version,
-        "scenarios": [_scenario(judged) for judged in everything],
-    }
-
-
-def _scenario(judged: Judged) -> dict[str, Any]:
-    status, reason = judged.verdict
-    low, high = wilson(judged.variant.counts.hit, judged.variant.counts.runs)
-    found: dict[str, Any] = {
-        "name": judged.scenario.name,
-        "kernel": judged.line,
-        "config": judged.config,
-        "controlled": judged.scenario.controlled,
-        "clauses": list(judged.scenario.clauses),
-        "variant": judged.variant.counts.record(),
-        "interval": [round(low, 4), round(high, 4)],
-        "series": judged.series.counts.record(),
-        "seconds": round(judged.seconds, 2),
+def _scenario(result: RaceResult) -> dict[str, Any]:
+    status, reason = result.verdict
+    variant, scenario = result.variant.counts, result.scenario
+    record: dict[str, Any] = {
+        "name": scenario.name,
+        "kernel": result.line,
+        "config": result.config,
+        "controlled": scenario.controlled,
+        "clauses": list(scenario.clauses),
+        "variant": asdict(variant),
+        "interval": [round(bound, 4) for bound in wilson(variant.hit, variant.runs)],
+        "series": asdict(result.series.counts),
+        "seconds": round(result.seconds, 2),
         "status": status,
         "reason": reason,
-        "evidence": judged.evidence,
+        "evidence": str(result.evidence or ""),
     }
-    if judged.stress_variant is not None and judged.stress_series is not None:
-        found["stress"] = {
-            "variant": _stress(judged.stress_variant),
-            "series": _stress(judged.stress_series),
-        }
-    return found
+    if result.stress is not None:
+        names = zip(("variant", "series"), result.stress, strict=True)
+        record["stress"] = {name: {**asdict(s), "error": s.error or ""} for name, s in names}
+    return record
 
 
-def _stress(batch: Batch) -> dict[str, Any]:
-    runs, hits, seconds = batch.stress or (0, 0, 0.0)
-    return {"runs": runs, "hits": hits, "seconds": seconds, "error": batch.error}
+def _empty_table() -> Table:
+    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
 
 
-def table(everything: Sequence[Judged]) -> Table:
+def table(results: Sequence[RaceResult]) -> Table:
     """One row a scenario."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    shown = _empty_table()
     for name in ("scenario", "kernel", "control"):
         shown.add_column(name, no_wrap=True)
-    shown.add_column("variant: hits", justify="right")
-    shown.add_column("95 %", justify="right", no_wrap=True)
-    for name in ("series: hits", "miss", "excluded", "s"):
-        shown.add_column(name, justify="right")
+    for name in ("variant: hits", "95 %", "series: hits", "miss", "excluded", "s"):
+        shown.add_column(name, justify="right", no_wrap=name == "95 %")
     shown.add_column("verdict")
-    for judged in everything:
-        variant, series = judged.variant.counts, judged.series.counts
+    for result in results:
+        variant, series = result.variant.counts, result.series.counts
         low, high = wilson(variant.hit, variant.runs)
-        status, _ = judged.verdict
-        colour = "green" if status == "pass" else "red"
+        status, _ = result.verdict
         shown.add_row(
-            judged.scenario.name,
-            judged.line,
-            "held" if judged.scenario.controlled else "sequential",
+            result.scenario.name,
+            result.line,
+            "held" if result.scenario.controlled else "sequential",
             f"{variant.hit} of {variant.runs}",
             f"{low:.0%} to {high:.0%}" if variant.runs else "",
             f"{series.hit} of {series.runs}",
             str(series.miss),
             str(series.excluded),
-            f"{judged.seconds:.1f}",
-            f"[{colour}]{status}[/]",
+            f"{result.seconds:.1f}",
+            f"[{'green' if status == 'pass' else 'red'}]{status}[/]",
         )
     return shown
 
 
-def stress_table(everything: Sequence[Judged]) -> Table:
+def stress_table(results: Sequence[RaceResult]) -> Table:
     """Hits a minute with the CPUs held, and by repetition alone."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in (
-        "scenario",
-        "kernel",
-        "variant, held",
-        "variant, repeated",
-        "series, held",
-        "series, repeated",
-    ):
+    shown = _empty_table()
+    kinds = ("variant, held", "variant, repeated", "series, held", "series, repeated")
+    for name in ("scenario", "kernel", *kinds):
         shown.add_column(name)
-    for judged in everything:
-        if judged.stress_variant is None or judged.stress_series is None:
-            continue
-        shown.add_row(
-            judged.scenario.name,
-            judged.line,
-            _rate(judged.variant.counts.hit, judged.variant.counts.runs, judged.variant.seconds),
-            _rate_of(judged.stress_variant),
-            _rate(judged.series.counts.hit, judged.series.counts.runs, judged.series.seconds),
-            _rate_of(judged.stress_series),
-        )
+    for result in results:
+        if result.stress is not None:
+            cells = []
+            for held, repeated in zip((result.variant, result.series), result.stress, strict=True):
+                counts = held.counts
+                cells += [
+                    _rate(StressTotals(counts.runs, counts.hit, held.seconds)),
+                    _rate(repeated) or escape(repeated.error or "did not end"),
+                ]
+            shown.add_row(result.scenario.name, result.line, *cells)
     return shown
 
 
-def _rate(hits: int, runs: int, seconds: float) -> str:
-    """Hits a minute."""
-    if seconds <= 0:
+def _rate(totals: StressTotals) -> str:
+    if totals.seconds <= 0:
         return ""
-    return f"{60 * hits / seconds:.0f} hits a minute ({hits} of {runs})"
-
-
-def _rate_of(batch: Batch) -> str:
-    if batch.stress is None:
-        return escape(batch.error) or "did not end"
-    runs, hits, seconds = batch.stress
-    return _rate(hits, runs, seconds)
+    minute = 60 * totals.hits / totals.seconds
+    return f"{minute:.0f} hits a minute ({totals.hits} of {totals.runs})"

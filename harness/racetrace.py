@@ -14,22 +14,25 @@ Ending = Literal["hit", "miss", "excluded"]
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one CPU did at a moment. ``thread`` is pinned to it; ``held``: where, '' if not."""
+class CpuSnapshot:
+    """What one CPU did at a moment.
+
+    ``thread``: the one that is pinned to it; ``held_at``: where that is held.
+    """
 
     cpu: int
-    thread: str
-    held: str
+    thread: str | None
+    held_at: str | None
     stack: Stack
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A moment at which the guest stood still; ``at``: seconds for which it had run."""
+class RaceStep:
+    """A moment at which the guest stood still; ``at_s``: seconds for which it had run."""
 
-    at: float
+    at_s: float
     what: str
-    looks: tuple[Look, ...]
+    cpus: tuple[CpuSnapshot, ...]
 
 
 @dataclass(frozen=True)
@@ -44,52 +47,42 @@ class Hold:
 
 @dataclass(frozen=True)
 class RaceRun:
-    """One run to its end. ``remark``: the guest program's own."""
+    """One run to its end; ``remark``: the guest program's own.
+
+    Without control there are no ``steps`` and nobody is held.
+    """
 
     number: int
     ending: Ending
-    stages: tuple[Stage, ...]
-    holds: tuple[Hold, ...]
-    remark: str = ""
+    remark: str | None = None
+    steps: tuple[RaceStep, ...] = ()
+    holds: tuple[Hold, ...] = ()
 
 
-def lines_of_stack(stack: Stack, symbols: Symbols) -> Iterator[str]:
-    """A stack, a line a function, with the source line behind it."""
-    if stack.interrupt:
-        yield "in an interrupt"
-    for raw in stack.frames:
-        for frame in symbols.frames(raw.address, call=raw.call):
-            text = symbols.source.line(frame.file, frame.line) if frame.line else ""
-            yield f"{frame}{f'  {text}' if text else ''}"
-
-
-def lines_of_stage(stage: Stage, symbols: Symbols) -> Iterator[str]:
-    """A moment: what it is, then every CPU."""
-    yield f"{stage.at * 1000:9.1f} ms  {stage.what}"
-    for look in stage.looks:
-        who = f"CPU {look.cpu}"
-        if look.thread:
-            who += f", thread {look.thread}"
-        if look.held:
-            who += f", held at {look.held}"
-        if look.stack.asleep:
-            who += ", asleep"
-        if look.stack.user:
-            yield f"    {who}: in user space"
+def step_lines(step: RaceStep, symbols: Symbols) -> Iterator[str]:
+    """A moment: what it is, then every CPU with its stack, a line a function."""
+    yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
+    for snapshot in step.cpus:
+        stack, who = snapshot.stack, f"    CPU {snapshot.cpu}"
+        who += f", thread {snapshot.thread}" if snapshot.thread else ""
+        who += f", held at {snapshot.held_at}" if snapshot.held_at else ""
+        who += ", asleep:" if stack.asleep else ":"
+        if stack.user or stack.idle:
+            yield f"{who} {'in user space' if stack.user else 'idle'}"
             continue
-        if look.stack.idle:
-            yield f"    {who}: idle"
-            continue
-        yield f"    {who}:"
-        for line in lines_of_stack(look.stack, symbols):
-            yield f"        {line}"
+        yield who
+        if stack.interrupt:
+            yield "        in an interrupt"
+        for frame in stack.functions(symbols):
+            text = symbols.source.line(frame.file, frame.line)
+            yield f"        {frame}{f'  {text}' if text else ''}"
 
 
-def lines_of_run(run: RaceRun, symbols: Symbols) -> Iterator[str]:
-    """A whole run."""
+def _run_lines(run: RaceRun, symbols: Symbols | None) -> Iterator[str]:
     yield f"run {run.number}: {run.ending}{f': {run.remark}' if run.remark else ''}"
-    for stage in run.stages:
-        yield from lines_of_stage(stage, symbols)
+    if symbols is not None:
+        for step in run.steps:
+            yield from step_lines(step, symbols)
     for hold in run.holds:
         yield (
             f"    thread {hold.thread} (CPU {hold.cpu}) was held at {hold.where}"
@@ -97,6 +90,6 @@ def lines_of_run(run: RaceRun, symbols: Symbols) -> Iterator[str]:
         )
 
 
-def text_of(runs: Iterable[RaceRun], symbols: Symbols) -> str:
-    """The trace of several runs, a paragraph each."""
-    return "\n".join("\n".join((*lines_of_run(run, symbols), "")) for run in runs)
+def trace(runs: Iterable[RaceRun], symbols: Symbols | None) -> str:
+    """The text of several runs, a paragraph each; ``symbols``: None where nobody was held."""
+    return "\n".join("\n".join((*_run_lines(run, symbols), "")) for run in runs)

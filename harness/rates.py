@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether two rates of success differ, where single runs say different things each time.
+"""How much a count of runs says: one rate's interval, and whether two rates differ.
 
 A case that flaps cannot be judged by one run before a change and one after it. Each
 side is run several times, and Fisher's exact test says how likely so large a
@@ -11,12 +11,14 @@ which adds up all tables that are at most as likely as the one seen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
+from math import comb, sqrt
 from typing import Literal
 
 # A difference this unlikely by chance is one. Lower than the usual 0.05: a run asks this
 # of several cases, and a series should not be blamed for one in twenty of them.
 LEVEL = 0.01
+
+DEVIATIONS_95 = 1.959964  # standard deviations that hold 95 % of a normal distribution
 
 RateVerdict = Literal["worse", "better", "no evidence of a difference", "too few runs"]
 
@@ -40,6 +42,23 @@ def fisher(passes_a: int, runs_a: int, passes_b: int, runs_b: int) -> float:
     seen = weight(passes_a)
     possible = range(max(0, passes - runs_b), min(runs_a, passes) + 1)
     return sum(w for w in map(weight, possible) if w <= seen) / comb(runs_a + runs_b, passes)
+
+
+def wilson(hits: int, runs: int) -> tuple[float, float]:
+    """The 95 % interval, within 0 to 1, of a probability of which ``hits`` of ``runs`` were seen.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical
+    inference, JASA 22 (1927). It keeps its level near 0 and 1, where races are.
+    """
+    if runs <= 0:
+        return 0.0, 1.0
+    share, z2 = hits / runs, DEVIATIONS_95**2
+    middle = share + z2 / (2 * runs)
+    half = DEVIATIONS_95 * sqrt(share * (1 - share) / runs + z2 / (4 * runs * runs))
+    scale = 1 + z2 / runs
+    low = 0.0 if hits == 0 else (middle - half) / scale
+    high = 1.0 if hits == runs else (middle + half) / scale
+    return low, high
 
 
 def runs_needed(level: float = LEVEL) -> int:

@@ -8,49 +8,59 @@ when a scenario is read, so that no one behind this module has to know that it m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import yaml
 
 from harness.errors import InvocationError
+from harness.racewords import END
 from harness.settings import PROJECT
 
 RACES = PROJECT / "guest-tests" / "races"
-FEWEST_CPUS, MOST_CPUS = 2, 4
+MIN_CPUS, MAX_CPUS = 2, 4
+MAX_ARGUMENTS = 6  # that are in registers
+MAX_NTH = 1_000_000
 
 Kind = Literal["entry", "line", "return", "program", "end"]
+# How a place is written: {function} and {text} of a source line.
+_WRITTEN: dict[Kind, str] = {
+    "end": "ends",
+    "program": "program {function}()",
+    "entry": "{function}()",
+    "return": "{function}() returns",
+    "line": "{function}: {text}",
+}
+_PATTERNS = {
+    kind: re.compile(
+        re.escape(form)
+        .replace(r"\{function\}", r"(?P<function>\w+)")
+        .replace(r"\{text\}", "(?P<text>.+)")
+    )
+    for kind, form in _WRITTEN.items()
+}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a thread is held; ``text``: of a source line, for kind 'line'."""
+    """Where a thread is held; ``text``: of a source line, for kind 'line' alone."""
 
     kind: Kind
-    function: str = ""
+    function: str
     text: str = ""
 
     def __str__(self) -> str:
-        match self.kind:
-            case "entry":
-                return f"{self.function}()"
-            case "line":
-                return f"{self.function}: {self.text}"
-            case "return":
-                return f"{self.function}() returns"
-            case "program":
-                return f"program {self.function}()"
-        return "ends"
+        return _WRITTEN[self.kind].format(function=self.function, text=self.text)
 
 
 @dataclass(frozen=True)
 class Argument:
-    """Argument ``number`` must equal the program's ``variable``, or have a bit of ``mask``."""
+    """Argument ``number``, from 1, equals the program's ``variable``, or has a bit of ``mask``."""
 
     number: int
-    variable: str = ""
+    variable: str | None = None
     mask: int = 0
 
 
@@ -60,7 +70,7 @@ class Point:
 
     thread: str
     place: Place
-    says: str = ""
+    says: str | None = None
     within: tuple[str, ...] = ()
     arguments: tuple[Argument, ...] = ()
     nth: int = 1
@@ -79,24 +89,28 @@ class Thread:
 class Exclusion:
     """Expected: ``thread`` waits in ``function`` for ``lock``, which ``holder`` holds.
 
-    ``holder_function`` is among the holder's callers then; '' where any will do.
+    ``holder_function`` is among the holder's callers then. None: any will do.
     """
 
     thread: str
     function: str
     lock: str
-    holder: str = ""
-    holder_function: str = ""
+    holder: str | None = None
+    holder_function: str | None = None
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One race on one kernel line. ``splat``: a regular expression that makes a run a hit."""
+    """One race on one kernel line.
+
+    ``project``: the series that it belongs to, None: it goes with any. ``splat``: a regular
+    expression for titles of the kernel's reports that make a run a hit.
+    """
 
     name: str
     source: Path
     about: str
-    project: str
+    project: str | None
     clauses: tuple[str, ...]
     config: str
     cpus: int
@@ -107,15 +121,11 @@ class Scenario:
     hit: str
     miss: str
     exclusion: Exclusion | None = None
-    splat: str = ""
+    splat: str | None = None
 
     def thread(self, name: str) -> Thread:
         """The thread of that name."""
         return next(thread for thread in self.threads if thread.name == name)
-
-
-class _MalformedError(Exception):
-    """What is wrong with a file; the caller knows which."""
 
 
 def header(text: str) -> str:
@@ -134,20 +144,14 @@ def parse_place(text: str) -> Place:
     """A place as it is written in a point.
 
     Raises:
-        _MalformedError: nobody can tell what is meant.
+        InvocationError: nobody can tell what is meant.
     """
-    text = text.strip()
-    if text == "ends":
-        return Place("end")
-    if match := re.fullmatch(r"program (\w+)\(\)", text):
-        return Place("program", match[1])
-    if match := re.fullmatch(r"(\w+)\(\)", text):
-        return Place("entry", match[1])
-    if match := re.fullmatch(r"(\w+)\(\) returns", text):
-        return Place("return", match[1])
-    if match := re.fullmatch(r"(\w+): (.+)", text):
-        return Place("line", match[1], " ".join(match[2].split()))
-    raise _MalformedError(
+    text = " ".join(text.split())
+    for kind, pattern in _PATTERNS.items():
+        if match := pattern.fullmatch(text):
+            # A thread calls a landmark of the program at its end.
+            return Place(kind, **{"function": END, **match.groupdict()})
+    raise InvocationError(
         f"{text!r} is no place: 'func()', 'func: text of a line', 'func() returns',"
         " 'program func()' or 'ends'"
     )
@@ -161,19 +165,18 @@ def parse(text: str, source: Path, line: str) -> Scenario | None:
     """
     try:
         given = yaml.safe_load(header(text))
-        if not isinstance(given, dict):
-            raise _MalformedError("the comment is no YAML mapping")
+        _require(isinstance(given, dict), "the comment is no YAML mapping")
         return _scenario(given, source, line)
     except yaml.YAMLError as error:
-        _refuse(source, f"the comment is not YAML: {' '.join(str(error).split())}")
-    except _MalformedError as error:
-        _refuse(source, str(error))
+        why = f"the comment is not YAML: {' '.join(str(error).split())}"
     except InvocationError as error:
-        _refuse(source, error.what)
-
-
-def _refuse(source: Path, why: str) -> NoReturn:
+        why = error.what
     raise InvocationError(f"{source.name}: {why}", evidence=source, next_step="see docs/races.md")
+
+
+def _require(fact: bool, otherwise: str) -> None:
+    if not fact:
+        raise InvocationError(otherwise)
 
 
 _REQUIRED = frozenset({"name", "about", "variant", "threads", "outcome"})
@@ -184,40 +187,40 @@ _LINE = re.compile(r"^\d+\.\d+$")
 
 def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | None:
     if unknown := sorted(set(given) - _KEYS):
-        raise _MalformedError(f"there is no key {unknown[0]!r}")
+        raise InvocationError(f"there is no key {unknown[0]!r}")
     if missing := sorted(key for key in _REQUIRED if not given.get(key)):
-        raise _MalformedError(f"{missing[0]!r} is missing")
-    name = str(given["name"])
-    if name != source.stem:
-        raise _MalformedError(f"it is named {name}, and its file {source.name}")
+        raise InvocationError(f"{missing[0]!r} is missing")
+    name, outcome = str(given["name"]), given["outcome"]
     controlled = given.get("controlled", True)
-    if not isinstance(controlled, bool):
-        raise _MalformedError("'controlled' is true or false")
-    kernels = _words(given.get("kernels", ()))
-    cpus = _number(given.get("cpus", 3), "cpus", FEWEST_CPUS, MOST_CPUS)
+    _require(name == source.stem, f"it is named {name}, and its file {source.name}")
+    _require(isinstance(outcome, dict), "'outcome' is a mapping")
+    _require(isinstance(controlled, bool), "'controlled' is true or false")
+    cpus = _number(given.get("cpus", 3), "cpus", MIN_CPUS, MAX_CPUS)
     threads = _threads(given["threads"], cpus)
+    kernels = _words(given.get("kernels", ()))
     if kernels and line not in kernels:
         return None
-    points = _points(given.get("points") or (), line, {t.name for t in threads})
-    if controlled and not points:
-        raise _MalformedError("a controlled scenario has points")
-    if points and not controlled:
-        raise _MalformedError("without control there are no points to be held at")
-    outcome: Mapping[str, Any] = given["outcome"]
-    for key in ("hit", "miss"):
-        if not isinstance(outcome.get(key), str):
-            raise _MalformedError(f"'outcome' does not say what a {key} is")
-    splat = str(outcome.get("splat", ""))
-    if splat and controlled:
-        raise _MalformedError("an outcome that is a splat is for a scenario without control")
-    project, clauses = str(given.get("project") or ""), _words(given.get("clauses", ()))
-    if clauses and not project:
-        raise _MalformedError("it names clauses, and no project whose contract has them")
+    names = {thread.name for thread in threads}
+    points = _points(given.get("points") or (), line, names)
+    splat, project = outcome.get("splat"), given.get("project")
+    clauses = _words(given.get("clauses", ()))
+    for fact, otherwise in (
+        (points or not controlled, "a controlled scenario has points"),
+        (controlled or not points, "without control there are no points to be held at"),
+        (isinstance(outcome.get("hit"), str), "'outcome' does not say what a hit is"),
+        (isinstance(outcome.get("miss"), str), "'outcome' does not say what a miss is"),
+        (
+            not splat or not controlled,
+            "an outcome that is a splat is for a scenario without control",
+        ),
+        (project or not clauses, "it names clauses, and no project whose contract has them"),
+    ):
+        _require(bool(fact), otherwise)
     return Scenario(
         name=name,
         source=source,
         about=" ".join(str(given["about"]).split()),
-        project=project,
+        project=str(project) if project else None,
         clauses=clauses,
         config=str(given.get("config", "default")),
         cpus=cpus,
@@ -225,10 +228,10 @@ def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | N
         controlled=controlled,
         threads=threads,
         points=points,
-        hit=str(outcome["hit"]),
-        miss=str(outcome["miss"]),
-        exclusion=_exclusion(_by_line(outcome.get("excluded"), line), threads),
-        splat=splat,
+        hit=outcome["hit"],
+        miss=outcome["miss"],
+        exclusion=_exclusion(_by_line(outcome.get("excluded"), line), names),
+        splat=str(splat) if splat else None,
     )
 
 
@@ -239,113 +242,97 @@ def _words(value: Any) -> tuple[str, ...]:
 
 def _number(value: Any, what: str, least: int, most: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise _MalformedError(f"{what}: {value!r} is no number from {least} to {most}")
+        raise InvocationError(f"{what}: {value!r} is no number from {least} to {most}")
     return value
 
 
 def _by_line(value: Any, line: str) -> Any:
     """A value, or where it is a mapping of kernel lines the one for ``line``."""
-    if isinstance(value, dict) and value and all(_LINE.match(str(key)) for key in value):
-        if line not in {str(key) for key in value}:
-            raise _MalformedError(f"nothing is said for Linux {line} in {value!r}")
-        return {str(key): item for key, item in value.items()}[line]
-    return value
+    if not (isinstance(value, dict) and value and all(_LINE.match(str(key)) for key in value)):
+        return value
+    by_line = {str(key): item for key, item in value.items()}
+    _require(line in by_line, f"nothing is said for Linux {line} in {value!r}")
+    return by_line[line]
 
 
 def _threads(given: Any, cpus: int) -> tuple[Thread, ...]:
-    if not isinstance(given, dict):
-        raise _MalformedError("'threads' is a mapping of names")
+    _require(isinstance(given, dict), "'threads' is a mapping of names")
     threads = []
     for name, row in given.items():
         if not isinstance(row, dict) or not re.fullmatch(r"[A-Z]\w*", str(name)):
-            raise _MalformedError(f"thread {name!r}: a name in capitals, with 'cpu' and 'does'")
+            raise InvocationError(f"thread {name!r}: a name in capitals, with 'cpu' and 'does'")
         # CPU 0 keeps the time and talks to us: what is held there takes the guest along.
         cpu = _number(row.get("cpu"), f"the cpu of thread {name}", 1, cpus - 1)
         threads.append(Thread(str(name), cpu, str(row.get("does", ""))))
-    if len({thread.cpu for thread in threads}) != len(threads):
-        raise _MalformedError("two threads share a CPU, and one would be held with the other")
+    apart = len({thread.cpu for thread in threads}) == len(threads)
+    _require(apart, "two threads share a CPU, and one would be held with the other")
     return tuple(threads)
 
 
-def _points(given: Sequence[Any], line: str, threads: set[str]) -> tuple[Point, ...]:
-    points = []
+def _points(given: Sequence[Any], line: str, threads: Collection[str]) -> tuple[Point, ...]:
+    points: list[Point] = []
     for row in given:
-        if not isinstance(row, dict):
-            raise _MalformedError(f"point {row!r}: 'THREAD: place'")
-        named = sorted(set(row) - _POINT_KEYS)
-        if len(named) != 1 or named[0] not in threads:
-            raise _MalformedError(f"point {row!r} names no thread, or more than one")
-        if "only" in row and line not in _words(row["only"]):
+        _require(isinstance(row, dict), f"point {row!r}: 'THREAD: place'")
+        names = sorted(set(row) - _POINT_KEYS)
+        if len(names) != 1 or names[0] not in threads:
+            raise InvocationError(f"point {row!r} names no thread, or more than one")
+        if line not in _words(row.get("only", line)):
             continue
-        points.append(_point(row, named[0], line))
-    ended: set[str] = set()
-    for point in points:
-        if point.thread in ended:
-            raise _MalformedError(f"thread {point.thread} has a point after its end")
-        if point.place.kind == "end":
-            ended.add(point.thread)
+        thread = names[0]
+        if any(p.thread == thread and p.place.kind == "end" for p in points):
+            raise InvocationError(f"thread {thread} has a point after its end")
+        points.append(_point(row, thread, line))
     return tuple(points)
 
 
 def _point(row: Mapping[str, Any], thread: str, line: str) -> Point:
     where = _by_line(row[thread], line)
     if not isinstance(where, str):
-        raise _MalformedError(f"thread {thread}: {where!r} is no place; quote it if it has a colon")
+        raise InvocationError(f"thread {thread}: {where!r} is no place; quote it if it has a colon")
     place = parse_place(where)
     arguments = _arguments(_by_line(row.get("args"), line) or {})
     if arguments and place.kind != "entry":
-        raise _MalformedError(f"{place}: arguments are known on entry to a function only")
+        raise InvocationError(f"{place}: arguments are known on entry to a function only")
     return Point(
         thread,
         place,
-        str(row.get("says", "")),
+        str(row["says"]) if "says" in row else None,
         _words(_by_line(row.get("within", ()), line)),
         arguments,
-        _number(row.get("nth", 1), "nth", 1, 1_000_000),
+        _number(row.get("nth", 1), "nth", 1, MAX_NTH),
     )
 
 
 def _arguments(given: Any) -> tuple[Argument, ...]:
-    if not isinstance(given, dict):
-        raise _MalformedError("'args' is a mapping of numbers")
-    found = []
+    _require(isinstance(given, dict), "'args' is a mapping of numbers")
+    arguments = []
     for number, value in given.items():
-        which = _number(number, "the number of an argument", 1, 6)
+        which = _number(number, "the number of an argument", 1, MAX_ARGUMENTS)
         text = str(value).strip()
         if match := re.fullmatch(r"& (0x[0-9a-fA-F]+|\d+)", text):
-            found.append(Argument(which, mask=int(match[1], 0)))
+            arguments.append(Argument(which, mask=int(match[1], 0)))
         elif re.fullmatch(r"[A-Za-z_]\w*", text):
-            found.append(Argument(which, variable=text))
+            arguments.append(Argument(which, variable=text))
         else:
-            raise _MalformedError(f"argument {which}: {value!r} is no variable and no '& mask'")
-    return tuple(found)
+            raise InvocationError(f"argument {which}: {value!r} is no variable and no '& mask'")
+    return tuple(arguments)
 
 
-def _exclusion(given: Any, threads: Sequence[Thread]) -> Exclusion | None:
+def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
     if given is None:
         return None
-    names = {thread.name for thread in threads}
-    if not isinstance(given, dict):
-        raise _MalformedError(
+    pairs = given if isinstance(given, dict) else {}
+    functions = {str(key): str(value).removesuffix("()") for key, value in pairs.items()}
+    lock = functions.pop("lock", None)
+    waiting = [(name, function) for name, function in functions.items() if name in threads]
+    holding = [(key.removeprefix("from "), f) for key, f in functions.items() if key not in threads]
+    strangers = dict(holding).keys() - set(threads)
+    if not lock or len(waiting) != 1 or len(holding) > 1 or strangers:
+        raise InvocationError(
             "'excluded' is a mapping: {B: function, lock: words, from A: function}"
         )
-    waits = [key for key in given if key in names]
-    holders = [key for key in given if str(key).removeprefix("from ") in names - {key}]
-    rest = set(given) - set(waits) - set(holders) - {"lock"}
-    if len(waits) != 1 or len(holders) > 1 or rest or not given.get("lock"):
-        raise _MalformedError(
-            "'excluded' is a mapping: {B: function, lock: words, from A: function}"
-        )
-    holder = holders[0].removeprefix("from ") if holders else ""
-    if holder == waits[0]:
-        raise _MalformedError("'excluded': a thread does not wait for itself")
-    return Exclusion(
-        waits[0],
-        str(given[waits[0]]).removesuffix("()"),
-        str(given["lock"]),
-        holder,
-        str(given[holders[0]]).removesuffix("()") if holders else "",
-    )
+    _require(waiting[0][0] not in dict(holding), "'excluded': a thread does not wait for itself")
+    return Exclusion(*waiting[0], lock, *(holding[0] if holding else ()))
 
 
 def load(source: Path, line: str) -> Scenario | None:
@@ -354,9 +341,13 @@ def load(source: Path, line: str) -> Scenario | None:
 
 
 def load_all(line: str, project: str, folder: Path = RACES) -> tuple[Scenario, ...]:
-    """The scenarios of a kernel line that go with a series, by name."""
-    found = [load(path, line) for path in sorted(folder.glob("*.c"))]
-    return tuple(s for s in found if s is not None and s.project in ("", project))
+    """The scenarios of a kernel line that go with a series, by name.
+
+    Raises:
+        InvocationError: one is malformed.
+    """
+    scenarios = [load(path, line) for path in sorted(folder.glob("*.c"))]
+    return tuple(s for s in scenarios if s is not None and s.project in (None, project))
 
 
 def choose(asked: str, line: str, project: str, folder: Path = RACES) -> tuple[Scenario, ...]:
@@ -367,17 +358,16 @@ def choose(asked: str, line: str, project: str, folder: Path = RACES) -> tuple[S
     """
     if asked == "all":
         return load_all(line, project, folder)
+    have = ", ".join(sorted(path.stem for path in folder.glob("*.c")))
     chosen = []
     for name in filter(None, (word.strip() for word in asked.split(","))):
         path = Path(name).expanduser() if name.endswith(".c") else folder / f"{name}.c"
         if not path.is_file():
-            have = ", ".join(sorted(p.stem for p in folder.glob("*.c")))
             raise InvocationError(f"RACE={name}: no such scenario", next_step=f"there is: {have}")
         scenario = load(path.absolute(), line)
         if scenario is None:
             raise InvocationError(f"RACE={name}: it says that it is not for Linux {line}")
         chosen.append(scenario)
     if not chosen:
-        have = ", ".join(sorted(p.stem for p in folder.glob("*.c")))
         raise InvocationError("RACE= names no scenario", next_step=f"RACE=all, or one of: {have}")
     return tuple(chosen)

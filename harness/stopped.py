@@ -11,22 +11,23 @@ Sources: arch/x86/include/asm/{page_64_types,switch_to,frame}.h, arch/x86/entry/
 
 from __future__ import annotations
 
-import struct
+import contextlib
 from dataclasses import dataclass, field
 
-from harness.gdbremote import Registers, Remote, StubError
-from harness.symbols import Symbols
+from harness.gdbremote import MAX_READ_BYTES, Registers, Remote, StubError
+from harness.symbols import Frame, Symbols
+from harness.waits import base_name
 
 TEXT_BASE = 0xFFFFFFFF80000000  # where the kernel image is mapped: physical address 0
 _FRAME_BITS = 0x000FFFFFFFFFF000
 _PRESENT, _LARGE = 1 << 0, 1 << 7
-_BLOCK = 2048  # the most that QEMU's stub sends at once
+_BLOCK = MAX_READ_BYTES
 DIRECT_MAP = 0xFFFF888000000000  # all of memory, at fixed places (no KASLR), to the next area
 DIRECT_MAP_END = 0xFFFFC88000000000
 IDLE = frozenset({"default_idle", "mwait_idle", "acpi_idle_enter", "__cpuidle_text_start"})
-DEPTH = 64  # frames
+MAX_FRAMES = 64
 # Words of struct pt_regs.
-_PT_BP, _PT_IP, _PT_CS, _PT_SP, _PT_WORDS = 4, 16, 17, 19, 21
+_PT_BP, _PT_IP, _PT_CS = 4, 16, 17
 # struct inactive_task_frame: what __switch_to_asm() has pushed when a task sleeps.
 _SLEEP_BP, _SLEEP_RET = 5, 6
 _INTERRUPTS = ("asm_sysvec_", "sysvec_", "asm_common_interrupt", "common_interrupt", "asm_exc_nmi")
@@ -38,6 +39,11 @@ class RawFrame:
 
     address: int
     call: bool
+
+    @property
+    def at(self) -> int:
+        """An address within the instruction: of the call, where it is one that is returned to."""
+        return self.address - self.call
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,14 @@ class Stack:
     idle: bool = False
     asleep: bool = False
     interrupt: bool = False
+
+    def names(self, symbols: Symbols) -> list[str]:
+        """The symbols on it, the innermost first: quick, and blind to what is inlined."""
+        return [base_name(symbols.symbol_at(frame.at)[0]) for frame in self.frames]
+
+    def functions(self, symbols: Symbols) -> list[Frame]:
+        """The functions on it with their lines, the innermost first, inlined ones among them."""
+        return [function for frame in self.frames for function in symbols.frames(frame.at)]
 
 
 @dataclass
@@ -77,7 +91,11 @@ class StoppedGuest:
         self._registers.clear()
 
     def registers(self, cpu: int) -> Registers:
-        """The registers of a CPU."""
+        """The registers of a CPU.
+
+        Raises:
+            StubError: the stub does not tell.
+        """
         if cpu not in self._registers:
             self._registers[cpu] = self.remote.registers(cpu)
         return self._registers[cpu]
@@ -86,14 +104,13 @@ class StoppedGuest:
 
     def _physical(self, address: int, size: int) -> bytes:
         data = b""
-        while size:
+        while len(data) < size:
             start = address - address % _BLOCK
             if start not in self._blocks:
                 self._blocks[start] = self.remote.read_physical(start, _BLOCK)
-            part = self._blocks[start][address - start :][:size]
-            data += part
-            address, size = address + len(part), size - len(part)
-        return data
+            data += self._blocks[start][address - start :]
+            address = start + _BLOCK
+        return data[:size]
 
     def _translate(self, address: int, table: int) -> int:
         """The physical address behind a virtual one.
@@ -102,16 +119,14 @@ class StoppedGuest:
             StubError: it is not mapped.
         """
         page = address & ~0xFFF
-        known = self._pages.get((page, table))
-        if known is None:
-            known = self._walk(page, table)
-            self._pages[page, table] = known
-        return known | (address & 0xFFF)
+        if (page, table) not in self._pages:
+            self._pages[page, table] = self._walk(page, table)
+        return self._pages[page, table] | (address & 0xFFF)
 
     def _walk(self, address: int, table: int) -> int:
         for level in (39, 30, 21, 12):
             index = (address >> level) & 0x1FF
-            (entry,) = struct.unpack("<Q", self._physical(table + 8 * index, 8))
+            entry = int.from_bytes(self._physical(table + 8 * index, 8), "little")
             if not entry & _PRESENT:
                 raise StubError(f"{address:#x} is not mapped")
             table = entry & _FRAME_BITS
@@ -120,19 +135,25 @@ class StoppedGuest:
                 return (table & ~low) | (address & low)
         raise StubError(f"{address:#x} is not mapped")
 
-    @property
-    def _kernel_table(self) -> int:
-        found = self.symbols.address("init_top_pgt")
-        if found is None:
-            raise StubError("this kernel has no init_top_pgt: no x86-64 of a known kind")
-        return found - TEXT_BASE
+    def _symbol(self, *names: str) -> int:
+        """The address of the first of these symbols that the kernel has.
 
-    def _read(self, address: int, size: int, table: int) -> bytes:
+        Raises:
+            StubError: it has none.
+        """
+        for name in names:
+            if (address := self.symbols.address(name)) is not None:
+                return address
+        raise StubError(f"this kernel has no {' and no '.join(names)}")
+
+    def _read(self, address: int, size: int, table: int | None = None) -> bytes:
+        """Memory at a virtual address, by a page table; None: the kernel's own."""
+        table = self._symbol("init_top_pgt") - TEXT_BASE if table is None else table
         data = b""
-        while size:
-            part = min(size, 0x1000 - address % 0x1000)
-            data += self._physical(self._translate(address, table), part)
-            address, size = address + part, size - part
+        while len(data) < size:
+            here = address + len(data)
+            part = min(size - len(data), 0x1000 - here % 0x1000)
+            data += self._physical(self._translate(here, table), part)
         return data
 
     def word(self, address: int) -> int:
@@ -141,8 +162,7 @@ class StoppedGuest:
         Raises:
             StubError: it is not mapped.
         """
-        (value,) = struct.unpack("<Q", self._read(address, 8, self._kernel_table))
-        return int(value)
+        return int.from_bytes(self._read(address, 8), "little")
 
     def user_word(self, cpu: int, address: int) -> int:
         """Eight bytes of the memory of the process that is loaded on a CPU.
@@ -151,35 +171,29 @@ class StoppedGuest:
             StubError: it is not mapped.
         """
         table = self.registers(cpu)["cr3"] & _FRAME_BITS
-        (value,) = struct.unpack("<Q", self._read(address, 8, table))
-        return int(value)
+        return int.from_bytes(self._read(address, 8, table), "little")
 
     # ---- tasks -----------------------------------------------------------------------
 
-    def _per_cpu(self, cpu: int) -> int:
-        if cpu not in self._offsets:
-            table = self.symbols.address("__per_cpu_offset")
-            if table is None:
-                raise StubError("this kernel has no __per_cpu_offset: is it built for SMP?")
-            self._offsets[cpu] = self.word(table + 8 * cpu)
-        return self._offsets[cpu]
-
     def current(self, cpu: int) -> int:
-        """The address of the task that a CPU runs."""
-        # 6.2 to 6.14 have it as the first member of a structure.
-        symbol = self.symbols.address("current_task")
-        if symbol is None:
-            symbol = self.symbols.address("pcpu_hot")
-        if symbol is None:
-            raise StubError("this kernel has neither current_task nor pcpu_hot")
-        return self.word((symbol + self._per_cpu(cpu)) & (1 << 64) - 1)
+        """The address of the task that a CPU runs.
+
+        Raises:
+            StubError: this kernel does not say where it is.
+        """
+        if cpu not in self._offsets:
+            self._offsets[cpu] = self.word(self._symbol("__per_cpu_offset") + 8 * cpu)
+        # 6.2 to 6.14 have it as the first member of a structure, pcpu_hot.
+        symbol = self._symbol("current_task", "pcpu_hot")
+        return self.word((symbol + self._offsets[cpu]) & (1 << 64) - 1)
 
     def ticks(self) -> int:
-        """The kernel's clock, jiffies: it moves only while CPU 0 runs."""
-        symbol = self.symbols.address("jiffies_64") or self.symbols.address("jiffies")
-        if symbol is None:
-            raise StubError("this kernel has no jiffies")
-        return self.word(symbol)
+        """The kernel's clock, in jiffies: it moves only while CPU 0 runs.
+
+        Raises:
+            StubError: this kernel does not say where it is.
+        """
+        return self.word(self._symbol("jiffies_64", "jiffies"))
 
     def _sleeper_sp(self, task: int) -> int:
         """The stack pointer that a task which does not run has left.
@@ -188,12 +202,11 @@ class StoppedGuest:
         displacement of ``mov %rsp, disp(%rdi)``; the debug information has no structures.
         """
         if not self._saved_sp:
-            start = self.symbols.address("__switch_to_asm") or 0
-            code = self._read(start, 64, self._kernel_table)
+            code = self._read(self._symbol("__switch_to_asm"), 64)
             at = code.find(b"\x48\x89\xa7")
             if at < 0:
                 raise StubError("__switch_to_asm() does not look as expected")
-            (self._saved_sp,) = struct.unpack_from("<I", code, at + 3)
+            self._saved_sp = int.from_bytes(code[at + 3 : at + 7], "little")
         return self.word(task + self._saved_sp)
 
     # ---- stacks ----------------------------------------------------------------------
@@ -204,28 +217,23 @@ class StoppedGuest:
         if registers.user:
             return Stack(user=True)
         frames = [RawFrame(registers.pc, call=False)]
-        frame_pointer = registers["rbp"]
         name, offset = self.symbols.symbol_at(registers.pc)
         pushed = self._pushed(registers.pc - offset, offset) if name else 0
-        try:
-            if pushed == 0:  # the caller's address is on top of the stack
-                frames.append(RawFrame(self.word(registers["rsp"]), call=True))
-            elif pushed == 1:  # and the frame pointer of the caller over it
-                frames.append(RawFrame(self.word(registers["rsp"] + 8), call=True))
+        with contextlib.suppress(StubError):
+            if pushed < 2:  # the caller's address is on top of the stack, or below its rbp
+                frames.append(RawFrame(self.word(registers["rsp"] + 8 * pushed), call=True))
             elif self.symbols.debug.unit_at(registers.pc) is None:
                 # Assembly has no frame of its own: its caller's address is where it is.
                 above = self.word(registers["rsp"])
                 if self._is_text(above):
                     frames.append(RawFrame(above, call=True))
-        except StubError:
-            pass
-        return self._follow(frames, frame_pointer)
+        return self._follow(frames, registers["rbp"])
 
     def _pushed(self, start: int, offset: int) -> int:
         """How far the prologue of a function has come: 0, 1 (rbp pushed) or 2 (all of it)."""
         if offset > 8:
             return 2
-        code = self._read(start, 8, self._kernel_table)
+        code = self._read(start, 8)
         push = 4 if code.startswith(b"\xf3\x0f\x1e\xfa") else 0  # endbr64
         if code[push : push + 1] != b"\x55":
             return 0 if offset == 0 else 2
@@ -251,8 +259,8 @@ class StoppedGuest:
     def _follow(self, frames: list[RawFrame], pointer: int) -> Stack:
         """Frames by the chain of frame pointers. Their lowest bit marks a saved context."""
         interrupt = False
-        try:
-            while pointer and len(frames) < DEPTH:
+        with contextlib.suppress(StubError):  # as far as it goes
+            while pointer and len(frames) < MAX_FRAMES:
                 if pointer & 1:  # ENCODE_FRAME_POINTER: it is of a struct pt_regs
                     saved = pointer & ~1
                     if self.word(saved + 8 * _PT_CS) & 3:
@@ -261,21 +269,15 @@ class StoppedGuest:
                     frames.append(RawFrame(self.word(saved + 8 * _PT_IP), call=False))
                     pointer = self.word(saved + 8 * _PT_BP)
                     continue
-                if pointer < 1 << 63:
-                    break
-                back = self.word(pointer + 8)
+                back = self.word(pointer + 8) if pointer >= 1 << 63 else 0
                 if not self._is_text(back):
                     break
                 frames.append(RawFrame(back, call=True))
                 pointer = self.word(pointer)
-        except StubError:
-            pass  # as far as it goes
-        interrupt = interrupt or self._in_interrupt(frames)
-        return Stack(tuple(frames), interrupt=interrupt)
+        return Stack(tuple(frames), interrupt=interrupt or self._in_interrupt(frames))
 
     def _in_interrupt(self, frames: list[RawFrame]) -> bool:
-        names = (self.symbols.symbol_at(frame.address - frame.call)[0] for frame in frames)
-        return any(name.startswith(_INTERRUPTS) for name in names)
+        return any(self.symbols.symbol_at(f.at)[0].startswith(_INTERRUPTS) for f in frames)
 
 
 def _lasting(address: int) -> bool:

@@ -6,12 +6,15 @@ from __future__ import annotations
 import bisect
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import git
 from harness.dwarf import DebugInfo, Unit
+
+MAX_SYMBOL_BYTES = 1 << 20  # farther behind a symbol it is the code of nobody
+MAX_SIMILAR = 5  # names
+MIN_SIMILARITY = 0.75  # of difflib, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -29,23 +32,19 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Source:
+class KernelSource:
     """The source of the kernel under test: a commit, not a folder that may have moved on."""
 
     repo: Path
     commit: str
+    _files: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def lines(self, path: str) -> tuple[str, ...]:
         """The lines of a file; empty where there is none."""
-        cache: dict[str, tuple[str, ...]] = self._cache
-        if path not in cache:
+        if path not in self._files:
             text = git.file_text(self.repo, self.commit, path) or ""
-            cache[path] = tuple(text.splitlines())
-        return cache[path]
-
-    @cached_property
-    def _cache(self) -> dict[str, tuple[str, ...]]:
-        return {}
+            self._files[path] = tuple(text.splitlines())
+        return self._files[path]
 
     def line(self, path: str, number: int) -> str:
         """One line, from 1, without the white space around it; '' where there is none."""
@@ -70,26 +69,23 @@ class Symbols:
         debug: its twin with debug information.
     """
 
-    def __init__(self, symbol_map: str, debug: DebugInfo, source: Source) -> None:
+    def __init__(self, symbol_map: str, debug: DebugInfo, source: KernelSource) -> None:
         self.debug = debug
         self.source = source
         self._addresses: dict[str, list[int]] = {}
-        text: list[tuple[int, str]] = []
+        self._text: list[tuple[int, str]] = []
         for row in symbol_map.splitlines():
             address, kind, name = row.split(" ", 2)
-            at = int(address, 16)
-            self._addresses.setdefault(name, []).append(at)
+            self._addresses.setdefault(name, []).append(int(address, 16))
             if kind in "tTwW":
-                text.append((at, name))
-        text.sort()
-        self._text = text
-        self._starts = [at for at, _ in text]
+                self._text.append((int(address, 16), name))
+        self._text.sort()
+        self._starts = [at for at, _ in self._text]
         self._frames: dict[int, tuple[Frame, ...]] = {}
 
     def address(self, name: str) -> int | None:
         """A symbol's address, per-CPU symbols included; None where there is none."""
-        found = self._addresses.get(name)
-        return found[0] if found else None
+        return next(iter(self.addresses(name)), None)
 
     def addresses(self, name: str) -> tuple[int, ...]:
         """All addresses of a symbol, static ones of several files among them."""
@@ -98,21 +94,18 @@ class Symbols:
     def symbol_at(self, address: int) -> tuple[str, int]:
         """The symbol of the code at an address and the offset in it; '' and 0: none."""
         at = bisect.bisect_right(self._starts, address) - 1
-        if at < 0 or address >= self._starts[-1] + (1 << 20):
+        if at < 0 or address >= self._starts[-1] + MAX_SYMBOL_BYTES:
             return "", 0
-        start, name = self._text[at]
-        # Of several names for one place the first of the map is the function's.
-        while at > 0 and self._text[at - 1][0] == start:
-            at -= 1
-            name = self._text[at][1]
+        # Of several names for one place always the same.
+        start, name = self._text[bisect.bisect_left(self._starts, self._starts[at])]
         return name, address - start
 
-    def similar(self, name: str, most: int = 5) -> tuple[str, ...]:
+    def similar(self, name: str) -> tuple[str, ...]:
         """Functions that look like a name that is not there, inlined ones among them."""
         known = {symbol for _, symbol in self._text} | self.debug.words()
         # Most misspellings keep the beginning and nearly the length; the rest is too much to sift.
         near = [w for w in known if w[:2] == name[:2] and abs(len(w) - len(name)) <= 4]
-        return tuple(difflib.get_close_matches(name, sorted(near), most, 0.75))
+        return tuple(difflib.get_close_matches(name, sorted(near), MAX_SIMILAR, MIN_SIMILARITY))
 
     def units_with(self, function: str, near: Iterable[str] = ()) -> tuple[Unit, ...]:
         """The compilation units that have code of a function.
@@ -120,48 +113,35 @@ class Symbols:
         A function with a symbol is looked for where that is; one that is always inlined in
         the units of the functions ``near`` it, or in the files that mention its name.
         """
-        places = [*self.addresses(function)]
-        places += [
-            at for name, found in self._addresses.items() for at in found if _clone(name, function)
+        # A copy of a function that the compiler made for some callers is named function.what.
+        copies = [
+            name
+            for name in self._addresses
+            if name.startswith(f"{function}.") and not name.endswith(".cold")
         ]
-        found = [self.debug.unit_at(at) for at in places]
-        for name in near:
-            found += [self.debug.unit_at(at) for at in self.addresses(name)]
-        units = _distinct(found)
-        if not any(unit.scopes(function) for unit in units):
+        names = (function, *copies, *near)
+        units = [self.debug.unit_at(at) for name in names for at in self.addresses(name)]
+        if not any(unit is not None and unit.scopes(function) for unit in units):
             mentioned = self.source.mentions(function, self.debug.names())
-            units = (*units, *_distinct([self.debug.unit_of(path) for path in mentioned]))
-        return tuple(unit for unit in units if function in unit.defined or unit.scopes(function))
+            units += [self.debug.unit_of(path) for path in mentioned]
+        distinct = {unit.name: unit for unit in units if unit is not None}
+        return tuple(u for u in distinct.values() if function in u.defined or u.scopes(function))
 
-    def frames(self, address: int, *, call: bool = False) -> tuple[Frame, ...]:
-        """The functions at an address, the innermost first.
-
-        Args:
-            call: the address is one that a call returns to.
-        """
-        at = address - 1 if call else address
-        if at not in self._frames:
-            self._frames[at] = self._look_up(at)
-        return self._frames[at]
+    def frames(self, address: int) -> tuple[Frame, ...]:
+        """The functions whose code is at an address, the innermost first."""
+        if address not in self._frames:
+            self._frames[address] = self._look_up(address)
+        return self._frames[address]
 
     def _look_up(self, address: int) -> tuple[Frame, ...]:
         unit = self.debug.unit_at(address)
         chain = unit.chain(address) if unit is not None else ()
         if unit is None or not chain:
             name, offset = self.symbol_at(address)
-            return (Frame(name or f"{address:#x}", "", 0),) if offset < 1 << 20 else ()
+            return (Frame(name or f"{address:#x}", "", 0),) if offset < MAX_SYMBOL_BYTES else ()
         frames = []
         file, line = unit.line_at(address)
         for scope in reversed(chain):
             frames.append(Frame(scope.name, file, line, bool(scope.call_line)))
             file, line = scope.call_file, scope.call_line
         return tuple(frames)
-
-
-def _clone(symbol: str, function: str) -> bool:
-    """Whether a symbol is a copy of a function that the compiler made for some callers."""
-    return symbol.startswith(f"{function}.") and not symbol.endswith(".cold")
-
-
-def _distinct(units: Iterable[Unit | None]) -> tuple[Unit, ...]:
-    return tuple({unit.name: unit for unit in units if unit is not None}.values())

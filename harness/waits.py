@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a task waits for, told from its stack."""
+"""What a task is blocked on, told from its stack."""
 
 from __future__ import annotations
 
@@ -11,45 +11,41 @@ from typing import Any, Literal
 
 import yaml
 
-TABLE = Path(__file__).resolve().parent / "waits.yaml"
+WAITS = Path(__file__).with_name("waits.yaml")
 
-Kind = Literal["ipi", "stop", "rcu", "work", "lock", "io", "memory", "program"]
+WaitKind = Literal["ipi", "stop", "rcu", "work", "lock", "io", "memory", "program"]
 # Waits that end by themselves, without anybody who may be held.
-PASSING: frozenset[Kind] = frozenset({"io", "memory"})
+TRANSIENT: frozenset[WaitKind] = frozenset({"io", "memory"})
 
 
 @dataclass(frozen=True)
 class Wait:
     """``says``: what for, in words; ``function``: where, at that ``depth`` of the stack."""
 
-    kind: Kind
+    kind: WaitKind
     says: str
     function: str
     depth: int
 
 
 @functools.cache
-def _table() -> tuple[tuple[Kind, str, frozenset[str], frozenset[str]], ...]:
-    rows: Sequence[Mapping[str, Any]] = yaml.safe_load(TABLE.read_text("utf-8"))["kinds"]
-    return tuple(
-        (row["kind"], row["says"], frozenset(row["functions"]), frozenset(row.get("also", ())))
-        for row in rows
-    )
+def _rows() -> Sequence[Mapping[str, Any]]:
+    rows: Sequence[Mapping[str, Any]] = yaml.safe_load(WAITS.read_text("utf-8"))["kinds"]
+    return rows
 
 
-def plain(symbol: str) -> str:
+def base_name(symbol: str) -> str:
     """A function's name without what the compiler adds to copies of it."""
     return symbol.partition(".")[0]
 
 
-def classify(functions: Sequence[str]) -> Wait | None:
+def blocked_on(functions: Sequence[str]) -> Wait | None:
     """The wait of a stack of functions, the innermost first; None where it is none of these."""
-    names = [plain(name) for name in functions]
-    there = set(names)
-    for kind, says, wanted, also in _table():
-        if also and not there & also:
+    names = [base_name(name) for name in functions]
+    for row in _rows():
+        if "also" in row and not set(row["also"]) & set(names):
             continue
         for depth, name in enumerate(names):
-            if name in wanted:
-                return Wait(kind, says, name, depth)
+            if name in row["functions"]:
+                return Wait(row["kind"], row["says"], name, depth)
     return None

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A machine for the conductor's tests: a page table, tasks, stacks, a program's landmarks."""
+"""A machine for the tests of races: a page table, tasks, stacks, a program's landmarks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.conductor import MAGIC, Conductor
-from harness.places import Spot
-from harness.racewatch import Limits
+from harness.conductor import InterleavingDriver
+from harness.places import Breakpoint
+from harness.racewatch import RaceLimits
+from harness.racewords import MAGIC
 from harness.scenario import Scenario, parse
 from harness.symbols import Symbols
 from tests.fake_stub import KERNEL, USER, Cpu, PlayedStub
@@ -38,8 +39,10 @@ FUNCTIONS = {
 TABLE, JIFFIES, OFFSETS, PER_CPU, CURRENT = 0x1A00000, 0x1A10000, 0x1A10100, 0x30000, 0x10
 TASKS, STACKS = 0x80000, 0x100000
 # Where all goes well a busy host must not end a run; what never comes is not waited for long.
-PATIENT = Limits(first_look=0.01, longest_look=0.02, stuck=0.08)
-HASTY = Limits(between_runs=1.0, step=0.4, first_look=0.01, longest_look=0.02, stuck=0.08)
+PATIENT = RaceLimits(first_check_s=0.01, max_check_s=0.02, stuck_s=0.08)
+HASTY = RaceLimits(
+    between_runs_s=1.0, step_s=0.4, first_check_s=0.01, max_check_s=0.02, stuck_s=0.08
+)
 
 SCENARIO = """/*
  * name: {name}
@@ -193,36 +196,38 @@ def symbols() -> Symbols:
 
 
 @dataclass
-class Lab:
-    """A conductor over a played stub."""
+class PlayedRace:
+    """A driver over a played stub."""
 
     machine: Machine
     stub: PlayedStub
-    conductor: Conductor
-    over: list[str]
+    driver: InterleavingDriver
+    ended: list[str]
 
     def close(self) -> None:
         self.stub.close()
 
 
-def lab(machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: Limits = PATIENT) -> Lab:
+def play(
+    machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: RaceLimits = PATIENT
+) -> PlayedRace:
     """Connects everything; the guest stands still."""
     stub = PlayedStub(cpus, machine.memory)
     stub.remote.attach()
-    over: list[str] = []
+    ended: list[str] = []
     found = [
-        Spot((address(p.place.function),), on_return=p.place.kind == "return")
+        Breakpoint((address(p.place.function),), on_return=p.place.kind == "return")
         if p.place.kind in ("entry", "return")
-        else Spot((PROGRAM["race_end"],))
+        else Breakpoint((PROGRAM["race_end"],))
         for p in chosen.points
     ]
-    conductor = Conductor(
+    driver = InterleavingDriver(
         stub.remote,
         symbols(),
         chosen,
         found,
         PROGRAM,
-        lambda: over[0] if over else "",
+        lambda: ended[0] if ended else None,
         limits=limits,
     )
-    return Lab(machine, stub, conductor, over)
+    return PlayedRace(machine, stub, driver, ended)

@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from harness.dwarf import DebugInfo
 from harness.errors import InvocationError
-from harness.places import Spot, find
-from harness.scenario import Point, parse_place
-from harness.symbols import Source, Symbols
+from harness.explain import explanation
+from harness.places import Breakpoint, find_breakpoint
+from harness.scenario import Point, parse, parse_place
+from harness.symbols import KernelSource, Symbols
+from tests.test_scenario import BODY, written
 
 SOURCE = """\
 extern void sink(int value);
@@ -79,13 +82,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Symbols]:
     rows = run("nm", "toy", folder=folder).splitlines()
     system_map = "\n".join(row for row in rows if len(row.split()) == 3)
     debug = DebugInfo(folder / "toy", folder)
-    yield Symbols(system_map, debug, Source(folder, commit))
+    yield Symbols(system_map, debug, KernelSource(folder, commit))
     debug.close()
     shutil.rmtree(folder)
 
 
-def spot(toy: Symbols, place: str, *within: str) -> Spot:
-    return find(Point("A", parse_place(place), within=within), toy, {"race_end": 0x1000})
+def find(toy: Symbols, place: str, *within: str) -> Breakpoint:
+    point = Point("A", parse_place(place), within=within)
+    return find_breakpoint(point, toy, {"race_end": 0x1000})
 
 
 def line_of(text: str) -> int:
@@ -93,41 +97,41 @@ def line_of(text: str) -> int:
 
 
 def test_a_function_is_where_its_symbol_is(toy: Symbols) -> None:
-    found = spot(toy, "outer()")
+    found = find(toy, "outer()")
     assert found.addresses == (toy.address("outer"),)
     assert (found.file, found.line) == ("mm/toy.c", line_of("int outer("))
-    assert "outer(int x)" in found.text and found.inside == ()
+    assert "outer(int x)" in found.text and found.inlined_into == ()
 
 
 def test_an_inlined_function_is_wherever_it_is(toy: Symbols) -> None:
-    found = spot(toy, "inner()")
-    assert len(found.addresses) == 2 and found.inside == ("outer",)
+    found = find(toy, "inner()")
+    assert len(found.addresses) == 2 and found.inlined_into == ("outer",)
     for address in found.addresses:
         assert [f.function for f in toy.frames(address)] == ["inner", "outer"]
 
 
 def test_a_line_is_found_by_its_text(toy: Symbols) -> None:
-    found = spot(toy, "outer: sink( r )".replace("( r )", "(r)"))
+    found = find(toy, "outer: sink( r )".replace("( r )", "(r)"))
     assert (found.line, found.text) == (line_of("sink(r);"), "sink(r);")
     assert all(toy.frames(a)[0].function == "outer" for a in found.addresses)
 
 
 def test_white_space_in_a_line_does_not_matter(toy: Symbols) -> None:
-    assert spot(toy, "outer: int r   =  inner(x)").line == line_of("int r = inner")
+    assert find(toy, "outer: int r   =  inner(x)").line == line_of("int r = inner")
 
 
 def test_a_line_of_an_inlined_function(toy: Symbols) -> None:
-    found = spot(toy, "inner: data[0] += x;")
-    assert len(found.addresses) >= 2 and found.inside == ("outer",)
+    found = find(toy, "inner: data[0] += x;")
+    assert len(found.addresses) >= 2 and found.inlined_into == ("outer",)
 
 
 def test_a_return_is_looked_for_from_the_entry(toy: Symbols) -> None:
-    found = spot(toy, "outer() returns")
+    found = find(toy, "outer() returns")
     assert found.on_return and found.addresses == (toy.address("outer"),)
 
 
 def test_the_end_is_a_landmark_of_the_program(toy: Symbols) -> None:
-    assert spot(toy, "ends").addresses == (0x1000,)
+    assert find(toy, "ends").addresses == (0x1000,)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +150,13 @@ def test_what_is_not_there_says_what_is(
     toy: Symbols, place: str, within: tuple[str, ...], what: str, advice: str
 ) -> None:
     with pytest.raises(InvocationError) as caught:
-        spot(toy, place, *within)
+        find(toy, place, *within)
     assert what in caught.value.what and advice in caught.value.next_step
     assert caught.value.exit_code == 2
 
 
 def test_frames_have_lines_and_callers_of_what_is_inlined(toy: Symbols) -> None:
-    address = spot(toy, "inner()").addresses[-1]
+    address = find(toy, "inner()").addresses[-1]
     inner, outer = toy.frames(address)
     assert inner.inlined and not outer.inlined
     assert (outer.file, outer.line) == ("mm/toy.c", line_of("r += inner(x + 2)"))
@@ -162,8 +166,26 @@ def test_a_return_address_belongs_to_the_call_before_it(toy: Symbols) -> None:
     start = toy.address("sink")
     assert start is not None
     assert toy.frames(start)[0].function == "sink"
-    assert toy.frames(start, call=True)[0].function != "sink"
+    assert toy.frames(start - 1)[0].function != "sink"
 
 
 def test_an_address_of_nothing_has_no_name(toy: Symbols) -> None:
     assert toy.symbol_at(0x10) == ("", 0)
+
+
+def test_a_scenario_is_drawn_with_the_source_around_its_points(toy: Symbols) -> None:
+    body = BODY[: BODY.index("points:")] + (
+        "points:\n  - A: inner()\n    says: is about to add\n    within: outer\n  - B: ends\n"
+        "outcome: {hit: a, miss: b, excluded: {B: take, lock: the lock}}\n"
+    )
+    scenario = parse(written(body), Path("toy.c"), "6.1")
+    assert scenario is not None
+    breakpoints = [find_breakpoint(p, toy, {"race_end": 0x1000}) for p in scenario.points]
+    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(explanation(scenario, breakpoints, toy.source))
+    text = console.export_text()
+    number = line_of("int inner(int x)")
+    assert f"mm/toy.c:{number}, inlined into outer()" in text and "within outer()" in text
+    assert f"  > {number:5}  static inline" in text and f"    {number + 1:5}  {{" in text
+    assert "is about to add" in text and "excluded: B waits in take() for the lock" in text
+    assert "sequential" not in text

@@ -13,8 +13,8 @@ import pytest
 
 from harness.gdbremote import Remote
 from harness.guest import CaseRun
-from harness.places import Spot
-from harness.racelab import Batch, controlled, sequential, stress
+from harness.places import Breakpoint
+from harness.racelab import Batch, StressTotals, controlled, sequential, stress
 from harness.scenario import Scenario, parse
 from harness.splat import Splat
 from tests.fake_stub import Cpu, PlayedStub
@@ -56,14 +56,14 @@ def done(stdout: str, code: int | None = 0, lost: str = "", splats: tuple[Splat,
     return CaseRun(code, stdout, "", 1.0, False, lost, None, splats)
 
 
-def conduct(
+def drive(
     monkeypatch: pytest.MonkeyPatch, guest: FakeGuest, cpus: list[Cpu], machine: Machine, runs: int
 ) -> Batch:
     stub = PlayedStub(cpus, machine.memory)
     stub.remote.attach()
     monkeypatch.setattr(Remote, "connect", lambda path: stub.remote)
     monkeypatch.setattr(stub.remote, "detach", guest.finished.set)
-    spots = [Spot((address("fault"),)), Spot((PROGRAM["race_end"],))]
+    breakpoints = [Breakpoint((address("fault"),)), Breakpoint((PROGRAM["race_end"],))]
     toy = scenario(IN_ORDER)
     argv = ["/tests/races/toy", "--rounds", str(runs)]
     try:
@@ -71,7 +71,7 @@ def conduct(
             guest,  # type: ignore[arg-type]
             Path("stub"),
             toy,
-            spots,
+            breakpoints,
             symbols(),
             PROGRAM,
             argv,
@@ -94,8 +94,8 @@ def test_runs_are_counted_and_have_the_programs_remarks(monkeypatch: pytest.Monk
     cpus[1].path = [begin(0), machine.kernel("fault", "caller"), end(0), second]
     cpus[1].path += [machine.kernel("fault", "caller"), end(0)]
     cpus[2].path = [begin(1), end(1), begin(1), end(1)]
-    batch = conduct(monkeypatch, guest, cpus, machine, 2)
-    assert batch.error == ""
+    batch = drive(monkeypatch, guest, cpus, machine, 2)
+    assert batch.error is None
     assert [(run.ending, run.remark) for run in batch.runs] == [
         ("hit", "SIGBUS"),
         ("miss", "read 7"),
@@ -109,10 +109,10 @@ def test_an_error_ends_the_guest_and_keeps_what_was_seen(monkeypatch: pytest.Mon
     splat = Splat("BUG: x", "oops", "text", 1, 0, 0)
     guest = FakeGuest(lambda: done("", None, "the guest died", (splat,)))
     cpus = [Cpu([outcome(0, 0)]), Cpu([begin(0), end(0)]), Cpu([begin(1), end(1)])]
-    batch = conduct(monkeypatch, guest, cpus, machine, 20)
-    assert "thread A never reached 'fault()'" in batch.error
-    assert batch.endings == [] and guest.killed.is_set()
-    assert batch.splats == [splat] and batch.stages
+    batch = drive(monkeypatch, guest, cpus, machine, 20)
+    assert batch.error is not None and "thread A never reached 'fault()'" in batch.error.what
+    assert batch.runs == [] and guest.killed.is_set()
+    assert batch.splats == [splat] and batch.error.steps
 
 
 def test_a_program_that_failed_at_its_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,8 +124,30 @@ def test_a_program_that_failed_at_its_end_is_an_error(monkeypatch: pytest.Monkey
         Cpu([begin(0), machine.kernel("fault", "caller"), end(0)]),
         Cpu([begin(1), end(1)]),
     ]
-    batch = conduct(monkeypatch, guest, cpus, machine, 1)
-    assert batch.error == "the guest program failed: races/toy.c:9: no"
+    batch = drive(monkeypatch, guest, cpus, machine, 1)
+    assert str(batch.error) == "the guest program failed: races/toy.c:9: no"
+
+
+def test_a_stub_that_nobody_listens_at_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    """The program has not been started then, and cannot be waited for."""
+    guest = quick(done(OK.format(lines="")))
+    toy = scenario(IN_ORDER)
+    batch = controlled(
+        guest,  # type: ignore[arg-type]
+        tmp_path / "nothing",
+        toy,
+        [],
+        symbols(),
+        PROGRAM,
+        ["x"],
+        1,
+    )
+    assert batch.error is not None and "no stub at" in batch.error.what
+    assert guest.killed.is_set() and guest.asked == []
+
+
+def endings(batch: Batch) -> list[str]:
+    return [run.ending for run in batch.runs]
 
 
 def splatting() -> Scenario:
@@ -148,30 +170,31 @@ def test_without_control_the_programs_lines_count() -> None:
     toy = parse(written(text), Path("toy.c"), "6.1")
     assert toy is not None
     guest = quick(done(OK.format(lines="# run 1: hit\n# run 2: not\n# run 3: hit\n")))
-    assert sequential(guest, toy, ["x"]).endings == ["hit", "miss", "hit"]  # type: ignore[arg-type]
+    batch = sequential(guest, toy, ["x"])  # type: ignore[arg-type]
+    assert endings(batch) == ["hit", "miss", "hit"]
 
 
 def test_a_splat_that_is_the_outcome_is_a_hit_whatever_became_of_the_guest() -> None:
     splat = Splat("KASAN: slab-use-after-free in f", "kasan", "text", 1, 0, 0)
     guest = quick(done("", None, "the guest died", (splat,)))
     batch = sequential(guest, splatting(), ["x"])  # type: ignore[arg-type]
-    assert batch.endings == ["hit"] and batch.error == ""
+    assert endings(batch) == ["hit"] and batch.error is None
 
 
 def test_another_splat_is_none() -> None:
     splat = Splat("WARNING in f", "warning", "text", 1, 0, 0)
     guest = quick(done(OK.format(lines="# run 1: not\n"), splats=(splat,)))
     batch = sequential(guest, splatting(), ["x"])  # type: ignore[arg-type]
-    assert batch.endings == ["miss"] and batch.splats == [splat]
+    assert endings(batch) == ["miss"] and batch.splats == [splat]
 
 
 def test_a_guest_that_is_lost_is_no_miss() -> None:
     guest = quick(done("", None, "the guest hangs"))
     batch = sequential(guest, splatting(), ["x"])  # type: ignore[arg-type]
-    assert batch.endings == [] and "lost" in batch.error
+    assert endings(batch) == [] and "lost" in str(batch.error)
 
 
 def test_stress_reads_the_line_of_all_runs() -> None:
     guest = quick(done(OK.format(lines="# 4711 runs, 3 hits, 20010 ms\n")))
-    batch = stress(guest, splatting(), ["x"])  # type: ignore[arg-type]
-    assert batch.stress == (4711, 3, 20.01)
+    totals = stress(guest, splatting(), ["x"])  # type: ignore[arg-type]
+    assert totals == StressTotals(4711, 3, 20.01)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.errors import MachineError
-from harness.raceclock import settle_clock
+from harness.raceclock import wait_for_final_clocksource
 from harness.ssh import Completed
 
 BOOT = ["clocksource: Switched to clocksource refined-jiffies"]
@@ -46,7 +46,7 @@ class Guest:
 
 
 def settle(guest: Guest) -> int:
-    settle_clock(guest)  # type: ignore[arg-type]
+    wait_for_final_clocksource(guest)  # type: ignore[arg-type]
     return guest.console.waited
 
 

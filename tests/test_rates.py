@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fisher's exact test against published values, and what follows from it."""
+"""Fisher's exact test and Wilson's interval against published values, and what follows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import comb
 
 import pytest
 
-from harness.rates import Rates, fisher, runs_needed
+from harness.rates import Rates, fisher, runs_needed, wilson
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,13 @@ def test_five_runs_are_needed() -> None:
 
 def test_in_words() -> None:
     assert str(Rates(5, 5, 0, 5)) == "passed 5 of 5 before and 0 of 5 after, p = 0.0079"
+
+
+def test_the_interval_is_wilsons() -> None:
+    low, high = wilson(20, 20)
+    assert high == 1.0 and low == pytest.approx(0.8389, abs=1e-4)
+    low, high = wilson(0, 20)
+    assert low == 0.0 and high == pytest.approx(0.1611, abs=1e-4)
+    low, high = wilson(10, 20)
+    assert (low, high) == pytest.approx((0.2993, 0.7007), abs=1e-4)
+    assert wilson(0, 0) == (0.0, 1.0)

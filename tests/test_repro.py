@@ -15,7 +15,7 @@ from rich.console import Console
 from harness import events as ev
 from harness import repro
 from harness.racelab import Batch
-from harness.racereport import Judged
+from harness.racereport import RaceResult
 from harness.results import Results
 from harness.session import Session
 from harness.settings import from_environment
@@ -28,13 +28,13 @@ def test_an_interrupt_leaves_the_races_that_were_tried(
     assert TOY is not None
     toy = TOY
 
-    def tried_one(session: Session, scenarios: Any, line: str, everything: list[Judged]) -> None:
-        everything.append(Judged(toy, line, "default", 0, Batch(), Batch()))
+    def tried_one(session: Session, scenarios: Any, line: str, everything: list[RaceResult]) -> None:
+        everything.append(RaceResult(toy, line, "default", 0, Batch(), Batch()))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(repro, "obtain_base", lambda *_: SimpleNamespace(line="6.1"))
     monkeypatch.setattr(repro, "choose", lambda *_: [toy])
-    monkeypatch.setattr(repro, "_run_flavour", tried_one)
+    monkeypatch.setattr(repro, "run_scenarios", tried_one)
     session = Session(
         from_environment({}), events, Results(), cast(Any, None),
         cast(Any, SimpleNamespace(name="toy")), tmp_path, Console(file=io.StringIO()),

@@ -40,8 +40,7 @@ def guest(stub: PlayedStub) -> StoppedGuest:
 
 
 def names(stack: Stack) -> list[str]:
-    known = symbols()
-    return [known.symbol_at(f.address - f.call)[0] for f in stack.frames]
+    return stack.names(symbols())
 
 
 def test_memory_is_found_through_the_kernels_page_table(

@@ -25,7 +25,17 @@
 #include <time.h>
 
 #define RACE_MOST	3		/* threads: CPU 0 is for the rest */
+
+/*
+ * What the harness reads and says: harness/racewords.py has the same words, and a test
+ * compares them, with the landmarks below.
+ */
 #define RACE_MAGIC	0x52414345	/* in calls that the harness looks for */
+#define RACE_CASE	"race"
+#define RACE_ROUNDS	"--rounds"
+#define RACE_SECONDS	"--seconds"
+#define RACE_RUN_LINE	"run %ld: %s%s%s"
+#define RACE_TOTAL_LINE	"%ld runs, %ld hits, %.0f ms"
 
 /*
  * Where the harness finds a thread: real functions, called with what they say.
@@ -207,12 +217,12 @@ static inline void race_run(void)
 
 		hits += hit;
 		if (!race_seconds)
-			vt_diag("run %ld: %s%s%s", runs + 1, hit ? "hit" : "not",
+			vt_diag(RACE_RUN_LINE, runs + 1, hit ? "hit" : "not",
 				*race_shared->remark ? ": " : "",
 				race_shared->remark);
 		race_outcome(runs++, hit, RACE_MAGIC);
 	}
-	vt_diag("%ld runs, %ld hits, %.0f ms", runs, hits,
+	vt_diag(RACE_TOTAL_LINE, runs, hits,
 		(race_now() - start) * 1000);
 	__atomic_store_n(&race_shared->over, true, __ATOMIC_RELEASE);
 	for (i = 0; i < race_count; i++) {
@@ -246,17 +256,17 @@ static inline bool race_place(int argc, char **argv)
 
 static inline int race_main(int argc, char **argv, const struct race *what)
 {
-	static const struct vt_case c = { .name = "race", .run = race_run };
+	static const struct vt_case c = { .name = RACE_CASE, .run = race_run };
 
 	race = what;
-	if (argc > 3 && !strcmp(argv[1], "--rounds"))
+	if (argc > 3 && !strcmp(argv[1], RACE_ROUNDS))
 		race_rounds = atoi(argv[2]);
-	else if (argc > 3 && !strcmp(argv[1], "--seconds"))
+	else if (argc > 3 && !strcmp(argv[1], RACE_SECONDS))
 		race_seconds = atof(argv[2]);
 	if ((race_rounds <= 0 && race_seconds <= 0) ||
 	    !race_place(argc - 3, argv + 3)) {
-		fprintf(stderr, "usage: %s --rounds N|--seconds S THREAD=CPU...\n",
-			argv[0]);
+		fprintf(stderr, "usage: %s " RACE_ROUNDS " N|" RACE_SECONDS
+			" S THREAD=CPU...\n", argv[0]);
 		return 2;
 	}
 	return vt_run(&c);

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Scenarios of one flavour, each run on the variant and on the series, and judged."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import events as ev
+from harness.errors import InvocationError, SeriesError
+from harness.explain import explanation
+from harness.places import Breakpoint
+from harness.raceguests import KernelGuests, RaceContext, assemble, kernel_guests
+from harness.racekernels import variant_kernel
+from harness.racelab import Batch, controlled, sequential, stress
+from harness.racereport import RaceResult
+from harness.racetrace import step_lines, trace
+from harness.racewords import ROUNDS, SECONDS, program_argv
+from harness.scenario import Scenario
+from harness.session import Session
+from harness.stages import stage
+
+STAGE = "race"
+STRESS_S = 20
+
+
+# Of the variant's guests: what a deliberately broken kernel says is not the series' fault.
+_OF_VARIANTS = (ev.StageStarted, ev.StageFinished, ev.StageFailed, ev.StageProgress, ev.GuestLost)
+
+
+def filtered(events: ev.Events, keep: Callable[[ev.Event], bool]) -> ev.Events:
+    """Events of which those that are to be kept are passed on to others."""
+
+    def pass_on(event: ev.Event) -> None:
+        if keep(event):
+            events.emit(event)
+
+    return ev.Events([pass_on])
+
+
+def _argv(on: KernelGuests, scenario: Scenario, option: str, value: int) -> list[str]:
+    cpus = {thread.name: thread.cpu for thread in scenario.threads}
+    return program_argv(on.context.programs.in_guest(scenario.name), option, value, cpus)
+
+
+def run_batch(
+    on: KernelGuests, scenario: Scenario, breakpoints: Sequence[Breakpoint], runs: int
+) -> Batch:
+    """All runs of a scenario on one kernel; StageProgress after each.
+
+    Raises:
+        SeriesError, MachineError: a guest does not boot, or is lost in a way of its own.
+    """
+
+    def tell(done: int) -> None:
+        events = on.context.session.events
+        events.emit(ev.StageProgress(STAGE, done, runs, "runs", on.guests.folder.name))
+
+    argv = _argv(on, scenario, ROUNDS, runs)
+    if scenario.controlled:
+        program = on.context.programs.symbols(scenario.name)
+        return controlled(
+            on.guest(), on.stub, scenario, breakpoints, on.symbols, program, argv, runs, tell
+        )
+    if scenario.splat is None:
+        return sequential(on.guest(), scenario, argv)
+    # A run whose outcome is a splat costs the guest.
+    total = Batch()
+    for number in range(1, runs + 1):
+        one = sequential(on.guest(), scenario, _argv(on, scenario, ROUNDS, 1))
+        total.runs += [replace(run, number=number) for run in one.runs]
+        total.splats += one.splats
+        total.seconds += one.seconds
+        total.error = one.error
+        tell(number)
+        if one.error is not None:
+            break
+    return total
+
+
+def _write_trace(path: Path, batch: Batch, on: KernelGuests) -> None:
+    """Every run of a batch with all its stacks; and the one that did not come to its end."""
+    symbols = on.debug_symbols
+    text = trace(batch.runs, symbols)
+    if symbols is None:
+        text += "".join(f"\n{splat.text}\n" for splat in batch.splats[:1])
+    if batch.error is not None:
+        lines = [f"\nrun {len(batch.runs) + 1}: error: {batch.error}"]
+        if symbols is not None:
+            lines += [line for step in batch.error.steps for line in step_lines(step, symbols)]
+        text += "\n".join(lines) + "\n"
+    path.write_text(text, "utf-8")
+
+
+@contextlib.contextmanager
+def _of_the_variant(scenario: Scenario) -> Iterator[None]:
+    """What is wrong with a variant is nothing that the series has to answer for.
+
+    Raises:
+        InvocationError: in place of a SeriesError.
+    """
+    try:
+        yield
+    except SeriesError as error:
+        raise InvocationError(
+            f"the variant {scenario.variant} cannot be used: {error.what}",
+            evidence=error.evidence,
+            next_step=error.next_step,
+        ) from error
+
+
+def _run_both(
+    scenario: Scenario, series: KernelGuests, context: RaceContext, result: RaceResult
+) -> None:
+    """Fills in what the runs on the variant and on the series come to.
+
+    Raises:
+        HarnessError: it could not be tried.
+    """
+    session = context.session
+    folder = session.out / "races" / scenario.name
+    folder.mkdir(parents=True, exist_ok=True)
+    breakpoints = series.breakpoints(scenario)
+    with _of_the_variant(scenario):
+        kernel = variant_kernel(
+            session,
+            context.prepared,
+            scenario.variant,
+            bzimage=series.kernel.bzimage is not None,
+            debug=scenario.controlled,
+        )
+    below = f"races/{scenario.name}/variant"
+    events = filtered(session.events, lambda event: isinstance(event, _OF_VARIANTS))
+    with kernel_guests(context, kernel, below, events) as variant:
+        variant_breakpoints = variant.breakpoints(scenario)
+        if session.settings.explain:
+            session.console.print(explanation(scenario, breakpoints, series.kernel.source))
+        start = time.monotonic()
+
+        def batch(name: str, on: KernelGuests, at: Sequence[Breakpoint]) -> Batch:
+            done = run_batch(on, scenario, at, session.settings.runs)
+            result.seconds = time.monotonic() - start
+            path = folder / f"{name}.txt"
+            _write_trace(path, done, on)
+            result.evidence = folder
+            if done.error is not None:
+                what, advice = f"on the {name}: {done.error}", done.error.advice
+                result.error = InvocationError(what, evidence=path, next_step=advice)
+                result.evidence = path
+            return done
+
+        with _of_the_variant(scenario):
+            result.variant = batch("variant", variant, variant_breakpoints)
+        if result.error is not None:
+            return
+        result.series = batch("series", series, breakpoints)
+        if result.error is not None:
+            return
+        _report_splats(session, scenario, result.series)
+        if session.settings.stress and scenario.controlled:
+            argv = _argv(series, scenario, SECONDS, STRESS_S)
+            with _of_the_variant(scenario):
+                repeated = stress(variant.guest(), scenario, argv)
+            result.stress = (repeated, stress(series.guest(), scenario, argv))
+
+
+def _report_splats(session: Session, scenario: Scenario, batch: Batch) -> None:
+    """What the series' kernel said counts; what the variant's did is the variant's.
+
+    Nor does it count where a run went wrong: a CPU that is held for long is a stall.
+    """
+    for splat in batch.splats:
+        test = f"races::{scenario.name}"
+        session.events.emit(
+            ev.SplatSeen(splat.title, splat.category, test, splat.text, splat.expected)
+        )
+
+
+def run_scenarios(
+    session: Session, scenarios: Sequence[Scenario], line: str, results: list[RaceResult]
+) -> None:
+    """Adds what all scenarios of one flavour come to, in their order; each is a test of the run.
+
+    Args:
+        line: of the kernel, such as '6.1'.
+
+    Raises:
+        SeriesError, InvocationError, MachineError: none of them could be tried.
+    """
+    context = assemble(session, scenarios)
+    with kernel_guests(context, context.series, "races/series", session.events) as series:
+        for scenario in scenarios:
+            result = RaceResult(scenario, line, session.settings.config, session.settings.runs)
+            session.events.emit(ev.CaseStarted(f"races::{scenario.name}", scenario.clauses))
+            try:
+                with stage(session.events, STAGE) as outcome:
+                    _run_both(scenario, series, context, result)
+                    outcome.detail = result.summary()
+            except InvocationError as error:
+                result.error = error
+            session.events.emit(result.record())
+            results.append(result)
