@@ -73,11 +73,14 @@ class _Server(paramiko.ServerInterface):
         def run() -> None:
             # paramiko answers the request after this returns; the end must not overtake it.
             time.sleep(0.02)
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            # Closed whatever happens, or whoever asked waits until its time is up.
+            with (
+                contextlib.suppress(OSError, EOFError, paramiko.SSHException),
+                contextlib.closing(channel),
+            ):
                 status = body()
                 if status is not None:
                     channel.send_exit_status(status)
-                channel.close()
 
         threading.Thread(target=run, daemon=True).start()
 
@@ -113,6 +116,7 @@ class FakeSshd:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
             if self.mute:
                 kept.append(connection)
