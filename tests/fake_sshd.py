@@ -91,11 +91,14 @@ class _Server(paramiko.ServerInterface):
 
     def _run(self, channel: paramiko.Channel, body: Callable[[], int | None]) -> None:
         def run() -> None:
-            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            # Closed whatever happens, or whoever asked waits until its time is up.
+            with (
+                contextlib.suppress(OSError, EOFError, paramiko.SSHException),
+                contextlib.closing(channel),
+            ):
                 status = body()
                 if status is not None:
                     channel.send_exit_status(status)
-                channel.close()
 
         self.transport.accepted.append(threading.Thread(target=run, daemon=True))
 

@@ -28,7 +28,9 @@ def test_an_interrupt_leaves_the_races_that_were_tried(
     assert TOY is not None
     toy = TOY
 
-    def tried_one(session: Session, scenarios: Any, line: str, everything: list[RaceResult]) -> None:
+    def tried_one(
+        session: Session, scenarios: Any, line: str, everything: list[RaceResult]
+    ) -> None:
         everything.append(RaceResult(toy, line, "default", 0, Batch(), Batch()))
         raise KeyboardInterrupt
 
