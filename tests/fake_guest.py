@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import paramiko
 
@@ -119,9 +119,10 @@ class FakeGuest:
         """Writes to the console."""
         self.qemu.serial.sendall(text.encode())
 
-    def hang(self) -> None:
+    def hang(self) -> NoReturn:
         """What a case or a command does that does not end."""
         self.over.wait()
+        raise OSError("the guest is gone")
 
     def die(self) -> None:
         """Ends as QEMU ends at a panic."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from harness.conductor import MAGIC, Conductor
 from harness.places import Spot
-from harness.racewatch import Limits
 from harness.scenario import Scenario, parse
 from harness.symbols import Symbols
 from tests.fake_stub import KERNEL, USER, Cpu, PlayedStub
+from tests.limits import NEVER_S
 
 TEXT = 0xFFFFFFFF80000000
 DIRECT = 0xFFFF888000000000
@@ -37,9 +37,6 @@ FUNCTIONS = {
 }
 TABLE, JIFFIES, OFFSETS, PER_CPU, CURRENT = 0x1A00000, 0x1A10000, 0x1A10100, 0x30000, 0x10
 TASKS, STACKS = 0x80000, 0x100000
-# Where all goes well a busy host must not end a run; what never comes is not waited for long.
-PATIENT = Limits(first_look=0.01, longest_look=0.02, stuck=0.08)
-HASTY = Limits(between_runs=1.0, step=0.4, first_look=0.01, longest_look=0.02, stuck=0.08)
 
 SCENARIO = """/*
  * name: {name}
@@ -205,10 +202,10 @@ class Lab:
         self.stub.close()
 
 
-def lab(machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: Limits = PATIENT) -> Lab:
+def lab(machine: Machine, chosen: Scenario, cpus: list[Cpu]) -> Lab:
     """Connects everything; the guest stands still."""
     stub = PlayedStub(cpus, machine.memory)
-    stub.remote.attach()
+    stub.remote.attach(NEVER_S)
     over: list[str] = []
     found = [
         Spot((address(p.place.function),), on_return=p.place.kind == "return")
@@ -223,6 +220,6 @@ def lab(machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: Limits = PA
         found,
         PROGRAM,
         lambda: over[0] if over else "",
-        limits=limits,
+        clock=stub.clock,
     )
     return Lab(machine, stub, conductor, over)

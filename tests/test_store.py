@@ -10,15 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness import store as store_module
 from harness.errors import MachineError
 from harness.settings import PROJECT
 from harness.store import Entry, Store, digest, file_digest, full_disk_explained
+from tests.limits import note_refused_locks
 
 
 @pytest.fixture
@@ -103,12 +104,9 @@ def test_two_runs_at_once_make_it_once(store: Store, tmp_path: Path) -> None:
     assert waits == [f"waiting for process {other.pid}, which holds kind-key"]
 
 
-def _we_wait_for_a_lock() -> bool:
-    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    return any("->" in row and str(os.getpid()) in row for row in rows)
-
-
-def test_who_wants_what_is_there_does_not_wait_as_its_maker(store: Store) -> None:
+def test_who_wants_what_is_there_does_not_wait_as_its_maker(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That would be: until nobody uses it any more."""
     store.entry("kind", "key", write("x"))
     store.release()
@@ -118,11 +116,11 @@ def test_who_wants_what_is_there_does_not_wait_as_its_maker(store: Store) -> Non
     wants = threading.Thread(
         target=lambda: found.append(other.entry("kind", "key", write("y"), waits.append))
     )
+    refused = note_refused_locks(monkeypatch, store_module)
     with store.lock("kind-key"):
         wants.start()
-        while wants.is_alive() and not _we_wait_for_a_lock():
-            time.sleep(0.01)  # the kernel tells nobody that one waits
-    wants.join(10)
+        refused.acquire()
+    wants.join()
     assert [entry.cached for entry in found] == [True] and waits == []
 
 
