@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,8 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
@@ -122,6 +125,36 @@ def test_who_wants_what_is_there_does_not_wait_as_its_maker(
         refused.acquire()
     wants.join()
     assert [entry.cached for entry in found] == [True] and waits == []
+
+
+def test_who_waits_for_a_maker_does_not_wait_for_the_rest_of_its_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, made = threading.Event(), threading.Event()
+    other = Store(store.root, 1 << 30)
+    found: list[Entry] = []
+    wants = threading.Thread(
+        target=lambda: found.append(other.entry("kind", "key", write("y"), lambda _: refused.set()))
+    )
+
+    def flock(handle: IO[str], how: int) -> None:
+        if threading.current_thread() is wants:
+            if not how & (fcntl.LOCK_NB | fcntl.LOCK_UN):
+                made.wait()  # as late as the kernel may let it go on: its maker shares the entry
+            how |= fcntl.LOCK_NB
+        fcntl.flock(handle, how)
+
+    def make(draft: Path) -> None:
+        wants.start()
+        refused.wait()
+        write("x")(draft)
+
+    changed = SimpleNamespace(**{**vars(fcntl), "flock": flock})
+    monkeypatch.setattr(store_module, "fcntl", changed)
+    store.entry("kind", "key", make)
+    made.set()
+    wants.join()
+    assert [entry.cached for entry in found] == [True]
 
 
 def test_a_workshop_keeps_what_was_left_in_it(store: Store) -> None:
