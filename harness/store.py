@@ -87,8 +87,17 @@ class Store:
         return folder / name.replace("/", "_")
 
     @contextlib.contextmanager
-    def lock(self, name: str, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
-        """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken."""
+    def lock(
+        self, name: str, on_wait: Callable[[str], None] | None = None, *, share: bool = False
+    ) -> Iterator[bool]:
+        """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken.
+
+        Args:
+            share: wait only until nobody has it alone; then it is not ours alone either.
+
+        Returns:
+            Whether it is ours alone.
+        """
         path = self._lock_path(name)
         with open(path, "a+", encoding="utf-8") as handle:
             # Children that outlive a killed harness (make and its compilers) keep
@@ -101,13 +110,16 @@ class Store:
                 owner = handle.read().strip() or "another run"
                 if on_wait is not None:
                     on_wait(f"waiting for {owner}, which holds {name}")
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                fcntl.flock(handle, fcntl.LOCK_SH if share else fcntl.LOCK_EX)
+                if share:
+                    yield False
+                    return
             handle.seek(0)
             handle.truncate()
             handle.write(f"process {os.getpid()}")
             handle.flush()
             try:
-                yield
+                yield True
             finally:
                 handle.seek(0)
                 handle.truncate()
@@ -127,12 +139,15 @@ class Store:
             Whatever ``make`` raises; the half-made directory is removed first.
         """
         final, name = self.root / kind / key, f"{kind}-{key}"
-        cached = True
+        cached = share = True
         while not self._hold(final, name):
-            with self.lock(name, on_wait):
-                if not final.is_dir():
+            # Who makes an entry goes on to share it until the end of its run. Should it not be
+            # there after all, the lock is waited for alone: it has been removed by hand.
+            with self.lock(name, on_wait, share=share) as alone:
+                if alone and not final.is_dir():
                     self._make(final, make)
                     cached = False
+            share = False
         return Entry(final, cached)
 
     def _hold(self, final: Path, name: str) -> bool:

@@ -7,7 +7,7 @@ import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import paramiko
 
@@ -105,9 +105,10 @@ class FakeQemu:
         """Writes to the console."""
         self.serial.sendall(text.encode())
 
-    def hang(self) -> None:
+    def hang(self) -> NoReturn:
         """What a case or a command does that does not end."""
         self.over.wait()
+        raise OSError("the guest is gone")
 
     def die(self) -> None:
         """Ends as QEMU ends at a panic."""

@@ -7,14 +7,26 @@ script of addresses, breakpoints at which they stop, physical memory.
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.gdbremote import CONTROL, EXTENDED, GENERAL, SEGMENTS, Remote, checksum, frame
+from harness.gdbremote import (
+    CONTROL,
+    EXTENDED,
+    GENERAL,
+    SEGMENTS,
+    Remote,
+    Stop,
+    checksum,
+    frame,
+)
+from tests.limits import HUNG_S, NEVER_S
 
 USER, KERNEL = 0x33, 0x10
 
@@ -25,7 +37,7 @@ def replay(recording: Path) -> tuple[Remote, threading.Thread, list[str]]:
     wrong: list[str] = []
 
     def run() -> None:
-        theirs.settimeout(5)
+        theirs.settimeout(HUNG_S)
         for line in recording.read_text().splitlines():
             data = line[2:].encode().decode("unicode_escape").encode("latin-1")
             if line.startswith("<"):
@@ -71,6 +83,29 @@ class Cpu:
         return True
 
 
+class _PlayedRemote(Remote):
+    """Waits for what the played guest does, however long that takes its stub.
+
+    ``now``: time passes only while the guest runs for ever, and as much of it as is waited.
+    """
+
+    def __init__(self, connection: socket.socket, settled: queue.SimpleQueue[bool]) -> None:
+        super().__init__(connection)
+        self.now = 0.0
+        self._settled = settled
+        self._stops = False
+
+    def resume(self, cpus: Iterable[int]) -> None:
+        super().resume(cpus)
+        self._stops = self._settled.get()
+
+    def wait(self, timeout: float) -> Stop | None:
+        if self._stops:
+            return super().wait(NEVER_S)
+        self.now += timeout
+        return None
+
+
 class PlayedStub:
     """A stub whose guest follows a script. ``memory``: words by physical address."""
 
@@ -80,27 +115,29 @@ class PlayedStub:
         self.breakpoints: set[int] = set()
         self.log: list[str] = []
         self.refuse: set[str] = set()
-        self.moving = threading.Event()
         ours, self._socket = socket.socketpair()
-        self.remote = Remote(ours)
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        self._settled: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.remote = _PlayedRemote(ours, self._settled)
+        self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
+
+    def clock(self) -> float:
+        """Seconds for which its guest has run."""
+        return self.remote.now
 
     def close(self) -> None:
         self.remote.close()
-        self.thread.join(5)
+        self.thread.join(HUNG_S)
 
     # ---- the wire --------------------------------------------------------------------
 
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the other end is closed
+            self._run()
+
     def _run(self) -> None:
         buffer = b""
-        while True:
-            try:
-                data = self._socket.recv(65536)
-            except OSError:
-                return
-            if not data:
-                return
+        while data := self._socket.recv(65536):
             if b"\x03" in data:
                 self._send("T02thread:p01.01;")
                 data = data.replace(b"\x03", b"")
@@ -148,15 +185,15 @@ class PlayedStub:
             return self._send(f"T05thread:p01.{cpu + 1:02x};")
         if body.startswith("vCont;c"):
             named = [int(word.rpartition(".")[2], 16) - 1 for word in body.split(";")[1:]]
-            return self._resume(named)
+            return self._settled.put(self._resume(named))
         return self._send("OK")
 
     def _memory(self, at: int, size: int) -> bytes:
         words = range(at - at % 8, at + size, 8)
         return b"".join(struct.pack("<Q", self.memory.get(word, 0)) for word in words)[:size]
 
-    def _resume(self, named: list[int]) -> None:
-        """Each named CPU goes on until one stands at a breakpoint; else all run for ever."""
+    def _resume(self, named: list[int]) -> bool:
+        """Each named CPU goes on until one stands at a breakpoint; else (False) for ever."""
         self._socket.sendall(b"+")
         moved = True
         first = True
@@ -166,14 +203,18 @@ class PlayedStub:
                 cpu = self.cpus[number]
                 at = cpu.registers.get("rip", 0)
                 if first and at in self.breakpoints and not cpu.stepped:
-                    return self._socket.sendall(frame(f"T05thread:p01.{number + 1:02x};"))
+                    return self._stop(number)
                 if cpu.advance():
                     cpu.stepped = False
                     moved = True
                     if cpu.registers["rip"] in self.breakpoints:
-                        return self._socket.sendall(frame(f"T05thread:p01.{number + 1:02x};"))
+                        return self._stop(number)
             first = False
-        return None
+        return False
+
+    def _stop(self, number: int) -> bool:
+        self._socket.sendall(frame(f"T05thread:p01.{number + 1:02x};"))
+        return True
 
 
 def packed(registers: dict[str, int]) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from harness.ssh_streams import Streams
 
-HUNG_S = 300.0  # a test that takes longer hangs, and is ended (conftest.py)
+HUNG_S = 600.0  # a test that takes longer hangs, and is ended (conftest.py)
 SLOW_HUNG_S = 4 * 3600.0  # the same of one that builds kernels
 NEVER_S = 86400.0
 SOON_S = 0.1

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from harness.conductor import InterleavingDriver
 from harness.places import Breakpoint
-from harness.racewatch import RaceLimits
 from harness.racewords import MAGIC
 from harness.scenario import Scenario, parse
 from harness.symbols import Symbols
 from tests.fake_stub import KERNEL, USER, Cpu, PlayedStub
+from tests.limits import NEVER_S
 
 TEXT = 0xFFFFFFFF80000000
 DIRECT = 0xFFFF888000000000
@@ -38,11 +38,6 @@ FUNCTIONS = {
 }
 TABLE, JIFFIES, OFFSETS, PER_CPU, CURRENT = 0x1A00000, 0x1A10000, 0x1A10100, 0x30000, 0x10
 TASKS, STACKS = 0x80000, 0x100000
-# Where all goes well a busy host must not end a run; what never comes is not waited for long.
-PATIENT = RaceLimits(first_check_s=0.01, max_check_s=0.02, stuck_s=0.08)
-HASTY = RaceLimits(
-    between_runs_s=1.0, step_s=0.4, first_check_s=0.01, max_check_s=0.02, stuck_s=0.08
-)
 
 SCENARIO = """/*
  * name: {name}
@@ -208,12 +203,10 @@ class PlayedRace:
         self.stub.close()
 
 
-def play(
-    machine: Machine, chosen: Scenario, cpus: list[Cpu], limits: RaceLimits = PATIENT
-) -> PlayedRace:
+def play(machine: Machine, chosen: Scenario, cpus: list[Cpu]) -> PlayedRace:
     """Connects everything; the guest stands still."""
     stub = PlayedStub(cpus, machine.memory)
-    stub.remote.attach()
+    stub.remote.attach(NEVER_S)
     ended: list[str] = []
     found = [
         Breakpoint((address(p.place.function),), on_return=p.place.kind == "return")
@@ -228,6 +221,6 @@ def play(
         found,
         PROGRAM,
         lambda: ended[0] if ended else None,
-        limits=limits,
+        clock=stub.clock,
     )
     return PlayedRace(machine, stub, driver, ended)

@@ -60,7 +60,7 @@ def main(vmlinux: Path, system_map: Path, output: Path) -> None:
         try:
             connection = Recording(socket.AF_UNIX)
             connection.log = []
-            connection.settimeout(5)
+            connection.settimeout(60)
             connection.connect(str(stub))
             exercise(Remote(connection), where)
             output.write_text("\n".join(connection.log) + "\n")
@@ -70,13 +70,13 @@ def main(vmlinux: Path, system_map: Path, output: Path) -> None:
 
 def exercise(remote: Remote, where: int) -> None:
     """Everything the client can do, once."""
-    remote.attach()
+    remote.attach(60.0)
     cpus = remote.cpus()
     remote.registers(1)
     remote.read_physical(0x1000000, 64)
     remote.insert(where)
     remote.resume(cpus)
-    stop = remote.wait(5.0)
+    stop = remote.wait(60.0)
     assert isinstance(stop, Stop) and stop.signal == SIGTRAP
     remote.remove(where)
     remote.step(stop.cpu)

@@ -14,6 +14,7 @@ from harness.errors import InternalError, MachineError, SeriesError
 from harness.guest import Guest
 from harness.snapshot import Snapshot
 from harness.splat import Splat
+from tests.limits import HUNG_S
 
 SNAPSHOT = cast(Snapshot, object())
 SPLAT = Splat("BUG in x", "bug", "text", None, 0, 1)
@@ -46,7 +47,7 @@ class Booting:
         self.thread = threading.current_thread()
         started(cast(Guest, self.guest))
         self.at_work.set()
-        assert self.may.wait(10)
+        assert self.may.wait(HUNG_S)
         if self.guest.closed.is_set():
             raise SeriesError("the guest ended")
         return cast(Guest, self.guest)
@@ -81,11 +82,11 @@ def test_of_two_who_ask_while_it_boots_one_gets_it_and_both_its_state() -> None:
     for thread in asking:
         thread.start()
     # Who does not get it hears so at once; there is no state to be had yet.
-    assert told_to_go.wait(10)
+    assert told_to_go.wait(HUNG_S)
     assert found == []
     boot.may.set()
     for thread in asking:
-        thread.join(10)
+        thread.join(HUNG_S)
     guest = cast(Guest, boot.guest)
     assert sorted(found, key=lambda got: got[0] is None) == [(guest, SNAPSHOT), (None, SNAPSHOT)]
     another.end()
@@ -122,17 +123,17 @@ def test_one_that_cannot_be_saved_is_ended_at_once() -> None:
 def test_the_end_of_the_run_ends_one_that_still_boots() -> None:
     boot = Booting()
     another = Another(boot, lambda guest: SNAPSHOT)
-    assert boot.at_work.wait(10)
+    assert boot.at_work.wait(HUNG_S)
 
     def go_on_when_closed() -> None:
-        assert boot.guest.closed.wait(10)
+        assert boot.guest.closed.wait(HUNG_S)
         boot.may.set()
 
     waiting = threading.Thread(target=go_on_when_closed)
     waiting.start()
     another.end()
     assert boot.guest.closed.is_set() and not boot.thread.is_alive()
-    waiting.join(10)
+    waiting.join(HUNG_S)
 
 
 def test_one_that_comes_after_the_end_is_not_let_go_on() -> None:
@@ -140,7 +141,7 @@ def test_one_that_comes_after_the_end_is_not_let_go_on() -> None:
     said: list[str] = []
 
     def late(*, report: Report, started: Started) -> Guest:
-        assert may.wait(10)
+        assert may.wait(HUNG_S)
         try:
             started(cast(Guest, Closing()))
         except InternalError as error:
@@ -151,7 +152,7 @@ def test_one_that_comes_after_the_end_is_not_let_go_on() -> None:
     another = Another(late, lambda guest: SNAPSHOT)
     ending = threading.Thread(target=another.end)
     ending.start()
-    assert another._over.wait(10)
+    assert another._over.wait(HUNG_S)
     may.set()
-    ending.join(10)
+    ending.join(HUNG_S)
     assert said == ["guest2 came up after the run had ended"]

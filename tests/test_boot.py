@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,15 @@ import pytest
 from harness import boot as boot_module
 from harness.boot import Patience, boot, boot_failure
 from harness.errors import MachineError, SeriesError
+from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.qemu import MonitorClosedError, Qemu
 from harness.ssh import KeyPair
 from tests.fake_guest import WARNING, FakeGuest
 from tests.fake_line import GuestEnd
+from tests.limits import NEVER_S, SOON_S
 
-QUICK = Patience(stall=0.4, total=5.0, login=1.0)
+PATIENT = Patience(stall=NEVER_S, total=NEVER_S, login=NEVER_S)
 PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"
 
 
@@ -40,16 +43,24 @@ def booting(fake: FakeGuest, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
     return fake
 
 
-def start(fake: FakeGuest, folder: Path) -> object:
+def start(
+    fake: FakeGuest, folder: Path, patience: Patience = PATIENT, seen_first: str = ""
+) -> Guest:
+    """``seen_first``: a line before which the patience does not begin."""
+
+    def started(guest: Guest) -> None:
+        if seen_first:
+            guest.console.wait_for(seen_first, NEVER_S)
+
     spec = GuestSpec(folder / "k", None, "microvm", "tcg", folder / "r", fake.sshd.host_key)
-    return boot(spec, folder / "run", "g", fake.keys, patience=QUICK)
+    return boot(spec, folder / "run", "g", fake.keys, patience=patience, started=started)
 
 
 def test_a_boot_ends_with_the_first_command(booting: FakeGuest, tmp_path: Path) -> None:
     booting.print("Linux version 6.1\nharness: mounted\nharness: ready\n")
     guest = start(booting, tmp_path)
-    assert guest.boot_id == "0000-boot"  # type: ignore[attr-defined]
-    assert guest.boot_seconds > 0  # type: ignore[attr-defined]
+    assert guest.boot_id == "0000-boot"
+    assert guest.boot_seconds > 0
 
 
 def test_an_early_death_leaves_no_guest_behind(booting: FakeGuest, tmp_path: Path) -> None:
@@ -77,7 +88,7 @@ def test_a_death_before_the_first_question(
 def test_silence_on_the_way_is_a_hang(booting: FakeGuest, tmp_path: Path) -> None:
     booting.print("Linux version 6.1\nFreeing memory\n")
     with pytest.raises(SeriesError, match="hangs before our init started") as caught:
-        start(booting, tmp_path)
+        start(booting, tmp_path, replace(PATIENT, stall=SOON_S), "Freeing memory")
     assert "Freeing memory" in caught.value.what
     assert caught.value.evidence is not None and caught.value.evidence.exists()
 
@@ -94,12 +105,12 @@ def failure(fake: FakeGuest, text: str, *, code: int | None = None) -> Exception
     """What is said of a guest that printed ``text`` and (with ``code``) ended."""
     fake.print(text)
     if text:
-        assert fake.guest.console.wait_for(".", 5.0)
+        assert fake.guest.console.wait_for(".", NEVER_S)
     if code is not None:
         fake.qemu.process.code = code
         fake.qemu.serial.close()
         fake.guest.console.join()
-    return boot_failure(fake.guest, QUICK, 1.0)
+    return boot_failure(fake.guest, PATIENT, 1.0)
 
 
 def test_no_output_and_alive(fake: FakeGuest) -> None:

@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 
 from harness import bootstrap
 from harness.settings import PROJECT
+from tests.limits import note_refused_locks
 
 TABLE = json.loads((PROJECT / "harness" / "packages.json").read_text())
 ON_DEMAND = {
@@ -259,12 +259,14 @@ def test_a_package_that_cannot_be_had_leaves_no_venv(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_once_make_it_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[float] = []
+    made: list[Path] = []
     real = bootstrap.make_venv
+    refused = note_refused_locks(monkeypatch, bootstrap)
 
     def slow(venv: Path, lock: Path, log: Path) -> None:
-        made.append(time.monotonic())
-        time.sleep(0.2)
+        made.append(venv)
+        for _ in range(2):
+            refused.acquire()  # the others wait
         real(venv, lock, log)
 
     monkeypatch.setattr(bootstrap, "make_venv", slow)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import subprocess
 import threading
@@ -14,12 +15,13 @@ from typing import IO
 import paramiko
 import pytest
 
-from harness import ssh_streams
+from harness import caseline, ssh_streams
 from harness.caseline import CaseLine, request_of
 from harness.rootimage import INIT_SOURCES
 from harness.ssh import Connection, KeyPair, SshError
 from harness.ssh_streams import CommandTimeoutError
 from tests.fake_sshd import FakeSshd
+from tests.limits import NEVER_S, SOON_S, note_streams
 
 KEYS = KeyPair.generate()
 
@@ -94,14 +96,16 @@ def carry(channel: paramiko.Channel, command: str) -> int:
 @pytest.fixture
 def line(program: Path) -> Iterator[CaseLine]:
     sshd = FakeSshd(KEYS.public, lambda command, channel: carry(channel, command))
-    connection = Connection.open(sshd.port, KEYS, sshd.host_key, 10.0)
-    yield CaseLine(connection, str(program), 10.0)
+    connection = Connection.open(sshd.port, KEYS, sshd.host_key, NEVER_S)
+    yield CaseLine(connection, str(program), NEVER_S)
     connection.close()
     sshd.close()
 
 
-def run(line: CaseLine, *argv: str, timeout: float = 10.0, **env: str) -> tuple[int, str, str]:
-    done = line.run(request_of(["3", "a::b", "1.5"], argv, env), timeout, lambda: None)
+def run(
+    line: CaseLine, *argv: str, limit: Callable[[], float | None] = lambda: None, **env: str
+) -> tuple[int, str, str]:
+    done = line.run(request_of(["3", "a::b", "1.5"], argv, env), NEVER_S, limit)
     return done.exit_code, done.stdout, done.stderr
 
 
@@ -137,9 +141,20 @@ def test_a_case_that_prints_for_ever_is_cut_and_still_ends(
     assert run(line, "sh", "echo next")[1] == "next\n"
 
 
-def test_a_case_out_of_time_is_the_last_and_shows_what_it_had_printed(line: CaseLine) -> None:
+def test_a_case_out_of_time_is_the_last_and_shows_what_it_had_printed(
+    line: CaseLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = note_streams(monkeypatch, caseline)
+    go = tmp_path / "go"
+    os.mkfifo(go)
     with pytest.raises(CommandTimeoutError) as caught:
-        run(line, "sh", "echo so far; sleep 2", timeout=0.5)
+        run(
+            line,
+            "sh",
+            f"echo so far; read line < {go}",
+            limit=lambda: SOON_S if noted[0].out == "so far\n" else None,
+        )
+    go.write_text("\n")
     assert caught.value.stdout == "so far\n"
     assert not line.open
 

@@ -14,8 +14,6 @@ from harness.scenario import Scenario
 from tests.fake_stub import Cpu
 from tests.race_machine import (
     DIRECT,
-    HASTY,
-    PATIENT,
     PROGRAM,
     Machine,
     PlayedRace,
@@ -43,8 +41,8 @@ def machine() -> Machine:
 def make(machine: Machine) -> Iterator[Make]:
     made: list[PlayedRace] = []
 
-    def build(chosen: Scenario, cpus: list[Cpu], limits: RaceLimits = PATIENT) -> PlayedRace:
-        made.append(play(machine, chosen, cpus, limits))
+    def build(chosen: Scenario, cpus: list[Cpu]) -> PlayedRace:
+        made.append(play(machine, chosen, cpus))
         return made[-1]
 
     yield build
@@ -189,14 +187,14 @@ def test_a_wait_that_ends_by_itself_is_waited_for(make: Make, machine: Machine) 
     a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
     b = blocked(machine, "io_schedule", "deep")
     with pytest.raises(RaceError, match=r"thread B does not come to 'ends' within"):
-        make(scenario(IN_ORDER), three(a, b), HASTY).driver.run(1)
+        make(scenario(IN_ORDER), three(a, b)).driver.run(1)
 
 
 def test_a_thread_that_runs_for_ever_has_its_time(make: Make, machine: Machine) -> None:
     a = Cpu([begin(0), user("loop")])
     b = Cpu([begin(1), end(1)])
     with pytest.raises(RaceError, match="it runs in user space"):
-        make(scenario(IN_ORDER), three(a, b), HASTY).driver.run(1)
+        make(scenario(IN_ORDER), three(a, b)).driver.run(1)
 
 
 def test_another_task_at_the_point_is_passed_over(make: Make, machine: Machine) -> None:
@@ -294,7 +292,7 @@ def test_a_program_that_ends_too_early_is_reported(make: Make, machine: Machine)
 
 
 def test_a_thread_that_does_not_begin_is_reported(make: Make, machine: Machine) -> None:
-    made = make(scenario(IN_ORDER), three(Cpu([begin(0)]), Cpu([user("elsewhere")])), HASTY)
+    made = make(scenario(IN_ORDER), three(Cpu([begin(0)]), Cpu([user("elsewhere")])))
     with pytest.raises(RaceError, match="thread B does not come to begin a run"):
         made.driver.run(1)
 

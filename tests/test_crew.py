@@ -20,6 +20,7 @@ from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case, Program
 from harness.settings import PROJECT
+from tests.limits import HUNG_S
 from tests.recorder import Recorder
 
 PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
@@ -46,7 +47,7 @@ class MeetingGuest:
         self.ran.append(name)
         self.limits.append(timeout)
         if name in self.meet:
-            self.barrier.wait(10)
+            self.barrier.wait(HUNG_S)
         return CaseRun(0, f"KTAP version 1\n1..1\nok 1 {name}\n", "", 0.1, False, "", None, ())
 
     def close(self) -> None: ...
@@ -166,14 +167,14 @@ def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
         def run_case(
             self, case_id: str, argv: tuple[str, ...], timeout: float, **more: object
         ) -> CaseRun:
-            began.wait(10)
-            assert go_on.wait(10)
+            began.wait(HUNG_S)
+            assert go_on.wait(HUNG_S)
             return super().run_case(case_id, argv, timeout, **more)
 
     guests = [Waiting(threading.Barrier(1)) for _ in range(2)]
     pool = pool_of(events, data, *guests)
     pool.begin(CASES)
-    began.wait(10)  # both are at their first case
+    began.wait(HUNG_S)  # both are at their first case
     pool.stop()
     go_on.set()
     assert [pool.run(case).status for case in CASES[:2]] == ["pass", "pass"]

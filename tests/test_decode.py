@@ -9,6 +9,7 @@ import pytest
 
 from harness.decode import decode
 from harness.errors import InternalError, MachineError
+from tests.limits import SOON_S
 
 TEXT = "[ 1.0] Call Trace:\n[ 1.0] Code: 0f 0b <c3>\n[ 1.0]  do_thing+0x1/0x2"
 
@@ -52,6 +53,6 @@ def test_lines_that_do_not_come_back_are_noticed(source: Path) -> None:
 
 
 def test_a_script_that_takes_for_ever(source: Path) -> None:
-    script(source, "sleep 30\n")
+    script(source, "exec sleep 3600\n")
     with pytest.raises(InternalError, match="took more than"):
-        decode(TEXT, source / "vmlinux", source, timeout=0.2)
+        decode(TEXT, source / "vmlinux", source, timeout=SOON_S)

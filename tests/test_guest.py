@@ -259,7 +259,6 @@ def run_silent(fake: FakeGuest, run_out: Callable[..., CaseRun]) -> Callable[...
 
     def fall_silent(argv: list[str]) -> tuple[str, str]:
         fake.hang()
-        return "", ""
 
     return partial(run_out, fall_silent, "PING", answers=False)
 
@@ -282,7 +281,6 @@ def test_a_case_is_not_waited_for_when_its_kernel_is_stuck(
         fake.print("watchdog: BUG: soft lockup - CPU#1 stuck for 23s! [sh:7]\n")
         fake.print("RIP: 0010:do_spin+0x1/0x2\n")
         fake.hang()
-        return "", ""
 
     fake.behave = lock_up
     run = fake.guest.run_case("a", ["prog"], NEVER_S)
@@ -333,7 +331,6 @@ def test_a_case_whose_output_stays_open_is_over_with_its_marker(
         fake.print("harness: stuck 1: a process of the case cannot be killed\n")
         fake.print("harness: end 1 timeout=124 tainted=0\n")
         fake.hang()
-        return "", ""
 
     fake.behave = stuck
     run = fake.guest.run_case("a", ["prog"], NEVER_S)

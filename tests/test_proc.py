@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,19 +15,7 @@ import pytest
 from harness import proc
 from harness.errors import InternalError, MachineError
 from harness.settings import PROJECT
-
-
-def gone(pid: int, within: float = 5.0) -> bool:
-    """Whether a process ends (or is a zombie) within that many seconds."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
+from tests.limits import SOON_S, wait_gone
 
 
 def test_lines_reach_the_listener_and_the_log(tmp_path: Path) -> None:
@@ -66,23 +53,23 @@ def test_a_full_disk_is_the_machines_fault() -> None:
 
 def test_an_exception_ends_the_whole_group(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    script = f"sleep 60 & echo $! > {pids}; echo ready; wait"
+    script = f"sleep 3600 & echo $! > {pids}; echo ready; wait"
 
     def interrupt(line: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         proc.run(("sh", "-c", script), on_line=interrupt)
-    assert gone(int(pids.read_text()))
+    wait_gone(int(pids.read_text()))
 
 
 def test_a_group_that_ignores_the_polite_signal_is_ended_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(proc, "PATIENCE", 0.2)
+    monkeypatch.setattr(proc, "PATIENCE", SOON_S)
     with (
         pytest.raises(ValueError, match="stop"),
-        proc.start(("sh", "-c", "trap '' TERM; echo; sleep 60")) as process,
+        proc.start(("sh", "-c", "trap '' TERM; echo; sleep 3600")) as process,
     ):
         assert process.stdout is not None
         process.stdout.readline()
@@ -96,7 +83,7 @@ from harness import proc
 handle = open(sys.argv[1], "w")
 os.set_inheritable(handle.fileno(), True)
 fcntl.flock(handle, fcntl.LOCK_EX)
-script = "trap 'sleep 0.5; exit' TERM; echo $$; while :; do sleep 0.05; done"
+script = f"trap 'read line < {sys.argv[2]}; exit' TERM; echo $$; while :; do sleep 0.05; done"
 proc.run(("sh", "-c", script), on_line=lambda line: print(line, flush=True))
 """
 
@@ -104,9 +91,10 @@ proc.run(("sh", "-c", script), on_line=lambda line: print(line, flush=True))
 def test_a_killed_harness_takes_its_programs_along_and_the_lock_waits_for_them(
     tmp_path: Path,
 ) -> None:
-    lock = tmp_path / "lock"
+    lock, go = tmp_path / "lock", tmp_path / "go"
+    os.mkfifo(go)
     with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(lock)],
+        [sys.executable, "-c", CHILD, str(lock), str(go)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
@@ -119,7 +107,8 @@ def test_a_killed_harness_takes_its_programs_along_and_the_lock_waits_for_them(
             # The program is still ending: what it works on is not free yet.
             with pytest.raises(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            assert gone(pid)
+            go.write_text("\n")
+            wait_gone(pid)
             fcntl.flock(handle, fcntl.LOCK_EX)
 
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import pytest
 from harness.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec
 from harness.qemu import Monitor, MonitorClosedError, Qemu, forwarded_port
+from tests.limits import NEVER_S, SOON_S, wait_gone
 
 USERNET = """Hub -1 (net0):
   Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ
@@ -46,8 +46,8 @@ FAKE = textwrap.dedent(
                 print(open(int(uri[3:])).read() if uri.startswith("fd:") else uri, flush=True)
             answer = {usernet!r} if name == "human-monitor-command" else asked
             monitor.sendall(json.dumps({{"return": answer}}).encode() + b"\\r\\n")
-    import time
-    time.sleep(1000)
+    import signal
+    signal.pause()
     """
 )
 
@@ -71,23 +71,6 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 @pytest.fixture
 def spec(tmp_path: Path) -> GuestSpec:
     return GuestSpec(tmp_path / "vmlinux", None, "microvm", "tcg", tmp_path / "root", "key")
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended (it may be a zombie of somebody else)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_start_port_and_kill(
@@ -166,14 +149,14 @@ def test_qemu_dies_with_the_harness(
     pretend("pass")
     program = textwrap.dedent(
         f"""\
-        import sys, time
+        import signal
         from pathlib import Path
         from harness.machine import GuestSpec
         from harness.qemu import Qemu
         here = Path({str(tmp_path)!r})
         spec = GuestSpec(here / "vmlinux", None, "microvm", "tcg", here / "root", "key")
         print(Qemu.start(spec, here / "log", "KEY").process.pid, flush=True)
-        time.sleep(100)
+        signal.pause()
         """
     )
     project = Path(__file__).resolve().parent.parent
@@ -182,9 +165,8 @@ def test_qemu_dies_with_the_harness(
     ) as harness:
         assert harness.stdout is not None
         pid = int(harness.stdout.readline())
-        assert not gone(pid)
         harness.send_signal(signal.SIGKILL)
-    assert wait_until(lambda: gone(pid))
+    wait_gone(pid)
 
 
 class Peer:
@@ -213,7 +195,7 @@ def peer() -> Iterator[Peer]:
 
 def test_greeting_leaves_negotiation(peer: Peer) -> None:
     peer.say({"QMP": {"version": {"qemu": {"major": 7}}}}, {"return": {}})
-    peer.monitor.greet(2.0)
+    peer.monitor.greet(NEVER_S)
     assert peer.monitor.major == 7
     assert peer.asked() == {"execute": "qmp_capabilities"}
 
@@ -227,14 +209,14 @@ def test_arguments_get_dashes(peer: Peer) -> None:
 def test_events_in_between_are_kept(peer: Peer) -> None:
     peer.say({"event": "RESUME"}, {"return": "x"})
     assert peer.monitor.command("query") == "x"
-    peer.monitor.wait_event("RESUME", 0.1)
+    peer.monitor.wait_event("RESUME", NEVER_S)
     with pytest.raises(TimeoutError):
-        peer.monitor.wait_event("RESUME", 0.1)
+        peer.monitor.wait_event("RESUME", SOON_S)
 
 
 def test_an_event_can_be_waited_for(peer: Peer) -> None:
-    threading.Timer(0.1, lambda: peer.say({"event": "STOP"}, {"event": "RESUME"})).start()
-    peer.monitor.wait_event("RESUME", 5.0)
+    threading.Thread(target=peer.say, args=({"event": "STOP"}, {"event": "RESUME"})).start()
+    peer.monitor.wait_event("RESUME", NEVER_S)
     assert [event["event"] for event in peer.monitor.events] == ["STOP"]
 
 
@@ -246,13 +228,13 @@ def test_refusal_is_quoted(peer: Peer) -> None:
 
 def test_silence_is_a_timeout(peer: Peer) -> None:
     with pytest.raises(TimeoutError):
-        peer.monitor.command("query", timeout=0.1)
+        peer.monitor.command("query", timeout=SOON_S)
 
 
 def test_closed_monitor_is_told_apart(peer: Peer) -> None:
     peer.socket.close()
     with pytest.raises(MonitorClosedError):
-        peer.monitor.command("query", timeout=1.0)
+        peer.monitor.command("query", timeout=NEVER_S)
 
 
 def test_answers_in_pieces(peer: Peer) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness import racelab
+from harness.conductor import InterleavingDriver
 from harness.gdbremote import Remote
 from harness.guest import CaseRun
 from harness.places import Breakpoint
@@ -18,6 +21,7 @@ from harness.racelab import Batch, StressTotals, controlled, sequential, stress
 from harness.scenario import Scenario, parse
 from harness.splat import Splat
 from tests.fake_stub import Cpu, PlayedStub
+from tests.limits import NEVER_S
 from tests.race_machine import (
     PROGRAM,
     Machine,
@@ -39,16 +43,19 @@ class FakeGuest:
 
     def __init__(self, ends: Callable[[], CaseRun]) -> None:
         self.pace = 1.0
-        self.killed = threading.Event()
         self.finished = threading.Event()
-        self.qemu = SimpleNamespace(kill=self.killed.set)
+        self.killed = False
+        self.qemu = SimpleNamespace(kill=self._kill)
         self.asked: list[list[str]] = []
         self._ends = ends
 
+    def _kill(self) -> None:
+        self.killed = True
+        self.finished.set()
+
     def run_case(self, case: str, argv: list[str], timeout: float) -> CaseRun:
         self.asked.append(argv)
-        while not self.killed.is_set() and not self.finished.is_set():
-            self.killed.wait(0.01)
+        self.finished.wait()
         return self._ends()
 
 
@@ -60,8 +67,11 @@ def drive(
     monkeypatch: pytest.MonkeyPatch, guest: FakeGuest, cpus: list[Cpu], machine: Machine, runs: int
 ) -> Batch:
     stub = PlayedStub(cpus, machine.memory)
-    stub.remote.attach()
+    stub.remote.attach(NEVER_S)
     monkeypatch.setattr(Remote, "connect", lambda path: stub.remote)
+    monkeypatch.setattr(
+        racelab, "InterleavingDriver", partial(InterleavingDriver, clock=stub.clock)
+    )
     monkeypatch.setattr(stub.remote, "detach", guest.finished.set)
     breakpoints = [Breakpoint((address("fault"),)), Breakpoint((PROGRAM["race_end"],))]
     toy = scenario(IN_ORDER)
@@ -101,7 +111,7 @@ def test_runs_are_counted_and_have_the_programs_remarks(monkeypatch: pytest.Monk
         ("miss", "read 7"),
     ]
     assert (batch.counts.hit, batch.counts.miss, batch.counts.runs) == (1, 1, 2)
-    assert not guest.killed.is_set()
+    assert not guest.killed
 
 
 def test_an_error_ends_the_guest_and_keeps_what_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +121,7 @@ def test_an_error_ends_the_guest_and_keeps_what_was_seen(monkeypatch: pytest.Mon
     cpus = [Cpu([outcome(0, 0)]), Cpu([begin(0), end(0)]), Cpu([begin(1), end(1)])]
     batch = drive(monkeypatch, guest, cpus, machine, 20)
     assert batch.error is not None and "thread A never reached 'fault()'" in batch.error.what
-    assert batch.runs == [] and guest.killed.is_set()
+    assert batch.runs == [] and guest.killed
     assert batch.splats == [splat] and batch.error.steps
 
 
@@ -143,7 +153,7 @@ def test_a_stub_that_nobody_listens_at_is_an_error_and_no_crash(tmp_path: Path) 
         1,
     )
     assert batch.error is not None and "no stub at" in batch.error.what
-    assert guest.killed.is_set() and guest.asked == []
+    assert guest.killed and guest.asked == []
 
 
 def endings(batch: Batch) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import textwrap
@@ -35,10 +34,14 @@ from harness.snapshot import Snapshot, restore, save
 from harness.ssh import KeyPair, SshError
 from harness.store import Store
 from harness.swapimage import find_tags
+from tests.limits import NEVER_S, wait_gone
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEYS = KeyPair.generate()
-HASTY = Patience(stall=20.0, total=60.0, login=20.0)
+BEGUN = time.time()
+PATIENT = Patience(stall=1800.0, total=3600.0, login=1800.0)
+LONG_S = 3600.0  # for a case that ends by itself
+PACE = 100.0  # how much slower than the reference a guest may be here
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,8 @@ def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
 @pytest.fixture(scope="module")
 def first(spec: GuestSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
     """One cold boot, used only by tests that leave the guest as it is."""
-    guest = boot(spec, tmp_path_factory.mktemp("first"), "first", KEYS)
+    guest = boot(spec, tmp_path_factory.mktemp("first"), "first", KEYS, patience=PATIENT)
+    guest.pace = PACE
     yield guest
     guest.close()
 
@@ -83,15 +87,21 @@ def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot
 
 @pytest.fixture
 def guest(snapshot: Snapshot, tmp_path: Path) -> Iterator[Guest]:
-    made = restore(snapshot, tmp_path, "guest")
+    made = restore(snapshot, tmp_path, "guest", patience=PATIENT)
+    made.pace = PACE
     yield made
     made.close()
 
 
-def sh(guest: Guest, line: str, seconds: float = 20.0) -> str:
+def sh(guest: Guest, line: str, seconds: float = NEVER_S) -> str:
     done = guest.exec(line, seconds)
     assert done.exit_code == 0, (line, done)
     return done.stdout
+
+
+def clock_of(guest: Guest, set_since: float) -> None:
+    """The guest's clock was set to the host's, after that time of the host's clock."""
+    assert set_since - 1 <= float(sh(guest, "date +%s")) <= time.time() + 1
 
 
 def crash(kind: str) -> list[str]:
@@ -100,10 +110,9 @@ def crash(kind: str) -> list[str]:
 
 @pytest.mark.slow
 class TestRealGuests:
-    def test_a_healthy_boot_has_no_splat_and_is_quick(self, first: Guest) -> None:
+    def test_a_healthy_boot_has_no_splat(self, first: Guest) -> None:
         assert first.splats() == ()
         assert first.trustworthy and len(first.boot_id) == 36
-        assert first.boot_seconds < 15
 
     def test_what_a_guest_offers(self, first: Guest) -> None:
         mounts = sh(first, "cat /proc/mounts")
@@ -120,7 +129,7 @@ class TestRealGuests:
         assert "memory" in sh(first, "cat /sys/fs/cgroup/cgroup.subtree_control")
         assert sh(first, "python3 -c 'import ctypes, json, hashlib; print(2)'") == "2\n"
         assert sh(first, "nproc") == f"{first.spec.cpus}\n"
-        assert abs(float(sh(first, "date +%s")) - time.time()) < 30
+        clock_of(first, BEGUN)
         assert " ro," in mounts.splitlines()[0] or "ro" in mounts.split()[3]
 
     def test_the_only_way_in_is_the_runs_own_key(self, first: Guest) -> None:
@@ -128,31 +137,33 @@ class TestRealGuests:
         assert len(keys) == 1 and KEYS.public in keys[0]
 
     def test_a_case_passes_and_fails_with_its_own_status(self, guest: Guest) -> None:
-        assert guest.run_case("a::ok", ["true"], 10.0).exit_code == 0
-        run = guest.run_case("a::bad", ["sh", "-c", "echo out; echo err >&2; exit 7"], 10.0)
+        assert guest.run_case("a::ok", ["true"], LONG_S).exit_code == 0
+        run = guest.run_case("a::bad", ["sh", "-c", "echo out; echo err >&2; exit 7"], LONG_S)
         assert (run.exit_code, run.stdout, run.stderr) == (7, "out\n", "err\n")
-        assert guest.run_case("a::dies", ["sh", "-c", "kill -11 $$"], 10.0).exit_code == 139
-        missing = guest.run_case("a::none", ["/no/such/program"], 10.0)
+        assert guest.run_case("a::dies", ["sh", "-c", "kill -11 $$"], LONG_S).exit_code == 139
+        missing = guest.run_case("a::none", ["/no/such/program"], LONG_S)
         assert missing.exit_code == 127 and "No such file" in missing.stderr
 
     def test_nothing_of_a_case_stays_behind(self, guest: Guest) -> None:
-        daemon = "(setsid sleep 987 >/dev/null 2>&1 &) ; sleep 0.1; echo started"
-        assert guest.run_case("a::daemon", ["sh", "-c", daemon], 10.0).stdout == "started\n"
+        daemon = (
+            "mkfifo /run/begun; (setsid sh -c 'echo > /run/begun; exec sleep 987' "
+            ">/dev/null 2>&1 &) ; read line < /run/begun; echo started"
+        )
+        assert guest.run_case("a::daemon", ["sh", "-c", daemon], LONG_S).stdout == "started\n"
         assert "987" not in sh(guest, "ps")
 
     def test_a_hung_case_is_ended_alone_and_says_where_it_was(self, guest: Guest) -> None:
-        start = time.monotonic()
         run = guest.run_case("a::hangs", ["sh", "-c", "trap '' TERM INT; sleep 987"], 1.0)
-        assert run.timed_out and not run.lost and time.monotonic() - start < 10
+        assert run.timed_out and not run.lost
         assert "nanosleep" in run.stderr
         assert guest.trustworthy and "987" not in sh(guest, "ps")
-        assert guest.run_case("a::next", ["true"], 10.0).exit_code == 0
+        assert guest.run_case("a::next", ["true"], LONG_S).exit_code == 0
 
     def test_a_warning_belongs_to_its_case_and_speaks_again(self, guest: Guest) -> None:
         once = crash("REFCOUNT_INC_OVERFLOW")
-        first_run = guest.run_case("a::one", once, 10.0)
-        quiet = guest.run_case("a::two", ["true"], 10.0)
-        again = guest.run_case("a::three", once, 10.0)
+        first_run = guest.run_case("a::one", once, LONG_S)
+        quiet = guest.run_case("a::two", ["true"], LONG_S)
+        again = guest.run_case("a::three", once, LONG_S)
         assert [s.category for s in first_run.splats] == ["warning"]
         assert quiet.splats == ()
         assert [s.title for s in again.splats] == [s.title for s in first_run.splats]
@@ -164,9 +175,9 @@ class TestRealGuests:
             "echo 0 > memory.swap.max; (echo 0 > cgroup.procs; "
             "exec python3 -c 'bytearray(64 << 20)'); true"
         )
-        wanted = guest.run_case("a::oom", ["sh", "-c", hog], 30.0, oom_expected=True)
+        wanted = guest.run_case("a::oom", ["sh", "-c", hog], LONG_S, oom_expected=True)
         assert [(s.category, s.expected) for s in wanted.splats] == [("oom", True)]
-        unwanted = guest.run_case("a::oom", ["sh", "-c", hog], 30.0)
+        unwanted = guest.run_case("a::oom", ["sh", "-c", hog], LONG_S)
         assert [(s.category, s.expected) for s in unwanted.splats] == [("oom", False)]
 
     def test_no_byte_of_the_console_is_lost_when_the_reader_is_slow(
@@ -177,25 +188,24 @@ class TestRealGuests:
             "i=0; while [ $i -lt 1000 ]; do echo line $i of the flood > /dev/kmsg; i=$((i+1)); done"
         )
         sh(guest, flood)
-        assert guest.console.wait_for("line 999 of the flood", 30.0)
+        assert guest.console.wait_for("line 999 of the flood", NEVER_S)
         text = guest.console.text()
         assert [i for i in range(1000) if f"] line {i} of the flood\n" not in text + "\n"] == []
 
-    def test_restoring_is_quick_and_each_guest_is_its_own(
+    def test_each_restored_guest_is_its_own(
         self, snapshot: Snapshot, first: Guest, tmp_path: Path
     ) -> None:
-        seconds, randoms = [], set()
+        randoms = set()
         for number in range(3):
-            one = restore(snapshot, tmp_path, f"r{number}")
+            before = time.time()
+            one = restore(snapshot, tmp_path, f"r{number}", patience=PATIENT)
             try:
-                seconds.append(one.boot_seconds)
                 randoms.add(sh(one, "head -c 16 /dev/urandom | hexdump"))
                 assert one.boot_id == first.boot_id and one.restored
-                assert abs(float(sh(one, "date +%s")) - time.time()) < 30
+                clock_of(one, before)
             finally:
                 one.close()
         assert len(randoms) == 3
-        assert statistics.median(seconds) < first.boot_seconds
 
     def test_a_restored_guest_does_not_go_on_before_we_listen(
         self, snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -203,11 +213,11 @@ class TestRealGuests:
         greet = Monitor.greet
 
         def late(monitor: Monitor, timeout: float) -> None:
-            time.sleep(2)  # a busy machine; reading a state takes 0.2
+            time.sleep(2)  # the fault that is put in; reading a state takes 0.2
             greet(monitor, timeout)
 
         monkeypatch.setattr(Monitor, "greet", late)
-        restore(snapshot, tmp_path, "late", patience=HASTY).close()
+        restore(snapshot, tmp_path, "late", patience=PATIENT).close()
 
     def test_the_first_guest_goes_on_after_its_snapshot(
         self, snapshot: Snapshot, first: Guest
@@ -226,25 +236,25 @@ class TestRealGuests:
         self, spec: GuestSpec, tmp_path: Path
     ) -> None:
         with pytest.raises(SeriesError, match="Requested init /nothing failed") as caught:
-            boot(replace(spec, extra_append="init=/nothing"), tmp_path, "g", KEYS, patience=HASTY)
+            boot(replace(spec, extra_append="init=/nothing"), tmp_path, "g", KEYS, patience=PATIENT)
         assert caught.value.evidence is not None
         assert "Linux version" in caught.value.evidence.read_text()
 
     def test_no_key_on_the_command_line_is_noticed(self, spec: GuestSpec, tmp_path: Path) -> None:
         other = replace(KEYS, public="AAAAC3NzaC1lZDI1NTE5AAAA")
         with pytest.raises(SeriesError, match="no command came through"):
-            boot(spec, tmp_path, "g", other, patience=HASTY)
+            boot(spec, tmp_path, "g", other, patience=PATIENT)
 
     def test_power_off_from_inside_ends_qemu(self, guest: Guest) -> None:
         with pytest.raises(SshError, match="lost"):
-            guest.exec("/harness/init off; sleep 5", 10.0)
-        assert guest.qemu.process.wait(10) == 0
+            guest.exec("/harness/init off; sleep 3600", NEVER_S)
+        assert guest.qemu.process.wait() == 0
 
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
     def test_no_qemu_is_left_behind(self, spec: GuestSpec, tmp_path: Path, how: int) -> None:
         program = textwrap.dedent(
             f"""\
-            import sys, time
+            import signal
             from pathlib import Path
             from harness.boot import boot
             from harness.machine import GuestSpec
@@ -254,7 +264,7 @@ class TestRealGuests:
             guest = boot(spec, Path({str(tmp_path)!r}), "g", KeyPair.generate())
             try:
                 print(guest.qemu.process.pid, flush=True)
-                time.sleep(100)
+                signal.pause()
             finally:
                 guest.close()
             """
@@ -269,18 +279,18 @@ class TestRealGuests:
             assert harness.stdout is not None
             pid = int(harness.stdout.readline())
             harness.send_signal(how)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and Path(f"/proc/{pid}/exe").exists():
-            time.sleep(0.05)
-        assert not Path(f"/proc/{pid}/exe").exists()
+        wait_gone(pid)
 
     def test_q35_boots_the_slow_way(
         self, spec: GuestSpec, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         image = built(tmp_path_factory.mktemp("slow"), bzimage=True).bzimage
-        guest = boot(replace(spec, machine="q35", bzimage=image), tmp_path, "g", KEYS)
+        guest = boot(
+            replace(spec, machine="q35", bzimage=image), tmp_path, "g", KEYS, patience=PATIENT
+        )
+        guest.pace = PACE
         try:
             assert sh(guest, "nproc") == "2\n"
-            assert guest.run_case("a::b", crash("WARNING"), 10.0).splats
+            assert guest.run_case("a::b", crash("WARNING"), LONG_S).splats
         finally:
             guest.close()

@@ -27,7 +27,7 @@ def repro(out: Path, race: str, **more: str) -> subprocess.CompletedProcess[str]
     env = {**os.environ, "KERNEL": KERNEL, "RACE": race, "OUT": str(out), **more}
     command = [sys.executable, "-m", "harness", "repro"]
     return subprocess.run(
-        command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False, timeout=3000
+        command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False
     )
 
 

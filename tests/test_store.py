@@ -4,21 +4,25 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
+from harness import store as store_module
 from harness.errors import MachineError
 from harness.settings import PROJECT
 from harness.store import Entry, Store, digest, file_digest, full_disk_explained
+from tests.limits import note_refused_locks
 
 
 @pytest.fixture
@@ -103,12 +107,9 @@ def test_two_runs_at_once_make_it_once(store: Store, tmp_path: Path) -> None:
     assert waits == [f"waiting for process {other.pid}, which holds kind-key"]
 
 
-def _we_wait_for_a_lock() -> bool:
-    rows = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    return any("->" in row and str(os.getpid()) in row for row in rows)
-
-
-def test_who_wants_what_is_there_does_not_wait_as_its_maker(store: Store) -> None:
+def test_who_wants_what_is_there_does_not_wait_as_its_maker(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That would be: until nobody uses it any more."""
     store.entry("kind", "key", write("x"))
     store.release()
@@ -118,12 +119,42 @@ def test_who_wants_what_is_there_does_not_wait_as_its_maker(store: Store) -> Non
     wants = threading.Thread(
         target=lambda: found.append(other.entry("kind", "key", write("y"), waits.append))
     )
+    refused = note_refused_locks(monkeypatch, store_module)
     with store.lock("kind-key"):
         wants.start()
-        while wants.is_alive() and not _we_wait_for_a_lock():
-            time.sleep(0.01)  # the kernel tells nobody that one waits
-    wants.join(10)
+        refused.acquire()
+    wants.join()
     assert [entry.cached for entry in found] == [True] and waits == []
+
+
+def test_who_waits_for_a_maker_does_not_wait_for_the_rest_of_its_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, made = threading.Event(), threading.Event()
+    other = Store(store.root, 1 << 30)
+    found: list[Entry] = []
+    wants = threading.Thread(
+        target=lambda: found.append(other.entry("kind", "key", write("y"), lambda _: refused.set()))
+    )
+
+    def flock(handle: IO[str], how: int) -> None:
+        if threading.current_thread() is wants:
+            if not how & (fcntl.LOCK_NB | fcntl.LOCK_UN):
+                made.wait()  # as late as the kernel may let it go on: its maker shares the entry
+            how |= fcntl.LOCK_NB
+        fcntl.flock(handle, how)
+
+    def make(draft: Path) -> None:
+        wants.start()
+        refused.wait()
+        write("x")(draft)
+
+    changed = SimpleNamespace(**{**vars(fcntl), "flock": flock})
+    monkeypatch.setattr(store_module, "fcntl", changed)
+    store.entry("kind", "key", make)
+    made.set()
+    wants.join()
+    assert [entry.cached for entry in found] == [True]
 
 
 def test_a_work_directory_keeps_what_was_left_in_it(store: Store) -> None:
