@@ -21,7 +21,7 @@ from harness.toolchain import Workbench, compiling, make_argv
 from harness.workshop import marked
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
-MANY = 30
+MANY_OBJECTS = 30
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> No
         if name is not None:
             done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
             # Where many are made again, nearly all will be: a header or the configuration.
-            known = max(done, total) if total and (whole or done > MANY) else 0
+            known = max(done, total) if total and (whole or done > MANY_OBJECTS) else 0
             events.emit(StageProgress(job.stage, done, known, "objects", name))
 
     argv = make_argv(job.bench, job.source.path, out, *targets)

@@ -20,7 +20,7 @@ from harness.ssh import SshError
 FILE = "/sys/kernel/debug/kmemleak"
 # kmemleak overlooks what is younger than 5 s, and what the last case leaked is that young.
 SCRIPT = f"sleep 5.5; echo scan > {FILE} && cat {FILE}"
-PATIENCE = 120.0  # seconds for a guest of the reference's pace
+SCAN_TIMEOUT_S = 120.0  # for a guest of the reference's pace
 
 _OBJECT = re.compile(r"^unreferenced object (0x[0-9a-f]+) ")
 
@@ -50,7 +50,7 @@ def leaks_of(guest: Guest) -> tuple[Splat, ...]:
     """
     said = []
     for _ in range(2):
-        done = guest.exec(SCRIPT, PATIENCE * guest.pace)
+        done = guest.exec(SCRIPT, SCAN_TIMEOUT_S * guest.pace)
         if done.exit_code != 0:
             raise SshError(f"kmemleak cannot be asked: {done.stderr.strip()}")
         said.append(done.stdout)

@@ -20,7 +20,7 @@ from harness.ktap import read_case
 from harness.machine import QEMU
 from harness.splat import find_splats
 
-LIMIT = 600.0  # seconds: only for a kernel that hangs, one that works takes seconds
+HANG_TIMEOUT_S = 600.0  # only for a kernel that hangs, one that works takes seconds
 FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",
                 "-fno-pic", "-no-pie", "-nostdlib", "-static")  # fmt: skip
 COMMAND_LINE = "console=ttyS0 panic=-1 nokaslr"
@@ -91,7 +91,7 @@ def run(kernel: Path, program: Path, case: str, scratch: Path, log: Path) -> Sai
     archive.write_bytes(initramfs(program.read_bytes()))
     said: list[bytes] = []
     with proc.start(argv(kernel, archive)) as qemu, contextlib.ExitStack() as stack:
-        watchdog = threading.Timer(LIMIT, qemu.send_signal, (signal.SIGKILL,))
+        watchdog = threading.Timer(HANG_TIMEOUT_S, qemu.send_signal, (signal.SIGKILL,))
         watchdog.start()
         stack.callback(watchdog.cancel)
         assert qemu.stdout is not None

@@ -32,7 +32,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Bar:
+class PlotBar:
     """A count at ``x`` ms, its top ``y`` percent below the upper edge."""
 
     name: str
@@ -51,7 +51,7 @@ class Plot:
     case: str
     about: str
     lines: dict[str, str]
-    bars: tuple[Bar, ...]
+    bars: tuple[PlotBar, ...]
     top: float
     ms: float
 
@@ -91,6 +91,6 @@ def _plot(case: str, about: str, taken: Sequence[Sample]) -> Plot:
             points.setdefault(name, []).append(f"{x:.1f},{100 - 100 * level / top:.1f}")
         for name, count in sample.bars.items():
             if count:
-                bars.append(Bar(name, x, 100 - BARS_PERCENT * count / highest, count))
+                bars.append(PlotBar(name, x, 100 - BARS_PERCENT * count / highest, count))
     lines = {name: " ".join(places) for name, places in points.items()}
     return Plot(case, about, lines, tuple(bars), top, max(x, 1.0))

@@ -20,7 +20,7 @@ import yaml
 from harness.errors import InternalError, InvocationError
 
 FILE = "regression.yaml"
-SECONDS = 10.0  # the time limit of a test that names none
+DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Selftest:
 
     name: str
     argv: tuple[str, ...]
-    timeout: float = SECONDS
+    timeout: float = DEFAULT_TIMEOUT_S
     settings: tuple[tuple[str, str], ...] = ()
     huge_pages: int = 0
     hugetlbfs: bool = False

@@ -41,7 +41,7 @@ _NAMES = f"harness-names: ; @echo $(notdir {' '.join(f'$({name})' for name in _L
 _RUN = re.compile(r"^\s*(?:\w+=\S+ )*run_test\s+(?P<words>.+)$", re.MULTILINE)
 # The guest's runner gives a test twice its time, for a neighbour, and says what it did in it;
 # the harness ends it only after that.
-PATIENCE, SPARE = 2.0, 10.0
+TIME_FACTOR, SPARE_S = 2.0, 10.0
 
 
 def _write_out(base: Base, paths: Sequence[str], target: Path) -> None:
@@ -168,7 +168,7 @@ def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
         name=test.name,
         program=program,
         clauses=(),
-        timeout=PATIENCE * test.timeout + SPARE,
+        timeout=TIME_FACTOR * test.timeout + SPARE_S,
         about=shlex.join(test.argv),
         needs=("alone",) if test.alone else (),
     )

@@ -47,7 +47,7 @@ CHECKPATCH = ("--strict", "--terse", "--showfile", "--show-types", "--no-summary
 
 
 @dataclass(frozen=True)
-class State:
+class TreeRemarks:
     """What the tools say of one tree, and of the patch that made it from the one before."""
 
     sparse: tuple[Warned, ...] | None
@@ -72,7 +72,7 @@ def static_remarks(
     """
     files = tuple(sorted({f for patch in series.patches for f in patch.files}))
     found: list[PatchRemarks] = []
-    before: State | None = None
+    before: TreeRemarks | None = None
     for count in range(len(series.patches) + 1):
         try:
             applied = apply_series(base, series, count, bench.store, bench.events)
@@ -87,7 +87,7 @@ def static_remarks(
     return justify(found, load_excuses(folder, base.line))
 
 
-def _compare(number: int, series: Series, before: State, state: State) -> PatchRemarks:
+def _compare(number: int, series: Series, before: TreeRemarks, state: TreeRemarks) -> PatchRemarks:
     patch = series.patches[number - 1]
     tools = {
         "checkpatch": tuple(Remark(w.file, w.line, w.text) for w in state.checkpatch),
@@ -107,7 +107,7 @@ def _state(
     files: Sequence[str],
     mail: bytes,
     log: Path,
-) -> State:
+) -> TreeRemarks:
     """The remarks on one tree, from the store or made now."""
     version = _sparse_version()
     key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, version,
@@ -132,7 +132,7 @@ def _state(
     entry = bench.store.entry("statics", key, make, bench.waiting)
     about = json.loads((entry.path / "remarks.json").read_text("utf-8"))
     kept = {tool: tuple(said) for tool, said in from_json(about["remarks"]).items()}
-    return State(
+    return TreeRemarks(
         kept["sparse"] if about["sparse"] else None,
         kept["kernel-doc"],
         kept["checkpatch"],

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = 4096
-TAG = 16  # bytes: the magic, then a little-endian index
+PAGE_BYTES = 4096
+TAG_BYTES = 16  # bytes: the magic, then a little-endian index
 
 
 def swap_header(pages: int, uuid: bytes) -> bytes:
@@ -21,7 +21,7 @@ def swap_header(pages: int, uuid: bytes) -> bytes:
         pages: size of the disk in pages of 4 KiB, this one included.
         uuid: 16 bytes.
     """
-    page = bytearray(PAGE)
+    page = bytearray(PAGE_BYTES)
     # 1 KiB of boot block, then version, last page, number of bad pages, uuid.
     struct.pack_into("<III16s", page, 1024, 1, pages - 1, 0, uuid)
     page[-10:] = b"SWAPSPACE2"
@@ -32,7 +32,7 @@ def make_swap(image: Path, megabytes: int) -> None:
     """A fresh sparse swap disk at ``image``; whatever was there is gone."""
     size = megabytes << 20
     with open(image, "wb") as handle:
-        handle.write(swap_header(size // PAGE, os.urandom(16)))
+        handle.write(swap_header(size // PAGE_BYTES, os.urandom(16)))
         handle.truncate(size)
 
 
@@ -65,9 +65,9 @@ def find_tags(image: Path, magic: bytes, count: int) -> set[int]:
     with open(image, "rb") as handle, mmap.mmap(handle.fileno(), 0, prot=mmap.PROT_READ) as view:
         for start, end in _extents(handle.fileno(), size):
             # A tag may begin before a border between two extents.
-            at = view.find(magic, max(0, start - TAG), end)
+            at = view.find(magic, max(0, start - TAG_BYTES), end)
             while at >= 0:
-                if at + TAG <= size:
+                if at + TAG_BYTES <= size:
                     (index,) = struct.unpack_from("<Q", view, at + 8)
                     if index < count:
                         found.add(index)

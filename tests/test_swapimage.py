@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.swapimage import PAGE, find_tags, make_swap, swap_header
+from harness.swapimage import PAGE_BYTES, find_tags, make_swap, swap_header
 
 MAGIC = b"VTESTTAG"
 
@@ -35,7 +35,7 @@ def test_header_is_what_mkswap_writes(tmp_path: Path) -> None:
         capture_output=True,
         env={**os.environ, "PATH": f"{os.environ['PATH']}:/sbin:/usr/sbin"},
     )
-    assert theirs.read_bytes()[:PAGE] == swap_header((1 << 20) // PAGE, uuid)
+    assert theirs.read_bytes()[:PAGE_BYTES] == swap_header((1 << 20) // PAGE_BYTES, uuid)
 
 
 def test_fresh_disk_is_sparse_and_replaces_what_was_there(tmp_path: Path) -> None:
@@ -51,7 +51,9 @@ def test_tags_are_found_wherever_they_are(tmp_path: Path) -> None:
     image = tmp_path / "swap"
     make_swap(image, 64)
     with open(image, "r+b") as handle:
-        for index, place in enumerate((PAGE, 5 * PAGE + 100, (32 << 20) + 3, (64 << 20) - 16)):
+        for index, place in enumerate(
+            (PAGE_BYTES, 5 * PAGE_BYTES + 100, (32 << 20) + 3, (64 << 20) - 16)
+        ):
             handle.seek(place)
             handle.write(tag(index))
     assert find_tags(image, MAGIC, 4) == {0, 1, 2, 3}
@@ -67,7 +69,7 @@ def test_tag_across_the_border_of_an_extent(tmp_path: Path) -> None:
     image = tmp_path / "swap"
     with open(image, "wb") as handle:
         handle.truncate(1 << 20)
-        handle.seek(2 * PAGE - 8)
+        handle.seek(2 * PAGE_BYTES - 8)
         handle.write(tag(5))
     assert find_tags(image, MAGIC, 6) == {5}
 
@@ -89,7 +91,7 @@ def test_a_large_image_is_searched_quickly(tmp_path: Path) -> None:
     with open(image, "r+b") as handle:
         handle.seek(1 << 20)
         for index in range(4096):
-            handle.write(tag(index) + bytes(PAGE - 16))
+            handle.write(tag(index) + bytes(PAGE_BYTES - 16))
     start = time.monotonic()
     assert len(find_tags(image, MAGIC, 4096)) == 4096
     assert time.monotonic() - start < 5
