@@ -42,14 +42,6 @@ def fisher(passes_a: int, runs_a: int, passes_b: int, runs_b: int) -> float:
     return sum(w for w in map(weight, possible) if w <= seen) / comb(runs_a + runs_b, passes)
 
 
-def runs_needed(level: float = LEVEL) -> int:
-    """Fewest runs of each side with which always against never is a difference: 5 for 0.01."""
-    runs = 1
-    while fisher(runs, runs, 0, runs) > level:
-        runs += 1
-    return runs
-
-
 @dataclass(frozen=True)
 class Rates:
     """How often something passed: on side a, before the change, and on side b, after it."""
