@@ -61,14 +61,6 @@ def wilson(hits: int, runs: int) -> tuple[float, float]:
     return low, high
 
 
-def runs_needed(level: float = LEVEL) -> int:
-    """Fewest runs of each side with which always against never is a difference: 5 for 0.01."""
-    runs = 1
-    while fisher(runs, runs, 0, runs) > level:
-        runs += 1
-    return runs
-
-
 @dataclass(frozen=True)
 class Rates:
     """How often something passed: on side a, before the change, and on side b, after it."""

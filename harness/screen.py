@@ -8,7 +8,7 @@ one line when it ends, so that a log stays readable.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.markup import escape
@@ -45,7 +45,6 @@ class Screen:
     _progress: Progress | None = None
     _task: TaskID | None = None
     _cases: int = 0
-    _counts: dict[str, int] = field(default_factory=dict)
     _said: float = 0.0
     _stage: str = ""
 
@@ -153,7 +152,6 @@ class Screen:
 
     def _case(self, event: ev.CaseFinished) -> None:
         self._cases += 1
-        self._counts[event.status] = self._counts.get(event.status, 0) + 1
         self._note(event.id)
         if event.status in ("fail", "error", "timeout"):
             self._print(f"  {MARK[event.status]} {event.id}: {escape(event.reason)}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = "/tmp/selftest"  # where a test runs; it may leave files there
 SKIPPED = 4  # KSFT_SKIP
-PATIENCE = 2.0  # as harness/selftests.py has it
+TIME_FACTOR = 2.0  # as harness/selftests.py has it
 LINES = 200  # of its last output that are kept beside its results
 KEPT = 4000  # lines of results that are kept: no test has so many
 MNT_DETACH = 2
@@ -99,7 +99,7 @@ def become(user: str, argv: list[str]) -> NoReturn:
 
 def run(plan: dict[str, Any]) -> tuple[int | None, bytes]:
     """Runs the selftest: its wait status (None: it was out of time) and all it printed."""
-    limit = plan["timeout"] * PATIENCE * float(os.environ.get("HARNESS_PACE", "1"))
+    limit = plan["timeout"] * TIME_FACTOR * float(os.environ.get("HARNESS_PACE", "1"))
     deadline = time.monotonic() + limit
     reading, writing = os.pipe()
     pid = os.fork()
