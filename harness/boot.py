@@ -12,7 +12,8 @@ from pathlib import Path
 from harness.errors import HarnessError, MachineError, SeriesError
 from harness.guest import Guest
 from harness.machine import GuestSpec
-from harness.qemu import MonitorClosedError, Qemu
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
 from harness.splat import Splat
 from harness.ssh import KeyPair, SshError
 from harness.swapimage import make_swap

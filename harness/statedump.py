@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from harness.console import Console
 from harness.errors import InternalError
-from harness.qemu import MonitorClosedError, Qemu
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
 
 ANSWER = 2.0  # seconds for the first word of an answer
 QUIET = 0.5  # seconds of silence that end one

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import socket
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +13,10 @@ import paramiko
 
 from harness.guest import Guest
 from harness.machine import GuestSpec
-from harness.qemu import Monitor
+from harness.monitor import Monitor
 from harness.ssh import KeyPair
 from tests.fake_line import GuestEnd
+from tests.fake_monitor import FakeMonitor
 from tests.fake_sshd import FakeSshd
 
 WARNING = """------------[ cut here ]------------
@@ -55,19 +53,14 @@ class FakeQemu:
     def __init__(self, log: Path) -> None:
         self.serial = GuestEnd()
         self.console = self.serial.line
-        ours, self._monitor = socket.socketpair()
-        self.monitor = Monitor(ours)
+        self._peer = FakeMonitor(lambda name, arguments: "registers")
+        self.monitor = Monitor(self._peer.connection)
+        self.monitor.greet(10.0)
         self.process: Any = _Process()
         self.log = log
         self.port = 0
         self.breaks = 0
         log.write_text("")
-        threading.Thread(target=self._answer, daemon=True).start()
-
-    def _answer(self) -> None:
-        with contextlib.suppress(OSError), self._monitor.makefile() as lines:
-            for _ in lines:
-                self._monitor.sendall(b'{"return": "registers"}\n')
 
     @property
     def alive(self) -> bool:
@@ -85,6 +78,7 @@ class FakeQemu:
     def kill(self) -> None:
         self.process.code = self.process.code or -9
         self.serial.close()
+        self.monitor.close()
 
 
 class FakeGuest:

@@ -12,7 +12,8 @@ from harness import boot as boot_module
 from harness.boot import Patience, boot, boot_failure
 from harness.errors import MachineError, SeriesError
 from harness.machine import GuestSpec
-from harness.qemu import MonitorClosedError, Qemu
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
 from harness.ssh import KeyPair
 from tests.fake_guest import WARNING, FakeGuest
 from tests.fake_line import GuestEnd
