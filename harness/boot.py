@@ -9,17 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pexpect.exceptions import EOF, TIMEOUT
+
 from harness.errors import HarnessError, MachineError, SeriesError
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.monitor import MonitorClosedError
 from harness.qemu import Qemu
+from harness.serial_dialogue import SerialDialogue
 from harness.splat import Splat
 from harness.ssh import KeyPair, SshError
 from harness.swapimage import make_swap
 
-READY = r"harness: ready"
-NEVER = r"harness: error: sshd ended"
+READY = "harness: ready"
+NEVER = "harness: error: sshd ended"
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,11 @@ def boot(
         started(guest)
         with contextlib.suppress(MonitorClosedError):  # a kernel that dies in its first moments
             qemu.find_port()
-        ready = guest.console.wait_for(f"{READY}|{NEVER}", patience.total, stall=patience.stall)
-        if ready is None or ready[0] != "harness: ready":
+        with SerialDialogue(guest.console, since=0, stall=patience.stall) as line:
+            ready = line.expect_exact([READY, NEVER, EOF, TIMEOUT], timeout=patience.total) == 0
+            if not ready:
+                line.rest()  # the line of the marker, and what explains it
+        if not ready:
             raise boot_failure(guest, patience, time.monotonic() - start)
         try:
             guest.connect(patience.login)

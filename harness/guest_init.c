@@ -195,26 +195,111 @@ static void power_off(void)
 }
 
 /*
- * The console as a second way in, for one question: whether anybody is there.
+ * The console as a second way in: '?' asks whether anybody is there, and a line
+ * "!WORD COMMAND" has a shell run COMMAND there ("!WORD ": a shell to talk to); WORD is in
+ * the line that tells the end of it.
  * Having it open is also what makes the serial driver hear a break, and so sysrq.
  */
-static int open_console(void)
-{
-	int fd = open("/dev/console", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	struct termios mode;
+struct console {
+	int fd, in_line;
+	pid_t shell;
+	size_t length;
+	char line[512];
+	struct termios raw;
+};
 
-	if (fd < 0 || tcgetattr(fd, &mode) < 0)
-		return fd;
-	cfmakeraw(&mode);
-	mode.c_iflag |= IGNBRK;
-	tcsetattr(fd, TCSANOW, &mode);
-	return fd;
+static void open_console(struct console *console)
+{
+	memset(console, 0, sizeof(*console));
+	console->fd = open("/dev/console", O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (console->fd < 0 || tcgetattr(console->fd, &console->raw) < 0)
+		return;
+	cfmakeraw(&console->raw);
+	console->raw.c_iflag |= IGNBRK;
+	tcsetattr(console->fd, TCSANOW, &console->raw);
+}
+
+static void start_shell(struct console *console)
+{
+	char *command = strchr(console->line, ' ');
+	struct termios mode = console->raw;
+	sigset_t none;
+
+	if (command)
+		*command++ = '\0';
+	console->shell = fork();
+	if (console->shell > 0)
+		return;
+	if (console->shell < 0) {
+		console->shell = 0;
+		say("ran %s -1", console->line);
+		return;
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* A file of its own: whoever reads from ours must not wait. */
+	close(console->fd);
+	setsid();
+	for (int fd = 0; fd < 3; fd++) {
+		close(fd);
+		if (open("/dev/console", O_RDWR | O_NOCTTY) < 0)
+			_exit(126);
+	}
+	ioctl(0, TIOCSCTTY, 1);
+	mode.c_iflag |= ICRNL;
+	mode.c_oflag |= OPOST | ONLCR;
+	mode.c_lflag |= ISIG | ICANON | IEXTEN;
+	if (!command || !*command)
+		mode.c_lflag |= ECHO | ECHOE | ECHOK;
+	tcsetattr(0, TCSANOW, &mode);
+	setenv("HOME", "/root", 1);
+	setenv("TERM", "vt100", 0);
+	chdir("/root");
+	if (command && *command)
+		execl("/bin/sh", "sh", "-c", command, NULL);
+	else
+		execl("/bin/sh", "sh", "-i", NULL);
+	_exit(127);
+}
+
+static void shell_ended(struct console *console, int status)
+{
+	/* What it printed is still on its way; the line that tells the end is not to overtake it. */
+	tcdrain(console->fd);
+	tcsetattr(console->fd, TCSANOW, &console->raw);
+	say("ran %s %d", console->line, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+	console->shell = 0;
+}
+
+static void hear(struct console *console)
+{
+	char typed[64];
+	ssize_t count = read(console->fd, typed, sizeof(typed));
+
+	if (count <= 0)
+		console->fd = -1; /* hung up: it would wake us for ever */
+	for (ssize_t i = 0; i < count && !console->shell; i++) {
+		if (console->in_line && typed[i] == '\n') {
+			console->line[console->length] = '\0';
+			console->in_line = 0;
+			start_shell(console);
+		} else if (console->in_line) {
+			if (console->length < sizeof(console->line) - 1)
+				console->line[console->length++] = typed[i];
+		} else if (typed[i] == '!') {
+			console->in_line = 1;
+			console->length = 0;
+		} else {
+			say("here");
+		}
+	}
 }
 
 static void __attribute__((noreturn)) process_one(void)
 {
 	sigset_t watched;
 	struct pollfd wait_for[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	struct console console;
 	pid_t sshd;
 	int ready = 0, tries = 0;
 
@@ -233,25 +318,24 @@ static void __attribute__((noreturn)) process_one(void)
 	say("mounted");
 	network_up();
 	say("network up");
-	wait_for[1].fd = open_console();
+	open_console(&console);
 	for (;;) {
 		struct signalfd_siginfo got;
 		pid_t gone;
 		int status;
 
+		/* A shell has the console for itself. */
+		wait_for[1].fd = console.shell ? -1 : console.fd;
+		wait_for[1].revents = 0;
 		poll(wait_for, 2, ready ? -1 : 10);
 		if (read(wait_for[0].fd, &got, sizeof(got)) == sizeof(got) &&
 		    got.ssi_signo == SIGTERM)
 			power_off();
-		if (wait_for[1].revents) {
-			char typed[64];
-
-			if (read(wait_for[1].fd, typed, sizeof(typed)) > 0)
-				say("here");
-			else
-				wait_for[1].fd = -1; /* hung up: it would wake us for ever */
-		}
+		if (wait_for[1].revents)
+			hear(&console);
 		while ((gone = waitpid(-1, &status, WNOHANG)) > 0) {
+			if (gone == console.shell)
+				shell_ended(&console, status);
 			if (gone != sshd)
 				continue;
 			tell_log(SSHD_LOG);
