@@ -271,27 +271,25 @@ static void shell_ended(struct console *console, int status)
 	console->shell = 0;
 }
 
+/* One byte: what comes after a command's line is for the shell. */
 static void hear(struct console *console)
 {
-	char typed[64];
-	ssize_t count = read(console->fd, typed, sizeof(typed));
+	char typed;
 
-	if (count <= 0)
+	if (read(console->fd, &typed, 1) <= 0) {
 		console->fd = -1; /* hung up: it would wake us for ever */
-	for (ssize_t i = 0; i < count && !console->shell; i++) {
-		if (console->in_line && typed[i] == '\n') {
-			console->line[console->length] = '\0';
-			console->in_line = 0;
-			start_shell(console);
-		} else if (console->in_line) {
-			if (console->length < sizeof(console->line) - 1)
-				console->line[console->length++] = typed[i];
-		} else if (typed[i] == '!') {
-			console->in_line = 1;
-			console->length = 0;
-		} else {
-			say("here");
-		}
+	} else if (console->in_line && typed == '\n') {
+		console->line[console->length] = '\0';
+		console->in_line = 0;
+		start_shell(console);
+	} else if (console->in_line) {
+		if (console->length < sizeof(console->line) - 1)
+			console->line[console->length++] = typed;
+	} else if (typed == '!') {
+		console->in_line = 1;
+		console->length = 0;
+	} else {
+		say("here");
 	}
 }
 

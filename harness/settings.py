@@ -36,7 +36,12 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RUNS": ("20", "make repro: runs of a scenario on each kernel"),
     "CELL": ("", "make cell: a cell of make plan; make build-matrix: only this one of matrix.yaml"),
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
+    "ROOTFS_LOGIN": (
+        "root",
+        "USER or USER:PASSWORD, for the serial console of a ROOTFS= image with an init of its own",
+    ),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
+    "CONSOLE": ("", "1: make shell gives the serial console itself, without SSH"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
     "KIND": ("", "make soak: what to repeat, stress or model; without it the table so far"),
     "MINUTES": ("", "make soak: how long, all runs on one kernel together (30; SEED=: one round)"),
@@ -105,6 +110,8 @@ class Settings:
     statics: bool = True
     ktap: bool = False
     notes: bool = False
+    console: bool = False
+    rootfs_login: str = "root"
 
     def asked(self) -> dict[str, str]:
         """The variables that matter for the verdict, for the report's head."""
@@ -121,6 +128,7 @@ class Settings:
             "RACE": self.race,
             "CELL": self.cell,
             "ROOTFS": self.rootfs,
+            "ROOTFS_LOGIN": self.rootfs_login if self.rootfs else "",
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
             "CPUS": str(self.cpus),
@@ -204,4 +212,6 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         statics=(env.get("STATICS") or "1") != "0",
         ktap=_flag(env, "KTAP"),
         notes=_flag(env, "NOTES"),
+        console=_flag(env, "CONSOLE"),
+        rootfs_login=env.get("ROOTFS_LOGIN") or VARIABLES["ROOTFS_LOGIN"][0],
     )

@@ -21,6 +21,7 @@ from harness.settings import PROJECT
 
 TABLE = json.loads((PROJECT / "harness" / "packages.json").read_text())
 ON_DEMAND = {
+    "shell",
     "sparse",
     "arm64",
     "riscv",
