@@ -66,6 +66,7 @@ class Bench:
             accel=self.accel,
             rootfs=self.rootfs.image,
             host_key=self.rootfs.host_key,
+            login=self.rootfs.login,
             tests=self.programs.image,
             cpus=self.cpus,
             extra_append=APPEND.format(last=self.cpus - 1),

@@ -106,6 +106,7 @@ def equip(
         accel="tcg",
         rootfs=rootfs.image,
         host_key=rootfs.host_key,
+        login=rootfs.login,
         tests=suite.image,
         cpus=settings.cpus,
     )

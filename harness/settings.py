@@ -38,7 +38,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "ROOTFS_LOGIN": (
         "root",
-        "USER or USER:PASSWORD, for the serial console of a ROOTFS= image with an init of its own",
+        "root or root:PASSWORD, on the console of a ROOTFS= image with an init; no: use our init",
     ),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "CONSOLE": ("", "1: make shell gives the serial console itself, without SSH"),

@@ -42,6 +42,14 @@ def test_nonsense_is_named(name: str, value: str) -> None:
     assert caught.value.next_step
 
 
+def test_a_login_is_repeated_only_where_it_was_given() -> None:
+    assert from_environment({"ROOTFS_LOGIN": "root:x"}).given() == ""
+    image = {"ROOTFS": "/i"}
+    assert from_environment(image).given() == "ROOTFS=/i"
+    given = from_environment({**image, "ROOTFS_LOGIN": "root:x"}).given()
+    assert given == "ROOTFS=/i ROOTFS_LOGIN=root:x"
+
+
 def test_patches_zero_is_the_bare_base() -> None:
     assert from_environment({"PATCHES": "0"}).patches == 0
 
