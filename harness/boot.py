@@ -9,16 +9,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import HarnessError, MachineError, SeriesError
+from pexpect.exceptions import EOF, TIMEOUT
+
+from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.guest import Guest
 from harness.machine import GuestSpec
-from harness.qemu import MonitorClosedError, Qemu
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
+from harness.rootimage import HOW_TO_MAKE_ONE
+from harness.serial_dialogue import SerialDialogue
+from harness.serial_login import log_in
 from harness.splat import Splat
 from harness.ssh import KeyPair, SshError
 from harness.swapimage import make_swap
 
-READY = r"harness: ready"
-NEVER = r"harness: error: sshd ended"
+READY = "harness: ready"
+NEVER = "harness: error: sshd ended"
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Patience:
 
 
 PATIENCE = Patience()
+# An init such as systemd waits in silence, up to 90 s for one unit.
+OWN_INIT = Patience(stall=120.0, total=600.0)
 
 
 def boot(
@@ -44,7 +52,7 @@ def boot(
     keys: KeyPair,
     *,
     console_log: Path | None = None,
-    patience: Patience = PATIENCE,
+    patience: Patience | None = None,
     report: Callable[[Splat], None] = lambda splat: None,
     started: Callable[[Guest], None] = lambda guest: None,
 ) -> Guest:
@@ -55,7 +63,9 @@ def boot(
     Raises:
         SeriesError: the kernel did not come up; the message says how far it came.
         MachineError: QEMU is missing or would not run.
+        InvocationError: nobody can log in on an image's serial console.
     """
+    patience = patience or (OWN_INIT if spec.login else PATIENCE)
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     swap = folder / f"{name}.swap"
@@ -66,8 +76,14 @@ def boot(
         started(guest)
         with contextlib.suppress(MonitorClosedError):  # a kernel that dies in its first moments
             qemu.find_port()
-        ready = guest.console.wait_for(f"{READY}|{NEVER}", patience.total, stall=patience.stall)
-        if ready is None or ready[0] != "harness: ready":
+        with SerialDialogue(guest.console, since=0, stall=patience.stall) as line:
+            log = guest.console.log
+            here = spec.login is None or log_in(line, spec.login, patience.total, log)
+            left = patience.total if here else 0.0
+            ready = line.expect_exact([READY, NEVER, EOF, TIMEOUT], timeout=left) == 0
+            if not ready:
+                line.rest()  # the line of the marker, and what explains it
+        if not ready:
             raise boot_failure(guest, patience, time.monotonic() - start)
         try:
             guest.connect(patience.login)
@@ -141,6 +157,12 @@ def boot_failure(guest: Guest, patience: Patience, seconds: float) -> HarnessErr
             "the guest came up and its SSH server ended:\n"
             + "\n".join(line for line in lines if "harness: sshd: " in line)[-2000:],
             evidence=log,
+        )
+    if guest.spec.login is not None and guest.alive and not step:
+        return InvocationError(
+            f"the image's own init asks for no login on the serial console; last line:\n{last}",
+            evidence=log,
+            next_step=HOW_TO_MAKE_ONE,
         )
     where = f"after our init's step '{step}'" if step else "before our init started"
     if not guest.alive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import re
 import select
 import threading
@@ -61,12 +62,13 @@ class Console:
         self._on_line = on_line
         self._on_quiet = on_quiet
         self._quiet = quiet
+        self._rest = b""  # of a line that has not ended
+        self._listeners: list[queue.SimpleQueue[bytes]] = []
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._read, name=f"console {log}", daemon=True)
         self._thread.start()
 
     def _read(self) -> None:
-        rest = b""
         told_quiet = True
         with open(self.log, "ab", buffering=0) as log:
             while True:
@@ -84,16 +86,18 @@ class Console:
                 except OSError as error:
                     # Reading goes on: a guest whose console is not read would stand still.
                     self.trouble = self.trouble or error
-                *whole, rest = (rest + data).split(b"\n")
-                self._take(whole)
-        if rest:
-            self._take([rest])
+                *whole, rest = (self._rest + data).split(b"\n")
+                self._take(whole, rest, data)
+        if self._rest:
+            self._take([self._rest], b"", b"")
         self._on_quiet()
         with self._news:
             self.ended = True
+            for listener in self._listeners:
+                listener.put(b"")
             self._news.notify_all()
 
-    def _take(self, raw: list[bytes]) -> None:
+    def _take(self, raw: list[bytes], rest: bytes, data: bytes) -> None:
         lines = [line.rstrip(b"\r").decode(errors="replace") for line in raw]
         for line in lines:
             try:
@@ -103,7 +107,33 @@ class Console:
         with self._news:
             self.last_byte = self._clock()
             self.lines += lines
+            self._rest = rest
+            for listener in self._listeners:
+                if data:
+                    listener.put(data)
             self._news.notify_all()
+
+    def listen(self, since: int | None = None) -> queue.SimpleQueue[bytes]:
+        """Every byte from now on as it comes, and b'' at the end; see ``unlisten``.
+
+        Args:
+            since: the record from the line of this index on comes first.
+        """
+        listener: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        with self._news:
+            if since is not None:
+                said = [line.encode() for line in self.lines[since:]]
+                if before := b"\n".join([*said, self._rest]):
+                    listener.put(before)
+            if self.ended:
+                listener.put(b"")
+            self._listeners.append(listener)
+        return listener
+
+    def unlisten(self, listener: queue.SimpleQueue[bytes]) -> None:
+        """Nothing more is put into what ``listen`` returned."""
+        with self._news:
+            self._listeners.remove(listener)
 
     def check(self) -> None:
         """Says here what went wrong in the reader's thread.

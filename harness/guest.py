@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import serial_dialogue
 from harness.caseline import CaseLine, request_of
 from harness.console import Console
 from harness.dialogue import VARIABLE as DIALOGUE
@@ -24,6 +25,7 @@ from harness.dialogue import Ask
 from harness.errors import InternalError
 from harness.machine import GuestSpec
 from harness.qemu import Qemu
+from harness.serial_dialogue import SerialDialogue
 from harness.splat import Recogniser, Splat
 from harness.ssh import Completed, Connection, KeyPair, SshError, command_line
 from harness.ssh_streams import CommandTimeoutError
@@ -116,6 +118,7 @@ class Guest:
         self._handed_out: set[int] = set()  # ids of those that their owner has been given
         self._spoiled = ""
         self._dumping = False
+        self._talks = False  # whoever asks it on the console for the reason gets an answer
         self._lock = threading.Condition()  # notified of all that the recogniser is given
         self._recogniser = Recogniser()
         self._connection: Connection | None = None
@@ -368,8 +371,9 @@ class Guest:
         except SshError:
             if not self.alive:
                 return _Ending(None, "", "", "the guest died")
+            self._talks = self.ping()
             answers = "the SSH connection was lost; the guest still answers on a new one"
-            return _Ending(None, "", "", answers if self.ping() else self._silence())
+            return _Ending(None, "", "", answers if self._talks else self._silence())
         except CommandTimeoutError as error:
             return self._out_of_time(error, seq, since)
 
@@ -392,9 +396,10 @@ class Guest:
 
     def _silence(self) -> str:
         """A guest that does not answer over SSH: is it the network, user space, or all of it?"""
-        since = len(self.console.lines)
-        self.console.send(b"?")
-        if self.console.wait_for("harness: here", ASK * self.pace, since=since):
+        with SerialDialogue(self.console) as line:
+            line.send(serial_dialogue.ASK)
+            self._talks = line.comes(serial_dialogue.HERE, ASK * self.pace)
+        if self._talks:
             return "the network to the guest is gone; process 1 still answers on the console"
         answers = sysrq(self.qemu, self.console, "h")
         if not self.alive:
@@ -429,7 +434,8 @@ class Guest:
         about = f"guest {self.name}: {self.lost or 'asked for its state'}"
         self._dumping = True
         try:
-            path.write_text(state_of(about, self.qemu, self.console))
+            patience = ASK * self.pace if self._talks else None
+            path.write_text(state_of(about, self.qemu, self.console, patience))
         finally:
             self._dumping = False
         return path

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,14 @@ from harness.errors import InvocationError, MachineError
 
 TABLE = Path(__file__).resolve().parent / "machines.yaml"
 QEMU = "qemu-system-x86_64"
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who logs in on the serial console of an image with an init of its own."""
+
+    user: str
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class GuestSpec:
         extra_append: more words for the kernel command line.
         env: variables of every test command.
         gdb: a unix socket path for QEMU's gdbstub, '' for none.
+        login: for an image that boots by its own init; None: ours is process 1.
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
     """
 
@@ -50,6 +59,7 @@ class GuestSpec:
     extra_append: str = ""
     gdb: str = ""
     in_turn: bool = False
+    login: Login | None = None
     env: tuple[tuple[str, str], ...] = (("VTEST_SWAPDISK", "/dev/vdc"),)
 
     @property
@@ -115,7 +125,8 @@ def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
     """The words after the kernel's name."""
     table = machine_table()
     accel = table["accelerators"][spec.accel]["append"]
-    words = [table["append"], accel, f"harness.sshkey={ssh_key}", spec.extra_append]
+    init = "" if spec.login else "init=/harness/init"
+    words = [table["append"], init, accel, f"harness.sshkey={ssh_key}", spec.extra_append]
     return " ".join(word for word in words if word)
 
 
@@ -141,7 +152,10 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
     argv += ["-chardev", f"socket,id=monitor,fd={wiring.monitor}"]
     argv += ["-mon", "chardev=monitor,mode=control"]
-    argv += ["-netdev", "user,id=net0,ipv6=off,restrict=on,hostfwd=tcp:127.0.0.1:0-10.0.2.15:22"]
+    # An image's own SSH server has port 22, and other keys.
+    port = 2222 if spec.login else 22
+    forward = f"hostfwd=tcp:127.0.0.1:0-10.0.2.15:{port}"
+    argv += ["-netdev", f"user,id=net0,ipv6=off,restrict=on,{forward}"]
     rom = ",romfile=" if bus == "pci" else ""
     argv += ["-device", f"virtio-net-{bus},netdev=net0{rom}"]
     # In this order they become vda, vdb and vdc.

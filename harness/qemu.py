@@ -11,108 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from harness.console import SerialLine
 from harness.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec, Wiring, qemu_argv
-
-
-class MonitorClosedError(Exception):
-    """QEMU closed its monitor: it has ended, or is about to."""
-
-
-class Monitor:
-    """A synchronous QMP client: one command, one answer, events kept aside."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._buffer = b""
-        self.events: list[dict[str, Any]] = []
-        self.major = 0  # of QEMU's version, once it has greeted
-
-    def greet(self, timeout: float) -> None:
-        """Reads QEMU's greeting and leaves negotiation mode.
-
-        Raises:
-            MonitorClosedError: QEMU ended first.
-            TimeoutError: it said nothing for ``timeout`` seconds.
-        """
-        greeting = self._read(time.monotonic() + timeout)
-        self.major = int(greeting["QMP"]["version"]["qemu"]["major"])
-        self.command("qmp_capabilities", timeout=timeout)
-
-    def _read(self, deadline: float) -> dict[str, Any]:
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("QEMU's monitor does not answer")
-            self._socket.settimeout(left)
-            try:
-                more = self._socket.recv(65536)
-            except ConnectionError as error:
-                raise MonitorClosedError from error
-            if not more:
-                raise MonitorClosedError
-            self._buffer += more
-        line, self._buffer = self._buffer.split(b"\n", 1)
-        message: dict[str, Any] = json.loads(line)
-        return message
-
-    def command(self, name: str, *, timeout: float = 10.0, **arguments: Any) -> Any:
-        """Runs one QMP command; underscores in argument names stand for dashes.
-
-        Raises:
-            InternalError: QEMU refused it.
-            MonitorClosedError, TimeoutError: there was no answer.
-        """
-        request: dict[str, Any] = {"execute": name}
-        if arguments:
-            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
-        deadline = time.monotonic() + timeout
-        try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
-        except OSError as error:
-            raise MonitorClosedError from error
-        while True:
-            message = self._read(deadline)
-            if "return" in message:
-                return message["return"]
-            if "error" in message:
-                raise InternalError(f"QEMU refused {name}: {message['error'].get('desc')}")
-            self.events.append(message)
-
-    def wait_event(self, name: str, timeout: float) -> None:
-        """Waits for an event, or takes one that came during an earlier command.
-
-        Raises:
-            MonitorClosedError, TimeoutError: it does not come.
-        """
-        deadline = time.monotonic() + timeout
-        while not any(event.get("event") == name for event in self.events):
-            message = self._read(deadline)
-            if "event" in message:
-                self.events.append(message)
-        self.events = [event for event in self.events if event.get("event") != name]
-
-    def human(self, line: str, *, timeout: float = 10.0) -> str:
-        """Runs a command of the human monitor and returns what it prints."""
-        said: str = self.command("human-monitor-command", timeout=timeout, **{"command-line": line})
-        return said
-
-    def close(self) -> None:
-        """Ends the connection; QEMU goes on."""
-        self._socket.close()
+from harness.monitor import Monitor, MonitorClosedError
 
 
 def forwarded_port(info_usernet: str) -> int:

@@ -71,6 +71,7 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         accel="tcg",
         rootfs=rootfs.image,
         host_key=rootfs.host_key,
+        login=rootfs.login,
         tests=programs.image,
         cpus=cpus,
         extra_append=APPEND.format(last=cpus - 1),

@@ -22,8 +22,10 @@ import yaml
 from harness import debian, ext2, proc, rootimage
 from harness.errors import InvocationError, MachineError
 from harness.events import Events, Note
+from harness.machine import Login
 from harness.rootimage import (
     INIT_SOURCES,
+    OWN_INIT,
     WHAT_IS_NEEDED,
     image_from_tree,
     image_from_user,
@@ -33,16 +35,21 @@ from harness.store import Store, digest, file_digest
 
 _HERE = Path(__file__).resolve().parent
 RECIPE = _HERE / "rootfs.yaml"
+NO_LOGIN = "no"  # as ROOTFS_LOGIN=: our init, even where the image has one
 
 
 @dataclass(frozen=True)
 class Rootfs:
-    """``image``: shared by all guests, never written; ``host_key``: 'ssh-ed25519 BASE64'."""
+    """``image``: shared by all guests, never written; ``host_key``: 'ssh-ed25519 BASE64'.
+
+    ``login``: for an image that boots by its own init.
+    """
 
     image: Path
     host_key: str
     key: str
     cached: bool
+    login: Login | None = None
 
 
 @dataclass(frozen=True)
@@ -253,10 +260,11 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
         given = Path(settings.rootfs).absolute()
         if not given.exists():
             raise InvocationError(f"ROOTFS={given} does not exist", next_step=WHAT_IS_NEEDED)
-        key = digest("given", code, _identity(given))
+        own_init = settings.rootfs_login != NO_LOGIN
+        key = digest("given", code, _identity(given), own_init)
 
         def make(draft: Path) -> None:
-            image_from_user(given, draft)
+            image_from_user(given, draft, own_init=own_init)
     else:
         key = digest("debian", code, _release())
 
@@ -265,4 +273,8 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
 
     entry = store.entry("rootfs", key, make, lambda text: events.emit(Note(text)))
     host_key = (entry.path / "host_key").read_text().strip()
-    return Rootfs(entry.path / "rootfs.img", host_key, key, entry.cached)
+    login = None
+    if (entry.path / OWN_INIT).exists():
+        user, colon, password = settings.rootfs_login.partition(":")
+        login = Login(user, password if colon else None)
+    return Rootfs(entry.path / "rootfs.img", host_key, key, entry.cached, login)

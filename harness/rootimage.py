@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +31,15 @@ WHAT_IS_NEEDED = """a root file system for the guest must hold:
   an SSH server: /usr/sbin/dropbear, or OpenSSH's /usr/sbin/sshd
   the libraries of these; no init, no configuration, no keys (the harness adds its own)
 An image must be ext2, for that is what the kernel mounts: mkfs.ext2 -d DIRECTORY IMAGE SIZE"""
+
+# Tried: systemd starts a getty on the serial console by itself, if udev shows it that.
+HOW_TO_MAKE_ONE = """an image with an init of its own, from Debian:
+  mmdebstrap --variant=minbase --include=systemd-sysv,udev,openssh-server,python3 \\
+    --customize-hook='chroot "$1" passwd -d root' bookworm DIRECTORY
+  mke2fs -t ext2 -d DIRECTORY IMAGE 700M
+or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
+
+OWN_INIT = "own_init"  # a file beside an image that boots by its own init
 
 
 def wire_strings(*parts: bytes) -> bytes:
@@ -149,12 +157,17 @@ _MUST_HAVE = (
 
 
 def missing_from(tree: Path) -> tuple[str, ...]:
-    """What a user's directory lacks, by the names of ``WHAT_IS_NEEDED``."""
+    """What a user's directory, or image, lacks, by the names of ``WHAT_IS_NEEDED``."""
 
     def there(name: str) -> bool:
-        return os.path.lexists(tree / name)
+        return os.path.lexists(tree / name) if tree.is_dir() else in_image(tree, name)
 
     return tuple(what for what, places in _MUST_HAVE if not any(map(there, places)))
+
+
+def in_image(image: Path, name: str) -> bool:
+    """Whether an ext2 image holds ``name``, or a link of that name."""
+    return "Inode: " in proc.run_tool(["debugfs", "-R", f"stat /{name}", str(image)], "reading")
 
 
 def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
@@ -189,23 +202,30 @@ def image_from_tree(tree: Path, image: Path, draft: Path) -> None:
     _finish_image(image, frozenset(p.name for p in tree.iterdir()), draft)
 
 
-def image_from_user(given: Path, draft: Path) -> None:
+def image_from_user(given: Path, draft: Path, *, own_init: bool = True) -> None:
     """Makes ``draft/rootfs.img`` from a user's directory or image, which stays as it is.
+
+    Args:
+        own_init: an image that has an init is to be booted by it, and ``OWN_INIT`` says so.
 
     Raises:
         InvocationError: it lacks something, or is no ext2.
     """
+    if not given.is_dir():
+        check_ext2(given)
+    own_init = own_init and not given.is_dir() and in_image(given, "sbin/init")
+    if lacks := missing_from(given):
+        raise InvocationError(
+            f"ROOTFS={given} lacks {', '.join(lacks)}",
+            next_step=HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED,
+        )
     image = draft / "rootfs.img"
     if given.is_dir():
-        lacks = missing_from(given)
-        if lacks:
-            raise InvocationError(
-                f"ROOTFS={given} lacks {', '.join(lacks)}", next_step=WHAT_IS_NEEDED
-            )
         image_from_tree(given, image, draft)
         return
-    check_ext2(given)
-    shutil.copyfile(given, image)
+    proc.run_tool(["cp", "--sparse=always", str(given), str(image)], "copying the image")
     have = proc.run_tool(["debugfs", "-R", "ls -p /", str(image)], "reading the image")
     tops = frozenset(line.split("/")[5] for line in have.splitlines() if line.count("/") >= 6)
     _finish_image(image, tops, draft)
+    if own_init:
+        (draft / OWN_INIT).touch()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -29,12 +30,14 @@ from harness.machine import GuestSpec, choose_machine, crowded
 from harness.patched_tree import PatchedTree
 from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
+from harness.provide import provide
 from harness.rootfs import build_rootfs
+from harness.serial_dialogue import SerialDialogue
 from harness.session import RunResult, Session, run_session
 from harness.settings import Settings
 from harness.soakers import SEED_VARIABLE
 from harness.splat import Splat
-from harness.ssh_shell import interactive
+from harness.ssh_program import login_shell
 from harness.stages import stage
 from harness.touched import sorted_out, touched_functions
 
@@ -103,6 +106,7 @@ def equip(
         accel="tcg",
         rootfs=rootfs.image,
         host_key=rootfs.host_key,
+        login=rootfs.login,
         tests=suite.image,
         cpus=settings.cpus,
     )
@@ -316,6 +320,8 @@ def list_tests(settings: Settings) -> int:
 
 
 def _shell(session: Session) -> None:
+    if not session.settings.console:
+        provide("shell", session.out / "setup.log", session.events)
     equipment = equip(session)
     if session.settings.debug:
         debug = debug_twin(session, equipment.prepared)
@@ -324,9 +330,14 @@ def _shell(session: Session) -> None:
         session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)
     with booted(session, equipment) as guests:
         session.console.print(f"console: {session.out / 'console.log'}", soft_wrap=True)
-        session.console.print("exit or Ctrl-D ends the guest")
-        if guests.first is not None:
-            interactive(guests.first.connection)
+        first = guests.the_first
+        if session.settings.console:
+            session.console.print("the serial console; Ctrl-], exit or Ctrl-D ends the guest")
+            with SerialDialogue(first.console) as line:
+                line.interact(sys.stdin.fileno(), sys.stdout)
+        else:
+            session.console.print("exit or Ctrl-D ends the guest")
+            login_shell(first.qemu.port, first.keys, first.spec.host_key)
         guests.report_strays()
 
 

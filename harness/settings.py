@@ -62,6 +62,8 @@ class Settings:
     ktap: bool = False
     notes: bool = False
     slow: bool = True
+    console: bool = False
+    rootfs_login: str = "root"
 
     def asked(self) -> dict[str, str]:
         """The variables that say what is run, for the report's head; '' where none was given."""
@@ -86,6 +88,7 @@ class Settings:
             "CELL": self.cell,
             "ROOTFS": self.rootfs,
             "DEBUG": "1" if self.debug else "",
+            "ROOTFS_LOGIN": self.rootfs_login if self.rootfs else "",
             "KIND": self.kind,
             "SEED": "" if self.seed is None else str(self.seed),
             "CPUS": str(self.cpus),
@@ -177,4 +180,6 @@ def from_environment(env: Mapping[str, str] | None = None) -> Settings:
         ktap=_flag(env, "KTAP"),
         notes=_flag(env, "NOTES"),
         slow=_flag(env, "SLOW"),
+        console=_flag(env, "CONSOLE"),
+        rootfs_login=env.get("ROOTFS_LOGIN") or VARIABLES["ROOTFS_LOGIN"][0],
     )

@@ -18,7 +18,8 @@ from harness.boot import PATIENCE, Patience, ssh_failure
 from harness.errors import InternalError, MachineError
 from harness.guest import Guest
 from harness.machine import GuestSpec
-from harness.qemu import MonitorClosedError, Qemu
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
 from harness.ssh import KeyPair, SshError
 from harness.swapimage import make_swap
 

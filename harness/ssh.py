@@ -17,7 +17,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from shlex import quote
 
 import paramiko
@@ -59,17 +59,19 @@ class KeyPair:
 
     private: paramiko.PKey
     public: str  # BASE64 of the public half
+    secret: str = field(repr=False)  # in OpenSSH's format
 
     @classmethod
     def generate(cls) -> KeyPair:
         """A fresh ed25519 pair that exists in this process only."""
-        secret = Ed25519PrivateKey.generate().private_bytes(
+        private = Ed25519PrivateKey.generate().private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.OpenSSH,
             serialization.NoEncryption(),
         )
-        key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret.decode()))
-        return cls(key, key.get_base64())
+        secret = private.decode()
+        key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret))
+        return cls(key, key.get_base64(), secret)
 
 
 @contextlib.contextmanager

@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from harness.console import Console
 from harness.errors import InternalError
-from harness.qemu import MonitorClosedError, Qemu
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
+from harness.serial_dialogue import SerialDialogue
 
 ANSWER = 2.0  # seconds for the first word of an answer
-QUIET = 0.5  # seconds of silence that end one
 TAIL = 200  # lines of the console that are repeated in a dump
 
 _TROUBLE = (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError)
@@ -19,21 +19,46 @@ _TROUBLE = (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError
 
 def sysrq(qemu: Qemu, console: Console, key: str) -> int:
     """Sends a sysrq key as a break and a byte; how many lines came back (0: no answer)."""
-    before = len(console.lines)
-    try:
-        qemu.send_break()
-    except _TROUBLE:
-        return 0
-    console.send(key.encode())
-    if console.wait_for("sysrq: ", ANSWER, since=before) is None:
-        return 0
-    while time.monotonic() - console.last_byte < QUIET and not console.ended:
-        time.sleep(0.05)
-    return len(console.lines) - before
+    with SerialDialogue(console) as line:
+        try:
+            qemu.send_break()
+        except _TROUBLE:
+            return 0
+        line.send(key)
+        return 1 + line.rest().count("\n") if line.comes("sysrq: ", ANSWER) else 0
 
 
-def state_of(about: str, qemu: Qemu, console: Console) -> str:
-    """A report on a guest in any state; what cannot be had is said in its place."""
+# Why SSH is lost, asked on the serial line: whether its server runs, the network, the kernel.
+RESCUE = (
+    "ps",
+    "ip addr; ip route; cat /proc/net/dev /proc/net/tcp",
+    "cat /proc/meminfo | head -n 3; cat /proc/pressure/memory",
+    "dmesg | tail -n 40",
+)
+
+
+def rescue(console: Console, patience: float) -> str:
+    """What a shell on the serial line says; the first command without an end is the last.
+
+    Args:
+        patience: seconds for each command.
+    """
+    parts = []
+    with SerialDialogue(console) as line:
+        for command in RESCUE:
+            said = line.run(command, patience)
+            parts.append(f"$ {command}\n{said or ''}")
+            if said is None:
+                return "\n".join([*parts, f"no end of it in {patience:.0f} s"])
+    return "\n".join(parts)
+
+
+def state_of(about: str, qemu: Qemu, console: Console, patience: float | None = None) -> str:
+    """A report on a guest in any state; what cannot be had is said in its place.
+
+    Args:
+        patience: seconds for each command on the serial line; None: nobody answers there.
+    """
     parts = [about]
 
     def ask(title: str, get: Callable[[], object]) -> None:
@@ -46,6 +71,8 @@ def state_of(about: str, qemu: Qemu, console: Console) -> str:
         ask("query-status", lambda: qemu.monitor.command("query-status"))
         ask("info registers -a", lambda: qemu.monitor.human("info registers -a"))
         since = len(console.lines)
+        if patience is not None:
+            parts.append(f"==== a shell on the serial line\n{rescue(console, patience)}")
         for key, what in (("l", "all CPUs"), ("w", "blocked tasks"), ("t", "all tasks")):
             count = sysrq(qemu, console, key)
             parts.append(f"==== sysrq {key} ({what}): {count or 'no answer'}")

@@ -45,7 +45,12 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RUNS": ("20", "repro: runs of a scenario on each kernel"),
     "CELL": ("", "cell: a cell of plan; build-matrix: only this one of matrix.yaml"),
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
+    "ROOTFS_LOGIN": (
+        "root",
+        "root or root:PASSWORD, on the console of a ROOTFS= image with an init; no: use our init",
+    ),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
+    "CONSOLE": ("", "1: shell gives the serial console itself, without SSH"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
     "KIND": ("", "soak: what to repeat, stress or model; without it the table so far"),
     "MINUTES": ("", "soak: how long, all runs on one kernel together (30; SEED=: one round)"),
@@ -75,7 +80,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES JOBS {_STORE}"
-_GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS CPUS DEBUG DECODE"
+_GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT"
 
 
@@ -144,8 +149,8 @@ COMMANDS: dict[str, Command] = {
         "the project's own tests, ruff and mypy: the one gate (SLOW=no: without kernels)",
         "SLOW OUT", "", {"SLOW": "no"}),
     "shell": Command("harness.run:shell",
-        "an interactive shell in the built kernel, console log alongside", f"{_GUEST} PATCHES", "",
-        {"CONFIG": "kasan"}),
+        "an interactive shell in the built kernel, console log alongside",
+        f"{_GUEST} PATCHES CONSOLE", "", {"CONFIG": "kasan"}),
     "tree": Command("harness.edit_commands:tree",
         "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
         "", {"TREE": "~/work"}),

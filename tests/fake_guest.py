@@ -59,6 +59,8 @@ class _Monitor:
 
     def wait_event(self, name: str, timeout: float) -> None: ...
 
+    def close(self) -> None: ...
+
 
 class FakeQemu:
     """QEMU and all that it runs, whose owner may log in with the key ``public``.
@@ -100,6 +102,7 @@ class FakeQemu:
     def kill(self) -> None:
         self.process.code = self.process.code or -9
         self.serial.close()
+        self.monitor.close()
 
     def print(self, text: str) -> None:
         """Writes to the console."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from collections.abc import Callable
 
 from harness.console import SerialLine
 
@@ -26,6 +28,25 @@ class GuestEnd:
     def recv(self, size: int) -> bytes:
         """What was typed."""
         return os.read(self._in, size)
+
+    def serve(self, run: Callable[[str], str] | None) -> None:
+        """Answers on the line as guest_init.c does, in a thread of its own.
+
+        Args:
+            run: what a command prints; None: it only says that it is there.
+        """
+        threading.Thread(target=self._serve, args=(run,), daemon=True).start()
+
+    def _serve(self, run: Callable[[str], str] | None) -> None:
+        with contextlib.suppress(OSError), os.fdopen(os.dup(self._in), "rb", 0) as typed:
+            while key := typed.read(1):
+                if key != b"!":
+                    self.sendall(b"[    1.0] harness: here\n")
+                    continue
+                word, _, command = typed.readline().decode().rstrip("\n").partition(" ")
+                if run is not None:
+                    said = run(command).replace("\n", "\r\n")
+                    self.sendall(f"{said}[    2.0] harness: ran {word} 0\n".encode())
 
     def close(self) -> None:
         """Ends as a dying QEMU does. Safe to call twice."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from harness import boot as boot_module
 from harness.boot import Patience, boot, boot_failure
-from harness.errors import MachineError, SeriesError
+from harness.errors import InvocationError, MachineError, SeriesError
 from harness.guest import Guest
-from harness.machine import GuestSpec
-from harness.qemu import MonitorClosedError, Qemu
+from harness.machine import GuestSpec, Login
+from harness.monitor import MonitorClosedError
+from harness.qemu import Qemu
 from harness.ssh import KeyPair
 from tests.fake_guest import WARNING, FakeGuest
 from tests.fake_line import GuestEnd
@@ -44,7 +46,11 @@ def booting(fake: FakeGuest, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
 
 
 def start(
-    fake: FakeGuest, folder: Path, patience: Patience = PATIENT, seen_first: str = ""
+    fake: FakeGuest,
+    folder: Path,
+    patience: Patience = PATIENT,
+    seen_first: str = "",
+    login: Login | None = None,
 ) -> Guest:
     """``seen_first``: a line before which the patience does not begin."""
 
@@ -53,6 +59,7 @@ def start(
             guest.console.wait_for(seen_first, NEVER_S)
 
     spec = GuestSpec(folder / "k", None, "microvm", "tcg", folder / "r", fake.sshd.host_key)
+    spec = replace(spec, login=login)
     return boot(spec, folder / "run", "g", fake.keys, patience=patience, started=started)
 
 
@@ -61,6 +68,39 @@ def test_a_boot_ends_with_the_first_command(booting: FakeGuest, tmp_path: Path) 
     guest = start(booting, tmp_path)
     assert guest.boot_id == "0000-boot"
     assert guest.boot_seconds > 0
+
+
+def test_an_image_with_an_init_of_its_own_is_logged_in_on(
+    booting: FakeGuest, tmp_path: Path
+) -> None:
+    def getty() -> None:
+        booting.print("Linux version 6.1\nWelcome to Debian!\n\ndebian login: ")
+        assert booting.qemu.serial.recv(100) == b"root\n"
+        booting.print("root\r\nroot@debian:~# ")
+        assert booting.qemu.serial.recv(100) == b"exec /harness/init adopt\n"
+        booting.print("harness: mounted\nharness: ready\n")
+
+    threading.Thread(target=getty, daemon=True).start()
+    guest = start(booting, tmp_path, login=Login("root"))
+    assert guest.boot_id == "0000-boot"
+
+
+def test_an_image_without_a_getty_is_the_invocations_fault(
+    booting: FakeGuest, tmp_path: Path
+) -> None:
+    booting.print("Linux version 6.1\nReached target multi-user.target\n")
+    with pytest.raises(InvocationError, match="no login on the serial console") as caught:
+        start(booting, tmp_path, login=Login("root"))
+    assert "multi-user.target" in caught.value.what and "mmdebstrap" in caught.value.next_step
+    assert not booting.qemu.alive
+
+
+def test_a_kernel_that_dies_before_the_login_is_not(booting: FakeGuest, tmp_path: Path) -> None:
+    booting.print("Linux version 6.1\n" + PANIC)
+    booting.qemu.process.code = 0
+    booting.qemu.serial.close()
+    with pytest.raises(SeriesError, match="Unable to mount root fs"):
+        start(booting, tmp_path, login=Login("root"))
 
 
 def test_an_early_death_leaves_no_guest_behind(booting: FakeGuest, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.limits import note_refused_locks
 
 TABLE = json.loads((PROJECT / "harness" / "packages.json").read_text())
 ON_DEMAND = {
+    "shell",
     "sparse",
     "arm64",
     "riscv",

@@ -288,14 +288,16 @@ def test_a_case_is_not_waited_for_when_its_kernel_is_stuck(
     assert not fake.guest.trustworthy
 
 
-def test_a_lost_network_is_no_hang(fake: FakeGuest, run_silent: Callable[..., CaseRun]) -> None:
-    def process_one() -> None:
-        assert fake.qemu.serial.recv(10) == b"?"
-        fake.print("harness: here\n")
-
-    threading.Thread(target=process_one).start()
+def test_a_lost_network_is_no_hang_and_a_shell_on_the_line_says_more(
+    fake: FakeGuest, run_silent: Callable[..., CaseRun]
+) -> None:
+    fake.qemu.serial.serve(lambda command: OOPS if "dmesg" in command else f"{command} done\n")
     run = run_silent()
     assert run.lost == ("the network to the guest is gone; process 1 still answers on the console")
+    assert run.evidence is not None
+    said = run.evidence.read_text()
+    assert "$ ps\nps done" in said and "ip route" in said
+    assert run.splats == () and "BUG: kernel NULL" in said
 
 
 def test_a_kernel_that_answers_alone_is_named(
@@ -317,8 +319,10 @@ def test_a_lost_connection_is_no_lost_network(fake: FakeGuest) -> None:
         raise OSError
 
     fake.behave = drop
+    fake.qemu.serial.serve(None)
     run = fake.guest.run_case("a", ["prog"], NEVER_S)
     assert run.lost == "the SSH connection was lost; the guest still answers on a new one"
+    assert run.evidence is not None and "no end of it in" in run.evidence.read_text()
     assert not fake.guest.trustworthy
 
 

@@ -12,6 +12,7 @@ import pytest
 from harness.errors import InvocationError, MachineError
 from harness.machine import (
     GuestSpec,
+    Login,
     Wiring,
     choose_machine,
     crowded,
@@ -178,3 +179,13 @@ def test_a_kernel_with_an_early_checker_boots_the_slow_way(checker: str) -> None
 def test_every_machine_of_the_table_is_preferred_somewhere() -> None:
     table = machine_table()
     assert set(table["preference"]) == set(table["machines"])
+
+
+def test_an_image_with_an_init_of_its_own_boots_by_it_and_keeps_its_ssh_port() -> None:
+    ours = qemu_argv(SPEC, WIRING)
+    assert "init=/harness/init" in ours[ours.index("-append") + 1]
+    assert "10.0.2.15:22" in " ".join(ours)
+    own = qemu_argv(replace(SPEC, login=Login("root", "hidden")), WIRING)
+    assert "init=" not in own[own.index("-append") + 1]
+    assert "10.0.2.15:2222" in " ".join(own) and "hidden" not in " ".join(own)
+    assert "hidden" not in repr(Login("root", "hidden"))

@@ -25,8 +25,8 @@ from harness.errors import SeriesError
 from harness.events import Events
 from harness.guest import Guest
 from harness.machine import GuestSpec
+from harness.monitor import Monitor
 from harness.prepare import prepare
-from harness.qemu import Monitor
 from harness.rootfs import Rootfs, build_rootfs
 from harness.session import Session, run_session
 from harness.settings import from_environment

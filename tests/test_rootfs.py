@@ -18,6 +18,7 @@ import pytest
 from harness import debian, ext2, settings
 from harness.errors import InvocationError, MachineError
 from harness.events import Events
+from harness.machine import Login
 from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
 from harness.rootimage import (
     INIT_SOURCES,
@@ -205,6 +206,41 @@ def test_an_image_is_copied_and_completed(
     assert given.read_bytes() == before
     assert "Type: regular" in inside(image, "stat /harness/init")
     assert "not really bin/sh" in inside(image, "cat /bin/sh")
+
+
+@needs_tools
+@pytest.mark.parametrize(
+    ("said", "login"),
+    [("root", Login("root")), ("root:", Login("root", "")), ("root:a:b", Login("root", "a:b"))],
+)
+def test_an_image_with_an_init_is_logged_in_on(
+    tmp_path: Path, tree: Path, chosen: settings.Settings, events: Events, said: str, login: Login
+) -> None:
+    given = tmp_path / "given.img"
+    (tree / "sbin").mkdir()
+    (tree / "sbin/init").symlink_to("/lib/systemd/systemd")
+    ext2.make_image(tree, given)
+    chosen = replace(chosen, rootfs=str(given))
+    store = Store(chosen.cache, 1 << 30)
+    made = build_rootfs(replace(chosen, rootfs_login=said), store, events)
+    assert made.login == login
+    assert "Type: regular" in inside(made.image, "stat /harness/init")
+    other = build_rootfs(replace(chosen, rootfs_login="no"), store, events)
+    assert other.login is None and not other.cached
+    assert build_rootfs(replace(chosen, rootfs=str(tree)), store, events).login is None
+
+
+@needs_tools
+def test_an_image_that_lacks_something_is_refused(
+    tmp_path: Path, tree: Path, chosen: settings.Settings, events: Events
+) -> None:
+    (tree / "usr/sbin/dropbear").unlink()
+    (tree / "sbin").mkdir()
+    (tree / "sbin/init").write_text("")
+    ext2.make_image(tree, tmp_path / "given.img")
+    with pytest.raises(InvocationError, match="lacks an SSH server") as caught:
+        build(chosen, tmp_path / "given.img", events)
+    assert "mmdebstrap" in caught.value.next_step
 
 
 @needs_tools

@@ -44,6 +44,15 @@ def test_nonsense_is_named(name: str, value: str) -> None:
     assert caught.value.next_step
 
 
+def test_a_login_is_repeated_only_where_it_was_given() -> None:
+    def typed(**given: str) -> str:
+        return from_environment(given).command("shell")
+
+    assert "ROOTFS" not in typed(ROOTFS_LOGIN="root:x")
+    assert typed(ROOTFS="/i").endswith(" ROOTFS=/i")
+    assert typed(ROOTFS="/i", ROOTFS_LOGIN="root:x").endswith(" ROOTFS=/i ROOTFS_LOGIN=root:x")
+
+
 def test_patches_zero_is_the_bare_base() -> None:
     assert from_environment({"PATCHES": "0"}).patches == 0
 

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -20,7 +18,6 @@ from harness.ssh import (
     command_line,
     connect_socket,
 )
-from harness.ssh_shell import interactive
 from harness.ssh_streams import CommandTimeoutError
 from tests.fake_sshd import FakeSshd, shell_like
 from tests.limits import HUNG_S, NEVER_S, SOON_S, note_streams
@@ -172,63 +169,3 @@ def test_each_key_pair_is_new() -> None:
 def test_command_lines_are_quoted() -> None:
     line = command_line(["prog", "a b", "it's"], {"NAME": "x y"})
     assert line == "NAME='x y' prog 'a b' 'it'\"'\"'s'"
-
-
-def talk(channel: paramiko.Channel) -> int:
-    """A shell that repeats what it heard and exits 4 when its input ends."""
-    heard = b""
-    while not heard.endswith(b"\x04"):
-        said = channel.recv(100)
-        if not said:
-            break
-        heard += said
-    channel.sendall(b"heard " + heard)
-    return 4
-
-
-def prompting(channel: paramiko.Channel) -> int:
-    """As talk, with a prompt, after which keys may be typed: those before it are dropped."""
-    channel.sendall(b"$ ")
-    return talk(channel)
-
-
-def test_a_shell_at_a_terminal_gets_its_keys_as_they_are() -> None:
-    server = FakeSshd(KEYS.public, shell=prompting)
-    keyboard, ours = os.openpty()
-    out, to_out = os.pipe()
-    try:
-        connection = Connection.open(server.port, KEYS, server.host_key, NEVER_S)
-        seen: list[bytes] = []
-
-        def typist() -> None:
-            seen.append(os.read(out, 2))
-            os.write(keyboard, b"ls\x04")
-
-        hands = threading.Thread(target=typist)
-        hands.start()
-        assert interactive(connection, ours, to_out) == 4
-        hands.join()
-        assert seen == [b"$ "]
-        assert os.read(out, 100) == b"heard ls\x04"
-        connection.close()
-    finally:
-        server.close()
-        for fd in (ours, keyboard, out, to_out):
-            os.close(fd)
-
-
-def test_a_shell_joins_both_ends() -> None:
-    server = FakeSshd(KEYS.public, shell=talk)
-    ours, theirs = os.pipe()
-    out, to_out = os.pipe()
-    try:
-        connection = Connection.open(server.port, KEYS, server.host_key, NEVER_S)
-        os.write(theirs, b"ls")
-        os.close(theirs)
-        assert interactive(connection, ours, to_out) == 4
-        assert os.read(out, 100) == b"heard ls"
-        connection.close()
-    finally:
-        server.close()
-        for fd in (ours, out, to_out):
-            os.close(fd)
