@@ -54,11 +54,8 @@ def boot(
     console_log: Path | None = None,
     patience: Patience | None = None,
     report: Callable[[Splat], None] = lambda splat: None,
-    started: Callable[[Guest], None] = lambda guest: None,
 ) -> Guest:
     """Boots a guest to its first command; ``report`` hears what killed one that fails.
-
-    ``started`` is given the guest as soon as there is one that can be closed.
 
     Raises:
         SeriesError: the kernel did not come up; the message says how far it came.
@@ -73,7 +70,6 @@ def boot(
     qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap)
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
     try:
-        started(guest)
         with contextlib.suppress(MonitorClosedError):  # a kernel that dies in its first moments
             qemu.find_port()
         with SerialDialogue(guest.console, since=0, stall=patience.stall) as line:

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guests of one run: one or two are booted, the others come from a snapshot."""
+"""The guests of one run: the first is booted, the others come from its snapshot."""
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import events as ev
-from harness.another import Another
 from harness.boot import boot
 from harness.errors import InternalError
 from harness.guest import Guest
@@ -40,8 +38,7 @@ class Guests:
     snapshot: Snapshot | None = None
     first: Guest | None = None
     _made: list[Guest] = field(default_factory=list)
-    _another: Another | None = None
-    _named: int = 1  # the first guest is guest1, whichever of two begins before the other
+    _named: int = 0
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -53,8 +50,6 @@ class Guests:
             self._closed = True
         for guest in self._made:
             guest.close()
-        if self._another is not None:
-            self._another.end()
 
     @property
     def the_first(self) -> Guest:
@@ -69,12 +64,11 @@ class Guests:
         Raises:
             SeriesError, MachineError: see :func:`harness.boot.boot`.
         """
-        name = self._name() if self.first is not None else "guest1"
         guest = self._keep(
             boot(
                 self.spec,
                 self.folder,
-                name,
+                self._name(),
                 self.keys,
                 console_log=self.console_log if self.first is None else None,
                 report=self._report,
@@ -84,21 +78,9 @@ class Guests:
             self.first = guest
         return guest
 
-    def boot_another(self) -> None:
-        """Begins to boot a second guest beside the first; ``fresh`` hands it out.
-
-        It is saved before that, so that the first one need not be: while one CPU boots,
-        another of this machine has nothing to do.
-        """
-        make = functools.partial(boot, self.spec, self.folder, self._name(), self.keys)
-        self._another = Another(make, self._save)
-
     def take_snapshot(self, guest: Guest) -> None:
         """Saves the state of ``guest``, which runs on; later ones start from there."""
-        self.snapshot = self._save(guest)
-
-    def _save(self, guest: Guest) -> Snapshot:
-        return save(guest, self.folder / "snapshot")
+        self.snapshot = save(guest, self.folder / "snapshot")
 
     def fresh(self) -> Guest:
         """A guest that has run nothing: restored where there is a snapshot, else booted.
@@ -106,27 +88,12 @@ class Guests:
         Raises:
             SeriesError, MachineError: see :func:`harness.boot.boot`.
         """
-        guest = None
-        if self._another is not None:
-            guest = self._take(self._another)
-            self.snapshot = self._another.snapshot
-        if guest is None and self.snapshot is not None:
+        if self.snapshot is None:
+            guest = self.boot()
+        else:
             guest = self._keep(restore(self.snapshot, self.folder, self._name()))
-        guest = guest or self.boot()
         guest.pace = self.the_first.pace
         return guest
-
-    def _take(self, another: Another) -> Guest | None:
-        try:
-            guest = another.take()
-        except BaseException:
-            for splat in another.said:
-                self._report(splat)
-            raise
-        if guest is None:
-            return None
-        # It is the same kernel: what both say at boot is one complaint.
-        return self._keep(guest, known={splat.title for splat in self.the_first.splats()})
 
     @property
     def running(self) -> tuple[Guest, ...]:
@@ -139,10 +106,9 @@ class Guests:
         for guest in self._made:
             self._report_strays_of(guest)
 
-    def _report_strays_of(self, guest: Guest, known: Collection[str] = ()) -> None:
+    def _report_strays_of(self, guest: Guest) -> None:
         for splat in guest.take_stray_splats():
-            if splat.title not in known:
-                self._report(splat)
+            self._report(splat)
 
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)
@@ -155,7 +121,7 @@ class Guests:
             self._named += 1
             return f"guest{self._named}"
 
-    def _keep(self, guest: Guest, known: Collection[str] = ()) -> Guest:
+    def _keep(self, guest: Guest) -> Guest:
         with self._lock:
             late = self._closed
             if not late:
@@ -166,5 +132,5 @@ class Guests:
         spec = guest.spec
         machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
         self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
-        self._report_strays_of(guest, known)
+        self._report_strays_of(guest)
         return guest

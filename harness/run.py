@@ -134,23 +134,15 @@ def booted(
     session: Session,
     equipment: Equipment,
     sort_out: Callable[[Splat], Splat] | None = None,
-    *,
-    another: bool = False,
 ) -> Iterator[Guests]:
-    """The stage boot: a first guest and its snapshot; all guests end with the block.
-
-    ``another``: a second one boots at the same time, and the snapshot is of that one.
-    """
+    """The stage boot: a first guest and its snapshot; all guests end with the block."""
     sort_out = sort_out or complaints_of(equipment)
     log = session.out / "console.log"
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
-            if another:
-                guests.boot_another()
             first = guests.boot()
             pace.measure(first, session.events)
-            if not another:
-                guests.take_snapshot(first)
+            guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests
 
@@ -189,9 +181,7 @@ def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]
 
 
 def _run_suite(session: Session, equipment: Equipment) -> None:
-    settings = session.settings
-    several = at_once(settings.jobs) > 1 and not settings.tests and not settings.only
-    with booted(session, equipment, another=several) as guests:
+    with booted(session, equipment) as guests:
         labs = labs_of(session, equipment, guests)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, labs[0])

@@ -104,7 +104,9 @@ class SerialDialogue(_Spawn):
         if not self.comes(self._begin(command), timeout):
             return None
         # The end's line has begun with the time, as each of the kernel's.
-        return (self.before or "").rpartition("\n")[0]
+        said = (self.before or "").rpartition("\n")[0].replace("\r\n", "\n").rstrip("\r")
+        self.comes("\n", timeout)  # the status and the end of that line
+        return said
 
     def _begin(self, command: str = "") -> str:
         """Begins a command; what tells its end."""

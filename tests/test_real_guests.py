@@ -7,6 +7,7 @@ It is built where the user's store does not have it: minutes for the first time.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,17 @@ BEGUN = time.time()
 PATIENT = Patience(stall=1800.0, total=3600.0, login=1800.0)
 LONG_S = 3600.0  # for a case that ends by itself
 PACE = 100.0  # how much slower than the reference a guest may be here
+
+# An init with a getty, as small as they come.
+INIT = """#!/bin/sh
+mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys
+mount -t tmpfs run /run; mkdir -p /dev/pts; mount -t devpts devpts /dev/pts
+exec < /dev/ttyS0 > /dev/ttyS0 2>&1
+while :; do
+    echo; printf 'toy login: '; read user
+    [ "$user" = root ] && PS1='toy# ' setsid -c sh -i
+done
+"""
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +181,16 @@ class TestRealGuests:
         assert [s.title for s in again.splats] == [s.title for s in first_run.splats]
         assert guest.trustworthy
 
+    def test_a_lost_network_is_explained_by_a_shell_on_the_console(self, guest: Guest) -> None:
+        down = "ip link set eth0 down; exec sleep 987"
+        run = guest.run_case("a::down", ["sh", "-c", down], 1.0)
+        assert run.lost.startswith("the network to the guest is gone") and run.splats == ()
+        assert run.evidence is not None
+        said = run.evidence.read_text()
+        assert "/harness/init" in said and "dropbear" in said
+        assert "eth0: <BROADCAST> " in said  # and not UP
+        assert "sysrq t (all tasks): no answer" not in said
+
     def test_out_of_memory_is_forgiven_where_it_was_wanted(self, guest: Guest) -> None:
         hog = (
             "mkdir -p /sys/fs/cgroup/hog; cd /sys/fs/cgroup/hog; echo 16M > memory.max; "
@@ -280,6 +302,33 @@ class TestRealGuests:
             pid = int(harness.stdout.readline())
             harness.send_signal(how)
         wait_gone(pid)
+
+    def test_an_image_with_an_init_of_its_own_is_logged_in_on(
+        self, spec: GuestSpec, rootfs: Rootfs, tmp_path: Path
+    ) -> None:
+        image, script = tmp_path / "toy.img", tmp_path / "init"
+        script.write_text(INIT)
+        shutil.copyfile(rootfs.image, image)
+        commands = f"write {script} /usr/sbin/init\nset_inode_field /usr/sbin/init mode 0100755\n"
+        subprocess.run(["debugfs", "-w", str(image)], input=commands, text=True, check=True)
+        chosen = replace(from_environment(), rootfs=str(image))
+        made = build_rootfs(chosen, Store(tmp_path / "store", 1 << 30), Events())
+        own = replace(spec, rootfs=made.image, host_key=made.host_key, login=made.login)
+        guest = boot(own, tmp_path, "g", KEYS)
+        try:
+            assert sh(guest, "cat /proc/1/comm") == "init\n"
+            assert "toy login" in guest.console.text()
+            assert guest.run_case("a::ok", ["true"], 10.0).exit_code == 0
+            saved = save(guest, tmp_path / "state")
+            later = restore(saved, tmp_path, "later")
+            try:
+                lost = later.run_case("a", ["sh", "-c", "killall dropbear; exec sleep 987"], 1.0)
+                assert lost.evidence is not None
+                assert "/harness/init adopt" in lost.evidence.read_text()
+            finally:
+                later.close()
+        finally:
+            guest.close()
 
     def test_q35_boots_the_slow_way(
         self, spec: GuestSpec, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
