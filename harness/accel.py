@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.atomic import write_atomically
 from harness.console import Console
-from harness.errors import MachineError
+from harness.core.atomic import write_atomically
+from harness.core.errors import MachineError
 from harness.machine import QEMU, GuestSpec
 from harness.qemu import Qemu
 

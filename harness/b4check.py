@@ -15,11 +15,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
+from harness.core.usage import command
 from harness.revision_text import statement, verdict
 from harness.series import message_id, parse_patch
-from harness.settings import Settings
-from harness.usage import command
 from harness.verdicts import Revision, Step, read_revision
 
 TOOL = "kernel-test"

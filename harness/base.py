@@ -22,11 +22,12 @@ from typing import IO, Any
 
 import yaml
 
-from harness import debian, git, proc
-from harness.errors import HarnessError, InvocationError, MachineError
-from harness.events import Events, Note, StageProgress
-from harness.settings import Settings
-from harness.store import Store, digest
+from harness import debian
+from harness.core import git, proc
+from harness.core.errors import HarnessError, InvocationError, MachineError
+from harness.core.events import Events, Note, StageProgress
+from harness.core.settings import Settings
+from harness.core.store import Store, digest
 from harness.treeimport import Member, folder_members, import_tree, tar_members
 
 FORMAT = 1  # raise it when what an entry contains changes

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pexpect.exceptions import EOF, TIMEOUT
 
-from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
+from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.monitor import MonitorClosedError

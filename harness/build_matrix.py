@@ -15,13 +15,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from harness import events as ev
-from harness import git, lone, proc
+from harness import lone
 from harness.apply import Applied
 from harness.base import Base
 from harness.basewarnings import judge_warnings
 from harness.contract import load
-from harness.errors import SeriesError
+from harness.core import events as ev
+from harness.core import git, proc
+from harness.core.errors import SeriesError
+from harness.core.settings import Settings
+from harness.core.stages import stage
+from harness.core.store import digest
 from harness.kconfig import configure, read_values
 from harness.kmake import made, read_records
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
@@ -29,9 +33,6 @@ from harness.prepare import base_stage, series_stage
 from harness.provide import provide
 from harness.results import RunDocument
 from harness.session import RunKernel, Session, run_session
-from harness.settings import Settings
-from harness.stages import stage
-from harness.store import digest
 from harness.toolchain import ARCH, Workbench, find_toolchain
 
 FORMAT = 1

@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from harness.errors import InternalError
-from harness.events import CanaryFinished, Events
+from harness.core.errors import InternalError
+from harness.core.events import CanaryFinished, Events
+from harness.core.settings import PROJECT
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.leaks import leaks_of
-from harness.settings import PROJECT
 
 TABLE = Path(__file__).resolve().parent / "canaries.yaml"
 PROGRAMS = PROJECT / "guest-tests" / "canaries"

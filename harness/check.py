@@ -6,11 +6,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from harness.errors import InvocationError
-from harness.events import Events
+from harness.core.errors import InvocationError
+from harness.core.events import Events
+from harness.core.settings import Settings
+from harness.core.usage import PROJECT
 from harness.provide import provide
-from harness.settings import Settings
-from harness.usage import PROJECT
 
 STEPS = (
     ("ruff", "check", "."),

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import git, proc
 from harness.apply import Applied, unpatched
-from harness.atomic import drafted_directory, drafted_file, write_atomically
 from harness.base import SEED, Base
-from harness.events import Events, StageProgress
-from harness.store import Store
+from harness.core import git, proc
+from harness.core.atomic import drafted_directory, drafted_file, write_atomically
+from harness.core.events import Events, StageProgress
+from harness.core.store import Store
 
 LINK, PROGRAM = "120000", "100755"
 

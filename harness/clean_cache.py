@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from harness.settings import Settings
-from harness.store import Store
+from harness.core.settings import Settings
+from harness.core.store import Store
 
 
 def clean_cache(settings: Settings) -> int:

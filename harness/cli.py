@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The command line: ``python3 -m harness COMMAND``, variables from the environment.
 
-Every command ends with one of the exit statuses of :mod:`harness.errors`; an
+Every command ends with one of the exit statuses of :mod:`harness.core.errors`; an
 error prints what happened, where the evidence is and what to type next.
 """
 
@@ -17,9 +17,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import helptext
-from harness.errors import HarnessError, InvocationError
-from harness.settings import Settings, from_environment
-from harness.usage import COMMANDS, VARIABLES, command, similar
+from harness.core.errors import HarnessError, InvocationError
+from harness.core.settings import Settings, from_environment
+from harness.core.usage import COMMANDS, VARIABLES, command, similar
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,7 +60,7 @@ def load(target: str) -> Callable[..., Any]:
 def _run(name: str, settings: Settings) -> int:
     about = COMMANDS[name]
     if "KERNEL" in about.reads:  # as the Makefile does, for whoever does not come from there
-        from harness.events import Events
+        from harness.core.events import Events
         from harness.provide import provide
 
         provide("test-kernel", settings.out / "setup.log", Events())

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InternalError, MachineError
-from harness.usage import command
+from harness.core.errors import InternalError, MachineError
+from harness.core.usage import command
 
 LineHandler = Callable[[str], None]
 

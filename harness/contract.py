@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.errors import InternalError, InvocationError
+from harness.core.errors import InternalError, InvocationError
 
 _ROW = re.compile(r"^\|\s*(?P<id>[A-Z]+(?:-[A-Z]+)*-\d+)\s*\|\s*(?P<text>.+?)\s*\|\s*$")
 _HEADING = re.compile(r"^##\s+(?P<title>.+?)\s*$")

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from harness import events as ev
+from harness.core import events as ev
 from harness.lab import Lab
 from harness.programs import Case
 

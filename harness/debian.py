@@ -13,9 +13,9 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import proc
-from harness.errors import MachineError
-from harness.store import Store
+from harness.core import proc
+from harness.core.errors import MachineError
+from harness.core.store import Store
 
 _ENV = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
 # Two that ask at once would both parse the lists.

@@ -17,8 +17,8 @@ from pathlib import Path
 from harness.apply import Applied
 from harness.base import Base, worktree
 from harness.build import Kernel
+from harness.core.store import digest
 from harness.kmake import made
-from harness.store import digest
 from harness.toolchain import Workbench
 
 FORMAT = 1

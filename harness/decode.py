@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness import proc
-from harness.errors import InternalError, MachineError
+from harness.core import proc
+from harness.core.errors import InternalError, MachineError
 
 SECONDS = 180  # addr2line takes up to a second for each new function
 

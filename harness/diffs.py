@@ -9,7 +9,7 @@ import re
 from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
 
 
 def read_diff(text: str) -> PatchSet:

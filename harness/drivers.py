@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness import events as ev
+from harness.core import events as ev
+from harness.core.errors import InternalError
 from harness.dialogue import Ask
-from harness.errors import InternalError
 from harness.plugins import load_plugin
 
 

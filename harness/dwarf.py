@@ -21,8 +21,8 @@ from elftools.common.exceptions import ELFError
 from elftools.dwarf.ranges import BaseAddressEntry
 from elftools.elf.elffile import ELFFile
 
-from harness.atomic import write_atomically
-from harness.errors import InternalError
+from harness.core.atomic import write_atomically
+from harness.core.errors import InternalError
 
 FORMAT = 3  # of what the cache holds
 T = TypeVar("T")

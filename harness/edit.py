@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from harness import git
 from harness.apply import Applied, apply_series
-from harness.atomic import drafted_directory, write_atomically
 from harness.base import Base, obtain_base
-from harness.errors import HarnessError, InvocationError
-from harness.events import Events
+from harness.core import git
+from harness.core.atomic import drafted_directory, write_atomically
+from harness.core.errors import HarnessError, InvocationError
+from harness.core.events import Events
+from harness.core.settings import Settings
+from harness.core.store import Store, full_disk_explained
+from harness.core.usage import HOME
 from harness.series import FORMAT_PATCH, default_folder, load_series
-from harness.settings import Settings
-from harness.store import Store, full_disk_explained
-from harness.usage import HOME
 
 BASE_BRANCH = "base"
 

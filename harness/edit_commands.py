@@ -9,9 +9,9 @@ from pathlib import Path
 from shlex import quote
 
 from harness import edit
-from harness.events import Event, Events, Note, StageProgress
-from harness.settings import Settings
-from harness.store import Store
+from harness.core.events import Event, Events, Note, StageProgress
+from harness.core.settings import Settings
+from harness.core.store import Store
 
 
 def _shown(path: Path) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
 
 _SPARE = 4 << 20  # bytes beyond the contents, for metadata
 

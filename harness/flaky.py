@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.rates import Rates
+from harness.core.rates import Rates
 from harness.repeats import JUDGED
 from harness.results import RunDocument
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness import events as ev
 from harness import soundness
 from harness.contract import SeriesData
+from harness.core import events as ev
 from harness.plan import PlanCell, parse
 from harness.results import (
     BROKEN,

@@ -20,9 +20,9 @@ from pathlib import Path
 from harness import serial_dialogue
 from harness.caseline import CaseLine, request_of
 from harness.console import Console
+from harness.core.errors import InternalError
 from harness.dialogue import VARIABLE as DIALOGUE
 from harness.dialogue import Ask
-from harness.errors import InternalError
 from harness.machine import GuestSpec
 from harness.qemu import Qemu
 from harness.serial_dialogue import SerialDialogue

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import events as ev
+from harness.core import events as ev
+from harness.core.errors import HarnessError, InternalError, InvocationError
+from harness.core.shards import WHOLE, Shard
+from harness.core.usage import command
 from harness.crew import GuestPool
-from harness.errors import HarnessError, InternalError, InvocationError
 from harness.programs import Case
 from harness.results import BROKEN
-from harness.shards import WHOLE, Shard
-from harness.usage import command
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import events as ev
 from harness.boot import boot
-from harness.errors import InternalError
+from harness.core import events as ev
+from harness.core.errors import InternalError
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.snapshot import Snapshot, restore, save

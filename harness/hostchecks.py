@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import events as ev
-from harness.errors import InternalError
+from harness.core import events as ev
+from harness.core.errors import InternalError
 from harness.patched_tree import PatchedTree
 from harness.plugins import load_plugin
 

@@ -19,14 +19,15 @@ from typing import Any
 
 import yaml
 
-from harness import git, kconfig_reader, proc
+from harness import kconfig_reader
 from harness.apply import Applied, unpatched
 from harness.base import Base, worktree
 from harness.checkout import SourceTree, checkout, source_tree
-from harness.errors import InvocationError, SeriesError
+from harness.core import git, proc
+from harness.core.errors import InvocationError, SeriesError
+from harness.core.settings import PROJECT
+from harness.core.store import digest
 from harness.kconfig_reader import Block
-from harness.settings import PROJECT
-from harness.store import digest
 from harness.toolchain import Workbench, environment, variables
 from harness.workshop import build_dir, marked
 

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
 from harness.apply import Applied
-from harness.atomic import write_atomically
 from harness.base import Base
 from harness.buildlog import BuildLog, Warned, as_json, from_json
 from harness.checkout import SourceTree, source_tree
-from harness.errors import HarnessError, InvocationError, MachineError, SeriesError
-from harness.events import StageProgress
+from harness.core import proc
+from harness.core.atomic import write_atomically
+from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
+from harness.core.events import StageProgress
+from harness.core.usage import SET_UP
 from harness.toolchain import Workbench, compiling, environment, make_argv
-from harness.usage import SET_UP
 from harness.workshop import build_dir, marked
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds

@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+from harness.core.settings import Settings
 from harness.results import BROKEN, CaseRecord, RunDocument, SplatRecord
 from harness.session import RunKernel
-from harness.settings import Settings
 from harness.verdicts import Revision
 
 HEADER = "KTAP version 1"

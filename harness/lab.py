@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import events as ev
 from harness.contract import SeriesData
+from harness.core import events as ev
+from harness.core.usage import command
 from harness.dialogue import Ask
 from harness.drivers import Dialogue, Judgement, load_driver
 from harness.guest import CaseRun, Guest
@@ -17,7 +18,6 @@ from harness.ktap import read_case
 from harness.programs import Case
 from harness.splat import Splat
 from harness.swapimage import find_tags
-from harness.usage import command
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import events as ev
-from harness.errors import SeriesError
+from harness.core import events as ev
+from harness.core.errors import SeriesError
 from harness.guest import Guest
 from harness.splat import Splat, find_splats
 from harness.ssh import SshError

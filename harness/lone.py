@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
+from harness.core import proc
 from harness.ktap import read_case
 from harness.machine import QEMU
 from harness.splat import find_splats

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import InvocationError, MachineError
+from harness.core.errors import InvocationError, MachineError
 
 TABLE = Path(__file__).resolve().parent / "machines.yaml"
 QEMU = "qemu-system-x86_64"

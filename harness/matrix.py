@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from harness.contract import SeriesData
-from harness.errors import InternalError, InvocationError
+from harness.core.errors import InternalError, InvocationError
 from harness.kconfig import Flavour, load_flavour
 from harness.toolchain import ARCH
 

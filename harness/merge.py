@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InvocationError
-from harness.settings import Settings
-from harness.usage import command
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
+from harness.core.usage import command
 
 PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole
 

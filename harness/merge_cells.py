@@ -11,10 +11,12 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import gather
-from harness.atomic import write_atomically
 from harness.contract import SeriesData, load
-from harness.errors import InvocationError, MachineError
-from harness.jsondata import from_json
+from harness.core.atomic import write_atomically
+from harness.core.errors import InvocationError, MachineError
+from harness.core.jsondata import from_json
+from harness.core.settings import Settings
+from harness.core.usage import command
 from harness.outputs import junit
 from harness.plan import PREVIOUS, STATICS, PlanCell, parse
 from harness.plan_commands import PLAN
@@ -25,8 +27,6 @@ from harness.revision_inputs import Inputs
 from harness.revision_text import reply, verdict
 from harness.series_states import state_of
 from harness.session import JUDGED, RunResult, worst
-from harness.settings import Settings
-from harness.usage import command
 from harness.verdicts import Revision, RevisionRuns, conclude
 
 MERGED = "merged"

@@ -20,7 +20,7 @@ from qemu.qmp import (
     StateError,
 )
 
-from harness.errors import InternalError
+from harness.core.errors import InternalError
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import git
+from harness.core import git
 from harness.revision_inputs import Inputs
 from harness.revision_text import statement
 from harness.verdicts import Revision, Step

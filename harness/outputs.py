@@ -14,9 +14,9 @@ import jinja2
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup, escape
 
-from harness import events as ev
-from harness.atomic import write_atomically
 from harness.contract import SeriesData
+from harness.core import events as ev
+from harness.core.atomic import write_atomically
 from harness.plots import plots
 from harness.results import RunDocument
 

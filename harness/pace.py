@@ -7,8 +7,8 @@ machine, gets as much more time as it needs for the same work.
 
 from __future__ import annotations
 
-from harness.errors import SeriesError
-from harness.events import Events, PaceMeasured
+from harness.core.errors import SeriesError
+from harness.core.events import Events, PaceMeasured
 from harness.guest import INIT, Guest
 from harness.ssh import SshError
 

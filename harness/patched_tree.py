@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import git
+from harness.core import git
 
 
 @dataclass(frozen=True)

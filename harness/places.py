@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.core.errors import InvocationError
 from harness.dwarf import Scope, Unit
-from harness.errors import InvocationError
 from harness.scenario import Point
 from harness.symbols import Symbols
 

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.base import known_kernels
-from harness.errors import InvocationError
-from harness.settings import Settings
-from harness.shards import WHOLE, Shard
-from harness.usage import command
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
+from harness.core.shards import WHOLE, Shard
+from harness.core.usage import command
 
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 PREVIOUS = "previous"

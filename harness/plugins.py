@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from harness.errors import HarnessError, InternalError
+from harness.core.errors import HarnessError, InternalError
 
 
 def load_plugin(folder: Path, name: str) -> ModuleType | None:

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.errors import InvocationError
+from harness.core import proc
+from harness.core.errors import InvocationError
+from harness.core.settings import PROJECT
+from harness.core.store import Entry, Store, digest, file_digest
 from harness.ext2 import make_image
-from harness.settings import PROJECT
-from harness.store import Entry, Store, digest, file_digest
 
 GUEST_TESTS = PROJECT / "guest-tests"
 IN_GUEST = Path("/tests")

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from harness import events as ev
-from harness.atomic import write_atomically
 from harness.build import Kernel
-from harness.store import Store
-from harness.usage import command
+from harness.core import events as ev
+from harness.core.atomic import write_atomically
+from harness.core.store import Store
+from harness.core.usage import command
 
 
 def _path(store: Store, kernel: Kernel) -> Path:

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from harness import bootstrap
-from harness.errors import MachineError
-from harness.events import Events, Note
+from harness.core.errors import MachineError
+from harness.core.events import Events, Note
 
 TABLE = Path(__file__).with_name("packages.json")
 

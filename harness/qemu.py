@@ -21,7 +21,7 @@ from pathlib import Path
 from shlex import quote
 
 from harness.console import SerialLine
-from harness.errors import InternalError, MachineError
+from harness.core.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec, Wiring, qemu_argv
 from harness.monitor import Monitor, MonitorClosedError
 

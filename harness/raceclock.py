@@ -9,7 +9,7 @@ With one of them held, the others would wait in ``multi_cpu_stop()`` for ever.
 
 from __future__ import annotations
 
-from harness.errors import MachineError
+from harness.core.errors import MachineError
 from harness.guest import Guest
 
 CURRENT = "/sys/devices/system/clocksource/clocksource0/current_clocksource"

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import events as ev
 from harness import pace
 from harness.accel import choose_accel
-from harness.errors import InternalError
+from harness.core import events as ev
+from harness.core.errors import InternalError
+from harness.core.stages import stage
 from harness.guest import Guest
 from harness.guests import Guests
 from harness.kconfig import load_flavour
@@ -25,7 +26,6 @@ from harness.raceprograms import RacePrograms, build_race_programs
 from harness.rootfs import build_rootfs
 from harness.scenario import Scenario
 from harness.session import Session
-from harness.stages import stage
 from harness.symbols import Symbols
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a

@@ -15,22 +15,22 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import events as ev
-from harness import proc
 from harness.apply import apply_series
 from harness.base import Base, worktree
 from harness.build import build
+from harness.core import events as ev
+from harness.core import proc
+from harness.core.errors import InvocationError
+from harness.core.settings import PROJECT
+from harness.core.stages import stage
+from harness.core.store import Store, digest
 from harness.debuginfo import STAGE, debug_config, purpose
 from harness.dwarf import DebugInfo
-from harness.errors import InvocationError
 from harness.kconfig import configure, load_flavour
 from harness.kmake import made
 from harness.prepare import Prepared, debug_twin, workbench
 from harness.series import load_series
 from harness.session import Session
-from harness.settings import PROJECT
-from harness.stages import stage
-from harness.store import Store, digest
 from harness.symbols import KernelSource, Symbols
 from harness.variants import FOLDER, find_patch, with_variant
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness import proc
-from harness.errors import InternalError
+from harness.core import proc
+from harness.core.errors import InternalError
+from harness.core.store import Store, digest, file_digest
 from harness.ext2 import make_image
 from harness.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.scenario import Scenario
-from harness.store import Store, digest, file_digest
 
 FOLDER = "races"
 

@@ -11,10 +11,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from harness.errors import InvocationError
-from harness.events import CaseFinished, Status
+from harness.core.errors import InvocationError
+from harness.core.events import CaseFinished, Status
+from harness.core.rates import wilson
 from harness.racelab import Batch, StressTotals
-from harness.rates import wilson
 from harness.scenario import Scenario
 
 SCHEMA = 1

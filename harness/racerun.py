@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import events as ev
-from harness.errors import InvocationError, SeriesError
+from harness.core import events as ev
+from harness.core.errors import InvocationError, SeriesError
+from harness.core.stages import stage
 from harness.explain import explanation
 from harness.places import Breakpoint
 from harness.raceguests import KernelGuests, RaceContext, assemble, kernel_guests
@@ -21,7 +22,6 @@ from harness.racetrace import step_lines, trace
 from harness.racewords import ROUNDS, SECONDS, program_argv
 from harness.scenario import Scenario
 from harness.session import Session
-from harness.stages import stage
 
 STAGE = "race"
 STRESS_S = 20

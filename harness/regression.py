@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from harness import events as ev
 from harness.base import Base, known_kernels
+from harness.core import events as ev
+from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.settings import Settings
+from harness.core.stages import stage
 from harness.crew import GuestPool, at_once
-from harness.errors import InvocationError, MachineError, SeriesError
 from harness.guest_items import run_cases
 from harness.kconfig import read_values
 from harness.programs import Case, Suite
@@ -27,9 +29,7 @@ from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet
 from harness.selftest_tap import Seen, seen
 from harness.selftests import build_suite, case_of
 from harness.session import Session, run_session
-from harness.settings import Settings
 from harness.splat import Splat
-from harness.stages import stage
 
 ON_BASE = "the bare base says it"
 Observed = dict[str, list[Seen]]  # the runs of each test, by its name

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness import events as ev
-from harness.rates import Rates
+from harness.core import events as ev
+from harness.core.rates import Rates
 from harness.selftest_list import Selftest
 from harness.selftest_tap import Seen, differing
 

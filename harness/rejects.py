@@ -9,9 +9,9 @@ from pathlib import Path
 
 from unidiff.patch import Hunk
 
-from harness import git
+from harness.core import git
+from harness.core.errors import InvocationError
 from harness.diffs import read_diff
-from harness.errors import InvocationError
 from harness.series import Patch
 
 AROUND = 2  # lines of the tree shown before and after the place

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from harness.buildlog import Warned, new_warnings
-from harness.errors import InternalError
+from harness.core.errors import InternalError
 
 LEFT = "statics.json"  # what a run leaves beside its results.json
 TOOLS = ("checkpatch", "sparse", "kernel-doc")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness import events as ev
+from harness.core import events as ev
 from harness.lab import Lab
 from harness.programs import Case
 from harness.results import BROKEN, Results

@@ -7,15 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness import events as ev
-from harness.atomic import write_atomically
 from harness.base import obtain_base
-from harness.errors import InvocationError
+from harness.core import events as ev
+from harness.core.atomic import write_atomically
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
 from harness.racereport import RaceResult, document, stress_table, table
 from harness.racerun import filtered, run_scenarios
 from harness.scenario import choose
 from harness.session import Session, run_session
-from harness.settings import Settings
 
 
 def _repro(session: Session) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NotRequired, TypedDict
 
-from harness import events as ev
 from harness.contract import Clause, SeriesData
+from harness.core import events as ev
 
 SCHEMA = 1
 BROKEN = frozenset({"fail", "error", "timeout"})

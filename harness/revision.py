@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import flaky, ktap_report, notes
+from harness.core.settings import Settings
 from harness.outputs import point_latest
 from harness.remarks import OpenRemarks, open_remarks
 from harness.results import RunDocument
@@ -24,7 +25,6 @@ from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
 from harness.series_states import SeriesState, every_state, table
 from harness.session import JUDGED, RunKernel
-from harness.settings import Settings
 from harness.summary import test_expression
 from harness.verdicts import RevisionRuns, conclude
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness import revision_page as page
-from harness.atomic import write_atomically
+from harness.core.atomic import write_atomically
 from harness.outputs import page_environment
 from harness.plots import plots
 from harness.revision_text import reply, statement, verdict

@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from harness import git
 from harness.apply import Applied, apply_series
 from harness.base import Base, obtain_base
-from harness.errors import HarnessError, InvocationError, SeriesError
-from harness.events import Events
+from harness.core import git
+from harness.core.errors import HarnessError, InvocationError, SeriesError
+from harness.core.events import Events
+from harness.core.settings import Settings
+from harness.core.store import Store
 from harness.series import Series, load_series
 from harness.series_states import BASE, refuse_patches
-from harness.settings import Settings
-from harness.store import Store
 
 _BASE_COMMIT = re.compile(rb"(?m)^base-commit: ([0-9a-f]{12,64})\s*$")
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.core.usage import command as typed
 from harness.remarks import TOOLS
 from harness.results import BROKEN, RunDocument
 from harness.series_states import SeriesState, state_of
 from harness.summary import again
-from harness.usage import command as typed
 from harness.verdicts import Revision, RevisionRuns, Step
 
 MOST = 12  # failures of one patch in full, and bars of the plot

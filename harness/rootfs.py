@@ -19,9 +19,12 @@ from typing import Any
 
 import yaml
 
-from harness import debian, ext2, proc, rootimage
-from harness.errors import InvocationError, MachineError
-from harness.events import Events, Note
+from harness import debian, ext2, rootimage
+from harness.core import proc
+from harness.core.errors import InvocationError, MachineError
+from harness.core.events import Events, Note
+from harness.core.settings import Settings
+from harness.core.store import Store, digest, file_digest
 from harness.machine import Login
 from harness.rootimage import (
     INIT_SOURCES,
@@ -30,8 +33,6 @@ from harness.rootimage import (
     image_from_tree,
     image_from_user,
 )
-from harness.settings import Settings
-from harness.store import Store, digest, file_digest
 
 _HERE = Path(__file__).resolve().parent
 RECIPE = _HERE / "rootfs.yaml"

@@ -18,8 +18,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness import ext2, proc
-from harness.errors import InvocationError, MachineError
+from harness import ext2
+from harness.core import proc
+from harness.core.errors import InvocationError, MachineError
 
 _HERE = Path(__file__).resolve().parent
 _NAMES = ("guest_init.c", "guest_case.c", "guest_serve.c", "guest_pace.c", "guest_common.h")

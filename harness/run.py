@@ -12,14 +12,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import events as ev
-from harness import leaks, pace, proc, proofs, repeats, soundness
+from harness import leaks, pace, proofs, repeats, soundness
 from harness.accel import choose_accel
 from harness.base import Base
 from harness.canaries import run_canaries
+from harness.core import events as ev
+from harness.core import proc
+from harness.core.errors import HarnessError, SeriesError
+from harness.core.settings import Settings
+from harness.core.stages import stage
 from harness.crew import GuestPool, at_once
 from harness.decode import decode
-from harness.errors import HarnessError, SeriesError
 from harness.guest import Guest
 from harness.guest_items import Part, run_cases
 from harness.guests import Guests
@@ -34,11 +37,9 @@ from harness.provide import provide
 from harness.rootfs import build_rootfs
 from harness.serial_dialogue import SerialDialogue
 from harness.session import RunResult, Session, run_session
-from harness.settings import Settings
 from harness.soakers import SEED_VARIABLE
 from harness.splat import Splat
 from harness.ssh_program import login_shell
-from harness.stages import stage
 from harness.touched import sorted_out, touched_functions
 
 

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 import yaml
 
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.settings import PROJECT
 from harness.racewords import END
-from harness.settings import PROJECT
 
 RACES = PROJECT / "guest-tests" / "races"
 MIN_CPUS, MAX_CPUS = 2, 4

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from harness.errors import InternalError, InvocationError
+from harness.core.errors import InternalError, InvocationError
 
 FILE = "regression.yaml"
 DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none

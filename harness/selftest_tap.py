@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness import events as ev
+from harness.core import events as ev
 
 MARK = "| "  # what selftest.py prints before each line of the program
 WHOLE = "exit status"  # the name of the program's own verdict among its points

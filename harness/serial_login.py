@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pexpect.exceptions import EOF, TIMEOUT
 
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
 from harness.machine import Login
 from harness.serial_dialogue import SerialDialogue
 

@@ -8,11 +8,12 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import git, messageid
+from harness import messageid
 from harness.base import Base
+from harness.core import git
+from harness.core.errors import HarnessError, InvocationError
+from harness.core.settings import PROJECT, Settings
 from harness.diffs import files_of
-from harness.errors import HarnessError, InvocationError
-from harness.settings import PROJECT, Settings
 
 FORMS = (
     "SERIES= takes a directory of patches, an mbox, a message-id,\n"

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.base import obtain_base
-from harness.errors import InvocationError
-from harness.events import Events
+from harness.core.errors import InvocationError
+from harness.core.events import Events
+from harness.core.settings import Settings
+from harness.core.store import Store
 from harness.results import RunDocument
 from harness.series import load_series
 from harness.session import RunKernel, RunResult, worst
-from harness.settings import Settings
-from harness.store import Store
 
 BASE = "the bare base"  # the state of no patches
 BUILT_BY = ("series", "config", "build")  # stages; the first of them that fails is named

@@ -15,7 +15,7 @@ from pathlib import Path
 from shlex import quote
 
 from harness.boot import PATIENCE, Patience, ssh_failure
-from harness.errors import InternalError, MachineError
+from harness.core.errors import InternalError, MachineError
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.monitor import MonitorClosedError

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from harness import events as ev
-from harness.errors import InvocationError, SeriesError
+from harness.core import events as ev
+from harness.core.errors import InvocationError, SeriesError
+from harness.core.settings import Settings
+from harness.core.stages import stage
 from harness.kconfig import read_values
 from harness.results import Results
 from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
 from harness.session import Session, run_session
-from harness.settings import Settings
 from harness.soak_book import Book, Identity, Record, Round, SoakFailure, all_records
 from harness.soak_table import figures_in_words, table
 from harness.soakers import Ground, Soaker, load_soakers
-from harness.stages import stage
 
 STAGE = "soak"
 MINUTES = 30

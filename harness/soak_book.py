@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from harness.atomic import write_atomically
-from harness.jsondata import from_json
+from harness.core.atomic import write_atomically
+from harness.core.jsondata import from_json
 from harness.soakers import Figures
 
 SCHEMA = 1

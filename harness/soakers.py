@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from harness import events as ev
-from harness.errors import InternalError, InvocationError, SeriesError
+from harness.core import events as ev
+from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.guest import Guest
 from harness.lab import Lab
 from harness.plugins import load_plugin

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness import events as ev
+from harness.core import events as ev
 from harness.results import CaseRecord, Results, SplatRecord
 
 # What makes a kernel one that would complain: at least one of these.

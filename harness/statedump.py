@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.console import Console
-from harness.errors import InternalError
+from harness.core.errors import InternalError
 from harness.monitor import MonitorClosedError
 from harness.qemu import Qemu
 from harness.serial_dialogue import SerialDialogue

@@ -13,15 +13,15 @@ from typing import Any
 
 from rich.table import Table
 
-from harness import events as ev
-from harness.atomic import write_atomically
+from harness.core import events as ev
+from harness.core.atomic import write_atomically
+from harness.core.settings import Settings
+from harness.core.stages import stage
 from harness.prepare import base_stage, workbench
 from harness.provide import provide
 from harness.remarks import LEFT, TOOLS, Statics
 from harness.series import Series, load_series
 from harness.session import RunResult, Session, run_session
-from harness.settings import Settings
-from harness.stages import stage
 from harness.statics import static_remarks
 
 

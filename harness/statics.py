@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import git, proc
 from harness.apply import Applied, apply_series
 from harness.base import Base
 from harness.buildlog import Warned, as_json, from_json
 from harness.checkout import SourceTree, source_tree
-from harness.errors import SeriesError
+from harness.core import git, proc
+from harness.core.errors import SeriesError
+from harness.core.store import digest
 from harness.kconfig import KernelConfig, configure, load_flavour
 from harness.kmake import place_config, run_on
 from harness.remarks import (
@@ -34,7 +35,6 @@ from harness.remarks import (
     read_others,
 )
 from harness.series import Series
-from harness.store import digest
 from harness.toolchain import Workbench
 from harness.workshop import build_dir, marked
 

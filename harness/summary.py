@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.contract import SeriesData
-from harness.events import CaseFinished
+from harness.core.events import CaseFinished
+from harness.core.usage import command
 from harness.results import BROKEN, ClauseVerdict, Complaint, Results, judge
-from harness.usage import command
 
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import git
+from harness.core import git
 from harness.dwarf import DebugInfo, Unit
 
 MAX_SYMBOL_BYTES = 1 << 20  # farther behind a symbol it is the code of nobody

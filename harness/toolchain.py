@@ -13,10 +13,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import proc
-from harness.atomic import drafted_file
-from harness.events import Events
-from harness.store import Store
+from harness.core import proc
+from harness.core.atomic import drafted_file
+from harness.core.events import Events
+from harness.core.store import Store
 
 ARCH = "x86"
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from harness import git
+from harness.core import git
 from harness.diffs import changed_lines
 from harness.patched_tree import PatchedTree
 from harness.splat import Splat, bare, plain_name

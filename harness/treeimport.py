@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness import git
-from harness.errors import InvocationError
+from harness.core import git
+from harness.core.errors import InvocationError
 from harness.packfile import PackWriter, TreeBuilder
 
 BLOCK = 512

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness import git, proc
 from harness.apply import Applied
 from harness.base import Base
 from harness.buildlog import BuildLog
 from harness.checkout import SourceTree, source_tree
+from harness.core import git, proc
+from harness.core.store import digest
 from harness.kmake import failure
-from harness.store import digest
 from harness.toolchain import Workbench, environment, make_argv
 
 FORMAT = 1

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.compare import Blame, Change, blame, changes, clause_verdicts
-from harness.errors import SeriesError
+from harness.core.errors import SeriesError
+from harness.core.jsondata import from_json
 from harness.flaky import Flaky, Yardsticks, flaky_cases
-from harness.jsondata import from_json
 from harness.remarks import OpenRemarks
 from harness.results import RunDocument
 from harness.revision_inputs import Inputs

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.base import Base
 from harness.checkout import SourceTree
-from harness.store import digest
+from harness.core.store import digest
 from harness.toolchain import Workbench
 
 MARKER = ".harness-make-is-running"

@@ -10,11 +10,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from harness import events as ev
-from harness.store import Store
-from tests.limits import HUNG_S, SLOW_HUNG_S
-from tests.recorder import Recorder
-from tests.toy import Toy, repository
+from harness.core import events as ev
+from harness.core.store import Store
+from tests.support.limits import HUNG_S, SLOW_HUNG_S
+from tests.support.recorder import Recorder
+from tests.support.toy import Toy, repository
 
 # Hypothesis would fail an example that takes 0.2 s, and one that is drawn slowly.
 hypothesis.settings.register_profile(

@@ -17,7 +17,7 @@ from harness.rootimage import HostKey
 from harness.ssh import KeyPair
 from tests.fake_line import GuestEnd
 from tests.fake_sshd import FakeSshd
-from tests.limits import NEVER_S
+from tests.support.limits import NEVER_S
 
 WARNING = """------------[ cut here ]------------
 WARNING: CPU: 0 PID: 7 at mm/x.c:1 do_thing+0x1/0x2

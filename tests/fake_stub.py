@@ -26,7 +26,7 @@ from harness.gdbremote import (
     checksum,
     frame,
 )
-from tests.limits import HUNG_S, NEVER_S
+from tests.support.limits import HUNG_S, NEVER_S
 
 USER, KERNEL = 0x33, 0x10
 

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 
 from harness import build, cli, run
+from harness.core.usage import VARIABLES
 from harness.machine import GuestSpec
 from harness.qemu import Qemu
 from harness.rootfs import Rootfs
 from harness.rootimage import new_host_key
-from harness.usage import VARIABLES
 from tests.fake_guest import WARNING, FakeQemu
-from tests.toy import WISH, Toy, commit, grow
+from tests.support.toy import WISH, Toy, commit, grow
 
 CONTRACT = """\
 ## One

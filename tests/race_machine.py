@@ -12,7 +12,7 @@ from harness.racewords import MAGIC
 from harness.scenario import Scenario, parse
 from harness.symbols import Symbols
 from tests.fake_stub import KERNEL, USER, Cpu, PlayedStub
-from tests.limits import NEVER_S
+from tests.support.limits import NEVER_S
 
 TEXT = 0xFFFFFFFF80000000
 DIRECT = 0xFFFF888000000000

@@ -19,9 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import contextlib
 
-from harness import events, settings, store
 from harness.boot import boot
-from harness.errors import HarnessError
+from harness.core import events, settings, store
+from harness.core.errors import HarnessError
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.rootfs import build_rootfs

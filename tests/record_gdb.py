@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 from harness.boot import boot
-from harness.events import Events
+from harness.core.events import Events
+from harness.core.settings import from_environment
+from harness.core.store import Store
 from harness.gdbremote import SIGTRAP, Remote, Stop
 from harness.machine import GuestSpec
 from harness.rootfs import build_rootfs
-from harness.settings import from_environment
 from harness.ssh import KeyPair
-from harness.store import Store
 
 
 class Recording(socket.socket):

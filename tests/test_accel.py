@@ -11,7 +11,7 @@ import pytest
 
 from harness import accel
 from harness.accel import choose_accel, device_obstacle, last_words
-from harness.errors import MachineError
+from harness.core.errors import MachineError
 from harness.machine import GuestSpec
 
 SPEC = GuestSpec(Path("/k/vmlinux"), None, "microvm", "tcg", Path("/r"), "key")

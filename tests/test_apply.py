@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import git
-from harness.errors import InvocationError, MachineError, SeriesError
-from harness.store import Store
-from tests.toy import Step, Toy, commit, grow
+from harness.core import git
+from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.store import Store
+from tests.support.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
 TWO: Step = ("mm: two", {"mm/volatile.c": "int volatile_one;\n", "include/linux/mm.h": grow})

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.b4check import check
+from harness.core.settings import PROJECT
+from harness.core.usage import COMMANDS
 from harness.remarks import OpenRemarks
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
 from harness.series import parse_patch
-from harness.settings import PROJECT
-from harness.usage import COMMANDS
 from harness.verdicts import RevisionRuns, conclude
+from tests.support.toy import Toy, grow
 from tests.test_flaky import document
-from tests.toy import Toy, grow
 
 COVER = b"From: A <a@b.c>\nSubject: [PATCH 0/2] x\nMessage-Id: <cover@example.org>\n\nHello.\n"
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import debian, git
+from harness import debian
 from harness.base import obtain_base
-from harness.errors import InvocationError, MachineError
-from harness.events import Note
-from harness.store import Store
-from tests.recorder import Recorder
-from tests.toy import Toy, commit, grow, unpack
+from harness.core import git
+from harness.core.errors import InvocationError, MachineError
+from harness.core.events import Note
+from harness.core.store import Store
+from tests.support.recorder import Recorder
+from tests.support.toy import Toy, commit, grow, unpack
 
 
 def listing(tree: Path) -> dict[str, tuple[int, int]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import git
 from harness.apply import apply_series
-from harness.errors import MachineError
+from harness.core import git
+from harness.core.errors import MachineError
+from harness.core.settings import PROJECT, Settings, from_environment
 from harness.series import load_series
-from harness.settings import PROJECT, Settings, from_environment
 from harness.variants import with_variant
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 from tools import bench
 
 

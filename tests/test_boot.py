@@ -12,7 +12,7 @@ import pytest
 
 from harness import boot as boot_module
 from harness.boot import Patience, boot, boot_failure
-from harness.errors import InvocationError, MachineError, SeriesError
+from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.guest import Guest
 from harness.machine import GuestSpec, Login
 from harness.monitor import MonitorClosedError
@@ -20,7 +20,7 @@ from harness.qemu import Qemu
 from harness.ssh import KeyPair
 from tests.fake_guest import WARNING, FakeGuest
 from tests.fake_line import GuestEnd
-from tests.limits import NEVER_S, SOON_S
+from tests.support.limits import NEVER_S, SOON_S
 
 PATIENT = Patience(stall=NEVER_S, total=NEVER_S, login=NEVER_S)
 PANIC = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)\n"

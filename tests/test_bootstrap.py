@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from harness import bootstrap
-from harness.settings import PROJECT
-from tests.limits import note_refused_locks
+from harness.core.settings import PROJECT
+from tests.support.limits import note_refused_locks
 
 TABLE = json.loads((PROJECT / "harness" / "packages.json").read_text())
 ON_DEMAND = {

@@ -15,13 +15,13 @@ import pytest
 
 from harness import kmake
 from harness.buildlog import Warned
-from harness.errors import InvocationError, MachineError, SeriesError
-from harness.events import Note, StageProgress
-from harness.settings import PROJECT
-from harness.store import Store
+from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.events import Note, StageProgress
+from harness.core.settings import PROJECT
+from harness.core.store import Store
 from harness.workshop import MARKER
-from tests.recorder import Recorder
-from tests.toy import WISH, Toy, grow
+from tests.support.recorder import Recorder
+from tests.support.toy import WISH, Toy, grow
 
 OBJECTS = ["init/main.o", "mm/madvise.o", "mm/swap.o"]
 NEW = ("new", {"mm/volatile.c": "#include <linux/mm.h>\nint volatile_one(void) { return 1; }\n"})
@@ -136,7 +136,7 @@ def test_a_link_error_is_the_series_fault(toy: Toy) -> None:
 
 
 def test_a_base_that_does_not_build_is_the_invocations_fault(toy: Toy) -> None:
-    from tests.toy import commit
+    from tests.support.toy import commit
 
     commit(toy.tree, {"mm/swap.c": "broken\n"}, "break the base")
     with pytest.raises(InvocationError, match="does not build even without patches"):
@@ -245,9 +245,9 @@ import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 from pathlib import Path
-from harness.events import Events
-from harness.store import Store
-from tests.toy import Toy
+from harness.core.events import Events
+from harness.core.store import Store
+from tests.support.toy import Toy
 root = Path(sys.argv[1])
 toy = Toy(root, root / "linux", Store(root / "store", 1 << 30), Events())
 kernel = toy.build(Path(sys.argv[2]))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.build_matrix import build_matrix, said_by_guest, touched_files
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
 from harness.merge import merge, read_runs
 from harness.session import RunKernel, RunResult
-from harness.settings import Settings
-from tests.toy import WISH, Toy, grow
+from tests.support.toy import WISH, Toy, grow
 
 CONTRACT = "## S\n\n| clause | promise |\n| --- | --- |\n| V-KS-3 | builds |\n"
 SERIES = """\

@@ -18,10 +18,10 @@ from harness.canaries import (
     load_canaries,
     run_canaries,
 )
-from harness.events import CanaryFinished, Events
+from harness.core.events import CanaryFinished, Events
 from harness.guest import CaseRun
 from harness.splat import Splat
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 CANARIES = load_canaries()
 PASSING = "KTAP version 1\n1..1\nok 1 canary\n"

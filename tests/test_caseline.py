@@ -21,7 +21,7 @@ from harness.rootimage import INIT_SOURCES
 from harness.ssh import Connection, KeyPair, SshError
 from harness.ssh_streams import CommandTimeoutError
 from tests.fake_sshd import FakeSshd
-from tests.limits import NEVER_S, SOON_S, note_streams
+from tests.support.limits import NEVER_S, SOON_S, note_streams
 
 KEYS = KeyPair.generate()
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness import checkout as module
-from harness import git
 from harness.apply import Applied, unpatched
 from harness.base import Base
 from harness.checkout import base_twin, checkout, source_tree
-from tests.toy import Step, Toy, grow, unpack
+from harness.core import git
+from tests.support.toy import Step, Toy, grow, unpack
 
 
 def times(tree: Path) -> dict[str, int]:

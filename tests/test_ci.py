@@ -17,12 +17,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from harness import bootstrap, git
+from harness import bootstrap
+from harness.core import git
+from harness.core.usage import PROJECT, VARIABLES
 from harness.kconfig import load_flavour
 from harness.plan import listed
 from harness.plan_commands import gitlab
-from harness.usage import PROJECT, VARIABLES
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 GITHUB = PROJECT / ".github" / "workflows" / "revision.yml"
 GITLAB = [PROJECT / ".gitlab-ci.yml", PROJECT / "ci/gitlab.yml", PROJECT / "ci/gitlab-cells.yml"]

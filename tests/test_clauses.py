@@ -16,9 +16,9 @@ import pytest
 import yaml
 
 from harness.contract import load
+from harness.core.settings import PROJECT
 from harness.hostchecks import load_checks
 from harness.programs import GUEST_TESTS, sources
-from harness.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"
 TESTS = GUEST_TESTS / "volatile"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from harness import bootstrap, check, cli, helptext, merge
-from harness.errors import MachineError
-from harness.settings import Settings
-from harness.usage import COMMANDS, PROJECT, VARIABLES
+from harness.core.errors import MachineError
+from harness.core.settings import Settings
+from harness.core.usage import COMMANDS, PROJECT, VARIABLES
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ import pytest
 
 from harness import console as console_module
 from harness.console import Console
-from harness.errors import InternalError, MachineError
+from harness.core.errors import InternalError, MachineError
 from tests.fake_line import GuestEnd
-from tests.limits import NEVER_S
+from tests.support.limits import NEVER_S
 
 
 class Clock:

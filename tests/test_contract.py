@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.contract import load, parse_clauses
-from harness.errors import InternalError, InvocationError
-from harness.settings import PROJECT
+from harness.core.errors import InternalError, InvocationError
+from harness.core.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"
 

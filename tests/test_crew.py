@@ -12,16 +12,16 @@ from typing import cast
 
 import pytest
 
-from harness import events as ev
 from harness.contract import SeriesData, load
+from harness.core import events as ev
+from harness.core.errors import SeriesError
+from harness.core.settings import PROJECT
 from harness.crew import MIN_CASES_PER_GUEST, GuestPool
-from harness.errors import SeriesError
 from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case, Program
-from harness.settings import PROJECT
-from tests.limits import HUNG_S
-from tests.recorder import Recorder
+from tests.support.limits import HUNG_S
+from tests.support.recorder import Recorder
 
 PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
 CASES = [

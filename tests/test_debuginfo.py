@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from harness import proc
+from harness.core import proc
 from harness.debuginfo import build_debug, debug_config, differences, text_symbols
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 MAP = """\
 ffffffff81000000 T _text

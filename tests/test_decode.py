@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import InternalError, MachineError
 from harness.decode import decode
-from harness.errors import InternalError, MachineError
-from tests.limits import SOON_S
+from tests.support.limits import SOON_S
 
 TEXT = "[ 1.0] Call Trace:\n[ 1.0] Code: 0f 0b <c3>\n[ 1.0]  do_thing+0x1/0x2"
 

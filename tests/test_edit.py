@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import edit_commands, git
+from harness import edit_commands
+from harness.core import git
+from harness.core.errors import InvocationError
 from harness.edit import EditTree, Refreshed, make_tree, refresh
-from harness.errors import InvocationError
-from tests.toy import Step, Toy, commit, grow
+from tests.support.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
 NAME = "mm: a \u201cname\u201d that is much longer than the sixty-four characters a file may have"
@@ -196,8 +197,8 @@ def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture
 
 
 def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
+    from harness.core.settings import PROJECT
     from harness.edit import place
-    from harness.settings import PROJECT
 
     assert place(toy.settings(kernel="6.1")) == PROJECT / "tree" / "6.1"
     assert place(toy.settings(kernel="6.1", tree="/x/y")) == Path("/x/y")

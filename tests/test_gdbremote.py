@@ -25,7 +25,7 @@ from harness.gdbremote import (
 )
 from tests import record_gdb
 from tests.fake_stub import Cpu, PlayedStub, packed, replay
-from tests.limits import HUNG_S, NEVER_S, SOON_S
+from tests.support.limits import HUNG_S, NEVER_S, SOON_S
 
 RECORDED = Path(__file__).resolve().parent / "data" / "gdb" / "qemu-7.2.txt"
 SCHEDULE_IDLE = 0xFFFFFFFF813BD6F0

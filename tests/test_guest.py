@@ -14,7 +14,7 @@ from harness import guest as guest_module
 from harness import statedump
 from harness.guest import CaseRun
 from tests.fake_guest import OOM, OOPS, WARNING, FakeGuest
-from tests.limits import NEVER_S, SOON_S
+from tests.support.limits import NEVER_S, SOON_S
 
 Case = Callable[[list[str]], tuple[str, str]]
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.programs import GUEST_TESTS
 from harness.selftests import RUNNER, TIME_FACTOR
-from tests.limits import HUNG_S, wait_gone
+from tests.support.limits import HUNG_S, wait_gone
 
 
 @pytest.fixture

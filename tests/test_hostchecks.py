@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InternalError
+from harness.core.errors import InternalError
+from harness.core.settings import PROJECT
 from harness.hostchecks import check, load_checks, run_check
 from harness.patched_tree import PatchedTree
-from harness.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"
 HEADERS = (

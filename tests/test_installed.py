@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from harness import bootstrap
-from harness.usage import COMMANDS, PROJECT, VARIABLES
-from tests.toy import Toy
+from harness.core.usage import COMMANDS, PROJECT, VARIABLES
+from tests.support.toy import Toy
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DATA = ("patches", "kconfig", "guest-tests")
@@ -94,7 +94,7 @@ from harness.kconfig import load_flavour
 from harness.messageid import LOCK
 from harness.programs import GUEST_TESTS
 from harness.scenario import RACES
-from harness.settings import from_environment
+from harness.core.settings import from_environment
 from harness.soakers import load_soakers
 
 settings = from_environment()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvocationError, SeriesError
+from harness.core.errors import InvocationError, SeriesError
 from harness.kconfig import FOLDER, load_flavour, parse_config, requests, vanished
-from tests.toy import WISH, Toy, grow
+from tests.support.toy import WISH, Toy, grow
 
 
 def test_the_flavours_that_are_there_have_their_fragments() -> None:

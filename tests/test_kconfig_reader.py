@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.kconfig_reader import explain, read
-from tests.toy import TOY
+from tests.support.toy import TOY
 
 
 def test_what_is_around_and_inside_with_its_place_and_the_values() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from harness import cli, ktap_report
+from harness.core.settings import Settings
 from harness.revision_inputs import Inputs, PatchName
 from harness.session import RunResult
-from harness.settings import Settings
 from harness.verdicts import RevisionRuns, conclude
 
 LINE = re.compile(r"^(?P<bad>not )?ok (?P<number>\d+) (?P<name>[^#]*?)(?: # (?P<more>.*))?$")

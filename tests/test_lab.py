@@ -10,18 +10,18 @@ from typing import cast
 
 import pytest
 
-from harness import events as ev
 from harness.contract import SeriesData, load
+from harness.core import events as ev
+from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError
+from harness.core.settings import PROJECT
 from harness.crew import GuestPool
 from harness.dialogue import Ask
-from harness.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.guest import CaseRun, Guest
 from harness.guest_items import run_cases
 from harness.lab import Lab, check_swap_image, judge_run
 from harness.programs import Case, Program
-from harness.settings import PROJECT
 from harness.splat import Splat
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 
 FOLDER = Path("/x/guest-tests/volatile")
 

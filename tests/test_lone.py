@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import lone
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 CLEAN = (
     "[    0.1] Linux version 6.1\r\n\r\nKTAP version 1\r\n1..1\r\n# purged pages: 64\r\nok 1 a\r\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InvocationError, MachineError
+from harness.core.errors import InvocationError, MachineError
 from harness.machine import (
     GuestSpec,
     Login,

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from harness.events import Events
-from harness.store import Store
+from harness.core.events import Events
+from harness.core.store import Store
 from tests.fake_guest import FakeQemu
 from tests.played_guest import Job, dies, fails, hangs, passes, toy_project, warns
-from tests.toy import Toy, repository
+from tests.support.toy import Toy, repository
 
 FIRST = [f"a{n:02}" for n in range(8)]
 SECOND = [f"b{n:02}" for n in range(8)]

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from harness.contract import SeriesData, load
-from harness.errors import InternalError, InvocationError
+from harness.core.errors import InternalError, InvocationError
+from harness.core.settings import PROJECT
 from harness.kconfig import requests
 from harness.matrix import Built, Expectation, broken, chosen, load_matrix
-from harness.settings import PROJECT
 from harness.toolchain import ARCH
 
 OURS = load(PROJECT / "patches" / "volatile")

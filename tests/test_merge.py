@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
 from harness.merge import lines, merge, read_runs
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import messageid
-from harness.errors import MachineError
+from harness.core.errors import MachineError
 from harness.messageid import bare, is_one
 from harness.series import load_series
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 ID = "20140429-volatile@example.org"
 

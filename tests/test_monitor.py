@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InternalError
+from harness.core.errors import InternalError
 from harness.monitor import Monitor, MonitorClosedError
 from tests.fake_monitor import FakeMonitor, RefusedError
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import git
-from harness.errors import InvocationError
+from harness.core import git
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
 from harness.revision import revision
-from harness.settings import Settings
+from tests.support.toy import Toy, commit, grow
 from tests.test_flaky import document, look, runner
-from tests.toy import Toy, commit, grow
 
 
 def refs(toy: Toy) -> str:

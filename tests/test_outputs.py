@@ -10,8 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import events as ev
 from harness.contract import SeriesData, load
+from harness.core import events as ev
+from harness.core.settings import PROJECT
 from harness.outputs import (
     EventLog,
     html,
@@ -21,7 +22,6 @@ from harness.outputs import (
     write_all,
 )
 from harness.results import Results, RunDocument, document
-from harness.settings import PROJECT
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness import events as ev
-from harness.errors import SeriesError
+from harness.core import events as ev
+from harness.core.errors import SeriesError
 from harness.pace import REFERENCE, factor_of, measure
 from harness.ssh import Completed, SshError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import git, packfile
+from harness import packfile
+from harness.core import git
 from harness.packfile import PackWriter, TreeBuilder
 
 FILES = {

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.core.errors import InvocationError
 from harness.dwarf import DebugInfo
-from harness.errors import InvocationError
 from harness.explain import explanation
 from harness.places import Breakpoint, find_breakpoint
 from harness.scenario import Point, parse, parse_place

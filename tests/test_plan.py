@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness import contract
-from harness import events as ev
-from harness.errors import InvocationError, MachineError
+from harness.core import events as ev
+from harness.core.errors import InvocationError, MachineError
+from harness.core.settings import PROJECT, Settings
+from harness.core.shards import WHOLE, Shard
 from harness.merge_cells import merge
 from harness.plan import PlanCell, cells, kernel_name, listed, parse, settings_of
 from harness.plan_commands import plan, run_cell
 from harness.results import Results, document
 from harness.revision import revision
 from harness.session import RunKernel, RunResult
-from harness.settings import PROJECT, Settings
-from harness.shards import WHOLE, Shard
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 QUIET = Console(quiet=True)
 CASES = tuple(f"volatile/p{n % 3}.c::case_{n}" for n in range(23))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InternalError
+from harness.core.errors import InternalError
 from harness.hostchecks import load_checks
 from harness.plugins import load_plugin
 

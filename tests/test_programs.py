@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import programs
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.store import Store
 from harness.programs import Program, build_suite, parse_listing, sources
-from harness.store import Store
 
 PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
 KNOWN = frozenset({"V-IF-1", "V-IF-2"})

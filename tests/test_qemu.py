@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import InternalError, MachineError
+from harness.core.errors import InternalError, MachineError
 from harness.machine import QEMU, GuestSpec
 from harness.qemu import Qemu, forwarded_port
-from tests.limits import wait_gone
+from tests.support.limits import wait_gone
 
 USERNET = """Hub -1 (net0):
   Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ

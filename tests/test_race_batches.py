@@ -21,7 +21,6 @@ from harness.racelab import Batch, StressTotals, controlled, sequential, stress
 from harness.scenario import Scenario, parse
 from harness.splat import Splat
 from tests.fake_stub import Cpu, PlayedStub
-from tests.limits import NEVER_S
 from tests.race_machine import (
     PROGRAM,
     Machine,
@@ -32,6 +31,7 @@ from tests.race_machine import (
     scenario,
     symbols,
 )
+from tests.support.limits import NEVER_S
 from tests.test_scenario import BODY, written
 
 IN_ORDER = ["A: fault()", "B: ends"]

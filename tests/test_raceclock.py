@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import MachineError
+from harness.core.errors import MachineError
 from harness.raceclock import wait_for_final_clocksource
 from harness.ssh import Completed
 

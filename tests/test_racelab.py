@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
 from harness.guest import CaseRun
 from harness.racelab import Batch, StressTotals, complaint
 from harness.racereport import RaceResult, document, stress_table, table

@@ -6,7 +6,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from harness import events as ev
+from harness.core import events as ev
 from harness.guest import CaseRun
 from harness.racerun import run_batch
 from harness.splat import Splat

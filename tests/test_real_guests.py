@@ -22,20 +22,20 @@ import pytest
 from harness.accel import choose_accel
 from harness.boot import Patience, boot
 from harness.build import Kernel
-from harness.errors import SeriesError
-from harness.events import Events
+from harness.core.errors import SeriesError
+from harness.core.events import Events
+from harness.core.settings import from_environment
+from harness.core.store import Store
 from harness.guest import Guest
 from harness.machine import GuestSpec
 from harness.monitor import Monitor
 from harness.prepare import prepare
 from harness.rootfs import Rootfs, build_rootfs
 from harness.session import Session, run_session
-from harness.settings import from_environment
 from harness.snapshot import Snapshot, restore, save
 from harness.ssh import KeyPair, SshError
-from harness.store import Store
 from harness.swapimage import find_tags
-from tests.limits import NEVER_S, wait_gone
+from tests.support.limits import NEVER_S, wait_gone
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEYS = KeyPair.generate()

@@ -12,9 +12,10 @@ from typing import Any, cast
 
 import pytest
 
-from harness import events as ev
 from harness import regression
-from harness.errors import InvocationError, MachineError
+from harness.core import events as ev
+from harness.core.errors import InvocationError, MachineError
+from harness.core.settings import from_environment
 from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case
@@ -24,9 +25,8 @@ from harness.selftest_list import FILE, Selftest, SelftestList
 from harness.selftest_tap import WHOLE, Seen
 from harness.selftests import case_of
 from harness.session import Session
-from harness.settings import from_environment
 from harness.splat import Splat
-from tests.recorder import Recorder
+from tests.support.recorder import Recorder
 from tests.test_lab import FakeGuest
 
 LISTED = SelftestList(

@@ -10,7 +10,8 @@ import pytest
 
 from harness.buildlog import Warned
 from harness.contract import load
-from harness.errors import InternalError
+from harness.core.errors import InternalError
+from harness.core.settings import PROJECT
 from harness.remarks import (
     PatchRemarks,
     Remark,
@@ -21,7 +22,6 @@ from harness.remarks import (
     read_checkpatch,
     read_others,
 )
-from harness.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"
 CHECKPATCH = """\

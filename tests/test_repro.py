@@ -12,13 +12,13 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from harness import events as ev
 from harness import repro
+from harness.core import events as ev
+from harness.core.settings import from_environment
 from harness.racelab import Batch
 from harness.racereport import RaceResult
 from harness.results import Results
 from harness.session import Session
-from harness.settings import from_environment
 from tests.test_racelab import TOY
 
 

@@ -13,14 +13,14 @@ from rich.console import Console
 
 from harness import verdicts
 from harness.compare import Blame
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
 from harness.revision import revision
 from harness.revision_inputs import Inputs, PatchName, read_inputs
 from harness.revision_text import MOST, reply
 from harness.session import RunKernel, RunResult
-from harness.settings import Settings
 from harness.verdicts import Revision, RevisionRuns, Step, exit_status
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 SUBJECTS = ("one", "two", "three", "four")
 

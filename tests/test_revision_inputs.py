@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import git
-from harness.errors import InvocationError
+from harness.core import git
+from harness.core.errors import InvocationError
 from harness.revision_inputs import read_inputs
 from harness.series import load_series
-from tests.toy import Toy, commit, grow
+from tests.support.toy import Toy, commit, grow
 
 
 def head(toy: Toy) -> str:

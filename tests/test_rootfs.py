@@ -15,9 +15,11 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness import debian, ext2, settings
-from harness.errors import InvocationError, MachineError
-from harness.events import Events
+from harness import debian, ext2
+from harness.core import settings
+from harness.core.errors import InvocationError, MachineError
+from harness.core.events import Events
+from harness.core.store import Store
 from harness.machine import Login
 from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
 from harness.rootimage import (
@@ -28,7 +30,6 @@ from harness.rootimage import (
     new_host_key,
     owner_script,
 )
-from harness.store import Store
 
 RECIPE = load_recipe()
 PLAIN = replace(

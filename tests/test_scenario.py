@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from harness.contract import load as load_contract
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.settings import PROJECT
 from harness.scenario import (
     RACES,
     Argument,
@@ -22,7 +23,6 @@ from harness.scenario import (
     parse,
     parse_place,
 )
-from harness.settings import PROJECT
 from harness.variants import find_patch
 
 BODY = """\

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from harness import seenred
 from harness.contract import SeriesData, load
-from harness.errors import InternalError, InvocationError
+from harness.core.errors import InternalError, InvocationError
+from harness.core.settings import PROJECT, Settings, from_environment
 from harness.seenred import passing, reds_of, seen_red
 from harness.series import Series
 from harness.session import RunKernel, RunResult
-from harness.settings import PROJECT, Settings, from_environment
 from harness.variants import Variant, Variants, load_table, with_variant
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")
 ONE = Variant("one", ("A-1",), "A-1")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness.contract import load as load_series
-from harness.errors import InternalError, InvocationError
+from harness.core.errors import InternalError, InvocationError
+from harness.core.settings import PROJECT
 from harness.selftest_list import FILE, load, parse, unlisted, unmet
-from harness.settings import PROJECT
 
 OURS = PROJECT / "patches" / "volatile"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import events as ev
+from harness.core import events as ev
 from harness.selftest_tap import WHOLE, Seen, differing, points, seen
 
 RECORDED = Path(__file__).parent / "data" / "selftests"

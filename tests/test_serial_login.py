@@ -11,7 +11,7 @@ import pytest
 
 from harness import serial_login
 from harness.console import Console
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
 from harness.machine import Login
 from harness.serial_dialogue import SerialDialogue
 from harness.serial_login import ADOPT, log_in

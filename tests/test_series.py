@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import git
-from harness.errors import InvocationError
+from harness.core import git
+from harness.core.errors import InvocationError
 from harness.series import FORMAT_PATCH, Series, load_series, parse_patch
-from tests.toy import Step, Toy, commit, grow
+from tests.support.toy import Step, Toy, commit, grow
 
 TWO: tuple[Step, ...] = (
     ("mm: one more function", {"mm/swap.c": grow}),

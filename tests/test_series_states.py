@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from harness import series_states
-from harness.errors import InvocationError
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
 from harness.series_states import BASE, state_of, subjects
 from harness.session import RunKernel, RunResult, worst
-from harness.settings import Settings
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 
 def document(code: int, **more: Any) -> Any:

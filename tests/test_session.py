@@ -15,11 +15,17 @@ from typing import Any
 import pytest
 
 from harness import cli, session
-from harness import events as ev
-from harness.errors import HarnessError, InternalError, InvocationError, MachineError, SeriesError
+from harness.core import events as ev
+from harness.core.errors import (
+    HarnessError,
+    InternalError,
+    InvocationError,
+    MachineError,
+    SeriesError,
+)
+from harness.core.settings import Settings, from_environment
+from harness.core.store import Store
 from harness.session import Session, run_id, run_session
-from harness.settings import Settings, from_environment
-from harness.store import Store
 
 FILES = ("events.jsonl", "junit.xml", "report.html", "results.json")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness import contract
+from harness.core.settings import PROJECT
 from harness.scenario import RACES, load
 from harness.series import parse_patch
-from harness.settings import PROJECT
 from harness.variants import find_patch
 
 LINES = ("6.1", "6.12")

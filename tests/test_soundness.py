@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness import events as ev
+from harness.core import events as ev
 from harness.results import Results
 from harness.soundness import record
 

@@ -20,7 +20,7 @@ from harness.ssh import (
 )
 from harness.ssh_streams import CommandTimeoutError
 from tests.fake_sshd import FakeSshd, shell_like
-from tests.limits import HUNG_S, NEVER_S, SOON_S, note_streams
+from tests.support.limits import HUNG_S, NEVER_S, SOON_S, note_streams
 
 KEYS = KeyPair.generate()
 

@@ -13,7 +13,7 @@ from harness.remarks import PatchRemarks, Statics
 from harness.series import load_series
 from harness.static_checks import records, table
 from harness.statics import static_remarks
-from tests.toy import WISH, Toy, grow
+from tests.support.toy import WISH, Toy, grow
 
 SPARSE = """\
 #!/bin/sh

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import MachineError
-from harness.events import Events
-from harness.store import Store
+from harness.core.errors import MachineError
+from harness.core.events import Events
+from harness.core.store import Store
 from harness.toolchain import (
     Toolchain,
     Workbench,

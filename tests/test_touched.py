@@ -9,7 +9,7 @@ from harness.diffs import changed_lines
 from harness.patched_tree import PatchedTree
 from harness.splat import Splat, find_splats
 from harness.touched import frames, functions, sorted_out, touched_functions
-from tests.toy import Toy
+from tests.support.toy import Toy
 
 FILE = """#include <linux/mm.h>
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import git
-from harness.errors import InvocationError
+from harness.core import git
+from harness.core.errors import InvocationError
 from harness.treeimport import Member, folder_members, import_tree, tar_members
 
 LONG = "linux/" + "/".join(["a-rather-long-directory-name"] * 8) + "/file.c"

@@ -9,9 +9,9 @@ import pytest
 
 from harness.apply import Applied
 from harness.checkout import source_tree
-from harness.errors import InvocationError, MachineError, SeriesError
+from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.uapi import install_headers, installing
-from tests.toy import Toy, grow
+from tests.support.toy import Toy, grow
 
 HEADER = "include/uapi/linux/mman.h"
 

@@ -30,11 +30,11 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import bootstrap
-from harness.errors import InternalError, MachineError
-from harness.events import GuestBooted
+from harness.core.errors import InternalError, MachineError
+from harness.core.events import GuestBooted
+from harness.core.settings import PROJECT, Settings
 from harness.run import booted, equip
 from harness.session import Session, run_session
-from harness.settings import PROJECT, Settings
 
 REPEATS = 3
 # The bars of the project on two cores under TCG: seconds, but for the first.

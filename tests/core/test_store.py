@@ -18,11 +18,11 @@ from typing import IO
 
 import pytest
 
-from harness import store as store_module
-from harness.errors import MachineError
-from harness.settings import PROJECT
-from harness.store import Entry, Store, digest, file_digest, full_disk_explained
-from tests.limits import note_refused_locks
+from harness.core import store as store_module
+from harness.core.errors import MachineError
+from harness.core.settings import PROJECT
+from harness.core.store import Entry, Store, digest, file_digest, full_disk_explained
+from tests.support.limits import note_refused_locks
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_killed_maker_leaves_no_entry(store: Store) -> None:
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from harness.store import Store\n"
+        "from harness.core.store import Store\n"
         "def make(draft):\n"
         "    (draft / 'half').write_text('x')\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

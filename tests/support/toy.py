@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The toy kernel tree as a git repository, and series made from edits to it.
 
-tests/toy_kernel is a tree of twenty files that is configured and built as a
+tests/support/toy_kernel is a tree of twenty files that is configured and built as a
 kernel is, in half a second.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import git
 from harness.apply import Applied, apply_series, unpatched
 from harness.base import Base, obtain_base
 from harness.build import Kernel, build
-from harness.events import Events
+from harness.core import git
+from harness.core.events import Events
+from harness.core.settings import Settings, from_environment
+from harness.core.store import Store
 from harness.kconfig import Flavour, KernelConfig, configure
 from harness.series import FORMAT_PATCH, load_series
-from harness.settings import Settings, from_environment
-from harness.store import Store
 from harness.toolchain import Workbench, find_toolchain
 
 TOY = Path(__file__).resolve().parent / "toy_kernel"

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.errors import HarnessError, InternalError, MachineError
-from harness.usage import SET_UP, command
+from harness.core.errors import HarnessError, InternalError, MachineError
+from harness.core.usage import SET_UP, command
 
 NICE = 10
 PATIENCE = 5.0  # seconds between asking a group to end and making it

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import proc
-from harness.errors import InternalError, MachineError
-from harness.settings import PROJECT
-from tests.limits import SOON_S, wait_gone
+from harness.core import proc
+from harness.core.errors import InternalError, MachineError
+from harness.core.settings import PROJECT
+from tests.support.limits import SOON_S, wait_gone
 
 
 def test_lines_reach_the_listener_and_the_log(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_group_that_ignores_the_polite_signal_is_ended_as_well(
 
 CHILD = """
 import fcntl, os, sys
-from harness import proc
+from harness.core import proc
 handle = open(sys.argv[1], "w")
 os.set_inheritable(handle.fileno(), True)
 fcntl.flock(handle, fcntl.LOCK_EX)

@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness import proc
-from harness.errors import InternalError
+from harness.core import proc
+from harness.core.errors import InternalError
 
 # Committer of everything the harness commits: part of commit ids, so never change it.
 NAME = "Kernel Series Harness"

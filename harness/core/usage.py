@@ -2,7 +2,7 @@
 """What can be typed: the commands and the variables, each declared once.
 
 Help, dispatch and the commands that the harness prints are made from the two tables;
-tests compare the Makefile and :mod:`harness.settings` with them. Needs nothing but Python.
+tests compare the Makefile and :mod:`harness.core.settings` with them. Needs nothing but Python.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from math import comb
 
 import pytest
 
-from harness.rates import Rates, fisher, wilson
+from harness.core.rates import Rates, fisher, wilson
 
 
 @pytest.mark.parametrize(

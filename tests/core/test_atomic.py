@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.atomic import drafted_directory, drafted_file, write_atomically
+from harness.core.atomic import drafted_directory, drafted_file, write_atomically
 
 
 def test_a_write_replaces_and_leaves_no_draft(tmp_path: Path) -> None:

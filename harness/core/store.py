@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from harness.atomic import drafted_directory
-from harness.errors import MachineError
-from harness.usage import command
+from harness.core.atomic import drafted_directory
+from harness.core.errors import MachineError
+from harness.core.usage import command
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness import events as ev
+from harness.core import events as ev
 
 
 @dataclass

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, soak, usage
+from harness import cli, soak
+from harness.core import usage
+from harness.core.settings import Settings, from_environment
+from harness.core.usage import COMMANDS, PROJECT, VARIABLES, command
 from harness.revision_page import command as of_a_patch
-from harness.settings import Settings, from_environment
 from harness.summary import again
-from harness.usage import COMMANDS, PROJECT, VARIABLES, command
 
 NASTY = (
     "a and b",

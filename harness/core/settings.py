@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import InvocationError
-from harness.shards import WHOLE, Shard
-from harness.usage import PROJECT as PROJECT
-from harness.usage import VARIABLES, command
+from harness.core.errors import InvocationError
+from harness.core.shards import WHOLE, Shard
+from harness.core.usage import PROJECT as PROJECT
+from harness.core.usage import VARIABLES, command
 
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")

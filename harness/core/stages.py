@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness import events as ev
-from harness.errors import HarnessError
+from harness.core import events as ev
+from harness.core.errors import HarnessError
 
 
 @dataclass
