@@ -14,7 +14,7 @@ COMMANDS := test-kernel test-series revision plan cell merge seen-red test-regre
 .PHONY: help clean-cache $(COMMANDS)
 
 $(COMMANDS):
-	@$(PYTHON) harness/bootstrap.py --for $(if $(filter check,$@),check,test-kernel)
+	@$(PYTHON) harness/setup/bootstrap.py --for $(if $(filter check,$@),check,test-kernel)
 	@$(VENV) -m harness $@
 
 # What needs nothing but Python; and the answer to a name that is no command.

@@ -22,12 +22,12 @@ from typing import IO, Any
 
 import yaml
 
-from harness import debian
 from harness.core import git, proc
 from harness.core.errors import HarnessError, InvocationError, MachineError
 from harness.core.events import Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store, digest
+from harness.setup import apt
 from harness.treeimport import Member, folder_members, import_tree, tar_members
 
 FORMAT = 1  # raise it when what an entry contains changes
@@ -196,26 +196,26 @@ def _imported(
 
 def _package(name: str, about: dict[str, Any], store: Store, events: Events) -> Base:
     package, inside = str(about["package"]), str(about["tarball"])
-    if not debian.available():
+    if not apt.available():
         raise MachineError(
             f"KERNEL={name} is Debian's package {package}, and this machine has no apt",
             next_step="give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)",
         )
-    here = debian.installed(package) if Path("/", inside).is_file() else None
+    here = apt.installed(package) if Path("/", inside).is_file() else None
     failure: HarnessError = MachineError(
         f"apt has no package {package}",
         next_step="apt-get update, or give a kernel tree: KERNEL=/path/to/linux",
     )
     for fresh in (False, True):
         # Lists that are missing or older than the mirror are renewed once, by root only.
-        if fresh and not debian.update():
+        if fresh and not apt.update():
             break
-        version = debian.candidate(package, store)
+        version = apt.candidate(package, store)
         if version is None:
             continue
         try:
             return _package_version(name, about, version, here, store, events)
-        except debian.UnavailableError as error:
+        except apt.UnavailableError as error:
             failure = error
     # Offline, or lists that are gone: an older revision is better than none.
     if here is not None:
@@ -242,7 +242,7 @@ def _package_version(
                 yield found
             return
         events.emit(StageProgress(STAGE, 0, 0, "files", f"downloading {package} {version}"))
-        deb = debian.download(package, version, draft, store)
+        deb = apt.download(package, version, draft, store)
         with (
             proc.start(("dpkg-deb", "--fsys-tarfile", str(deb)), stderr=None) as outer,
             proc.start(("tar", "-xO", f"./{inside}"), stdin=outer.stdout, stderr=None) as inner,

@@ -30,9 +30,9 @@ from harness.kconfig import configure, read_values
 from harness.kmake import made, read_records
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.prepare import base_stage, series_stage
-from harness.provide import provide
 from harness.results import RunDocument
 from harness.session import RunKernel, Session, run_session
+from harness.setup.on_demand import provide
 from harness.toolchain import ARCH, Workbench, find_toolchain
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.usage import PROJECT
-from harness.provide import provide
+from harness.setup.on_demand import provide
 
 STEPS = (
     ("ruff", "check", "."),

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness import helptext
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import Settings, from_environment
 from harness.core.usage import COMMANDS, VARIABLES, command, similar
+from harness.setup import help
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -61,7 +61,7 @@ def _run(name: str, settings: Settings) -> int:
     about = COMMANDS[name]
     if "KERNEL" in about.reads:  # as the Makefile does, for whoever does not come from there
         from harness.core.events import Events
-        from harness.provide import provide
+        from harness.setup.on_demand import provide
 
         provide("test-kernel", settings.out / "setup.log", Events())
     uses = [
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words, given = _arguments(sys.argv[1:] if argv is None else argv)
         if {"--help", "-h"} & set(words):
             named = [word for word in words if not word.startswith("-")]
-            sys.stdout.write(helptext.of(_command(named)) if named else helptext.text())
+            sys.stdout.write(help.of(_command(named)) if named else help.text())
             return 0
         return _run(_command(words), from_environment({**os.environ, **given}))
     except HarnessError as error:

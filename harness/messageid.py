@@ -14,10 +14,10 @@ import re
 import shutil
 from pathlib import Path
 
-from harness import bootstrap
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.core.usage import HOME, PROJECT
+from harness.setup import bootstrap
 
 LOCK = PROJECT / "requirements-b4.lock"
 VENV = HOME / ".venv-b4"

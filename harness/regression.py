@@ -22,13 +22,13 @@ from harness.crew import GuestPool, at_once
 from harness.guest_items import run_cases
 from harness.kconfig import read_values
 from harness.programs import Case, Suite
-from harness.provide import provide
 from harness.regression_judge import AGAIN, SelftestRuns, cannot_run, judge, summary, to_repeat
 from harness.run import Equipment, booted, complaints_of, decode_splats, equip, labs_of
 from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet
 from harness.selftest_tap import Seen, seen
 from harness.selftests import build_suite, case_of
 from harness.session import Session, run_session
+from harness.setup.on_demand import provide
 from harness.splat import Splat
 
 ON_BASE = "the bare base says it"

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from harness import debian, ext2, rootimage
+from harness import ext2, rootimage
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events, Note
@@ -33,6 +33,7 @@ from harness.rootimage import (
     image_from_tree,
     image_from_user,
 )
+from harness.setup import apt
 
 _HERE = Path(__file__).resolve().parent
 RECIPE = _HERE / "rootfs.yaml"
@@ -128,7 +129,7 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
 
     def attempt(options: list[str]) -> str:
-        known = debian.known(candidates(recipe), options)
+        known = apt.known(candidates(recipe), options)
         packages, python = choose_packages(recipe, known.__contains__)
         proc.run_tool(
             ["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder
@@ -138,7 +139,7 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     # As root apt would hand the download to a user who may not write here.
     plain = ["-o", "APT::Sandbox::User=root"]
     try:
-        return attempt([*plain, *debian.keeping(store)])
+        return attempt([*plain, *apt.keeping(store)])
     except MachineError:
         return attempt([*plain, *_private_lists(folder / "apt")])
 

@@ -33,10 +33,10 @@ from harness.machine import GuestSpec, choose_machine, crowded
 from harness.patched_tree import PatchedTree
 from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
-from harness.provide import provide
 from harness.rootfs import build_rootfs
 from harness.serial_dialogue import SerialDialogue
 from harness.session import RunResult, Session, run_session
+from harness.setup.on_demand import provide
 from harness.soakers import SEED_VARIABLE
 from harness.splat import Splat
 from harness.ssh_program import login_shell

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness import debian
 from harness.base import obtain_base
 from harness.core import git
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Note
 from harness.core.store import Store
+from harness.setup import apt
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, commit, grow, unpack
 
@@ -142,10 +142,10 @@ def test_ref_without_git_is_refused(toy: Toy) -> None:
 @pytest.fixture
 def packaged(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """A machine whose apt has linux-source-6.1 1.0, made of the toy."""
-    monkeypatch.setattr(debian, "available", lambda: True)
-    monkeypatch.setattr(debian, "candidate", lambda package, store: "1.0")
-    monkeypatch.setattr(debian, "installed", lambda package: None)
-    monkeypatch.setattr(debian, "update", lambda: False)
+    monkeypatch.setattr(apt, "available", lambda: True)
+    monkeypatch.setattr(apt, "candidate", lambda package, store: "1.0")
+    monkeypatch.setattr(apt, "installed", lambda package: None)
+    monkeypatch.setattr(apt, "update", lambda: False)
     source = toy.root / "deb" / "usr" / "src"
     source.mkdir(parents=True)
     unpack(toy.root / "linux-source-6.1")
@@ -170,7 +170,7 @@ def packaged(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
         )
         return target
 
-    monkeypatch.setattr(debian, "download", download)
+    monkeypatch.setattr(apt, "download", download)
     return toy
 
 
@@ -189,7 +189,7 @@ def test_a_package_is_unpacked_without_installing_it(packaged: Toy) -> None:
 @needs_dpkg
 def test_a_new_revision_is_a_new_base(packaged: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     first = packaged.base(kernel="6.1")
-    monkeypatch.setattr(debian, "candidate", lambda package, store: "1.1")
+    monkeypatch.setattr(apt, "candidate", lambda package, store: "1.1")
     assert packaged.base(kernel="6.1").key != first.key
 
 
@@ -198,21 +198,21 @@ def test_a_revision_that_left_the_mirror_is_looked_up_again(
     packaged: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     versions = ["1.0"]
-    real = debian.download
+    real = apt.download
 
     def download(package: str, version: str, folder: Path, store: Store) -> Path:
         if version == "1.0":
-            raise debian.UnavailableError("404")
+            raise apt.UnavailableError("404")
         return real(package, version, folder, store)
 
-    monkeypatch.setattr(debian, "download", download)
-    monkeypatch.setattr(debian, "candidate", lambda package, store: versions[-1])
+    monkeypatch.setattr(apt, "download", download)
+    monkeypatch.setattr(apt, "candidate", lambda package, store: versions[-1])
 
     def update() -> bool:
         versions.append("1.1")
         return True
 
-    monkeypatch.setattr(debian, "update", update)
+    monkeypatch.setattr(apt, "update", update)
     assert "1.1" in (packaged.base(kernel="6.1").repo.parent / "base.json").read_text()
 
 
@@ -223,10 +223,10 @@ def test_offline_the_store_helps_out_and_says_so(
     first = packaged.base(kernel="6.1")
 
     def fail(*_: object) -> Path:
-        raise debian.UnavailableError("no network")
+        raise apt.UnavailableError("no network")
 
-    monkeypatch.setattr(debian, "candidate", lambda package, store: "1.1")
-    monkeypatch.setattr(debian, "download", fail)
+    monkeypatch.setattr(apt, "candidate", lambda package, store: "1.1")
+    monkeypatch.setattr(apt, "download", fail)
     assert packaged.base(kernel="6.1").key == first.key
     assert any("offline" in str(note) for note in recorder.of(Note))
     packaged.store.release()
@@ -236,7 +236,7 @@ def test_offline_the_store_helps_out_and_says_so(
 
 
 def test_without_apt_the_next_form_is_named(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(debian, "available", lambda: False)
+    monkeypatch.setattr(apt, "available", lambda: False)
     with pytest.raises(MachineError) as caught:
         obtain_base(toy.settings(kernel="6.1"), toy.store, toy.events)
     assert "KERNEL=/path/to/linux" in caught.value.next_step
@@ -251,7 +251,7 @@ def test_the_candidate_is_what_apt_says_with_its_parsed_lists_kept(
     (fake / "apt-cache").write_text(f"#!/bin/sh\necho \"$@\" >> {asked}\necho '  Candidate: 2.0'\n")
     (fake / "apt-cache").chmod(0o755)
     monkeypatch.setenv("PATH", f"{fake}{os.pathsep}{os.environ['PATH']}")
-    assert debian.candidate("linux-source-6.1", toy.store) == "2.0"
+    assert apt.candidate("linux-source-6.1", toy.store) == "2.0"
     (call,) = asked.read_text().splitlines()
     assert call.endswith("policy linux-source-6.1")
     assert f"Dir::Cache::pkgcache={toy.store.root}/apt/" in call

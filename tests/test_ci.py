@@ -17,12 +17,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from harness import bootstrap
 from harness.core import git
 from harness.core.usage import PROJECT, VARIABLES
 from harness.kconfig import load_flavour
 from harness.plan import listed
 from harness.plan_commands import gitlab
+from harness.setup import bootstrap
 from tests.support.toy import Toy, grow
 
 GITHUB = PROJECT / ".github" / "workflows" / "revision.yml"

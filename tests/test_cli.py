@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import bootstrap, check, cli, helptext, merge
+from harness import check, cli, merge
 from harness.core.errors import MachineError
 from harness.core.settings import Settings
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES
+from harness.setup import bootstrap, help
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_command_may_return_what_knows_its_status(monkeypatch: pytest.MonkeyPa
 
 
 def test_help_names_every_command_and_variable() -> None:
-    text = helptext.text()
+    text = help.text()
     assert all(f"  {name} " in text for name in COMMANDS)
     assert all(f"  {name} " in text for name in VARIABLES)
 

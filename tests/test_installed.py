@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import bootstrap
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES
+from harness.setup import bootstrap
 from tests.support.toy import Toy
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -94,7 +94,7 @@ def test_standard_output_is_for_ktap_alone(
         assert settings.ktap
         return RunResult(0, settings.out, document(record("v/p.c::one", "pass")))
 
-    monkeypatch.setattr("harness.provide.provide", lambda *_: None)
+    monkeypatch.setattr("harness.setup.on_demand.provide", lambda *_: None)
     monkeypatch.setattr("harness.run.test_kernel", run)
     assert cli.main(["test-kernel", how, f"OUT={tmp_path}"]) == 0
     assert parse(capsys.readouterr().out) == {"v/p.c": "ok"}

@@ -62,7 +62,7 @@ def test_our_matrix_has_what_the_clause_names() -> None:
 
 
 def test_each_cross_compiler_has_a_package() -> None:
-    needs = json.loads((PROJECT / "harness" / "packages.json").read_text())["needs"]
+    needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
     for cell in load_matrix(OURS).cells:
         assert (cell.arch == ARCH) == (cell.cross == "")
         if cell.cross:
@@ -71,7 +71,7 @@ def test_each_cross_compiler_has_a_package() -> None:
 
 
 def test_check_and_a_plain_run_ask_for_no_cross_compiler() -> None:
-    needs = json.loads((PROJECT / "harness" / "packages.json").read_text())["needs"]
+    needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
     for need in needs:
         if {"check", "test-kernel"} & set(need["for"]):
             assert not any("linux-gnu" in name for name in need.get("command", ()))

@@ -15,7 +15,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness import debian, ext2
+from harness import ext2
 from harness.core import settings
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
@@ -316,6 +316,6 @@ def test_one_call_of_apt_says_what_there_is(
     )
     apt.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert debian.known(("libc6", "new", "old"), ["-o", "x=y"]) == {"libc6", "old"}
+    assert apt.known(("libc6", "new", "old"), ["-o", "x=y"]) == {"libc6", "old"}
     calls = (tmp_path / "calls").read_text()
     assert calls == "-o x=y show --no-all-versions libc6 new old\n"

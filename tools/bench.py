@@ -29,12 +29,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from harness import bootstrap
 from harness.core.errors import InternalError, MachineError
 from harness.core.events import GuestBooted
 from harness.core.settings import PROJECT, Settings
 from harness.run import booted, equip
 from harness.session import Session, run_session
+from harness.setup import bootstrap
 
 REPEATS = 3
 # The bars of the project on two cores under TCG: seconds, but for the first.

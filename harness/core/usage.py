@@ -24,7 +24,7 @@ if _INSTALLED.is_dir():
     SET_UP = "install the package that has it; PATH must lead to it"
 else:
     PROJECT, HOME, PROGRAM = _PACKAGE.parent, _PACKAGE.parent, "make"
-    SET_UP = "python3 harness/bootstrap.py --for test-kernel   (lists what is missing)"
+    SET_UP = "python3 harness/setup/bootstrap.py --for test-kernel   (lists what is missing)"
 
 # name: (default, what it means); variables that are yes or no take 1 0 yes no true false on off.
 VARIABLES: dict[str, tuple[str, str]] = {
@@ -166,9 +166,9 @@ COMMANDS: dict[str, Command] = {
         "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON", "OUT"),
     "bench": Command("tools.bench:bench",
         "measure cold, repeated and incremental runs, and boot times", f"{_GUEST} REPEAT"),
-    "clean-cache": Command("harness.clean_cache:clean_cache", "remove the store",
+    "clean-cache": Command("harness.setup.clean_cache:clean_cache", "remove the store",
         "HARNESS_CACHE HARNESS_CACHE_LIMIT"),
-    "help": Command("harness.helptext:show", "this text"),
+    "help": Command("harness.setup.help:show", "this text"),
 }
 # fmt: on
 

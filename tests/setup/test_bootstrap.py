@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from harness import bootstrap
 from harness.core.settings import PROJECT
+from harness.setup import bootstrap
 from tests.support.limits import note_refused_locks
 
-TABLE = json.loads((PROJECT / "harness" / "packages.json").read_text())
+TABLE = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())
 ON_DEMAND = {
     "shell",
     "sparse",
@@ -204,8 +204,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(bootstrap, "logged", quick)
     root = tmp_path / "project"
-    (root / "harness").mkdir(parents=True)
-    (root / "harness" / "packages.json").write_text('{"needs": [], "managers": {}}')
+    (root / "harness" / "setup").mkdir(parents=True)
+    (root / "harness" / "setup" / "packages.json").write_text('{"needs": [], "managers": {}}')
     for name in bootstrap.LOCKS.values():
         (root / name).write_text(f"# {name}\n")
     monkeypatch.setattr(bootstrap, "PROJECT", root)
@@ -281,7 +281,7 @@ def test_two_runs_at_once_make_it_once(project: Path, monkeypatch: pytest.Monkey
 
 def test_the_script_runs_with_nothing_but_python(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(PROJECT / "harness" / "bootstrap.py"), "--help"],
+        [sys.executable, "-I", "-S", str(PROJECT / "harness" / "setup" / "bootstrap.py"), "--help"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

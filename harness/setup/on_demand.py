@@ -6,9 +6,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness import bootstrap
 from harness.core.errors import MachineError
 from harness.core.events import Events, Note
+from harness.setup import bootstrap
 
 TABLE = Path(__file__).with_name("packages.json")
 

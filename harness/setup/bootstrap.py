@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From a machine with git, make and Python to one that can run the harness.
 
-    python3 harness/bootstrap.py --for test-kernel|check
+    python3 harness/setup/bootstrap.py --for test-kernel|check
 
 The Makefile calls this before anything else, so it uses the standard library
 only. It looks for the system packages first. What is missing is installed where
@@ -25,9 +25,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 # The directory of this file would come before the standard library.
-sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != PROJECT / "harness"]
+sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != PROJECT / "harness" / "setup"]
 
 MACHINE = 3  # the exit status of "this machine cannot do it", see errors.py
 LOCKS = {"test-kernel": "requirements.lock", "check": "requirements-dev.lock"}
@@ -207,7 +207,7 @@ def make_venv(venv: Path, lock: Path, log: Path) -> None:
 
 def set_up(project: Path, purpose: str) -> None:
     """Everything for ``purpose``; silent and quick where nothing is to be done."""
-    table = json.loads((project / "harness" / "packages.json").read_text())
+    table = json.loads((project / "harness" / "setup" / "packages.json").read_text())
     log = project / "out" / "setup.log"
     handle = os.open(str(project), os.O_RDONLY)
     try:
