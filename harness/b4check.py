@@ -19,7 +19,7 @@ from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.core.usage import command
 from harness.revision_text import statement, verdict
-from harness.series import message_id, parse_patch
+from harness.series.patches import message_id, parse_patch
 from harness.verdicts import Revision, Step, read_revision
 
 TOOL = "kernel-test"

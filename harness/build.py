@@ -8,13 +8,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.apply import Applied
-from harness.base import Base, worktree
 from harness.basewarnings import judge_warnings
 from harness.core import proc
 from harness.core.store import digest
 from harness.kconfig import KernelConfig
 from harness.kmake import made, read_records
+from harness.series.apply import Applied
+from harness.series.base import Base, worktree
 from harness.toolchain import Workbench
 
 FORMAT = 2

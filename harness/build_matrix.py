@@ -16,10 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import lone
-from harness.apply import Applied
-from harness.base import Base
 from harness.basewarnings import judge_warnings
-from harness.contract import load
 from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.errors import SeriesError
@@ -31,6 +28,9 @@ from harness.kmake import made, read_records
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.prepare import base_stage, series_stage
 from harness.results import RunDocument
+from harness.series.apply import Applied
+from harness.series.base import Base
+from harness.series.contract import load
 from harness.session import RunKernel, Session, run_session
 from harness.setup.on_demand import provide
 from harness.toolchain import ARCH, Workbench, find_toolchain

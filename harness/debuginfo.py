@@ -14,11 +14,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.apply import Applied
-from harness.base import Base, worktree
 from harness.build import Kernel
 from harness.core.store import digest
 from harness.kmake import made
+from harness.series.apply import Applied
+from harness.series.base import Base, worktree
 from harness.toolchain import Workbench
 
 FORMAT = 1

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-from harness import edit
 from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store
+from harness.series import edit_tree
 
 
 def _shown(path: Path) -> str:
@@ -30,14 +30,14 @@ def _tell(event: Event) -> None:
 def tree(settings: Settings) -> int:
     """Makes the tree and says what to type in it."""
     events = Events([_tell])
-    made = edit.make_tree(settings, Store(settings.cache, settings.cache_limit), events)
+    made = edit_tree.make_tree(settings, Store(settings.cache, settings.cache_limit), events)
     path = _shown(made.path)
     refresh = settings.command("refresh", SERIES="" if made.folder else "DIRECTORY")
     sys.stdout.write(
-        f"{path}: branch {made.branch}, {made.patches} patches on {edit.BASE_BRANCH}"
+        f"{path}: branch {made.branch}, {made.patches} patches on {edit_tree.BASE_BRANCH}"
         f"{'' if made.fresh else ' (was there already)'}\n"
         f"  edit, then: git -C {quote(path)} commit --all --amend, "
-        f"or git rebase -i {edit.BASE_BRANCH}\n"
+        f"or git rebase -i {edit_tree.BASE_BRANCH}\n"
         f"  {refresh} writes the branch back{f' to {_shown(made.folder)}' if made.folder else ''}\n"
     )
     return 0
@@ -45,7 +45,7 @@ def tree(settings: Settings) -> int:
 
 def refresh(settings: Settings) -> int:
     """Writes the patches and says which changed."""
-    done = edit.refresh(settings)
+    done = edit_tree.refresh(settings)
     for name in done.written:
         sys.stdout.write(f"written {name}\n")
     for name in done.removed:

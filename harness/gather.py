@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness import soundness
-from harness.contract import SeriesData
 from harness.core import events as ev
 from harness.plan import PlanCell, parse
 from harness.results import (
@@ -23,6 +22,7 @@ from harness.results import (
     clause_records,
     judge,
 )
+from harness.series.contract import SeriesData
 from harness.session import RunResult
 
 COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness.core import events as ev
 from harness.core.errors import InternalError
-from harness.patched_tree import PatchedTree
 from harness.plugins import load_plugin
+from harness.series.patched_tree import PatchedTree
 
 Check = Callable[[PatchedTree], Sequence[str]]
 

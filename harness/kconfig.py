@@ -20,14 +20,14 @@ from typing import Any
 import yaml
 
 from harness import kconfig_reader
-from harness.apply import Applied, unpatched
-from harness.base import Base, worktree
-from harness.checkout import SourceTree, checkout, source_tree
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import PROJECT
 from harness.core.store import digest
 from harness.kconfig_reader import Block
+from harness.series.apply import Applied, unpatched
+from harness.series.base import Base, worktree
+from harness.series.worktree import SourceTree, checkout, source_tree
 from harness.toolchain import Workbench, environment, variables
 from harness.workshop import build_dir, marked
 

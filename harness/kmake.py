@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.apply import Applied
-from harness.base import Base
 from harness.buildlog import BuildLog, Warned, as_json, from_json
-from harness.checkout import SourceTree, source_tree
 from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.core.events import StageProgress
 from harness.core.usage import SET_UP
+from harness.series.apply import Applied
+from harness.series.base import Base
+from harness.series.worktree import SourceTree, source_tree
 from harness.toolchain import Workbench, compiling, environment, make_argv
 from harness.workshop import build_dir, marked
 

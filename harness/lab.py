@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.contract import SeriesData
 from harness.core import events as ev
 from harness.core.usage import command
 from harness.dialogue import Ask
@@ -16,6 +15,7 @@ from harness.drivers import Dialogue, Judgement, load_driver
 from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.programs import Case
+from harness.series.contract import SeriesData
 from harness.splat import Splat
 from harness.swapimage import find_tags
 

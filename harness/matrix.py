@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from harness.contract import SeriesData
 from harness.core.errors import InternalError, InvocationError
 from harness.kconfig import Flavour, load_flavour
+from harness.series.contract import SeriesData
 from harness.toolchain import ARCH
 
 TABLE = "matrix.yaml"

@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from harness import gather
-from harness.contract import SeriesData, load
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError
 from harness.core.jsondata import from_json
@@ -25,6 +24,7 @@ from harness.results import SCHEMA, RunDocument
 from harness.revision_files import write
 from harness.revision_inputs import Inputs
 from harness.revision_text import reply, verdict
+from harness.series.contract import SeriesData, load
 from harness.series_states import state_of
 from harness.session import JUDGED, RunResult, worst
 from harness.verdicts import Revision, RevisionRuns, conclude

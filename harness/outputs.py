@@ -14,11 +14,11 @@ import jinja2
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup, escape
 
-from harness.contract import SeriesData
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.plots import plots
 from harness.results import RunDocument
+from harness.series.contract import SeriesData
 
 
 @dataclass

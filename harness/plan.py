@@ -15,11 +15,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.base import known_kernels
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.core.shards import WHOLE, Shard
 from harness.core.usage import command
+from harness.series.base import known_kernels
 
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 PREVIOUS = "previous"

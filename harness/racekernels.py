@@ -15,8 +15,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.apply import apply_series
-from harness.base import Base, worktree
 from harness.build import build
 from harness.core import events as ev
 from harness.core import proc
@@ -29,10 +27,12 @@ from harness.dwarf import DebugInfo
 from harness.kconfig import configure, load_flavour
 from harness.kmake import made
 from harness.prepare import Prepared, debug_twin, workbench
-from harness.series import load_series
+from harness.series.apply import apply_series
+from harness.series.base import Base, worktree
+from harness.series.patches import load_series
+from harness.series.variants import FOLDER, find_patch, with_variant
 from harness.session import Session
 from harness.symbols import KernelSource, Symbols
-from harness.variants import FOLDER, find_patch, with_variant
 
 FORMAT = 1
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from harness.base import Base, known_kernels
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
@@ -27,6 +26,7 @@ from harness.run import Equipment, booted, complaints_of, decode_splats, equip, 
 from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet
 from harness.selftest_tap import Seen, seen
 from harness.selftests import build_suite, case_of
+from harness.series.base import Base, known_kernels
 from harness.session import Session, run_session
 from harness.setup.on_demand import provide
 from harness.splat import Splat

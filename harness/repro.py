@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.base import obtain_base
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
@@ -15,6 +14,7 @@ from harness.core.settings import Settings
 from harness.racereport import RaceResult, document, stress_table, table
 from harness.racerun import filtered, run_scenarios
 from harness.scenario import choose
+from harness.series.base import obtain_base
 from harness.session import Session, run_session
 
 

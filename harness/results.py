@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NotRequired, TypedDict
 
-from harness.contract import Clause, SeriesData
 from harness.core import events as ev
+from harness.series.contract import Clause, SeriesData
 
 SCHEMA = 1
 BROKEN = frozenset({"fail", "error", "timeout"})

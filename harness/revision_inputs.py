@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from harness.apply import Applied, apply_series
-from harness.base import Base, obtain_base
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.series import Series, load_series
+from harness.series.apply import Applied, apply_series
+from harness.series.base import Base, obtain_base
+from harness.series.patches import Series, load_series
 from harness.series_states import BASE, refuse_patches
 
 _BASE_COMMIT = re.compile(rb"(?m)^base-commit: ([0-9a-f]{12,64})\s*$")

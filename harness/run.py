@@ -14,7 +14,6 @@ from pathlib import Path
 
 from harness import leaks, pace, proofs, repeats, soundness
 from harness.accel import choose_accel
-from harness.base import Base
 from harness.canaries import run_canaries
 from harness.core import events as ev
 from harness.core import proc
@@ -30,11 +29,12 @@ from harness.hostchecks import load_checks, run_check
 from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine, crowded
-from harness.patched_tree import PatchedTree
 from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
 from harness.serial_dialogue import SerialDialogue
+from harness.series.base import Base
+from harness.series.patched_tree import PatchedTree
 from harness.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.soakers import SEED_VARIABLE

@@ -21,16 +21,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from harness.base import obtain_base
-from harness.contract import load
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.results import BROKEN, RunDocument
+from harness.series.base import obtain_base
+from harness.series.contract import load
+from harness.series.variants import TABLE, Variant, Variants, load_table
 from harness.session import RunKernel
-from harness.variants import TABLE, Variant, Variants, load_table
 
 INCONCLUSIVE = "inconclusive"
 

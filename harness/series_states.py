@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from rich.console import Console
 from rich.table import Table
 
-from harness.base import obtain_base
 from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.results import RunDocument
-from harness.series import load_series
+from harness.series.base import obtain_base
+from harness.series.patches import load_series
 from harness.session import RunKernel, RunResult, worst
 
 BASE = "the bare base"  # the state of no patches

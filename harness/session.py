@@ -15,7 +15,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, SeriesError
 from harness.core.settings import Settings
@@ -23,6 +22,7 @@ from harness.core.store import Store
 from harness.outputs import EventLog, point_latest, write_all
 from harness.results import Results, RunDocument, document
 from harness.screen import PIPE_WIDTH, Screen
+from harness.series.contract import SeriesData, load
 from harness.summary import print_summary
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT

@@ -19,7 +19,7 @@ from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.prepare import base_stage, workbench
 from harness.remarks import LEFT, TOOLS, Statics
-from harness.series import Series, load_series
+from harness.series.patches import Series, load_series
 from harness.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.statics import static_remarks

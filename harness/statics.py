@@ -14,10 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.apply import Applied, apply_series
-from harness.base import Base
 from harness.buildlog import Warned, as_json, from_json
-from harness.checkout import SourceTree, source_tree
 from harness.core import git, proc
 from harness.core.errors import SeriesError
 from harness.core.store import digest
@@ -34,7 +31,10 @@ from harness.remarks import (
     read_checkpatch,
     read_others,
 )
-from harness.series import Series
+from harness.series.apply import Applied, apply_series
+from harness.series.base import Base
+from harness.series.patches import Series
+from harness.series.worktree import SourceTree, source_tree
 from harness.toolchain import Workbench
 from harness.workshop import build_dir, marked
 

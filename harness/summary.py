@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.contract import SeriesData
 from harness.core.events import CaseFinished
 from harness.core.usage import command
 from harness.results import BROKEN, ClauseVerdict, Complaint, Results, judge
+from harness.series.contract import SeriesData
 
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace

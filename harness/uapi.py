@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.apply import Applied
-from harness.base import Base
 from harness.buildlog import BuildLog
-from harness.checkout import SourceTree, source_tree
 from harness.core import git, proc
 from harness.core.store import digest
 from harness.kmake import failure
+from harness.series.apply import Applied
+from harness.series.base import Base
+from harness.series.worktree import SourceTree, source_tree
 from harness.toolchain import Workbench, environment, make_argv
 
 FORMAT = 1

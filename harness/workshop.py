@@ -15,9 +15,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.base import Base
-from harness.checkout import SourceTree
 from harness.core.store import digest
+from harness.series.base import Base
+from harness.series.worktree import SourceTree
 from harness.toolchain import Workbench
 
 MARKER = ".harness-make-is-running"

@@ -14,7 +14,7 @@ from harness.core.usage import COMMANDS
 from harness.remarks import OpenRemarks
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, PatchName
-from harness.series import parse_patch
+from harness.series.patches import parse_patch
 from harness.verdicts import RevisionRuns, conclude
 from tests.support.toy import Toy, grow
 from tests.test_flaky import document

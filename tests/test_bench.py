@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.apply import apply_series
 from harness.core import git
 from harness.core.errors import MachineError
 from harness.core.settings import PROJECT, Settings, from_environment
-from harness.series import load_series
-from harness.variants import with_variant
+from harness.series.apply import apply_series
+from harness.series.patches import load_series
+from harness.series.variants import with_variant
 from tests.support.toy import Toy, grow
 from tools import bench
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.contract import load
 from harness.core.settings import PROJECT
 from harness.hostchecks import load_checks
 from harness.programs import GUEST_TESTS, sources
+from harness.series.contract import load
 
 OURS = PROJECT / "patches" / "volatile"
 TESTS = GUEST_TESTS / "volatile"

@@ -12,7 +12,6 @@ from typing import cast
 
 import pytest
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT
@@ -20,6 +19,7 @@ from harness.crew import MIN_CASES_PER_GUEST, GuestPool
 from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case, Program
+from harness.series.contract import SeriesData, load
 from tests.support.limits import HUNG_S
 from tests.support.recorder import Recorder
 

@@ -12,13 +12,13 @@ from typing import cast
 import paramiko
 import pytest
 
-from harness.contract import SeriesData, load
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
 from harness.dialogue import Ask
 from harness.drivers import Dialogue, Judgement, load_driver
 from harness.guest import CaseRun, Guest
 from harness.lab import Lab
+from harness.series.contract import SeriesData, load
 from harness.ssh import Connection, KeyPair
 from harness.ssh_streams import CommandTimeoutError
 from tests.fake_sshd import FakeSshd

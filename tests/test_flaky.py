@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.settings import PROJECT, Settings
 from harness.flaky import RUNS, Yardsticks, flaky_cases
@@ -19,6 +18,7 @@ from harness.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
+from harness.series.contract import SeriesData, load
 from harness.session import RunKernel, RunResult
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, grow

@@ -87,11 +87,11 @@ def test_it_says_what_to_type(run: Run) -> None:
 
 
 FINDS = """
-from harness.base import known_kernels
+from harness.series.base import known_kernels
 from harness.canaries import PROGRAMS
-from harness.contract import load
+from harness.series.contract import load
 from harness.kconfig import load_flavour
-from harness.messageid import LOCK
+from harness.series.b4 import LOCK
 from harness.programs import GUEST_TESTS
 from harness.scenario import RACES
 from harness.core.settings import from_environment

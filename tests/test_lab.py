@@ -10,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT
@@ -20,6 +19,7 @@ from harness.guest import CaseRun, Guest
 from harness.guest_items import run_cases
 from harness.lab import Lab, check_swap_image, judge_run
 from harness.programs import Case, Program
+from harness.series.contract import SeriesData, load
 from harness.splat import Splat
 from tests.support.recorder import Recorder
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.contract import SeriesData, load
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.kconfig import requests
 from harness.matrix import Built, Expectation, broken, chosen, load_matrix
+from harness.series.contract import SeriesData, load
 from harness.toolchain import ARCH
 
 OURS = load(PROJECT / "patches" / "volatile")

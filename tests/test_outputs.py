@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.settings import PROJECT
 from harness.outputs import (
@@ -22,6 +21,7 @@ from harness.outputs import (
     write_all,
 )
 from harness.results import Results, RunDocument, document
+from harness.series.contract import SeriesData, load
 
 
 @pytest.fixture(scope="module")

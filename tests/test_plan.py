@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness import contract
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import PROJECT, Settings
@@ -24,6 +23,7 @@ from harness.plan import PlanCell, cells, kernel_name, listed, parse, settings_o
 from harness.plan_commands import plan, run_cell
 from harness.results import Results, document
 from harness.revision import revision
+from harness.series import contract
 from harness.session import RunKernel, RunResult
 from tests.support.toy import Toy, grow
 

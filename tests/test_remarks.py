@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness.buildlog import Warned
-from harness.contract import load
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
 from harness.remarks import (
@@ -22,6 +21,7 @@ from harness.remarks import (
     read_checkpatch,
     read_others,
 )
+from harness.series.contract import load
 
 OURS = PROJECT / "patches" / "volatile"
 CHECKPATCH = """\

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.contract import Clause, SeriesData, load
 from harness.core import events as ev
 from harness.core.settings import PROJECT
 from harness.results import Results, document, judge_clause
+from harness.series.contract import Clause, SeriesData, load
 
 CLAUSE = Clause("V-PG-2", "text", "Purging", 4)
 

@@ -10,7 +10,7 @@ import pytest
 from harness.core import git
 from harness.core.errors import InvocationError
 from harness.revision_inputs import read_inputs
-from harness.series import load_series
+from harness.series.patches import load_series
 from tests.support.toy import Toy, commit, grow
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.contract import load as load_contract
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.scenario import (
@@ -23,7 +22,8 @@ from harness.scenario import (
     parse,
     parse_place,
 )
-from harness.variants import find_patch
+from harness.series.contract import load as load_contract
+from harness.series.variants import find_patch
 
 BODY = """\
 name: toy
@@ -206,7 +206,7 @@ class TestOurs:
 
 
 def test_every_file_is_for_some_kernel_that_we_have() -> None:
-    lines = yaml.safe_load((PROJECT / "harness" / "kernels.yaml").read_text())
+    lines = yaml.safe_load((PROJECT / "harness" / "series" / "kernels.yaml").read_text())
     scenarios = list(RACES.glob("*.c"))
     assert scenarios
     for path in scenarios:

@@ -11,13 +11,13 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness import contract
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT, from_environment
 from harness.remarks import OpenRemarks
 from harness.results import Results, document
 from harness.revision_inputs import Inputs, PatchName
+from harness.series import contract
 from harness.session import Session, run_session
 from harness.verdicts import RevisionRuns, as_json, conclude, read_revision
 from tests.test_flaky import document as made_up

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.settings import PROJECT
 from harness.results import Results
 from harness.screen import Screen
+from harness.series.contract import SeriesData, load
 from harness.summary import print_summary, ranges
 
 

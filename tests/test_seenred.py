@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from harness import seenred
-from harness.contract import SeriesData, load
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.seenred import passing, reds_of, seen_red
-from harness.series import Series
+from harness.series.contract import SeriesData, load
+from harness.series.patches import Series
+from harness.series.variants import Variant, Variants, load_table, with_variant
 from harness.session import RunKernel, RunResult
-from harness.variants import Variant, Variants, load_table, with_variant
 from tests.support.toy import Toy, grow
 
 TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")
@@ -177,7 +177,7 @@ def test_a_variant_goes_on_top_of_the_series(toy: Toy) -> None:
     (place / "mistake.patch").write_bytes(patches[1].read_bytes())
     patches[1].unlink()
     base, _ = toy.apply(whole)
-    from harness.series import load_series
+    from harness.series.patches import load_series
 
     series = load_series(toy.settings(series=str(whole)), base)
     made = with_variant(series, "mistake", toy.root / "patches", "6.1")

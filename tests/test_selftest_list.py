@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract import load as load_series
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.selftest_list import FILE, load, parse, unlisted, unmet
+from harness.series.contract import load as load_series
 
 OURS = PROJECT / "patches" / "volatile"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.base import Base
 from harness.core import git
 from harness.core.errors import InternalError, MachineError
 from harness.core.store import Store
 from harness.selftest_list import Selftest, SelftestList
 from harness.selftests import build_programs, build_suite, case_of, present, run_by
+from harness.series.base import Base
 
 SCRIPT = """#!/bin/bash
 run_test() {

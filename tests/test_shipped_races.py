@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import contract
 from harness.core.settings import PROJECT
 from harness.scenario import RACES, load
-from harness.series import parse_patch
-from harness.variants import find_patch
+from harness.series import contract
+from harness.series.patches import parse_patch
+from harness.series.variants import find_patch
 
 LINES = ("6.1", "6.12")
 SHIPPED = sorted(RACES.glob("*.c"))

@@ -10,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from harness.contract import SeriesData, load
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
@@ -18,6 +17,7 @@ from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case, Program, Suite
 from harness.results import Results
+from harness.series.contract import SeriesData, load
 from harness.soak import Rounds, again, fresh_seeds, soak
 from harness.soak_book import Book, Identity
 from harness.soakers import CaseSoaker, DivergenceError, Figures, Ground, Soaker, load_soakers

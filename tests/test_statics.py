@@ -10,7 +10,7 @@ import pytest
 
 from harness.kconfig import FOLDER, Flavour
 from harness.remarks import PatchRemarks, Statics
-from harness.series import load_series
+from harness.series.patches import load_series
 from harness.static_checks import records, table
 from harness.statics import static_remarks
 from tests.support.toy import WISH, Toy, grow

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.diffs import changed_lines
-from harness.patched_tree import PatchedTree
+from harness.series.diffs import changed_lines
+from harness.series.patched_tree import PatchedTree
 from harness.splat import Splat, find_splats
 from harness.touched import frames, functions, sorted_out, touched_functions
 from tests.support.toy import Toy

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.apply import Applied
-from harness.checkout import source_tree
 from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.series.apply import Applied
+from harness.series.worktree import source_tree
 from harness.uapi import install_headers, installing
 from tests.support.toy import Toy, grow
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from harness.hostchecks import check
-from harness.patched_tree import PatchedTree
+from harness.series.patched_tree import PatchedTree
 
 # Every architecture with its own copy of the advice numbers, and the tools' copy.
 HEADERS = (

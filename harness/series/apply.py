@@ -13,13 +13,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.base import Base
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
 from harness.core.store import Store, digest
-from harness.rejects import explain
-from harness.series import Patch, Series
+from harness.series.base import Base
+from harness.series.patches import Patch, Series
+from harness.series.rejects import explain
 
 FORMAT = 1
 STAGE = "series"

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from harness.contract import SeriesData
 from harness.core.errors import InternalError, InvocationError
-from harness.series import Series, parse_patch
+from harness.series.contract import SeriesData
+from harness.series.patches import Series, parse_patch
 
 TABLE = "variants.yaml"
 FOLDER = "variants"

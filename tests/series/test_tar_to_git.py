@@ -12,7 +12,7 @@ import pytest
 
 from harness.core import git
 from harness.core.errors import InvocationError
-from harness.treeimport import Member, folder_members, import_tree, tar_members
+from harness.series.tar_to_git import Member, folder_members, import_tree, tar_members
 
 LONG = "linux/" + "/".join(["a-rather-long-directory-name"] * 8) + "/file.c"
 

@@ -11,7 +11,7 @@ import pytest
 from harness import edit_commands
 from harness.core import git
 from harness.core.errors import InvocationError
-from harness.edit import EditTree, Refreshed, make_tree, refresh
+from harness.series.edit_tree import EditTree, Refreshed, make_tree, refresh
 from tests.support.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
@@ -198,7 +198,7 @@ def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture
 
 def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
     from harness.core.settings import PROJECT
-    from harness.edit import place
+    from harness.series.edit_tree import place
 
     assert place(toy.settings(kernel="6.1")) == PROJECT / "tree" / "6.1"
     assert place(toy.settings(kernel="6.1", tree="/x/y")) == Path("/x/y")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import messageid
 from harness.core.errors import MachineError
-from harness.messageid import bare, is_one
-from harness.series import load_series
+from harness.series import b4
+from harness.series.b4 import bare, is_one
+from harness.series.patches import load_series
 from tests.support.toy import Toy, grow
 
 ID = "20140429-volatile@example.org"
@@ -75,6 +75,6 @@ def test_an_archive_that_does_not_answer_is_given_up(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_b4(tmp_path / "bin", monkeypatch, "echo Grabbing thread; exec sleep infinity")
-    monkeypatch.setattr(messageid, "PATIENCE", 0.1)
+    monkeypatch.setattr(b4, "PATIENCE", 0.1)
     with pytest.raises(MachineError, match="Grabbing thread\nended by signal"):
         load_series(toy.settings(series=ID), toy.base())

@@ -8,12 +8,12 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import messageid
-from harness.base import Base
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import PROJECT, Settings
-from harness.diffs import files_of
+from harness.series import b4
+from harness.series.base import Base
+from harness.series.diffs import files_of
 
 FORMS = (
     "SERIES= takes a directory of patches, an mbox, a message-id,\n"
@@ -85,9 +85,9 @@ def load_series(settings: Settings, base: Base) -> Series:
         return Series(spec, _folder(folder), _letter(folder))
     if given.is_file():
         return _mbox(spec, given)
-    if messageid.is_one(spec):
+    if b4.is_one(spec):
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            fetched = _mbox(spec, messageid.fetch(spec, Path(scratch)))
+            fetched = _mbox(spec, b4.fetch(spec, Path(scratch)))
             letters = sorted(Path(scratch).glob("*.cover"))
             return replace(fetched, letter=letters[0].read_bytes()) if letters else fetched
     if ".." in spec:

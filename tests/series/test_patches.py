@@ -9,7 +9,7 @@ import pytest
 
 from harness.core import git
 from harness.core.errors import InvocationError
-from harness.series import FORMAT_PATCH, Series, load_series, parse_patch
+from harness.series.patches import FORMAT_PATCH, Series, load_series, parse_patch
 from tests.support.toy import Step, Toy, commit, grow
 
 TWO: tuple[Step, ...] = (

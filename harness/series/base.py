@@ -27,8 +27,8 @@ from harness.core.errors import HarnessError, InvocationError, MachineError
 from harness.core.events import Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store, digest
+from harness.series.tar_to_git import Member, folder_members, import_tree, tar_members
 from harness.setup import apt
-from harness.treeimport import Member, folder_members, import_tree, tar_members
 
 FORMAT = 1  # raise it when what an entry contains changes
 STAGE = "tree"

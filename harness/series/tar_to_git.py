@@ -19,7 +19,7 @@ from typing import IO
 
 from harness.core import git
 from harness.core.errors import InvocationError
-from harness.packfile import PackWriter, TreeBuilder
+from harness.series.packfile import PackWriter, TreeBuilder
 
 BLOCK = 512
 BATCH = 1 << 20  # bytes handed to the other threads at once

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import checkout as module
-from harness.apply import Applied, unpatched
-from harness.base import Base
-from harness.checkout import base_twin, checkout, source_tree
 from harness.core import git
+from harness.series import worktree as module
+from harness.series.apply import Applied, unpatched
+from harness.series.base import Base
+from harness.series.worktree import base_twin, checkout, source_tree
 from tests.support.toy import Step, Toy, grow, unpack
 
 

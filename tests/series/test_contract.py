@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.contract import load, parse_clauses
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
+from harness.series.contract import load, parse_clauses
 
 OURS = PROJECT / "patches" / "volatile"
 

@@ -11,8 +11,8 @@ from unidiff.patch import Hunk
 
 from harness.core import git
 from harness.core.errors import InvocationError
-from harness.diffs import read_diff
-from harness.series import Patch
+from harness.series.diffs import read_diff
+from harness.series.patches import Patch
 
 AROUND = 2  # lines of the tree shown before and after the place
 MOST_LINES = 16  # of the tree

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.apply import Applied, unpatched
-from harness.base import SEED, Base
 from harness.core import git, proc
 from harness.core.atomic import drafted_directory, drafted_file, write_atomically
 from harness.core.events import Events, StageProgress
 from harness.core.store import Store
+from harness.series.apply import Applied, unpatched
+from harness.series.base import SEED, Base
 
 LINK, PROGRAM = "120000", "100755"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import packfile
 from harness.core import git
-from harness.packfile import PackWriter, TreeBuilder
+from harness.series import packfile
+from harness.series.packfile import PackWriter, TreeBuilder
 
 FILES = {
     b"a.c": b"int a;\n",

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from harness.apply import Applied, apply_series
-from harness.base import Base, obtain_base
 from harness.core import git
 from harness.core.atomic import drafted_directory, write_atomically
 from harness.core.errors import HarnessError, InvocationError
@@ -21,7 +19,9 @@ from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store, full_disk_explained
 from harness.core.usage import HOME
-from harness.series import FORMAT_PATCH, default_folder, load_series
+from harness.series.apply import Applied, apply_series
+from harness.series.base import Base, obtain_base
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series
 
 BASE_BRANCH = "base"
 

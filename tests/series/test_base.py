@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.base import obtain_base
 from harness.core import git
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Note
 from harness.core.store import Store
+from harness.series.base import obtain_base
 from harness.setup import apt
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, commit, grow, unpack
