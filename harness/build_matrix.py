@@ -16,15 +16,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import lone
-from harness.basewarnings import judge_warnings
+from harness.build.kconfig import configure, read_values
+from harness.build.make import made, read_records
+from harness.build.new_warnings import judge_warnings
+from harness.build.toolchain import ARCH, Workbench, find_toolchain
 from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.errors import SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import digest
-from harness.kconfig import configure, read_values
-from harness.kmake import made, read_records
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.prepare import base_stage, series_stage
 from harness.results import RunDocument
@@ -33,7 +34,6 @@ from harness.series.base import Base
 from harness.series.contract import load
 from harness.session import RunKernel, Session, run_session
 from harness.setup.on_demand import provide
-from harness.toolchain import ARCH, Workbench, find_toolchain
 
 FORMAT = 1
 # User-space programs: no part of any kernel.

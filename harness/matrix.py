@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from harness.build.kconfig import Flavour, load_flavour
+from harness.build.toolchain import ARCH
 from harness.core.errors import InternalError, InvocationError
-from harness.kconfig import Flavour, load_flavour
 from harness.series.contract import SeriesData
-from harness.toolchain import ARCH
 
 TABLE = "matrix.yaml"
 FOLDER = "matrix"  # of the fragments

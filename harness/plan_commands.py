@@ -13,17 +13,17 @@ from dataclasses import asdict, replace
 import yaml
 from rich.console import Console
 
+from harness.build.kconfig import load_flavour
+from harness.build.toolchain import find_toolchain
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store, digest
-from harness.kconfig import load_flavour
 from harness.plan import PREVIOUS, STATICS, PlanCell, cells, kernel_name, listed, parse, settings_of
 from harness.revision import REPEAT
 from harness.revision_inputs import Inputs, choose_base, read_inputs
 from harness.session import RunKernel
-from harness.toolchain import find_toolchain
 
 FORMAT = 1
 PLAN = "plan.json"

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness.build import STAGE, Kernel, build
+from harness.build.debuginfo import DebugKernel, build_debug
+from harness.build.headers import install_headers, installing
+from harness.build.kconfig import configure, load_flavour
+from harness.build.kernel import STAGE, Kernel, build
+from harness.build.toolchain import Workbench, find_toolchain
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
-from harness.debuginfo import DebugKernel, build_debug
-from harness.kconfig import configure, load_flavour
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import load_series
 from harness.series.variants import with_variant
 from harness.session import Session
-from harness.toolchain import Workbench, find_toolchain
-from harness.uapi import install_headers, installing
 
 
 @dataclass(frozen=True)

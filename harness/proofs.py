@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.build import Kernel
+from harness.build.kernel import Kernel
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.store import Store

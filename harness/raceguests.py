@@ -11,12 +11,12 @@ from pathlib import Path
 
 from harness import pace
 from harness.accel import choose_accel
+from harness.build.kconfig import load_flavour
 from harness.core import events as ev
 from harness.core.errors import InternalError
 from harness.core.stages import stage
 from harness.guest import Guest
 from harness.guests import Guests
-from harness.kconfig import load_flavour
 from harness.machine import GuestSpec, choose_machine
 from harness.places import Breakpoint, find_breakpoint
 from harness.prepare import Prepared, prepare

@@ -15,17 +15,17 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build import build
+from harness.build.debuginfo import STAGE, debug_config, purpose
+from harness.build.kconfig import configure, load_flavour
+from harness.build.kernel import build
+from harness.build.make import made
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
 from harness.core.store import Store, digest
-from harness.debuginfo import STAGE, debug_config, purpose
 from harness.dwarf import DebugInfo
-from harness.kconfig import configure, load_flavour
-from harness.kmake import made
 from harness.prepare import Prepared, debug_twin, workbench
 from harness.series.apply import apply_series
 from harness.series.base import Base, worktree

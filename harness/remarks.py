@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from harness.buildlog import Warned, new_warnings
+from harness.build.make_log import Warned, new_warnings
 from harness.core.errors import InternalError
 
 LEFT = "statics.json"  # what a run leaves beside its results.json

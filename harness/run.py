@@ -14,6 +14,8 @@ from pathlib import Path
 
 from harness import leaks, pace, proofs, repeats, soundness
 from harness.accel import choose_accel
+from harness.build.decode import decode
+from harness.build.kconfig import load_flavour, read_values
 from harness.canaries import run_canaries
 from harness.core import events as ev
 from harness.core import proc
@@ -21,12 +23,10 @@ from harness.core.errors import HarnessError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.crew import GuestPool, at_once
-from harness.decode import decode
 from harness.guest import Guest
 from harness.guest_items import Part, run_cases
 from harness.guests import Guests
 from harness.hostchecks import load_checks, run_check
-from harness.kconfig import load_flavour, read_values
 from harness.lab import Lab
 from harness.machine import GuestSpec, choose_machine, crowded
 from harness.prepare import Prepared, debug_twin, prepare

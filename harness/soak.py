@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from harness.build.kconfig import read_values
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.kconfig import read_values
 from harness.results import Results
 from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
 from harness.session import Session, run_session

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.buildlog import Warned, as_json, from_json
+from harness.build.build_dir import build_dir, marked
+from harness.build.kconfig import KernelConfig, configure, load_flavour
+from harness.build.make import place_config, run_on
+from harness.build.make_log import Warned, as_json, from_json
+from harness.build.toolchain import Workbench
 from harness.core import git, proc
 from harness.core.errors import SeriesError
 from harness.core.store import digest
-from harness.kconfig import KernelConfig, configure, load_flavour
-from harness.kmake import place_config, run_on
 from harness.remarks import (
     PatchRemarks,
     Remark,
@@ -35,8 +37,6 @@ from harness.series.apply import Applied, apply_series
 from harness.series.base import Base
 from harness.series.patches import Series
 from harness.series.worktree import SourceTree, source_tree
-from harness.toolchain import Workbench
-from harness.workshop import build_dir, marked
 
 FORMAT = 1
 PURPOSE = "statics"  # the build folder's

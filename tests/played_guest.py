@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from harness import build, cli, run
+from harness import cli, run
+from harness.build import kernel
 from harness.core.usage import VARIABLES
 from harness.machine import GuestSpec
 from harness.qemu import Qemu
@@ -109,7 +110,7 @@ class Job:
         flavour = self.toy.flavour(WISH + "".join(f"CONFIG_{name}=y\n" for name in MICROVM))
         self.monkeypatch.setattr(Qemu, "start", self._start)
         self.monkeypatch.setattr(run, "build_rootfs", lambda *_: rootfs)
-        for module in (run, build):
+        for module in (run, kernel):
             self.monkeypatch.setattr(module, "load_flavour", lambda _: flavour)
         # Whether guests crowd this machine, and are told to run in turn, is said on the screen.
         self.monkeypatch.setattr(os, "cpu_count", lambda: 2)

@@ -17,9 +17,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from harness.build.kconfig import load_flavour
 from harness.core import git
 from harness.core.usage import PROJECT, VARIABLES
-from harness.kconfig import load_flavour
 from harness.plan import listed
 from harness.plan_commands import gitlab
 from harness.setup import bootstrap

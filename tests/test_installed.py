@@ -90,7 +90,7 @@ FINDS = """
 from harness.series.base import known_kernels
 from harness.canaries import PROGRAMS
 from harness.series.contract import load
-from harness.kconfig import load_flavour
+from harness.build.kconfig import load_flavour
 from harness.series.b4 import LOCK
 from harness.programs import GUEST_TESTS
 from harness.scenario import RACES

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.build.kconfig import requests
+from harness.build.toolchain import ARCH
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
-from harness.kconfig import requests
 from harness.matrix import Built, Expectation, broken, chosen, load_matrix
 from harness.series.contract import SeriesData, load
-from harness.toolchain import ARCH
 
 OURS = load(PROJECT / "patches" / "volatile")
 TABLE: dict[str, Any] = {

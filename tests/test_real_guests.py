@@ -21,7 +21,7 @@ import pytest
 
 from harness.accel import choose_accel
 from harness.boot import Patience, boot
-from harness.build import Kernel
+from harness.build.kernel import Kernel
 from harness.core.errors import SeriesError
 from harness.core.events import Events
 from harness.core.settings import from_environment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.buildlog import Warned
+from harness.build.make_log import Warned
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
 from harness.remarks import (

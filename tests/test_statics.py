@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.kconfig import FOLDER, Flavour
+from harness.build.kconfig import FOLDER, Flavour
 from harness.remarks import PatchRemarks, Statics
 from harness.series.patches import load_series
 from harness.static_checks import records, table

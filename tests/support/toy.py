@@ -12,16 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build import Kernel, build
+from harness.build.kconfig import Flavour, KernelConfig, configure
+from harness.build.kernel import Kernel, build
+from harness.build.toolchain import Workbench, find_toolchain
 from harness.core import git
 from harness.core.events import Events
 from harness.core.settings import Settings, from_environment
 from harness.core.store import Store
-from harness.kconfig import Flavour, KernelConfig, configure
 from harness.series.apply import Applied, apply_series, unpatched
 from harness.series.base import Base, obtain_base
 from harness.series.patches import FORMAT_PATCH, load_series
-from harness.toolchain import Workbench, find_toolchain
 
 TOY = Path(__file__).resolve().parent / "toy_kernel"
 WISH = "CONFIG_TOY=y\nCONFIG_EXPERT=y\nCONFIG_SWAP=y\n"

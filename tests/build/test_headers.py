@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.build.headers import install_headers, installing
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.series.apply import Applied
 from harness.series.worktree import source_tree
-from harness.uapi import install_headers, installing
 from tests.support.toy import Toy, grow
 
 HEADER = "include/uapi/linux/mman.h"

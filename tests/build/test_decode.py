@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.build.decode import decode
 from harness.core.errors import InternalError, MachineError
-from harness.decode import decode
 from tests.support.limits import SOON_S
 
 TEXT = "[ 1.0] Call Trace:\n[ 1.0] Code: 0f 0b <c3>\n[ 1.0]  do_thing+0x1/0x2"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.build.kconfig import FOLDER, load_flavour, parse_config, requests, vanished
 from harness.core.errors import InvocationError, SeriesError
-from harness.kconfig import FOLDER, load_flavour, parse_config, requests, vanished
 from tests.support.toy import WISH, Toy, grow
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import kmake
-from harness.buildlog import Warned
+from harness.build import make
+from harness.build.build_dir import MARKER
+from harness.build.make_log import Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress
 from harness.core.settings import PROJECT
 from harness.core.store import Store
-from harness.workshop import MARKER
 from tests.support.recorder import Recorder
 from tests.support.toy import WISH, Toy, grow
 
@@ -194,7 +194,7 @@ def test_a_kill_between_make_and_its_records_does_not_lose_a_warning(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(kmake, "write_records", killed)
+        patch.setattr(make, "write_records", killed)
         with pytest.raises(KeyboardInterrupt):
             toy.build(toy.series(WARNS))
     with pytest.raises(SeriesError, match="brings 1"):

@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.buildlog import BuildLog, Warned, as_json, from_json, new_warnings
+from harness.build.build_dir import build_dir, marked
+from harness.build.kconfig import KernelConfig
+from harness.build.make import Job, is_linked, place_config, read_records, run_on, write_records
+from harness.build.make_log import BuildLog, Warned, as_json, from_json, new_warnings
+from harness.build.toolchain import compiling, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
 from harness.core.store import digest
-from harness.kconfig import KernelConfig
-from harness.kmake import Job, is_linked, place_config, read_records, run_on, write_records
 from harness.series.worktree import base_twin
-from harness.toolchain import compiling, make_argv
-from harness.workshop import build_dir, marked
 
 FORMAT = 1
 MOST = 8  # warnings shown

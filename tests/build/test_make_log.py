@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.buildlog import BuildLog, Warned, as_json, from_json, new_warnings
+from harness.build.make_log import BuildLog, Warned, as_json, from_json, new_warnings
 
 LOG = """\
 make[1]: Entering directory '/o'

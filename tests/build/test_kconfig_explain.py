@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.kconfig_reader import explain, read
+from harness.build.kconfig_explain import explain, read
 from tests.support.toy import TOY
 
 

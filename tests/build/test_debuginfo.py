@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from harness.build.debuginfo import build_debug, debug_config, differences, text_symbols
 from harness.core import proc
-from harness.debuginfo import build_debug, debug_config, differences, text_symbols
 from tests.support.toy import Toy, grow
 
 MAP = """\

@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.buildlog import BuildLog
+from harness.build.make import failure
+from harness.build.make_log import BuildLog
+from harness.build.toolchain import Workbench, environment, make_argv
 from harness.core import git, proc
 from harness.core.store import digest
-from harness.kmake import failure
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
-from harness.toolchain import Workbench, environment, make_argv
 
 FORMAT = 1
 

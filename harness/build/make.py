@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.buildlog import BuildLog, Warned, as_json, from_json
+from harness.build.build_dir import build_dir, marked
+from harness.build.make_log import BuildLog, Warned, as_json, from_json
+from harness.build.toolchain import Workbench, compiling, environment, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
@@ -21,8 +23,6 @@ from harness.core.usage import SET_UP
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
-from harness.toolchain import Workbench, compiling, environment, make_argv
-from harness.workshop import build_dir, marked
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY_OBJECTS = 30

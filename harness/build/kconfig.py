@@ -19,17 +19,17 @@ from typing import Any
 
 import yaml
 
-from harness import kconfig_reader
+from harness.build import kconfig_explain
+from harness.build.build_dir import build_dir, marked
+from harness.build.kconfig_explain import Block
+from harness.build.toolchain import Workbench, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import PROJECT
 from harness.core.store import digest
-from harness.kconfig_reader import Block
 from harness.series.apply import Applied, unpatched
 from harness.series.base import Base, worktree
 from harness.series.worktree import SourceTree, checkout, source_tree
-from harness.toolchain import Workbench, environment, variables
-from harness.workshop import build_dir, marked
 
 FORMAT = 1
 FOLDER = PROJECT / "kconfig"
@@ -181,7 +181,7 @@ def configure(
         gone = vanished(requests(flavour.fragments), read_values(config))
         if not gone:
             return
-        blocks = list(kconfig_reader.read(source, arch))
+        blocks = list(kconfig_explain.read(source, arch))
         known = {block.symbol for block in blocks}
         gone = [r for r in gone if not r.optional or r.symbol in known]
         if gone:
@@ -253,7 +253,7 @@ def _explain(gone: list[Request], blocks: list[Block], config: dict[str, str]) -
     for request in gone:
         has = config.get(request.symbol)
         told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
-        told += [f"  {line}" for line in kconfig_reader.explain(request.symbol, blocks, config)]
+        told += [f"  {line}" for line in kconfig_explain.explain(request.symbol, blocks, config)]
     return "\n".join(told)
 
 

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import MachineError
-from harness.core.events import Events
-from harness.core.store import Store
-from harness.toolchain import (
+from harness.build.toolchain import (
     Toolchain,
     Workbench,
     compiling,
@@ -21,6 +18,9 @@ from harness.toolchain import (
     make_argv,
     variables,
 )
+from harness.core.errors import MachineError
+from harness.core.events import Events
+from harness.core.store import Store
 
 STORE = Store(Path("/store"), 10 << 30)
 

@@ -14,12 +14,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build import Kernel
+from harness.build.kernel import Kernel
+from harness.build.make import made
+from harness.build.toolchain import Workbench
 from harness.core.store import digest
-from harness.kmake import made
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
-from harness.toolchain import Workbench
 
 FORMAT = 1
 STAGE = "debuginfo"

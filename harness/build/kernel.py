@@ -8,14 +8,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.basewarnings import judge_warnings
+from harness.build.kconfig import KernelConfig
+from harness.build.make import made, read_records
+from harness.build.new_warnings import judge_warnings
+from harness.build.toolchain import Workbench
 from harness.core import proc
 from harness.core.store import digest
-from harness.kconfig import KernelConfig
-from harness.kmake import made, read_records
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
-from harness.toolchain import Workbench
 
 FORMAT = 2
 STAGE = "build"

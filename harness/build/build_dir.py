@@ -15,10 +15,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.build.toolchain import Workbench
 from harness.core.store import digest
 from harness.series.base import Base
 from harness.series.worktree import SourceTree
-from harness.toolchain import Workbench
 
 MARKER = ".harness-make-is-running"
 SOURCE_ID = ".harness-source"
