@@ -15,9 +15,9 @@ import yaml
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, Events
 from harness.core.settings import PROJECT
-from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.leaks import leaks_of
+from harness.vm.guest import CaseRun, Guest
 
 TABLE = Path(__file__).resolve().parent / "canaries.yaml"
 PROGRAMS = PROJECT / "guest-tests" / "canaries"

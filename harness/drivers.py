@@ -18,8 +18,8 @@ from typing import Protocol
 
 from harness.core import events as ev
 from harness.core.errors import InternalError
-from harness.dialogue import Ask
 from harness.plugins import load_plugin
+from harness.vm.dialogue import Ask
 
 
 @dataclass(frozen=True)

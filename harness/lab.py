@@ -10,14 +10,14 @@ from pathlib import Path
 
 from harness.core import events as ev
 from harness.core.usage import command
-from harness.dialogue import Ask
 from harness.drivers import Dialogue, Judgement, load_driver
-from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.programs import Case
 from harness.series.contract import SeriesData
-from harness.splat import Splat
-from harness.swapimage import find_tags
+from harness.vm.dialogue import Ask
+from harness.vm.guest import CaseRun, Guest
+from harness.vm.splats import Splat
+from harness.vm.swap_disk import find_tags
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.ktap import read_case
-from harness.machine import QEMU
-from harness.splat import find_splats
+from harness.vm.machine import QEMU
+from harness.vm.splats import find_splats
 
 HANG_TIMEOUT_S = 600.0  # only for a kernel that hangs, one that works takes seconds
 FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",

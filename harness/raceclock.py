@@ -10,7 +10,7 @@ With one of them held, the others would wait in ``multi_cpu_stop()`` for ever.
 from __future__ import annotations
 
 from harness.core.errors import MachineError
-from harness.guest import Guest
+from harness.vm.guest import Guest
 
 CURRENT = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 TRANSIENT = "tsc-early"

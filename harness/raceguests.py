@@ -9,15 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import pace
-from harness.accel import choose_accel
 from harness.build.kconfig import load_flavour
 from harness.core import events as ev
 from harness.core.errors import InternalError
 from harness.core.stages import stage
-from harness.guest import Guest
-from harness.guests import Guests
-from harness.machine import GuestSpec, choose_machine
 from harness.places import Breakpoint, find_breakpoint
 from harness.prepare import Prepared, prepare
 from harness.raceclock import wait_for_final_clocksource
@@ -27,6 +22,11 @@ from harness.rootfs import build_rootfs
 from harness.scenario import Scenario
 from harness.session import Session
 from harness.symbols import Symbols
+from harness.vm import pace
+from harness.vm.accel import choose_accel
+from harness.vm.guest import Guest
+from harness.vm.guests import Guests
+from harness.vm.machine import GuestSpec, choose_machine
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.

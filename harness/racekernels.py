@@ -42,7 +42,7 @@ class RaceKernel:
     """A kernel to boot, and where in it things are.
 
     Args:
-        vmlinux, bzimage: as in :class:`harness.machine.GuestSpec`.
+        vmlinux, bzimage: as in :class:`harness.vm.machine.GuestSpec`.
         debug: the ELF file with debug information of the same code, in an entry of the store;
             None where nobody asks.
         store: that it was built in.

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from harness.conductor import InterleavingDriver
 from harness.gdbremote import Remote, StubError
-from harness.guest import CaseRun, Guest
 from harness.ktap import read_case
 from harness.places import Breakpoint
 from harness.racefaults import RaceError
 from harness.racetrace import RaceRun
 from harness.racewords import CASE, RunLine, run_lines, total_line
 from harness.scenario import Scenario
-from harness.splat import Splat
 from harness.symbols import Symbols
+from harness.vm.guest import CaseRun, Guest
+from harness.vm.splats import Splat
 
 PROGRAM_TIMEOUT_S = 600.0  # of a program; each of its runs has limits of its own
 END_TIMEOUT_S = 60.0  # of a program whose runs are over

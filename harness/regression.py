@@ -29,7 +29,7 @@ from harness.selftests import build_suite, case_of
 from harness.series.base import Base, known_kernels
 from harness.session import Session, run_session
 from harness.setup.on_demand import provide
-from harness.splat import Splat
+from harness.vm.splats import Splat
 
 ON_BASE = "the bare base says it"
 Observed = dict[str, list[Seen]]  # the runs of each test, by its name

@@ -25,7 +25,6 @@ from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events, Note
 from harness.core.settings import Settings
 from harness.core.store import Store, digest, file_digest
-from harness.machine import Login
 from harness.rootimage import (
     INIT_SOURCES,
     OWN_INIT,
@@ -34,6 +33,7 @@ from harness.rootimage import (
     image_from_user,
 )
 from harness.setup import apt
+from harness.vm.machine import Login
 
 _HERE = Path(__file__).resolve().parent
 RECIPE = _HERE / "rootfs.yaml"

@@ -12,8 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import leaks, pace, proofs, repeats, soundness
-from harness.accel import choose_accel
+from harness import leaks, proofs, repeats, soundness
 from harness.build.decode import decode
 from harness.build.kconfig import load_flavour, read_values
 from harness.canaries import run_canaries
@@ -23,24 +22,26 @@ from harness.core.errors import HarnessError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.crew import GuestPool, at_once
-from harness.guest import Guest
 from harness.guest_items import Part, run_cases
-from harness.guests import Guests
 from harness.hostchecks import load_checks, run_check
 from harness.lab import Lab
-from harness.machine import GuestSpec, choose_machine, crowded
 from harness.prepare import Prepared, debug_twin, prepare
 from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.rootfs import build_rootfs
-from harness.serial_dialogue import SerialDialogue
 from harness.series.base import Base
 from harness.series.patched_tree import PatchedTree
 from harness.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.soakers import SEED_VARIABLE
-from harness.splat import Splat
-from harness.ssh_program import login_shell
 from harness.touched import sorted_out, touched_functions
+from harness.vm import pace
+from harness.vm.accel import choose_accel
+from harness.vm.guest import Guest
+from harness.vm.guests import Guests
+from harness.vm.machine import GuestSpec, choose_machine, crowded
+from harness.vm.serial_dialogue import SerialDialogue
+from harness.vm.splats import Splat
+from harness.vm.ssh_program import login_shell
 
 
 @dataclass(frozen=True)

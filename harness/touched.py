@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from harness.core import git
 from harness.series.diffs import changed_lines
 from harness.series.patched_tree import PatchedTree
-from harness.splat import Splat, bare, plain_name
+from harness.vm.splats import Splat, bare, plain_name
 
 # Checkers that report on all of the kernel; what others say always counts.
 SELECTIVE = frozenset({"kcsan"})

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The whole of ``make test-kernel`` on the toy kernel, with guests that are played.
 
-In place of QEMU stands :class:`tests.fake_guest.FakeQemu`. The root file system, which
+In place of QEMU stands :class:`tests.vm.fake_guest.FakeQemu`. The root file system, which
 comes from the network, is an empty file. All else is real: the toy is patched, configured
 and built, its guest programs are listed and packed, each case runs over SSH on
 127.0.0.1, and what the guest says comes over its console.
@@ -23,12 +23,12 @@ import pytest
 from harness import cli, run
 from harness.build import kernel
 from harness.core.usage import VARIABLES
-from harness.machine import GuestSpec
-from harness.qemu import Qemu
 from harness.rootfs import Rootfs
 from harness.rootimage import new_host_key
-from tests.fake_guest import WARNING, FakeQemu
+from harness.vm.machine import GuestSpec
+from harness.vm.qemu import Qemu
 from tests.support.toy import WISH, Toy, commit, grow
+from tests.vm.fake_guest import WARNING, FakeQemu
 
 CONTRACT = """\
 ## One

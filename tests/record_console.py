@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Records the console logs below tests/data/console from real guests.
+"""Records the console logs below tests/vm/data/console from real guests.
 
 Not a test: run it by hand with a kernel that has CONFIG_LKDTM.
 
@@ -19,14 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import contextlib
 
-from harness.boot import boot
 from harness.core import events, settings, store
 from harness.core.errors import HarnessError
-from harness.guest import Guest
-from harness.machine import GuestSpec
 from harness.rootfs import build_rootfs
-from harness.snapshot import restore, save
-from harness.ssh import KeyPair, SshError
+from harness.vm.boot import boot
+from harness.vm.guest import Guest
+from harness.vm.machine import GuestSpec
+from harness.vm.snapshot import restore, save
+from harness.vm.ssh import KeyPair, SshError
 
 CRASH = "echo {} > /sys/kernel/debug/provoke-crash/DIRECT"
 QUICK_SOFT = "echo 1 > /proc/sys/kernel/watchdog_thresh; "

@@ -15,14 +15,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness.boot import boot
 from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
 from harness.gdbremote import SIGTRAP, Remote, Stop
-from harness.machine import GuestSpec
 from harness.rootfs import build_rootfs
-from harness.ssh import KeyPair
+from harness.vm.boot import boot
+from harness.vm.machine import GuestSpec
+from harness.vm.ssh import KeyPair
 
 
 class Recording(socket.socket):

@@ -19,8 +19,8 @@ from harness.canaries import (
     run_canaries,
 )
 from harness.core.events import CanaryFinished, Events
-from harness.guest import CaseRun
-from harness.splat import Splat
+from harness.vm.guest import CaseRun
+from harness.vm.splats import Splat
 from tests.support.recorder import Recorder
 
 CANARIES = load_canaries()

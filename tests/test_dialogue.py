@@ -14,15 +14,15 @@ import pytest
 
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
-from harness.dialogue import Ask
 from harness.drivers import Dialogue, Judgement, load_driver
-from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.series.contract import SeriesData, load
-from harness.ssh import Connection, KeyPair
-from harness.ssh_streams import CommandTimeoutError
-from tests.fake_sshd import FakeSshd
+from harness.vm.dialogue import Ask
+from harness.vm.guest import CaseRun, Guest
+from harness.vm.ssh import Connection, KeyPair
+from harness.vm.ssh_streams import CommandTimeoutError
 from tests.test_lab import case
+from tests.vm.fake_sshd import FakeSshd
 
 KEYS = KeyPair.generate()
 

@@ -14,13 +14,13 @@ from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT
 from harness.crew import GuestPool
-from harness.dialogue import Ask
-from harness.guest import CaseRun, Guest
 from harness.guest_items import run_cases
 from harness.lab import Lab, check_swap_image, judge_run
 from harness.programs import Case, Program
 from harness.series.contract import SeriesData, load
-from harness.splat import Splat
+from harness.vm.dialogue import Ask
+from harness.vm.guest import CaseRun, Guest
+from harness.vm.splats import Splat
 from tests.support.recorder import Recorder
 
 FOLDER = Path("/x/guest-tests/volatile")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from harness.leaks import in_both, objects
-from harness.splat import find_splats
+from harness.vm.splats import find_splats
 
 ENTRY = """unreferenced object 0x{0} (size 64):
   comm "python3", pid 61, jiffies 4294894636 (age 6.500s)

@@ -12,9 +12,9 @@ import pytest
 
 from harness.core.events import Events
 from harness.core.store import Store
-from tests.fake_guest import FakeQemu
 from tests.played_guest import Job, dies, fails, hangs, passes, toy_project, warns
 from tests.support.toy import Toy, repository
+from tests.vm.fake_guest import FakeQemu
 
 FIRST = [f"a{n:02}" for n in range(8)]
 SECOND = [f"b{n:02}" for n in range(8)]

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.core import events as ev
-from harness.guest import CaseRun
 from harness.racerun import run_batch
-from harness.splat import Splat
+from harness.vm.guest import CaseRun
+from harness.vm.splats import Splat
 from tests.test_race_batches import OK, done, quick, splatting
 
 SPLAT = Splat("KASAN: slab-use-after-free in f", "kasan", "text", 1, 0, 0)

@@ -19,22 +19,22 @@ from pathlib import Path
 
 import pytest
 
-from harness.accel import choose_accel
-from harness.boot import Patience, boot
 from harness.build.kernel import Kernel
 from harness.core.errors import SeriesError
 from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
-from harness.guest import Guest
-from harness.machine import GuestSpec
-from harness.monitor import Monitor
 from harness.prepare import prepare
 from harness.rootfs import Rootfs, build_rootfs
 from harness.session import Session, run_session
-from harness.snapshot import Snapshot, restore, save
-from harness.ssh import KeyPair, SshError
-from harness.swapimage import find_tags
+from harness.vm.accel import choose_accel
+from harness.vm.boot import Patience, boot
+from harness.vm.guest import Guest
+from harness.vm.machine import GuestSpec
+from harness.vm.monitor import Monitor
+from harness.vm.snapshot import Snapshot, restore, save
+from harness.vm.ssh import KeyPair, SshError
+from harness.vm.swap_disk import find_tags
 from tests.support.limits import NEVER_S, wait_gone
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -278,9 +278,9 @@ class TestRealGuests:
             f"""\
             import signal
             from pathlib import Path
-            from harness.boot import boot
-            from harness.machine import GuestSpec
-            from harness.ssh import KeyPair
+            from harness.vm.boot import boot
+            from harness.vm.machine import GuestSpec
+            from harness.vm.ssh import KeyPair
             spec = GuestSpec(Path({str(spec.vmlinux)!r}), None, "microvm", {spec.accel!r},
                              Path({str(spec.rootfs)!r}), {spec.host_key!r})
             guest = boot(spec, Path({str(tmp_path)!r}), "g", KeyPair.generate())

@@ -16,7 +16,6 @@ from harness import regression
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
-from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case
 from harness.regression import Observed, Reports, compare, test_regression
@@ -25,7 +24,8 @@ from harness.selftest_list import FILE, Selftest, SelftestList
 from harness.selftest_tap import WHOLE, Seen
 from harness.selftests import case_of
 from harness.session import Session
-from harness.splat import Splat
+from harness.vm.guest import CaseRun, Guest
+from harness.vm.splats import Splat
 from tests.support.recorder import Recorder
 from tests.test_lab import FakeGuest
 

@@ -20,7 +20,6 @@ from harness.core import settings
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.store import Store
-from harness.machine import Login
 from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
 from harness.rootimage import (
     INIT_SOURCES,
@@ -30,6 +29,7 @@ from harness.rootimage import (
     new_host_key,
     owner_script,
 )
+from harness.vm.machine import Login
 
 RECIPE = load_recipe()
 PLAIN = replace(

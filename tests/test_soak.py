@@ -13,7 +13,6 @@ import pytest
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
-from harness.guest import CaseRun, Guest
 from harness.lab import Lab
 from harness.programs import Case, Program, Suite
 from harness.results import Results
@@ -21,6 +20,7 @@ from harness.series.contract import SeriesData, load
 from harness.soak import Rounds, again, fresh_seeds, soak
 from harness.soak_book import Book, Identity
 from harness.soakers import CaseSoaker, DivergenceError, Figures, Ground, Soaker, load_soakers
+from harness.vm.guest import CaseRun, Guest
 from tests.support.recorder import Recorder
 
 PROGRAM = Program(Path("/x/p.c"), "volatile/p.c", ("/tests/volatile/p",))

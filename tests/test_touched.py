@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.series.diffs import changed_lines
 from harness.series.patched_tree import PatchedTree
-from harness.splat import Splat, find_splats
 from harness.touched import frames, functions, sorted_out, touched_functions
+from harness.vm.splats import Splat, find_splats
 from tests.support.toy import Toy
 
 FILE = """#include <linux/mm.h>

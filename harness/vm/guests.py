@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guests of one run: the first is booted, the others come from its snapshot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core import events as ev
+from harness.core.errors import InternalError
+from harness.vm.boot import boot
+from harness.vm.guest import Guest
+from harness.vm.machine import GuestSpec
+from harness.vm.snapshot import Snapshot, restore, save
+from harness.vm.splats import Splat
+from harness.vm.ssh import KeyPair
+
+
+@dataclass
+class Guests:
+    """Boots and restores the guests of one run, and closes them all at its end.
+
+    The key pair is made for the run and never leaves this process. Used as a
+    context manager; after it no QEMU of the run is left. ``fresh`` may be called
+    from several threads. The first guest's console goes to ``console_log``, those
+    of the others to files of their own beside it. ``sort_out`` marks a splat that
+    does not count against the series.
+    """
+
+    spec: GuestSpec
+    folder: Path
+    console_log: Path
+    events: ev.Events
+    sort_out: Callable[[Splat], Splat] = lambda splat: splat
+    keys: KeyPair = field(default_factory=KeyPair.generate)
+    snapshot: Snapshot | None = None
+    first: Guest | None = None
+    _made: list[Guest] = field(default_factory=list)
+    _named: int = 0
+    _closed: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __enter__(self) -> Guests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._closed = True
+        for guest in self._made:
+            guest.close()
+
+    @property
+    def the_first(self) -> Guest:
+        """The guest that was booted first; there is one."""
+        if self.first is None:
+            raise InternalError("no guest was booted yet")
+        return self.first
+
+    def boot(self) -> Guest:
+        """A cold boot to the first command; reports what the kernel said on the way.
+
+        Raises:
+            SeriesError, MachineError: see :func:`harness.vm.boot.boot`.
+        """
+        guest = self._keep(
+            boot(
+                self.spec,
+                self.folder,
+                self._name(),
+                self.keys,
+                console_log=self.console_log if self.first is None else None,
+                report=self._report,
+            )
+        )
+        if self.first is None:
+            self.first = guest
+        return guest
+
+    def take_snapshot(self, guest: Guest) -> None:
+        """Saves the state of ``guest``, which runs on; later ones start from there."""
+        self.snapshot = save(guest, self.folder / "snapshot")
+
+    def fresh(self) -> Guest:
+        """A guest that has run nothing: restored where there is a snapshot, else booted.
+
+        Raises:
+            SeriesError, MachineError: see :func:`harness.vm.boot.boot`.
+        """
+        if self.snapshot is None:
+            guest = self.boot()
+        else:
+            guest = self._keep(restore(self.snapshot, self.folder, self._name()))
+        guest.pace = self.the_first.pace
+        return guest
+
+    @property
+    def running(self) -> tuple[Guest, ...]:
+        """The guests that a case may still run in."""
+        with self._lock:
+            return tuple(guest for guest in self._made if guest.trustworthy)
+
+    def report_strays(self) -> None:
+        """Emits what the kernels said while no case was running, each complaint once."""
+        for guest in self._made:
+            self._report_strays_of(guest)
+
+    def _report_strays_of(self, guest: Guest) -> None:
+        for splat in guest.take_stray_splats():
+            self._report(splat)
+
+    def _report(self, splat: Splat) -> None:
+        splat = self.sort_out(splat)
+        self.events.emit(
+            ev.SplatSeen(splat.title, splat.category, "", splat.text, foreign=splat.foreign)
+        )
+
+    def _name(self) -> str:
+        with self._lock:
+            self._named += 1
+            return f"guest{self._named}"
+
+    def _keep(self, guest: Guest) -> Guest:
+        with self._lock:
+            late = self._closed
+            if not late:
+                self._made.append(guest)
+        if late:
+            guest.close()
+            raise InternalError(f"{guest.name} came up after the run had ended")
+        spec = guest.spec
+        machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
+        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
+        self._report_strays_of(guest)
+        return guest

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""pexpect on a guest's serial line. It reads what the recorder of the console has read."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import queue
+import secrets
+import select
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from pexpect.exceptions import EOF, TIMEOUT
+from pexpect.spawnbase import SpawnBase
+
+from harness.vm.console import Console
+
+# What guest_init.c hears and says: a question; or a word of ours to tell the end by, and
+# a command of the shell (none: the shell itself).
+ASK, HERE = "?", "harness: here"
+RUN, RAN = "!{word} {command}\n", "harness: ran {word} "
+ESCAPE = b"\x1d"  # Ctrl-]
+QUIET = 0.5  # seconds of silence that end an answer without an end of its own
+
+
+if TYPE_CHECKING:
+    _Spawn = SpawnBase[str]
+else:
+    _Spawn = SpawnBase  # generic in its stubs only
+
+
+class SerialDialogue(_Spawn):
+    """``expect`` and ``send`` on a console that somebody else records.
+
+    Args:
+        since: index of the first line of the record that counts; None: from now on.
+        stall: seconds without a byte that are a TIMEOUT, whatever is left of the whole.
+    """
+
+    def __init__(
+        self, console: Console, since: int | None = None, stall: float | None = None
+    ) -> None:
+        super().__init__(encoding="utf-8")
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self.delayafterread = None  # by default it sleeps after each read
+        self.stall = stall
+        self._console = console
+        self._heard = console.listen(since)
+
+    def __enter__(self) -> SerialDialogue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._console.unlisten(self._heard)
+
+    def read_nonblocking(self, size: int = 1, timeout: float | None = None) -> str:
+        """All that has come, or what comes first. Raises TIMEOUT or EOF as pexpect wants it."""
+        limits = [limit for limit in (timeout, self.stall) if limit is not None]
+        try:
+            data = self._heard.get(timeout=max(0.0, min(limits)) if limits else None)
+        except queue.Empty:
+            raise TIMEOUT("nothing came in time") from None
+        with contextlib.suppress(queue.Empty):
+            while data and (more := self._heard.get_nowait()):
+                data += more
+            self._heard.put(b"")  # the end is the end for whoever reads again
+        if not data:
+            self.flag_eof = True
+            raise EOF("the console has ended")
+        text = self._decode(data)
+        if self.logfile_read is not None:
+            self.logfile_read.write(text)
+            self.logfile_read.flush()
+        return text
+
+    def send(self, text: str) -> None:
+        """Types."""
+        self._console.send(text.encode())
+
+    def sendline(self, text: str = "") -> None:
+        """Types a line."""
+        self.send(text + "\n")
+
+    def comes(self, words: str, timeout: float | None) -> bool:
+        """Whether ``words`` come within ``timeout`` seconds; what came before is ``before``."""
+        return self.expect_exact([words, EOF, TIMEOUT], timeout=timeout) == 0
+
+    def rest(self, quiet: float = QUIET) -> str:
+        """What still comes, up to ``quiet`` seconds of silence."""
+        before, self.stall = self.stall, quiet
+        try:
+            self.expect_exact([EOF, TIMEOUT], timeout=None)
+        finally:
+            self.stall = before
+        return self.before or ""
+
+    def run(self, command: str, timeout: float) -> str | None:
+        """What a command of the guest's shell prints there; None: no end in ``timeout`` seconds."""
+        if not self.comes(self._begin(command), timeout):
+            return None
+        # The end's line has begun with the time, as each of the kernel's.
+        said = (self.before or "").rpartition("\n")[0].replace("\r\n", "\n").rstrip("\r")
+        self.comes("\n", timeout)  # the status and the end of that line
+        return said
+
+    def _begin(self, command: str = "") -> str:
+        """Begins a command; what tells its end."""
+        word = secrets.token_hex(4)
+        self.send(RUN.format(word=word, command=command))
+        return RAN.format(word=word)
+
+    def interact(self, keyboard: int, screen: TextIO) -> None:
+        """A shell on this line for a terminal, until it ends, or the guest, or Ctrl-]."""
+        ended, tell = os.pipe()
+
+        def show() -> None:
+            self.expect_exact([end, EOF], timeout=None)
+            os.close(tell)
+
+        self.logfile_read = screen
+        showing = threading.Thread(target=show, daemon=True)
+        try:
+            with raw_terminal(keyboard):
+                end = self._begin()
+                showing.start()
+                self._type_until(keyboard, ended)
+        finally:
+            self._heard.put(b"")
+            showing.join()
+            os.close(ended)
+
+    def _type_until(self, keyboard: int, ended: int) -> None:
+        sources = [keyboard, ended]
+        while True:
+            readable, _, _ = select.select(sources, [], [])
+            if ended in readable:
+                return
+            typed = os.read(keyboard, 4096)
+            before, escape, _ = typed.partition(ESCAPE)
+            # A file or a pipe that has ended is what Ctrl-D is on a terminal.
+            self._console.send(before if typed else b"\x04")
+            if escape:
+                return
+            if not typed:
+                sources.remove(keyboard)
+
+
+@contextlib.contextmanager
+def raw_terminal(fd: int) -> Iterator[None]:
+    """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
+    if not os.isatty(fd):
+        yield
+        return
+    before = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

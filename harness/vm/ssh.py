@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Commands over SSH: one connection to a guest, one channel a command.
+
+paramiko is restricted to the algorithms that are cheapest for a guest under
+TCG (the handshake takes 0.15 s there). The only key that is tried is the run's
+own, the only host key that is accepted is the image's, and nothing in the
+user's home is read or written.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import logging
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from shlex import quote
+
+import paramiko
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from harness.vm.dialogue import Ask, EndedError
+from harness.vm.ssh_streams import CommandTimeoutError, Streams
+
+# Seconds. A connection made before the guest listens is lost, not refused; one made after that
+# takes 0.12 s to be answered by a guest fresh from its snapshot, and twice that beside others.
+PROBE = 0.5
+
+# A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+
+def _no_limit() -> float | None:
+    return None
+
+
+class SshError(Exception):
+    """The connection could not be made, was lost, or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command's end. ``seconds`` as the host saw it."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """The run's own key."""
+
+    private: paramiko.PKey
+    public: str  # BASE64 of the public half
+    secret: str = field(repr=False)  # in OpenSSH's format
+
+    @classmethod
+    def generate(cls) -> KeyPair:
+        """A fresh ed25519 pair that exists in this process only."""
+        private = Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.NoEncryption(),
+        )
+        secret = private.decode()
+        key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret))
+        return cls(key, key.get_base64(), secret)
+
+
+@contextlib.contextmanager
+def as_our_errors() -> Iterator[None]:
+    """What paramiko raises becomes SshError, or CommandTimeoutError where the time is up."""
+    try:
+        yield
+    except CommandTimeoutError:
+        raise
+    except TimeoutError as error:
+        raise CommandTimeoutError("", "") from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        why = str(error) or type(error).__name__
+        raise SshError(f"the SSH connection is lost: {why}") from error
+
+
+def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
+    """One line for the guest's shell: ``argv`` quoted, variables set in front."""
+    words = [f"{name}={quote(value)}" for name, value in (env or {}).items()]
+    return " ".join([*words, *map(quote, argv)])
+
+
+def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> socket.socket:
+    """A TCP connection on which an SSH server has begun to speak.
+
+    QEMU accepts for a guest that does not listen yet, and what is sent then is
+    lost: only the banner proves a server. It is peeked at, not consumed.
+
+    Raises:
+        SshError: none within ``timeout`` seconds, or ``alive`` became false.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and alive():
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), timeout=PROBE)
+        except OSError:
+            time.sleep(0.01)
+            continue
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Patience grows with time: a slow guest must not meet a new client for ever.
+        patience = max(PROBE, 0.2 * (timeout - (deadline - time.monotonic())))
+        if select.select([connection], [], [], patience)[0]:
+            with contextlib.suppress(OSError):
+                if connection.recv(4, socket.MSG_PEEK) == b"SSH-":
+                    return connection
+        connection.close()
+    raise SshError("no SSH server answered")
+
+
+class _QuickTransport(paramiko.Transport):
+    """paramiko's transport with the cheapest algorithms only."""
+
+    _preferred_kex = ("curve25519-sha256@libssh.org", "curve25519-sha256")
+    _preferred_ciphers = ("aes128-ctr",)
+    _preferred_macs = ("hmac-sha2-256",)
+    _preferred_keys = ("ssh-ed25519",)
+    _preferred_pubkeys = ("ssh-ed25519",)
+
+
+class Connection:
+    """One authenticated SSH connection to a guest."""
+
+    def __init__(self, transport: paramiko.Transport) -> None:
+        self.transport = transport
+
+    @classmethod
+    def open(
+        cls,
+        port: int,
+        keys: KeyPair,
+        host_key: str,
+        timeout: float,
+        alive: Callable[[], bool] = lambda: True,
+        user: str = "root",
+    ) -> Connection:
+        """Connects, checks the pinned host key and logs in.
+
+        Args:
+            host_key: 'ssh-ed25519 BASE64'.
+
+        Raises:
+            SshError: no server, another host key, or the login was refused.
+        """
+        start = time.monotonic()
+        transport = _QuickTransport(connect_socket(port, timeout, alive))
+        transport.daemon = True
+        left = max(1.0, timeout - (time.monotonic() - start))
+        transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = left
+        try:
+            transport.start_client(timeout=left)
+            shown = transport.get_remote_server_key()
+            if shown.asbytes() != base64.b64decode(host_key.split()[1]):
+                raise SshError(f"port {port} shows another host key than the guest's image has")
+            transport.auth_publickey(user, keys.private)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            transport.close()
+            raise SshError(f"SSH on port {port}: {error or type(error).__name__}") from error
+        except BaseException:
+            transport.close()
+            raise
+        return cls(transport)
+
+    def execute(
+        self,
+        line: str,
+        timeout: float,
+        stdin: bytes = b"",
+        limit: Callable[[], float | None] = _no_limit,
+        talk: Callable[[Ask], None] | None = None,
+    ) -> Completed:
+        """Runs one shell line and collects what it prints.
+
+        Args:
+            limit: asked several times a second; once it says a number, at most so
+                many seconds are left.
+            talk: called while the command runs, with what asks it (dialogue.py); its
+                input ends when ``talk`` returns.
+
+        Raises:
+            SshError: the connection is lost.
+            CommandTimeoutError: not over in time; the command may still run.
+        """
+        start = time.monotonic()
+        with as_our_errors(), self.begin(line, timeout) as channel:
+            if stdin:
+                channel.sendall(stdin)
+            streams = Streams(channel, start + timeout, limit)
+            if talk is not None:
+                with contextlib.suppress(EndedError):
+                    talk(streams.ask)
+            channel.shutdown_write()
+            streams.read_to_end()
+            if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
+                raise CommandTimeoutError(streams.out, streams.err)
+            code = channel.recv_exit_status()
+        if code == -1 and not self.transport.is_active():
+            raise SshError("the SSH connection is lost: closed by the guest")
+        return Completed(code, streams.out, streams.err, time.monotonic() - start)
+
+    def begin(self, line: str, timeout: float) -> paramiko.Channel:
+        """A channel on which a shell line runs; its end is the caller's business.
+
+        Raises:
+            SSHException, OSError, EOFError, TimeoutError: there is none.
+        """
+        channel = self.transport.open_session(timeout=min(timeout, 10.0))
+        try:
+            channel.settimeout(timeout)
+            channel.exec_command(line)
+        except BaseException:
+            channel.close()
+            raise
+        return channel
+
+    @property
+    def active(self) -> bool:
+        """Whether the other end still holds the connection."""
+        return bool(self.transport.is_active())
+
+    def close(self) -> None:
+        """Ends the connection and every command in it."""
+        self.transport.close()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a guest that hangs still shows: QEMU's view of it, its registers, sysrq's traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.core.errors import InternalError
+from harness.vm.console import Console
+from harness.vm.monitor import MonitorClosedError
+from harness.vm.qemu import Qemu
+from harness.vm.serial_dialogue import SerialDialogue
+
+ANSWER = 2.0  # seconds for the first word of an answer
+TAIL = 200  # lines of the console that are repeated in a dump
+
+_TROUBLE = (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError)
+
+
+def sysrq(qemu: Qemu, console: Console, key: str) -> int:
+    """Sends a sysrq key as a break and a byte; how many lines came back (0: no answer)."""
+    with SerialDialogue(console) as line:
+        try:
+            qemu.send_break()
+        except _TROUBLE:
+            return 0
+        line.send(key)
+        return 1 + line.rest().count("\n") if line.comes("sysrq: ", ANSWER) else 0
+
+
+# Why SSH is lost, asked on the serial line: whether its server runs, the network, the kernel.
+RESCUE = (
+    "ps",
+    "ip addr; ip route; cat /proc/net/dev /proc/net/tcp",
+    "cat /proc/meminfo | head -n 3; cat /proc/pressure/memory",
+    "dmesg | tail -n 40",
+)
+
+
+def rescue(console: Console, patience: float) -> str:
+    """What a shell on the serial line says; the first command without an end is the last.
+
+    Args:
+        patience: seconds for each command.
+    """
+    parts = []
+    with SerialDialogue(console) as line:
+        for command in RESCUE:
+            said = line.run(command, patience)
+            parts.append(f"$ {command}\n{said or ''}")
+            if said is None:
+                return "\n".join([*parts, f"no end of it in {patience:.0f} s"])
+    return "\n".join(parts)
+
+
+def state_of(about: str, qemu: Qemu, console: Console, patience: float | None = None) -> str:
+    """A report on a guest in any state; what cannot be had is said in its place.
+
+    Args:
+        patience: seconds for each command on the serial line; None: nobody answers there.
+    """
+    parts = [about]
+
+    def ask(title: str, get: Callable[[], object]) -> None:
+        try:
+            parts.append(f"==== {title}\n{get()}")
+        except _TROUBLE as error:
+            parts.append(f"==== {title}\nnot to be had: {error or type(error).__name__}")
+
+    if qemu.alive and not console.ended:
+        ask("query-status", lambda: qemu.monitor.command("query-status"))
+        ask("info registers -a", lambda: qemu.monitor.human("info registers -a"))
+        since = len(console.lines)
+        if patience is not None:
+            parts.append(f"==== a shell on the serial line\n{rescue(console, patience)}")
+        for key, what in (("l", "all CPUs"), ("w", "blocked tasks"), ("t", "all tasks")):
+            count = sysrq(qemu, console, key)
+            parts.append(f"==== sysrq {key} ({what}): {count or 'no answer'}")
+            if not count:
+                break  # nor will it answer to the next
+        parts.append(f"==== console since\n{console.text(since)}")
+    else:
+        parts.append(f"QEMU has ended with status {qemu.process.poll()}")
+    parts.append("==== end of the console\n" + "\n".join(console.lines[-TAIL:]))
+    return "\n\n".join(parts) + "\n"

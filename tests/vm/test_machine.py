@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""QEMU's command line and the choice of the machine."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import InvocationError, MachineError
+from harness.vm.machine import (
+    GuestSpec,
+    Login,
+    Wiring,
+    choose_machine,
+    crowded,
+    kernel_command_line,
+    machine_table,
+    obstacles,
+    qemu_argv,
+)
+
+SPEC = GuestSpec(
+    vmlinux=Path("/k/vmlinux"),
+    bzimage=Path("/k/bzImage"),
+    machine="microvm",
+    accel="tcg",
+    rootfs=Path("/r/root.img"),
+    host_key="ssh-ed25519 AAAA",
+    tests=Path("/t/tests.img"),
+)
+WIRING = Wiring(monitor=6, ssh_key="KEY", swap=Path("/s/swap"))
+FAST = (
+    "CONFIG_PVH=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\n"
+    "CONFIG_X86_MPPARSE=y\nCONFIG_VIRTIO_PCI=y\n"
+)
+
+
+def words(argv: list[str], option: str) -> list[str]:
+    return [value for flag, value in itertools.pairwise(argv) if flag == option]
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+@pytest.mark.parametrize("accel", ["tcg", "kvm"])
+def test_every_machine_has_the_same_disks_in_the_same_order(machine: str, accel: str) -> None:
+    argv = qemu_argv(replace(SPEC, machine=machine, accel=accel), WIRING)
+    files = [d.split("file=")[1] for d in words(argv, "-drive")]
+    assert files == ["/r/root.img", "/t/tests.img", "/s/swap"]
+    writable = [d for d in words(argv, "-drive") if "readonly=on" not in d]
+    assert len(writable) == 1 and "/s/swap" in writable[0]
+
+
+def test_no_tests_image_keeps_the_names_of_the_disks() -> None:
+    drives = words(qemu_argv(replace(SPEC, tests=None), WIRING), "-drive")
+    assert len(drives) == 3
+    assert "null-co" in drives[1]
+
+
+def test_microvm_starts_the_elf_and_q35_the_bzimage() -> None:
+    assert words(qemu_argv(SPEC, WIRING), "-kernel") == ["/k/vmlinux"]
+    assert words(qemu_argv(replace(SPEC, machine="q35"), WIRING), "-kernel") == ["/k/bzImage"]
+
+
+def test_an_image_that_was_not_built_is_named() -> None:
+    with pytest.raises(InvocationError, match="bzimage"):
+        qemu_argv(replace(SPEC, machine="q35", bzimage=None), WIRING)
+
+
+def test_ssh_is_forwarded_on_localhost_only_and_the_guest_is_alone() -> None:
+    (net,) = words(qemu_argv(SPEC, WIRING), "-netdev")
+    assert "hostfwd=tcp:127.0.0.1:0-" in net
+    assert "restrict=on" in net
+
+
+def test_the_default_command_line_leaves_the_kernel_alone() -> None:
+    line = kernel_command_line(SPEC, "KEY")
+    for word in ("mitigations", "tsc", "lpj", "nokaslr", "rcupdate"):
+        assert word not in line
+    assert "console=ttyS0" in line
+    assert "harness.sshkey=KEY" in line
+
+
+def test_only_under_tcg_the_kernel_is_told_to_trust_its_timer() -> None:
+    assert "no_timer_check" in kernel_command_line(replace(SPEC, accel="tcg"), "KEY")
+    assert "no_timer_check" not in kernel_command_line(replace(SPEC, accel="kvm"), "KEY")
+
+
+@pytest.mark.parametrize(
+    ("accel", "guests", "cpus", "expected"),
+    [
+        ("tcg", 2, 2, True),
+        ("tcg", 1, 2, False),
+        ("tcg", 2, 4, False),
+        ("tcg", 4, 4, True),
+        ("tcg", 1, 1, True),
+        ("kvm", 2, 2, False),
+    ],
+)
+def test_guests_with_more_virtual_cpus_than_there_are_cpus_are_a_crowd(
+    accel: str, guests: int, cpus: int, expected: bool
+) -> None:
+    assert crowded(replace(SPEC, accel=accel, cpus=2), guests, cpus) is expected
+
+
+def test_virtual_cpus_run_in_turn_in_one_thread() -> None:
+    assert words(qemu_argv(SPEC, WIRING), "-accel") == ["tcg,thread=multi"]
+    assert words(qemu_argv(replace(SPEC, in_turn=True), WIRING), "-accel") == ["tcg,thread=single"]
+
+
+def test_more_words_come_last() -> None:
+    assert kernel_command_line(replace(SPEC, extra_append="a=b"), "K").endswith(" a=b")
+
+
+def test_console_is_standard_output_and_the_monitor_is_inherited() -> None:
+    argv = qemu_argv(SPEC, WIRING)
+    assert "stdio,id=console,signal=off" in argv
+    assert "socket,id=monitor,fd=6" in argv
+
+
+def test_each_cpu_is_a_socket_of_its_own() -> None:
+    assert words(qemu_argv(replace(SPEC, cpus=3), WIRING), "-smp") == [
+        "3,sockets=3,cores=1,threads=1"
+    ]
+
+
+def test_commas_and_spaces_in_paths() -> None:
+    odd = replace(SPEC, rootfs=Path("/a,b/c d.img"))
+    argv = qemu_argv(odd, replace(WIRING, restored=True))
+    assert words(argv, "-drive")[0].endswith("file=/a,,b/c d.img")
+    assert words(argv, "-incoming") == ["defer"]
+
+
+def test_gdb_only_where_asked() -> None:
+    assert "-gdb" not in qemu_argv(SPEC, WIRING)
+    assert words(qemu_argv(replace(SPEC, gdb="/s/gdb"), WIRING), "-gdb") == [
+        "unix:/s/gdb,server=on,wait=off"
+    ]
+
+
+def test_kvm_shows_the_hosts_cpu_and_tcg_a_simple_one() -> None:
+    assert words(qemu_argv(replace(SPEC, accel="kvm"), WIRING), "-cpu") == ["host"]
+    (cpu,) = words(qemu_argv(SPEC, WIRING), "-cpu")
+    assert cpu.startswith("Nehalem") and "+rdrand" in cpu
+
+
+def test_auto_takes_the_fast_machine_where_the_kernel_can() -> None:
+    assert choose_machine("auto", FAST)[0] == "microvm"
+
+
+@pytest.mark.parametrize("symbol", ["PVH", "VIRTIO_MMIO_CMDLINE_DEVICES", "X86_MPPARSE"])
+def test_auto_falls_back_and_says_why(symbol: str) -> None:
+    config = FAST.replace(f"CONFIG_{symbol}=y", f"# CONFIG_{symbol} is not set")
+    name, why = choose_machine("auto", config)
+    assert name == "q35"
+    assert f"CONFIG_{symbol}" in why
+
+
+def test_a_machine_that_was_asked_for_is_not_replaced() -> None:
+    assert choose_machine("q35", FAST)[0] == "q35"
+    with pytest.raises(MachineError, match="CONFIG_PVH"):
+        choose_machine("microvm", FAST.replace("CONFIG_PVH=y", ""))
+
+
+def test_a_module_is_not_built_in() -> None:
+    assert obstacles("q35", "CONFIG_VIRTIO_PCI=m\n") == ("q35 needs CONFIG_VIRTIO_PCI",)
+
+
+@pytest.mark.parametrize("checker", ["CONFIG_KASAN", "CONFIG_KCSAN"])
+def test_a_kernel_with_an_early_checker_boots_the_slow_way(checker: str) -> None:
+    name, why = choose_machine("auto", FAST + f"{checker}=y\n")
+    assert name == "q35"
+    assert checker in why
+    with pytest.raises(MachineError, match=f"cannot boot with {checker}"):
+        choose_machine("microvm", FAST + f"{checker}=y\n")
+
+
+def test_every_machine_of_the_table_is_preferred_somewhere() -> None:
+    table = machine_table()
+    assert set(table["preference"]) == set(table["machines"])
+
+
+def test_an_image_with_an_init_of_its_own_boots_by_it_and_keeps_its_ssh_port() -> None:
+    ours = qemu_argv(SPEC, WIRING)
+    assert "init=/harness/init" in ours[ours.index("-append") + 1]
+    assert "10.0.2.15:22" in " ".join(ours)
+    own = qemu_argv(replace(SPEC, login=Login("root", "hidden")), WIRING)
+    assert "init=" not in own[own.index("-append") + 1]
+    assert "10.0.2.15:2222" in " ".join(own) and "hidden" not in " ".join(own)
+    assert "hidden" not in repr(Login("root", "hidden"))

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""pexpect on the console: it hears what the recorder has read, and the record stays whole."""
+
+from __future__ import annotations
+
+import os
+import pty
+import termios
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pexpect.exceptions import EOF, TIMEOUT
+
+from harness.vm.console import Console
+from harness.vm.serial_dialogue import SerialDialogue
+from tests.vm.fake_serial import GuestEnd
+
+
+@pytest.fixture
+def guest() -> Iterator[GuestEnd]:
+    made = GuestEnd()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def console(guest: GuestEnd, tmp_path: Path) -> Iterator[Console]:
+    made = Console(guest.line, tmp_path / "console.log", lambda line: None)
+    yield made
+    guest.close()
+    made.join()
+    made.close()
+
+
+def test_half_a_line_is_heard(guest: GuestEnd, console: Console) -> None:
+    with SerialDialogue(console) as line:
+        guest.sendall(b"debian login: ")
+        assert line.comes("login: ", 10.0)
+        line.sendline("root")
+    assert guest.recv(10) == b"root\n"
+
+
+def test_the_record_counts_from_where_it_is_asked_for(guest: GuestEnd, console: Console) -> None:
+    guest.sendall(b"one\r\ntwo\r\nthr")
+    assert console.wait_for("two", 10.0)
+    with SerialDialogue(console, since=1) as line:
+        guest.sendall(b"ee\r\n")
+        assert line.comes("ee", 10.0)
+        assert line.before == "two\nthr"
+    with SerialDialogue(console) as line, pytest.raises(TIMEOUT):
+        line.expect_exact("two", timeout=0)
+
+
+def test_several_listen_and_the_log_has_every_byte_once(guest: GuestEnd, console: Console) -> None:
+    with SerialDialogue(console) as one, SerialDialogue(console) as other:
+        guest.sendall(b"caf\xc3")
+        guest.sendall(b"\xa9\xff\n")
+        assert one.comes("café\ufffd", 10.0) and other.comes("café\ufffd", 10.0)
+    assert console.log.read_bytes() == b"caf\xc3\xa9\xff\n"
+    assert console.lines == ["café\ufffd"]
+
+
+def test_a_stall_is_a_timeout_before_the_whole_time_is_up(
+    guest: GuestEnd, console: Console
+) -> None:
+    guest.sendall(b"begun\n")
+    with SerialDialogue(console, since=0, stall=0.01) as line:
+        assert line.expect_exact(["never", TIMEOUT], timeout=3600) == 1
+        assert line.before == "begun\n" or line.before == ""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_end_of_the_console_is_the_end(guest: GuestEnd, console: Console, before: bool) -> None:
+    guest.sendall(b"last words")
+    if before:
+        guest.close()
+        console.join()
+    with SerialDialogue(console, since=0) as line:
+        guest.close()
+        assert line.expect_exact(["never", EOF], timeout=10.0) == 1
+        assert line.before is not None and line.before.rstrip() == "last words"
+        assert not line.comes("never", 10.0)
+
+
+def test_what_still_comes_ends_with_silence(guest: GuestEnd, console: Console) -> None:
+    with SerialDialogue(console) as line:
+        guest.sendall(b"sysrq: Show State\none\ntwo\n")
+        assert line.comes("sysrq: ", 10.0)
+        assert line.rest(0.05) == "Show State\none\ntwo\n"
+
+
+def test_a_command_is_told_from_the_echo_of_an_earlier_one(
+    guest: GuestEnd, console: Console
+) -> None:
+    def run(command: str) -> str:
+        return console.text() + "\n" if command == "dmesg" else f"{command} done\n"
+
+    guest.serve(run)
+    with SerialDialogue(console) as line:
+        assert line.run("ps", 10.0) == "ps done"
+        assert line.run("ps", 10.0) == "ps done"
+        again = line.run("dmesg", 10.0)
+    assert again is not None and "harness: ran" in again
+
+
+def test_a_command_without_an_end(guest: GuestEnd, console: Console) -> None:
+    guest.serve(None)
+    with SerialDialogue(console) as line:
+        assert line.run("cat", 0.01) is None
+        line.send("?")
+        assert line.comes("harness: here", 10.0)
+
+
+class Terminal:
+    """A terminal: ``keys`` types, ``shown`` is what it shows."""
+
+    def __init__(self) -> None:
+        self.keys, self.keyboard = pty.openpty()
+        self._mode = termios.tcgetattr(self.keyboard)
+        self.shown, write = os.pipe()
+        self.screen = os.fdopen(write, "w")
+
+    def close(self) -> None:
+        """Checks that it was given back as it was."""
+        assert termios.tcgetattr(self.keyboard) == self._mode
+        self.screen.close()
+        for fd in (self.keys, self.keyboard, self.shown):
+            os.close(fd)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal()
+    yield made
+    made.close()
+
+
+def interact(console: Console, terminal: Terminal) -> threading.Thread:
+    def talk() -> None:
+        with SerialDialogue(console) as line:
+            line.interact(terminal.keyboard, terminal.screen)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    return thread
+
+
+def test_a_terminal_is_joined_until_the_shell_ends(
+    guest: GuestEnd, console: Console, terminal: Terminal
+) -> None:
+    talking = interact(console, terminal)
+    word = guest.recv(100).decode().removeprefix("!").strip()
+    guest.sendall(b"# ")
+    assert os.read(terminal.shown, 100) == b"# "
+    os.write(terminal.keys, b"\x03")
+    assert guest.recv(10) == b"\x03"
+    guest.sendall(f"harness: ran {word} 0\n".encode())
+    talking.join(10.0)
+    assert not talking.is_alive()
+
+
+@pytest.mark.parametrize("how", ["the escape key", "the guest's end"])
+def test_a_terminal_is_given_back(
+    guest: GuestEnd, console: Console, terminal: Terminal, how: str
+) -> None:
+    talking = interact(console, terminal)
+    guest.recv(100)
+    if how == "the escape key":
+        os.write(terminal.keys, b"q\x1dmore")
+        assert guest.recv(10) == b"q"
+    else:
+        guest.close()
+    talking.join(10.0)
+    assert not talking.is_alive()
