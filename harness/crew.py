@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from harness.core import events as ev
+from harness.image.programs import Case
 from harness.lab import Lab
-from harness.programs import Case
 
 MAX_GUESTS = 4  # a suite of seconds is not worth more
 MIN_CASES_PER_GUEST = 8  # below this a second guest takes longer to start than it saves

@@ -16,7 +16,7 @@ from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.shards import WHOLE, Shard
 from harness.core.usage import command
 from harness.crew import GuestPool
-from harness.programs import Case
+from harness.image.programs import Case
 from harness.results import BROKEN
 
 

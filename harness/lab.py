@@ -11,8 +11,8 @@ from pathlib import Path
 from harness.core import events as ev
 from harness.core.usage import command
 from harness.drivers import Dialogue, Judgement, load_driver
+from harness.image.programs import Case
 from harness.ktap import read_case
-from harness.programs import Case
 from harness.series.contract import SeriesData
 from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest

@@ -13,12 +13,12 @@ from harness.build.kconfig import load_flavour
 from harness.core import events as ev
 from harness.core.errors import InternalError
 from harness.core.stages import stage
+from harness.image.rootfs import build_rootfs
 from harness.places import Breakpoint, find_breakpoint
 from harness.prepare import Prepared, prepare
 from harness.raceclock import wait_for_final_clocksource
 from harness.racekernels import RaceKernel, series_kernel
 from harness.raceprograms import RacePrograms, build_race_programs
-from harness.rootfs import build_rootfs
 from harness.scenario import Scenario
 from harness.session import Session
 from harness.symbols import Symbols

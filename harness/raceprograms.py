@@ -13,8 +13,8 @@ from elftools.elf.sections import SymbolTableSection
 from harness.core import proc
 from harness.core.errors import InternalError
 from harness.core.store import Store, digest, file_digest
-from harness.ext2 import make_image
-from harness.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
+from harness.image.ext2 import make_image
+from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.scenario import Scenario
 
 FOLDER = "races"

@@ -20,7 +20,7 @@ from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.crew import GuestPool, at_once
 from harness.guest_items import run_cases
-from harness.programs import Case, Suite
+from harness.image.programs import Case, Suite
 from harness.regression_judge import AGAIN, SelftestRuns, cannot_run, judge, summary, to_repeat
 from harness.run import Equipment, booted, complaints_of, decode_splats, equip, labs_of
 from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet

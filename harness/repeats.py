@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core import events as ev
+from harness.image.programs import Case
 from harness.lab import Lab
-from harness.programs import Case
 from harness.results import BROKEN, Results
 
 JUDGED = BROKEN | {"pass"}  # what says something of a kernel

@@ -24,10 +24,10 @@ from harness.core.stages import stage
 from harness.crew import GuestPool, at_once
 from harness.guest_items import Part, run_cases
 from harness.hostchecks import load_checks, run_check
+from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
+from harness.image.rootfs import build_rootfs
 from harness.lab import Lab
 from harness.prepare import Prepared, debug_twin, prepare
-from harness.programs import GUEST_TESTS, Suite, build_suite, python_path
-from harness.rootfs import build_rootfs
 from harness.series.base import Base
 from harness.series.patched_tree import PatchedTree
 from harness.session import RunResult, Session, run_session

@@ -21,8 +21,8 @@ from pathlib import Path
 from harness.core import git, proc
 from harness.core.errors import InternalError, MachineError
 from harness.core.store import Store, digest, file_digest
-from harness.ext2 import make_image
-from harness.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite
+from harness.image.ext2 import make_image
+from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite
 from harness.selftest_list import Selftest, SelftestList, unlisted
 from harness.series.base import Base
 

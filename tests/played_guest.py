@@ -23,8 +23,8 @@ import pytest
 from harness import cli, run
 from harness.build import kernel
 from harness.core.usage import VARIABLES
-from harness.rootfs import Rootfs
-from harness.rootimage import new_host_key
+from harness.image.rootfs import Rootfs
+from harness.image.rootfs_image import new_host_key
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
 from tests.support.toy import WISH, Toy, commit, grow

@@ -21,7 +21,7 @@ import contextlib
 
 from harness.core import events, settings, store
 from harness.core.errors import HarnessError
-from harness.rootfs import build_rootfs
+from harness.image.rootfs import build_rootfs
 from harness.vm.boot import boot
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec

@@ -19,7 +19,7 @@ from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
 from harness.gdbremote import SIGTRAP, Remote, Stop
-from harness.rootfs import build_rootfs
+from harness.image.rootfs import build_rootfs
 from harness.vm.boot import boot
 from harness.vm.machine import GuestSpec
 from harness.vm.ssh import KeyPair

@@ -17,7 +17,7 @@ import yaml
 
 from harness.core.settings import PROJECT
 from harness.hostchecks import load_checks
-from harness.programs import GUEST_TESTS, sources
+from harness.image.programs import GUEST_TESTS, sources
 from harness.series.contract import load
 
 OURS = PROJECT / "patches" / "volatile"

@@ -16,8 +16,8 @@ from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT
 from harness.crew import MIN_CASES_PER_GUEST, GuestPool
+from harness.image.programs import Case, Program
 from harness.lab import Lab
-from harness.programs import Case, Program
 from harness.series.contract import SeriesData, load
 from harness.vm.guest import CaseRun, Guest
 from tests.support.limits import HUNG_S

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.programs import GUEST_TESTS
+from harness.image.programs import GUEST_TESTS
 from harness.selftests import RUNNER, TIME_FACTOR
 from tests.support.limits import HUNG_S, wait_gone
 

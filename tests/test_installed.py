@@ -92,7 +92,7 @@ from harness.canaries import PROGRAMS
 from harness.series.contract import load
 from harness.build.kconfig import load_flavour
 from harness.series.b4 import LOCK
-from harness.programs import GUEST_TESTS
+from harness.image.programs import GUEST_TESTS
 from harness.scenario import RACES
 from harness.core.settings import from_environment
 from harness.soakers import load_soakers

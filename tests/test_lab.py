@@ -15,8 +15,8 @@ from harness.core.errors import HarnessError, InternalError, InvocationError, Se
 from harness.core.settings import PROJECT
 from harness.crew import GuestPool
 from harness.guest_items import run_cases
+from harness.image.programs import Case, Program
 from harness.lab import Lab, check_swap_image, judge_run
-from harness.programs import Case, Program
 from harness.series.contract import SeriesData, load
 from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest

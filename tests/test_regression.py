@@ -16,8 +16,8 @@ from harness import regression
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
+from harness.image.programs import Case
 from harness.lab import Lab
-from harness.programs import Case
 from harness.regression import Observed, Reports, compare, test_regression
 from harness.run import Equipment
 from harness.selftest_list import FILE, Selftest, SelftestList

@@ -19,13 +19,13 @@ from typing import Any
 
 import yaml
 
-from harness import ext2, rootimage
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events, Note
 from harness.core.settings import Settings
 from harness.core.store import Store, digest, file_digest
-from harness.rootimage import (
+from harness.image import ext2, rootfs_image
+from harness.image.rootfs_image import (
     INIT_SOURCES,
     OWN_INIT,
     WHAT_IS_NEEDED,
@@ -256,7 +256,7 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
         InvocationError: ``ROOTFS=`` names something that cannot be a guest's root.
         MachineError: no apt here, no network, a tool is missing.
     """
-    modules = [Path(str(module)) for module in (__file__, rootimage.__file__, ext2.__file__)]
+    modules = [Path(str(module)) for module in (__file__, rootfs_image.__file__, ext2.__file__)]
     code = file_digest(RECIPE, *INIT_SOURCES, *modules)
     if settings.rootfs:
         given = Path(settings.rootfs).absolute()

@@ -18,13 +18,14 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness import ext2
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
+from harness.image import ext2
 
-_HERE = Path(__file__).resolve().parent
-_NAMES = ("guest_init.c", "guest_case.c", "guest_serve.c", "guest_pace.c", "guest_common.h")
-INIT_SOURCES = tuple(_HERE / name for name in _NAMES)
+_AGENT = Path(__file__).resolve().parents[1] / "agent"
+INIT_SOURCES = tuple(
+    _AGENT / name for name in ("init.c", "case.c", "serve.c", "pace.c", "common.h")
+)
 
 WHAT_IS_NEEDED = """a root file system for the guest must hold:
   python3 of version 3.11 or later in the default path, with ctypes

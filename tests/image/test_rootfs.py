@@ -15,13 +15,13 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness import ext2
 from harness.core import settings
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.store import Store
-from harness.rootfs import build_rootfs, candidates, choose_packages, load_recipe
-from harness.rootimage import (
+from harness.image import ext2
+from harness.image.rootfs import build_rootfs, candidates, choose_packages, load_recipe
+from harness.image.rootfs_image import (
     INIT_SOURCES,
     check_ext2,
     debugfs_script,

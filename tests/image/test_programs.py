@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import programs
 from harness.core.errors import InvocationError
 from harness.core.store import Store
-from harness.programs import Program, build_suite, parse_listing, sources
+from harness.image import programs
+from harness.image.programs import Program, build_suite, parse_listing, sources
 
 PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
 KNOWN = frozenset({"V-IF-1", "V-IF-2"})

@@ -16,7 +16,7 @@ from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.store import Entry, Store, digest, file_digest
-from harness.ext2 import make_image
+from harness.image.ext2 import make_image
 
 GUEST_TESTS = PROJECT / "guest-tests"
 IN_GUEST = Path("/tests")
