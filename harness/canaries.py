@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
+from harness.cases.ktap import read_case
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, Events
 from harness.core.settings import PROJECT
-from harness.ktap import read_case
 from harness.leaks import leaks_of
 from harness.vm.guest import CaseRun, Guest
 

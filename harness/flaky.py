@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.cases.repeats import JUDGED
 from harness.core.rates import Rates
-from harness.repeats import JUDGED
 from harness.results import RunDocument
 
 RUNS = 20  # on each kernel: always against three in four is a difference at the level of rates.py

@@ -15,8 +15,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cases.ktap import read_case
 from harness.core import proc
-from harness.ktap import read_case
 from harness.vm.machine import QEMU
 from harness.vm.splats import find_splats
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from harness.cases.ktap import read_case
 from harness.conductor import InterleavingDriver
 from harness.gdbremote import Remote, StubError
-from harness.ktap import read_case
 from harness.places import Breakpoint
 from harness.racefaults import RaceError
 from harness.racetrace import RaceRun

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.build.kconfig import read_values
+from harness.cases.pool import GuestPool, at_once
+from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.crew import GuestPool, at_once
-from harness.guest_items import run_cases
 from harness.image.programs import Case, Suite
 from harness.regression_judge import AGAIN, SelftestRuns, cannot_run, judge, summary, to_repeat
 from harness.run import Equipment, booted, complaints_of, decode_splats, equip, labs_of

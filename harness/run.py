@@ -12,27 +12,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import leaks, proofs, repeats, soundness
+from harness import leaks, proofs, soundness
 from harness.build.decode import decode
 from harness.build.kconfig import load_flavour, read_values
 from harness.canaries import run_canaries
+from harness.cases import repeats
+from harness.cases.host_checks import load_checks, run_check
+from harness.cases.pool import GuestPool, at_once
+from harness.cases.runner import Lab
+from harness.cases.selection import Part, run_cases
+from harness.cases.soakers import SEED_VARIABLE
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import HarnessError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.crew import GuestPool, at_once
-from harness.guest_items import Part, run_cases
-from harness.hostchecks import load_checks, run_check
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import build_rootfs
-from harness.lab import Lab
 from harness.prepare import Prepared, debug_twin, prepare
 from harness.series.base import Base
 from harness.series.patched_tree import PatchedTree
 from harness.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
-from harness.soakers import SEED_VARIABLE
 from harness.touched import sorted_out, touched_functions
 from harness.vm import pace
 from harness.vm.accel import choose_accel

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from harness.build.kconfig import read_values
+from harness.cases.soakers import Ground, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
@@ -25,7 +26,6 @@ from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
 from harness.session import Session, run_session
 from harness.soak_book import Book, Identity, Record, Round, SoakFailure, all_records
 from harness.soak_table import figures_in_words, table
-from harness.soakers import Ground, Soaker, load_soakers
 
 STAGE = "soak"
 MINUTES = 30

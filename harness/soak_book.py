@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from harness.cases.soakers import Figures
 from harness.core.atomic import write_atomically
 from harness.core.jsondata import from_json
-from harness.soakers import Figures
 
 SCHEMA = 1
 LAST_SEEDS = 16

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.cases.host_checks import load_checks
 from harness.core.settings import PROJECT
-from harness.hostchecks import load_checks
 from harness.image.programs import GUEST_TESTS, sources
 from harness.series.contract import load
 

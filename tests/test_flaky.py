@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from harness.cases.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.core import events as ev
 from harness.core.settings import PROJECT, Settings
 from harness.flaky import RUNS, Yardsticks, flaky_cases
-from harness.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
 from harness.series.contract import SeriesData, load
 from harness.session import RunKernel, RunResult
+from tests.cases.test_runner import FakeGuest, case, lab_of, run, said
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, grow
-from tests.test_lab import FakeGuest, case, lab_of, run, said
 
 CASE = "t/p.c::a"
 Again = dict[int | None, list[Any]]

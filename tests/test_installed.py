@@ -95,7 +95,7 @@ from harness.series.b4 import LOCK
 from harness.image.programs import GUEST_TESTS
 from harness.scenario import RACES
 from harness.core.settings import from_environment
-from harness.soakers import load_soakers
+from harness.cases.soakers import load_soakers
 
 settings = from_environment()
 data = load(settings.project)

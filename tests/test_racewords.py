@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cases.ktap import read_case
 from harness.image.programs import GUEST_TESTS, compile_program
-from harness.ktap import read_case
 from harness.raceprograms import program_symbols
 from harness.racewords import (
     BEGIN,

@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 
 from harness import regression
+from harness.cases.runner import Lab
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
-from harness.lab import Lab
 from harness.regression import Observed, Reports, compare, test_regression
 from harness.run import Equipment
 from harness.selftest_list import FILE, Selftest, SelftestList
@@ -26,8 +26,8 @@ from harness.selftests import case_of
 from harness.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
+from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
-from tests.test_lab import FakeGuest
 
 LISTED = SelftestList(
     clause="V-KS-2",

@@ -10,16 +10,16 @@ from typing import cast
 
 import pytest
 
+from harness.cases.runner import Lab
+from harness.cases.soakers import CaseSoaker, DivergenceError, Figures, Ground, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.image.programs import Case, Program, Suite
-from harness.lab import Lab
 from harness.results import Results
 from harness.series.contract import SeriesData, load
 from harness.soak import Rounds, again, fresh_seeds, soak
 from harness.soak_book import Book, Identity
-from harness.soakers import CaseSoaker, DivergenceError, Figures, Ground, Soaker, load_soakers
 from harness.vm.guest import CaseRun, Guest
 from tests.support.recorder import Recorder
 

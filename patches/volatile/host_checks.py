@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.hostchecks import check
+from harness.cases.host_checks import check
 from harness.series.patched_tree import PatchedTree
 
 # Every architecture with its own copy of the advice numbers, and the tools' copy.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.soakers import CaseSoaker, Soaker
+from harness.cases.soakers import CaseSoaker, Soaker
 
 SOAKERS: dict[str, Soaker] = {
     "model": CaseSoaker(("volatile/model.c::random_programs",), {"MODEL_BATCHES": "1"}),

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 
+from harness.cases.runner import Lab
 from harness.core import events as ev
 from harness.image.programs import Case
-from harness.lab import Lab
 
 MAX_GUESTS = 4  # a suite of seconds is not worth more
 MIN_CASES_PER_GUEST = 8  # below this a second guest takes longer to start than it saves

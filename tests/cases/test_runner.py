@@ -10,13 +10,13 @@ from typing import cast
 
 import pytest
 
+from harness.cases.pool import GuestPool
+from harness.cases.runner import Lab, check_swap_image, judge_run
+from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT
-from harness.crew import GuestPool
-from harness.guest_items import run_cases
 from harness.image.programs import Case, Program
-from harness.lab import Lab, check_swap_image, judge_run
 from harness.series.contract import SeriesData, load
 from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest

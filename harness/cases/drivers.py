@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.cases.plugins import load_plugin
 from harness.core import events as ev
 from harness.core.errors import InternalError
-from harness.plugins import load_plugin
 from harness.vm.dialogue import Ask
 
 

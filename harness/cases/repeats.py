@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.cases.runner import Lab
 from harness.core import events as ev
 from harness.image.programs import Case
-from harness.lab import Lab
 from harness.results import BROKEN, Results
 
 JUDGED = BROKEN | {"pass"}  # what says something of a kernel

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cases.host_checks import load_checks
+from harness.cases.plugins import load_plugin
 from harness.core.errors import InternalError
-from harness.hostchecks import load_checks
-from harness.plugins import load_plugin
 
 
 def test_a_module_is_executed_once_and_none_is_none(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_one_that_cannot_be_loaded_is_named(tmp_path: Path, text: str) -> None:
 
 def test_checks_are_found_again_when_they_are_loaded_twice(tmp_path: Path) -> None:
     (tmp_path / "host_checks.py").write_text(
-        "from harness.hostchecks import check\n\n\n"
+        "from harness.cases.host_checks import check\n\n\n"
         "@check('A-1')\ndef holds(tree):\n    '''It holds.'''\n    return []\n"
     )
     assert [c.name for c in load_checks(tmp_path)] == ["holds"]

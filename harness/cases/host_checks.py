@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cases.plugins import load_plugin
 from harness.core import events as ev
 from harness.core.errors import InternalError
-from harness.plugins import load_plugin
 from harness.series.patched_tree import PatchedTree
 
 Check = Callable[[PatchedTree], Sequence[str]]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cases.host_checks import check, load_checks, run_check
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
-from harness.hostchecks import check, load_checks, run_check
 from harness.series.patched_tree import PatchedTree
 
 OURS = PROJECT / "patches" / "volatile"

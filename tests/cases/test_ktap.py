@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.ktap import read_case
+from harness.cases.ktap import read_case
 
 HEAD = "KTAP version 1\n1..1\n"
 

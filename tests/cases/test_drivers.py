@@ -12,16 +12,16 @@ from typing import cast
 import paramiko
 import pytest
 
+from harness.cases.drivers import Dialogue, Judgement, load_driver
+from harness.cases.runner import Lab
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
-from harness.drivers import Dialogue, Judgement, load_driver
-from harness.lab import Lab
 from harness.series.contract import SeriesData, load
 from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.ssh import Connection, KeyPair
 from harness.vm.ssh_streams import CommandTimeoutError
-from tests.test_lab import case
+from tests.cases.test_runner import case
 from tests.vm.fake_sshd import FakeSshd
 
 KEYS = KeyPair.generate()
@@ -111,7 +111,7 @@ class TalkingGuest:
 
 
 DRIVER = """
-from harness.drivers import Judgement
+from harness.cases.drivers import Judgement
 
 def drive(dialogue):
     seed = dialogue.env["VTEST_SEED"]

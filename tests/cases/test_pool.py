@@ -12,12 +12,12 @@ from typing import cast
 
 import pytest
 
+from harness.cases.pool import MIN_CASES_PER_GUEST, GuestPool
+from harness.cases.runner import Lab
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT
-from harness.crew import MIN_CASES_PER_GUEST, GuestPool
 from harness.image.programs import Case, Program
-from harness.lab import Lab
 from harness.series.contract import SeriesData, load
 from harness.vm.guest import CaseRun, Guest
 from tests.support.limits import HUNG_S

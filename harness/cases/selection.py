@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.cases.pool import GuestPool
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.shards import WHOLE, Shard
 from harness.core.usage import command
-from harness.crew import GuestPool
 from harness.image.programs import Case
 from harness.results import BROKEN
 

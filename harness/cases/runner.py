@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.cases.drivers import Dialogue, Judgement, load_driver
+from harness.cases.ktap import read_case
 from harness.core import events as ev
 from harness.core.usage import command
-from harness.drivers import Dialogue, Judgement, load_driver
 from harness.image.programs import Case
-from harness.ktap import read_case
 from harness.series.contract import SeriesData
 from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest

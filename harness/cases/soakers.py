@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from harness.cases.plugins import load_plugin
+from harness.cases.runner import Lab
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.image.programs import Suite
-from harness.lab import Lab
-from harness.plugins import load_plugin
 from harness.vm.guest import Guest
 
 # What a round counted: 'purges' -> 4711. Rounds are added up name by name.
