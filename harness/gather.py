@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness import soundness
 from harness.core import events as ev
+from harness.detectors import soundness
 from harness.plan import PlanCell, parse
 from harness.results import (
     BROKEN,

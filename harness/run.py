@@ -12,10 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import leaks, proofs, soundness
 from harness.build.decode import decode
 from harness.build.kconfig import load_flavour, read_values
-from harness.canaries import run_canaries
 from harness.cases import repeats
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import GuestPool, at_once
@@ -27,6 +25,9 @@ from harness.core import proc
 from harness.core.errors import HarnessError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
+from harness.detectors import leaks, proofs, soundness
+from harness.detectors.attribution import sorted_out, touched_functions
+from harness.detectors.canaries import run_canaries
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import build_rootfs
 from harness.prepare import Prepared, debug_twin, prepare
@@ -34,7 +35,6 @@ from harness.series.base import Base
 from harness.series.patched_tree import PatchedTree
 from harness.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
-from harness.touched import sorted_out, touched_functions
 from harness.vm import pace
 from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest
@@ -207,7 +207,7 @@ def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> 
     """The stage leaks, where the kernel has kmemleak; in how many guests it looked.
 
     Raises:
-        SeriesError: see :func:`harness.leaks.scan`.
+        SeriesError: see :func:`harness.detectors.leaks.scan`.
     """
     if config.get("DEBUG_KMEMLEAK") != "y":
         return 0

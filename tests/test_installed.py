@@ -88,7 +88,7 @@ def test_it_says_what_to_type(run: Run) -> None:
 
 FINDS = """
 from harness.series.base import known_kernels
-from harness.canaries import PROGRAMS
+from harness.detectors.canaries import PROGRAMS
 from harness.series.contract import load
 from harness.build.kconfig import load_flavour
 from harness.series.b4 import LOCK

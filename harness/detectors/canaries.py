@@ -16,7 +16,7 @@ from harness.cases.ktap import read_case
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, Events
 from harness.core.settings import PROJECT
-from harness.leaks import leaks_of
+from harness.detectors.leaks import leaks_of
 from harness.vm.guest import CaseRun, Guest
 
 TABLE = Path(__file__).resolve().parent / "canaries.yaml"

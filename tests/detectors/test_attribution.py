@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.detectors.attribution import frames, functions, sorted_out, touched_functions
 from harness.series.diffs import changed_lines
 from harness.series.patched_tree import PatchedTree
-from harness.touched import frames, functions, sorted_out, touched_functions
 from harness.vm.splats import Splat, find_splats
 from tests.support.toy import Toy
 

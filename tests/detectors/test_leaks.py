@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.leaks import in_both, objects
+from harness.detectors.leaks import in_both, objects
 from harness.vm.splats import find_splats
 
 ENTRY = """unreferenced object 0x{0} (size 64):

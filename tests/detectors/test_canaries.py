@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.canaries import (
+from harness.core.events import CanaryFinished, Events
+from harness.detectors.canaries import (
     PROGRAMS,
     Canary,
     describe,
@@ -18,7 +19,6 @@ from harness.canaries import (
     load_canaries,
     run_canaries,
 )
-from harness.core.events import CanaryFinished, Events
 from harness.vm.guest import CaseRun
 from harness.vm.splats import Splat
 from tests.support.recorder import Recorder
@@ -165,7 +165,7 @@ def test_a_canary_that_leaks_is_judged_with_its_leaks(
     events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leak = splat("kmemleak", "kmemleak: memory leaked by x")
-    monkeypatch.setattr("harness.canaries.leaks_of", lambda guest: (leak,))
+    monkeypatch.setattr("harness.detectors.canaries.leaks_of", lambda guest: (leak,))
     leaks = Canary("leak", "leak", (), 5.0, ".*; splat kmemleak: .* leaked by x", leaks=True)
 
     def fresh() -> Any:
