@@ -28,7 +28,7 @@ from harness.core.stages import stage
 from harness.core.store import digest
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.prepare import base_stage, series_stage
-from harness.results import RunDocument
+from harness.report.results import RunDocument
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.contract import load

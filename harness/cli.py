@@ -43,7 +43,7 @@ def _console(settings: Settings) -> Console:
     """Where a command speaks: standard output is for KTAP where that was asked for."""
     from rich.console import Console
 
-    from harness.screen import PIPE_WIDTH
+    from harness.report.screen import PIPE_WIDTH
 
     stream = sys.stderr if settings.ktap else sys.stdout
     width = None if stream.isatty() else PIPE_WIDTH

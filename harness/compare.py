@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.results import BROKEN, RunDocument
+from harness.report.results import BROKEN, RunDocument
 
 Kind = Literal["fixed", "broken", "new", "gone"]
 SAYS = ("pass", "fail")

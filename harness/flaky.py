@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.cases.repeats import JUDGED
 from harness.core.rates import Rates
-from harness.results import RunDocument
+from harness.report.results import RunDocument
 
 RUNS = 20  # on each kernel: always against three in four is a difference at the level of rates.py
 NO_EVIDENCE = "no evidence of a difference"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.core import events as ev
 from harness.detectors import soundness
 from harness.plan import PlanCell, parse
-from harness.results import (
+from harness.report.results import (
     BROKEN,
     CaseRecord,
     ClauseRecord,

@@ -16,11 +16,11 @@ from harness.core.errors import InvocationError, MachineError
 from harness.core.jsondata import from_json
 from harness.core.settings import Settings
 from harness.core.usage import command
-from harness.outputs import junit
 from harness.plan import PREVIOUS, STATICS, PlanCell, parse
 from harness.plan_commands import PLAN
 from harness.remarks import OpenRemarks, open_remarks
-from harness.results import SCHEMA, RunDocument
+from harness.report.files import junit
+from harness.report.results import SCHEMA, RunDocument
 from harness.revision_files import write
 from harness.revision_inputs import Inputs
 from harness.revision_text import reply, verdict

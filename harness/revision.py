@@ -15,17 +15,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from harness import flaky, ktap_report, notes
+from harness import flaky, notes
 from harness.core.settings import Settings
-from harness.outputs import point_latest
 from harness.remarks import OpenRemarks, open_remarks
-from harness.results import RunDocument
+from harness.report import ktap_out
+from harness.report.files import point_latest
+from harness.report.results import RunDocument
+from harness.report.summary import test_expression
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
 from harness.series_states import SeriesState, every_state, table
 from harness.session import JUDGED, RunKernel
-from harness.summary import test_expression
 from harness.verdicts import RevisionRuns, conclude
 
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
@@ -135,5 +136,5 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     console.print("\n" + reply(whole), markup=False, soft_wrap=True)
     console.print(f"results: {out}", markup=False)
     if settings.ktap:
-        sys.stdout.write(ktap_report.revision(whole, runner.steps))
+        sys.stdout.write(ktap_out.revision(whole, runner.steps))
     return whole.exit_code

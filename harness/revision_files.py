@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness import revision_page as page
 from harness.core.atomic import write_atomically
-from harness.outputs import page_environment
-from harness.plots import plots
+from harness.report.files import page_environment
+from harness.report.plots import plots
 from harness.revision_text import reply, statement, verdict
 from harness.verdicts import Revision, RevisionRuns, as_json
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from harness.core.usage import command as typed
 from harness.remarks import TOOLS
-from harness.results import BROKEN, RunDocument
+from harness.report.results import BROKEN, RunDocument
+from harness.report.summary import again
 from harness.series_states import SeriesState, state_of
-from harness.summary import again
 from harness.verdicts import Revision, RevisionRuns, Step
 
 MOST = 12  # failures of one patch in full, and bars of the plot

@@ -26,7 +26,7 @@ from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.results import BROKEN, RunDocument
+from harness.report.results import BROKEN, RunDocument
 from harness.series.base import obtain_base
 from harness.series.contract import load
 from harness.series.variants import TABLE, Variant, Variants, load_table

@@ -17,7 +17,7 @@ from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.results import RunDocument
+from harness.report.results import RunDocument
 from harness.series.base import obtain_base
 from harness.series.patches import load_series
 from harness.session import RunKernel, RunResult, worst

@@ -19,11 +19,11 @@ from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, SeriesError
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.outputs import EventLog, point_latest, write_all
-from harness.results import Results, RunDocument, document
-from harness.screen import PIPE_WIDTH, Screen
+from harness.report.files import EventLog, point_latest, write_all
+from harness.report.results import Results, RunDocument, document
+from harness.report.screen import PIPE_WIDTH, Screen
+from harness.report.summary import print_summary
 from harness.series.contract import SeriesData, load
-from harness.summary import print_summary
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
 JUDGED = (0, SeriesError.exit_code)  # the statuses of a run that says something of the series

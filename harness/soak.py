@@ -21,7 +21,7 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.results import Results
+from harness.report.results import Results
 from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
 from harness.session import Session, run_session
 from harness.soak_book import Book, Identity, Record, Round, SoakFailure, all_records

@@ -17,7 +17,7 @@ from harness.core.errors import SeriesError
 from harness.core.jsondata import from_json
 from harness.flaky import Flaky, Yardsticks, flaky_cases
 from harness.remarks import OpenRemarks
-from harness.results import RunDocument
+from harness.report.results import RunDocument
 from harness.revision_inputs import Inputs
 from harness.session import JUDGED, worst
 

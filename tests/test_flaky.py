@@ -15,7 +15,7 @@ from harness.cases.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.core import events as ev
 from harness.core.settings import PROJECT, Settings
 from harness.flaky import RUNS, Yardsticks, flaky_cases
-from harness.results import Results
+from harness.report.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
 from harness.series.contract import SeriesData, load

@@ -21,7 +21,7 @@ from harness.core.shards import WHOLE, Shard
 from harness.merge_cells import merge
 from harness.plan import PlanCell, cells, kernel_name, listed, parse, settings_of
 from harness.plan_commands import plan, run_cell
-from harness.results import Results, document
+from harness.report.results import Results, document
 from harness.revision import revision
 from harness.series import contract
 from harness.session import RunKernel, RunResult

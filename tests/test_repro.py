@@ -17,7 +17,7 @@ from harness.core import events as ev
 from harness.core.settings import from_environment
 from harness.racelab import Batch
 from harness.racereport import RaceResult
-from harness.results import Results
+from harness.report.results import Results
 from harness.session import Session
 from tests.test_racelab import TOY
 

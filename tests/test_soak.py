@@ -16,7 +16,7 @@ from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.image.programs import Case, Program, Suite
-from harness.results import Results
+from harness.report.results import Results
 from harness.series.contract import SeriesData, load
 from harness.soak import Rounds, again, fresh_seeds, soak
 from harness.soak_book import Book, Identity

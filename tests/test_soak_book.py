@@ -59,7 +59,7 @@ def test_a_kill_while_it_writes_leaves_the_last_sum(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.outputs.os.replace", killed)
+    monkeypatch.setattr("harness.report.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         book(tmp_path).add(ROUND)
     assert book(tmp_path).read().rounds == 1

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from harness.cases.runner import Lab
 from harness.core import events as ev
 from harness.image.programs import Case
-from harness.results import BROKEN, Results
+from harness.report.results import BROKEN, Results
 
 JUDGED = BROKEN | {"pass"}  # what says something of a kernel
 

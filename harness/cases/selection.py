@@ -17,7 +17,7 @@ from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.shards import WHOLE, Shard
 from harness.core.usage import command
 from harness.image.programs import Case
-from harness.results import BROKEN
+from harness.report.results import BROKEN
 
 
 @dataclass(frozen=True)

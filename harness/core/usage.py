@@ -108,7 +108,7 @@ class Command:
 
 # fmt: off
 COMMANDS: dict[str, Command] = {
-    "test-kernel": Command("harness.ktap_report:test_kernel",
+    "test-kernel": Command("harness.report.ktap_out:test_kernel",
         "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES KTAP", "run",
         {"KERNEL": "6.12", "TESTS": "sigbus and not exec"}),
     "test-series": Command("harness.series_states:test_series",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core import events as ev
-from harness.results import CaseRecord, Results, SplatRecord
+from harness.report.results import CaseRecord, Results, SplatRecord
 
 # What makes a kernel one that would complain: at least one of these.
 CHECKERS = ("KASAN", "KCSAN")

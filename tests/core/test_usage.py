@@ -19,8 +19,8 @@ from harness import cli, soak
 from harness.core import usage
 from harness.core.settings import Settings, from_environment
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES, command
+from harness.report.summary import again
 from harness.revision_page import command as of_a_patch
-from harness.summary import again
 
 NASTY = (
     "a and b",

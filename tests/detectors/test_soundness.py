@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from harness.core import events as ev
 from harness.detectors.soundness import record
-from harness.results import Results
+from harness.report.results import Results
 
 CLAUSE = "V-KS-1"
 RAN = ev.CaseFinished("p.c::x", "pass", "", 0.1, ("V-PG-2",))

@@ -15,7 +15,7 @@ from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT, from_environment
 from harness.remarks import OpenRemarks
-from harness.results import Results, document
+from harness.report.results import Results, document
 from harness.revision_inputs import Inputs, PatchName
 from harness.series import contract
 from harness.session import Session, run_session
@@ -29,7 +29,10 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
-RESULTS, REVISION = schema("results.schema.json"), schema("revision.schema.json")
+RESULTS, REVISION = (
+    schema("report/results.schema.json"),
+    schema("commands/revision/revision.schema.json"),
+)
 
 
 def everything() -> Results:

@@ -11,10 +11,10 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.settings import PROJECT
-from harness.results import Results
-from harness.screen import Screen
+from harness.report.results import Results
+from harness.report.screen import Screen
+from harness.report.summary import print_summary, ranges
 from harness.series.contract import SeriesData, load
-from harness.summary import print_summary, ranges
 
 
 @pytest.fixture(scope="module")

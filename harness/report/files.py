@@ -16,8 +16,8 @@ from markupsafe import Markup, escape
 
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
-from harness.plots import plots
-from harness.results import RunDocument
+from harness.report.plots import plots
+from harness.report.results import RunDocument
 from harness.series.contract import SeriesData
 
 
@@ -73,10 +73,13 @@ def inline(text: str) -> Markup:
     return Markup(re.sub(r"(?<!\w)\*(?=\S)([^*<>]+)(?<=\S)\*(?!\w)", r"<em>\1</em>", escaped))
 
 
-def page_environment() -> jinja2.Environment:
-    """How pages are made: all that is put in is escaped, and what is missing is an error."""
+def page_environment(*folders: Path) -> jinja2.Environment:
+    """How pages are made: all that is put in is escaped, and what is missing is an error.
+
+    ``folders``: where templates are looked for, beside those of this room.
+    """
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from harness.core.events import CaseFinished
 from harness.core.usage import command
-from harness.results import BROKEN, ClauseVerdict, Complaint, Results, judge
+from harness.report.results import BROKEN, ClauseVerdict, Complaint, Results, judge
 from harness.series.contract import SeriesData
 
 SHOWN = 6  # failures and distinct complaints in full

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core import events as ev
 from harness.core.settings import PROJECT
-from harness.outputs import (
+from harness.report.files import (
     EventLog,
     html,
     inline,
@@ -20,7 +20,7 @@ from harness.outputs import (
     point_latest,
     write_all,
 )
-from harness.results import Results, RunDocument, document
+from harness.report.results import Results, RunDocument, document
 from harness.series.contract import SeriesData, load
 
 

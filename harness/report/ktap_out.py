@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from harness.core.settings import Settings
-from harness.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
 from harness.session import RunKernel
 from harness.verdicts import Revision
 

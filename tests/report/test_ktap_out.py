@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness import cli, ktap_report
+from harness import cli
 from harness.core.settings import Settings
+from harness.report import ktap_out
 from harness.revision_inputs import Inputs, PatchName
 from harness.session import RunResult
 from harness.verdicts import RevisionRuns, conclude
@@ -47,7 +48,7 @@ def document(*tests: dict[str, Any], **more: Any) -> Any:
 
 
 def test_programs_are_subtests() -> None:
-    text = ktap_report.run(
+    text = ktap_out.run(
         document(
             record("v/p.c::one", "pass"),
             record("v/p.c::two", "timeout", "did not\nend"),
@@ -67,7 +68,7 @@ def test_programs_are_subtests() -> None:
 
 def test_what_the_kernel_said_and_what_ended_the_run_are_failures() -> None:
     splat = {"title": "BUG #1 in f", "category": "bug", "text": "a\nb"}
-    text = ktap_report.run(document(splats=[splat], error=["the guest did not boot", "next: x"]))
+    text = ktap_out.run(document(splats=[splat], error=["the guest did not boot", "next: x"]))
     assert parse(text) == {"kernel log": "not ok", "run": "not ok"}
     assert "not ok 1 BUG no. 1 in f\n" in text
     assert "# the guest did not boot\n  # next: x\n" in text
@@ -77,12 +78,12 @@ def test_a_revision_is_a_subtest_for_each_state() -> None:
     bad, good = record("v/p.c::one", "fail", "so"), record("v/p.c::one", "pass")
     runs = RevisionRuns((document(good), document(bad), document(good)), None, {})
     inputs = Inputs("b", "w", "", "s", "", (PatchName("a", "1"), PatchName("b #2", "2")), "")
-    text = ktap_report.revision(conclude(inputs, runs), runs.steps)
+    text = ktap_out.revision(conclude(inputs, runs), runs.steps)
     assert parse(text) == {"0 the bare base": "ok", "1 a": "not ok", "2 b no. 2": "ok"}
     # What is broken before is no failure of a patch.
     runs = RevisionRuns((document(bad), document(bad)), None, {})
     inputs = Inputs("b", "w", "", "s", "", (PatchName("a", "1"),), "")
-    text = ktap_report.revision(conclude(inputs, runs), runs.steps)
+    text = ktap_out.revision(conclude(inputs, runs), runs.steps)
     assert parse(text) == {"0 the bare base": "ok", "1 a": "ok"}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.outputs import page_environment
-from harness.plots import BARS_PERCENT, MAX_PLOTS, Sample, plots, samples
+from harness.report.files import page_environment
+from harness.report.plots import BARS_PERCENT, MAX_PLOTS, Sample, plots, samples
 
 
 def said(t: float, used: float, purged: int) -> str:

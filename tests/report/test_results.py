@@ -7,7 +7,7 @@ import pytest
 
 from harness.core import events as ev
 from harness.core.settings import PROJECT
-from harness.results import Results, document, judge_clause
+from harness.report.results import Results, document, judge_clause
 from harness.series.contract import Clause, SeriesData, load
 
 CLAUSE = Clause("V-PG-2", "text", "Purging", 4)
