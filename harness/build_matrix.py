@@ -27,12 +27,12 @@ from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import digest
 from harness.matrix import Built, Matrix, MatrixCell, broken, chosen, load_matrix
-from harness.prepare import base_stage, series_stage
 from harness.report.results import RunDocument
+from harness.run.pipeline import base_stage, series_stage
+from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.contract import load
-from harness.session import RunKernel, Session, run_session
 from harness.setup.on_demand import provide
 
 FORMAT = 1

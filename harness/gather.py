@@ -22,8 +22,8 @@ from harness.report.results import (
     clause_records,
     judge,
 )
+from harness.run.session import RunResult
 from harness.series.contract import SeriesData
-from harness.session import RunResult
 
 COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
 

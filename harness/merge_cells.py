@@ -24,9 +24,9 @@ from harness.report.results import SCHEMA, RunDocument
 from harness.revision_files import write
 from harness.revision_inputs import Inputs
 from harness.revision_text import reply, verdict
+from harness.run.session import JUDGED, RunResult, worst
 from harness.series.contract import SeriesData, load
 from harness.series_states import state_of
-from harness.session import JUDGED, RunResult, worst
 from harness.verdicts import Revision, RevisionRuns, conclude
 
 MERGED = "merged"

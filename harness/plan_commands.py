@@ -23,7 +23,7 @@ from harness.core.store import Store, digest
 from harness.plan import PREVIOUS, STATICS, PlanCell, cells, kernel_name, listed, parse, settings_of
 from harness.revision import REPEAT
 from harness.revision_inputs import Inputs, choose_base, read_inputs
-from harness.session import RunKernel
+from harness.run.session import RunKernel
 
 FORMAT = 1
 PLAN = "plan.json"

@@ -15,12 +15,12 @@ from harness.core.errors import InternalError
 from harness.core.stages import stage
 from harness.image.rootfs import build_rootfs
 from harness.places import Breakpoint, find_breakpoint
-from harness.prepare import Prepared, prepare
 from harness.raceclock import wait_for_final_clocksource
 from harness.racekernels import RaceKernel, series_kernel
 from harness.raceprograms import RacePrograms, build_race_programs
+from harness.run.pipeline import Prepared, prepare
+from harness.run.session import Session
 from harness.scenario import Scenario
-from harness.session import Session
 from harness.symbols import Symbols
 from harness.vm import pace
 from harness.vm.accel import choose_accel

@@ -26,12 +26,12 @@ from harness.core.settings import PROJECT
 from harness.core.stages import stage
 from harness.core.store import Store, digest
 from harness.dwarf import DebugInfo
-from harness.prepare import Prepared, debug_twin, workbench
+from harness.run.pipeline import Prepared, debug_twin, workbench
+from harness.run.session import Session
 from harness.series.apply import apply_series
 from harness.series.base import Base, worktree
 from harness.series.patches import load_series
 from harness.series.variants import FOLDER, find_patch, with_variant
-from harness.session import Session
 from harness.symbols import KernelSource, Symbols
 
 FORMAT = 1

@@ -20,8 +20,8 @@ from harness.racelab import Batch, controlled, sequential, stress
 from harness.racereport import RaceResult
 from harness.racetrace import step_lines, trace
 from harness.racewords import ROUNDS, SECONDS, program_argv
+from harness.run.session import Session
 from harness.scenario import Scenario
-from harness.session import Session
 
 STAGE = "race"
 STRESS_S = 20

@@ -22,12 +22,12 @@ from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import Case, Suite
 from harness.regression_judge import AGAIN, SelftestRuns, cannot_run, judge, summary, to_repeat
-from harness.run import Equipment, booted, complaints_of, decode_splats, equip, labs_of
+from harness.run.equip import Equipment, booted, complaints_of, decode_splats, equip, labs_of
+from harness.run.session import Session, run_session
 from harness.selftest_list import FILE, Selftest, SelftestList, load, unmet
 from harness.selftest_tap import Seen, seen
 from harness.selftests import build_suite, case_of
 from harness.series.base import Base, known_kernels
-from harness.session import Session, run_session
 from harness.setup.on_demand import provide
 from harness.vm.splats import Splat
 

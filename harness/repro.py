@@ -13,9 +13,9 @@ from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.racereport import RaceResult, document, stress_table, table
 from harness.racerun import filtered, run_scenarios
+from harness.run.session import Session, run_session
 from harness.scenario import choose
 from harness.series.base import obtain_base
-from harness.session import Session, run_session
 
 
 def _repro(session: Session) -> None:

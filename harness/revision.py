@@ -25,8 +25,8 @@ from harness.report.summary import test_expression
 from harness.revision_files import write
 from harness.revision_inputs import Inputs, read_inputs
 from harness.revision_text import reply
+from harness.run.session import JUDGED, RunKernel
 from harness.series_states import SeriesState, every_state, table
-from harness.session import JUDGED, RunKernel
 from harness.verdicts import RevisionRuns, conclude
 
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say

@@ -27,10 +27,10 @@ from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.results import BROKEN, RunDocument
+from harness.run.session import RunKernel
 from harness.series.base import obtain_base
 from harness.series.contract import load
 from harness.series.variants import TABLE, Variant, Variants, load_table
-from harness.session import RunKernel
 
 INCONCLUSIVE = "inconclusive"
 

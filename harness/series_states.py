@@ -18,9 +18,9 @@ from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.results import RunDocument
+from harness.run.session import RunKernel, RunResult, worst
 from harness.series.base import obtain_base
 from harness.series.patches import load_series
-from harness.session import RunKernel, RunResult, worst
 
 BASE = "the bare base"  # the state of no patches
 BUILT_BY = ("series", "config", "build")  # stages; the first of them that fails is named

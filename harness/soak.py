@@ -22,8 +22,8 @@ from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.report.results import Results
-from harness.run import booted, decode_splats, equip, lab_of, look_for_leaks
-from harness.session import Session, run_session
+from harness.run.equip import booted, decode_splats, equip, lab_of, look_for_leaks
+from harness.run.session import Session, run_session
 from harness.soak_book import Book, Identity, Record, Round, SoakFailure, all_records
 from harness.soak_table import figures_in_words, table
 

@@ -17,10 +17,10 @@ from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.prepare import base_stage, workbench
 from harness.remarks import LEFT, TOOLS, Statics
+from harness.run.pipeline import base_stage, workbench
+from harness.run.session import RunResult, Session, run_session
 from harness.series.patches import Series, load_series
-from harness.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.statics import static_remarks
 

@@ -19,7 +19,7 @@ from harness.flaky import Flaky, Yardsticks, flaky_cases
 from harness.remarks import OpenRemarks
 from harness.report.results import RunDocument
 from harness.revision_inputs import Inputs
-from harness.session import JUDGED, worst
+from harness.run.session import JUDGED, worst
 
 FORMAT = 1  # of revision.json
 

@@ -13,7 +13,7 @@ from harness.build_matrix import build_matrix, said_by_guest, touched_files
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.merge import merge, read_runs
-from harness.session import RunKernel, RunResult
+from harness.run.session import RunKernel, RunResult
 from tests.support.toy import WISH, Toy, grow
 
 CONTRACT = "## S\n\n| clause | promise |\n| --- | --- |\n| V-KS-3 | builds |\n"

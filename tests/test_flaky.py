@@ -18,8 +18,8 @@ from harness.flaky import RUNS, Yardsticks, flaky_cases
 from harness.report.results import Results
 from harness.revision import revision
 from harness.revision_text import statement
+from harness.run.session import RunKernel, RunResult
 from harness.series.contract import SeriesData, load
-from harness.session import RunKernel, RunResult
 from tests.cases.test_runner import FakeGuest, case, lab_of, run, said
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, grow

@@ -23,8 +23,8 @@ from harness.plan import PlanCell, cells, kernel_name, listed, parse, settings_o
 from harness.plan_commands import plan, run_cell
 from harness.report.results import Results, document
 from harness.revision import revision
+from harness.run.session import RunKernel, RunResult
 from harness.series import contract
-from harness.session import RunKernel, RunResult
 from tests.support.toy import Toy, grow
 
 QUIET = Console(quiet=True)

@@ -25,8 +25,8 @@ from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
 from harness.image.rootfs import Rootfs, build_rootfs
-from harness.prepare import prepare
-from harness.session import Session, run_session
+from harness.run.pipeline import prepare
+from harness.run.session import Session, run_session
 from harness.vm.accel import choose_accel
 from harness.vm.boot import Patience, boot
 from harness.vm.guest import Guest

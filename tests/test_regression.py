@@ -19,11 +19,11 @@ from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
 from harness.regression import Observed, Reports, compare, test_regression
-from harness.run import Equipment
+from harness.run.equip import Equipment
+from harness.run.session import Session
 from harness.selftest_list import FILE, Selftest, SelftestList
 from harness.selftest_tap import WHOLE, Seen
 from harness.selftests import case_of
-from harness.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 from tests.cases.test_runner import FakeGuest

@@ -18,7 +18,7 @@ from harness.core.settings import from_environment
 from harness.racelab import Batch
 from harness.racereport import RaceResult
 from harness.report.results import Results
-from harness.session import Session
+from harness.run.session import Session
 from tests.test_racelab import TOY
 
 

@@ -18,7 +18,7 @@ from harness.core.settings import Settings
 from harness.revision import revision
 from harness.revision_inputs import Inputs, PatchName, read_inputs
 from harness.revision_text import MOST, reply
-from harness.session import RunKernel, RunResult
+from harness.run.session import RunKernel, RunResult
 from harness.verdicts import Revision, RevisionRuns, Step, exit_status
 from tests.support.toy import Toy, grow
 

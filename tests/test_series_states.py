@@ -12,8 +12,8 @@ from rich.console import Console
 from harness import series_states
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
+from harness.run.session import RunKernel, RunResult, worst
 from harness.series_states import BASE, state_of, subjects
-from harness.session import RunKernel, RunResult, worst
 from tests.support.toy import Toy, grow
 
 

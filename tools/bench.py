@@ -32,8 +32,8 @@ from rich.table import Table
 from harness.core.errors import InternalError, MachineError
 from harness.core.events import GuestBooted
 from harness.core.settings import PROJECT, Settings
-from harness.run import booted, equip
-from harness.session import Session, run_session
+from harness.run.equip import booted, equip
+from harness.run.session import Session, run_session
 from harness.setup import bootstrap
 
 REPEATS = 3

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.core.settings import Settings
 from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
-from harness.session import RunKernel
+from harness.run.session import RunKernel
 from harness.verdicts import Revision
 
 HEADER = "KTAP version 1"

@@ -13,7 +13,7 @@ from harness import cli
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.revision_inputs import Inputs, PatchName
-from harness.session import RunResult
+from harness.run.session import RunResult
 from harness.verdicts import RevisionRuns, conclude
 
 LINE = re.compile(r"^(?P<bad>not )?ok (?P<number>\d+) (?P<name>[^#]*?)(?: # (?P<more>.*))?$")
@@ -96,6 +96,6 @@ def test_standard_output_is_for_ktap_alone(
         return RunResult(0, settings.out, document(record("v/p.c::one", "pass")))
 
     monkeypatch.setattr("harness.setup.on_demand.provide", lambda *_: None)
-    monkeypatch.setattr("harness.run.test_kernel", run)
+    monkeypatch.setattr("harness.run.equip.test_kernel", run)
     assert cli.main(["test-kernel", how, f"OUT={tmp_path}"]) == 0
     assert parse(capsys.readouterr().out) == {"v/p.c": "ok"}

@@ -17,8 +17,8 @@ from harness.core.settings import PROJECT, from_environment
 from harness.remarks import OpenRemarks
 from harness.report.results import Results, document
 from harness.revision_inputs import Inputs, PatchName
+from harness.run.session import Session, run_session
 from harness.series import contract
-from harness.session import Session, run_session
 from harness.verdicts import RevisionRuns, as_json, conclude, read_revision
 from tests.test_flaky import document as made_up
 

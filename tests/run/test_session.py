@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import cli, session
+from harness import cli
 from harness.core import events as ev
 from harness.core.errors import (
     HarnessError,
@@ -25,7 +25,8 @@ from harness.core.errors import (
 )
 from harness.core.settings import Settings, from_environment
 from harness.core.store import Store
-from harness.session import Session, run_id, run_session
+from harness.run import session
+from harness.run.session import Session, run_id, run_session
 
 FILES = ("events.jsonl", "junit.xml", "report.html", "results.json")
 

@@ -17,11 +17,11 @@ from harness.build.toolchain import Workbench, find_toolchain
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
+from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import load_series
 from harness.series.variants import with_variant
-from harness.session import Session
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.events import Events
 from harness.core.store import Store
-from tests.played_guest import Job, dies, fails, hangs, passes, toy_project, warns
+from tests.run.played_guest import Job, dies, fails, hangs, passes, toy_project, warns
 from tests.support.toy import Toy, repository
 from tests.vm.fake_guest import FakeQemu
 
