@@ -12,7 +12,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.gdbremote import Registers, Remote
+from harness.debugger.gdb_remote import Registers, Remote
+from harness.debugger.stopped_guest import Stack, StoppedGuest
+from harness.debugger.symbols import Symbols
+from harness.debugger.wait_kinds import TRANSIENT, blocked_on
 from harness.places import Breakpoint
 from harness.racefaults import Blocked, RaceError, deadlock, late, passed_by
 from harness.racetrace import CpuSnapshot, Ending, RaceRun, RaceStep
@@ -20,9 +23,6 @@ from harness.racewatch import RaceLimits, StepWatchdog
 from harness.racewords import BEGIN, END, MAGIC, OUTCOME
 from harness.reins import CpuControl
 from harness.scenario import Argument, Exclusion, Point, Scenario, Thread
-from harness.stopped import Stack, StoppedGuest
-from harness.symbols import Symbols
-from harness.waits import TRANSIENT, blocked_on
 
 
 @dataclass

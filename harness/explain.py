@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from harness.debugger.symbols import KernelSource
 from harness.places import Breakpoint
 from harness.scenario import Point, Scenario
-from harness.symbols import KernelSource
 
 LINES_AROUND = 1  # of the kernel's source before the one of a point, and after it
 

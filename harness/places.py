@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import InvocationError
-from harness.dwarf import Scope, Unit
+from harness.debugger.dwarf import Scope, Unit
+from harness.debugger.symbols import Symbols
 from harness.scenario import Point
-from harness.symbols import Symbols
 
 MAX_LINES_NEAR = 4  # that are named where a line has no code
 Code = Sequence[tuple[Unit, Scope]]  # all copies of one function

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.debugger.stopped_guest import Stack
+from harness.debugger.symbols import Symbols
+from harness.debugger.wait_kinds import Wait, WaitKind
 from harness.places import Breakpoint
 from harness.racetrace import RaceStep
 from harness.scenario import Point, Thread
-from harness.stopped import Stack
-from harness.symbols import Symbols
-from harness.waits import Wait, WaitKind
 
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"

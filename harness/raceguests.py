@@ -13,6 +13,7 @@ from harness.build.kconfig import load_flavour
 from harness.core import events as ev
 from harness.core.errors import InternalError
 from harness.core.stages import stage
+from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
 from harness.places import Breakpoint, find_breakpoint
 from harness.raceclock import wait_for_final_clocksource
@@ -21,7 +22,6 @@ from harness.raceprograms import RacePrograms, build_race_programs
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
 from harness.scenario import Scenario
-from harness.symbols import Symbols
 from harness.vm import pace
 from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest

@@ -25,14 +25,14 @@ from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
 from harness.core.store import Store, digest
-from harness.dwarf import DebugInfo
+from harness.debugger.dwarf import DebugInfo
+from harness.debugger.symbols import KernelSource, Symbols
 from harness.run.pipeline import Prepared, debug_twin, workbench
 from harness.run.session import Session
 from harness.series.apply import apply_series
 from harness.series.base import Base, worktree
 from harness.series.patches import load_series
 from harness.series.variants import FOLDER, find_patch, with_variant
-from harness.symbols import KernelSource, Symbols
 
 FORMAT = 1
 

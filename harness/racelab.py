@@ -12,13 +12,13 @@ from pathlib import Path
 
 from harness.cases.ktap import read_case
 from harness.conductor import InterleavingDriver
-from harness.gdbremote import Remote, StubError
+from harness.debugger.gdb_remote import Remote, StubError
+from harness.debugger.symbols import Symbols
 from harness.places import Breakpoint
 from harness.racefaults import RaceError
 from harness.racetrace import RaceRun
 from harness.racewords import CASE, RunLine, run_lines, total_line
 from harness.scenario import Scenario
-from harness.symbols import Symbols
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 

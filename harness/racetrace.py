@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.stopped import Stack
-from harness.symbols import Symbols
+from harness.debugger.stopped_guest import Stack
+from harness.debugger.symbols import Symbols
 
 Ending = Literal["hit", "miss", "excluded"]
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from harness.gdbremote import Remote, StubError
+from harness.debugger.gdb_remote import Remote, StubError
+from harness.debugger.stopped_guest import StoppedGuest
 from harness.racefaults import RaceError
 from harness.racetrace import Hold
 from harness.scenario import Thread
-from harness.stopped import StoppedGuest
 
 MIN_RUN_S = 0.01  # that the guest is let go for
 POLL_S = 0.1  # between two questions whether the program has ended

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.conductor import InterleavingDriver
+from harness.debugger.symbols import Symbols
 from harness.places import Breakpoint
 from harness.racewords import MAGIC
 from harness.scenario import Scenario, parse
-from harness.symbols import Symbols
-from tests.fake_stub import KERNEL, USER, Cpu, PlayedStub
+from tests.debugger.fake_stub import KERNEL, USER, Cpu, PlayedStub
 from tests.support.limits import NEVER_S
 
 TEXT = 0xFFFFFFFF80000000

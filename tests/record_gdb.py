@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Records what a real gdbstub says: tests/data/gdb/*.txt.
+"""Records what a real gdbstub says: tests/debugger/data/*.txt.
 
     .venv/bin/python -m tests.record_gdb VMLINUX SYSTEM_MAP OUTPUT
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
-from harness.gdbremote import SIGTRAP, Remote, Stop
+from harness.debugger.gdb_remote import SIGTRAP, Remote, Stop
 from harness.image.rootfs import build_rootfs
 from harness.vm.boot import boot
 from harness.vm.machine import GuestSpec

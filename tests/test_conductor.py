@@ -11,7 +11,7 @@ from harness.racefaults import RaceError
 from harness.racetrace import RaceRun, trace
 from harness.racewatch import RaceLimits, StepWatchdog
 from harness.scenario import Scenario
-from tests.fake_stub import Cpu
+from tests.debugger.fake_stub import Cpu
 from tests.race_machine import (
     DIRECT,
     PROGRAM,

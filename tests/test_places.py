@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from harness.core.errors import InvocationError
-from harness.dwarf import DebugInfo
+from harness.debugger.dwarf import DebugInfo
+from harness.debugger.symbols import KernelSource, Symbols
 from harness.explain import explanation
 from harness.places import Breakpoint, find_breakpoint
 from harness.scenario import Point, parse, parse_place
-from harness.symbols import KernelSource, Symbols
 from tests.test_scenario import BODY, written
 
 SOURCE = """\

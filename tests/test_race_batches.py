@@ -14,13 +14,13 @@ import pytest
 
 from harness import racelab
 from harness.conductor import InterleavingDriver
-from harness.gdbremote import Remote
+from harness.debugger.gdb_remote import Remote
 from harness.places import Breakpoint
 from harness.racelab import Batch, StressTotals, controlled, sequential, stress
 from harness.scenario import Scenario, parse
 from harness.vm.guest import CaseRun
 from harness.vm.splats import Splat
-from tests.fake_stub import Cpu, PlayedStub
+from tests.debugger.fake_stub import Cpu, PlayedStub
 from tests.race_machine import (
     PROGRAM,
     Machine,

@@ -12,13 +12,13 @@ import pytest
 from rich.console import Console
 
 from harness.core.errors import InvocationError
+from harness.debugger.wait_kinds import base_name, blocked_on
 from harness.racelab import Batch, StressTotals, complaint
 from harness.racereport import RaceResult, document, stress_table, table
 from harness.racetrace import Ending, RaceRun
 from harness.racewords import ROUNDS, program_argv, run_lines, total_line
 from harness.scenario import parse
 from harness.vm.guest import CaseRun
-from harness.waits import base_name, blocked_on
 from tests.test_scenario import BODY, written
 
 TOY = parse(written(BODY), Path("toy.c"), "6.1")

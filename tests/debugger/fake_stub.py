@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.gdbremote import (
+from harness.debugger.gdb_remote import (
     CONTROL,
     EXTENDED,
     GENERAL,

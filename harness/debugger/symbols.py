@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core import git
-from harness.dwarf import DebugInfo, Unit
+from harness.debugger.dwarf import DebugInfo, Unit
 
 MAX_SYMBOL_BYTES = 1 << 20  # farther behind a symbol it is the code of nobody
 MAX_SIMILAR = 5  # names

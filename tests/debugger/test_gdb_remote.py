@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gdbremote import (
+from harness.debugger.gdb_remote import (
     MAX_READ_BYTES,
     SIGINT,
     SIGTRAP,
@@ -24,10 +24,10 @@ from harness.gdbremote import (
     parse_stop,
 )
 from tests import record_gdb
-from tests.fake_stub import Cpu, PlayedStub, packed, replay
+from tests.debugger.fake_stub import Cpu, PlayedStub, packed, replay
 from tests.support.limits import HUNG_S, NEVER_S, SOON_S
 
-RECORDED = Path(__file__).resolve().parent / "data" / "gdb" / "qemu-7.2.txt"
+RECORDED = Path(__file__).with_name("data") / "qemu-7.2.txt"
 SCHEDULE_IDLE = 0xFFFFFFFF813BD6F0
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.gdbremote import StubError
-from harness.stopped import Stack, StoppedGuest
-from tests.fake_stub import KERNEL, Cpu, PlayedStub
+from harness.debugger.gdb_remote import StubError
+from harness.debugger.stopped_guest import Stack, StoppedGuest
+from tests.debugger.fake_stub import KERNEL, Cpu, PlayedStub
 from tests.race_machine import (
     DIRECT,
     FUNCTIONS,

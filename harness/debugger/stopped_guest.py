@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 
-from harness.gdbremote import MAX_READ_BYTES, Registers, Remote, StubError
-from harness.symbols import Frame, Symbols
-from harness.waits import base_name
+from harness.debugger.gdb_remote import MAX_READ_BYTES, Registers, Remote, StubError
+from harness.debugger.symbols import Frame, Symbols
+from harness.debugger.wait_kinds import base_name
 
 TEXT_BASE = 0xFFFFFFFF80000000  # where the kernel image is mapped: physical address 0
 _FRAME_BITS = 0x000FFFFFFFFFF000
