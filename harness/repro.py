@@ -11,10 +11,10 @@ from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.racereport import RaceResult, document, stress_table, table
-from harness.racerun import filtered, run_scenarios
+from harness.races.run import filtered, run_scenarios
+from harness.races.scenario import choose
+from harness.races.verdict import RaceResult, document, stress_table, table
 from harness.run.session import Session, run_session
-from harness.scenario import choose
 from harness.series.base import obtain_base
 
 

@@ -93,7 +93,7 @@ from harness.series.contract import load
 from harness.build.kconfig import load_flavour
 from harness.series.b4 import LOCK
 from harness.image.programs import GUEST_TESTS
-from harness.scenario import RACES
+from harness.races.scenario import RACES
 from harness.core.settings import from_environment
 from harness.cases.soakers import load_soakers
 

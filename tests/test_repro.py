@@ -15,11 +15,11 @@ from rich.console import Console
 from harness import repro
 from harness.core import events as ev
 from harness.core.settings import from_environment
-from harness.racelab import Batch
-from harness.racereport import RaceResult
+from harness.races.batch import Batch
+from harness.races.verdict import RaceResult
 from harness.report.results import Results
 from harness.run.session import Session
-from tests.test_racelab import TOY
+from tests.races.test_batch import TOY
 
 
 def test_an_interrupt_leaves_the_races_that_were_tried(

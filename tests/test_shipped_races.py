@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.settings import PROJECT
-from harness.scenario import RACES, load
+from harness.races.scenario import RACES, load
 from harness.series import contract
 from harness.series.patches import parse_patch
 from harness.series.variants import find_patch

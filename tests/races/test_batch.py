@@ -13,13 +13,13 @@ from rich.console import Console
 
 from harness.core.errors import InvocationError
 from harness.debugger.wait_kinds import base_name, blocked_on
-from harness.racelab import Batch, StressTotals, complaint
-from harness.racereport import RaceResult, document, stress_table, table
-from harness.racetrace import Ending, RaceRun
-from harness.racewords import ROUNDS, program_argv, run_lines, total_line
-from harness.scenario import parse
+from harness.races.batch import Batch, StressTotals, complaint
+from harness.races.scenario import parse
+from harness.races.trace import Ending, RaceRun
+from harness.races.verdict import RaceResult, document, stress_table, table
+from harness.races.words import ROUNDS, program_argv, run_lines, total_line
 from harness.vm.guest import CaseRun
-from tests.test_scenario import BODY, written
+from tests.races.test_scenario import BODY, written
 
 TOY = parse(written(BODY), Path("toy.c"), "6.1")
 assert TOY is not None

@@ -12,16 +12,16 @@ from pathlib import Path
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.stages import stage
-from harness.explain import explanation
-from harness.places import Breakpoint
-from harness.raceguests import KernelGuests, RaceContext, assemble, kernel_guests
-from harness.racekernels import variant_kernel
-from harness.racelab import Batch, controlled, sequential, stress
-from harness.racereport import RaceResult
-from harness.racetrace import step_lines, trace
-from harness.racewords import ROUNDS, SECONDS, program_argv
+from harness.races.batch import Batch, controlled, sequential, stress
+from harness.races.breakpoints import Breakpoint
+from harness.races.explain import explanation
+from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
+from harness.races.kernels import variant_kernel
+from harness.races.scenario import Scenario
+from harness.races.trace import step_lines, trace
+from harness.races.verdict import RaceResult
+from harness.races.words import ROUNDS, SECONDS, program_argv
 from harness.run.session import Session
-from harness.scenario import Scenario
 
 STAGE = "race"
 STRESS_S = 20

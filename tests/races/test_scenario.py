@@ -10,7 +10,7 @@ import yaml
 
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
-from harness.scenario import (
+from harness.races.scenario import (
     RACES,
     Argument,
     Exclusion,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from harness.core.errors import InvocationError
 from harness.debugger.dwarf import Scope, Unit
 from harness.debugger.symbols import Symbols
-from harness.scenario import Point
+from harness.races.scenario import Point
 
 MAX_LINES_NEAR = 4  # that are named where a line has no code
 Code = Sequence[tuple[Unit, Scope]]  # all copies of one function

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a run is driven and judged, on a machine that is played (tests/race_machine.py)."""
+"""How a run is driven and judged, on a machine that is played (tests/races/played_machine.py)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from harness.racefaults import RaceError
-from harness.racetrace import RaceRun, trace
-from harness.racewatch import RaceLimits, StepWatchdog
-from harness.scenario import Scenario
+from harness.races.failures import RaceError
+from harness.races.limits import RaceLimits, StepWatchdog
+from harness.races.scenario import Scenario
+from harness.races.trace import RaceRun, trace
 from tests.debugger.fake_stub import Cpu
-from tests.race_machine import (
+from tests.races.played_machine import (
     DIRECT,
     PROGRAM,
     Machine,

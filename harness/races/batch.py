@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.cases.ktap import read_case
-from harness.conductor import InterleavingDriver
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.symbols import Symbols
-from harness.places import Breakpoint
-from harness.racefaults import RaceError
-from harness.racetrace import RaceRun
-from harness.racewords import CASE, RunLine, run_lines, total_line
-from harness.scenario import Scenario
+from harness.races.breakpoints import Breakpoint
+from harness.races.conductor import InterleavingDriver
+from harness.races.failures import RaceError
+from harness.races.scenario import Scenario
+from harness.races.trace import RaceRun
+from harness.races.words import CASE, RunLine, run_lines, total_line
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 

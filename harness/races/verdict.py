@@ -14,8 +14,8 @@ from rich.table import Table
 from harness.core.errors import InvocationError
 from harness.core.events import CaseFinished, Status
 from harness.core.rates import wilson
-from harness.racelab import Batch, StressTotals
-from harness.scenario import Scenario
+from harness.races.batch import Batch, StressTotals
+from harness.races.scenario import Scenario
 
 SCHEMA = 1
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from harness import racelab
-from harness.conductor import InterleavingDriver
 from harness.debugger.gdb_remote import Remote
-from harness.places import Breakpoint
-from harness.racelab import Batch, StressTotals, controlled, sequential, stress
-from harness.scenario import Scenario, parse
+from harness.races import batch
+from harness.races.batch import Batch, StressTotals, controlled, sequential, stress
+from harness.races.breakpoints import Breakpoint
+from harness.races.conductor import InterleavingDriver
+from harness.races.scenario import Scenario, parse
 from harness.vm.guest import CaseRun
 from harness.vm.splats import Splat
 from tests.debugger.fake_stub import Cpu, PlayedStub
-from tests.race_machine import (
+from tests.races.played_machine import (
     PROGRAM,
     Machine,
     address,
@@ -31,8 +31,8 @@ from tests.race_machine import (
     scenario,
     symbols,
 )
+from tests.races.test_scenario import BODY, written
 from tests.support.limits import NEVER_S
-from tests.test_scenario import BODY, written
 
 IN_ORDER = ["A: fault()", "B: ends"]
 OK = "KTAP version 1\n1..1\n{lines}ok 1 race\n"
@@ -69,9 +69,7 @@ def drive(
     stub = PlayedStub(cpus, machine.memory)
     stub.remote.attach(NEVER_S)
     monkeypatch.setattr(Remote, "connect", lambda path: stub.remote)
-    monkeypatch.setattr(
-        racelab, "InterleavingDriver", partial(InterleavingDriver, clock=stub.clock)
-    )
+    monkeypatch.setattr(batch, "InterleavingDriver", partial(InterleavingDriver, clock=stub.clock))
     monkeypatch.setattr(stub.remote, "detach", guest.finished.set)
     breakpoints = [Breakpoint((address("fault"),)), Breakpoint((PROGRAM["race_end"],))]
     toy = scenario(IN_ORDER)

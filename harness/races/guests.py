@@ -15,13 +15,13 @@ from harness.core.errors import InternalError
 from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
-from harness.places import Breakpoint, find_breakpoint
-from harness.raceclock import wait_for_final_clocksource
-from harness.racekernels import RaceKernel, series_kernel
-from harness.raceprograms import RacePrograms, build_race_programs
+from harness.races.breakpoints import Breakpoint, find_breakpoint
+from harness.races.clocksource import wait_for_final_clocksource
+from harness.races.kernels import RaceKernel, series_kernel
+from harness.races.programs import RacePrograms, build_race_programs
+from harness.races.scenario import Scenario
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
-from harness.scenario import Scenario
 from harness.vm import pace
 from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest

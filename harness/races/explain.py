@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.debugger.symbols import KernelSource
-from harness.places import Breakpoint
-from harness.scenario import Point, Scenario
+from harness.races.breakpoints import Breakpoint
+from harness.races.scenario import Point, Scenario
 
 LINES_AROUND = 1  # of the kernel's source before the one of a point, and after it
 

@@ -11,8 +11,8 @@ import pytest
 
 from harness.cases.ktap import read_case
 from harness.image.programs import GUEST_TESTS, compile_program
-from harness.raceprograms import program_symbols
-from harness.racewords import (
+from harness.races.programs import program_symbols
+from harness.races.words import (
     BEGIN,
     CASE,
     END,

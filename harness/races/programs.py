@@ -15,7 +15,7 @@ from harness.core.errors import InternalError
 from harness.core.store import Store, digest, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
-from harness.scenario import Scenario
+from harness.races.scenario import Scenario
 
 FOLDER = "races"
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.stopped_guest import StoppedGuest
-from harness.racefaults import RaceError
-from harness.racetrace import Hold
-from harness.scenario import Thread
+from harness.races.failures import RaceError
+from harness.races.scenario import Thread
+from harness.races.trace import Hold
 
 MIN_RUN_S = 0.01  # that the guest is let go for
 POLL_S = 0.1  # between two questions whether the program has ended

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from harness.core import events as ev
-from harness.racerun import run_batch
+from harness.races.run import run_batch
 from harness.vm.guest import CaseRun
 from harness.vm.splats import Splat
-from tests.test_race_batches import OK, done, quick, splatting
+from tests.races.test_batch_run import OK, done, quick, splatting
 
 SPLAT = Splat("KASAN: slab-use-after-free in f", "kasan", "text", 1, 0, 0)
 HIT = done("", None, "the guest died", (SPLAT,))

@@ -16,13 +16,13 @@ from harness.debugger.gdb_remote import Registers, Remote
 from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
 from harness.debugger.wait_kinds import TRANSIENT, blocked_on
-from harness.places import Breakpoint
-from harness.racefaults import Blocked, RaceError, deadlock, late, passed_by
-from harness.racetrace import CpuSnapshot, Ending, RaceRun, RaceStep
-from harness.racewatch import RaceLimits, StepWatchdog
-from harness.racewords import BEGIN, END, MAGIC, OUTCOME
-from harness.reins import CpuControl
-from harness.scenario import Argument, Exclusion, Point, Scenario, Thread
+from harness.races.breakpoints import Breakpoint
+from harness.races.cpus import CpuControl
+from harness.races.failures import Blocked, RaceError, deadlock, late, passed_by
+from harness.races.limits import RaceLimits, StepWatchdog
+from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
+from harness.races.trace import CpuSnapshot, Ending, RaceRun, RaceStep
+from harness.races.words import BEGIN, END, MAGIC, OUTCOME
 
 
 @dataclass

@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.conductor import InterleavingDriver
 from harness.debugger.symbols import Symbols
-from harness.places import Breakpoint
-from harness.racewords import MAGIC
-from harness.scenario import Scenario, parse
+from harness.races.breakpoints import Breakpoint
+from harness.races.conductor import InterleavingDriver
+from harness.races.scenario import Scenario, parse
+from harness.races.words import MAGIC
 from tests.debugger.fake_stub import KERNEL, USER, Cpu, PlayedStub
 from tests.support.limits import NEVER_S
 

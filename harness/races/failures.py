@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
 from harness.debugger.wait_kinds import Wait, WaitKind
-from harness.places import Breakpoint
-from harness.racetrace import RaceStep
-from harness.scenario import Point, Thread
+from harness.races.breakpoints import Breakpoint
+from harness.races.scenario import Point, Thread
+from harness.races.trace import RaceStep
 
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"

@@ -14,10 +14,10 @@ from rich.console import Console
 from harness.core.errors import InvocationError
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
-from harness.explain import explanation
-from harness.places import Breakpoint, find_breakpoint
-from harness.scenario import Point, parse, parse_place
-from tests.test_scenario import BODY, written
+from harness.races.breakpoints import Breakpoint, find_breakpoint
+from harness.races.explain import explanation
+from harness.races.scenario import Point, parse, parse_place
+from tests.races.test_scenario import BODY, written
 
 SOURCE = """\
 extern void sink(int value);

@@ -17,7 +17,7 @@ import yaml
 
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
-from harness.racewords import END
+from harness.races.words import END
 
 RACES = PROJECT / "guest-tests" / "races"
 MIN_CPUS, MAX_CPUS = 2, 4
