@@ -36,7 +36,10 @@ class Ended(Protocol):
 # What can be said with dashes as well.
 OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
 # Commands that others run, by the word under ``uses`` in the table of commands.
-SHARED = {"run": "harness.run.equip:test_kernel", "look": "harness.static_checks:static_checks"}
+SHARED = {
+    "run": "harness.run.equip:test_kernel",
+    "look": "harness.commands.static_checks.command:static_checks",
+}
 
 
 def _console(settings: Settings) -> Console:

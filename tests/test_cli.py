@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import check, cli, merge
+from harness import cli
+from harness.commands import check, report
 from harness.core.errors import MachineError
 from harness.core.settings import Settings
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES
@@ -47,7 +48,7 @@ def test_arguments_outweigh_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         seen.append(settings)
         return 0
 
-    monkeypatch.setattr(merge, "report", command)
+    monkeypatch.setattr(report, "report", command)
     monkeypatch.setenv("KERNEL", "6.12")
     assert cli.main(["report", "KERNEL=/my/tree"]) == 0
     assert seen[0].kernel == "/my/tree"
@@ -59,7 +60,7 @@ def test_an_error_prints_what_where_and_what_next(
     def command(settings: Settings) -> int:
         raise MachineError("no [room]\nat all", evidence=Path("/log"), next_step="make room")
 
-    monkeypatch.setattr(merge, "report", command)
+    monkeypatch.setattr(report, "report", command)
     assert cli.main(["report"]) == 3
     assert capsys.readouterr().err.splitlines() == [
         "machine error: no [room]",
@@ -76,7 +77,7 @@ def test_a_defect_of_ours_is_70_with_a_traceback(
     def command(settings: Settings) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(merge, "report", command)
+    monkeypatch.setattr(report, "report", command)
     assert cli.main(["report"]) == 70
     said = capsys.readouterr().err
     assert "ZeroDivisionError" in said and "verdict: infra (exit 70)" in said
@@ -87,7 +88,7 @@ def test_a_command_may_return_what_knows_its_status(monkeypatch: pytest.MonkeyPa
     class Result:
         code: int
 
-    monkeypatch.setattr(merge, "report", lambda settings: Result(3))
+    monkeypatch.setattr(report, "report", lambda settings: Result(3))
     assert cli.main(["report"]) == 3
 
 
@@ -139,7 +140,7 @@ def test_what_a_command_needs_is_seen_to_without_make(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(bootstrap, "missing", lambda table, purpose: [{"command": ["flex"]}])
     monkeypatch.setattr(bootstrap, "provide", unable)
-    monkeypatch.setattr(merge, "report", lambda settings: 0)
+    monkeypatch.setattr(report, "report", lambda settings: 0)
     assert cli.main(["test-kernel"]) == 3
     assert cli.main(["report"]) == 0  # builds nothing
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from harness.commands.selftests.build import RUNNER, TIME_FACTOR
 from harness.image.programs import GUEST_TESTS
-from harness.selftests import RUNNER, TIME_FACTOR
 from tests.support.limits import HUNG_S, wait_gone
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 
+from harness.commands.revision.verdict import Revision
 from harness.core.settings import Settings
 from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
 from harness.run.session import RunKernel
-from harness.verdicts import Revision
 
 HEADER = "KTAP version 1"
 KERNEL = "kernel log"

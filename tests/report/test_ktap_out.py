@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness import cli
+from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.core.settings import Settings
 from harness.report import ktap_out
-from harness.revision_inputs import Inputs, PatchName
 from harness.run.session import RunResult
-from harness.verdicts import RevisionRuns, conclude
 
 LINE = re.compile(r"^(?P<bad>not )?ok (?P<number>\d+) (?P<name>[^#]*?)(?: # (?P<more>.*))?$")
 

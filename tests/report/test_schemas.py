@@ -11,16 +11,16 @@ from typing import Any
 import jsonschema
 import pytest
 
+from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.verdict import RevisionRuns, as_json, conclude, read_revision
+from harness.commands.static_checks.remarks import OpenRemarks
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT, from_environment
-from harness.remarks import OpenRemarks
 from harness.report.results import Results, document
-from harness.revision_inputs import Inputs, PatchName
 from harness.run.session import Session, run_session
 from harness.series import contract
-from harness.verdicts import RevisionRuns, as_json, conclude, read_revision
-from tests.test_flaky import document as made_up
+from tests.commands.revision.test_flaky import document as made_up
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import edit_commands
+from harness.commands import edit
 from harness.core import git
 from harness.core.errors import InvocationError
 from harness.series.edit_tree import EditTree, Refreshed, make_tree, refresh
@@ -189,10 +189,10 @@ def test_a_directory_of_somebody_else_is_left_alone(desk: Desk) -> None:
 
 def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     settings = desk.toy.settings(series=str(desk.folder), tree=str(desk.path))
-    assert edit_commands.tree(settings) == 0
+    assert edit.tree(settings) == 0
     typed = settings.command("refresh", SERIES="")
     assert f"{typed} writes the branch back" in capsys.readouterr().out
-    assert edit_commands.refresh(settings) == 0
+    assert edit.refresh(settings) == 0
     assert "2 patches, none changed" in capsys.readouterr().out
 
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``ci/b4-check``: our verdicts in ``b4 review``.
+
+b4 gives a patch or a cover letter on standard input and takes a JSON array of objects
+with ``tool``, ``status`` (pass, warn, fail), ``summary``, ``url`` and ``details``.
+Source: ``review-perpatch-check-cmd`` and ``review-series-check-cmd`` in b4 0.16,
+b4/review/checks.py. Nothing is built or run: the verdicts are those of the revisions
+below OUT=, of which the newest one that has the patch counts.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.commands.revision.reply import statement, verdict
+from harness.commands.revision.verdict import Revision, Step, read_revision
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
+from harness.core.usage import command
+from harness.series.patches import message_id, parse_patch
+
+TOOL = "kernel-test"
+LINES = 40  # of details
+
+
+def b4_check(settings: Settings) -> int:
+    """Answers the message on standard input."""
+    sys.stdout.write(check(sys.stdin.buffer.read(), settings.out) + "\n")
+    return 0
+
+
+def check(mail: bytes, out: Path) -> str:
+    """The answer to one message, as JSON."""
+    found = list(revisions(out))
+    try:
+        patch_id = parse_patch(mail, "the message").patch_id
+    except InvocationError:  # it carries no patch: a cover letter
+        return json.dumps(_series(message_id(mail), found))
+    for path, whole in found:
+        for step in whole.steps:
+            if step.patch_id == patch_id:
+                return json.dumps([_patch(step, whole, path)])
+    return json.dumps([_unknown("this patch")])
+
+
+def revisions(out: Path) -> Iterator[tuple[Path, Revision]]:
+    """Each revision.json below ``out`` with its path, the newest first."""
+    paths = out.rglob("revision.json")
+    for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
+        yield path, read_revision(path)
+
+
+def _answer(status: str, summary: str, path: Path | None, details: str = "") -> dict[str, str]:
+    url = path.with_name("report.html").absolute().as_uri() if path else ""
+    return {"tool": TOOL, "status": status, "summary": summary, "url": url, "details": details}
+
+
+def _unknown(what: str) -> dict[str, str]:
+    again = command("revision", SERIES="MESSAGE-ID")
+    return _answer("warn", f"{what} was not tested here: {again}", None)
+
+
+def _series(cover: str | None, found: list[tuple[Path, Revision]]) -> list[dict[str, str]]:
+    for path, whole in found:
+        if cover and cover in (whole.cover, whole.source.strip("<>")):
+            status = {0: "pass", 1: "fail"}.get(whole.exit_code, "warn")
+            reply = path.with_name("reply.txt").read_text()
+            return [_answer(status, verdict(whole), path, reply)]
+    return [_unknown("this series")]
+
+
+def _patch(step: Step, whole: Revision, path: Path) -> dict[str, str]:
+    blame, remarks = step.blame, step.statics
+    details = [
+        *step.error,
+        *(f"broken: {name}" for name in blame.ours),
+        *(f"broken before: {name}" for name in blame.before),
+        *(f"flaky: {statement(one)}" for one in step.flaky),
+        *(f"{tool}: {remark}" for tool, said in remarks.items() for remark in said),
+    ]
+    text = "\n".join(details[:LINES])
+    if step.error:
+        return _answer("fail", step.error[0], path, text)
+    if blame.ours:
+        return _answer("fail", f"{len(blame.ours)} broken after this patch", path, text)
+    count = sum(len(said) for said in remarks.values())
+    if details:
+        said = f"nothing broken by it; {count} remarks, {len(blame.before)} broken before"
+        return _answer("warn", said, path, text)
+    return _answer("pass", f"builds, boots, passes on {whole.base}", path)

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a revision is before anything runs: its base and why that, its patches, what changed.
+
+All of it is plain data, so that a plan can carry it to machines that have no kernel tree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from harness.commands.each_patch import BASE, refuse_patches
+from harness.core import git
+from harness.core.errors import HarnessError, InvocationError, SeriesError
+from harness.core.events import Events
+from harness.core.settings import Settings
+from harness.core.store import Store
+from harness.series.apply import Applied, apply_series
+from harness.series.base import Base, obtain_base
+from harness.series.patches import Series, load_series
+
+_BASE_COMMIT = re.compile(rb"(?m)^base-commit: ([0-9a-f]{12,64})\s*$")
+
+
+@dataclass(frozen=True)
+class PatchName:
+    """What names one patch: ``patch_id`` by its diff, ``message_id`` as a mail, ``commit`` in git.
+
+    The last two are '' for what never was one.
+    """
+
+    subject: str
+    patch_id: str
+    message_id: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """``base``: which kernel, ``why``: what chose it; ``ref``: what REF= must be for it.
+
+    ``cover`` is the message-id of the cover letter. ``range_diff`` is empty without a
+    previous revision, and a sentence where this one does not apply.
+    """
+
+    base: str
+    why: str
+    ref: str
+    source: str
+    previous_source: str
+    patches: tuple[PatchName, ...]
+    range_diff: str
+    cover: str = ""
+    base_key: str = ""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The subjects of the patches, in order."""
+        return tuple(patch.subject for patch in self.patches)
+
+    def name_of(self, count: int) -> str:
+        """The state after ``count`` patches: the subject of the last one."""
+        return self.patches[count - 1].subject if count else BASE
+
+
+def read_inputs(settings: Settings) -> Inputs:
+    """Reads base and series, and compares the code of both revisions where there are two.
+
+    Raises:
+        InvocationError: SERIES=, PREVIOUS= or KERNEL= names none, or PATCHES= is given.
+        SeriesError: the previous revision does not apply to this base.
+        MachineError: a series by message-id cannot be fetched.
+    """
+    refuse_patches(settings, "revision")
+    store, events = Store(settings.cache, settings.cache_limit), Events()
+    base, series, why = choose_base(settings, store, events)
+    if settings.notes and not all(patch.commit for patch in series.patches):
+        raise InvocationError(
+            f"NOTES=1 adds notes to commits, and SERIES={settings.series} has none",
+            next_step="SERIES= must be a branch or a range a..b of KERNEL=/a/git/tree",
+        )
+    shown = ""
+    if settings.previous:
+        before = load_series(replace(settings, series=settings.previous), base)
+        old = apply_series(base, before, None, store, events)
+        whole = _applies(base, series, store, events)
+        shown = range_diff(base, old, whole) if whole else "this revision does not apply"
+    return Inputs(
+        base=f"Linux {base.version}, {base.commit[:12]} (KERNEL={settings.kernel})",
+        why=why,
+        ref=base.commit if base.origin else "",
+        source=settings.series or "the project's own series",
+        previous_source=settings.previous,
+        patches=tuple(
+            PatchName(p.subject, p.patch_id, p.message_id or "", p.commit or "")
+            for p in series.patches
+        ),
+        range_diff=shown,
+        cover=series.cover or "",
+        base_key=base.key,
+    )
+
+
+def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base, Series, str]:
+    """The base of a revision, the series on it, and why this base.
+
+    REF= is the user's own word and comes first. Then the trailer ``base-commit:`` that
+    git format-patch --base writes, where KERNEL= is a git tree that has that commit.
+    """
+    base = obtain_base(settings, store, events)
+    series = load_series(settings, base)
+    named = base_commit(series)
+    here = f"KERNEL={settings.kernel}"
+    if settings.ref:
+        why = f"REF={settings.ref} says so"
+        if named:
+            why += f", whatever the series' base-commit: {named[:12]}"
+        return base, series, why
+    if not named:
+        return base, series, f"{here}: the series names no base-commit"
+    if base.origin is None:
+        return base, series, f"{here}: it is no git tree to look up base-commit: {named[:12]} in"
+    if not _has(base, named):
+        return base, series, f"{here}, its HEAD: it does not have base-commit: {named[:12]}"
+    chosen = obtain_base(replace(settings, ref=named), store, events)
+    again = load_series(replace(settings, ref=named), chosen)
+    return chosen, again, f"base-commit: {named[:12]} of the series"
+
+
+def base_commit(series: Series) -> str:
+    """The commit that the series says it is made for; '' where it says none."""
+    for text in (series.letter, *(patch.text for patch in series.patches)):
+        if found := _BASE_COMMIT.search(text):
+            return found[1].decode()
+    return ""
+
+
+def _has(base: Base, commit: str) -> bool:
+    try:
+        git.text(base.origin, "cat-file", "-e", f"{commit}^{{commit}}")
+    except HarnessError:
+        return False
+    return True
+
+
+def _applies(base: Base, series: Series, store: Store, events: Events) -> Applied | None:
+    """The whole series on the base; None where it does not apply, which its run will explain."""
+    try:
+        return apply_series(base, series, None, store, events)
+    except SeriesError:
+        return None
+
+
+def range_diff(base: Base, old: Applied, new: Applied) -> str:
+    """``git range-diff`` of two series on one base, without colours."""
+    return git.text(
+        new.repo,
+        "range-diff",
+        "--no-color",
+        f"{base.commit}..{old.commit}",
+        f"{base.commit}..{new.commit}",
+        env={"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(old.repo / "objects")},
+    )

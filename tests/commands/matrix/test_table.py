@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The build matrix: what the table says, and what is wrong with a kernel by it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.build.kconfig import requests
+from harness.build.toolchain import ARCH
+from harness.commands.matrix.table import Built, Expectation, broken, chosen, load_matrix
+from harness.core.errors import InternalError, InvocationError
+from harness.core.settings import PROJECT
+from harness.series.contract import SeriesData, load
+
+OURS = load(PROJECT / "patches" / "volatile")
+TABLE: dict[str, Any] = {
+    "clause": "V-KS-3",
+    "expectations": {"on": {"config": {"SWAP": True}}},
+    "cells": {"one": {"about": "a", "fragments": ["a"], "expect": "on"}},
+}
+MAP = """\
+ffffffff81000000 T start_kernel
+ffffffff81000040 T __x64_sys_ni_syscall
+ffffffff81000060 W __x64_sys_madvise
+ffffffff81000080 T __x64_sys_mincore
+"""
+
+
+def data(folder: Path, table: dict[str, Any]) -> SeriesData:
+    (folder / "matrix").mkdir(exist_ok=True)
+    (folder / "matrix" / "a.config").write_text("CONFIG_SWAP=y\n")
+    (folder / "matrix.yaml").write_text(yaml.safe_dump(table))
+    return replace(OURS, folder=folder)
+
+
+def built(**config: str) -> Built:
+    return Built(config, MAP, frozenset({"mm/a.o", "mm/b.o"}), ("mm/a.c", "mm/b.c"))
+
+
+# --- our own table -------------------------------------------------------------------
+
+
+def test_our_matrix_has_what_the_clause_names() -> None:
+    cells = {cell.name: cell for cell in load_matrix(OURS).cells}
+    assert {cell.arch for cell in cells.values()} == {"x86", "arm64", "riscv"}
+    off = {
+        request.symbol
+        for cell in cells.values()
+        for request in requests(cell.flavour.fragments)
+        if request.value == "n"
+    }
+    off |= {s for c in cells.values() for s, value in c.expect.config.items() if value == "n"}
+    assert off >= {"64BIT", "SWAP", "TRANSPARENT_HUGEPAGE", "MEMCG", "ADVISE_SYSCALLS", "MMU",
+                   "MIGRATION", "VOLATILE_RANGES"}  # fmt: skip
+    assert {c.name for c in cells.values() if c.tests} >= {"no-swap", "no-memcg", "no-huge-pages"}
+
+
+def test_each_cross_compiler_has_a_package() -> None:
+    needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
+    for cell in load_matrix(OURS).cells:
+        assert (cell.arch == ARCH) == (cell.cross == "")
+        if cell.cross:
+            tools = [t for n in needs if cell.arch in n["for"] for t in n["command"]]
+            assert f"{cell.cross}gcc" in tools
+
+
+def test_check_and_a_plain_run_ask_for_no_cross_compiler() -> None:
+    needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
+    for need in needs:
+        if {"check", "test-kernel"} & set(need["for"]):
+            assert not any("linux-gnu" in name for name in need.get("command", ()))
+
+
+# --- the table -----------------------------------------------------------------------
+
+
+def test_a_cell_is_chosen_by_name(tmp_path: Path) -> None:
+    matrix = load_matrix(data(tmp_path, TABLE))
+    assert [cell.name for cell in chosen(matrix, "")] == ["one"]
+    assert chosen(matrix, "one")[0].flavour.name == "matrix-one"
+    with pytest.raises(InvocationError, match="CELL=two"):
+        chosen(matrix, "two")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"clause": "V-KS-99"}, "the contract has no V-KS-99"),
+        ({"cells": {"one": {"about": "a", "fragments": ["a"], "expect": "off"}}}, "named off"),
+        ({"cells": {"one": {"about": "a", "fragments": ["z"], "expect": "on"}}}, r"no .*z\.config"),
+        (
+            {"cells": {"one": {"about": "a", "fragments": ["a"], "expect": "on", "tests": "x"}}},
+            "only a flavour",
+        ),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_told(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InternalError, match=said):
+        load_matrix(data(tmp_path, TABLE | change))
+
+
+def test_a_series_without_a_matrix_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvocationError, match=r"matrix\.yaml"):
+        load_matrix(replace(OURS, folder=tmp_path))
+
+
+# --- judging a kernel ----------------------------------------------------------------
+
+
+def test_configuration_both_ways() -> None:
+    expect = Expectation({"SWAP": "y", "MMU": "n"})
+    assert broken(expect, (), built(SWAP="y")) == []
+    assert broken(expect, (), built(MMU="y")) == [
+        "CONFIG_SWAP is n, must be y",
+        "CONFIG_MMU is y, must be n",
+    ]
+
+
+def test_symbols_both_ways() -> None:
+    expect = Expectation({}, symbols=("start_kernel", "purge"), no_symbols=("start_kernel",))
+    assert broken(expect, (), built()) == ["System.map lacks purge", "System.map has start_kernel"]
+
+
+def test_a_system_call_that_nobody_defines_has_a_weak_entry_only() -> None:
+    expect = Expectation({}, unimplemented=("madvise", "mincore", "mlock"))
+    assert broken(expect, (), built()) == [
+        "__x64_sys_mincore is implemented",
+        "System.map has no entry of mlock at all",
+    ]
+
+
+def test_a_touched_file_is_compiled_or_said_to_be_left_out() -> None:
+    kernel = replace(built(), touched=("mm/a.c", "mm/c.c"))
+    assert broken(Expectation({}), (), kernel) == [
+        "mm/c.c is touched by the series and not compiled here"
+    ]
+    assert broken(Expectation({}), ("mm/c.c",), kernel) == []
+    assert broken(Expectation({}), ("mm/c.c", "mm/a.c"), kernel) == ["mm/a.c is compiled here"]
+    assert broken(Expectation({}), ("mm/c.c", "mm/other-line.c"), kernel) == []

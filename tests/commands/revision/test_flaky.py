@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A case that gives both verdicts is measured on two kernels before anybody is blamed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.cases.repeats import MAX_BROKEN_CASES, repeat_broken
+from harness.commands.revision.command import revision
+from harness.commands.revision.flaky import RUNS, Yardsticks, flaky_cases
+from harness.commands.revision.reply import statement
+from harness.core import events as ev
+from harness.core.settings import PROJECT, Settings
+from harness.report.results import Results
+from harness.run.session import RunKernel, RunResult
+from harness.series.contract import SeriesData, load
+from tests.cases.test_runner import FakeGuest, case, lab_of, run, said
+from tests.support.recorder import Recorder
+from tests.support.toy import Toy, grow
+
+CASE = "t/p.c::a"
+Again = dict[int | None, list[Any]]
+
+
+@pytest.fixture
+def data() -> SeriesData:
+    return load(PROJECT / "patches" / "volatile")
+
+
+def test_a_broken_case_is_run_again_and_its_record_stays(
+    events: ev.Events, recorder: Recorder, data: SeriesData
+) -> None:
+    results = Results()
+    events.subscribe(results)
+    bad = run(said("not ok 1 one", "first"), exit_code=1)
+    guest = FakeGuest([bad, run(), run(said("not ok 1 one", "second"), exit_code=1), run()])
+    lab = lab_of(data, guest)
+    lab.run(case(), events.emit)
+    repeat_broken([case()], results, lab, 3, events)
+    assert [(r.passed, r.runs) for r in results.repeated] == [(2, 3)]
+    (record,) = results.tests
+    assert (record.status, record.reason) == ("fail", "first")
+    assert not results.complaints()
+
+
+def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: SeriesData) -> None:
+    results = Results()
+    names = [f"c{n}" for n in range(MAX_BROKEN_CASES + 1)]
+    for name in names:
+        results(ev.CaseFinished(f"volatile/p.c::{name}", "fail", "x", 1.0, ("V-IF-2",)))
+    guest = FakeGuest([])
+    cases = [case(name) for name in names]
+    repeat_broken(cases, results, lab_of(data, guest), 3, events)
+    assert guest.asked == [] and results.repeated == []
+
+
+def document(status: str = "pass", repeats: tuple[int, int] | None = None, **more: Any) -> Any:
+    said = {"reason": "so", "about": "A claim.", "diagnostics": ["p.c:7: no"]}
+    again = [{"id": CASE, "passed": repeats[0], "runs": repeats[1]}] if repeats else []
+    return {
+        "exit_code": 1 if status == "fail" else 0,
+        "run": "r",
+        "error": [],
+        "splats": [],
+        "stages": [{"name": "build"}, {"name": "boot"}],
+        "tests": [{"id": CASE, "status": status, "seconds": 1.0, **said}],
+        "clauses": {},
+        "repeats": again,
+        "pace": {"seconds": 0.0, "reference": 0.0, "factor": 1.0},
+        **more,
+    }
+
+
+def test_only_what_passes_sometimes_is_flaky() -> None:
+    assert flaky_cases(document("fail", (0, 5))) == ()
+    assert flaky_cases(document("fail", (2, 5))) == (CASE,)
+
+
+def test_the_run_that_found_it_does_not_count() -> None:
+    again: Again = {1: [document("pass", (9, 19))], 0: [document("fail", (11, 19))]}
+    found = Yardsticks(document(), None, again).statement(CASE, 1, document("fail", (2, 5)))
+    assert (found.passes_here, found.runs_here) == (2 + 10, 5 + 20)
+    assert (found.passes_there, found.runs_there) == (1 + 11, 1 + 20)
+    assert found.verdict == "no evidence of a difference" and found.excused
+    said_so = "12 of 25, 12 of 21 on the base: no evidence of a difference (Fisher's exact test, "
+    assert said_so in statement(found)
+
+
+def test_a_rate_that_fell_is_the_patchs_fault() -> None:
+    again: Again = {1: [document("fail", (5, 19))], 0: [document("pass", (19, 19))]}
+    found = Yardsticks(document(), None, again).statement(CASE, 1, document("fail", (2, 5)))
+    assert found.verdict == "worse" and not found.excused and found.p < 0.01
+
+
+def test_where_the_base_cannot_run_it_the_previous_revision_is_the_yardstick() -> None:
+    never = document("not_applicable")
+    again: Again = {None: [document("pass", (10, 19))]}
+    found = Yardsticks(never, document(), again).statement(CASE, 1, document("fail", (8, 15)))
+    assert (found.against, found.runs_there) == ("the previous revision", 21)
+    lone = Yardsticks(never, None, {}).statement(CASE, 1, document("fail", (8, 15)))
+    assert lone.verdict == "no yardstick" and not lone.excused
+
+
+def test_without_repetition_elsewhere_too_few_runs_excuse_nothing() -> None:
+    found = Yardsticks(document(), None, {}).statement(CASE, 1, document("fail", (2, 5)))
+    assert found.verdict == "too few runs" and not found.excused
+
+
+@pytest.mark.parametrize(("here", "code"), [((9, 19), 0), ((1, 19), 1)])
+def test_a_revision_with_a_flaky_case(
+    toy: Toy, tmp_path: Path, here: tuple[int, int], code: int
+) -> None:
+    series = toy.series(("one", {"mm/swap.c": grow}))
+    settings = toy.settings(series=str(series), out=tmp_path / "out")
+    documents = [
+        document("pass", run="base"),
+        document("fail", (1, 5), run="one"),
+        document("fail", here),  # the patch, again
+        document("pass", (10, 19)),  # the base, again
+    ]
+    seen: list[Settings] = []
+    assert revision(settings, runner(documents, seen), look, Console(quiet=True)) == code
+    assert [s.patches for s in seen] == [0, 1, 1, 0]
+    assert [(s.repeat, s.every) for s in seen[:2]] == [(5, False)] * 2
+    assert all(s.only == (CASE,) and s.repeat == RUNS - 1 and s.every for s in seen[2:])
+    folder = settings.out / "revision-one"
+    (step,) = json.loads((folder / "revision.json").read_text())["steps"][1:]
+    assert step["blame"]["flaky"] == ([CASE] if code == 0 else [])
+    assert step["blame"]["ours"] == ([] if code == 0 else [CASE])
+    assert "flaky: t/p.c::a passed" in (folder / "reply.txt").read_text()
+
+
+def look(settings: Settings) -> RunResult:
+    """The static checkers of a machine that has none."""
+    return RunResult(3, settings.out, document())
+
+
+def runner(documents: list[Any], seen: list[Settings]) -> RunKernel:
+    def run(settings: Settings) -> RunResult:
+        found = documents[len(seen)]
+        seen.append(replace(settings))
+        return RunResult(found["exit_code"], settings.out, found)
+
+    return run

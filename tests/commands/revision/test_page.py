@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The page of a revision: a mark for each patch and check, each failure once, with what to type."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from harness.commands.revision.files import html
+from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.page import CHECKS, LEAST, MOST, broken, command, drawn, rows, times
+from harness.commands.revision.verdict import RevisionRuns, conclude
+from harness.commands.static_checks.remarks import OpenRemarks
+from tests.commands.revision.test_flaky import CASE, document
+
+INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "two", "three")), "")
+
+
+def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:
+    runs = RevisionRuns(documents, None, {}, statics or {})
+    return [
+        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, row.marks, strict=True)}
+        for row in rows(conclude(INPUTS, runs), runs)
+    ]
+
+
+def test_every_check_has_its_mark() -> None:
+    statics: OpenRemarks = {1: {"checkpatch": ("a", "b"), "sparse": ()}}
+    base, one, two = marks(document(), document(), document("fail"), statics=statics)
+    assert base["checkpatch"][0] == "none" and base["cases"] == ("ok", "1 pass")
+    assert one["checkpatch"] == ("warn", "2 new") and one["sparse"] == ("ok", "ok")
+    assert one["kernel-doc"][0] == "none"
+    assert two["cases"] == ("bad", "1 broken, 1 ran")
+    assert {one[name] for name in ("applies", "builds", "boots")} == {("ok", "ok")}
+
+
+def test_how_far_a_patch_came() -> None:
+    def ended(**failed: str) -> Any:
+        stages = [{"name": "build"}, {"name": "boot"}]
+        stages = [{"name": n, "failed": "series"} for n in failed] or stages
+        return document("pass", error=["no"], stages=stages, tests=[])
+
+    _, one = marks(document(), ended(series=""))
+    assert (one["applies"][0], one["builds"][0], one["boots"][0]) == ("bad", "none", "none")
+    _, one = marks(document(), ended(build=""))
+    assert (one["applies"][0], one["builds"]) == ("ok", ("bad", "build failed"))
+    boot = document("pass", error=["no"], tests=[])
+    boot["stages"][1]["failed"] = "series"
+    _, one = marks(document(), boot)
+    assert (one["builds"][0], one["boots"]) == ("ok", ("bad", "failed"))
+    assert one["cases"] == ("none", "none ran")
+
+
+def test_broken_before_is_a_warning_and_no_failure() -> None:
+    base, one = marks(document("fail"), document("fail"))
+    assert base["cases"][0] == one["cases"][0] == "warn"
+    runs = RevisionRuns((document("fail"), document("fail")), None, {})
+    assert broken(conclude(INPUTS, runs), runs, {}) == []
+
+
+def test_a_failure_is_told_where_it_is_first_seen() -> None:
+    splat = {"title": "WARNING in f", "test": CASE, "decoded": "by it", "text": "f+0x1 (mm/f.c:7)"}
+    bad = document("fail", splats=[splat])
+    runs = RevisionRuns((document(), bad, bad, document()), None, {})
+    whole = conclude(INPUTS, runs)
+    first, second = broken(whole, runs, {"KERNEL": "6.12", "SERIES": "/a b"})
+    assert [one.name for one in first.failures] == [CASE, "WARNING in f"]
+    assert first.failures[0].traces == (("WARNING in f", "by it", "f+0x1 (mm/f.c:7)"),)
+    again = "make test-kernel KERNEL=6.12 SERIES='/a b' PATCHES=1 TESTS='p and a'"
+    assert {one.command for one in first.failures} == {again}
+    assert second.failures == () and second.still == (CASE, "WARNING in f")
+    page = html(whole, runs, {"KERNEL": "6.12"})
+    assert page.count("f+0x1 (mm/f.c:7)") == 2 and page.count("still broken") == 2
+    assert "KERNEL=6.12 PATCHES=1" in page and "A claim." in page
+    assert "<script" not in page and "http" not in page
+
+
+def test_what_a_page_shows_is_bounded() -> None:
+    said = {"status": "fail", "reason": "so", "about": "", "diagnostics": ["x"] * 500, "seconds": 1}
+    tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MOST + 5)]
+    runs = RevisionRuns((document(), document("fail", tests=tests)), None, {})
+    (part,) = broken(conclude(INPUTS, runs), runs, {})
+    assert len(part.failures) == MOST and part.more == 5
+    assert part.failures[0].notes[-1] == "... 460 more lines"
+
+
+def test_a_complaint_outside_of_cases_is_seen_again_by_the_whole_run() -> None:
+    assert command("", 2, {"KERNEL": ""}) == "make test-kernel PATCHES=2"
+
+
+def test_times_are_compared_at_one_pace() -> None:
+    def timed(pace: float, **seconds: float) -> Any:
+        tests = [{"id": f"t/p.c::{n}", "status": "pass", "seconds": s} for n, s in seconds.items()]
+        return document(tests=tests, pace={"seconds": pace, "reference": 0.1, "factor": 1.0})
+
+    runs = RevisionRuns(
+        (timed(0.1, a=1.0, b=2.0, c=0.1),), timed(0.2, a=2.0, b=12.0, c=0.1, gone=3.0), {}
+    )
+    bars = times(runs)
+    assert [(bar.name, bar.before, bar.now) for bar in bars] == [
+        ("t/p.c::b", 6.0, 2.0),
+        ("t/p.c::a", 1.0, 1.0),
+    ]
+    assert LEAST > 0.1
+    first, second = drawn(bars)
+    assert (first.before, round(first.now, 1), second.y > first.y) == (100.0, 33.3, True)
+    assert times(replace(runs, previous=None)) == []
