@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One case after another over one channel: the host's half of guest_serve.c.
+"""One case after another over one channel: the host's half of serve.c.
 
 What a case prints comes on the channel's two streams, as that of a command of its own
 would. A mark of 128 random bits tells where it ends, which no case can guess.

@@ -78,7 +78,7 @@ class _Ending:
 
 
 def _end_marker(seq: int) -> str:
-    """What guest_case.c prints at a case's end."""
+    """What case.c prints at a case's end."""
     return rf"harness: end {seq} (\w+)=(\d+) tainted=(\d+)"
 
 

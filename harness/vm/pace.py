@@ -12,7 +12,7 @@ from harness.core.events import Events, PaceMeasured
 from harness.vm.guest import INIT, Guest
 from harness.vm.ssh import SshError
 
-# Seconds for guest_pace.c: 6.1, CONFIG=default, microvm under TCG, one idle CPU each of two.
+# Seconds for pace.c: 6.1, CONFIG=default, microvm under TCG, one idle CPU each of two.
 REFERENCE = 0.10
 PATIENCE = 180.0  # seconds; 1800 times the reference
 

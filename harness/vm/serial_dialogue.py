@@ -20,7 +20,7 @@ from pexpect.spawnbase import SpawnBase
 
 from harness.vm.console import Console
 
-# What guest_init.c hears and says: a question; or a word of ours to tell the end by, and
+# What init.c hears and says: a question; or a word of ours to tell the end by, and
 # a command of the shell (none: the shell itself).
 ASK, HERE = "?", "harness: here"
 RUN, RAN = "!{word} {command}\n", "harness: ran {word} "

@@ -11,7 +11,7 @@ from harness.core.errors import InvocationError
 from harness.vm.machine import Login
 from harness.vm.serial_dialogue import SerialDialogue
 
-ADOPT = "exec /harness/init adopt"  # in place of the login shell, see guest_init.c
+ADOPT = "exec /harness/init adopt"  # in place of the login shell, see init.c
 ANSWER = 30.0  # seconds for the next prompt; PAM and a shell's start take 2 under TCG
 _PASSWORD = "assword: "
 # Prompts of root and of an ordinary user; and what a getty and PAM say.

@@ -62,7 +62,7 @@ def {name}():
 """
 MICROVM = ("PVH", "VIRTIO_MMIO", "VIRTIO_MMIO_CMDLINE_DEVICES", "X86_MPPARSE")
 
-# A case: its name and the guest it is in -> what it prints and how it ends (guest_case.c).
+# A case: its name and the guest it is in -> what it prints and how it ends (case.c).
 Act = Callable[[str, FakeQemu], tuple[str, str]]
 
 

@@ -66,7 +66,7 @@ class FakeQemu:
     """QEMU and all that it runs, whose owner may log in with the key ``public``.
 
     ``behave`` says what a case does, given its arguments. A case prints its markers as
-    guest_init.c does, unless ``behave`` raises.
+    init.c does, unless ``behave`` raises.
     """
 
     def __init__(self, log: Path, public: str, key: HostKey | None = None) -> None:
@@ -152,7 +152,7 @@ class FakeQemu:
         return int(number) + (128 if how == "signal" else 0)
 
     def _serve(self, mark: str, channel: paramiko.Channel) -> int:
-        """As guest_serve.c."""
+        """As serve.c."""
         with channel.makefile("rb") as requests:
             while length := requests.readline():
                 body = requests.read(int(length)).decode()

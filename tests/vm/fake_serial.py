@@ -30,7 +30,7 @@ class GuestEnd:
         return os.read(self._in, size)
 
     def serve(self, run: Callable[[str], str] | None) -> None:
-        """Answers on the line as guest_init.c does, in a thread of its own.
+        """Answers on the line as init.c does, in a thread of its own.
 
         Args:
             run: what a command prints; None: it only says that it is there.

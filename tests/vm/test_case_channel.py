@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases one after another over one channel; the guest's half is the real guest_serve.c."""
+"""Cases one after another over one channel; the guest's half is the real serve.c."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STANDING_IN = r"""
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdlib.h>
-#include "guest_common.h"
+#include "common.h"
 int run_case(const char *seq, const char *id, double seconds, char **argv)
 {
     if (strcmp(argv[0], "sh") == 0) {
@@ -52,7 +52,7 @@ int main(int argc, char **argv) { return argc == 2 ? serve(argv[1]) : 2; }
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("serve")
     (folder / "main.c").write_text(STANDING_IN)
-    serve = next(path for path in INIT_SOURCES if path.name == "guest_serve.c")
+    serve = next(path for path in INIT_SOURCES if path.name == "serve.c")
     made = folder / "serve"
     command = ["gcc", "-Wall", "-Werror", f"-I{serve.parent}", "-o", str(made)]
     subprocess.run([*command, str(folder / "main.c"), str(serve)], check=True)

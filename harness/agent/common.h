@@ -64,15 +64,15 @@ static inline ssize_t get(const char *path, char *text, size_t room)
 	return have;
 }
 
-/* guest_case.c */
+/* case.c */
 int hello(const char *seconds, const char *hex);
 int run_case(const char *seq, const char *id, double seconds, char **argv);
 int kill_case(const char *seq);
 
-/* guest_serve.c */
+/* serve.c */
 int serve(const char *mark);
 
-/* guest_pace.c */
+/* pace.c */
 int pace(void);
 
 #endif

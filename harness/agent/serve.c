@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#include "guest_common.h"
+#include "common.h"
 
 static int read_fully(char *to, size_t wanted)
 {

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "guest_common.h"
+#include "common.h"
 
 #define TIMEOUT_STATUS 124
 

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "guest_common.h"
+#include "common.h"
 
 #define PROCESSES 8
 #define ROUNDS 4

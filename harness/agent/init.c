@@ -31,7 +31,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 
-#include "guest_common.h"
+#include "common.h"
 
 #define SSHD_LOG "/run/harness/sshd.log"
 
