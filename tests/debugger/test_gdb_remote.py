@@ -23,9 +23,9 @@ from harness.debugger.gdb_remote import (
     parse_registers,
     parse_stop,
 )
-from tests import record_gdb
 from tests.debugger.fake_stub import Cpu, PlayedStub, packed, replay
 from tests.support.limits import HUNG_S, NEVER_S, SOON_S
+from tools import record_gdb
 
 RECORDED = Path(__file__).with_name("data") / "qemu-7.2.txt"
 SCHEDULE_IDLE = 0xFFFFFFFF813BD6F0

@@ -37,7 +37,7 @@ from harness.vm.ssh import KeyPair, SshError
 from harness.vm.swap_disk import find_tags
 from tests.support.limits import NEVER_S, wait_gone
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 KEYS = KeyPair.generate()
 BEGUN = time.time()
 PATIENT = Patience(stall=1800.0, total=3600.0, login=1800.0)

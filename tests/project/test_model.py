@@ -38,7 +38,7 @@ from patches.volatile.model.steps import (
     tag,
 )
 from patches.volatile.model.world import Counts, World, check
-from tests.toy_volatile import MISTAKES, ToyKernel, ask, from_wire, to_wire
+from tests.project.toy_volatile import MISTAKES, ToyKernel, ask, from_wire, to_wire
 
 OK = Record(0)
 

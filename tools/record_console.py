@@ -3,7 +3,7 @@
 
 Not a test: run it by hand with a kernel that has CONFIG_LKDTM.
 
-    python tests/record_console.py VMLINUX TESTS_DATA_FOLDER [PREFIX [NAME...]]
+    python tools/record_console.py VMLINUX TESTS_DATA_FOLDER [PREFIX [NAME...]]
 """
 
 from __future__ import annotations

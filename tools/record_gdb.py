@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Records what a real gdbstub says: tests/debugger/data/*.txt.
 
-    .venv/bin/python -m tests.record_gdb VMLINUX SYSTEM_MAP OUTPUT
+    .venv/bin/python -m tools.record_gdb VMLINUX SYSTEM_MAP OUTPUT
 
 A guest is booted, its CPUs are stopped, read, held, stepped and let go, through the client that
 the harness uses. Each line of the output is one read or write of the connection, its direction

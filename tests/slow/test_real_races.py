@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 KERNEL = os.environ.get("HARNESS_TEST_RACES", "6.1")
-PROJECT = Path(__file__).resolve().parent.parent
-REFUSED = PROJECT / "tests" / "data" / "races"
+PROJECT = Path(__file__).resolve().parents[2]
+REFUSED = PROJECT / "tests" / "races" / "data"
 
 
 def repro(out: Path, race: str, **more: str) -> subprocess.CompletedProcess[str]:
