@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.commands import seen_red
+from harness.commands import seen_red as command
 from harness.commands.seen_red import passing, reds_of, seen_red
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT, Settings, from_environment
@@ -53,7 +53,7 @@ def test_a_failed_control_page_shows_nothing() -> None:
 
 def test_host_checks_are_no_guest_tests() -> None:
     told = document(case("host::x", "pass", "A-1"), case("kernel::kasan", "pass", "A-2"))
-    assert seen_red.tested_clauses(told) == frozenset()
+    assert command.tested_clauses(told) == frozenset()
 
 
 @pytest.fixture
@@ -113,12 +113,12 @@ def test_cases_that_nothing_made_fail_are_counted(settings: Settings) -> None:
 
 def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
     reds = [
-        seen_red.Red("A-10", "one", "p::a", "no", "r"),
-        seen_red.Red("A-9", "one", "p::a", "no", "r"),
-        seen_red.Red("A-9", "one", "p::b", "no", "r"),
-        seen_red.Red("A-9", "two", "p::b", "no", "r"),
+        command.Red("A-10", "one", "p::a", "no", "r"),
+        command.Red("A-9", "one", "p::a", "no", "r"),
+        command.Red("A-9", "one", "p::b", "no", "r"),
+        command.Red("A-9", "two", "p::b", "no", "r"),
     ]
-    shown = seen_red.report(seen_red.SeenRed("6.1", reds=reds, never=["A-11"]))
+    shown = command.report(command.SeenRed("6.1", reds=reds, never=["A-11"]))
     cells = [list(column.cells) for column in shown.columns]
     assert cells[0] == ["A-9", "A-9", "A-10", "A-11"]
     assert cells[2] == ["p::a +1", "p::b", "p::a", ""]

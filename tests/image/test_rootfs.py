@@ -29,6 +29,7 @@ from harness.image.rootfs_image import (
     new_host_key,
     owner_script,
 )
+from harness.setup import apt
 from harness.vm.machine import Login
 
 RECIPE = load_recipe()
@@ -309,12 +310,12 @@ def test_one_call_of_apt_says_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """apt-cache ends with 100 where it lacks one, and still shows the others."""
-    apt = tmp_path / "apt-cache"
-    apt.write_text(
+    program = tmp_path / "apt-cache"
+    program.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
         "echo 'Package: libc6'; echo 'Depends: new'; echo; echo 'Package: old'; exit 100\n"
     )
-    apt.chmod(0o755)
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert apt.known(("libc6", "new", "old"), ["-o", "x=y"]) == {"libc6", "old"}
     calls = (tmp_path / "calls").read_text()

@@ -49,18 +49,11 @@ def start(
     fake: FakeGuest,
     folder: Path,
     patience: Patience = PATIENT,
-    seen_first: str = "",
     login: Login | None = None,
 ) -> Guest:
-    """``seen_first``: a line before which the patience does not begin."""
-
-    def started(guest: Guest) -> None:
-        if seen_first:
-            guest.console.wait_for(seen_first, NEVER_S)
-
     spec = GuestSpec(folder / "k", None, "microvm", "tcg", folder / "r", fake.sshd.host_key)
     spec = replace(spec, login=login)
-    return boot(spec, folder / "run", "g", fake.keys, patience=patience, started=started)
+    return boot(spec, folder / "run", "g", fake.keys, patience=patience)
 
 
 def test_a_boot_ends_with_the_first_command(booting: FakeGuest, tmp_path: Path) -> None:
@@ -128,7 +121,7 @@ def test_a_death_before_the_first_question(
 def test_silence_on_the_way_is_a_hang(booting: FakeGuest, tmp_path: Path) -> None:
     booting.print("Linux version 6.1\nFreeing memory\n")
     with pytest.raises(SeriesError, match="hangs before our init started") as caught:
-        start(booting, tmp_path, replace(PATIENT, stall=SOON_S), "Freeing memory")
+        start(booting, tmp_path, replace(PATIENT, stall=SOON_S))
     assert "Freeing memory" in caught.value.what
     assert caught.value.evidence is not None and caught.value.evidence.exists()
 

@@ -76,7 +76,7 @@ def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
     """The results in a program's output: name -> outcome.
 
     Args:
-        own: see :class:`harness.commands.selftests.table.Selftest`; '' for TAP, where a name is number
+        own: see :class:`.table.Selftest`; '' for TAP, where a name is number
             and description, and an outcome pass, fail, skip or xfail.
     """
     pattern = re.compile(own) if own else None
