@@ -17,10 +17,8 @@ from harness.build.make_log import BuildLog, Warned, as_json, from_json, new_war
 from harness.build.toolchain import compiling, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
-from harness.core.store import digest
 from harness.series.worktree import base_twin
 
-FORMAT = 1
 MOST = 8  # warnings shown
 
 
@@ -61,7 +59,7 @@ def _base_warnings(
 ) -> dict[str, list[Warned]]:
     """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
     bench, base = job.bench, job.base
-    key = digest(FORMAT, base.tree, config.sha256, bench.toolchain.version, objects)
+    inputs = base.tree, config.sha256, bench.toolchain.version, objects
 
     def make(draft: Path) -> None:
         with (
@@ -83,5 +81,5 @@ def _base_warnings(
             kept = {name: records[name] for name in objects if name in records}
             (draft / "warnings.json").write_text(json.dumps(as_json(kept)), "utf-8")
 
-    entry = bench.store.entry("basewarnings", key, make, bench.events.note)
+    entry = bench.store.entry("basewarnings", inputs, make, bench.events.note)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

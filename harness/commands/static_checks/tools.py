@@ -32,13 +32,11 @@ from harness.commands.static_checks.remarks import (
 )
 from harness.core import git, proc
 from harness.core.errors import SeriesError
-from harness.core.store import digest
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base
 from harness.series.patches import Series
 from harness.series.worktree import SourceTree, source_tree
 
-FORMAT = 1
 PURPOSE = "statics"  # the build folder's
 # User-space programs that have makefiles and headers of their own.
 APART = ("tools/", "scripts/", "samples/", "Documentation/")
@@ -110,8 +108,8 @@ def _state(
 ) -> TreeRemarks:
     """The remarks on one tree, from the store or made now."""
     version = _sparse_version()
-    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, version,
-                 list(files), mail.decode("latin-1"))  # fmt: skip
+    inputs = (applied.tree, config.sha256, bench.toolchain.version, version, list(files),
+              mail.decode("latin-1"))  # fmt: skip
 
     def make(draft: Path) -> None:
         present = sorted(git.tree_files(applied.repo, applied.commit, *files))
@@ -129,7 +127,7 @@ def _state(
         about = {"remarks": as_json(kept), "unchecked": unchecked, "sparse": said is not None}
         (draft / "remarks.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    entry = bench.store.entry("statics", key, make, bench.events.note)
+    entry = bench.store.entry("statics", inputs, make, bench.events.note, also=("build",))
     about = json.loads((entry.path / "remarks.json").read_text("utf-8"))
     kept = {tool: tuple(said) for tool, said in from_json(about["remarks"]).items()}
     return TreeRemarks(
