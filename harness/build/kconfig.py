@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from harness.build import kconfig_explain
-from harness.build.build_dir import build_dir, marked
 from harness.build.kconfig_explain import Block
+from harness.build.make import build_dir, marked
 from harness.build.toolchain import Workbench, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.build_dir import build_dir, marked
 from harness.build.kconfig import KernelConfig, configure, load_flavour
-from harness.build.make import place_config, run_on
-from harness.build.make_log import Warned, as_json, from_json
+from harness.build.make import build_dir, marked, place_config, run_on
+from harness.build.make_log import Warned, from_json
 from harness.build.toolchain import Workbench
 from harness.commands.static_checks.remarks import (
     PatchRemarks,
@@ -124,7 +123,7 @@ def _state(
                 "kernel-doc": _kernel_doc(source, code),
                 "checkpatch": _checkpatch(source, mail, draft),
             }
-        about = {"remarks": as_json(kept), "unchecked": unchecked, "sparse": said is not None}
+        about = {"remarks": kept, "unchecked": unchecked, "sparse": said is not None}
         (draft / "remarks.json").write_text(json.dumps(about) + "\n", "utf-8")
 
     entry = bench.store.entry("statics", inputs, make, bench.events.note, also=("build",))
@@ -159,10 +158,9 @@ def _sparse(
     """
     with build_dir(bench, base, PURPOSE, source) as out:
         place_config(config.text, out)
-        lines: list[str] = []
         objects = [f"{name.removesuffix('.c')}.o" for name in units]
         with marked(out):
-            run_on(bench, source, out, log, lines.append, "C=2", "CHECK=sparse", *objects)
+            lines = run_on(bench, source, out, log, "C=2", "CHECK=sparse", *objects)
         seen = looked_at(lines, str(source.path))
         said = read_others(lines, (str(source.path), str(out)))
     return said, [name for name in units if name not in seen]
