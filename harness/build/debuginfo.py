@@ -17,11 +17,9 @@ from pathlib import Path
 from harness.build.kernel import Kernel
 from harness.build.make import made
 from harness.build.toolchain import Workbench
-from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
 
-FORMAT = 1
 STAGE = "debuginfo"
 # In this order: the first two are a choice.
 _SWITCH_OFF = ("DEBUG_INFO_NONE",)
@@ -66,7 +64,7 @@ def build_debug(
     """
     wanted = debug_config(kernel.config.read_text("utf-8"))
     sha = hashlib.sha256(wanted.encode()).hexdigest()
-    key = digest(FORMAT, applied.tree, sha, bench.toolchain.version)
+    inputs = applied.tree, sha, bench.toolchain.version
 
     def make(draft: Path) -> None:
         with made(
@@ -77,7 +75,7 @@ def build_debug(
             about = {"differences": differences(here.read_text("utf-8"), there.read_text("utf-8"))}
             (draft / "debug.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    entry = bench.store.entry("debug", key, make, bench.events.note)
+    entry = bench.store.entry("debug", inputs, make, bench.events.note)
     told = json.loads((entry.path / "debug.json").read_text("utf-8"))["differences"]
     source = worktree(bench.store, base.key)
     return DebugKernel(entry.path / "vmlinux", source, not told, entry.cached, tuple(told))

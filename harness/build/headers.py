@@ -25,8 +25,6 @@ from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
 
-FORMAT = 1
-
 # What `make headers` reads: the headers, the tables of system calls, and kbuild with its tools.
 _READ = re.compile(
     r"(include/uapi/|scripts/|tools/(build|include|scripts)/|arch/[^/]+/(include/uapi|tools|entry|kernel/syscalls)/)"
@@ -77,8 +75,8 @@ def install_headers(
         )
         shutil.rmtree(out)
 
-    key = digest(FORMAT, _state(applied.repo, applied.commit), bench.toolchain.version)
-    return bench.store.entry("headers", key, make, bench.events.note).path / "include"
+    inputs = _state(applied.repo, applied.commit), bench.toolchain.version
+    return bench.store.entry("headers", inputs, make, bench.events.note).path / "include"
 
 
 @contextlib.contextmanager

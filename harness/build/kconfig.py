@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from harness.build import kconfig_explain
-from harness.build.build_dir import build_dir, marked
 from harness.build.kconfig_explain import Block
+from harness.build.make import build_dir, marked
 from harness.build.toolchain import Workbench, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
@@ -31,7 +31,6 @@ from harness.series.apply import Applied, unpatched
 from harness.series.base import Base, worktree
 from harness.series.worktree import SourceTree, checkout, source_tree
 
-FORMAT = 1
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
 
@@ -165,7 +164,7 @@ def configure(
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
     arch = bench.toolchain.arch
     state = _kconfig_state(applied, arch, flavour.start(arch))
-    key = digest(FORMAT, fragments, state, bench.toolchain.version)
+    inputs = fragments, state, bench.toolchain.version
 
     def make(draft: Path) -> None:
         with (
@@ -191,7 +190,7 @@ def configure(
                 blame = _granted_by_base(bench, gone, base, flavour, log)
             raise _error(text, blame, flavour, base, log)
 
-    entry = bench.store.entry("config", key, make, bench.events.note)
+    entry = bench.store.entry("config", inputs, make, bench.events.note)
     path = entry.path / "kernel.config"
     return KernelConfig(
         flavour.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), entry.cached

@@ -13,11 +13,9 @@ from harness.build.make import made, read_records
 from harness.build.new_warnings import judge_warnings
 from harness.build.toolchain import Workbench
 from harness.core import proc
-from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
 
-FORMAT = 2
 STAGE = "build"
 
 
@@ -58,7 +56,7 @@ def build(
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
-    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, bzimage)
+    inputs = applied.tree, config.sha256, bench.toolchain.version, bzimage
 
     def make(draft: Path) -> None:
         with made(
@@ -67,7 +65,7 @@ def build(
             judge_warnings(job, config, log)
             _collect(job.out, draft, bzimage)
 
-    entry = bench.store.entry("kernel", key, make, bench.events.note)
+    entry = bench.store.entry("kernel", inputs, make, bench.events.note)
     about = json.loads((entry.path / "kernel.json").read_text("utf-8"))
     return Kernel(
         vmlinux=entry.path / "vmlinux",

@@ -10,18 +10,24 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.build.build_dir import build_dir, marked
 from harness.build.kconfig import KernelConfig
-from harness.build.make import Job, is_linked, place_config, read_records, run_on, write_records
-from harness.build.make_log import BuildLog, Warned, as_json, from_json, new_warnings
-from harness.build.toolchain import compiling, make_argv
+from harness.build.make import (
+    Job,
+    build_dir,
+    is_linked,
+    marked,
+    place_config,
+    read_records,
+    run_on,
+    write_records,
+)
+from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
+from harness.build.toolchain import environment, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
-from harness.core.store import digest
 from harness.series.worktree import base_twin
 
-FORMAT = 1
-MOST = 8  # warnings shown
+MAX_SHOWN = 8  # warnings
 
 
 def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
@@ -32,25 +38,20 @@ def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
     """
     if not job.applied.patches:
         return
-    flagged = {name: warned for name, warned in read_records(job.out).items() if warned}
-    flagged = {name: warned for name, warned in flagged.items() if is_linked(job.out, name)}
+    records = read_records(job.out).items()
+    flagged = {name: warned for name, warned in records if warned and is_linked(job.out, name)}
     if not flagged:
         return
     known = _base_warnings(job, config, sorted(flagged), log)
-    fresh = [
-        warned
-        for name, here in sorted(flagged.items())
-        for warned in new_warnings(here, known.get(name, []))
-    ]
-    fresh = list(dict.fromkeys(fresh))  # a header warns once for each of its users
+    # A header warns once for each of its users.
+    fresh: dict[Warned, None] = {}
+    for name, here in sorted(flagged.items()):
+        fresh |= dict.fromkeys(new_warnings(here, known.get(name, [])))
     if fresh:
-        more = [f"... and {len(fresh) - MOST} more"] if len(fresh) > MOST else []
+        what = f"the series brings {len(fresh)} compiler warnings that the base does not have"
+        more = [f"... and {len(fresh) - MAX_SHOWN} more"] if len(fresh) > MAX_SHOWN else []
         raise SeriesError(
-            "\n".join(
-                [f"the series brings {len(fresh)} compiler warnings that the base does not have"]
-                + [str(warned) for warned in fresh[:MOST]]
-                + more
-            ),
+            "\n".join([what, *map(str, list(fresh)[:MAX_SHOWN]), *more]),
             evidence=log,
             next_step="mend them; a warning that the base has as well does not count",
         )
@@ -61,7 +62,7 @@ def _base_warnings(
 ) -> dict[str, list[Warned]]:
     """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
     bench, base = job.bench, job.base
-    key = digest(FORMAT, base.tree, config.sha256, bench.toolchain.version, objects)
+    inputs = base.tree, config.sha256, bench.toolchain.version, objects
 
     def make(draft: Path) -> None:
         with (
@@ -72,16 +73,17 @@ def _base_warnings(
             reader = BuildLog(str(source.path), str(out))
             whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
             targets = ["vmlinux"] if whole else objects
-            env = compiling(bench)
             with marked(out):
-                proc.run(make_argv(bench, source.path, out, "olddefconfig"), env=env, log=log)
+                argv = make_argv(bench, source.path, out, "olddefconfig")
+                proc.run(argv, env=environment(), log=log)
                 # Past those that the base lacks or cannot compile.
-                run_on(bench, source, out, log, reader.feed, *targets)
+                for line in run_on(bench, source, out, log, *targets):
+                    reader.feed(line)
                 # Objects that an earlier series had compiled here are not compiled again.
                 records = read_records(out) | reader.objects
                 write_records(out, records)
             kept = {name: records[name] for name in objects if name in records}
-            (draft / "warnings.json").write_text(json.dumps(as_json(kept)), "utf-8")
+            (draft / "warnings.json").write_text(json.dumps(kept), "utf-8")
 
-    entry = bench.store.entry("basewarnings", key, make, bench.events.note)
+    entry = bench.store.entry("basewarnings", inputs, make, bench.events.note)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

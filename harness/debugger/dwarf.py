@@ -23,8 +23,8 @@ from elftools.elf.elffile import ELFFile
 
 from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError
+from harness.core.store import room_digest
 
-FORMAT = 3  # of what the cache holds
 T = TypeVar("T")
 Range = tuple[int, int]  # addresses, the end excluded
 
@@ -150,7 +150,7 @@ class DebugInfo:
         """What ``make`` returns, from the cache where it is there."""
         if self._cache is None:
             return make()
-        path = self._cache / f"{FORMAT}-{name}.pickle"
+        path = self._cache / f"{room_digest(Path(__file__).parent)[:8]}-{name}.pickle"
         # Of a run that was killed, of another Python or another harness: made again.
         unreadable = (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError)
         with contextlib.suppress(*unreadable):

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
-from harness.core.store import Entry, Store, digest, file_digest
+from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 
 GUEST_TESTS = PROJECT / "guest-tests"
@@ -214,7 +214,7 @@ def build_suite(
         InvocationError: a program does not compile, or lists nonsense.
     """
     folders = [suite_folder]
-    key = digest(
+    inputs = [
         file_digest(GUEST_TESTS / "lib"),
         [file_digest(folder) for folder in folders],
         file_digest(headers),
@@ -222,9 +222,8 @@ def build_suite(
         CFLAGS,
         # The guest runs bytecode of the interpreter that compiled it.
         sys.version_info[:2],
-        file_digest(Path(__file__)),
-    )
-    entry: Entry = store.entry("programs", key, lambda draft: _fill(draft, folders, headers))
+    ]
+    entry = store.entry("programs", inputs, lambda draft: _fill(draft, folders, headers))
     listings = json.loads((entry.path / "listings.json").read_text())
     cases: list[Case] = []
     for source in sources(suite_folder):

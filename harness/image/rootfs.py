@@ -21,12 +21,10 @@ import yaml
 
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
-from harness.core.events import Events, Note
+from harness.core.events import Events
 from harness.core.settings import Settings
-from harness.core.store import Store, digest, file_digest
-from harness.image import ext2, rootfs_image
+from harness.core.store import Store
 from harness.image.rootfs_image import (
-    INIT_SOURCES,
     OWN_INIT,
     WHAT_IS_NEEDED,
     image_from_tree,
@@ -49,7 +47,6 @@ class Rootfs:
 
     image: Path
     host_key: str
-    key: str
     cached: bool
     login: Login | None = None
 
@@ -249,34 +246,32 @@ def _release() -> str:
 def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
     """The image for ``settings.rootfs``, from the store or made now (seconds, 12 MB fetched).
 
-    The key is the recipe, this code and the distribution's release, never the
+    The key is the code, the recipe and the distribution's release, never the
     network's answer: the same image serves until one of them changes.
 
     Raises:
         InvocationError: ``ROOTFS=`` names something that cannot be a guest's root.
         MachineError: no apt here, no network, a tool is missing.
     """
-    modules = [Path(str(module)) for module in (__file__, rootfs_image.__file__, ext2.__file__)]
-    code = file_digest(RECIPE, *INIT_SOURCES, *modules)
     if settings.rootfs:
         given = Path(settings.rootfs).absolute()
         if not given.exists():
             raise InvocationError(f"ROOTFS={given} does not exist", next_step=WHAT_IS_NEEDED)
         own_init = settings.rootfs_login != NO_LOGIN
-        key = digest("given", code, _identity(given), own_init)
+        inputs: object = ("given", _identity(given), own_init)
 
         def make(draft: Path) -> None:
             image_from_user(given, draft, own_init=own_init)
     else:
-        key = digest("debian", code, _release())
+        inputs = ("debian", _release())
 
         def make(draft: Path) -> None:
             _from_packages(draft, store)
 
-    entry = store.entry("rootfs", key, make, lambda text: events.emit(Note(text)))
+    entry = store.entry("rootfs", inputs, make, events.note, also=("agent",))
     host_key = (entry.path / "host_key").read_text().strip()
     login = None
     if (entry.path / OWN_INIT).exists():
         user, colon, password = settings.rootfs_login.partition(":")
         login = Login(user, password if colon else None)
-    return Rootfs(entry.path / "rootfs.img", host_key, key, entry.cached, login)
+    return Rootfs(entry.path / "rootfs.img", host_key, entry.cached, login)

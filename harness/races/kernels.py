@@ -24,7 +24,7 @@ from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
-from harness.core.store import Store, digest
+from harness.core.store import Store
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.run.pipeline import Prepared, debug_twin, workbench
@@ -33,8 +33,6 @@ from harness.series.apply import apply_series
 from harness.series.base import Base, worktree
 from harness.series.patches import load_series
 from harness.series.variants import FOLDER, find_patch, with_variant
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def variant_kernel(
             )
         wanted = debug_config(config.text)
         sha = hashlib.sha256(wanted.encode()).hexdigest()
-        key = digest(FORMAT, applied.tree, sha, bench.toolchain.version, bzimage)
+        inputs = applied.tree, sha, bench.toolchain.version, bzimage
 
         def make(draft: Path) -> None:
             kind = purpose(settings.config)
@@ -158,7 +156,7 @@ def variant_kernel(
             about = {"variant": name, "base": base.version}
             (draft / "variant.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-        entry = store.entry("variant", key, make, bench.events.note)
+        entry = store.entry("variant", inputs, make, bench.events.note, also=("build",))
         outcome.cached = entry.cached
     return RaceKernel(
         entry.path / "vmlinux",

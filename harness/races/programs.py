@@ -12,7 +12,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.core import proc
 from harness.core.errors import InternalError
-from harness.core.store import Store, digest, file_digest
+from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.races.scenario import Scenario
@@ -68,14 +68,13 @@ def build_race_programs(
         InvocationError: one does not compile.
     """
     libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
-    key = digest(
+    inputs = [
         [file_digest(path) for path in libraries if path.is_dir()],
         [(s.name, file_digest(s.source)) for s in scenarios],
         file_digest(headers),
         proc.version("gcc"),
         CFLAGS,
-        file_digest(Path(__file__)),
-    )
+    ]
 
     def make(draft: Path) -> None:
         tree = draft / "tree"
@@ -85,5 +84,5 @@ def build_race_programs(
             compile_program(scenario.source, folder / scenario.name, headers, libraries)
         make_image(tree, draft / "tests.img")
 
-    entry = store.entry("programs", key, make)
+    entry = store.entry("programs", inputs, make, also=("image",))
     return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)

@@ -16,12 +16,11 @@ from pathlib import Path
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
-from harness.core.store import Store, digest
+from harness.core.store import Store
 from harness.series.base import Base
 from harness.series.patches import Patch, Series
 from harness.series.rejects import explain
 
-FORMAT = 1
 STAGE = "series"
 GIT = ("git", "-c", "core.bare=false", "-c", "core.sparseCheckout=true")
 AM = ("am", "--3way", "--keep-cr", "--committer-date-is-author-date")
@@ -62,13 +61,13 @@ def apply_series(
     chosen = series.patches[:count]
     if not chosen:
         return unpatched(base, total)
-    key = digest(FORMAT, base.key, [patch.text.decode("latin-1") for patch in chosen])
 
     def make(draft: Path) -> None:
         about = _apply(base, chosen, draft, events)
         (draft / "applied.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
-    entry = store.entry("applied", key, make, events.note)
+    texts = [patch.text.decode("latin-1") for patch in chosen]
+    entry = store.entry("applied", [base.key, texts], make, events.note)
     about = json.loads((entry.path / "applied.json").read_text(encoding="utf-8"))
     infos = tuple(PatchInfo(patch.subject, patch.patch_id) for patch in chosen)
     repo = entry.path / "repo.git"

@@ -26,11 +26,10 @@ from harness.core import git, proc
 from harness.core.errors import HarnessError, InvocationError, MachineError
 from harness.core.events import Events, Note, StageProgress
 from harness.core.settings import Settings
-from harness.core.store import Store, digest
+from harness.core.store import Store, key_of
 from harness.series.tar_to_git import Member, folder_members, import_tree, tar_members
 from harness.setup import apt
 
-FORMAT = 1  # raise it when what an entry contains changes
 STAGE = "tree"
 SEED = "seed"  # the plain copy that the first checkout takes over, see checkout.py
 # Debian's tarballs have blocks that can be unpacked on several CPUs at once.
@@ -160,7 +159,7 @@ def worktree(store: Store, key: str) -> Path:
 def _imported(
     store: Store,
     events: Events,
-    key: str,
+    inputs: object,
     name: str,
     source: str,
     members: Callable[[Path], contextlib.AbstractContextManager[Iterable[Member]]],
@@ -180,14 +179,14 @@ def _imported(
                 draft / "repo.git",
                 stream,
                 f"base: {source}",
-                copy=None if worktree(store, key).exists() else draft / SEED,
+                copy=None if worktree(store, key_of(draft)).exists() else draft / SEED,
                 progress=lambda done: events.emit(StageProgress(STAGE, done, files, "files")),
             )
         for package in draft.glob("*.deb"):
             package.unlink()
         _finish(draft, commit, name, source)
 
-    entry = store.entry("base", key, make, events.note)
+    entry = store.entry("base", inputs, make, events.note)
     return _base(entry.path, name, cached=entry.cached)
 
 
@@ -252,8 +251,8 @@ def _package_version(
             yield tar_members(xz.stdout)
             _drain(xz.stdout)
 
-    key = digest(FORMAT, "package", package, version)
-    return _imported(store, events, key, name, f"{package} {version}", members, int(about["files"]))
+    inputs, files = ("package", package, version), int(about["files"])
+    return _imported(store, events, inputs, name, f"{package} {version}", members, files)
 
 
 # --- a tarball -------------------------------------------------------------------
@@ -292,10 +291,10 @@ def _unpacked(tarball: Path) -> Iterator[Iterable[Member]]:
 
 def _tarball(path: Path, settings: Settings, store: Store, events: Events) -> Base:
     with open(path, "rb") as raw:
-        key = digest(FORMAT, "tarball", hashlib.file_digest(raw, "sha256").hexdigest())
+        inputs = "tarball", hashlib.file_digest(raw, "sha256").hexdigest()
     try:
         return _imported(
-            store, events, key, settings.kernel, path.name, lambda _: _unpacked(path), 0
+            store, events, inputs, settings.kernel, path.name, lambda _: _unpacked(path), 0
         )
     except InvocationError as error:
         raise InvocationError(f"KERNEL={path}: {error.what}", next_step=FORMS) from error
@@ -309,10 +308,9 @@ def _folder(path: Path, settings: Settings, store: Store, events: Events) -> Bas
         raise InvocationError(f"KERNEL={path} is no kernel tree: no Makefile", next_step=FORMS)
     names = _files_of(path, events)
     stamps = [(n, (s := (path / n).lstat()).st_size, s.st_mtime_ns, s.st_mode) for n in names]
-    key = digest(FORMAT, "folder", str(path), stamps)
 
     return _imported(
-        store, events, key, settings.kernel, path.name,
+        store, events, ("folder", str(path), stamps), settings.kernel, path.name,
         lambda _: contextlib.nullcontext(folder_members(path, names)), len(names),
     )  # fmt: skip
 
@@ -348,7 +346,6 @@ def _git_tree(path: Path, settings: Settings, store: Store, events: Events) -> B
     if not settings.ref:
         _warn_of_edits(path, commit, events)
     objects = common / "objects"
-    key = digest(FORMAT, "git", str(objects), commit)
 
     def make(draft: Path) -> None:
         git.init(draft / "repo.git", objects)
@@ -357,7 +354,7 @@ def _git_tree(path: Path, settings: Settings, store: Store, events: Events) -> B
         git.text(draft / "repo.git", "update-ref", "refs/heads/base", commit)
         _finish(draft, commit, settings.kernel, f"{path} {commit}")
 
-    entry = store.entry("base", key, make, events.note)
+    entry = store.entry("base", ("git", str(objects), commit), make, events.note)
     return _base(entry.path, settings.kernel, cached=entry.cached, origin=path)
 
 

@@ -106,7 +106,7 @@ class Job:
         self._key = new_host_key()
         image = self.toy.root / "rootfs.img"
         image.touch()
-        rootfs = Rootfs(image, self._key.public, "played", True)
+        rootfs = Rootfs(image, self._key.public, True)
         flavour = self.toy.flavour(WISH + "".join(f"CONFIG_{name}=y\n" for name in MICROVM))
         self.monkeypatch.setattr(Qemu, "start", self._start)
         self.monkeypatch.setattr(equip, "build_rootfs", lambda *_: rootfs)

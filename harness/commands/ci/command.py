@@ -31,7 +31,7 @@ from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
-from harness.core.store import Store, digest
+from harness.core.store import HARNESS, Store, digest, room_digest
 from harness.run.session import RunKernel
 
 FORMAT = 1
@@ -51,7 +51,8 @@ def cache_keys(inputs: Inputs, cell: PlanCell, compiler: str) -> dict[str, str]:
     code = inputs.range_diff if cell.state == PREVIOUS else ids[: cell.patches]
     base = inputs.base_key[:12]
     near = f"{base}-{cell.config}"
-    return {"base": base, "near": near, "cache": f"{near}-{digest(fragments, code, compiler)[:12]}"}
+    made_from = digest(fragments, code, compiler, room_digest(HARNESS / "build"))
+    return {"base": base, "near": near, "cache": f"{near}-{made_from[:12]}"}
 
 
 def plan(settings: Settings, console: Console) -> int:

@@ -35,7 +35,6 @@ from harness.series.base import Base
 from harness.series.contract import load
 from harness.setup.on_demand import provide
 
-FORMAT = 1
 # User-space programs: no part of any kernel.
 APART = ("tools/", "scripts/", "samples/", "Documentation/")
 
@@ -169,7 +168,7 @@ def _build(
     """
     config = configure(bench, base, applied, cell.flavour, log)
     boots = cell.init is not None
-    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, boots)
+    inputs = applied.tree, config.sha256, bench.toolchain.version, boots
 
     def make(draft: Path) -> None:
         with made(bench, base, applied, config.text, config.name, cell.name, draft, log) as job:
@@ -179,7 +178,7 @@ def _build(
                 strip = (f"{cell.cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
                 proc.capture((*strip, str(job.out / "vmlinux")))
 
-    entry = bench.store.entry("matrix", key, make, bench.events.note)
+    entry = bench.store.entry("matrix", inputs, make, bench.events.note, also=("build",))
     return entry.path, entry.cached
 
 

@@ -21,12 +21,11 @@ from pathlib import Path
 from harness.commands.selftests.table import Selftest, SelftestList, unlisted
 from harness.core import git, proc
 from harness.core.errors import InternalError, MachineError
-from harness.core.store import Store, digest, file_digest
+from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite
 from harness.series.base import Base
 
-FORMAT = 1
 RUNNER = GUEST_TESTS / "regression" / "selftest.py"
 # What every folder of selftests is built with.
 COMMON = (
@@ -125,8 +124,10 @@ def build_programs(
         git.text(base.repo, "rev-parse", f"{base.commit}:{path}")
         for path in (listed.folder, *COMMON, *listed.sources)
     ]
-    key = digest(FORMAT, trees, file_digest(headers), proc.version("gcc"), _by_cflags(listed))
-    entry = store.entry("selftests", key, lambda draft: _build(listed, base, headers, jobs, draft))
+    inputs = trees, file_digest(headers), proc.version("gcc"), _by_cflags(listed)
+    entry = store.entry(
+        "selftests", inputs, lambda draft: _build(listed, base, headers, jobs, draft)
+    )
     there = frozenset(json.loads((entry.path / "present.json").read_text()))
     if forgotten := unlisted(listed, there):
         raise InternalError(
@@ -186,7 +187,9 @@ def build_suite(
     """
     programs, cached = build_programs(store, listed, base, headers, jobs)
     plan = [asdict(test) for test in listed.tests]
-    key = digest(FORMAT, programs.parent.name, plan, file_digest(GUEST_TESTS / "lib", RUNNER))
-    entry = store.entry("regression", key, lambda draft: _fill(listed, programs, draft))
+    inputs = programs.parent.name, plan, file_digest(GUEST_TESTS / "lib", RUNNER)
+    entry = store.entry(
+        "regression", inputs, lambda draft: _fill(listed, programs, draft), also=("image",)
+    )
     cases = tuple(case_of(test, source) for test in listed.tests)
     return Suite(cases, entry.path / "tests.img", cached and entry.cached)

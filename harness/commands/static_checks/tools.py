@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.build_dir import build_dir, marked
 from harness.build.kconfig import KernelConfig, configure, load_flavour
-from harness.build.make import place_config, run_on
-from harness.build.make_log import Warned, as_json, from_json
+from harness.build.make import build_dir, marked, place_config, run_on
+from harness.build.make_log import Warned, from_json
 from harness.build.toolchain import Workbench
 from harness.commands.static_checks.remarks import (
     PatchRemarks,
@@ -32,13 +31,11 @@ from harness.commands.static_checks.remarks import (
 )
 from harness.core import git, proc
 from harness.core.errors import SeriesError
-from harness.core.store import digest
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base
 from harness.series.patches import Series
 from harness.series.worktree import SourceTree, source_tree
 
-FORMAT = 1
 PURPOSE = "statics"  # the build folder's
 # User-space programs that have makefiles and headers of their own.
 APART = ("tools/", "scripts/", "samples/", "Documentation/")
@@ -110,8 +107,8 @@ def _state(
 ) -> TreeRemarks:
     """The remarks on one tree, from the store or made now."""
     version = _sparse_version()
-    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, version,
-                 list(files), mail.decode("latin-1"))  # fmt: skip
+    inputs = (applied.tree, config.sha256, bench.toolchain.version, version, list(files),
+              mail.decode("latin-1"))  # fmt: skip
 
     def make(draft: Path) -> None:
         present = sorted(git.tree_files(applied.repo, applied.commit, *files))
@@ -126,10 +123,10 @@ def _state(
                 "kernel-doc": _kernel_doc(source, code),
                 "checkpatch": _checkpatch(source, mail, draft),
             }
-        about = {"remarks": as_json(kept), "unchecked": unchecked, "sparse": said is not None}
+        about = {"remarks": kept, "unchecked": unchecked, "sparse": said is not None}
         (draft / "remarks.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    entry = bench.store.entry("statics", key, make, bench.events.note)
+    entry = bench.store.entry("statics", inputs, make, bench.events.note, also=("build",))
     about = json.loads((entry.path / "remarks.json").read_text("utf-8"))
     kept = {tool: tuple(said) for tool, said in from_json(about["remarks"]).items()}
     return TreeRemarks(
@@ -161,10 +158,9 @@ def _sparse(
     """
     with build_dir(bench, base, PURPOSE, source) as out:
         place_config(config.text, out)
-        lines: list[str] = []
         objects = [f"{name.removesuffix('.c')}.o" for name in units]
         with marked(out):
-            run_on(bench, source, out, log, lines.append, "C=2", "CHECK=sparse", *objects)
+            lines = run_on(bench, source, out, log, "C=2", "CHECK=sparse", *objects)
         seen = looked_at(lines, str(source.path))
         said = read_others(lines, (str(source.path), str(out)))
     return said, [name for name in units if name not in seen]
