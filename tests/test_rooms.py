@@ -182,7 +182,8 @@ CHECKS: list[Callable[[Path], list[str]]] = [
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_layout_holds(check: Callable[[Path], list[str]]) -> None:
-    assert check(PROJECT) == []
+    wrong = check(PROJECT)
+    assert not wrong, "\n".join([check.__doc__ or "", *wrong])
 
 
 GOOD = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The recogniser of splats, on consoles recorded from real guests and on the kernel's own forms.
 
-The recordings (data/console/*.log) were made by record_console.py; expected.yaml
+The recordings (data/console/*.log) were made by tools/record_console.py; expected.yaml
 beside them says what must be found. Other forms are in kernel_forms.py.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.vm.splats import Recogniser, Splat, bare, find_splats, load_table
+from harness.vm.splats import Recogniser, Splat, bare, find_splats, load_table, plain_name
 from tests.vm.kernel_forms import END, REGISTERS, SAMPLES
 
 DATA = Path(__file__).resolve().parent / "data" / "console"
@@ -243,3 +243,33 @@ def test_a_flood_cannot_grow_a_report_without_end() -> None:
     text = "BUG: KASAN: use-after-free in do_thing+0x1/0x2\n" + " filler\n" * 5000
     (splat,) = find_splats(text)
     assert len(splat.text.splitlines()) <= 500
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("do_thing", "do_thing"),
+        ("do_thing.cold", "do_thing"),
+        ("do_thing.isra.0", "do_thing"),
+        ("do_thing.constprop.12", "do_thing"),
+        ("do_thing.part.0.cold", "do_thing"),
+    ],
+)
+def test_copies_of_a_function_are_the_function(name: str, plain: str) -> None:
+    assert plain_name(name) == plain
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "caller"),
+    [
+        ("[    1.234567] x", "x", ""),
+        ("[    1.234567][   T12] x", "x", "T12"),
+        ("[   C1] x", "x", "C1"),
+        ("x", "x", ""),
+        (" x", " x", ""),
+        ("<4>[ 1.0]  x", " x", ""),
+        ("[12345.234567]  do+0x1/0x2", " do+0x1/0x2", ""),
+    ],
+)
+def test_prefixes(line: str, text: str, caller: str) -> None:
+    assert bare(line) == (text, caller)
