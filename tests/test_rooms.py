@@ -152,20 +152,31 @@ _NAMED = re.compile(
 _FOLDERS = ("harness", "tests", "tools", "guest-tests", "patches", "kconfig", "docs", "ci", "agent")
 
 
+_BARE = re.compile(r"(?<![\w/<*.-])\w+\.py\b")  # a Python file by its name alone
+
+
 def stale_names(root: Path) -> list[str]:
-    """Files of ours, and what they define, that the pages name and that are not there."""
+    """Files of ours, and what they define, that pages and comments name and that are not there."""
+    names = {path.name for folder in _FOLDERS for path in (root / folder).rglob("*.py")}
+    pages = [*sorted(root.glob("*.md")), *sorted(root.glob("docs/*.md"))]
     wrong = []
-    for page in sorted((*root.glob("*.md"), *root.glob("docs/*.md"))):
-        for named in _NAMED.finditer(page.read_text()):
+    for page in [*pages, *(path for path, _ in python_files(root, "harness"))]:
+        text = (root / page).read_text()
+        missing = [name for name in _BARE.findall(text) if name not in names]
+        for named in _NAMED.finditer(text):
             places = (root / named["path"], root / "harness" / named["path"])
             at = next((place for place in places if place.is_file()), None)
             if at is None:
-                found = named["top"] not in (*_FOLDERS, *ROOMS)  # the kernel's, or of a run
+                # It may be the kernel's, a run's, or any.
+                ours = named["top"] in (*_FOLDERS, *ROOMS)
+                there = not ours or Path(named["path"]).stem == "NAME"
             else:
                 what = rf"^ *(def|class|async def) {named['name']}\b|^{named['name']}\b"
-                found = not named["name"] or bool(re.search(what, at.read_text(), re.MULTILINE))
-            if not found:
-                wrong.append(f"{page.relative_to(root)}: {named[0]}")
+                there = not named["name"] or bool(re.search(what, at.read_text(), re.MULTILINE))
+            if not there:
+                missing.append(named[0])
+        where = page.relative_to(root) if page.is_absolute() else page
+        wrong += [f"{where}: {name}" for name in missing]
     return wrong
 
 
@@ -266,6 +277,7 @@ def test_one_wrong_import_is_seen(name: str, text: str, what: str, tmp_path: Pat
         (unused_dependencies, {"harness/vm/boot.py": "import qemu"}, "qemu.qmp"),
         (stale_names, {"docs/a.md": "`vm/gone.py:f`"}, "docs/a.md: `vm/gone.py:f`"),
         (stale_names, {"A.md": "`core/store.py:_g`"}, "A.md: `core/store.py:_g`"),
+        (stale_names, {"harness/vm/a.py": "# as gone.py"}, "harness/vm/a.py: gone.py"),
     ],
 )
 def test_one_fault_is_seen(
