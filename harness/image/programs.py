@@ -100,7 +100,7 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
-# An out-of-memory kill is expected; since which kernel (lab.py).
+# An out-of-memory kill is expected; since which kernel (cases/runner.py).
 _NEED = re.compile(r"^(oom|linux-\d+\.\d+)$")
 
 

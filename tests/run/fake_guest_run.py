@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The whole of ``make test-kernel`` on the toy kernel, with guests that are played.
+"""The whole of ``make test-kernel`` on the toy kernel, with fake guests.
 
 In place of QEMU stands :class:`tests.vm.fake_guest.FakeQemu`. The root file system, which
 comes from the network, is an empty file. All else is real: the toy is patched, configured
@@ -52,7 +52,7 @@ from vtest import case, main
 {cases}
 main()
 """
-# Long enough never to be over; a case that hangs is ended by the played guest itself.
+# Long enough never to be over; a case that hangs is ended by the fake guest itself.
 CASE = """\
 @case("T-ONE-{clause}", timeout=600)
 def {name}():
@@ -62,7 +62,7 @@ def {name}():
 MICROVM = ("PVH", "VIRTIO_MMIO", "VIRTIO_MMIO_CMDLINE_DEVICES", "X86_MPPARSE")
 
 # A case: its name and the guest it is in -> what it prints and how it ends (case.c).
-Act = Callable[[str, FakeQemu], tuple[str, str]]
+Behaviour = Callable[[str, FakeQemu], tuple[str, str]]
 
 
 def passes(name: str, _: FakeQemu) -> tuple[str, str]:
@@ -89,13 +89,13 @@ def dies(name: str, guest: FakeQemu) -> tuple[str, str]:
 
 @dataclass
 class Job:
-    """One way to run ``make test-kernel``: ``acts`` names the cases that do not just pass."""
+    """One way to run ``make test-kernel``: ``behaviours`` names the cases that do not just pass."""
 
     toy: Toy
     project: Path
     out: Path
     monkeypatch: pytest.MonkeyPatch
-    acts: Mapping[str, Act] = field(default_factory=dict)
+    behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)  # of each case
     booted: int = 0
     restored: int = 0
@@ -161,7 +161,7 @@ class Job:
         restore: Path | None = None,
     ) -> FakeQemu:
         guest = FakeQemu(log, ssh_key, self._key)
-        guest.behave = lambda argv: self._act(argv[-1], guest)
+        guest.behave = lambda argv: self._run_case(argv[-1], guest)
         if restore is None:
             guest.print("Linux version 6.1.7\nharness: mounted\nharness: ready\n")
         with self._lock:
@@ -170,10 +170,10 @@ class Job:
             self.restored += restore is not None
         return guest
 
-    def _act(self, name: str, guest: FakeQemu) -> tuple[str, str]:
+    def _run_case(self, name: str, guest: FakeQemu) -> tuple[str, str]:
         with self._lock:
             self.runs[name] += 1
-        return self.acts.get(name, passes)(name, guest)
+        return self.behaviours.get(name, passes)(name, guest)
 
 
 def toy_project(toy: Toy, programs: Mapping[str, Mapping[str, int]]) -> Path:
