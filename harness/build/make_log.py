@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 _STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
 _WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
@@ -36,6 +37,9 @@ class Warned:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: warning: {self.text}"
+
+
+W = TypeVar("W", bound=Warned)
 
 
 @dataclass
@@ -109,7 +113,7 @@ def from_json(data: dict[str, list[tuple[str, int, str]]]) -> dict[str, list[War
     return {name: [Warned(*one) for one in warned] for name, warned in data.items()}
 
 
-def new_warnings(here: Iterable[Warned], base: Iterable[Warned]) -> list[Warned]:
+def new_warnings(here: Iterable[W], base: Iterable[W]) -> list[W]:
     """The warnings that the base does not have, counting equal ones."""
     known: dict[tuple[str, str], int] = {}
     for warned in base:
