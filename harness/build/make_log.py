@@ -11,7 +11,7 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 _STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
 _WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
@@ -37,6 +37,15 @@ class Warned(NamedTuple):
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: warning: {self.text}"
+
+
+class Comparable(Protocol):
+    """A warning or a remark, of this tree or of its base."""
+
+    def same(self) -> tuple[str, str]: ...
+
+
+W = TypeVar("W", bound=Comparable)
 
 
 @dataclass
@@ -98,7 +107,7 @@ def from_json(data: dict[str, list[list[Any]]]) -> dict[str, list[Warned]]:
     return {name: [Warned(*one) for one in warned] for name, warned in data.items()}
 
 
-def new_warnings(here: Iterable[Warned], base: Iterable[Warned]) -> list[Warned]:
+def new_warnings(here: Iterable[W], base: Iterable[W]) -> list[W]:
     """The warnings that the base does not have, counting equal ones."""
     known = Counter(warned.same() for warned in base)
     fresh = []

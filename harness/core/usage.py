@@ -124,7 +124,7 @@ COMMANDS: dict[str, Command] = {
         "each patch against the base, the whole against PREVIOUS=; reply.txt",
         f"{_CASES} PREVIOUS STATICS KTAP NOTES", "run look console",
         {"SERIES": "~/v15", "PREVIOUS": "~/v14.mbox"}),
-    "soak": Command("harness.commands.soak.command:soak",
+    "soak": Command("harness.commands.soak:soak",
         "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
         f"{_GUEST} PATCHES KIND MINUTES SEED", "", {"KIND": "stress", "MINUTES": "30"}),
     "repro": Command("harness.commands.repro:repro",

@@ -1,29 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``make build-matrix``: the cells of the series' matrix built, judged, and booted where they can.
 
-A cell is one record, ``matrix::<cell>``. The guests of cells that boot are runs of their
-own, before the one that builds and judges.
+``matrix.yaml`` beside ``series.yaml`` is the table. A cell is one record, ``matrix::<cell>``.
+The guests of cells that boot are runs of their own, before the one that builds and judges.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from harness.build.kconfig import configure, read_values
+import yaml
+
+from harness.build.kconfig import Flavour, configure, load_flavour, read_values
 from harness.build.make import made, read_records
 from harness.build.new_warnings import judge_warnings
 from harness.build.toolchain import ARCH, Workbench, find_toolchain
 from harness.commands.matrix import single_init
-from harness.commands.matrix.table import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.core import events as ev
 from harness.core import git, proc
-from harness.core.errors import SeriesError
+from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import digest
@@ -32,11 +35,157 @@ from harness.run.pipeline import base_stage, series_stage
 from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied
 from harness.series.base import Base
-from harness.series.contract import load
+from harness.series.contract import SeriesData, load
 from harness.setup.on_demand import provide
 
+TABLE = "matrix.yaml"
+FOLDER = "matrix"  # of the fragments and of programs to be the only process
+NOT_SET = "n"
 # User-space programs: no part of any kernel.
 APART = ("tools/", "scripts/", "samples/", "Documentation/")
+_SYMBOL = re.compile(r"^[0-9a-f]+ (?P<kind>\S) (?P<name>\S+)$", re.MULTILINE)
+_WEAK = "W"  # as nm has it: defined, weak, and no object
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What must be true of a cell's kernel.
+
+    ``config``: symbol -> value, 'n' where it must be off; ``symbols`` and ``no_symbols``:
+    of System.map; ``unimplemented``: system calls of which only the weak entry is there.
+    """
+
+    config: Mapping[str, str]
+    symbols: Sequence[str] = ()
+    no_symbols: Sequence[str] = ()
+    unimplemented: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """One kernel to build. ``arch``: as kbuild names it; ``cross``: prefix of its tools.
+
+    ``clause``: what it shows. ``left_out``: the C files that the series touches and that are
+    no part of this kernel; every other one must have been compiled. ``tests``: selects guest
+    cases that must pass on this kernel, '' where none do. ``init``: a program to be its only
+    process (``single_init.py``), None where there is none.
+    """
+
+    name: str
+    clause: str
+    about: str
+    flavour: Flavour
+    expect: Expectation
+    arch: str = ARCH
+    cross: str = ""
+    left_out: Sequence[str] = ()
+    tests: str = ""
+    init: Path | None = None
+    init_flags: Sequence[str] = ()
+
+
+def load_cells(data: SeriesData) -> list[MatrixCell]:
+    """Reads ``matrix.yaml``.
+
+    Raises:
+        InvocationError: the series has none.
+        InternalError: it names what there is not.
+    """
+    path = data.folder / TABLE
+    if not path.is_file():
+        raise InvocationError(f"{path} is not there", next_step="see docs/matrix.md")
+    given = yaml.safe_load(path.read_text("utf-8"))
+    if given["clause"] not in data.clauses:
+        raise InternalError(f"{path}: the contract has no {given['clause']}")
+    expectations = {}
+    for name, row in given["expectations"].items():
+        config = {symbol: str(value) for symbol, value in row["config"].items()}
+        expectations[name] = Expectation(**row | {"config": config})
+    return [
+        _cell(path, expectations, name, given["clause"], **row)
+        for name, row in given["cells"].items()
+    ]
+
+
+def _cell(
+    path: Path,
+    expectations: Mapping[str, Expectation],
+    name: str,
+    clause: str,
+    *,
+    expect: str,
+    flavour: str = "",
+    fragments: Sequence[str] = (),
+    defconfig: str = "",
+    init: str = "",
+    **more: Any,
+) -> MatrixCell:
+    """A cell from its row, which the last arguments are."""
+    folder = path.parent / FOLDER
+    if expect not in expectations:
+        raise InternalError(f"{path}: {name}: no expectation is named {expect}")
+    if more.get("tests") and not flavour:
+        raise InternalError(f"{path}: {name}: only a flavour has what a guest needs to boot")
+    if flavour:
+        wanted = load_flavour(flavour)
+    else:
+        files = tuple(folder / f"{part}.config" for part in fragments)
+        wanted = Flavour(f"matrix-{name}", files, defconfig=defconfig)
+    program = folder / init if init else None
+    needed = (*wanted.fragments, *([program] if program else []))
+    if absent := [str(place) for place in needed if not place.is_file()]:
+        raise InternalError(f"{path}: {name}: there is no {', '.join(absent)}")
+    return MatrixCell(
+        name=name, clause=clause, flavour=wanted, expect=expectations[expect], init=program, **more
+    )
+
+
+def chosen(cells: Sequence[MatrixCell], name: str) -> list[MatrixCell]:
+    """The cell of that name, or all where none is named.
+
+    Raises:
+        InvocationError: there is no such cell.
+    """
+    found = [cell for cell in cells if name in ("", cell.name)]
+    if not found:
+        have = ", ".join(cell.name for cell in cells)
+        raise InvocationError(f"CELL={name}: there is no such cell", next_step=f"there is: {have}")
+    return found
+
+
+def broken(expect: Expectation, config: Mapping[str, str], system_map: str) -> list[str]:
+    """What of a built kernel is not as expected, one line each.
+
+    The entry of a system call has a prefix on some architectures (__x64_sys_madvise).
+    COND_SYSCALL gives every such entry a weak definition that ends in ENOSYS: an alias of
+    sys_ni_syscall, or a function of its own where the architecture has wrappers.
+    SYSCALL_DEFINE's is not weak, and takes its place wherever it is linked.
+    """
+    wrong = [
+        f"CONFIG_{symbol} is {config.get(symbol, NOT_SET)}, must be {value}"
+        for symbol, value in expect.config.items()
+        if config.get(symbol, NOT_SET) != value
+    ]
+    kinds = {m["name"]: m["kind"] for m in _SYMBOL.finditer(system_map)}
+    wrong += [f"System.map lacks {name}" for name in expect.symbols if name not in kinds]
+    wrong += [f"System.map has {name}" for name in expect.no_symbols if name in kinds]
+    for call in expect.unimplemented:
+        entries = [name for name in kinds if re.fullmatch(rf"(__\w+?_)?sys_{call}", name)]
+        wrong += [f"{name} is implemented" for name in entries if kinds[name] != _WEAK]
+        wrong += [] if entries else [f"System.map has no entry of {call} at all"]
+    return wrong
+
+
+def misplaced(
+    touched: Sequence[str], compiled: Sequence[str], left_out: Sequence[str]
+) -> list[str]:
+    """A touched file that is not compiled shows nothing; one said to be left out must be."""
+    wrong = [
+        f"{name} is touched by the series and not compiled here"
+        for name in touched
+        if name not in compiled and name not in left_out
+    ]
+    return wrong + [f"{name} is compiled here" for name in left_out if name in compiled]
 
 
 def build_matrix(settings: Settings, run: RunKernel) -> int:
@@ -48,8 +197,7 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
     Raises:
         InvocationError: the series has no matrix, or no such cell.
     """
-    matrix = load_matrix(load(settings.project))
-    cells = chosen(matrix, settings.cell)
+    cells = chosen(load_cells(load(settings.project)), settings.cell)
     guests: dict[str, RunDocument] = {}
     for cell in cells:
         if cell.tests and settings.patches is None:  # of a part, only the build is judged
@@ -58,35 +206,33 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
             if not result.judged:
                 return result.code
             guests[cell.name] = result.document
-    return run_session(
-        settings, "build-matrix", lambda session: _body(session, matrix, cells, guests)
-    ).code
+    return run_session(settings, "build-matrix", lambda session: _body(session, cells, guests)).code
 
 
-def _body(
-    session: Session,
-    matrix: Matrix,
-    cells: tuple[MatrixCell, ...],
-    guests: Mapping[str, RunDocument],
-) -> None:
-    settings, events, store = session.settings, session.events, session.store
+def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, RunDocument]) -> None:
+    settings, events = session.settings, session.events
     with stage(events, "tools") as outcome:
-        benches = {}
+        benches = []
         for cell in cells:
             if cell.arch != ARCH:
                 provide(cell.arch, session.out / "setup.log", events)
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
-            benches[cell.name] = Workbench(store, events, toolchain, settings.jobs)
-        outcome.detail = ", ".join(dict.fromkeys(b.toolchain.cc for b in benches.values()))
+            benches.append(Workbench(session.store, events, toolchain, settings.jobs))
+        outcome.detail = ", ".join(dict.fromkeys(bench.toolchain.cc for bench in benches))
     base = base_stage(session)
     applied = series_stage(session, base)
     events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
     touched = touched_files(base, applied)
-    for cell in cells:
-        record = _judge(benches[cell.name], base, applied, cell, session, touched)
-        record = replace(record, clauses=(matrix.clause,))
+    for cell, bench in zip(cells, benches, strict=True):
+        record = _judge(bench, base, applied, cell, session.out, touched)
         if cell.name in guests:
-            record = with_guest(record, said_by_guest(guests[cell.name]), cell)
+            wrong = said_by_guest(guests[cell.name])
+            record = replace(
+                record,
+                status="fail" if wrong else record.status,
+                reason=record.reason or (wrong[0] if wrong else ""),
+                diagnostics=(*record.diagnostics, *wrong, f"booted, guest cases: {cell.tests}"),
+            )
         events.emit(record)
 
 
@@ -104,35 +250,33 @@ def _judge(
     base: Base,
     applied: Applied,
     cell: MatrixCell,
-    session: Session,
-    touched: tuple[str, ...],
+    out: Path,
+    touched: Sequence[str],
 ) -> ev.CaseFinished:
     start = time.monotonic()
-    log = session.out / f"{cell.name}.log"
     wrong: list[str] = []
     said: list[str] = []
     try:
         with stage(bench.events, cell.name) as outcome:
+            log = out / f"{cell.name}.log"
             folder, outcome.cached = _build(bench, base, applied, cell, log)
-            about = json.loads((folder / "cell.json").read_text("utf-8"))
-            compiled = frozenset(about["compiled"])
-            outcome.detail = f"{bench.toolchain.cc}, {len(compiled)} objects"
-            built = Built(
-                read_values(folder / "kernel.config"),
-                (folder / "System.map").read_text("utf-8"),
-                compiled,
-                touched,
-            )
+            objects = json.loads((folder / "cell.json").read_text("utf-8"))["compiled"]
+            outcome.detail = f"{bench.toolchain.cc}, {len(objects)} objects"
             # What a part of the series must give, only its own patches' builds can say.
             if len(applied.patches) == applied.total and touched:
-                wrong = broken(cell.expect, cell.left_out, built)
-                here = sum(f"{name.removesuffix('.c')}.o" in compiled for name in touched)
-                said.append(f"{here} of {len(touched)} C files that the series touches compiled")
+                config = read_values(folder / "kernel.config")
+                wrong = broken(cell.expect, config, (folder / "System.map").read_text("utf-8"))
+                compiled = [name for name in touched if f"{name[:-2]}.o" in objects]
+                wrong += misplaced(touched, compiled, cell.left_out)
+                said.append(
+                    f"{len(compiled)} of {len(touched)} C files that the series touches compiled"
+                )
                 if cell.init is not None and not wrong:
-                    guest = _boot(cell, cell.init, folder / "vmlinux", session.out)
-                    wrong += guest.wrong
+                    console = out / f"{cell.name}.console.log"
+                    complaints, notes = _boot(cell, cell.init, folder / "vmlinux", console)
+                    wrong += complaints
                     outcome.detail += f", booted with {cell.init.name}"
-                    said += [f"booted with {cell.init.name} as its only process", *guest.notes]
+                    said += [f"booted with {cell.init.name} as its only process", *notes]
             outcome.detail += f", {said[0]}" if said else ""
     except SeriesError as error:
         wrong = error.lines()
@@ -141,18 +285,20 @@ def _judge(
         "fail" if wrong else "pass",
         wrong[0] if wrong else "",
         time.monotonic() - start,
-        (),
+        (cell.clause,),
         diagnostics=(*wrong, *said),
         about=cell.about,
     )
 
 
-def _boot(cell: MatrixCell, init: Path, vmlinux: Path, out: Path) -> single_init.Said:
+def _boot(
+    cell: MatrixCell, init: Path, vmlinux: Path, log: Path
+) -> tuple[list[str], Sequence[str]]:
     with tempfile.TemporaryDirectory(prefix="harness-") as name:
-        scratch = Path(name)
-        single_init.compile_init("gcc", cell.init_flags, init, scratch / "init")
-        log = out / f"{cell.name}.console.log"
-        return single_init.run(vmlinux, scratch / "init", init.stem, scratch, log)
+        program = Path(name) / "init"
+        flags = (*cell.init_flags, *single_init.FREESTANDING)
+        proc.capture(("gcc", *flags, "-o", str(program), str(init)))
+        return single_init.run(vmlinux, program, init.stem, log)
 
 
 def _build(
@@ -173,20 +319,16 @@ def _build(
     def make(draft: Path) -> None:
         with made(bench, base, applied, config.text, config.name, cell.name, draft, log) as job:
             judge_warnings(job, config, log)
-            _collect(job.out, draft)
+            shutil.copyfile(job.out / ".config", draft / "kernel.config")
+            shutil.copyfile(job.out / "System.map", draft / "System.map")
+            compiled = json.dumps({"compiled": sorted(read_records(job.out))})
+            (draft / "cell.json").write_text(compiled + "\n", "utf-8")
             if boots:
                 strip = (f"{cell.cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
                 proc.capture((*strip, str(job.out / "vmlinux")))
 
     entry = bench.store.entry("matrix", inputs, make, bench.events.note, also=("build",))
     return entry.path, entry.cached
-
-
-def _collect(out: Path, draft: Path) -> None:
-    for name, kept in ((".config", "kernel.config"), ("System.map", "System.map")):
-        shutil.copyfile(out / name, draft / kept)
-    about = {"compiled": sorted(read_records(out))}
-    (draft / "cell.json").write_text(json.dumps(about) + "\n", "utf-8")
 
 
 def said_by_guest(document: RunDocument) -> list[str]:
@@ -197,15 +339,3 @@ def said_by_guest(document: RunDocument) -> list[str]:
              if t["status"] != "pass"]  # fmt: skip
     wrong += [f"guest: the kernel complained: {s['title']}" for s in document["splats"]]
     return wrong if document["tests"] else ["guest: no case ran"]
-
-
-def with_guest(record: ev.CaseFinished, wrong: list[str], cell: MatrixCell) -> ev.CaseFinished:
-    """The record of a cell that was booted as well."""
-    booted = f"booted, guest cases: {cell.tests}"
-    reason = record.reason or (wrong[0] if wrong else "")
-    return replace(
-        record,
-        status="fail" if wrong else record.status,
-        reason=reason,
-        diagnostics=(*record.diagnostics, *wrong, booted),
-    )

@@ -8,11 +8,7 @@ needed; it is the initramfs's /init, prints KTAP to the console, and reboots, wh
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import stat
-import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cases.ktap import read_case
@@ -23,27 +19,8 @@ from harness.vm.splats import find_splats
 HANG_TIMEOUT_S = 600.0  # only for a kernel that hangs, one that works takes seconds
 FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",
                 "-fno-pic", "-no-pie", "-nostdlib", "-static")  # fmt: skip
+MEMORY_MB = 256
 COMMAND_LINE = "console=ttyS0 panic=-1 nokaslr"
-
-
-@dataclass(frozen=True)
-class Said:
-    """What is wrong by the program and the kernel's log; ``notes``: its diagnostics."""
-
-    wrong: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def compile_init(cc: str, flags: tuple[str, ...], source: Path, program: Path) -> None:
-    """Compiles the program.
-
-    Raises:
-        HarnessError: the compiler's own message.
-    """
-    argv = (cc, *flags, *FREESTANDING, "-o", str(program), str(source))
-    done = proc.run(argv)
-    if done.returncode != 0:
-        raise proc.failure(argv, done.returncode, done.output)
 
 
 def initramfs(program: bytes) -> bytes:
@@ -61,17 +38,12 @@ def initramfs(program: bytes) -> bytes:
     return whole
 
 
-def argv(kernel: Path, archive: Path, memory_mb: int = 256) -> tuple[str, ...]:
-    """QEMU for it: an ISA serial line, memory, and no device that it does not need."""
-    return (
-        QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-        "-M", "pc", "-accel", "tcg", "-m", str(memory_mb), "-serial", "stdio",
-        "-kernel", str(kernel), "-initrd", str(archive), "-append", COMMAND_LINE,
-    )  # fmt: skip
+def judge(console: str, case: str, ended: bool) -> tuple[list[str], tuple[str, ...]]:
+    """What is wrong by the whole console, and the program's diagnostics.
 
-
-def judge(console: str, case: str, ended: bool) -> Said:
-    """The verdict from the whole console; ``ended``: QEMU did so by itself."""
+    Args:
+        ended: QEMU did so by itself.
+    """
     lines = [line.rstrip("\r") for line in console.splitlines()]
     text = "\n".join(lines)
     # It has no exit status to disagree with its result line, and it always reboots.
@@ -79,23 +51,22 @@ def judge(console: str, case: str, ended: bool) -> Said:
     found = read_case(text, case, (1 if failed else 0) if ended else None)
     wrong = [] if found.outcome == "pass" else [f"guest: {found.outcome}: {found.reason}"]
     wrong += [f"guest: the kernel complained: {splat.title}" for splat in find_splats(text)]
-    return Said(tuple(wrong), found.diagnostics)
+    return wrong, found.diagnostics
 
 
-def run(kernel: Path, program: Path, case: str, scratch: Path, log: Path) -> Said:
+def run(kernel: Path, program: Path, case: str, log: Path) -> tuple[list[str], tuple[str, ...]]:
     """Boots ``kernel`` (an ELF with a PVH entry, or a bzImage) and judges what it said.
 
-    The console goes to ``log``.
+    The console goes to ``log``. QEMU gets an ISA serial line and no device that it does not need.
     """
-    archive = scratch / "init.cpio"
+    archive = program.with_suffix(".cpio")
     archive.write_bytes(initramfs(program.read_bytes()))
-    said: list[bytes] = []
-    with proc.start(argv(kernel, archive)) as qemu, contextlib.ExitStack() as stack:
-        watchdog = threading.Timer(HANG_TIMEOUT_S, qemu.send_signal, (signal.SIGKILL,))
-        watchdog.start()
-        stack.callback(watchdog.cancel)
-        assert qemu.stdout is not None
-        said.extend(qemu.stdout)
-        qemu.wait()
-    log.write_bytes(b"".join(said))
-    return judge(b"".join(said).decode("utf-8", "replace"), case, qemu.returncode == 0)
+    argv = (
+        QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+        "-M", "pc", "-accel", "tcg", "-m", str(MEMORY_MB), "-serial", "stdio",
+        "-kernel", str(kernel), "-initrd", str(archive), "-append", COMMAND_LINE,
+    )  # fmt: skip
+    done = proc.run(argv, log=log, timeout_s=HANG_TIMEOUT_S)
+    # Asked to end, by SIGTERM, QEMU ends with 0 as well.
+    ended = done.returncode == 0 and done.seconds < HANG_TIMEOUT_S
+    return judge(log.read_text("utf-8", "replace"), case, ended)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +13,7 @@ import pytest
 
 from harness.cases.runner import Lab
 from harness.cases.soakers import CaseSoaker, DivergenceError, Figures, Ground, Soaker, load_soakers
-from harness.commands.soak.command import Rounds, again, fresh_seeds, soak
-from harness.commands.soak.totals import Book, Identity
+from harness.commands.soak import Book, Identity, Rounds, again, soak
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
@@ -119,9 +119,9 @@ def test_it_goes_on_until_the_time_is_reached_and_not_further(
     bench: Bench, recorder: Recorder
 ) -> None:
     soaker = Scripted([{"purges": 2}, {"purges": 3}, {"purges": 4}])
-    record = bench.rounds(soaker).until(25.0, bench.book, iter([1, 2, 3]))
+    record = bench.rounds(soaker).until(25.0, iter([1, 2, 3]), bench.book)
     assert (record.rounds, record.figures) == (3, {"purges": 9})
-    assert bench.rounds(Scripted([])).until(25.0, bench.book, iter([])) == record
+    assert bench.rounds(Scripted([])).until(25.0, iter([]), bench.book) == record
     said = [e for e in recorder.seen if isinstance(e, ev.StageProgress)]
     assert [e.done for e in said] == [10, 20, 30] and "5 purges" in said[1].note
 
@@ -129,16 +129,16 @@ def test_it_goes_on_until_the_time_is_reached_and_not_further(
 def test_what_is_interrupted_loses_its_round_and_no_other(bench: Bench) -> None:
     soaker = Scripted([{"purges": 2}, KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
-        bench.rounds(soaker).until(60.0, bench.book, iter([1, 2]))
+        bench.rounds(soaker).until(60.0, iter([1, 2]), bench.book)
     assert bench.book.read().rounds == 1 and not bench.book.read().failures
-    record = bench.rounds(Scripted([{"purges": 1}])).until(20.0, bench.book, iter([3]))
+    record = bench.rounds(Scripted([{"purges": 1}])).until(20.0, iter([3]), bench.book)
     assert record.figures == {"purges": 3} and record.seeds == (1, 3)
 
 
 def test_a_divergence_ends_it_with_the_seed_and_what_to_type(bench: Bench) -> None:
     soaker = Scripted([{"purges": 2}, DivergenceError("page 7 was lost\nmore")])
     with pytest.raises(SeriesError, match="seed 99: page 7 was lost") as caught:
-        bench.rounds(soaker).until(60.0, bench.book, iter([5, 99]))
+        bench.rounds(soaker).until(60.0, iter([5, 99]), bench.book)
     assert caught.value.exit_code == 1
     wanted = "make soak KERNEL=6.12 CONFIG=kasan KIND=stress SEED=99"
     assert caught.value.next_step.startswith(wanted)
@@ -152,21 +152,21 @@ def test_a_complaint_of_the_kernel_ends_it_although_the_round_was_fine(bench: Be
         bench.events.emit(ev.SplatSeen("KASAN: use-after-free in f", "kasan", "", "trace"))
 
     with pytest.raises(SeriesError, match="seed 5: the kernel complained: KASAN"):
-        bench.rounds(Scripted([{}]), strays).until(60.0, bench.book, iter([5]))
+        bench.rounds(Scripted([{}]), strays).until(60.0, iter([5]), bench.book)
     assert bench.book.read().rounds == 0 and len(bench.book.read().failures) == 1
 
 
 def test_a_fault_that_is_not_the_series_is_no_failure_of_the_kernel(bench: Bench) -> None:
     with pytest.raises(InvocationError):
-        bench.rounds(Scripted([InvocationError("no swap")])).until(60.0, bench.book, iter([5]))
+        bench.rounds(Scripted([InvocationError("no swap")])).until(60.0, iter([5]), bench.book)
     assert not bench.book.read().failures
 
 
 def test_one_seed_again_and_again_adds_to_no_book(bench: Bench) -> None:
     soaker = Scripted([{"purges": 1}] * 3)
-    record = bench.rounds(soaker).again_and_again(77, 25.0)
+    record = bench.rounds(soaker).until(25.0, repeat(77), None)
     assert soaker.seeds == [77, 77, 77] and record.figures == {"purges": 3}
-    assert bench.rounds(Scripted([{}])).again_and_again(77, 0.0).rounds == 1
+    assert bench.rounds(Scripted([{}])).until(0.0, repeat(77), None).rounds == 1
     assert not (bench.out / "soak").exists()
 
 
@@ -226,14 +226,9 @@ def test_without_a_kind_it_shows_what_there_is(
     plain = from_environment({"OUT": str(bench.out)})
     with pytest.raises(InvocationError, match="nothing"):
         soak(plain)
-    bench.rounds(Scripted([{"purges": 2}])).until(5.0, bench.book, iter([1]))
+    bench.rounds(Scripted([{"purges": 2}])).until(5.0, iter([1]), bench.book)
     assert soak(plain) == 0
     assert "stress" in capsys.readouterr().out
-
-
-def test_seeds_are_fresh() -> None:
-    seeds = fresh_seeds()
-    assert len({next(seeds) for _ in range(50)}) == 50
 
 
 def test_what_to_type_names_only_what_was_chosen(settings: Settings) -> None:
