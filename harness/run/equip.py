@@ -191,7 +191,7 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
             run_cases(
                 equipment.suite.cases,
                 GuestPool(session.events.emit, labs),
-                session.settings.tests,
+                session.settings.tests or "",
                 GUEST_TESTS / session.data.guest_tests,
                 Part(session.settings.shard, session.settings.only, session.events.emit),
             )

@@ -50,7 +50,7 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
         InvocationError: the series has no matrix, or no such cell.
     """
     matrix = load_matrix(load(settings.project))
-    cells = chosen(matrix, settings.cell)
+    cells = chosen(matrix, settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:
         if cell.tests and settings.patches is None:  # of a part, only the build is judged

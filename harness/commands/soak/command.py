@@ -104,7 +104,7 @@ class Rounds:
 
     def again_and_again(self, seed: int, seconds: float) -> Record:
         """The same seed until ``seconds`` have passed, once at least; not in any book."""
-        identity = Identity(self.settings.kind, "", self.settings.config, "")
+        identity = Identity(self.settings.kind or "", "", self.settings.config, "")
         record = Record(identity).plus(self.one(seed))
         while record.seconds < seconds:
             record = record.plus(self.one(seed))
@@ -138,7 +138,7 @@ def _soak(session: Session) -> None:
     settings, soaker = session.settings, _soaker(session)
     equipment = equip(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
+    identity = Identity(settings.kind or "", base.line, settings.config, kernel.entry.name)
     book = Book(settings.out / "soak", identity, base.version)
     minutes = settings.minutes or (MINUTES if settings.seed is None else 0)
     with booted(session, equipment) as guests:
