@@ -179,7 +179,7 @@ def seen_red(
     Raises:
         InvocationError: VARIANT= names what is not in the table.
     """
-    only = settings.variant
+    only = settings.variant or ""
     chosen = chosen_variants(table, only)
     settings = replace(settings, variant="", decode=False)
     control = replace(settings, tests=" or ".join(v.tests for v in chosen) if only else "")

@@ -225,7 +225,7 @@ class Rounds:
         Raises:
             as :meth:`one`; a failure of the series is in the book then.
         """
-        identity = Identity(self.settings.kind, "", self.settings.config, "")
+        identity = Identity(self.settings.kind or "", "", self.settings.config, "")
         record = book.read() if book else Record(identity)
         while record.seconds < seconds or not (book or record.rounds):
             seed = next(seeds)

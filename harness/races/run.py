@@ -160,7 +160,7 @@ def _run_both(
         if result.error is not None:
             return
         _report_splats(session, scenario, result.series)
-        if session.settings.stress and scenario.controlled:
+        if session.settings.mode == "stress" and scenario.controlled:
             argv = _argv(series, scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):
                 repeated = stress(variant.guest(), scenario, argv)

@@ -32,8 +32,8 @@ from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import build_rootfs
 from harness.run.pipeline import Prepared, debug_twin, prepare
 from harness.run.session import RunResult, Session, run_session
+from harness.series.apply import PatchedTree
 from harness.series.base import Base
-from harness.series.patched_tree import PatchedTree
 from harness.setup.on_demand import provide
 from harness.vm import pace
 from harness.vm.accel import choose_accel
@@ -191,7 +191,7 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
             run_cases(
                 equipment.suite.cases,
                 GuestPool(session.events.emit, labs),
-                session.settings.tests,
+                session.settings.tests or "",
                 GUEST_TESTS / session.data.guest_tests,
                 Part(session.settings.shard, session.settings.only, session.events.emit),
             )

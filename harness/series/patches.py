@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
 
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import PROJECT, Settings
 from harness.series import b4
 from harness.series.base import Base
-from harness.series.diffs import files_of
 
 FORMS = (
     "SERIES= takes a directory of patches, an mbox, a message-id,\n"
@@ -259,3 +262,46 @@ def message_id(mail: bytes) -> str | None:
     head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
     found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
     return found[1].decode("ascii", "replace") if found else None
+
+
+def read_diff(text: str) -> PatchSet:
+    """The files of a diff with their hunks.
+
+    Raises:
+        InvocationError: it is damaged.
+    """
+    try:
+        return PatchSet(io.StringIO(text))
+    except UnidiffParseError as error:
+        raise InvocationError(str(error)) from error
+
+
+def files_of(text: str) -> tuple[str, ...]:
+    """Every path that a diff names, old and new, sorted.
+
+    A hunk that is damaged is not this function's matter: applying the patch says
+    which one it is, so the headers alone must do.
+    """
+    headers = re.findall(r"(?m)^diff --git (a/\S+) (b/\S+)$", text)
+    found = {name for pair in headers for name in pair}
+    try:
+        found |= {n for file in read_diff(text) for n in (file.source_file, file.target_file)}
+    except InvocationError:
+        found |= set(re.findall(r"(?m)^(?:---|\+\+\+) ([^\t\n]+)", text))
+    return tuple(sorted({p.split("/", 1)[1] for p in found if p[:2] in ("a/", "b/")}))
+
+
+def changed_lines(text: str) -> dict[str, set[int]]:
+    """The lines of each file, as numbered after it, that a ``git diff -U0`` touches.
+
+    Where lines are only taken away, those around the place.
+    """
+    return {
+        file.path: {
+            line
+            for hunk in file
+            for line in range(hunk.target_start, hunk.target_start + (hunk.target_length or 2))
+        }
+        for file in read_diff(text)
+        if not file.is_removed_file
+    }

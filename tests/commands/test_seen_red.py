@@ -67,7 +67,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def runner(documents: dict[str, Any]) -> RunKernel:
     def run(settings: Settings) -> RunResult:
-        told = documents[settings.variant]
+        told = documents[settings.variant or ""]
         return RunResult(told["exit_code"], settings.out, told)
 
     return run

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.series.rejects import find
+from harness.series.apply import find
 
 FILE = [f"line {n}" for n in range(100)]
 

@@ -197,7 +197,7 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
     Raises:
         InvocationError: the series has no matrix, or no such cell.
     """
-    cells = chosen(load_cells(load(settings.project)), settings.cell)
+    cells = chosen(load_cells(load(settings.project)), settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:
         if cell.tests and settings.patches is None:  # of a part, only the build is judged

@@ -90,7 +90,7 @@ def read_inputs(settings: Settings) -> Inputs:
         why=why,
         ref=base.commit if base.origin else "",
         source=settings.series or "the project's own series",
-        previous_source=settings.previous,
+        previous_source=settings.previous or "",
         patches=tuple(
             PatchName(p.subject, p.patch_id, p.message_id or "", p.commit or "")
             for p in series.patches

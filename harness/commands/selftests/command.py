@@ -230,7 +230,7 @@ def _regression(session: Session) -> None:
     reports = Reports(session.events)
     listed, base, series = _equip(session, reports)
     source = session.data.folder / FILE
-    expression = session.settings.tests
+    expression = session.settings.tests or ""
     config = read_values(base.equipment.prepared.kernel.config)
     lacking = [test for test in listed.tests if unmet(test, config)]
     able = replace(listed, tests=tuple(test for test in listed.tests if test not in lacking))

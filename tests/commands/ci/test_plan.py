@@ -111,7 +111,7 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> RunKernel:
     def run(settings: Settings) -> RunResult:
         nonlocal count
         count += 1
-        before = settings.series.endswith("v1") and settings.patches is None
+        before = (settings.series or "").endswith("v1") and settings.patches is None
         patches = None if before else settings.patches
         results = Results()
         name = f"{count:03}"

@@ -148,7 +148,7 @@ def test_a_cell_is_booted_with_its_flavour_and_cases(
     asked: list[tuple[str, str]] = []
 
     def boot(settings: Settings) -> RunResult:
-        asked.append((settings.config, settings.tests))
+        asked.append((settings.config, settings.tests or ""))
         status = "pass" if code == 0 else "fail"
         tests = [{"id": "kinds.c::a", "status": status, "reason": "lost"}]
         return RunResult(code, settings.out, guest(tests=tests))

@@ -81,7 +81,7 @@ def test_the_machine_is_named_before_the_series(code: int) -> None:
 def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> RunKernel:
     def run(settings: Settings) -> RunResult:
         found = documents[len(seen)]
-        seen.append((Path(settings.series).name, settings.patches))
+        seen.append((Path(settings.series or "").name, settings.patches))
         return RunResult(found["exit_code"], settings.out, found)
 
     return run
