@@ -14,7 +14,7 @@ from harness.cases.ktap import read_case
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
-from harness.races.conductor import InterleavingDriver
+from harness.races.driver import InterleavingDriver
 from harness.races.failures import RaceError
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceRun

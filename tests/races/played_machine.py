@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
-from harness.races.conductor import InterleavingDriver
+from harness.races.driver import InterleavingDriver
 from harness.races.scenario import Scenario, parse
 from harness.races.words import MAGIC
 from tests.debugger.fake_stub import KERNEL, USER, Cpu, PlayedStub
