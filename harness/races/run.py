@@ -17,10 +17,10 @@ from harness.races.breakpoints import Breakpoint
 from harness.races.explain import explanation
 from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
 from harness.races.kernels import variant_kernel
+from harness.races.programs import ROUNDS, SECONDS, program_argv
 from harness.races.scenario import Scenario
 from harness.races.trace import step_lines, trace
 from harness.races.verdict import RaceResult
-from harness.races.words import ROUNDS, SECONDS, program_argv
 from harness.run.session import Session
 
 STAGE = "race"

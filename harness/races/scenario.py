@@ -17,7 +17,6 @@ import yaml
 
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
-from harness.races.words import END
 
 RACES = PROJECT / "guest-tests" / "races"
 MIN_CPUS, MAX_CPUS = 2, 4
@@ -48,7 +47,7 @@ class Place:
     """Where a thread is held; ``text``: of a source line, for kind 'line' alone."""
 
     kind: Kind
-    function: str
+    function: str = ""
     text: str = ""
 
     def __str__(self) -> str:
@@ -149,8 +148,7 @@ def parse_place(text: str) -> Place:
     text = " ".join(text.split())
     for kind, pattern in _PATTERNS.items():
         if match := pattern.fullmatch(text):
-            # A thread calls a landmark of the program at its end.
-            return Place(kind, **{"function": END, **match.groupdict()})
+            return Place(kind, **match.groupdict())
     raise InvocationError(
         f"{text!r} is no place: 'func()', 'func: text of a line', 'func() returns',"
         " 'program func()' or 'ends'"

@@ -59,6 +59,19 @@ class RaceRun:
     holds: tuple[Hold, ...] = ()
 
 
+class RaceError(Exception):
+    """A run could not be brought to its end: the scenario is wrong about this kernel.
+
+    ``steps``: what had happened by then, the moment of the failure included.
+    """
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.advice = advice
+        self.steps: tuple[RaceStep, ...] = ()
+
+
 def step_lines(step: RaceStep, symbols: Symbols) -> Iterator[str]:
     """A moment: what it is, then every CPU with its stack, a line a function."""
     yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
