@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -146,7 +145,7 @@ def controlled(
             remote.detach()
             try:
                 done = ended.result(END_TIMEOUT_S * guest.pace)
-            except FutureTimeoutError as error:
+            except TimeoutError as error:
                 what = "all runs are done, and the guest program does not end"
                 raise RaceError(what) from error
             lines, batch.error = outcome(done)

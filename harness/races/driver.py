@@ -224,7 +224,7 @@ class InterleavingDriver:
             return bool(value & argument.mask)
         if argument.variable not in self.program:
             raise RaceError(f"the guest program has no variable {argument.variable}")
-        return self.guest.user_word(cpu, self.program[argument.variable]) == value
+        return self.guest.word(self.program[argument.variable], cpu) == value
 
     # ---- what is going on? ---------------------------------------------------------------
 
