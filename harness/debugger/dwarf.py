@@ -11,7 +11,7 @@ import bisect
 import contextlib
 import pickle
 import posixpath
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,13 +72,6 @@ class Scope:
             yield from scope.all()
 
 
-def _chain(scopes: Iterable[Scope], address: int) -> tuple[Scope, ...]:
-    for scope in scopes:
-        if scope.covers(address):
-            return (scope, *_chain(scope.inlined, address))
-    return ()
-
-
 @dataclass(frozen=True)
 class Unit:
     """One compilation unit: ``name`` of its source file, its functions and line table."""
@@ -90,7 +83,8 @@ class Unit:
 
     def chain(self, address: int) -> tuple[Scope, ...]:
         """The function at an address and what is inlined there, the outermost first."""
-        return _chain(self.functions, address)
+        every = (scope for function in self.functions for scope in function.all())
+        return tuple(scope for scope in every if scope.covers(address))
 
     def line_at(self, address: int) -> tuple[str, int]:
         """File and line of the code at an address; '' and 0 where nothing is known."""

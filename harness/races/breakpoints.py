@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from harness.core.errors import InvocationError
 from harness.debugger.dwarf import Scope, Unit
 from harness.debugger.symbols import Symbols
+from harness.races.programs import END
 from harness.races.scenario import Point
 
 MAX_LINES_NEAR = 4  # that are named where a line has no code
@@ -51,9 +52,10 @@ def find_breakpoint(point: Point, symbols: Symbols, program: Mapping[str, int]) 
     """
     place = point.place
     if place.kind in ("end", "program"):
-        if place.function not in program:
-            raise _nowhere(point, f"the guest program has no function {place.function}()")
-        return Breakpoint((program[place.function],))
+        name = END if place.kind == "end" else place.function
+        if name not in program:
+            raise _nowhere(point, f"the guest program has no function {name}()")
+        return Breakpoint((program[name],))
     for name in point.within:
         if not symbols.units_with(name) and not symbols.addresses(name):
             raise _unknown(point, name, symbols)

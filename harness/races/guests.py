@@ -11,12 +11,11 @@ from pathlib import Path
 
 from harness.build.kconfig import load_flavour
 from harness.core import events as ev
-from harness.core.errors import InternalError
+from harness.core.errors import InternalError, MachineError
 from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
 from harness.races.breakpoints import Breakpoint, find_breakpoint
-from harness.races.clocksource import wait_for_final_clocksource
 from harness.races.kernels import RaceKernel, series_kernel
 from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
@@ -31,6 +30,39 @@ from harness.vm.machine import GuestSpec, choose_machine
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.
 APPEND = "irqaffinity=0 isolcpus=1-{last} kasan_multi_shot"
+CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+TRANSIENT_CLOCKSOURCE = "tsc-early"
+SWITCH_TIMEOUT_S = 60.0  # of a guest of the reference's pace; it takes 1.5 s after boot
+SWITCHED = rf"clocksource: Switched to clocksource (?!{TRANSIENT_CLOCKSOURCE})"
+
+
+def wait_for_final_clocksource(guest: Guest) -> None:
+    """Waits until a guest has the clocksource that it will keep.
+
+    A kernel that could calibrate the TSC goes over from ``tsc-early`` to ``tsc`` about a second
+    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 and 6.12). It stops
+    all CPUs for that, once: ``timekeeping_notify()`` calls ``stop_machine()``. With one of them
+    held, the others would wait in ``multi_cpu_stop()`` for ever.
+
+    Raises:
+        MachineError: it cannot be asked, or stays with the transient one.
+        SshError: the connection is lost.
+    """
+    before, timeout_s = len(guest.console.lines), SWITCH_TIMEOUT_S * guest.pace
+    done = guest.exec(["/bin/cat", CLOCKSOURCE], timeout_s)
+    problem = None
+    if done.exit_code != 0:
+        problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
+    elif (
+        done.stdout.strip() == TRANSIENT_CLOCKSOURCE
+        and guest.console.wait_for(SWITCHED, timeout_s, since=before) is None
+    ):
+        problem = (
+            f"the guest stays with the clocksource {TRANSIENT_CLOCKSOURCE}, and would stop"
+            " all CPUs to leave it while some are held"
+        )
+    if problem is not None:
+        raise MachineError(problem, evidence=guest.console.log)
 
 
 @dataclass(frozen=True)
@@ -145,7 +177,7 @@ def kernel_guests(
     # A socket's path may be no longer than 107 bytes, and a run's folder is somewhere.
     with tempfile.TemporaryDirectory(prefix="race-") as short:
         stub = Path(short) / "gdb"
-        symbols = kernel.symbols()
+        symbols = kernel.symbols(context.session.store, context.prepared.base)
         folder.mkdir(parents=True, exist_ok=True)
         spec = replace(context.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage, gdb=str(stub))
         try:

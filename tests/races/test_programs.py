@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The words of race.h are those of racewords.py: a real program is compiled and run here."""
+"""The words of race.h are those of programs.py: a real program is compiled and run here."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from harness.cases.ktap import read_case
 from harness.image.programs import GUEST_TESTS, compile_program
-from harness.races.programs import program_symbols
-from harness.races.words import (
+from harness.races.programs import (
     BEGIN,
     CASE,
     END,
@@ -22,6 +21,7 @@ from harness.races.words import (
     SECONDS,
     RunLine,
     program_argv,
+    program_symbols,
     run_lines,
     total_line,
 )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import MachineError
-from harness.races.clocksource import wait_for_final_clocksource
+from harness.races.guests import wait_for_final_clocksource
 from harness.vm.ssh import Completed
 
 BOOT = ["clocksource: Switched to clocksource refined-jiffies"]

@@ -9,20 +9,34 @@ at. A run ends in an outcome or in a :class:`RaceError` with a reason, never in 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.debugger.gdb_remote import Registers, Remote
 from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
-from harness.debugger.wait_kinds import TRANSIENT, blocked_on
+from harness.debugger.wait_kinds import TRANSIENT, Wait, WaitKind, blocked_on
 from harness.races.breakpoints import Breakpoint
-from harness.races.cpus import CpuControl
-from harness.races.failures import Blocked, RaceError, deadlock, late, passed_by
-from harness.races.limits import RaceLimits, StepWatchdog
+from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog, step_limit_s
+from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
-from harness.races.trace import CpuSnapshot, Ending, RaceRun, RaceStep
-from harness.races.words import BEGIN, END, MAGIC, OUTCOME
+from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
+
+_ADVICE: dict[WaitKind, str] = {
+    "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
+    " thread that holds it go on first",
+    "program": "the guest program waits for a thread that is held; do not synchronise the"
+    " threads' parts with each other",
+}
+
+
+@dataclass
+class Blocked(Exception):  # noqa: N818 (no error: perhaps it is what should happen)
+    """A thread whose turn it is waits for what will not come while others are held."""
+
+    thread: Thread
+    wait: Wait
+    stack: Stack
 
 
 @dataclass
@@ -44,7 +58,6 @@ class InterleavingDriver:
     program: Mapping[str, int]
     program_end: Callable[[], str | None]
     pace: float = 1.0
-    limits: RaceLimits = field(default_factory=RaceLimits)
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
@@ -87,25 +100,41 @@ class InterleavingDriver:
                     "look at struck() of the guest program",
                 )
         except RaceError as error:
-            raise RaceError(error.what, error.advice, self._steps) from error
+            error.steps = tuple(self._steps)
+            raise
         ending: Ending = "excluded" if blocked else "hit" if struck else "miss"
         return RaceRun(number, ending, steps=tuple(self._steps), holds=tuple(self.cpus.holds))
 
-    def _gather(self) -> None:
-        """All threads are held at the beginning of their parts."""
-        self.cpus.insert(self.program[BEGIN])
-        limit_s = self.cpus.ran_s + self.limits.between_runs_s * self.pace
-        while missing := [t.name for t in self.scenario.threads if t.name not in self.cpus.held]:
-            if self.cpus.ran_s > limit_s:
-                raise self._failed(RaceError(f"thread {missing[0]} does not come to begin a run"))
+    def _arrivals(self, landmark: str, overdue: Callable[[], str]) -> Iterator[int]:
+        """The CPUs that come to a landmark of our program, for as long as they are waited for.
+
+        Raises:
+            RaceError: that takes too long, as ``overdue`` says.
+        """
+        self.cpus.insert(self.program[landmark])
+        limit_s = self.cpus.ran_s + BETWEEN_RUNS_S * self.pace
+        while self.cpus.ran_s <= limit_s:
             self.cpus.run(limit_s - self.cpus.ran_s)
             for cpu in self.cpus.at_breakpoints():
-                if cpu in self._by_cpu and self._at_landmark(BEGIN, cpu):
-                    thread = self._by_cpu[cpu]
-                    self._tasks[thread.name] = self.guest.current(cpu)
-                    self.cpus.hold(thread, "the beginning of its part")
-                else:
+                if self._at_landmark(landmark, cpu):
+                    yield cpu
+                if not self.cpus.is_held(cpu):
                     self.cpus.step_over(cpu)
+        raise self._failed(overdue())
+
+    def _gather(self) -> None:
+        """All threads are held at the beginning of their parts."""
+
+        def missing() -> list[str]:
+            return [t.name for t in self.scenario.threads if t.name not in self.cpus.held]
+
+        overdue = "thread {} does not come to begin a run"
+        for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing()[0])):
+            if thread := self._by_cpu.get(cpu):
+                self._tasks[thread.name] = self.guest.current(cpu)
+                self.cpus.hold(thread, "the beginning of its part")
+            if not missing():
+                break
         self.cpus.clear()
         self._note("all threads are at the beginning of their parts")
 
@@ -123,7 +152,7 @@ class InterleavingDriver:
         self.cpus.step_over(thread.cpu)
         times = 0
         returning: tuple[int, int] | None = None  # address, stack pointer
-        watchdog = StepWatchdog(self.limits, self.pace, self.clock, lambda: self.cpus.ran_s)
+        watchdog = StepWatchdog(self.pace, self.clock, lambda: self.cpus.ran_s)
         while True:
             self.cpus.run(watchdog.next_check_s())
             for cpu in self.cpus.at_breakpoints():
@@ -140,7 +169,7 @@ class InterleavingDriver:
                             returning = (self.guest.word(at["rsp"]), at["rsp"] + 8)
                             self.cpus.insert(returning[0])
                     elif self._at_landmark(END, cpu):
-                        raise self._failed(passed_by(point, breakpoint_, times))
+                        raise self._passed_by(point, breakpoint_, times)
                 self.cpus.step_over(cpu)
             self._check(point, thread, watchdog)
 
@@ -149,21 +178,15 @@ class InterleavingDriver:
         for thread in self.scenario.threads:
             self.cpus.release(thread)
         self.cpus.clear()
-        self.cpus.insert(self.program[OUTCOME])
-        limit_s = self.cpus.ran_s + self.limits.between_runs_s * self.pace
-        while self.cpus.ran_s <= limit_s:
-            self.cpus.run(limit_s - self.cpus.ran_s)
-            for cpu in self.cpus.at_breakpoints():
-                if cpu == 0 and self._at_landmark(OUTCOME, cpu):
-                    registers = self.guest.registers(cpu)
-                    if (at := registers.argument(1) + 1) != number:
-                        raise self._failed(
-                            RaceError(f"the program is at run {at} instead of {number}")
-                        )
-                    self.cpus.clear()
-                    return bool(registers.argument(2))
-                self.cpus.step_over(cpu)
-        raise self._failed(RaceError("all threads were let go, and the run does not end"))
+        overdue = "all threads were let go, and the run does not end"
+        for cpu in self._arrivals(OUTCOME, lambda: overdue):
+            if cpu == 0:
+                registers = self.guest.registers(cpu)
+                if (at := registers.argument(1) + 1) != number:
+                    raise self._failed(f"the program is at run {at} instead of {number}")
+                break
+        self.cpus.clear()
+        return bool(registers.argument(2))
 
     # ---- is it there? ------------------------------------------------------------------
 
@@ -190,9 +213,10 @@ class InterleavingDriver:
             return registers.user
         if registers.user or not self._own(thread):
             return False
-        return all(
-            self._fits(argument, registers, thread.cpu) for argument in point.arguments
-        ) and self._within(point, self.guest.stack(thread.cpu))
+        if not all(self._fits(argument, registers, thread.cpu) for argument in point.arguments):
+            return False
+        stack, wanted = self.guest.stack(thread.cpu), set(point.within)
+        return wanted <= set(stack.names(self.symbols)) or wanted <= self._functions(stack)
 
     def _fits(self, argument: Argument, registers: Registers, cpu: int) -> bool:
         value = registers.argument(argument.number)
@@ -200,11 +224,7 @@ class InterleavingDriver:
             return bool(value & argument.mask)
         if argument.variable not in self.program:
             raise RaceError(f"the guest program has no variable {argument.variable}")
-        return self.guest.user_word(cpu, self.program[argument.variable]) == value
-
-    def _within(self, point: Point, stack: Stack) -> bool:
-        wanted = set(point.within)
-        return wanted <= set(stack.names(self.symbols)) or wanted <= self._functions(stack)
+        return self.guest.word(self.program[argument.variable], cpu) == value
 
     # ---- what is going on? ---------------------------------------------------------------
 
@@ -238,10 +258,20 @@ class InterleavingDriver:
         self._note(f"{thread.name} {'has come to its end' if ends else f'is at {point.place}'}")
         self.cpus.clear()
 
-    def _failed(self, error: RaceError) -> RaceError:
+    def _failed(self, what: str, advice: str = "") -> RaceError:
         """The error, with what every CPU does just now as the last thing that happened."""
-        self._note(error.what)
-        return error
+        self._note(what)
+        return RaceError(what, advice)
+
+    def _passed_by(self, point: Point, at: Breakpoint, times: int) -> RaceError:
+        """The thread has come to its end without a stop at the point; it was there ``times``."""
+        where = f" ({at.file}:{at.line}: {at.text})" if at.file else ""
+        counted = f"; it was there {times} times, not {point.nth}" if times else ""
+        return self._failed(
+            f"thread {point.thread} never reached '{point.place}'{where}: it came to the end of"
+            f" its part without{counted}",
+            "has the code moved, or does it go another way on this kernel? This race was not tried",
+        )
 
     def _check(self, point: Point, thread: Thread, watchdog: StepWatchdog) -> None:
         """The thread has not come yet: does it wait, or is its time up?"""
@@ -252,9 +282,30 @@ class InterleavingDriver:
         what = f"{lasting.function} {len(names)}" if lasting is not None else None
         if watchdog.stuck(what, self.guest.ticks()) and lasting is not None:
             raise Blocked(thread, lasting, stack)
-        if watchdog.expired():
-            limit_s = self.limits.of_step_s(self.pace)
-            raise self._failed(late(point, stack, wait, names, limit_s))
+        if not watchdog.expired():
+            return
+        doing = "is nowhere"
+        if stack.user:
+            doing = "runs in user space"
+        elif wait is not None:
+            doing = f"waits for {wait.says}"
+        elif names:
+            doing = f"{'sleeps' if stack.asleep else 'is'} in {names[0]}()"
+        raise self._failed(
+            f"thread {point.thread} does not come to '{point.place}' within"
+            f" {step_limit_s(self.pace):.0f} s: it {doing}",
+            "the trace has the stacks",
+        )
+
+    def _waiting_call(self, blocked: Blocked) -> str:
+        """The call that waits, as the source has it: that names a lock best."""
+        for raw in blocked.stack.frames[blocked.wait.depth + 1 :]:
+            for frame in self.symbols.frames(raw.at):
+                text = self.symbols.source.line(frame.file, frame.line)
+                own = frame.file.endswith(".c") and not frame.file.startswith("kernel/locking")
+                if text and own:
+                    return f"in {frame.function}(), {frame.file}:{frame.line}: {text.rstrip(';')}"
+        return f"in {blocked.wait.function}()"
 
     def _require_expected(self, blocked: Blocked) -> None:
         """Is it the exclusion that the scenario expects?
@@ -262,13 +313,21 @@ class InterleavingDriver:
         Raises:
             RaceError: no.
         """
-        expected = self.scenario.exclusion
-        if expected is None or not self._excludes(expected, blocked):
-            raise self._failed(
-                deadlock(blocked, self.scenario.threads, self.cpus.held, self.symbols)
-            )
-        call = blocked.call(self.symbols)
-        self._note(f"{blocked.thread.name} waits for {blocked.wait.says}: {expected.lock}, {call}")
+        expected, held = self.scenario.exclusion, self.cpus.held
+        waits = f"{blocked.thread.name} waits for {blocked.wait.says}"
+        call = self._waiting_call(blocked)
+        if expected is not None and self._excludes(expected, blocked):
+            self._note(f"{waits}: {expected.lock}, {call}")
+            return
+        threads = [thread for thread in self.scenario.threads if thread.name in held]
+        who = ", ".join(f"{t.name} on CPU {t.cpu} at {held[t.name]}" for t in threads)
+        advice = _ADVICE.get(blocked.wait.kind)
+        raise self._failed(
+            f"the order {'deadlocks' if advice else 'cannot be'}: {waits}, {call}; held: {who}",
+            advice
+            or "a CPU that is held in the kernel answers nobody: let it go on before, or hold its"
+            " thread elsewhere",
+        )
 
     def _excludes(self, expected: Exclusion, blocked: Blocked) -> bool:
         if blocked.wait.kind != "lock" or blocked.thread.name != expected.thread:
