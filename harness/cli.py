@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import Settings, from_environment
@@ -25,19 +25,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Ended(Protocol):
-    """What a command may return in place of its exit status."""
-
-    @property
-    def code(self) -> int:
-        """The exit status."""
-
-
 # What can be said with dashes as well.
 OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
 # Commands that others run, by the word under ``uses`` in the table of commands.
 SHARED = {
-    "run": "harness.run.equip:test_kernel",
+    "run": "harness.commands.one_kernel:run_kernel",
     "look": "harness.commands.static_checks.command:static_checks",
 }
 
@@ -71,8 +63,9 @@ def _run(name: str, settings: Settings) -> int:
         _console(settings) if word == "console" else load(SHARED[word])
         for word in about.uses.split()
     ]
-    ended: int | Ended = load(about.target)(settings, *uses)
-    return ended if isinstance(ended, int) else ended.code
+    ended = load(about.target)(settings, *uses)
+    code: int = ended if isinstance(ended, int) else ended.code  # of a RunResult
+    return code
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

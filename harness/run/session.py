@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from harness.core.errors import HarnessError, InternalError, SeriesError
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.files import EventLog, point_latest, write_all
-from harness.report.results import Results, RunDocument, document
+from harness.report.results import SCHEMA, Results, RunDocument, document
 from harness.report.screen import PIPE_WIDTH, Screen
 from harness.report.summary import print_summary
 from harness.series.contract import SeriesData, load
@@ -54,6 +55,17 @@ class RunResult:
     def judged(self) -> bool:
         """Whether it says something of the series: nobody else ended it."""
         return self.code in JUDGED
+
+
+def read_results(paths: Iterable[Path]) -> list[RunResult]:
+    """The runs of these ``results.json``, in their order; ``latest`` is only a link."""
+    found = []
+    for path in sorted(paths):
+        if not path.parent.is_symlink():
+            told: RunDocument = json.loads(path.read_text())
+            if told.get("schema") == SCHEMA:
+                found.append(RunResult(told["exit_code"], path.parent, told))
+    return found
 
 
 RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs

@@ -1,44 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The results of the shards of one state as if its cases had run in one go. Pure functions.
 
-A cell that was run twice counts once: the later run. The order of the cases is that of
-the whole selection, which every shard's results name.
+The order of the cases is that of the whole selection, which every shard's results name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.commands.ci.plan import PlanCell, parse
 from harness.core import events as ev
 from harness.detectors import soundness
 from harness.report.results import (
     BROKEN,
     CaseRecord,
-    ClauseRecord,
     RunDocument,
     SplatRecord,
     StageRecord,
     clause_records,
     judge,
 )
-from harness.run.session import RunResult
+from harness.run.session import JUDGED
 from harness.series.contract import SeriesData
-
-COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
 
 # Of two records of one case that every shard makes, the worse one counts.
 WORST = ("fail", "error", "timeout", "pass", "skip", "not_applicable")
-
-
-def cells_of(results: Iterable[RunResult]) -> dict[PlanCell, RunResult]:
-    """Each cell's results; of two runs of a cell the one that began later."""
-    found: dict[PlanCell, RunResult] = {}
-    for result in sorted(results, key=lambda r: r.document["run"]):
-        name = result.document["asked"].get("CELL", "")
-        if name and result.document["command"] in COMMANDS:
-            found[parse(name)] = result
-    return found
 
 
 def state(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:
@@ -51,10 +36,20 @@ def state(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:
     splats = [splat for shard in shards for splat in shard["splats"]]
     splats.sort(key=lambda splat: order.get(splat["test"], len(order)))
     tests = _tests(shards, order, splats, data.sound)
-    applied = len(first["series"]["patches"])
+    records = [
+        ev.CaseFinished(t["id"], t["status"], t["reason"], t["seconds"], tuple(t["clauses"]))
+        for t in tests
+    ]
+    clauses = judge(data.clauses, len(first["series"]["patches"]), records)
     reached = any(shard["clauses"] for shard in shards)
     error = list(dict.fromkeys(line for shard in shards for line in shard["error"]))
-    verdict, code = _verdict(shards, tests, splats)
+    # As of a run in one go: what ended a shard early, else what broke.
+    verdict, code = next(
+        ((s["verdict"], s["exit_code"]) for s in shards if s["exit_code"] not in JUDGED),
+        ("pass", 0),
+    )
+    if code == 0 and (error or splats or any(test["status"] in BROKEN for test in tests)):
+        verdict, code = "fail", 1
     return {
         **first,
         "error": error,
@@ -68,7 +63,7 @@ def state(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:
         "repeats": [record for shard in shards for record in shard["repeats"]],
         "splats": splats,
         "foreign_splats": [splat for shard in shards for splat in shard["foreign_splats"]],
-        "clauses": _clauses(tests, data, applied) if reached else {},
+        "clauses": clause_records(clauses) if reached else {},
         "notes": list(dict.fromkeys(note for shard in shards for note in shard["notes"])),
         "verdict": verdict,
         "exit_code": code,
@@ -107,16 +102,6 @@ def _tests(
     return tests
 
 
-def _clauses(
-    tests: Iterable[CaseRecord], data: SeriesData, applied: int
-) -> dict[str, ClauseRecord]:
-    records = [
-        ev.CaseFinished(t["id"], t["status"], t["reason"], t["seconds"], tuple(t["clauses"]))
-        for t in tests
-    ]
-    return clause_records(judge(data.clauses, applied, records))
-
-
 def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:
     """Each stage once: the failed one where a shard has one, else the one that did the work."""
     found: dict[str, list[StageRecord]] = {}
@@ -124,25 +109,3 @@ def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:
         for stage in shard["stages"]:
             found.setdefault(stage["name"], []).append(stage)
     return [min(same, key=lambda s: (not s.get("failed"), s["cached"])) for same in found.values()]
-
-
-def _verdict(
-    shards: Sequence[RunDocument],
-    tests: Sequence[CaseRecord],
-    splats: Sequence[SplatRecord],
-) -> tuple[ev.Verdict, int]:
-    """As of a run in one go: what ended a shard early, else what broke."""
-    for shard in shards:
-        if shard["exit_code"] not in (0, 1):
-            return shard["verdict"], shard["exit_code"]
-    early = any(shard["error"] for shard in shards)
-    broken = any(test["status"] in BROKEN for test in tests)
-    if early or broken or splats:
-        return "fail", 1
-    return "pass", 0
-
-
-def missing(plan: Iterable[PlanCell], have: Iterable[PlanCell]) -> list[PlanCell]:
-    """The cells of a plan that no results are there for."""
-    there = set(have)
-    return [cell for cell in plan if cell not in there]

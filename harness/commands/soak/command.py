@@ -24,7 +24,13 @@ from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.report.results import Results
-from harness.run.equip import booted, decode_splats, equip, lab_of, look_for_leaks
+from harness.run.assemble_guest import (
+    assemble_guest,
+    booted,
+    decode_splats,
+    lab_of,
+    look_for_leaks,
+)
 from harness.run.session import Session, run_session
 
 STAGE = "soak"
@@ -136,7 +142,7 @@ def _soaker(session: Session) -> Soaker:
 
 def _soak(session: Session) -> None:
     settings, soaker = session.settings, _soaker(session)
-    equipment = equip(session)
+    equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
     identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
     book = Book(settings.out / "soak", identity, base.version)

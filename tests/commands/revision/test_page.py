@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
-from harness.commands.revision.files import html
 from harness.commands.revision.inputs import Inputs, PatchName
-from harness.commands.revision.page import CHECKS, LEAST, MOST, broken, command, drawn, rows, times
+from harness.commands.revision.page import (
+    CHECKS,
+    LEAST_S,
+    MAX_SHOWN,
+    broken,
+    command,
+    html,
+    rows,
+    times,
+)
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks.remarks import OpenRemarks
 from tests.commands.revision.test_flaky import CASE, document
@@ -19,8 +28,8 @@ INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "t
 def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:
     runs = RevisionRuns(documents, None, {}, statics or {})
     return [
-        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, row.marks, strict=True)}
-        for row in rows(conclude(INPUTS, runs), runs)
+        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, found, strict=True)}
+        for _, found in rows(conclude(INPUTS, runs), runs)
     ]
 
 
@@ -77,10 +86,10 @@ def test_a_failure_is_told_where_it_is_first_seen() -> None:
 
 def test_what_a_page_shows_is_bounded() -> None:
     said = {"status": "fail", "reason": "so", "about": "", "diagnostics": ["x"] * 500, "seconds": 1}
-    tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MOST + 5)]
+    tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MAX_SHOWN + 5)]
     runs = RevisionRuns((document(), document("fail", tests=tests)), None, {})
     (part,) = broken(conclude(INPUTS, runs), runs, {})
-    assert len(part.failures) == MOST and part.more == 5
+    assert len(part.failures) == MAX_SHOWN and part.more == 5
     assert part.failures[0].notes[-1] == "... 460 more lines"
 
 
@@ -90,7 +99,10 @@ def test_a_complaint_outside_of_cases_is_seen_again_by_the_whole_run() -> None:
 
 def test_times_are_compared_at_one_pace() -> None:
     def timed(pace: float, **seconds: float) -> Any:
-        tests = [{"id": f"t/p.c::{n}", "status": "pass", "seconds": s} for n, s in seconds.items()]
+        tests = [
+            {"id": f"t/p.c::{n}", "status": "pass", "seconds": s, "diagnostics": []}
+            for n, s in seconds.items()
+        ]
         return document(tests=tests, pace={"seconds": pace, "reference": 0.1, "factor": 1.0})
 
     runs = RevisionRuns(
@@ -101,7 +113,12 @@ def test_times_are_compared_at_one_pace() -> None:
         ("t/p.c::b", 6.0, 2.0),
         ("t/p.c::a", 1.0, 1.0),
     ]
-    assert LEAST > 0.1
-    first, second = drawn(bars)
-    assert (first.before, round(first.now, 1), second.y > first.y) == (100.0, 33.3, True)
+    assert LEAST_S > 0.1
+    whole = conclude(replace(INPUTS, previous_source="v1"), runs)
+    drawn = re.findall(
+        r'rect class="(was|now)" x="230" y="(\d+)" width="([\d.]+)"', html(whole, runs, {})
+    )
+    assert drawn == [
+        ("was", "4", "261.0"), ("now", "15", "87.7"), ("was", "34", "44.3"), ("now", "45", "44.3"),
+    ]  # fmt: skip
     assert times(replace(runs, previous=None)) == []
