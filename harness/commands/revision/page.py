@@ -10,17 +10,16 @@ from pathlib import Path
 from harness.commands.revision.reply import reply, statement, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
 from harness.commands.static_checks.remarks import TOOLS
+from harness.core import usage
 from harness.core.atomic import write_atomically
-from harness.core.usage import command as typed
 from harness.report.files import page_environment
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
 from harness.report.states import SeriesState, state_of
 from harness.report.summary import again
 
-MAX_SHOWN = 12  # failures of one patch in full, and bars of the plot
+MAX_SHOWN = 12  # failures of one patch in full
 MAX_LINES = 40  # of a trace or of a case's own words
-LEAST_S = 0.2  # what takes less says nothing of time
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class RevisionFailure:
     status: str
     reason: str
     about: str
-    notes: tuple[str, ...]
+    notes: str
     traces: tuple[tuple[str, str, str], ...]  # title, how it was decoded, text
     command: str
 
@@ -119,20 +118,17 @@ def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> lis
 def _failure(
     name: str, step: Step, document: RunDocument, asked: Mapping[str, str]
 ) -> RevisionFailure:
-    test = next((t for t in document["tests"] if t["id"] == name), None)
     splats = [s for s in document["splats"] if name in (s["test"], s["title"])]
     traces = tuple((s["title"], s["decoded"], _cut(s["text"].splitlines())) for s in splats[:2])
-    if test is None:
-        case = next((s["test"] for s in splats if s["test"]), "")
-        where = f"in {case}" if case else "while no case was running"
-        return RevisionFailure(
-            name, "kernel", where, "", (), traces, command(case, step.patches, asked)
-        )
-    notes = tuple(_cut(test["diagnostics"]).splitlines())
-    return RevisionFailure(
-        name, test["status"], test["reason"], test["about"], notes, traces,
-        command(name, step.patches, asked),
-    )  # fmt: skip
+    for test in document["tests"]:
+        if test["id"] == name:
+            typed = command(name, step.patches, asked)
+            return RevisionFailure(name, test["status"], test["reason"], test["about"],
+                                   _cut(test["diagnostics"]), traces, typed)  # fmt: skip
+    case = next((s["test"] for s in splats if s["test"]), "")
+    where = f"in {case}" if case else "while no case was running"
+    typed = command(case, step.patches, asked)
+    return RevisionFailure(name, "kernel", where, "", "", traces, typed)
 
 
 def _cut(lines: Sequence[str]) -> str:
@@ -143,47 +139,19 @@ def _cut(lines: Sequence[str]) -> str:
 def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
     """What to type to see a failure again."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(case, asked) if case else typed("test-kernel", asked)
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A case's time on both sides, in seconds of a guest of the reference's pace."""
-
-    name: str
-    before: float
-    now: float
-
-
-def times(runs: RevisionRuns) -> list[Bar]:
-    """The cases that pass on both sides, those whose time changed most first."""
-    if runs.previous is None:
-        return []
-    before, now = _seconds(runs.previous), _seconds(runs.steps[-1])
-    bars = [Bar(name, before[name], now[name]) for name in now if name in before]
-    bars = [bar for bar in bars if max(bar.before, bar.now) >= LEAST_S]
-    return sorted(bars, key=lambda bar: -abs(bar.now - bar.before))[:MAX_SHOWN]
-
-
-def _seconds(document: RunDocument) -> dict[str, float]:
-    pace = document["pace"]
-    slow = pace["seconds"] / pace["reference"] if pace["reference"] else 1.0
-    return {t["id"]: t["seconds"] / slow for t in document["tests"] if t["status"] == "pass"}
+    return again(case, asked) if case else usage.command("test-kernel", asked)
 
 
 def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
     environment = page_environment(Path(__file__).parent)
     environment.filters["statement"] = statement
-    bars = times(runs)
     return environment.get_template("revision.html.j2").render(
         whole=whole,
         verdict=verdict(whole),
         checks=CHECKS,
         rows=rows(whole, runs),
         broken=broken(whole, runs, asked),
-        bars=bars,
-        longest=max((max(bar.before, bar.now) for bar in bars), default=1.0),
         plots=plots(runs.steps[-1]["tests"]),
     )
 
