@@ -117,14 +117,9 @@ def _conclude(body: Callable[[], None], results: Results) -> End:
     try:
         body()
     except HarnessError as error:
-        return (
-            error.verdict,
-            error.exit_code,
-            [
-                f"{error.kind} error: {error.lines()[0]}",  # type: ignore[return-value]
-                *error.lines()[1:],
-            ],
-        )
+        first, *more = error.lines()
+        lines = [f"{error.kind} error: {first}", *more]
+        return error.verdict, error.exit_code, lines  # type: ignore[return-value]
     except KeyboardInterrupt:
         return INTERRUPTED_END
     verdict, code = judge_run(results)
@@ -157,6 +152,13 @@ def _signals_wait() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def console_of(settings: Settings) -> Console:
+    """Where a command speaks: standard output is for KTAP where that was asked for."""
+    stream = sys.stderr if settings.ktap else sys.stdout
+    # A pipe has no width: rich would fold what CI logs can show whole.
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
+
+
 def run_session(settings: Settings, command: str, body: Callable[[Session], None]) -> RunResult:
     """Runs ``body`` as one run: events, files under ``out/<run>/``, summary, exit status.
 
@@ -170,9 +172,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
     data = load(settings.project)
     # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
     out = make_run_folder(settings.out, f"-{settings.cell}" if settings.cell else "")
-    # A pipe has no width: rich would fold what CI logs can show whole.
-    stream = sys.stderr if settings.ktap else sys.stdout
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
+    console = console_of(settings)
     screen, results, events = Screen(console), Results(), ev.Events()
     start = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -12,6 +12,7 @@ whether the rates differ (rates.py).
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -196,37 +197,26 @@ class RevisionRuns:
         # It was chosen because its first record is a failure, so that one does not count:
         # it would make the rate look worse than it is.
         here = _passes(case, self.steps[state], first=False) + _passes(case, self.again.get(state))
-        there = Counts()
+        there: Counter[str] = Counter()
         if against:
             whole = self.steps[0] if where == 0 else self.previous
             there = _passes(case, whole) + _passes(case, self.again.get(where))
-        rates = Rates(there.passes, there.runs, here.passes, here.runs)
+        rates = Rates(there["passes"], there["runs"], here["passes"], here["runs"])
         verdict = str(rates.verdict()) if against else "no yardstick"
-        return Flaky(case, here.passes, here.runs, against, there.passes, there.runs, verdict,
-                     round(rates.p, 6))  # fmt: skip
+        return Flaky(case, here["passes"], here["runs"], against, there["passes"], there["runs"],
+                     verdict, round(rates.p, 6))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How often a case passed, of how many runs."""
-
-    passes: int = 0
-    runs: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(self.passes + other.passes, self.runs + other.runs)
-
-
-def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> Counts:
+def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> Counter[str]:
     """Of one run of a case and its repetitions; ``first``: its first record counts as well."""
-    if document is None:
-        return Counts()
-    records = [t["status"] for t in document["tests"] if first and t["id"] == case]
-    again = [r for r in document["repeats"] if r["id"] == case]
-    return Counts(
-        records.count("pass") + sum(record["passed"] for record in again),
-        sum(s in JUDGED_CASES for s in records) + sum(record["runs"] for record in again),
-    )
+    counts: Counter[str] = Counter()
+    for test in document["tests"] if document and first else ():
+        if test["id"] == case and test["status"] in JUDGED_CASES:
+            counts += Counter(passes=test["status"] == "pass", runs=1)
+    for again in document["repeats"] if document else ():
+        if again["id"] == case:
+            counts += Counter(passes=again["passed"], runs=again["runs"])
+    return counts
 
 
 def _applicable(document: RunDocument, case: str) -> bool:
