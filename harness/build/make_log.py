@@ -42,7 +42,9 @@ class Warned(NamedTuple):
 class Comparable(Protocol):
     """A warning or a remark, of this tree or of its base."""
 
-    def same(self) -> tuple[str, str]: ...
+    def same(self) -> tuple[str, str]:
+        """What stays when lines above it come and go."""
+        ...
 
 
 W = TypeVar("W", bound=Comparable)

@@ -38,7 +38,13 @@ from harness.core.jsondata import from_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.report.results import Results
-from harness.run.equip import booted, decode_splats, equip, lab_of, look_for_leaks
+from harness.run.assemble_guest import (
+    assemble_guest,
+    booted,
+    decode_splats,
+    lab_of,
+    look_for_leaks,
+)
 from harness.run.session import Session, run_session
 
 STAGE = "soak"
@@ -281,7 +287,7 @@ def _soak(session: Session) -> None:
             f"KIND={settings.kind}: {session.data.name} has {have}",
             next_step=settings.command("soak", KIND="KIND"),
         )
-    equipment = equip(session)
+    equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
     identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
     book: Book | None = None

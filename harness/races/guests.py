@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.kconfig import load_flavour
 from harness.core import events as ev
 from harness.core.errors import InternalError, MachineError
 from harness.core.stages import stage
@@ -19,13 +18,13 @@ from harness.races.breakpoints import Breakpoint, find_breakpoint
 from harness.races.kernels import RaceKernel, series_kernel
 from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
+from harness.run.assemble_guest import guest_spec
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
 from harness.vm import pace
-from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest
 from harness.vm.guests import Guests
-from harness.vm.machine import GuestSpec, choose_machine
+from harness.vm.machine import GuestSpec
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.
@@ -84,9 +83,6 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
     """
     settings, events, store = session.settings, session.events, session.store
     prepared = prepare(session)
-    machine, _ = choose_machine(settings.machine, prepared.kernel.config.read_text("utf-8"))
-    if machine != "microvm" and prepared.kernel.bzimage is None:
-        prepared = prepare(session, bzimage=True)
     series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
     with stage(events, "rootfs") as outcome:
         rootfs = build_rootfs(settings, store, events)
@@ -96,24 +92,9 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         outcome.cached = programs.cached
         outcome.detail = f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
-    spec = GuestSpec(
-        vmlinux=series.vmlinux,
-        bzimage=series.bzimage,
-        machine=machine,
-        accel="tcg",
-        rootfs=rootfs.image,
-        host_key=rootfs.host_key,
-        login=rootfs.login,
-        tests=programs.image,
-        cpus=cpus,
-        extra_append=APPEND.format(last=cpus - 1),
-    )
-    if memory := load_flavour(settings.config).memory_mb:
-        spec = replace(spec, memory_mb=memory)
-    accel = choose_accel(settings.accel, store.root, spec)
-    events.emit(ev.AccelChosen(accel.name, accel.reason))
-    events.emit(ev.Note(accel.reason))
-    return RaceContext(session, prepared, series, programs, replace(spec, accel=accel.name))
+    spec = guest_spec(session, prepared, rootfs, programs.image, cpus)
+    spec = replace(spec, extra_append=APPEND.format(last=cpus - 1))
+    return RaceContext(session, prepared, series, programs, spec)
 
 
 @dataclass

@@ -8,24 +8,12 @@ what is written here.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 
-from harness.commands.revision.verdict import Revision
-from harness.core.settings import Settings
 from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
-from harness.run.session import RunKernel
 
 HEADER = "KTAP version 1"
 KERNEL = "kernel log"
-
-
-def test_kernel(settings: Settings, run_kernel: RunKernel) -> int:
-    """``make test-kernel``, with its results on standard output where KTAP= asks for them."""
-    result = run_kernel(settings)
-    if settings.ktap:
-        sys.stdout.write(run(result.document))
-    return result.code
 
 
 def run(document: RunDocument) -> str:
@@ -33,14 +21,12 @@ def run(document: RunDocument) -> str:
     return "\n".join(_run(document)) + "\n"
 
 
-def revision(whole: Revision, documents: Sequence[RunDocument]) -> str:
-    """A revision: each state a subtest, which fails where its ``Step`` breaks something."""
-    lines = [HEADER, f"1..{len(documents)}"]
-    for number, (step, document) in enumerate(zip(whole.steps, documents, strict=True), 1):
-        name = _name(f"{step.patches} {step.subject}")
+def states(named: Sequence[tuple[str, bool, RunDocument]]) -> str:
+    """Several runs, each a subtest: its name, whether it is ok, its ``results.json``."""
+    lines = [HEADER, f"1..{len(named)}"]
+    for number, (name, good, document) in enumerate(named, 1):
         lines += _nested(name, _run(document))
-        bad = step.blame.ours and step.patches
-        lines.append(f"{'not ok' if bad or step.error else 'ok'} {number} {name}")
+        lines.append(f"{'ok' if good else 'not ok'} {number} {_name(name)}")
     return "\n".join(lines) + "\n"
 
 

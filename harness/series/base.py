@@ -142,7 +142,7 @@ class _Obtained:
     def _entry(
         self, inputs: object, source: str, fill: Callable[[Path], str], origin: Path | None = None
     ) -> Base:
-        """The base of these inputs; ``fill`` makes its repository in a draft, and says the commit."""
+        """The base of these inputs; ``fill`` makes the repository in a draft, names the commit."""
 
         def make(draft: Path) -> None:
             repo, commit = draft / "repo.git", fill(draft)

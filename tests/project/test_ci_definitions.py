@@ -18,8 +18,7 @@ import yaml
 from click.testing import CliRunner
 
 from harness.build.kconfig import load_flavour
-from harness.commands.ci.command import gitlab
-from harness.commands.ci.plan import listed
+from harness.commands.ci.plan import gitlab, listed
 from harness.core import git
 from harness.core.usage import PROJECT, VARIABLES
 from harness.setup import bootstrap

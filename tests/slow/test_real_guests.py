@@ -67,10 +67,10 @@ def built(out: Path, *, bzimage: bool = False) -> Kernel:
     found: list[Kernel] = []
 
     def body(session: Session) -> None:
-        found.append(prepare(session, bzimage=bzimage).kernel)
+        found.append(prepare(session).kernel)
 
     store = {name: value for name, value in os.environ.items() if name.startswith("HARNESS_CACHE")}
-    settings = replace(from_environment(store), out=out)
+    settings = replace(from_environment(store), out=out, machine="q35" if bzimage else "auto")
     assert run_session(settings, "test-kernel", body).code == 0
     return found[0]
 

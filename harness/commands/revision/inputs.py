@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from harness.commands.each_patch import BASE, refuse_patches
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
+from harness.report.states import BASE
+from harness.run.states import refuse_patches
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import Series, load_series
@@ -83,8 +84,10 @@ def read_inputs(settings: Settings) -> Inputs:
     if settings.previous:
         before = load_series(replace(settings, series=settings.previous), base)
         old = apply_series(base, before, None, store, events)
-        whole = _applies(base, series, store, events)
-        shown = range_diff(base, old, whole) if whole else "this revision does not apply"
+        try:
+            shown = range_diff(base, old, apply_series(base, series, None, store, events))
+        except SeriesError:  # its run will explain why
+            shown = "this revision does not apply"
     return Inputs(
         base=f"Linux {base.version}, {base.commit[:12]} (KERNEL={settings.kernel})",
         why=why,
@@ -141,14 +144,6 @@ def _has(base: Base, commit: str) -> bool:
     except HarnessError:
         return False
     return True
-
-
-def _applies(base: Base, series: Series, store: Store, events: Events) -> Applied | None:
-    """The whole series on the base; None where it does not apply, which its run will explain."""
-    try:
-        return apply_series(base, series, None, store, events)
-    except SeriesError:
-        return None
 
 
 def range_diff(base: Base, old: Applied, new: Applied) -> str:

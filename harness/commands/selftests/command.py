@@ -32,7 +32,14 @@ from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import Case, Suite
-from harness.run.equip import Equipment, booted, complaints_of, decode_splats, equip, labs_of
+from harness.run.assemble_guest import (
+    Equipment,
+    assemble_guest,
+    booted,
+    complaints_of,
+    decode_splats,
+    labs_of,
+)
 from harness.run.session import Session, run_session
 from harness.series.base import Base, known_kernels
 from harness.setup.on_demand import provide
@@ -160,12 +167,12 @@ def _equip(
         )
 
     try:
-        without = equip(base, programs, guests)
+        without = assemble_guest(base, programs, guests)
     except SeriesError as error:
         raise InvocationError(
             f"the bare base is broken already: {error.what}", evidence=error.evidence
         ) from error
-    with_series = equip(session, lambda *_: without.suite, guests)
+    with_series = assemble_guest(session, lambda *_: without.suite, guests)
     listed = lists[0]
     points = {test.name: test.points for test in listed.tests}
     judged = reports.of_series(complaints_of(with_series))

@@ -14,9 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.commands.ci.command import plan, run_cell
 from harness.commands.ci.merge import merge
-from harness.commands.ci.plan import PlanCell, cells, kernel_name, listed, parse, settings_of
+from harness.commands.ci.plan import (
+    PlanCell,
+    cells,
+    kernel_name,
+    listed,
+    parse,
+    plan,
+    run_cell,
+    settings_of,
+)
 from harness.commands.revision.command import revision
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError

@@ -22,7 +22,7 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
-from harness.run.equip import Equipment
+from harness.run.assemble_guest import Equipment
 from harness.run.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
