@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.decode import decode
+from harness.build.debuginfo import decode
 from harness.build.kconfig import load_flavour, read_values
 from harness.cases import repeats
 from harness.cases.host_checks import load_checks, run_check
