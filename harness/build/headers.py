@@ -49,30 +49,24 @@ def install_headers(
         source: the patched tree, where the caller holds it already.
 
     Raises:
-        SeriesError, InvocationError, MachineError: see ``kmake.failure``.
+        SeriesError, InvocationError, MachineError: see ``make.failure``.
     """
 
     def make(draft: Path) -> None:
         out = draft / "out"
         out.mkdir()
-        with (
-            source_tree(bench.store, base, applied, bench.events)
-            if source is None
-            else contextlib.nullcontext(source)
-        ) as tree:
+        with contextlib.ExitStack() as stack:
+            tree = source or stack.enter_context(
+                source_tree(bench.store, base, applied, bench.events)
+            )
             reader = BuildLog(str(tree.path), str(out))
             argv = make_argv(bench, tree.path, out, "headers")
             own = log.with_name("headers.log")
             done = proc.run(argv, env=environment(), log=own, on_line=reader.feed)
         if done.returncode != 0:
             raise failure(reader, base, applied, own)
-        shutil.copytree(
-            out / "usr/include",
-            draft / "include",
-            ignore=lambda _, names: [
-                n for n in names if n.startswith(".") or n.endswith(".hdrtest")
-            ],
-        )
+        ignore = shutil.ignore_patterns(".*", "*.hdrtest")
+        shutil.copytree(out / "usr/include", draft / "include", ignore=ignore)
         shutil.rmtree(out)
 
     inputs = _state(applied.repo, applied.commit), bench.toolchain.version

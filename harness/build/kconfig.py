@@ -20,7 +20,6 @@ from typing import Any
 import yaml
 
 from harness.build import kconfig_explain
-from harness.build.kconfig_explain import Block
 from harness.build.make import build_dir, marked
 from harness.build.toolchain import Workbench, environment, variables
 from harness.core import git, proc
@@ -28,8 +27,8 @@ from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import PROJECT
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
-from harness.series.base import Base, worktree
-from harness.series.worktree import SourceTree, checkout, source_tree
+from harness.series.base import Base
+from harness.series.worktree import SourceTree, source_tree
 
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
@@ -143,6 +142,15 @@ def read_values(config: Path) -> dict[str, str]:
     return {symbol: value for symbol, (value, _) in parsed.items() if value != NOT_SET}
 
 
+class LostSymbolsError(InvocationError):
+    """The kernel does not grant ``symbols`` (without CONFIG_); ``told``: what it says of them."""
+
+    def __init__(self, what: str, told: str, symbols: set[str], log: Path) -> None:
+        step = "change the line in the fragment, or choose another CONFIG= or KERNEL="
+        super().__init__(f"{what}\n{told}", evidence=log, next_step=step)
+        self.told, self.symbols = told, symbols
+
+
 def configure(
     bench: Workbench,
     base: Base,
@@ -163,8 +171,6 @@ def configure(
     """
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
     arch = bench.toolchain.arch
-    state = _kconfig_state(applied, arch, flavour.start(arch))
-    inputs = fragments, state, bench.toolchain.version
 
     def make(draft: Path) -> None:
         with (
@@ -173,28 +179,61 @@ def configure(
             build_dir(bench, base, flavour.name, source) as out,
         ):
             config = run_merge(bench, source.path, out, flavour, log)
-            check(source.path, config)
+            check(source.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
-    def check(source: Path, config: Path) -> None:
-        gone = vanished(requests(flavour.fragments), read_values(config))
-        if not gone:
+    def check(source: Path, config: dict[str, str]) -> None:
+        if not (lost := vanished(requests(flavour.fragments), config)):
             return
         blocks = list(kconfig_explain.read(source, arch))
         known = {block.symbol for block in blocks}
-        gone = [r for r in gone if not r.optional or r.symbol in known]
-        if gone:
-            text = _explain(gone, blocks, read_values(config))
-            blame: list[Request] = []
-            if applied.commit != base.commit:
-                blame = _granted_by_base(bench, gone, base, flavour, log)
-            raise _error(text, blame, flavour, base, log)
+        told = []
+        for request in (r for r in lost if not r.optional or r.symbol in known):
+            has = config.get(request.symbol)
+            told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
+            reasons = kconfig_explain.explain(request.symbol, blocks, config)
+            told += [f"  {line}" for line in reasons]
+        if told:
+            what = (
+                f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant"
+            )
+            raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
-    entry = bench.store.entry("config", inputs, make, bench.events.note)
+    state = _kconfig_state(applied, arch, flavour.start(arch))
+    inputs = fragments, state, bench.toolchain.version
+    try:
+        entry = bench.store.entry("config", inputs, make, bench.events.note)
+    except LostSymbolsError as error:
+        if applied.commit != base.commit:
+            _compare_with_base(bench, base, flavour, log, error)
+        raise
     path = entry.path / "kernel.config"
-    return KernelConfig(
-        flavour.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), entry.cached
-    )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return KernelConfig(flavour.name, path, sha256, entry.cached)
+
+
+def _compare_with_base(
+    bench: Workbench, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
+) -> None:
+    """Fails for symbols that the bare base keeps.
+
+    Raises:
+        SeriesError: naming them.
+    """
+    try:
+        path = configure(bench, base, unpatched(base), flavour, log).path
+        lost_there = {r.symbol for r in vanished(requests(flavour.fragments), read_values(path))}
+    except LostSymbolsError as error:
+        lost_there = error.symbols
+    except SeriesError:
+        return  # the base cannot be configured at all
+    if taken := lost.symbols - lost_there:
+        names = ", ".join(f"CONFIG_{symbol}" for symbol in sorted(taken))
+        raise SeriesError(
+            f"the configuration loses symbols, and on the bare base it keeps {names}\n{lost.told}",
+            evidence=log,
+            next_step="the series changes what these symbols depend on",
+        ) from lost
 
 
 def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
@@ -245,52 +284,3 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
             next_step="mend the Kconfig file that it names",
         )
     return out / ".config"
-
-
-def _explain(gone: list[Request], blocks: list[Block], config: dict[str, str]) -> str:
-    told = []
-    for request in gone:
-        has = config.get(request.symbol)
-        told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
-        told += [f"  {line}" for line in kconfig_explain.explain(request.symbol, blocks, config)]
-    return "\n".join(told)
-
-
-def _granted_by_base(
-    bench: Workbench, gone: list[Request], base: Base, flavour: Flavour, log: Path
-) -> list[Request]:
-    """Those of ``gone`` that the bare base has: the series is to blame for them.
-
-    Runs inside the work directories of the failed attempt and leaves them at the base;
-    the next checkout moves them on.
-    """
-    work_dir = worktree(bench.store, base.key).parent
-    source = checkout(base, unpatched(base), work_dir)
-    out = work_dir / "bare-config"
-    shutil.rmtree(out, ignore_errors=True)
-    try:
-        config = read_values(run_merge(bench, source, out, flavour, log))
-    except SeriesError:
-        return []
-    finally:
-        shutil.rmtree(out, ignore_errors=True)
-    still_gone = {request.symbol for request in vanished(gone, config)}
-    return [request for request in gone if request.symbol not in still_gone]
-
-
-def _error(
-    text: str, blame: list[Request], flavour: Flavour, base: Base, log: Path
-) -> SeriesError | InvocationError:
-    """The series is at fault for what the base grants; the flavour for the rest."""
-    if blame:
-        names = ", ".join(f"CONFIG_{request.symbol}" for request in blame)
-        return SeriesError(
-            f"the configuration loses symbols, and on the bare base it keeps {names}\n{text}",
-            evidence=log,
-            next_step="the series changes what these symbols depend on",
-        )
-    return InvocationError(
-        f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant\n{text}",
-        evidence=log,
-        next_step="change the line in the fragment, or choose another CONFIG= or KERNEL=",
-    )

@@ -14,29 +14,27 @@ from harness.build.new_warnings import judge_warnings
 from harness.build.toolchain import Workbench
 from harness.core import proc
 from harness.series.apply import Applied
-from harness.series.base import Base, worktree
+from harness.series.base import Base
 
 STAGE = "build"
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelBuild:
     """A built kernel, in the store.
 
-    ``vmlinux`` is stripped, for booting; ``source`` is the worktree, which another run
-    may have moved on; ``objects`` counts the objects of the whole kernel.
+    ``vmlinux`` is stripped, for booting; ``objects`` counts those of the whole kernel.
     """
 
+    entry: Path
     vmlinux: Path
     bzimage: Path | None
     system_map: Path
     config: Path
     log: Path
-    release: str
-    source: Path
     cached: bool
+    release: str
     objects: int
-    entry: Path
 
 
 def build(
@@ -47,7 +45,7 @@ def build(
     log: Path,
     *,
     bzimage: bool = False,
-) -> Kernel:
+) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
     The output of make is added to ``log``, and lies in the entry as well.
@@ -56,40 +54,32 @@ def build(
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
-    inputs = applied.tree, config.sha256, bench.toolchain.version, bzimage
 
     def make(draft: Path) -> None:
         with made(
             bench, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
         ) as job:
             judge_warnings(job, config, log)
-            _collect(job.out, draft, bzimage)
+            out = job.out
+            stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
+            proc.capture((*stripped, str(out / "vmlinux")))
+            shutil.copyfile(out / ".config", draft / "kernel.config")
+            shutil.copyfile(out / "System.map", draft / "System.map")
+            if bzimage:
+                shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
+            release = (out / "include/config/kernel.release").read_text("utf-8").strip()
+            about = {"release": release, "objects": len(read_records(out))}
+            (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
+    inputs = applied.tree, config.sha256, bench.toolchain.version, bzimage
     entry = bench.store.entry("kernel", inputs, make, bench.events.note)
-    about = json.loads((entry.path / "kernel.json").read_text("utf-8"))
-    return Kernel(
-        vmlinux=entry.path / "vmlinux",
-        bzimage=entry.path / "bzImage" if bzimage else None,
-        system_map=entry.path / "System.map",
-        config=entry.path / "kernel.config",
-        log=entry.path / "build.log",
-        release=about["release"],
-        source=worktree(bench.store, base.key),
-        cached=entry.cached,
-        objects=about["objects"],
-        entry=entry.path,
+    return KernelBuild(
+        entry.path,
+        entry.path / "vmlinux",
+        entry.path / "bzImage" if bzimage else None,
+        entry.path / "System.map",
+        entry.path / "kernel.config",
+        entry.path / "build.log",
+        entry.cached,
+        **json.loads((entry.path / "kernel.json").read_text("utf-8")),
     )
-
-
-def _collect(out: Path, draft: Path, bzimage: bool) -> None:
-    """Copies what a run needs from the build folder into the entry."""
-    proc.capture(("strip", "--strip-all", "-o", str(draft / "vmlinux"), str(out / "vmlinux")))
-    for name, kept in ((".config", "kernel.config"), ("System.map", "System.map")):
-        shutil.copyfile(out / name, draft / kept)
-    if bzimage:
-        shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-    about = {
-        "release": (out / "include/config/kernel.release").read_text("utf-8").strip(),
-        "objects": len(read_records(out)),
-    }
-    (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.decode import decode
+from harness.build.debuginfo import decode
 from harness.build.kconfig import load_flavour
 from harness.cases.pool import at_once
 from harness.cases.runner import Lab

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.build.debuginfo import DebugKernel, build_debug
 from harness.build.headers import install_headers, installing
 from harness.build.kconfig import configure, load_flavour
-from harness.build.kernel import STAGE, Kernel, build
+from harness.build.kernel import STAGE, KernelBuild, build
 from harness.build.toolchain import Workbench, find_toolchain
 from harness.core import events as ev
 from harness.core.errors import InvocationError
@@ -34,7 +34,7 @@ class Prepared:
 
     base: Base
     applied: Applied
-    kernel: Kernel
+    kernel: KernelBuild
     headers: Path
     machine: str
 

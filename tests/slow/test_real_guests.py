@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.kernel import Kernel
+from harness.build.kernel import KernelBuild
 from harness.core.errors import SeriesError
 from harness.core.events import Events
 from harness.core.settings import from_environment
@@ -62,9 +62,9 @@ def rootfs() -> Rootfs:
     return build_rootfs(chosen, Store(chosen.cache, chosen.cache_limit), Events())
 
 
-def built(out: Path, *, bzimage: bool = False) -> Kernel:
+def built(out: Path, *, bzimage: bool = False) -> KernelBuild:
     """The kernel, from the store or built now."""
-    found: list[Kernel] = []
+    found: list[KernelBuild] = []
 
     def body(session: Session) -> None:
         found.append(prepare(session).kernel)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.kconfig import Flavour, KernelConfig, configure
-from harness.build.kernel import Kernel, build
+from harness.build.kernel import KernelBuild, build
 from harness.build.toolchain import Workbench, find_toolchain
 from harness.core import git
 from harness.core.events import Events
@@ -123,7 +123,7 @@ class Toy:
 
     def build(
         self, folder: Path | None = None, text: str = WISH, *, bzimage: bool = False
-    ) -> Kernel:
+    ) -> KernelBuild:
         """Apply, configure, build."""
         base, applied = self.apply(folder)
         config = self.configure(base, applied, text)
