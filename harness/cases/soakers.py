@@ -98,9 +98,7 @@ def load_soakers(folder: Path) -> dict[str, Soaker]:
         InternalError: it has no such dictionary.
     """
     module = load_plugin(folder, "soakers")
-    if module is None:
-        return {}
-    soakers = getattr(module, "SOAKERS", None)
+    soakers = getattr(module, "SOAKERS", None) if module else {}
     if not isinstance(soakers, dict):
-        raise InternalError(f"{module.__file__} has no dictionary SOAKERS")
+        raise InternalError(f"soakers.py of {folder} has no dictionary SOAKERS")
     return soakers

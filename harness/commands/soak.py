@@ -63,11 +63,6 @@ class Identity:
     flavour: str
     kernel: str
 
-    @property
-    def stem(self) -> str:
-        """The file's name without its suffix, such as stress-6.1-kasan."""
-        return f"{self.kind}-{self.line}-{self.flavour}"
-
 
 @dataclass(frozen=True)
 class Round:
@@ -157,8 +152,9 @@ class Book:
 
     @property
     def path(self) -> Path:
-        """The file of this soak's sums."""
-        return self.folder / f"{self.identity.stem}.json"
+        """The file of this soak's sums, such as stress-6.1-kasan.json."""
+        wanted = self.identity
+        return self.folder / f"{wanted.kind}-{wanted.line}-{wanted.flavour}.json"
 
     def read(self) -> Record:
         """The sum so far; an empty one for a kernel that has none."""
@@ -168,13 +164,13 @@ class Book:
     def update(self, change: Callable[[Record, T], Record], more: T) -> Record:
         """Puts ``change(sum, more)`` in the place of the sum; the new sum."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f".{self.identity.stem}.lock", "w", encoding="utf-8") as lock:
+        with open(self.folder / f".{self.path.stem}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             record, old = change(self.read(), more), read_record(self.path)
             if old is not None and old.identity != self.identity:
                 earlier = self.folder / "earlier"
                 earlier.mkdir(exist_ok=True)
-                name = f"{old.identity.stem}-{old.identity.kernel[:12]}.json"
+                name = f"{self.path.stem}-{old.identity.kernel[:12]}.json"
                 os.replace(self.path, earlier / name)
             data = {"schema": SCHEMA, **asdict(record)}
             write_atomically(self.path, json.dumps(data, indent=1) + "\n")
@@ -256,10 +252,8 @@ def figures_in_words(figures: Mapping[str, int]) -> str:
 
 def table(records: Sequence[Record]) -> Table:
     """One row a kind, kernel and flavour, and below it what its rounds counted."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
     names = ("kind", "kernel", "flavour", "minutes", "by CPUs", "rounds", "guests", "leak scans")
-    for name in (*names, "failures", "figures"):
-        shown.add_column(name)
+    shown = Table(*names, "failures", "figures", box=None, pad_edge=False, header_style="bold")
     for record in records:
         identity, failed = record.identity, record.failures
         shown.add_row(

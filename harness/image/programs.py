@@ -170,7 +170,8 @@ def _listing(program: Program, built: Path, lib: Path) -> str:
     ).decode()
 
 
-def _copy_python(folder: Path, target: Path) -> None:
+def copy_python(folder: Path, target: Path) -> None:
+    """Copies the modules of one folder into another, which is made."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.glob("*.py")):
         (target / path.name).write_bytes(path.read_bytes())
@@ -179,11 +180,11 @@ def _copy_python(folder: Path, target: Path) -> None:
 def _fill(draft: Path, folders: list[Path], headers: Path) -> None:
     lib = GUEST_TESTS / "lib"
     tree = draft / "tree"
-    _copy_python(lib, tree / "lib")
+    copy_python(lib, tree / "lib")
     programs = []
     for folder in folders:
-        _copy_python(folder / "lib", tree / folder.name / "lib")
-        _copy_python(folder, tree / folder.name)
+        copy_python(folder / "lib", tree / folder.name / "lib")
+        copy_python(folder, tree / folder.name)
         programs += [_program(source) for source in sources(folder)]
 
     def make(program: Program) -> str:

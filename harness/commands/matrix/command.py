@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -101,43 +100,25 @@ def load_cells(data: SeriesData) -> list[MatrixCell]:
     for name, row in given["expectations"].items():
         config = {symbol: str(value) for symbol, value in row["config"].items()}
         expectations[name] = Expectation(**row | {"config": config})
-    return [
-        _cell(path, expectations, name, given["clause"], **row)
-        for name, row in given["cells"].items()
-    ]
-
-
-def _cell(
-    path: Path,
-    expectations: Mapping[str, Expectation],
-    name: str,
-    clause: str,
-    *,
-    expect: str,
-    flavour: str = "",
-    fragments: Sequence[str] = (),
-    defconfig: str = "",
-    init: str = "",
-    **more: Any,
-) -> MatrixCell:
-    """A cell from its row, which the last arguments are."""
-    folder = path.parent / FOLDER
-    if expect not in expectations:
-        raise InternalError(f"{path}: {name}: no expectation is named {expect}")
-    if more.get("tests") and not flavour:
-        raise InternalError(f"{path}: {name}: only a flavour has what a guest needs to boot")
-    if flavour:
-        wanted = load_flavour(flavour)
-    else:
-        files = tuple(folder / f"{part}.config" for part in fragments)
-        wanted = Flavour(f"matrix-{name}", files, defconfig=defconfig)
-    program = folder / init if init else None
-    needed = (*wanted.fragments, *([program] if program else []))
-    if absent := [str(place) for place in needed if not place.is_file()]:
-        raise InternalError(f"{path}: {name}: there is no {', '.join(absent)}")
-    return MatrixCell(
-        name=name, clause=clause, flavour=wanted, expect=expectations[expect], init=program, **more
-    )
+    cells, folder = [], data.folder / FOLDER
+    for name, row in given["cells"].items():
+        expect, fragments = row.pop("expect"), row.pop("fragments", ())
+        if expect not in expectations:
+            raise InternalError(f"{path}: {name}: no expectation is named {expect}")
+        if row.get("tests") and "flavour" not in row:
+            raise InternalError(f"{path}: {name}: only a flavour has what a guest needs to boot")
+        row["init"] = folder / row["init"] if "init" in row else None
+        if "flavour" in row:
+            row["flavour"] = load_flavour(row["flavour"])
+        else:
+            parts = tuple(folder / f"{part}.config" for part in fragments)
+            defconfig = row.pop("defconfig", "")
+            row["flavour"] = Flavour(f"matrix-{name}", parts, defconfig=defconfig)
+        needed = (*row["flavour"].fragments, row["init"])
+        if absent := [str(file) for file in needed if file and not file.is_file()]:
+            raise InternalError(f"{path}: {name}: there is no {', '.join(absent)}")
+        cells.append(MatrixCell(name, given["clause"], expect=expectations[expect], **row))
+    return cells
 
 
 def chosen(cells: Sequence[MatrixCell], name: str) -> list[MatrixCell]:

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``make test-regression``: the kernel's own selftests, without the series and with it.
 
-Two kernels, one run. What a test says on each is compared (``judge.py``), and
-becomes one record, which names the clause that the series gives for it. What the kernel
-complains of counts where the bare base does not say it as well.
+Two kernels, one run. What a test says on each is compared (``judge.py``), and becomes one
+record, which names the clause that the series gives for it. What the kernel complains of
+counts where the bare base does not say it as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from harness.build.kconfig import read_values
 from harness.cases.pool import GuestPool, at_once
@@ -19,14 +18,14 @@ from harness.cases.selection import run_cases
 from harness.commands.selftests.build import build_suite, case_of
 from harness.commands.selftests.judge import (
     AGAIN,
+    Seen,
     SelftestRuns,
     cannot_run,
     judge,
+    seen,
     summary,
-    to_repeat,
 )
-from harness.commands.selftests.table import FILE, Selftest, SelftestList, load, unmet
-from harness.commands.selftests.tap import Seen, seen
+from harness.commands.selftests.table import FILE, SelftestList, load
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
@@ -47,6 +46,8 @@ from harness.vm.splats import Splat
 
 ON_BASE = "the bare base says it"
 Observed = dict[str, list[Seen]]  # the runs of each test, by its name
+# Runs on one kernel those of some cases that an expression selects, or if again, all of them.
+Observe = Callable[[Sequence[Case], str, bool], Observed]
 
 
 @dataclass
@@ -64,11 +65,9 @@ class Reports:
 
     def of_series(self, judged: Callable[[Splat], Splat]) -> Callable[[Splat], Splat]:
         """As ``judged`` marks a complaint, unless the bare base has said the same."""
-
-        def sort_out(splat: Splat) -> Splat:
-            return replace(splat, foreign=ON_BASE) if splat.title in self.titles else judged(splat)
-
-        return sort_out
+        return lambda splat: (
+            replace(splat, foreign=ON_BASE) if splat.title in self.titles else judged(splat)
+        )
 
     def emit(self) -> None:
         """Emits what waited for the bare base to have had its say."""
@@ -86,7 +85,7 @@ class ComparedKernel:
     sort_out: Callable[[Splat], Splat]
     reports: Reports
     name: str
-    points: Mapping[str, str]  # test -> how its results are found
+    listed: SelftestList
 
     def observe(self, cases: Sequence[Case], expression: str, again: bool = False) -> Observed:
         """Boots the kernel, runs the cases; what each test said, in order of its runs."""
@@ -116,35 +115,15 @@ class ComparedKernel:
                 passed = sum(record.status == "pass" for record in records)
                 outcome.detail = f"{passed} of {len(records)} runs pass"
             guests.report_strays()
+        points = {test.name: test.points for test in self.listed.tests}
         found: Observed = {}
         for record in records:
             name = record.id.partition("#")[0]
-            found.setdefault(name, []).append(seen(record, self.points[name]))
+            found.setdefault(name, []).append(seen(record, points[name]))
         return found
 
 
-def _cases(tests: Sequence[Selftest], source: Path, repeated: bool) -> list[Case]:
-    """A case for each run: one a test, and those by which rates are judged."""
-    made = []
-    for test in tests:
-        first = [] if repeated else [case_of(test, source)]
-        more = range(2, AGAIN + 2) if repeated or test.flaps else ()
-        made += first + [case_of(test, source, attempt) for attempt in more]
-    return made
-
-
-def _paired(base: Observed, series: Observed) -> dict[str, SelftestRuns]:
-    """The first round: one run of each, and the further ones of what is known to flap."""
-    return {
-        name: SelftestRuns(first[0], series[name][0], tuple(first[1:]), tuple(series[name][1:]))
-        for name, first in base.items()
-        if name in series
-    }
-
-
-def _equip(
-    session: Session, reports: Reports
-) -> tuple[SelftestList, ComparedKernel, ComparedKernel]:
+def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, ComparedKernel]:
     """Builds both kernels and the selftests, which come from the bare base."""
     settings, data = session.settings, session.data
     bare = replace(settings, patches=0, variant="")
@@ -157,14 +136,8 @@ def _equip(
         lists.append(load(data.folder, bare_base.line))
         for name in lists[0].libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
-        return build_suite(
-            here.store,
-            lists[0],
-            bare_base,
-            headers,
-            settings.jobs,
-            data.folder / FILE,
-        )
+        source = data.folder / FILE
+        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs, source)
 
     try:
         without = assemble_guest(base, programs, guests)
@@ -174,101 +147,95 @@ def _equip(
         ) from error
     with_series = assemble_guest(session, lambda *_: without.suite, guests)
     listed = lists[0]
-    points = {test.name: test.points for test in listed.tests}
+
+    def compared(name: str, of: Session, equipment: Equipment,
+                 sort_out: Callable[[Splat], Splat]) -> ComparedKernel:  # fmt: skip
+        """With the memory and the words on the command line that the selftests ask for."""
+        spec = replace(
+            equipment.spec,
+            memory_mb=max(equipment.spec.memory_mb, listed.memory_mb),
+            extra_append=f"{equipment.spec.extra_append} {listed.append}".strip(),
+        )
+        return ComparedKernel(of, replace(equipment, spec=spec), sort_out, reports, name, listed)
+
     judged = reports.of_series(complaints_of(with_series))
     return (
-        listed,
-        ComparedKernel(base, _roomy(without, listed), reports.of_base, reports, "base", points),
-        ComparedKernel(session, _roomy(with_series, listed), judged, reports, "series", points),
+        compared("base", base, without, reports.of_base),
+        compared("series", session, with_series, judged),
     )
-
-
-def _roomy(equipment: Equipment, listed: SelftestList) -> Equipment:
-    """With the memory and the words on the command line that the selftests ask for."""
-    spec = equipment.spec
-    memory = max(spec.memory_mb, listed.memory_mb)
-    append = f"{spec.extra_append} {listed.append}".strip()
-    return replace(equipment, spec=replace(spec, memory_mb=memory, extra_append=append))
-
-
-class Observer(Protocol):
-    """One of the two kernels, as far as comparing needs it."""
-
-    def observe(self, cases: Sequence[Case], expression: str, again: bool = False) -> Observed:
-        """Runs the cases that ``expression`` selects; each test's runs, in order."""
 
 
 def compare(
     listed: SelftestList,
     source: Path,
     expression: str,
-    base: Observer,
-    series: Observer,
+    base: Observe,
+    series: Observe,
     events: ev.Events,
-) -> tuple[ev.CaseFinished, ...]:
+) -> list[ev.CaseFinished]:
     """Runs the selftests on both kernels, what differs again on both; a record a test.
 
     Raises:
         MachineError: too few pass on the bare base for the comparison to say anything.
         HarnessError: whatever kept the tests from being run.
     """
-    cases = _cases(listed.tests, source, repeated=False)
-    first = base.observe(cases, expression)
-    runs = _paired(first, series.observe(cases, expression))
-    _check_floor(listed, runs, expression)
-    again = [test for test in to_repeat(listed.tests, runs) if not test.flaps]
+    repeats = range(2, AGAIN + 2)
+    # What is known to flap is judged by rates at once.
+    cases = [
+        case_of(test, source, attempt)
+        for test in listed.tests
+        for attempt in (1, *(repeats if test.flaps else ()))
+    ]
+    without, with_series = base(cases, expression, False), series(cases, expression, False)
+    runs = {
+        name: SelftestRuns(said, with_series[name])
+        for name, said in without.items()
+        if name in with_series
+    }
+    failed = [
+        f"{name}: {run.base[0].status}: {run.base[0].reason}"
+        for name, run in runs.items()
+        if not run.passes_on_base
+    ]
+    passed = len(runs) - len(failed)
+    # A comparison of tests that fail everywhere finds no difference, and shows nothing.
+    if not expression and passed < listed.floor:
+        few = f"only {passed} selftests pass on the bare base, and {listed.floor} must for the "
+        raise MachineError("\n".join((f"{few}comparison to say anything", *failed)))
+    selected = [test for test in listed.tests if test.name in runs]
+    again = [test for test in selected if runs[test.name].differ and not test.flaps]
     if again:
         names = ", ".join(test.name for test in again)
         events.emit(ev.Note(f"different in one run each, {AGAIN} more of both: {names}"))
-        cases = _cases(again, source, repeated=True)
-        before, after = (kernel.observe(cases, "", again=True) for kernel in (base, series))
-        for test in again:
-            runs[test.name] = replace(
-                runs[test.name],
-                base_again=tuple(before[test.name]),
-                series_again=tuple(after[test.name]),
+        cases = [case_of(test, source, attempt) for test in again for attempt in repeats]
+        without, with_series = base(cases, "", True), series(cases, "", True)
+        for name in (test.name for test in again):
+            first = runs[name]
+            runs[name] = SelftestRuns(
+                [*first.base, *without[name]], [*first.series, *with_series[name]]
             )
-    records = [judge(t, runs[t.name], listed.clause) for t in listed.tests if t.name in runs]
+    records = [judge(test, runs[test.name], listed.clause) for test in selected]
     events.emit(ev.Note(summary(listed.tests, runs, records)))
-    return tuple(records)
+    return records
 
 
 def _regression(session: Session) -> None:
     reports = Reports(session.events)
-    listed, base, series = _equip(session, reports)
-    source = session.data.folder / FILE
-    expression = session.settings.tests or ""
+    base, series = _equip(session, reports)
+    listed, expression = base.listed, session.settings.tests or ""
     config = read_values(base.equipment.prepared.kernel.config)
-    lacking = [test for test in listed.tests if unmet(test, config)]
-    able = replace(listed, tests=tuple(test for test in listed.tests if test not in lacking))
+    lacking = [(test, symbol) for test in listed.tests if (symbol := test.lacks(config))]
+    able = replace(listed, tests=[test for test in listed.tests if not test.lacks(config)])
     try:
-        records = compare(able, source, expression, base, series, session.events)
+        source = session.data.folder / FILE
+        records = compare(able, source, expression, base.observe, series.observe, session.events)
     finally:
         reports.emit()  # what the kernels said is not lost with what ended the comparison
+    if not expression:
+        records += [cannot_run(test, name, listed.clause) for test, name in lacking]
     for record in records:
         session.events.emit(record)
-    for test in () if expression else lacking:
-        session.events.emit(cannot_run(test, unmet(test, config), listed.clause))
     decode_splats(session, series.equipment.prepared)
-
-
-def _check_floor(listed: SelftestList, runs: dict[str, SelftestRuns], expression: str) -> None:
-    """A comparison of tests that fail everywhere finds no difference, and shows nothing.
-
-    Raises:
-        MachineError: too few of a complete run pass on the bare base.
-    """
-    passed = [name for name, r in runs.items() if any(s.status == "pass" for s in r.all_base)]
-    if not expression and len(passed) < listed.floor:
-        failed = "\n".join(
-            f"{name}: {r.base.status}: {r.base.reason}"
-            for name, r in runs.items()
-            if name not in passed
-        )
-        raise MachineError(
-            f"only {len(passed)} selftests pass on the bare base, and {listed.floor} must for the "
-            f"comparison to say anything\n{failed}"
-        )
 
 
 def test_regression(settings: Settings) -> int:

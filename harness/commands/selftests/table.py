@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -48,14 +47,18 @@ class Selftest:
     hugetlbfs: bool = False
     swap: bool = False
     user: str = "root"
-    config: tuple[str, ...] = ()
+    config: Sequence[str] = ()
     points: str = ""
     flaps: str = ""
 
     @property
-    def program(self) -> str:
-        """The program's name."""
-        return self.argv[0]
+    def claim(self) -> str:
+        """What is compared by it."""
+        return f"{' '.join(self.argv)} says the same with the series as without it"
+
+    def lacks(self, config: Mapping[str, str]) -> str | None:
+        """The first symbol that it needs and that the kernel's configuration lacks."""
+        return next((name for name in self.config if config.get(name, "n") == "n"), None)
 
 
 @dataclass(frozen=True)
@@ -66,73 +69,29 @@ class SelftestList:
         clause: of the contract, which this shows.
         floor: how many tests must pass on the bare base for the comparison to say anything.
         folder: in the kernel tree, with a Makefile.
+        memory_mb: of a guest, in MiB.
+        left_out: program -> why it is not run.
         sources: what else of the tree its programs include.
         libraries: that the host must have as static ones, without 'lib' and '.a'.
         cflags: program, or '*' for any other -> more words for the compiler.
         append: more words for the kernel's command line.
-        memory_mb: of a guest, in MiB.
-        left_out: program -> why it is not run.
     """
 
     clause: str
     floor: int
     folder: str
-    sources: tuple[str, ...]
-    libraries: tuple[str, ...]
-    cflags: Mapping[str, str]
-    append: str
     memory_mb: int
-    tests: tuple[Selftest, ...]
+    tests: Sequence[Selftest]
     left_out: Mapping[str, str]
+    sources: Sequence[str] = ()
+    libraries: Sequence[str] = ()
+    cflags: Mapping[str, str] = field(default_factory=dict)
+    append: str = ""
 
     @property
     def programs(self) -> tuple[str, ...]:
         """The programs to build, each once."""
-        return tuple(dict.fromkeys(test.program for test in self.tests))
-
-
-def _test(record: Mapping[str, Any]) -> Selftest:
-    record = dict(record)
-    line = str(record.pop("run"))
-    name = record.pop("name", None) or re.sub(r"\W+", "_", line).strip("_")
-    settings = tuple((str(k), str(v)) for k, v in record.pop("set", {}).items())
-    config = tuple(record.pop("config", ()))
-    try:
-        argv = tuple(shlex.split(line))
-        return Selftest(str(name), argv, settings=settings, config=config, **record)
-    except TypeError as error:
-        raise InternalError(f"{FILE}: {line}: {error}") from error
-
-
-def parse(text: str, line: str) -> SelftestList | None:
-    """The list of one kernel line; None where the file has none.
-
-    Raises:
-        InternalError: a test stands twice, or is in both tables, or a key is unknown.
-    """
-    data = yaml.safe_load(text)
-    about = data["kernels"].get(line)
-    if about is None:
-        return None
-    tests = tuple(_test(record) for record in about["tests"])
-    names = [test.name for test in tests]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
-    left_out = {str(name): str(why) for name, why in about["left_out"].items()}
-    if both := sorted({test.program for test in tests} & set(left_out)):
-        raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
-    return SelftestList(
-        clause=data["clause"],
-        floor=data["floor"],
-        folder=about["folder"],
-        sources=tuple(about.get("sources", ())),
-        libraries=tuple(about.get("libraries", ())),
-        cflags=about.get("cflags", {}),
-        append=about.get("append", ""),
-        memory_mb=about["memory_mb"],
-        tests=tests,
-        left_out=left_out,
-    )
+        return tuple(dict.fromkeys(test.argv[0] for test in self.tests))
 
 
 def load(folder: Path, line: str) -> SelftestList:
@@ -140,23 +99,32 @@ def load(folder: Path, line: str) -> SelftestList:
 
     Raises:
         InvocationError: the series says nothing of selftests, or nothing for this line.
-        InternalError: see ``parse``.
+        InternalError: a test stands twice, or is in both tables, or a key is unknown.
     """
     path = folder / FILE
-    found = parse(path.read_text(), line) if path.is_file() else None
-    if found is None:
+    data = yaml.safe_load(path.read_text()) if path.is_file() else {"kernels": {}}
+    if line not in data["kernels"]:
         raise InvocationError(
             f"{path} lists no selftests for Linux {line}",
             next_step="docs/regression.md says what stands there",
         )
-    return found
-
-
-def unmet(test: Selftest, config: Mapping[str, str]) -> str:
-    """The first symbol that a test needs and that the kernel's configuration lacks, or ''."""
-    return next((name for name in test.config if config.get(name, "n") == "n"), "")
-
-
-def unlisted(listed: SelftestList, there: frozenset[str]) -> tuple[str, ...]:
-    """What the folder has (``there``) and neither table names, sorted."""
-    return tuple(sorted(there - set(listed.programs) - set(listed.left_out)))
+    about, tests = data["kernels"][line], []
+    for row in about["tests"]:
+        words = str(row.pop("run"))
+        row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
+        settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
+        try:
+            tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
+        except TypeError as error:
+            raise InternalError(f"{FILE}: {words}: {error}") from error
+    names = [test.name for test in tests]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
+    try:
+        more = {"clause": data["clause"], "floor": data["floor"], "tests": tests}
+        listed = SelftestList(**about | more)
+    except TypeError as error:
+        raise InternalError(f"{FILE}: {line}: {error}") from error
+    if both := sorted(set(listed.programs) & set(listed.left_out)):
+        raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
+    return listed

@@ -15,6 +15,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -51,7 +52,6 @@ APART = ("tools/", "scripts/", "samples/", "Documentation/")
 CHECKPATCH = ("--strict", "--terse", "--showfile", "--show-types", "--no-summary",
               "--color=never")  # fmt: skip
 _LOOKED_AT = re.compile(r"^  CHECK +(\S+)$")  # make C=2 names what it hands to sparse
-TreeRemarks = tuple[dict[str, list[Remark]], list[str]]  # by tool; C files that sparse has not seen
 
 
 def static_checks(settings: Settings) -> RunResult:
@@ -113,6 +113,7 @@ def static_remarks(
     waivers = load_waivers(folder, base.line)
     files = sorted({f for patch in series.patches for f in patch.files})
     found: list[PatchRemarks] = []
+    checker = TreeChecker(bench, base, files, log)
     before: dict[str, list[Remark]] = {}
     for count in range(len(series.patches) + 1):
         try:
@@ -120,73 +121,71 @@ def static_remarks(
             config = configure(bench, base, applied, load_flavour(flavour), log)
         except SeriesError:
             break  # which the build says, with its reasons
-        mail = series.patches[count - 1].text if count else b""
-        here, unseen = _tree_remarks(bench, base, applied, config, files, mail, log)
-        if count:
-            patch = series.patches[count - 1]
-            tools = {tool: tuple(new_warnings(here[tool], before[tool])) for tool in here}
-            tools["checkpatch"] = tuple(here["checkpatch"])  # is of the patch already
-            unchecked = tuple(name for name in unseen if name in patch.files)
-            remarks = PatchRemarks(count, patch.subject, tools, unchecked)
-            found.append(remarks.justified(waivers))
+        if not count:
+            before, _ = checker.remarks(applied, config, b"")
+            continue
+        patch = series.patches[count - 1]
+        here, unseen = checker.remarks(applied, config, patch.text)
+        tools = {tool: tuple(new_warnings(here[tool], before[tool])) for tool in here}
+        tools["checkpatch"] = tuple(here["checkpatch"])  # is of the patch already
+        unchecked = tuple(name for name in unseen if name in patch.files)
+        found.append(PatchRemarks(count, patch.subject, tools, unchecked).justified(waivers))
         before = here
     return found
 
 
-def _tree_remarks(
-    bench: Workbench,
-    base: Base,
-    applied: Applied,
-    config: KernelConfig,
-    files: Sequence[str],
-    mail: bytes,
-    log: Path,
-) -> TreeRemarks:
-    """What the tools say of one tree and of the patch that made it, from the store or made now."""
-    inputs = (applied.tree, config.sha256, bench.toolchain.version, proc.version("sparse"),
-              list(files), mail.decode("latin-1"))  # fmt: skip
+@dataclass(frozen=True)
+class TreeChecker:
+    """Runs the tools on trees of one base. ``files``: at what, as far as a tree has them."""
 
-    def make(draft: Path) -> None:
-        present = sorted(git.tree_files(applied.repo, applied.commit, *files))
-        code = [f for f in present if f.endswith((".c", ".h")) and not f.startswith("tools/")]
-        units = [f for f in code if f.endswith(".c") and not f.startswith(APART)]
-        with source_tree(bench.store, base, applied, bench.events) as source:
-            sparse, unseen = _sparse(bench, base, source, config, units, log)
-            kept = {
-                "checkpatch": _checkpatch(source, mail, draft) if mail else [],
-                "sparse": sparse,
-                "kernel-doc": _kernel_doc(source, code) if code else [],
-            }
-        tools = {tool: [(r.file, r.line, r.text) for r in said] for tool, said in kept.items()}
-        (draft / "remarks.json").write_text(json.dumps({"tools": tools, "unseen": unseen}) + "\n")
+    bench: Workbench
+    base: Base
+    files: Sequence[str]
+    log: Path
 
-    entry = bench.store.entry("statics", inputs, make, bench.events.note, also=("build",))
-    left = json.loads((entry.path / "remarks.json").read_text("utf-8"))
-    return {tool: [Remark(*r) for r in said] for tool, said in left["tools"].items()}, left[
-        "unseen"
-    ]
+    def remarks(
+        self, applied: Applied, config: KernelConfig, mail: bytes
+    ) -> tuple[dict[str, list[Remark]], list[str]]:
+        """What the tools say of a tree and of ``mail``, the patch that made it.
 
+        Also the C files that sparse could not be given. From the store or made now.
+        """
+        store, events = self.bench.store, self.bench.events
+        inputs = (applied.tree, config.sha256, self.bench.toolchain.version,
+                  proc.version("sparse"), self.files, mail.decode("latin-1"))  # fmt: skip
 
-def _sparse(
-    bench: Workbench,
-    base: Base,
-    source: SourceTree,
-    config: KernelConfig,
-    units: Sequence[str],
-    log: Path,
-) -> tuple[list[Remark], list[str]]:
-    """sparse's remarks on C files, and the files that it could not be given.
+        def make(draft: Path) -> None:
+            present = sorted(git.tree_files(applied.repo, applied.commit, *self.files))
+            code = [f for f in present if f.endswith((".c", ".h")) and not f.startswith("tools/")]
+            units = [f for f in code if f.endswith(".c") and not f.startswith(APART)]
+            with source_tree(store, self.base, applied, events) as source:
+                sparse, unseen = self._sparse(source, config, units)
+                kept = {
+                    "checkpatch": _checkpatch(source, mail, draft) if mail else [],
+                    "sparse": sparse,
+                    "kernel-doc": _kernel_doc(source, code) if code else [],
+                }
+            tools = {tool: [(r.file, r.line, r.text) for r in said] for tool, said in kept.items()}
+            left = json.dumps({"tools": tools, "unseen": unseen})
+            (draft / "remarks.json").write_text(left + "\n")
 
-    That one does not compile is the build's matter; here the others go on.
-    """
-    with build_dir(bench, base, PURPOSE, source) as out:
-        place_config(config.text, out)
-        objects = [f"{name.removesuffix('.c')}.o" for name in units]
-        with marked(out):
-            lines = run_on(bench, source, out, log, "C=2", "CHECK=sparse", *objects)
-        seen = {m[1].removeprefix(f"{source.path}/") for m in map(_LOOKED_AT.match, lines) if m}
-        said = read_remarks(lines, (str(source.path), str(out)))
-    return said, [name for name in units if name not in seen]
+        entry = store.entry("statics", inputs, make, events.note, also=("build",))
+        left = json.loads((entry.path / "remarks.json").read_text("utf-8"))
+        tools = {tool: [Remark(*r) for r in said] for tool, said in left["tools"].items()}
+        return tools, left["unseen"]
+
+    def _sparse(
+        self, source: SourceTree, config: KernelConfig, units: Sequence[str]
+    ) -> tuple[list[Remark], list[str]]:
+        """That a C file does not compile is the build's matter; here the others go on."""
+        with build_dir(self.bench, self.base, PURPOSE, source) as out:
+            place_config(config.text, out)
+            targets = ("C=2", "CHECK=sparse", *(f"{name[:-2]}.o" for name in units))
+            with marked(out):
+                lines = run_on(self.bench, source, out, self.log, *targets)
+            seen = {m[1].removeprefix(f"{source.path}/") for m in map(_LOOKED_AT.match, lines) if m}
+            said = read_remarks(lines, (str(source.path), str(out)))
+        return said, [name for name in units if name not in seen]
 
 
 def _kernel_doc(source: SourceTree, files: Sequence[str]) -> list[Remark]:
@@ -243,9 +242,7 @@ def records(found: Sequence[PatchRemarks], series: Series, *, own: bool) -> list
 
 def table(found: Sequence[PatchRemarks]) -> Table:
     """One row a patch, one column a tool."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("patch", "subject", *TOOLS):
-        shown.add_column(name)
+    shown = Table("patch", "subject", *TOOLS, box=None, pad_edge=False, header_style="bold")
     for patch in found:
         cells = []
         for tool in TOOLS:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.tap import WHOLE, Seen, differing, points, seen
+from harness.commands.selftests.judge import WHOLE, Seen, SelftestRuns, points, seen
 from harness.core import events as ev
 
 RECORDED = Path(__file__).parent / "data"
@@ -69,12 +69,11 @@ def test_a_program_that_skips_everything_has_not_passed() -> None:
 
 def test_a_point_that_one_run_lacks_differs() -> None:
     a = Seen({WHOLE: "pass", "1 a": "pass", "2 b": "skip"})
-    assert differing(a, Seen({WHOLE: "pass", "1 a": "pass", "2 b": "skip"})) == ()
-    assert differing(a, Seen({WHOLE: "fail", "1 a": "pass"})) == (WHOLE, "2 b")
-    assert differing(a, Seen({WHOLE: "pass", "1 a": "fail", "2 b": "skip", "3": "pass"})) == (
-        "1 a",
-        "3",
-    )
+    same = Seen({"2 b": "skip", "1 a": "pass", WHOLE: "pass"}, "why", 3.0)
+    assert not SelftestRuns([a], [same]).differ
+    assert SelftestRuns([a], [Seen({WHOLE: "pass", "1 a": "pass"})]).differ
+    assert SelftestRuns([a], [Seen({**a.outcomes, "1 a": "fail"})]).differ
+    assert SelftestRuns([a], [Seen({**a.outcomes, WHOLE: "fail"})]).differ
 
 
 @pytest.mark.parametrize(
