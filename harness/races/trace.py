@@ -91,10 +91,11 @@ def _snapshot_lines(snapshot: CpuSnapshot, symbols: Symbols) -> Iterator[str]:
 
 def _run_lines(run: RaceRun, symbols: Symbols | None) -> Iterator[str]:
     yield f"run {run.number}: {run.ending}{f': {run.remark}' if run.remark else ''}"
-    for step in run.steps if symbols is not None else ():
-        yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
-        for snapshot in step.cpus:
-            yield from _snapshot_lines(snapshot, symbols)
+    if symbols is not None:
+        for step in run.steps:
+            yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
+            for snapshot in step.cpus:
+                yield from _snapshot_lines(snapshot, symbols)
     for hold in run.holds:
         held = f"thread {hold.thread} (CPU {hold.cpu}) was held at {hold.where}"
         yield f"    {held} for {hold.seconds * 1000:.1f} ms"
