@@ -200,12 +200,7 @@ class Remote:
         self._buffer += more
 
     def _receive(self, deadline: float) -> str:
-        """The next packet, acknowledged; acknowledgements of ours are skipped.
-
-        Raises:
-            StubTimeoutError: none before ``deadline`` (time.monotonic()).
-            StubError: the connection is lost.
-        """
+        """The next packet, acknowledged; acknowledgements of ours are skipped."""
         while True:
             while (match := _PACKET.search(self._buffer)) is None:
                 self._fill(deadline)

@@ -106,11 +106,7 @@ class InterleavingDriver:
         return RaceRun(number, ending, steps=tuple(self._steps), holds=tuple(self.cpus.holds))
 
     def _arrivals(self, landmark: str, overdue: Callable[[], str]) -> Iterator[int]:
-        """The CPUs that come to a landmark of our program, for as long as they are waited for.
-
-        Raises:
-            RaceError: that takes too long, as ``overdue`` says.
-        """
+        """The CPUs that come to a landmark of our program, for as long as they are waited for."""
         self.cpus.insert(self.program[landmark])
         limit_s = self.cpus.ran_s + BETWEEN_RUNS_S * self.pace
         while self.cpus.ran_s <= limit_s:
@@ -139,12 +135,7 @@ class InterleavingDriver:
         self._note("all threads are at the beginning of their parts")
 
     def _advance(self, point: Point, breakpoint_: Breakpoint) -> None:
-        """The thread of ``point`` goes on until it is there, and is held.
-
-        Raises:
-            RaceError: it passes by, or does not come and does not wait either.
-            Blocked: it waits.
-        """
+        """The thread of ``point`` goes on until it is there, and is held; or it is Blocked."""
         thread = self.scenario.thread(point.thread)
         self.cpus.release(thread)
         for address in {*breakpoint_.addresses, self.program[END]}:
@@ -308,11 +299,7 @@ class InterleavingDriver:
         return f"in {blocked.wait.function}()"
 
     def _require_expected(self, blocked: Blocked) -> None:
-        """Is it the exclusion that the scenario expects?
-
-        Raises:
-            RaceError: no.
-        """
+        """Raises a RaceError unless this is the exclusion that the scenario expects."""
         expected, held = self.scenario.exclusion, self.cpus.held
         waits = f"{blocked.thread.name} waits for {blocked.wait.says}"
         call = self._waiting_call(blocked)

@@ -24,8 +24,6 @@ from harness.run.session import Session
 
 STAGE = "race"
 STRESS_S = 20
-
-
 # Of the variant's guests: what a deliberately broken kernel says is not the series' fault.
 _OF_VARIANTS = (ev.StageStarted, ev.StageFinished, ev.StageFailed, ev.StageProgress, ev.GuestLost)
 
@@ -81,20 +79,15 @@ def _trace_of(batch: Batch, symbols: Symbols | None) -> str:
     if symbols is None:
         text += "".join(f"\n{splat.text}\n" for splat in batch.splats[:1])
     if batch.error is not None:
-        number = len(batch.runs) + 1
-        text += "\n" + trace(
-            [RaceRun(number, "error", str(batch.error), batch.error.steps)], symbols
-        )
+        error = batch.error
+        run = RaceRun(len(batch.runs) + 1, "error", str(error), error.steps)
+        text += f"\n{trace([run], symbols)}"
     return text
 
 
 @contextlib.contextmanager
 def _of_the_variant(scenario: Scenario) -> Iterator[None]:
-    """What is wrong with a variant is nothing that the series has to answer for.
-
-    Raises:
-        InvocationError: in place of a SeriesError.
-    """
+    """A SeriesError becomes an InvocationError: the series does not answer for a variant."""
     try:
         yield
     except SeriesError as error:
@@ -108,11 +101,7 @@ def _of_the_variant(scenario: Scenario) -> Iterator[None]:
 def _run_both(
     scenario: Scenario, series: KernelGuests, context: RaceContext, result: RaceResult
 ) -> None:
-    """Fills in what the runs on the variant and on the series come to.
-
-    Raises:
-        HarnessError: it could not be tried.
-    """
+    """Fills in what the runs on the variant and on the series come to."""
     session = context.session
     folder = session.out / "races" / scenario.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -152,9 +152,10 @@ def explanation(
         if at.file is not None:
             sources.append(Text(f"{number} {point.thread}  {at.file}"))
             lines = source.lines(at.file)
-            for n in range(max(1, at.line - LINES_AROUND), at.line + LINES_AROUND + 1):
-                text = lines[n - 1].expandtabs(8) if n <= len(lines) else ""
-                sources.append(Text(f"  {'>' if n == at.line else ' '} {n:5}  {text}"))
+            first, last = max(1, at.line - LINES_AROUND), min(len(lines), at.line + LINES_AROUND)
+            for n in range(first, last + 1):
+                text = f"{n:5}  {lines[n - 1].expandtabs(8)}"
+                sources.append(Text(f"  {'>' if n == at.line else ' '} {text}"))
             sources.append(Text(""))
     clauses = f" ({', '.join(scenario.clauses)})" if scenario.clauses else ""
     order = "sequential: nobody is held, the order is the program's own"
