@@ -181,7 +181,11 @@ class TestRealGuests:
         assert [s.title for s in again.splats] == [s.title for s in first_run.splats]
         assert guest.trustworthy
 
-    def test_a_lost_network_is_explained_by_a_shell_on_the_console(self, guest: Guest) -> None:
+    def test_a_lost_network_is_explained_by_a_shell_on_the_console(
+        self, guest: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # No network answers however long it is asked.
+        monkeypatch.setattr("harness.vm.guest.PING", 1.0 / PACE)
         down = "ip link set eth0 down; exec sleep 987"
         run = guest.run_case("a::down", ["sh", "-c", down], 1.0)
         assert run.lost.startswith("the network to the guest is gone") and run.splats == ()
