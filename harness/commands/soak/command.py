@@ -28,7 +28,7 @@ from harness.run.assemble_guest import (
     assemble_guest,
     booted,
     decode_splats,
-    lab_of,
+    labs_of,
     look_for_leaks,
 )
 from harness.run.session import Session, run_session
@@ -148,7 +148,7 @@ def _soak(session: Session) -> None:
     book = Book(settings.out / "soak", identity, base.version)
     minutes = settings.minutes or (MINUTES if settings.seed is None else 0)
     with booted(session, equipment) as guests:
-        lab = lab_of(session, equipment, guests, guests.the_first)
+        lab = labs_of(session, equipment, guests)[0]
         ground = Ground(lab, equipment.suite, session.out, session.events)
         rounds = Rounds(soaker, ground, settings, session.results, guests.report_strays)
         try:
