@@ -21,10 +21,9 @@ def _shown(path: Path) -> str:
 
 
 def _tell(event: Event) -> None:
-    if isinstance(event, Note):
-        sys.stdout.write(f"{event.text}\n")
-    elif isinstance(event, StageProgress) and event.note and event.done == 0:
-        sys.stdout.write(f"{event.note}\n")
+    match event:
+        case Note(text=text) | StageProgress(done=0, note=text) if text:
+            sys.stdout.write(f"{text}\n")
 
 
 def tree(settings: Settings) -> int:

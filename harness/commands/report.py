@@ -35,19 +35,21 @@ class ReportColumn:
 
 @dataclass(frozen=True)
 class Merged:
-    """``rows``: clause -> verdict of each cell, in the order of ``cells``."""
+    """The runs of a series of ``patches`` patches."""
 
     patches: int
     cells: tuple[ReportColumn, ...]
-    rows: dict[str, tuple[str, ...]]
 
-    def overall(self, clause: str) -> str:
-        """fail anywhere is fail; else pass somewhere is pass; else the weakest statement."""
-        seen = set(self.rows[clause])
-        for verdict in ("fail", "pass", "untested", "not_applicable"):
-            if verdict in seen:
-                return verdict
-        return "untested"
+    @property
+    def rows(self) -> dict[str, tuple[str, ...]]:
+        """Each clause's verdict in every cell, in their order."""
+        clauses = dict.fromkeys(clause for cell in self.cells for clause in cell.verdicts)
+        return {c: tuple(cell.verdicts.get(c, "untested") for cell in self.cells) for c in clauses}
+
+
+def overall(verdicts: Sequence[str]) -> str:
+    """fail anywhere is fail; else pass somewhere is pass; else the weakest statement."""
+    return min(verdicts, key=("fail", "pass", "untested", "not_applicable").index)
 
 
 def read_runs(out: Path) -> list[RunDocument]:
@@ -87,12 +89,7 @@ def merge(runs: Sequence[RunDocument]) -> Merged:
             said = {clause: v for clause, v in verdicts.items() if v in ("pass", "fail")}
             verdicts = (cells[name].verdicts if name in cells else verdicts) | said
         cells[name] = ReportColumn(name, run["run"], verdicts)
-    clauses = dict.fromkeys(c for cell in cells.values() for c in cell.verdicts)
-    rows = {
-        clause: tuple(cell.verdicts.get(clause, "untested") for cell in cells.values())
-        for clause in clauses
-    }
-    return Merged(len(series), tuple(cells.values()), rows)
+    return Merged(len(series), tuple(cells.values()))
 
 
 def lines(merged: Merged) -> Iterable[str]:
@@ -104,9 +101,8 @@ def lines(merged: Merged) -> Iterable[str]:
     head = "  ".join(f"[{i}]".ljust(14) for i in range(1, len(merged.cells) + 1))
     yield f"{'clause'.ljust(width)}  {'overall'.ljust(14)}  {head}".rstrip()
     for clause, verdicts in merged.rows.items():
-        cells = "  ".join(v.replace("_", " ").ljust(14) for v in verdicts)
-        overall = merged.overall(clause).replace("_", " ").ljust(14)
-        yield f"{clause.ljust(width)}  {overall}  {cells}".rstrip()
+        cells = "  ".join(v.replace("_", " ").ljust(14) for v in (overall(verdicts), *verdicts))
+        yield f"{clause.ljust(width)}  {cells}".rstrip()
 
 
 def report(settings: Settings) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN, RunDocument
 
 HEADER = "KTAP version 1"
-KERNEL = "kernel log"
+KtapCase = tuple[str, str, str, Sequence[str]]  # name, status, reason, diagnostics
 
 
 def run(document: RunDocument) -> str:
@@ -31,51 +31,41 @@ def states(named: Sequence[tuple[str, bool, RunDocument]]) -> str:
 
 
 def _run(document: RunDocument) -> list[str]:
-    groups: dict[str, list[CaseRecord]] = {}
+    groups: dict[str, list[KtapCase]] = {}
     for test in document["tests"]:
-        groups.setdefault(test["id"].partition("::")[0], []).append(test)
-    if document["splats"]:
-        groups[KERNEL] = [_complaint(splat) for splat in document["splats"]]
-    if document["error"]:
-        groups["run"] = [_test("run::to its end", document["error"][0], document["error"])]
+        program, _, name = test["id"].partition("::")
+        case = (name, test["status"], test["reason"], test["diagnostics"])
+        groups.setdefault(program, []).append(case)
+    if splats := document["splats"]:
+        groups["kernel log"] = [
+            (s["title"], "fail", s["category"], s["text"].splitlines()) for s in splats
+        ]
+    if error := document["error"]:
+        groups["run"] = [("to its end", "fail", error[0], error)]
     lines = [HEADER, f"1..{len(groups)}"]
-    for number, (name, tests) in enumerate(groups.items(), 1):
-        lines += _nested(name, _cases(tests))
-        lines.append(_verdict(number, name, tests))
+    for number, (program, cases) in enumerate(groups.items(), 1):
+        lines += _nested(program, _cases(cases))
+        statuses = {status for _, status, _, _ in cases}
+        good = "not ok" if statuses & BROKEN else "ok"
+        silent = not statuses & {"pass", *BROKEN}
+        skipped = " # SKIP none of its cases says anything here" if silent else ""
+        lines.append(f"{good} {number} {_name(program)}{skipped}")
     return lines
 
 
-def _verdict(number: int, name: str, tests: Sequence[CaseRecord]) -> str:
-    statuses = {test["status"] for test in tests}
-    if statuses & BROKEN:
-        return f"not ok {number} {_name(name)}"
-    skipped = "" if "pass" in statuses else " # SKIP none of its cases says anything here"
-    return f"ok {number} {_name(name)}{skipped}"
-
-
-def _cases(tests: Sequence[CaseRecord]) -> Iterator[str]:
+def _cases(cases: Sequence[KtapCase]) -> Iterator[str]:
     yield HEADER
-    yield f"1..{len(tests)}"
-    for number, test in enumerate(tests, 1):
-        name = _name(test["id"].partition("::")[2])
-        if test["status"] in BROKEN:
-            yield f"# {name}: {test['status']}: {_line(test['reason'])}"
-            yield from (f"# {_line(line)}" for line in test["diagnostics"])
+    yield f"1..{len(cases)}"
+    for number, (case, status, reason, notes) in enumerate(cases, 1):
+        name = _name(case)
+        if status in BROKEN:
+            yield f"# {name}: {status}: {_line(reason)}"
+            yield from (f"# {_line(line)}" for line in notes)
             yield f"not ok {number} {name}"
-        elif test["status"] == "pass":
+        elif status == "pass":
             yield f"ok {number} {name}"
         else:
-            said = f"{test['status'].replace('_', ' ')}: {_line(test['reason'])}"
-            yield f"ok {number} {name} # SKIP {said}"
-
-
-def _complaint(splat: SplatRecord) -> CaseRecord:
-    return _test(f"{KERNEL}::{splat['title']}", splat["category"], splat["text"].splitlines())
-
-
-def _test(name: str, reason: str, notes: Sequence[str]) -> CaseRecord:
-    return CaseRecord(id=name, status="fail", reason=reason, seconds=0.0, clauses=[], attempt=1,
-                      about="", diagnostics=list(notes))  # fmt: skip
+            yield f"ok {number} {name} # SKIP {status.replace('_', ' ')}: {_line(reason)}"
 
 
 def _nested(name: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:

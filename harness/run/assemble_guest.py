@@ -29,7 +29,6 @@ from harness.run.session import Session
 from harness.series.base import Base
 from harness.vm import pace
 from harness.vm.accel import choose_accel
-from harness.vm.guest import Guest
 from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
 from harness.vm.splats import Splat
@@ -147,24 +146,23 @@ def booted(
         yield guests
 
 
-def lab_of(session: Session, equipment: Equipment, guests: Guests, guest: Guest | None) -> Lab:
-    """A lab for the cases of this kernel, beginning with ``guest`` where there is one."""
-    return Lab(
-        session.data,
-        len(equipment.prepared.applied.patches),
-        equipment.prepared.base.version,
-        guests.the_first.pace,
-        guests.fresh,
-        guest,
-        guests.sort_out,
-        session.settings.command("test-kernel", TESTS="", SEED=""),
-    )
-
-
 def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
-    """As many labs as there may be guests at once; the first has the first guest."""
+    """For the cases of this kernel, one for each guest at once; the first has the first guest."""
     here = (guests.the_first, *[None] * (at_once(session.settings.jobs) - 1))
-    return [lab_of(session, equipment, guests, guest) for guest in here]
+    prepared = equipment.prepared
+    return [
+        Lab(
+            session.data,
+            len(prepared.applied.patches),
+            prepared.base.version,
+            guests.the_first.pace,
+            guests.fresh,
+            guest,
+            guests.sort_out,
+            session.settings.command("test-kernel", TESTS="", SEED=""),
+        )
+        for guest in here
+    ]
 
 
 def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> int:

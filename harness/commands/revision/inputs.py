@@ -118,16 +118,18 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
         why = f"REF={settings.ref} says so"
         if named:
             why += f", whatever the series' base-commit: {named[:12]}"
-        return base, series, why
-    if not named:
-        return base, series, f"{here}: the series names no base-commit"
-    if base.origin is None:
-        return base, series, f"{here}: it is no git tree to look up base-commit: {named[:12]} in"
-    if not _has(base, named):
-        return base, series, f"{here}, its HEAD: it does not have base-commit: {named[:12]}"
-    chosen = obtain_base(replace(settings, ref=named), store, events)
-    again = load_series(replace(settings, ref=named), chosen)
-    return chosen, again, f"base-commit: {named[:12]} of the series"
+    elif not named:
+        why = f"{here}: the series names no base-commit"
+    elif base.origin is None:
+        why = f"{here}: it is no git tree to look up base-commit: {named[:12]} in"
+    elif not _has(base, named):
+        why = f"{here}, its HEAD: it does not have base-commit: {named[:12]}"
+    else:
+        why = f"base-commit: {named[:12]} of the series"
+        settings = replace(settings, ref=named)
+        base = obtain_base(settings, store, events)
+        series = load_series(settings, base)
+    return base, series, why
 
 
 def base_commit(series: Series) -> str:

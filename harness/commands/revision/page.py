@@ -45,11 +45,10 @@ def rows(whole: Revision, runs: RevisionRuns) -> list[tuple[Step, tuple[Mark, ..
 
 
 def _built(state: SeriesState) -> tuple[Mark, Mark]:
-    if state.build == "series failed":
+    if not state.applies:
         return Mark("bad", "no"), Mark("none", "no")
-    if state.build == "ok":
-        return Mark("ok", "ok"), Mark("ok", "ok")
-    return Mark("ok", "ok"), Mark("bad" if state.build else "none", state.build or "no")
+    kind = {"ok": "ok", "": "none"}.get(state.build, "bad")
+    return Mark("ok", "ok"), Mark(kind, state.build or "no")
 
 
 def _tool(step: Step, tool: str) -> Mark:

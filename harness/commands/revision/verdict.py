@@ -34,7 +34,7 @@ FLAKY_RUNS = 20
 NO_EVIDENCE = "no evidence of a difference"
 SAYS = ("pass", "fail")  # untested, not applicable and absent say nothing of a kernel
 Kind = Literal["fixed", "broken", "new", "gone"]
-State = int | None  # a kernel of a revision: how many patches; None: the previous revision
+StateNumber = int | None  # a kernel of a revision: how many patches; None: the previous revision
 
 
 @dataclass(frozen=True)
@@ -166,14 +166,14 @@ class RevisionRuns:
 
     steps: Sequence[RunDocument]
     previous: RunDocument | None = None
-    again: dict[State, RunDocument] = field(default_factory=dict)
+    again: dict[StateNumber, RunDocument] = field(default_factory=dict)
     statics: OpenRemarks = field(default_factory=dict)
 
     def add_statics(self, out: Path) -> None:
         """Takes what a run of the static checkers left in ``out``."""
         self.statics = open_remarks(out)
 
-    def baseline(self, case: str) -> tuple[str, State]:
+    def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
         if _applicable(self.steps[0], case):
             return "the base", 0
@@ -181,9 +181,9 @@ class RevisionRuns:
             return "the previous revision", None
         return "", 0
 
-    def to_repeat(self) -> dict[State, tuple[str, ...]]:
+    def to_repeat(self) -> dict[StateNumber, tuple[str, ...]]:
         """The flaky cases that can be measured: each where it is flaky and on its baseline."""
-        wanted: dict[State, dict[str, None]] = {}
+        wanted: dict[StateNumber, dict[str, None]] = {}
         for count, document in enumerate(self.steps[1:], 1):
             for case in flaky_cases(document):
                 against, where = self.baseline(case)
