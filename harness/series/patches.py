@@ -85,7 +85,7 @@ def load_series(settings: Settings, base: Base) -> Series:
         # A folder of folders, one a kernel line, as patches/<name>/ is.
         lined = given / base.line
         folder = lined if lined.is_dir() and not any(given.glob("*.patch")) else given
-        return Series(spec, _folder(folder), _letter(folder))
+        return _folder(spec, folder)
     if given.is_file():
         return _mbox(spec, given)
     if b4.is_one(spec):
@@ -104,7 +104,7 @@ def _default(settings: Settings, base: Base) -> Series:
     folder = default_folder(settings, base)
     shown = str(folder.relative_to(PROJECT)) if folder.is_relative_to(PROJECT) else str(folder)
     if any(folder.glob("*.patch")):
-        return Series(shown, _folder(folder), _letter(folder))
+        return _folder(shown, folder)
     if settings.patches == 0:
         return Series("none", ())
     lines = sorted(p.name for p in folder.parent.glob("*") if any(p.glob("*.patch")))
@@ -116,18 +116,18 @@ def _default(settings: Settings, base: Base) -> Series:
     )
 
 
-def _folder(folder: Path) -> tuple[Patch, ...]:
-    """The ``*.patch`` files by name, less the cover letter."""
-    found = [p for p in sorted(folder.glob("*.patch")) if not p.name.startswith("0000-")]
-    if not found:
+def _folder(source: str, folder: Path) -> Series:
+    files = patch_files(folder)
+    if not files:
         raise InvocationError(f"{folder} holds no *.patch files", next_step=FORMS)
-    return tuple(parse_patch(path.read_bytes(), str(path)) for path in found)
+    patches = tuple(parse_patch(path.read_bytes(), str(path)) for path in files)
+    letters = sorted(folder.glob("0000-*.patch"))
+    return Series(source, patches, letters[0].read_bytes() if letters else b"")
 
 
-def _letter(folder: Path) -> bytes:
-    """The cover letter in a folder of patches."""
-    found = sorted(folder.glob("0000-*.patch"))
-    return found[0].read_bytes() if found else b""
+def patch_files(folder: Path) -> list[Path]:
+    """The ``*.patch`` files by name, less the cover letter."""
+    return [p for p in sorted(folder.glob("*.patch")) if not p.name.startswith("0000-")]
 
 
 def _mbox(source: str, path: Path) -> Series:
