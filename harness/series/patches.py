@@ -88,9 +88,9 @@ def load_series(settings: Settings, base: Base) -> Series:
         return _folder(spec, folder)
     if given.is_file():
         return _mbox(spec, given)
-    if b4.is_one(spec):
+    if message := b4.message_id(spec):
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            fetched = _mbox(spec, b4.fetch(spec, Path(scratch)))
+            fetched = _mbox(spec, b4.fetch(message, Path(scratch)))
             letters = sorted(Path(scratch).glob("*.cover"))
             return replace(fetched, letter=letters[0].read_bytes()) if letters else fetched
     if ".." in spec:

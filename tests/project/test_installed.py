@@ -26,11 +26,10 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A venv with the wheel of this checkout; what that depends on is borrowed from ours."""
     folder = tmp_path_factory.mktemp("installed")
     venv = folder / "venv"
-    pip = bootstrap.pip() or ["-m", "pip"]
     for argv in (
         ["-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         ["-m", "venv", "--without-pip", str(venv)],
-        [*pip, "--python", str(venv / "bin" / "python"), "install", "--no-deps", "--no-index",
+        [bootstrap.pip(), "--python", str(venv / "bin" / "python"), "install", "--no-deps", "--no-index",
          "--find-links", str(folder), "--disable-pip-version-check", "kernel-series-harness"],
     ):  # fmt: skip
         done = subprocess.run(
