@@ -30,7 +30,7 @@ from harness.report.results import BROKEN, RunDocument
 from harness.run.session import RunKernel
 from harness.series.base import obtain_base
 from harness.series.contract import load
-from harness.series.variants import TABLE, Variant, Variants, load_table
+from harness.series.variants import TABLE, Variant, Variants, find_patch, load_table
 
 INCONCLUSIVE = "inconclusive"
 
@@ -191,7 +191,7 @@ def seen_red(
     outcome = SeenRed(line, exempt={} if only else dict(table.exempt))
     outcome.seconds["control"] = document["seconds"]
     for variant in chosen:
-        if variant.patch(folder, line) is None:
+        if find_patch(folder, line, variant.name) is None:
             outcome.absent.append(variant.name)
             continue
         console.print(f"\n[bold]variant {variant.name}[/] must break {', '.join(variant.clauses)}")

@@ -29,8 +29,9 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for argv in (
         ["-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         ["-m", "venv", "--without-pip", str(venv)],
-        [bootstrap.pip(), "--python", str(venv / "bin" / "python"), "install", "--no-deps", "--no-index",
-         "--find-links", str(folder), "--disable-pip-version-check", "kernel-series-harness"],
+        [bootstrap.pip(), "--python", str(venv / "bin" / "python"), "install", "--no-deps",
+         "--no-index", "--find-links", str(folder), "--disable-pip-version-check",
+         "kernel-series-harness"],
     ):  # fmt: skip
         done = subprocess.run(
             [sys.executable, *argv], cwd=PROJECT, capture_output=True, text=True, check=False
