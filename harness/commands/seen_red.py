@@ -32,7 +32,7 @@ from harness.run.session import RunKernel
 from harness.run.states import run_state
 from harness.series.base import obtain_base
 from harness.series.contract import load
-from harness.series.variants import TABLE, Variant, Variants, load_table
+from harness.series.variants import TABLE, Variant, Variants, find_patch, load_table
 
 INCONCLUSIVE = "inconclusive"
 
@@ -170,7 +170,7 @@ def seen_red(
     outcome.seconds["control"] = control.document["seconds"]
     for variant in chosen:
         name = variant.name
-        if variant.patch(folder, line) is None:
+        if find_patch(folder, line, name) is None:
             outcome.absent.append(name)
             continue
         asked = replace(settings, variant=name, tests=variant.tests)

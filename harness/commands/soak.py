@@ -42,7 +42,7 @@ from harness.run.assemble_guest import (
     assemble_guest,
     booted,
     decode_splats,
-    lab_of,
+    labs_of,
     look_for_leaks,
 )
 from harness.run.session import Session, run_session
@@ -292,7 +292,7 @@ def _soak(session: Session) -> None:
     else:
         minutes, seeds = settings.minutes or 0, repeat(settings.seed)
     with booted(session, equipment) as guests:
-        lab = lab_of(session, equipment, guests, guests.the_first)
+        lab = labs_of(session, equipment, guests)[0]
         ground = Ground(lab, equipment.suite, session.out, session.events)
         rounds = Rounds(
             soakers[settings.kind], ground, settings, session.results, guests.report_strays

@@ -10,25 +10,24 @@ from __future__ import annotations
 
 import difflib
 import json
-import operator
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-
-from unidiff.patch import Hunk
 
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
 from harness.core.store import Store
 from harness.series.base import Base
-from harness.series.patches import Patch, Series, read_diff
+from harness.series.patches import Patch, Series
 
 STAGE = "series"
 GIT = ("git", "-c", "core.bare=false", "-c", "core.sparseCheckout=true")
-LINES_AROUND = 2  # of the tree, shown before and after the place that a hunk is for
-MOST_LINES = 16  # of the tree
+MAX_LINES_SHOWN = 16  # of a hunk, and of the tree
+_FAILED = re.compile(
+    r"(?ms)^error: while searching for:\n(.*?)\n*^error: patch failed: (.*?):(\d+)$"
+)
 AM = ("am", "--3way", "--keep-cr", "--committer-date-is-author-date")
 
 
@@ -133,7 +132,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
         state = repo / "rebase-apply" / "next"
         number = int(state.read_text()) if state.is_file() else 1
         before = git.text(repo, "rev-parse", "HEAD")
-        reason = explain(repo, before, patches[number - 1], done.output)
+        reason = _explain(repo, before, mails[number - 1], done.output)
         raise SeriesError(
             f"{_named(patches, number)} does not apply\n{reason}",
             next_step=f"write the patch anew for Linux {base.version}; "
@@ -152,61 +151,28 @@ def _named(patches: tuple[Patch, ...], number: int) -> str:
     return f"patch {number} of {len(patches)} ({patches[number - 1].subject})"
 
 
-def find(wanted: list[str], have: list[str], near: int) -> tuple[int, int]:
-    """Where ``wanted`` matches ``have`` best: (index, number of lines that agree).
+def _explain(repo: Path, commit: str, mail: Path, said: str) -> str:
+    """What stands against applying a patch to ``commit``, by git, and what the tree has there.
 
-    The place nearest to ``near`` (an index) wins where several are as good.
+    ``said``: what git am said, where a plain ``git apply`` finds nothing wrong.
     """
-    width = len(wanted)
-
-    def score(at: int) -> tuple[int, int]:
-        return sum(map(operator.eq, wanted, have[at : at + width])), -abs(at - near)
-
-    at = max(range(max(1, len(have) - width + 1)), key=score)
-    blocks = difflib.SequenceMatcher(None, wanted, have[at : at + width], autojunk=False)
-    return at, sum(block.size for block in blocks.get_matching_blocks())
-
-
-def _hunk_report(number: int, hunk: Hunk, have: list[str], path: str) -> list[str]:
-    """What is there instead; nothing where the old lines are in the file, at any offset."""
-    wanted = [line.value.rstrip("\n") for line in hunk if line.is_context or line.is_removed]
-    at, same = find(wanted, have, hunk.source_start - 1)
-    if same == len(wanted):
-        return []
-    report = [f"{path}: hunk {number}: {str(hunk).partition(chr(10))[0].rstrip()}"]
-    if same * 3 < len(wanted):
-        at = max(0, min(hunk.source_start - 1, len(have) - 1))
-        report.append("nothing in the tree's file resembles what the hunk expects; at that line:")
-    else:
-        report.append(f"the closest place is line {at + 1} ({same} of {len(wanted)} lines agree)")
-    window = have[at : at + len(wanted)]
-    report += [f"  the hunk expects: {line}" for line in wanted if line not in window][:4]
-    first = max(0, at - LINES_AROUND)
-    last = min(len(have), at + len(wanted) + LINES_AROUND, first + MOST_LINES)
-    return [*report, "  the tree has:", *(f"  {n + 1:6d}  {have[n]}" for n in range(first, last))]
-
-
-def explain(repo: Path, commit: str, patch: Patch, said: str) -> str:
-    """What stands against applying ``patch`` to ``commit``; ``said`` is git's own output."""
-    # The patch part of the mail, up to its signature.
-    diff = re.search(rb"(?ms)^(?:diff --git |--- ).*?(?=^-- $|\Z)", patch.text)
-    try:
-        files = read_diff(diff[0].decode("utf-8", "replace") if diff else "")
-    except InvocationError as error:
-        corrupt = re.search(r"corrupt patch at (?:.*?line \d+|.*)", said)
-        return f"the patch itself is damaged: {corrupt[0] if corrupt else error.what}"
-    for file in files:
-        path = str(file.path)
-        source = path if file.is_added_file else str(file.source_file).split("/", 1)[-1]
-        text = git.file_text(repo, commit, source)
-        if file.is_added_file:
-            if text is not None:
-                return f"{path}: the patch creates this file, and the tree has it already"
-            continue
-        if text is None:
-            return f"{source}: the tree has no such file"
-        for number, hunk in enumerate(file, 1):
-            if report := _hunk_report(number, hunk, text.rstrip("\n").split("\n"), source):
-                return "\n".join(report)
-    lines = [line for line in said.splitlines() if not line.startswith(("hint:", "Applying"))]
-    return "\n".join(["git am said:", *(f"  {line}" for line in lines[-8:])])
+    env = git.environment({"GIT_INDEX_FILE": str(mail.with_suffix(".index"))})
+    git.text(repo, "read-tree", commit, env=env)
+    check = ("git", "-C", str(repo), "apply", "--cached", "--check", "--verbose", str(mail))
+    output = proc.run(check, env=env).output
+    failed = _FAILED.search(output)
+    if failed is None:
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
+        lines = [line for line in said.splitlines() if not line.startswith(("hint:", "Applying"))]
+        return "\n".join(["git says:", *(f"  {line}" for line in (errors or lines)[-8:])])
+    wanted, path, number = failed[1].split("\n"), failed[2], int(failed[3])
+    have = (git.file_text(repo, commit, path) or "").splitlines()
+    match = difflib.SequenceMatcher(None, wanted, have, autojunk=False).find_longest_match()
+    at = max(0, match.b - match.a if match.size else min(number, len(have)) - 1)
+    shown = have[at : at + len(wanted)][:MAX_LINES_SHOWN]
+    return "\n".join((
+        f"{path}: there is no place for the hunk at line {number}, which expects:",
+        *(f"  {line}" for line in wanted[:MAX_LINES_SHOWN]),
+        f"the tree has, where the most lines in a row agree ({match.size} of {len(wanted)}):",
+        *(f"  {n:6d}  {line}" for n, line in enumerate(shown, at + 1)),
+    ))  # fmt: skip

@@ -7,21 +7,21 @@ What it was made from is noted in its git configuration (``harness.*``).
 
 from __future__ import annotations
 
-import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from harness.core import git
 from harness.core.atomic import drafted_directory, write_atomically
-from harness.core.errors import HarnessError, InvocationError
+from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store, full_disk_explained
-from harness.core.usage import HOME
+from harness.core.usage import HOME, PROGRAM, PROJECT
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
-from harness.series.patches import FORMAT_PATCH, default_folder, load_series
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series, patch_files
 
 BASE_BRANCH = "base"
 
@@ -71,32 +71,25 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
             next_step="leave it out; git rebase -i goes to any patch",
         )
     applied = apply_series(base, series, None, store, events)
-    folder = _folder(settings, base)
-    branch = f"series/{_name(settings)}"
+    folder = default_folder(settings, base)
+    if settings.series:
+        folder = Path(settings.series).expanduser().absolute()
+    writable = not _installed(folder) and (folder.is_dir() or not settings.series)
+    branch = f"series/{Path(settings.series or '').stem or settings.project.name}"
     target = place(settings)
-    if target.exists() and any(target.iterdir()):
-        _move(settings, branch, base, applied)
-        fresh = False
-    else:
+    fresh = not (target.exists() and any(target.iterdir()))
+    if fresh:
         with full_disk_explained(target.parent):
             _create(target, branch, base, applied)
-        fresh = True
-    _note(target, "folder", str(folder or ""))
-    _note(target, "at", applied.commit)
-    _note(target, "base", base.commit)
-    return EditTree(target, branch, folder, len(applied.patches), fresh)
+    else:
+        _move(settings, branch, base, applied)
+    _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)
+    return EditTree(target, branch, folder if writable else None, len(applied.patches), fresh)
 
 
-def _name(settings: Settings) -> str:
-    return Path(settings.series).stem if settings.series else settings.project.name
-
-
-def _folder(settings: Settings, base: Base) -> Path | None:
-    """The directory that a refresh writes to; an mbox or a range cannot be written back."""
-    if not settings.series:
-        return default_folder(settings, base)
-    given = Path(settings.series).expanduser().absolute()
-    return given if given.is_dir() else None
+def _installed(folder: Path) -> bool:
+    """Whether a folder is among the files of an installed program, which nobody edits."""
+    return PROGRAM != "make" and folder.is_relative_to(PROJECT)
 
 
 def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
@@ -143,8 +136,9 @@ def _edited(target: Path) -> bool:
     return bool(git.text(target, "status", "--porcelain", "--untracked-files=no"))
 
 
-def _note(target: Path, key: str, value: str) -> None:
-    git.text(target, "config", f"harness.{key}", value)
+def _note(target: Path, **values: str) -> None:
+    for key, value in values.items():
+        git.text(target, "config", f"harness.{key}", value)
 
 
 def _noted(target: Path, key: str) -> str | None:
@@ -163,14 +157,15 @@ def refresh(settings: Settings) -> Refreshed:
             there is no directory to write to.
     """
     target = place(settings)
-    base, folder = _noted(target, "base"), _noted(target, "folder")
+    base = _noted(target, "base")
     if base is None:
         raise InvocationError(f"{target} is no tree of ours", next_step=settings.command("tree"))
-    if settings.series:
-        folder = str(Path(settings.series).expanduser().absolute())
-    if not folder or Path(folder).is_file():
+    named = settings.series or _noted(target, "folder")
+    folder = Path(named).expanduser().absolute() if named else None
+    if folder is None or folder.is_file() or _installed(folder):
         raise InvocationError(
-            "the series came from an mbox or a range, which cannot be written back",
+            "the series came from an mbox, a range or the installed program, none of which can "
+            "be written back",
             next_step=settings.command("refresh", SERIES="DIRECTORY"),
         )
     if _edited(target):
@@ -179,42 +174,30 @@ def refresh(settings: Settings) -> Refreshed:
             next_step=f"git -C {quote(str(target))} commit --all --amend, or git rebase, then "
             f"{settings.command('refresh')}",
         )
-    _check_branch(target, base)
-    return _write(target, base, Path(folder))
-
-
-def _check_branch(target: Path, base: str) -> None:
-    try:
-        git.text(target, "merge-base", "--is-ancestor", base, "HEAD")
-    except HarnessError as error:
+    wrong = None
+    if git.text(target, "merge-base", base, "HEAD", expect=(0, 1)) != base:
+        wrong = f"no longer starts at its base {base[:12]}"
+    elif git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
+        wrong = "has a merge, which patches cannot carry"
+    if wrong:
         raise InvocationError(
-            f"the branch in {target} no longer starts at its base {base[:12]}",
-            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
-        ) from error
-    if git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
-        raise InvocationError(
-            f"the branch in {target} has a merge, which patches cannot carry",
+            f"the branch in {target} {wrong}",
             next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
         )
+    return _write(target, base, folder)
 
 
 def _write(target: Path, base: str, folder: Path) -> Refreshed:
-    draft = target / ".git" / "harness-patches"
-    shutil.rmtree(draft, ignore_errors=True)
-    git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={draft}", f"{base}..HEAD")
-    draft.mkdir(exist_ok=True)
-    fresh = {path.name: path.read_bytes() for path in draft.glob("*.patch")}
-    shutil.rmtree(draft)
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={scratch}", f"{base}..HEAD")
+        fresh = {path.name: path.read_bytes() for path in Path(scratch).glob("*.patch")}
     folder.mkdir(parents=True, exist_ok=True)
-    have = {p.name for p in folder.glob("*.patch") if not p.name.startswith("0000-")}
-    written = []
-    for name, content in sorted(fresh.items()):
-        place = folder / name
-        if not place.is_file() or place.read_bytes() != content:
-            write_atomically(place, content)
-            written.append(name)
-    removed = sorted(have - fresh.keys())
+    have = {path.name: path.read_bytes() for path in patch_files(folder)}
+    written = sorted(name for name, content in fresh.items() if have.get(name) != content)
+    for name in written:
+        write_atomically(folder / name, fresh[name])
+    removed = sorted(have.keys() - fresh.keys())
     for name in removed:
         (folder / name).unlink()
-    _note(target, "at", git.text(target, "rev-parse", "HEAD"))
+    _note(target, at=git.text(target, "rev-parse", "HEAD"))
     return Refreshed(folder, tuple(written), tuple(removed), len(fresh))

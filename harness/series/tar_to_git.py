@@ -123,43 +123,33 @@ def _checked(path: bytes) -> None:
         raise InvocationError(f"a path that a kernel tree cannot have: {os.fsdecode(path)!r}")
 
 
-class _Copy:
-    """The plain copy of the tree. Times are those of writing, see worktree.py.
+def _writer(root: Path) -> Callable[[list[Member]], None]:
+    """Writes files to a plain copy below ``root``. Times are those of writing, see worktree.py.
 
     Names are bytes, as git and tar have them, which pathlib does not take.
     """
+    root.mkdir(parents=True)
+    top = os.fsencode(root)
+    made = {top}
 
-    def __init__(self, root: Path) -> None:
-        self._root = os.fsencode(root)
-        self._made = {b""}
-        root.mkdir(parents=True)
+    def make_folder(path: bytes) -> None:
+        if path not in made:
+            make_folder(os.path.dirname(path))
+            os.mkdir(path)  # not where a link is: that could lead out of the copy
+            made.add(path)
 
-    def _folder(self, path: bytes) -> None:
-        if path in self._made:
-            return
-        self._folder(path.rpartition(b"/")[0])
-        os.mkdir(self._root + b"/" + path)
-        self._made.add(path)
-
-    def write(self, members: Iterable[Member]) -> None:
-        """Makes these files, and the folders that they need."""
+    def write(members: list[Member]) -> None:
         for member in members:
-            self._write(member)
+            name = top + b"/" + member.path
+            make_folder(os.path.dirname(name))
+            if member.mode == LINK:
+                os.symlink(member.data, name)
+                continue
+            mode = 0o755 if member.mode == PROGRAM else 0o644
+            with open(name, "xb", opener=lambda n, flags, m=mode: os.open(n, flags, m)) as file:  # type: ignore[misc]
+                file.write(member.data)
 
-    def _write(self, member: Member) -> None:
-        self._folder(member.path.rpartition(b"/")[0])
-        name = self._root + b"/" + member.path
-        if member.mode == LINK:
-            os.symlink(member.data, name)
-            return
-        mode = 0o755 if member.mode == PROGRAM else 0o644
-        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            rest = memoryview(member.data)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-        finally:
-            os.close(handle)
+    return write
 
 
 def import_tree(
@@ -186,13 +176,13 @@ def import_tree(
             trees.add(member.path, member.mode, pack.add("blob", member.data))
 
     try:
-        plain = None if copy is None else _Copy(copy)
+        write = None if copy is None else _writer(copy)
         with ThreadPoolExecutor(1) as packer, ThreadPoolExecutor(1) as writer:
             pending: deque[Future[None]] = deque()
             for batch in _batches(members, progress):
                 pending.append(packer.submit(keep, batch))
-                if plain is not None:
-                    pending.append(writer.submit(plain.write, batch))
+                if write is not None:
+                    pending.append(writer.submit(write, batch))
                 while len(pending) > WAITING:
                     pending.popleft().result()
             for future in pending:

@@ -11,6 +11,7 @@ import pytest
 from harness.commands import edit
 from harness.core import git
 from harness.core.errors import InvocationError
+from harness.series import edit_tree
 from harness.series.edit_tree import EditTree, Refreshed, make_tree, refresh
 from tests.support.toy import Step, Toy, commit, grow
 
@@ -171,7 +172,7 @@ def test_an_mbox_cannot_be_written_back_but_a_directory_can_be_named(desk: Desk)
     mbox.write_bytes(b"".join(desk.files().values()))
     before = desk.files()
     assert desk.tree(series=str(mbox)).folder is None
-    with pytest.raises(InvocationError, match="cannot be written back"):
+    with pytest.raises(InvocationError, match="none of which can be written back"):
         desk.refresh()
     desk.folder = desk.toy.root / "written"
     desk.refresh(str(desk.folder))
@@ -202,3 +203,15 @@ def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
 
     assert place(toy.settings(kernel="6.1")) == PROJECT / "tree" / "6.1"
     assert place(toy.settings(kernel="6.1", tree="/x/y")) == Path("/x/y")
+
+
+def test_the_tree_of_an_installed_program_names_no_place_to_write_to(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = toy.series(ONE, name="6.1").parent
+    monkeypatch.setattr(edit_tree, "PROGRAM", "kernel-series-harness")
+    monkeypatch.setattr(edit_tree, "PROJECT", project)
+    settings = toy.settings(project=project, tree=str(toy.root / "edit"))
+    assert make_tree(settings, toy.store, toy.events).folder is None
+    with pytest.raises(InvocationError, match="the installed program"):
+        refresh(settings)

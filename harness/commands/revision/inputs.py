@@ -134,7 +134,7 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
 
 def base_commit(series: Series) -> str:
     """The commit that the series says it is made for; '' where it says none."""
-    for text in (series.letter, *(patch.text for patch in series.patches)):
+    for text in (series.letter or b"", *(patch.text for patch in series.patches)):
         if found := _BASE_COMMIT.search(text):
             return found[1].decode()
     return ""
