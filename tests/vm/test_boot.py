@@ -83,7 +83,7 @@ def test_an_image_without_a_getty_is_the_invocations_fault(
 ) -> None:
     booting.print("Linux version 6.1\nReached target multi-user.target\n")
     with pytest.raises(InvocationError, match="no login on the serial console") as caught:
-        start(booting, tmp_path, login=Login("root"))
+        start(booting, tmp_path, replace(PATIENT, stall=SOON_S), login=Login("root"))
     assert "multi-user.target" in caught.value.what and "mmdebstrap" in caught.value.next_step
     assert not booting.qemu.alive
 
