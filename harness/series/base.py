@@ -32,7 +32,7 @@ from harness.setup import apt
 
 FORMAT = 1  # raise it when what an entry contains changes
 STAGE = "tree"
-SEED = "seed"  # the plain copy that the first checkout takes over, see worktree.py
+SEED = "seed"  # the plain copy that the first checkout takes over, see checkout.py
 # Debian's tarballs have blocks that can be unpacked on several CPUs at once.
 _XZ = ("xz", "-T0")
 FORMS = (
@@ -153,7 +153,7 @@ def _base(entry: Path, name: str, *, cached: bool, origin: Path | None = None) -
 
 
 def worktree(store: Store, key: str) -> Path:
-    """The one source tree of a base, by its key, that builds read; see worktree.py."""
+    """The one source tree of a base, by its key, that builds read; see checkout.py."""
     return store.work_path("source", key) / "tree"
 
 

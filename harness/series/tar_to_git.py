@@ -124,7 +124,7 @@ def _checked(path: bytes) -> None:
 
 
 class _Copy:
-    """The plain copy of the tree. Times are those of writing, see worktree.py.
+    """The plain copy of the tree. Times are those of writing, see checkout.py.
 
     Names are bytes, as git and tar have them, which pathlib does not take.
     """

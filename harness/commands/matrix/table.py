@@ -49,7 +49,7 @@ class MatrixCell:
     ``left_out``: the C files that the series touches and that are no part of this kernel;
     every other one must have been compiled. ``tests``: selects guest cases that must pass
     on this kernel, '' where none do. ``init``: a program to be its only process (see
-    ``single_init.py``), None where there is none.
+    ``lone.py``), None where there is none.
     """
 
     name: str

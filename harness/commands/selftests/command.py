@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``make test-regression``: the kernel's own selftests, without the series and with it.
 
-Two kernels, one run. What a test says on each is compared (``judge.py``), and
+Two kernels, one run. What a test says on each is compared (``regression_judge.py``), and
 becomes one record, which names the clause that the series gives for it. What the kernel
 complains of counts where the bare base does not say it as well.
 """
