@@ -144,7 +144,7 @@ class Remote:
         self.running = False
 
     @classmethod
-    def connect(cls, path: Path, timeout: float = CONNECT_TIMEOUT_S) -> Remote:
+    def connect(cls, path: Path) -> Remote:
         """Connects to a stub that listens at ``path``; the guest stops.
 
         Raises:
@@ -152,9 +152,9 @@ class Remote:
         """
         remote = cls(socket.socket(socket.AF_UNIX))
         try:
-            remote._socket.settimeout(timeout)
+            remote._socket.settimeout(CONNECT_TIMEOUT_S)
             remote._socket.connect(str(path))
-            remote.attach(timeout)
+            remote.attach()
         except (OSError, StubError) as error:
             remote.close()
             raise StubError(f"no stub at {path}: {error}") from error

@@ -10,7 +10,6 @@ scenarios without control, both are ordinary builds.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,8 +149,6 @@ def variant_kernel(
                 proc.capture((*stripped, str(out / "vmlinux")))
                 if bzimage:
                     shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-            about = {"variant": name, "base": base.version}
-            (draft / "variant.json").write_text(json.dumps(about) + "\n", "utf-8")
 
         entry = store.entry("variant", key, make, bench.events.note)
         outcome.cached = entry.cached

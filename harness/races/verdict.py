@@ -77,10 +77,6 @@ class RaceResult:
         """How the runs ended on each kernel, in words."""
         return f"variant: {self.variant.counts}", f"series: {self.series.counts}"
 
-    def summary(self) -> str:
-        """Both kernels in one line."""
-        return f"{self.scenario.name}: {'; '.join((self.verdict[0], *self.sides()))}"
-
     def record(self) -> CaseFinished:
         """The scenario as a test: what it shows of the clauses that it names."""
         scenario = self.scenario
