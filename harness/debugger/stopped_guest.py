@@ -22,7 +22,6 @@ from harness.debugger.wait_kinds import base_name
 TEXT_BASE, TEXT_END = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000  # the kernel image
 _FRAME_BITS = 0x000FFFFFFFFFF000
 _PRESENT, _LARGE = 1 << 0, 1 << 7
-_BLOCK = MAX_READ_BYTES
 DIRECT_MAP, DIRECT_MAP_END = 0xFFFF888000000000, 0xFFFFC88000000000  # all of memory
 IDLE = frozenset({"default_idle", "mwait_idle", "acpi_idle_enter", "__cpuidle_text_start"})
 MAX_FRAMES = 64
@@ -96,11 +95,11 @@ class StoppedGuest:
     def _physical(self, address: int, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            start = address - address % _BLOCK
+            start = address - address % MAX_READ_BYTES
             if start not in self._blocks:
-                self._blocks[start] = self.remote.read_physical(start, _BLOCK)
+                self._blocks[start] = self.remote.read_physical(start, MAX_READ_BYTES)
             data += self._blocks[start][address - start :]
-            address = start + _BLOCK
+            address = start + MAX_READ_BYTES
         return data[:size]
 
     def _translate(self, address: int, table: int) -> int:

@@ -136,8 +136,7 @@ def controlled(
             remote = Remote.connect(stub)  # the guest stands: no run can begin unseen
             stack.callback(remote.close)
             thread.start()
-            end = partial(_how_it_ended, ended)
-            pace = max(1.0, guest.pace)
+            end, pace = partial(_how_it_ended, ended), max(1.0, guest.pace)
             driver = InterleavingDriver(remote, symbols, scenario, breakpoints, program, end, pace)
             for number in range(1, runs + 1):
                 batch.runs.append(driver.run(number))

@@ -111,7 +111,8 @@ def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
     ends = (n for n in range(scope.line, len(lines) + 1) if lines[n - 1].startswith("}"))
     body = range(scope.line, next(ends, scope.line) + 1)
     place = point.place
-    matches = [n for n in body if place.text in " ".join(" ".join(lines[n - 1 : n]).split())]
+    written = enumerate(lines[body.start - 1 : body.stop - 1], body.start)
+    matches = [n for n, text in written if place.text in " ".join(text.split())]
     if not matches:
         where = f"{place.function}() ({scope.file}:{body.start} to {body.stop - 1})"
         advice = "the code has moved: look at it there, and correct the scenario"

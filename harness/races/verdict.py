@@ -91,12 +91,7 @@ class RaceResult:
 
 
 def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
-    """``repro.json``.
-
-    Args:
-        run: its id.
-        version: of the kernel that the series is for.
-    """
+    """``repro.json``; ``run``: its id, ``version``: of the kernel that the series is for."""
     scenarios = [_scenario(result) for result in results]
     return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
 
@@ -223,11 +218,8 @@ def stress_table(results: Sequence[RaceResult]) -> Table:
         if result.stress is not None:
             cells = []
             for held, repeated in zip((result.variant, result.series), result.stress, strict=True):
-                counts = held.counts
-                cells += [
-                    _rate(StressTotals(counts.runs, counts.hit, held.seconds)),
-                    _rate(repeated) or escape(repeated.error or "did not end"),
-                ]
+                totals = StressTotals(held.counts.runs, held.counts.hit, held.seconds)
+                cells += [_rate(totals), _rate(repeated) or escape(repeated.error or "did not end")]
             shown.add_row(result.scenario.name, result.line, *cells)
     return shown
 
