@@ -144,7 +144,7 @@ class Remote:
         self.running = False
 
     @classmethod
-    def connect(cls, path: Path, timeout: float = CONNECT_TIMEOUT_S) -> Remote:
+    def connect(cls, path: Path) -> Remote:
         """Connects to a stub that listens at ``path``; the guest stops.
 
         Raises:
@@ -152,9 +152,9 @@ class Remote:
         """
         remote = cls(socket.socket(socket.AF_UNIX))
         try:
-            remote._socket.settimeout(timeout)
+            remote._socket.settimeout(CONNECT_TIMEOUT_S)
             remote._socket.connect(str(path))
-            remote.attach(timeout)
+            remote.attach()
         except (OSError, StubError) as error:
             remote.close()
             raise StubError(f"no stub at {path}: {error}") from error
@@ -186,24 +186,21 @@ class Remote:
         except OSError as error:
             raise StubError(f"the stub is gone: {error}") from error
 
-    def _fill(self, deadline: float) -> None:
-        try:
-            # No time is left where a deadline has passed: what has come by then still counts.
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            more = self._socket.recv(65536)
-        except TimeoutError as error:
-            raise StubTimeoutError("the stub does not answer") from error
-        except OSError as error:
-            raise StubError(f"the stub is gone: {error}") from error
-        if not more:
-            raise StubError("the stub has closed the connection")
-        self._buffer += more
-
     def _receive(self, deadline: float) -> str:
         """The next packet, acknowledged; acknowledgements of ours are skipped."""
         while True:
             while (match := _PACKET.search(self._buffer)) is None:
-                self._fill(deadline)
+                try:
+                    # Where a deadline has passed, what has come by then still counts.
+                    self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                    more = self._socket.recv(65536)
+                except TimeoutError as error:
+                    raise StubTimeoutError("the stub does not answer") from error
+                except OSError as error:
+                    raise StubError(f"the stub is gone: {error}") from error
+                if not more:
+                    raise StubError("the stub has closed the connection")
+                self._buffer += more
             self._buffer = self._buffer[match.end() :]
             intact = match["sum"] == b"%02x" % checksum(match["body"])
             self._write(b"+" if intact else b"-")

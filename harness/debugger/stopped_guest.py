@@ -12,7 +12,7 @@ Sources: arch/x86/include/asm/{page_64_types,switch_to,frame}.h, arch/x86/entry/
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.debugger.gdb_remote import MAX_READ_BYTES, Registers, Remote, StubError
 from harness.debugger.symbols import Frame, Symbols
@@ -22,7 +22,6 @@ from harness.debugger.wait_kinds import base_name
 TEXT_BASE, TEXT_END = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000  # the kernel image
 _FRAME_BITS = 0x000FFFFFFFFFF000
 _PRESENT, _LARGE = 1 << 0, 1 << 7
-_BLOCK = MAX_READ_BYTES
 DIRECT_MAP, DIRECT_MAP_END = 0xFFFF888000000000, 0xFFFFC88000000000  # all of memory
 IDLE = frozenset({"default_idle", "mwait_idle", "acpi_idle_enter", "__cpuidle_text_start"})
 MAX_FRAMES = 64
@@ -96,11 +95,11 @@ class StoppedGuest:
     def _physical(self, address: int, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            start = address - address % _BLOCK
+            start = address - address % MAX_READ_BYTES
             if start not in self._blocks:
-                self._blocks[start] = self.remote.read_physical(start, _BLOCK)
+                self._blocks[start] = self.remote.read_physical(start, MAX_READ_BYTES)
             data += self._blocks[start][address - start :]
-            address = start + _BLOCK
+            address = start + MAX_READ_BYTES
         return data[:size]
 
     def _translate(self, address: int, table: int) -> int:
@@ -168,20 +167,6 @@ class StoppedGuest:
         """
         return self.word(self._symbol("jiffies_64", "jiffies"))
 
-    def _sleeper_sp(self, task: int) -> int:
-        """The stack pointer that a task which does not run has left.
-
-        Its place in struct task_struct is in the code of __switch_to_asm(), as the
-        displacement of ``mov %rsp, disp(%rdi)``; the debug information has no structures.
-        """
-        if not self._saved_sp:
-            code = self._read(self._symbol("__switch_to_asm"), 64)
-            at = code.find(b"\x48\x89\xa7")
-            if at < 0:
-                raise StubError("__switch_to_asm() does not look as expected")
-            self._saved_sp = int.from_bytes(code[at + 3 : at + 7], "little")
-        return self.word(task + self._saved_sp)
-
     # ---- stacks ----------------------------------------------------------------------
 
     def stack(self, cpu: int) -> Stack:
@@ -219,11 +204,20 @@ class StoppedGuest:
         return not registers.user and self.symbols.symbol_at(registers.pc)[0] in IDLE
 
     def sleeper(self, task: int) -> Stack:
-        """What a task that does not run was doing when it went to sleep."""
-        top = self._sleeper_sp(task)
+        """What a task that does not run was doing when it went to sleep.
+
+        The place of its stack pointer in struct task_struct is in the code of __switch_to_asm(), as
+        the displacement of ``mov %rsp, disp(%rdi)``; the debug information has no structures.
+        """
+        if not self._saved_sp:
+            code = self._read(self._symbol("__switch_to_asm"), 64)
+            at = code.find(b"\x48\x89\xa7")
+            if at < 0:
+                raise StubError("__switch_to_asm() does not look as expected")
+            self._saved_sp = int.from_bytes(code[at + 3 : at + 7], "little")
+        top = self.word(task + self._saved_sp)
         frames = [RawFrame(self.word(top + 8 * _SLEEP_RET), call=True)]
-        found = self._follow(frames, self.word(top + 8 * _SLEEP_BP))
-        return Stack(found.frames, asleep=True, interrupt=found.interrupt)
+        return replace(self._follow(frames, self.word(top + 8 * _SLEEP_BP)), asleep=True)
 
     def _is_text(self, address: int) -> bool:
         return address >= TEXT_BASE and bool(self.symbols.symbol_at(address)[0])

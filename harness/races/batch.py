@@ -18,7 +18,7 @@ from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
 from harness.races.driver import InterleavingDriver
-from harness.races.programs import CASE, RunLine, run_lines, total_line
+from harness.races.programs import CASE, reported_runs, total_line
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun
 from harness.vm.guest import CaseRun, Guest
@@ -136,8 +136,7 @@ def controlled(
             remote = Remote.connect(stub)  # the guest stands: no run can begin unseen
             stack.callback(remote.close)
             thread.start()
-            end = partial(_how_it_ended, ended)
-            pace = max(1.0, guest.pace)
+            end, pace = partial(_how_it_ended, ended), max(1.0, guest.pace)
             driver = InterleavingDriver(remote, symbols, scenario, breakpoints, program, end, pace)
             for number in range(1, runs + 1):
                 batch.runs.append(driver.run(number))
@@ -149,7 +148,7 @@ def controlled(
                 what = "all runs are done, and the guest program does not end"
                 raise RaceError(what) from error
             lines, batch.error = outcome(done)
-            remarks = {line.number: line.remark for line in run_lines(lines)}
+            remarks = {run.number: run.remark for run in reported_runs(lines)}
             batch.runs = [replace(run, remark=remarks.get(run.number)) for run in batch.runs]
         except (RaceError, StubError) as error:
             batch.error = error if isinstance(error, RaceError) else RaceError(str(error))
@@ -166,12 +165,11 @@ def sequential(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> Batch:
     """Runs a program without control, for as many runs as its command says."""
     start = time.monotonic()
     done = _run(guest, scenario, argv)
-    said, error = outcome(done)
-    lines = run_lines(said)
+    lines, error = outcome(done)
+    runs = reported_runs(lines)
     if scenario.splat and any(re.search(scenario.splat, s.title) for s in done.splats):
         # What the kernel says outweighs what becomes of the program, or of the guest.
-        lines, error = [RunLine(1, True, None)], None
-    runs = [RaceRun(line.number, "hit" if line.hit else "miss", line.remark) for line in lines]
+        runs, error = [RaceRun(1, "hit")], None
     return Batch(runs, time.monotonic() - start, error, list(done.splats))
 
 

@@ -133,19 +133,18 @@ class KernelGuests:
         Raises:
             SeriesError, MachineError: it does not boot.
         """
-        if self._guest is not None and self._guest.trustworthy:
-            return self._guest
-        first = self._guest is None
-        if self._guest is not None:
+        if self._guest is None:
+            self._guest = self.guests.boot()
+            pace.measure(self._guest, self.guests.events)
+            wait_for_final_clocksource(self._guest)
+            if self.debug_symbols is None:
+                # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
+                self.guests.take_snapshot(self._guest)
+        elif not self._guest.trustworthy:
             self._guest.close()
             self.stub.unlink(missing_ok=True)
-        self._guest = self.guests.boot() if first else self.guests.fresh()
-        if first:
-            pace.measure(self._guest, self.guests.events)
-        wait_for_final_clocksource(self._guest)
-        if first and self.debug_symbols is None:
-            # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
-            self.guests.take_snapshot(self._guest)
+            self._guest = self.guests.fresh()
+            wait_for_final_clocksource(self._guest)
         return self._guest
 
 

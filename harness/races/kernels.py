@@ -10,7 +10,6 @@ scenarios without control, both are ordinary builds.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,8 +147,6 @@ def variant_kernel(
                 proc.capture((*stripped, str(out / "vmlinux")))
                 if bzimage:
                     shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-            about = {"variant": name, "base": base.version}
-            (draft / "variant.json").write_text(json.dumps(about) + "\n", "utf-8")
 
         entry = store.entry("variant", inputs, make, bench.events.note, also=("build",))
         outcome.cached = entry.cached

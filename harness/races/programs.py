@@ -21,6 +21,7 @@ from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.races.scenario import Scenario
+from harness.races.trace import Ending, RaceRun
 
 FOLDER = "races"
 MAGIC = 0x52414345
@@ -99,29 +100,19 @@ def build_race_programs(
     return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)
 
 
-@dataclass(frozen=True)
-class RunLine:
-    """What a program says of one run; ``number``: from 1."""
-
-    number: int
-    hit: bool
-    remark: str | None
-
-
 def program_argv(program: str, option: str, value: int, cpus: Mapping[str, int]) -> list[str]:
     """The command of a guest program: ``option`` is ROUNDS or SECONDS, ``cpus`` by thread."""
     return [program, option, str(value), *(f"{name}={cpu}" for name, cpu in cpus.items())]
 
 
-def run_lines(diagnostics: Iterable[str]) -> list[RunLine]:
-    """The lines of single runs among a program's diagnostics."""
-    matches = [_RUN.match(line) for line in diagnostics]
-    return [RunLine(int(m["number"]), m["verdict"] == "hit", m["remark"]) for m in matches if m]
+def reported_runs(diagnostics: Iterable[str]) -> list[RaceRun]:
+    """What a program says of its single runs, among its diagnostics."""
+    matches = filter(None, map(_RUN.match, diagnostics))
+    endings: dict[str, Ending] = {"hit": "hit", "not": "miss"}
+    return [RaceRun(int(m["number"]), endings[m["verdict"]], m["remark"]) for m in matches]
 
 
 def total_line(diagnostics: Iterable[str]) -> tuple[int, int, float] | None:
     """Runs, hits and seconds of all of them; None where the program did not come so far."""
-    for line in diagnostics:
-        if match := _TOTAL.match(line):
-            return int(match["runs"]), int(match["hits"]), int(match["ms"]) / 1000
-    return None
+    match = next(filter(None, map(_TOTAL.match, diagnostics)), None)
+    return match and (int(match["runs"]), int(match["hits"]), int(match["ms"]) / 1000)

@@ -171,7 +171,8 @@ def run_scenarios(
             try:
                 with stage(session.events, STAGE) as outcome:
                     _run_both(scenario, series, context, result)
-                    outcome.detail = result.summary()
+                    told = (result.verdict[0], *result.sides())
+                    outcome.detail = f"{scenario.name}: {'; '.join(told)}"
             except InvocationError as error:
                 result.error = error
             session.events.emit(result.record())

@@ -276,29 +276,19 @@ def _points(given: Sequence[Any], line: str, threads: Collection[str]) -> tuple[
             raise InvocationError(f"point {row!r} names no thread, or more than one")
         if line not in _words(row.get("only", line)):
             continue
-        thread = names[0]
+        thread, where = names[0], _by_line(row[names[0]], line)
         if any(p.thread == thread and p.place.kind == "end" for p in points):
             raise InvocationError(f"thread {thread} has a point after its end")
-        points.append(_point(row, thread, line))
+        what = f"thread {thread}: {where!r} is no place; quote it if it has a colon"
+        _require(isinstance(where, str), what)
+        place, arguments = parse_place(where), _arguments(_by_line(row.get("args"), line) or {})
+        if arguments and place.kind != "entry":
+            raise InvocationError(f"{place}: arguments are known on entry to a function only")
+        says = str(row["says"]) if "says" in row else None
+        within = _words(_by_line(row.get("within", ()), line))
+        nth = _number(row.get("nth", 1), "nth", 1, MAX_NTH)
+        points.append(Point(thread, place, says, within, arguments, nth))
     return tuple(points)
-
-
-def _point(row: Mapping[str, Any], thread: str, line: str) -> Point:
-    where = _by_line(row[thread], line)
-    if not isinstance(where, str):
-        raise InvocationError(f"thread {thread}: {where!r} is no place; quote it if it has a colon")
-    place = parse_place(where)
-    arguments = _arguments(_by_line(row.get("args"), line) or {})
-    if arguments and place.kind != "entry":
-        raise InvocationError(f"{place}: arguments are known on entry to a function only")
-    return Point(
-        thread,
-        place,
-        str(row["says"]) if "says" in row else None,
-        _words(_by_line(row.get("within", ()), line)),
-        arguments,
-        _number(row.get("nth", 1), "nth", 1, MAX_NTH),
-    )
 
 
 def _arguments(given: Any) -> tuple[Argument, ...]:

@@ -77,10 +77,6 @@ class RaceResult:
         """How the runs ended on each kernel, in words."""
         return f"variant: {self.variant.counts}", f"series: {self.series.counts}"
 
-    def summary(self) -> str:
-        """Both kernels in one line."""
-        return f"{self.scenario.name}: {'; '.join((self.verdict[0], *self.sides()))}"
-
     def record(self) -> CaseFinished:
         """The scenario as a test: what it shows of the clauses that it names."""
         scenario = self.scenario
@@ -95,12 +91,7 @@ class RaceResult:
 
 
 def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
-    """``repro.json``.
-
-    Args:
-        run: its id.
-        version: of the kernel that the series is for.
-    """
+    """``repro.json``; ``run``: its id, ``version``: of the kernel that the series is for."""
     scenarios = [_scenario(result) for result in results]
     return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
 
@@ -227,11 +218,8 @@ def stress_table(results: Sequence[RaceResult]) -> Table:
         if result.stress is not None:
             cells = []
             for held, repeated in zip((result.variant, result.series), result.stress, strict=True):
-                counts = held.counts
-                cells += [
-                    _rate(StressTotals(counts.runs, counts.hit, held.seconds)),
-                    _rate(repeated) or escape(repeated.error or "did not end"),
-                ]
+                totals = StressTotals(held.counts.runs, held.counts.hit, held.seconds)
+                cells += [_rate(totals), _rate(repeated) or escape(repeated.error or "did not end")]
             shown.add_row(result.scenario.name, result.line, *cells)
     return shown
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.core.errors import InvocationError
 from harness.debugger.wait_kinds import base_name, blocked_on
 from harness.races.batch import Batch, StressTotals, outcome
-from harness.races.programs import ROUNDS, program_argv, run_lines, total_line
+from harness.races.programs import ROUNDS, program_argv, reported_runs, total_line
 from harness.races.scenario import parse
 from harness.races.trace import Ending, RaceRun
 from harness.races.verdict import RaceResult, document, stress_table, table
@@ -101,9 +101,9 @@ def test_stress_is_compared_by_the_minute() -> None:
 
 def test_a_programs_lines_of_runs() -> None:
     lines = ["run 1: hit: SIGBUS at 0x1", "noise", "run 2: not", "2 runs, 1 hits, 1500 ms"]
-    assert [(r.number, r.hit, r.remark) for r in run_lines(lines)] == [
-        (1, True, "SIGBUS at 0x1"),
-        (2, False, None),
+    assert [(r.number, r.ending, r.remark) for r in reported_runs(lines)] == [
+        (1, "hit", "SIGBUS at 0x1"),
+        (2, "miss", None),
     ]
     assert total_line(lines) == (2, 1, 1.5)
     assert total_line(lines[:3]) is None

@@ -81,6 +81,13 @@ def test_a_held_cpu_is_never_let_go_before_its_turn(make: Make, machine: Machine
     assert resumes == [everyone, turn_of_b, turn_of_a, turn_of_b, turn_of_a, everyone]
 
 
+def test_a_thread_at_its_beginning_is_not_stepped(make: Make, machine: Machine) -> None:
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    made = make(scenario(IN_ORDER), three(a, Cpu([user("elsewhere"), begin(1), end(1)])))
+    made.driver.run(1)
+    assert not [line for line in made.stub.log if line.startswith("vCont;s")]
+
+
 def test_no_breakpoint_is_left_when_a_held_cpu_goes_on(make: Make, machine: Machine) -> None:
     a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
     made = make(scenario(IN_ORDER), three(a, Cpu([begin(1), end(1)])))

@@ -19,12 +19,12 @@ from harness.races.programs import (
     OUTCOME,
     ROUNDS,
     SECONDS,
-    RunLine,
     program_argv,
     program_symbols,
-    run_lines,
+    reported_runs,
     total_line,
 )
+from harness.races.trace import RaceRun
 
 LIB = GUEST_TESTS / "lib"
 SOURCE = """\
@@ -66,7 +66,10 @@ def diagnostics(program: Path, option: str) -> tuple[str, ...]:
 
 def test_a_programs_runs_are_read_as_it_tells_them(program: Path) -> None:
     lines = diagnostics(program, ROUNDS)
-    assert run_lines(lines) == [RunLine(1, True, "the first"), RunLine(2, False, None)]
+    assert reported_runs(lines) == [
+        RaceRun(1, "hit", "the first"),
+        RaceRun(2, "miss"),
+    ]
     total = total_line(lines)
     assert total is not None and total[:2] == (2, 1)
 
@@ -74,7 +77,7 @@ def test_a_programs_runs_are_read_as_it_tells_them(program: Path) -> None:
 def test_repetition_tells_all_runs_in_one_line(program: Path) -> None:
     lines = diagnostics(program, SECONDS)
     total = total_line(lines)
-    assert run_lines(lines) == [] and total is not None
+    assert reported_runs(lines) == [] and total is not None
     assert total[0] >= 1 and total[1] == 1 and total[2] >= 1.0
 
 
