@@ -30,7 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.build.kconfig import read_values
-from harness.cases.soakers import Figures, Ground, Soaker, load_soakers
+from harness.cases.soakers import Ground, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
@@ -45,7 +45,7 @@ STAGE = "soak"
 DEFAULT_MINUTES = 30
 SCHEMA = 1
 MAX_SEEDS_KEPT = 16
-T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,6 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round that came to its end. ``guests``: booted or restored since the one before."""
-
-    run: str
-    seed: int
-    seconds: float
-    cpus: int
-    guests: int
-    figures: Figures
-
-
-@dataclass(frozen=True)
 class SoakFailure:
     """What ended a soak."""
 
@@ -81,9 +69,10 @@ class SoakFailure:
 
 @dataclass(frozen=True)
 class Record:
-    """The sum of all rounds. ``cpus``: virtual CPUs -> seconds; ``seeds``: the last ones.
+    """A sum of rounds. ``cpus``: virtual CPUs -> seconds; ``seeds``: the last ones.
 
-    ``leak_scans``: how many guests kmemleak found nothing in at a soak's end.
+    ``guests``: how many were booted or restored; ``leak_scans``: in how many of them
+    kmemleak found nothing at a soak's end.
     """
 
     identity: Identity
@@ -98,29 +87,24 @@ class Record:
     seeds: tuple[int, ...] = ()
     failures: tuple[SoakFailure, ...] = ()
 
-    def plus(self, done: Round) -> Record:
-        """With one round more."""
-        names = dict.fromkeys((*self.figures, *done.figures))
-        cpus = str(done.cpus)
+    def plus(self, more: Record) -> Record:
+        """Both sums together, as this one's."""
         return replace(
             self,
-            seconds=round(self.seconds + done.seconds, 3),
-            rounds=self.rounds + 1,
-            guests=self.guests + done.guests,
-            cpus=self.cpus | {cpus: round(self.cpus.get(cpus, 0.0) + done.seconds, 3)},
-            figures={n: self.figures.get(n, 0) + done.figures.get(n, 0) for n in names},
-            runs=tuple(dict.fromkeys((*self.runs, done.run))),
-            seeds=(*self.seeds, done.seed)[-MAX_SEEDS_KEPT:],
+            seconds=round(self.seconds + more.seconds, 3),
+            rounds=self.rounds + more.rounds,
+            guests=self.guests + more.guests,
+            leak_scans=self.leak_scans + more.leak_scans,
+            cpus=_added(self.cpus, more.cpus),
+            figures=_added(self.figures, more.figures),
+            runs=tuple(dict.fromkeys((*self.runs, *more.runs))),
+            seeds=(*self.seeds, *more.seeds)[-MAX_SEEDS_KEPT:],
+            failures=(*self.failures, *more.failures),
         )
 
-    def failed(self, failure: SoakFailure) -> Record:
-        """With what ended a soak, which stays on the record of this kernel."""
-        runs = tuple(dict.fromkeys((*self.runs, failure.run)))
-        return replace(self, runs=runs, failures=(*self.failures, failure))
 
-    def scanned(self, guests: int) -> Record:
-        """With a soak's end at which kmemleak found nothing in ``guests`` guests."""
-        return replace(self, leak_scans=self.leak_scans + guests)
+def _added(a: Mapping[str, N], b: Mapping[str, N]) -> dict[str, N]:
+    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in dict.fromkeys((*a, *b))}
 
 
 def read_record(path: Path) -> Record | None:
@@ -155,12 +139,12 @@ class Book:
         old = read_record(self.path)
         return old if old and old.identity == self.identity else Record(self.identity, self.version)
 
-    def update(self, change: Callable[[Record, T], Record], more: T) -> Record:
-        """Puts ``change(sum, more)`` in the place of the sum; the new sum."""
+    def add(self, more: Record) -> Record:
+        """Adds to the sum, of whatever ``more`` has some; the new sum."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / f".{self.path.stem}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            record, old = change(self.read(), more), read_record(self.path)
+            record, old = self.read().plus(more), read_record(self.path)
             if old is not None and old.identity != self.identity:
                 earlier = self.folder / "earlier"
                 earlier.mkdir(exist_ok=True)
@@ -181,6 +165,7 @@ def again(settings: Settings, seed: int) -> str:
 class Rounds:
     """Runs rounds and judges them. ``strays`` emits what kernels said outside of cases."""
 
+    identity: Identity
     soaker: Soaker
     ground: Ground
     settings: Settings
@@ -189,7 +174,7 @@ class Rounds:
     clock: Callable[[], float] = time.monotonic
     _boots: int = 0
 
-    def one(self, seed: int) -> Round:
+    def one(self, seed: int) -> Record:
         """One round.
 
         Raises:
@@ -207,7 +192,16 @@ class Rounds:
             raise self._ended(seed, f"the kernel complained: {complaints[0].splat.title}", log)
         guests, self._boots = len(self.results.boots) - self._boots, len(self.results.boots)
         seconds = self.clock() - start
-        return Round(self.ground.out.name, seed, seconds, self.settings.cpus, guests, figures)
+        return Record(
+            self.identity,
+            seconds=seconds,
+            rounds=1,
+            guests=guests,
+            cpus={str(self.settings.cpus): seconds},
+            figures=dict(figures),
+            runs=(self.ground.out.name,),
+            seeds=(seed,),
+        )
 
     def _ended(self, seed: int, what: str, evidence: Path) -> SeriesError:
         typed = again(self.settings, seed)
@@ -221,18 +215,18 @@ class Rounds:
         Raises:
             as :meth:`one`; a failure of the series is in the book then.
         """
-        identity = Identity(self.settings.kind, "", self.settings.config, "")
-        record = book.read() if book else Record(identity)
+        record = book.read() if book else Record(self.identity)
         while record.seconds < seconds or not (book or record.rounds):
             seed = next(seeds)
             try:
                 done = self.one(seed)
             except SeriesError as error:
                 if book:
-                    what = error.what.splitlines()[0]
-                    book.update(Record.failed, SoakFailure(self.ground.out.name, seed, what))
+                    run, what = self.ground.out.name, error.what.splitlines()[0]
+                    failures = (SoakFailure(run, seed, what),)
+                    book.add(Record(self.identity, runs=(run,), failures=failures))
                 raise
-            record = book.update(Record.plus, done) if book else record.plus(done)
+            record = book.add(done) if book else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
             progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
             self.ground.events.emit(progress)
@@ -277,9 +271,10 @@ def _soak(session: Session) -> None:
         )
     equipment = equip(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
+    identity = Identity(settings.kind, "", settings.config, "")
     book: Book | None = None
     if settings.seed is None:
+        identity = replace(identity, line=base.line, kernel=kernel.entry.name)
         book = Book(settings.out / "soak", identity, base.version)
         minutes = settings.minutes or DEFAULT_MINUTES
         seeds = iter(lambda: secrets.randbits(32), None)
@@ -289,7 +284,12 @@ def _soak(session: Session) -> None:
         lab = lab_of(session, equipment, guests, guests.the_first)
         ground = Ground(lab, equipment.suite, session.out, session.events)
         rounds = Rounds(
-            soakers[settings.kind], ground, settings, session.results, guests.report_strays
+            identity,
+            soakers[settings.kind],
+            ground,
+            settings,
+            session.results,
+            guests.report_strays,
         )
         try:
             with stage(session.events, STAGE) as outcome:
@@ -303,7 +303,7 @@ def _soak(session: Session) -> None:
     if session.results.complaints():
         decode_splats(session, equipment.prepared)
     elif book and scanned:
-        book.update(Record.scanned, scanned)
+        book.add(Record(identity, leak_scans=scanned))
     session.console.print(table([book.read() if book else record]))
 
 

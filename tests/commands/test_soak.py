@@ -105,7 +105,9 @@ class Bench:
 
     def rounds(self, soaker: Soaker, strays: Callable[[], None] = lambda: None) -> Rounds:
         ground = ground_of(self.events, self.data, self.out)
-        return Rounds(soaker, ground, self.settings, self.results, strays, self.tick)
+        return Rounds(
+            self.book.identity, soaker, ground, self.settings, self.results, strays, self.tick
+        )
 
 
 @pytest.fixture
