@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.build.kconfig import read_values
 from harness.cases.pool import GuestPool, at_once
 from harness.cases.selection import run_cases
-from harness.commands.selftests.build import build_suite, case_of
+from harness.commands.selftests.build import SelftestList, build_suite, case_of, load
 from harness.commands.selftests.judge import (
     AGAIN,
     Seen,
@@ -25,7 +25,6 @@ from harness.commands.selftests.judge import (
     seen,
     summary,
 )
-from harness.commands.selftests.table import FILE, SelftestList, load
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
@@ -88,17 +87,14 @@ class ComparedKernel:
         records: list[ev.CaseFinished] = []
 
         def take(event: ev.Event) -> None:
-            match event:
-                case ev.CaseStarted():
-                    pass
-                case ev.CaseFinished():
-                    records.append(event)
-                    done = ev.StageProgress(self.name, len(records), len(cases), "tests", event.id)
-                    session.events.emit(done)
-                case ev.SplatSeen():
-                    self.reports.waiting.append(event)
-                case _:
-                    session.events.emit(event)
+            if isinstance(event, ev.CaseFinished):
+                records.append(event)
+                done = ev.StageProgress(self.name, len(records), len(cases), "tests", event.id)
+                session.events.emit(done)
+            elif isinstance(event, ev.SplatSeen):
+                self.reports.waiting.append(event)
+            elif not isinstance(event, ev.CaseStarted):
+                session.events.emit(event)
 
         with booted(session, self.equipment, self.sort_out) as guests:
             # What is said of the cases goes through take() only: a run of a test is no record yet.
@@ -129,8 +125,7 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
         lists.append(load(data.folder, bare_base.line))
         for name in lists[0].libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
-        source = data.folder / FILE
-        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs, source)
+        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs)
 
     try:
         without = equip(base, programs, guests)
@@ -159,12 +154,7 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
 
 
 def compare(
-    listed: SelftestList,
-    source: Path,
-    expression: str,
-    base: Observe,
-    series: Observe,
-    events: ev.Events,
+    listed: SelftestList, expression: str, base: Observe, series: Observe, events: ev.Events
 ) -> list[ev.CaseFinished]:
     """Runs the selftests on both kernels, what differs again on both; a record a test.
 
@@ -175,7 +165,7 @@ def compare(
     repeats = range(2, AGAIN + 2)
     # What is known to flap is judged by rates at once.
     cases = [
-        case_of(test, source, attempt)
+        case_of(test, listed.source, attempt)
         for test in listed.tests
         for attempt in (1, *(repeats if test.flaps else ()))
     ]
@@ -200,7 +190,7 @@ def compare(
     if again:
         names = ", ".join(test.name for test in again)
         events.emit(ev.Note(f"different in one run each, {AGAIN} more of both: {names}"))
-        cases = [case_of(test, source, attempt) for test in again for attempt in repeats]
+        cases = [case_of(test, listed.source, attempt) for test in again for attempt in repeats]
         without, with_series = base(cases, "", True), series(cases, "", True)
         for name in (test.name for test in again):
             first = runs[name]
@@ -220,8 +210,7 @@ def _regression(session: Session) -> None:
     lacking = [(test, symbol) for test in listed.tests if (symbol := test.lacks(config))]
     able = replace(listed, tests=[test for test in listed.tests if not test.lacks(config)])
     try:
-        source = session.data.folder / FILE
-        records = compare(able, source, expression, base.observe, series.observe, session.events)
+        records = compare(able, expression, base.observe, series.observe, session.events)
     finally:
         reports.emit()  # what the kernels said is not lost with what ended the comparison
     if not expression:
