@@ -121,7 +121,7 @@ def all_records(folder: Path) -> list[Record]:
 
 
 @dataclass(frozen=True)
-class Book:
+class TotalsFile:
     """The file of one identity below ``folder`` (``out/soak``)."""
 
     folder: Path
@@ -131,8 +131,8 @@ class Book:
     @property
     def path(self) -> Path:
         """The file of this soak's sums, such as stress-6.1-kasan.json."""
-        wanted = self.identity
-        return self.folder / f"{wanted.kind}-{wanted.line}-{wanted.flavour}.json"
+        of = self.identity
+        return self.folder / f"{of.kind}-{of.line}-{of.flavour}.json"
 
     def read(self) -> Record:
         """The sum so far; an empty one for a kernel that has none."""
@@ -207,26 +207,26 @@ class Rounds:
         typed = again(self.settings, seed)
         return SeriesError(f"seed {seed}: {what}", evidence=evidence, next_step=typed)
 
-    def until(self, seconds: float, seeds: Iterator[int], book: Book | None) -> Record:
-        """Rounds with ``seeds`` until the kernel of ``book`` has had ``seconds`` of them.
+    def until(self, seconds: float, seeds: Iterator[int], totals: TotalsFile | None) -> Record:
+        """Rounds with ``seeds`` until the kernel of ``totals`` has had ``seconds`` of them.
 
-        Without a book nothing is kept, and one round is run at least.
+        Without totals nothing is kept, and one round is run at least.
 
         Raises:
-            as :meth:`one`; a failure of the series is in the book then.
+            as :meth:`one`; a failure of the series is in the totals then.
         """
-        record = book.read() if book else Record(self.identity)
-        while record.seconds < seconds or not (book or record.rounds):
+        record = totals.read() if totals else Record(self.identity)
+        while record.seconds < seconds or not (totals or record.rounds):
             seed = next(seeds)
             try:
                 done = self.one(seed)
             except SeriesError as error:
-                if book:
+                if totals:
                     run, what = self.ground.out.name, error.what.splitlines()[0]
                     failures = (SoakFailure(run, seed, what),)
-                    book.add(Record(self.identity, runs=(run,), failures=failures))
+                    totals.add(Record(self.identity, runs=(run,), failures=failures))
                 raise
-            record = book.add(done) if book else record.plus(done)
+            record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
             progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
             self.ground.events.emit(progress)
@@ -272,10 +272,10 @@ def _soak(session: Session) -> None:
     equipment = equip(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
     identity = Identity(settings.kind, "", settings.config, "")
-    book: Book | None = None
+    totals: TotalsFile | None = None
     if settings.seed is None:
         identity = replace(identity, line=base.line, kernel=kernel.entry.name)
-        book = Book(settings.out / "soak", identity, base.version)
+        totals = TotalsFile(settings.out / "soak", identity, base.version)
         minutes = settings.minutes or DEFAULT_MINUTES
         seeds = iter(lambda: secrets.randbits(32), None)
     else:
@@ -283,17 +283,11 @@ def _soak(session: Session) -> None:
     with booted(session, equipment) as guests:
         lab = lab_of(session, equipment, guests, guests.the_first)
         ground = Ground(lab, equipment.suite, session.out, session.events)
-        rounds = Rounds(
-            identity,
-            soakers[settings.kind],
-            ground,
-            settings,
-            session.results,
-            guests.report_strays,
-        )
+        soaker, strays = soakers[settings.kind], guests.report_strays
+        rounds = Rounds(identity, soaker, ground, settings, session.results, strays)
         try:
             with stage(session.events, STAGE) as outcome:
-                record = rounds.until(minutes * 60, seeds, book)
+                record = rounds.until(minutes * 60, seeds, totals)
                 outcome.detail = figures_in_words(record.figures)
         except SeriesError:
             decode_splats(session, equipment.prepared)
@@ -302,9 +296,9 @@ def _soak(session: Session) -> None:
         guests.report_strays()
     if session.results.complaints():
         decode_splats(session, equipment.prepared)
-    elif book and scanned:
-        book.add(Record(identity, leak_scans=scanned))
-    session.console.print(table([book.read() if book else record]))
+    elif totals and scanned:
+        totals.add(Record(identity, leak_scans=scanned))
+    session.console.print(table([totals.read() if totals else record]))
 
 
 def soak(settings: Settings) -> int:

@@ -136,20 +136,17 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
     with_series = equip(session, lambda *_: without.suite, guests)
     listed = lists[0]
 
-    def compared(name: str, of: Session, equipment: Equipment,
-                 sort_out: Callable[[Splat], Splat]) -> ComparedKernel:  # fmt: skip
-        """With the memory and the words on the command line that the selftests ask for."""
-        spec = replace(
-            equipment.spec,
-            memory_mb=max(equipment.spec.memory_mb, listed.memory_mb),
-            extra_append=f"{equipment.spec.extra_append} {listed.append}".strip(),
-        )
-        return ComparedKernel(of, replace(equipment, spec=spec), sort_out, reports, name, listed)
-
+    roomy = []
+    for equipment in (without, with_series):
+        spec = equipment.spec
+        memory = max(spec.memory_mb, listed.memory_mb)
+        append = f"{spec.extra_append} {listed.append}".strip()
+        spec = replace(spec, memory_mb=memory, extra_append=append)
+        roomy.append(replace(equipment, spec=spec))
     judged = reports.of_series(complaints_of(with_series))
     return (
-        compared("base", base, without, reports.of_base),
-        compared("series", session, with_series, judged),
+        ComparedKernel(base, roomy[0], reports.of_base, reports, "base", listed),
+        ComparedKernel(session, roomy[1], judged, reports, "series", listed),
     )
 
 
@@ -193,10 +190,9 @@ def compare(
         cases = [case_of(test, listed.source, attempt) for test in again for attempt in repeats]
         without, with_series = base(cases, "", True), series(cases, "", True)
         for name in (test.name for test in again):
-            first = runs[name]
-            runs[name] = SelftestRuns(
-                [*first.base, *without[name]], [*first.series, *with_series[name]]
-            )
+            first_base, first_series = runs[name]
+            more = [*first_base, *without[name]], [*first_series, *with_series[name]]
+            runs[name] = SelftestRuns(*more)
     records = [judge(test, runs[test.name], listed.clause) for test in selected]
     events.emit(ev.Note(summary(listed.tests, runs, records)))
     return records
