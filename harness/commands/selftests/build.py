@@ -154,15 +154,6 @@ def present(script: Path, names: str) -> frozenset[str]:
     return frozenset((*names.split(), *run))
 
 
-def _by_cflags(listed: SelftestList) -> dict[str, list[str]]:
-    """The programs to build, by the words that the compiler gets for them."""
-    groups: dict[str, list[str]] = {}
-    for name in listed.programs:
-        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
-        groups.setdefault(cflags, []).append(name)
-    return groups
-
-
 def build_programs(
     store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int
 ) -> tuple[Path, bool]:
@@ -174,7 +165,11 @@ def build_programs(
     """
     sources = (listed.folder, *COMMON, *listed.sources)
     trees = [git.text(base.repo, "rev-parse", f"{base.commit}:{path}") for path in sources]
-    key = digest(FORMAT, trees, file_digest(headers), proc.version("gcc"), _by_cflags(listed))
+    by_cflags: dict[str, list[str]] = {}  # the programs, by the words that the compiler gets
+    for name in listed.programs:
+        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
+        by_cflags.setdefault(cflags, []).append(name)
+    key = digest(FORMAT, trees, file_digest(headers), proc.version("gcc"), by_cflags)
 
     def make(draft: Path) -> None:
         archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *sources)
@@ -189,7 +184,7 @@ def build_programs(
         there = present(folder / "run_vmtests.sh", proc.capture(question, env=env).decode())
         (draft / "present.json").write_text(json.dumps(sorted(there)))
         said = []
-        for cflags, names in _by_cflags(listed).items():
+        for cflags, names in by_cflags.items():
             words = (f"EXTRA_CFLAGS=-static {cflags}", "-k", f"-j{jobs}")
             done = proc.run((*argv, *words, *(str(out / name) for name in names)), env=env)
             lines = done.output.splitlines()
