@@ -30,7 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.build.kconfig import read_values
-from harness.cases.soakers import Figures, Ground, Soaker, load_soakers
+from harness.cases.soakers import Ground, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
@@ -51,7 +51,7 @@ STAGE = "soak"
 DEFAULT_MINUTES = 30
 SCHEMA = 1
 MAX_SEEDS_KEPT = 16
-T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,6 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Round:
-    """One round that came to its end. ``guests``: booted or restored since the one before."""
-
-    run: str
-    seed: int
-    seconds: float
-    cpus: int
-    guests: int
-    figures: Figures
-
-
-@dataclass(frozen=True)
 class SoakFailure:
     """What ended a soak."""
 
@@ -87,9 +75,10 @@ class SoakFailure:
 
 @dataclass(frozen=True)
 class Record:
-    """The sum of all rounds. ``cpus``: virtual CPUs -> seconds; ``seeds``: the last ones.
+    """A sum of rounds. ``cpus``: virtual CPUs -> seconds; ``seeds``: the last ones.
 
-    ``leak_scans``: how many guests kmemleak found nothing in at a soak's end.
+    ``guests``: how many were booted or restored; ``leak_scans``: in how many of them
+    kmemleak found nothing at a soak's end.
     """
 
     identity: Identity
@@ -104,29 +93,24 @@ class Record:
     seeds: tuple[int, ...] = ()
     failures: tuple[SoakFailure, ...] = ()
 
-    def plus(self, done: Round) -> Record:
-        """With one round more."""
-        names = dict.fromkeys((*self.figures, *done.figures))
-        cpus = str(done.cpus)
+    def plus(self, more: Record) -> Record:
+        """Both sums together, as this one's."""
         return replace(
             self,
-            seconds=round(self.seconds + done.seconds, 3),
-            rounds=self.rounds + 1,
-            guests=self.guests + done.guests,
-            cpus=self.cpus | {cpus: round(self.cpus.get(cpus, 0.0) + done.seconds, 3)},
-            figures={n: self.figures.get(n, 0) + done.figures.get(n, 0) for n in names},
-            runs=tuple(dict.fromkeys((*self.runs, done.run))),
-            seeds=(*self.seeds, done.seed)[-MAX_SEEDS_KEPT:],
+            seconds=round(self.seconds + more.seconds, 3),
+            rounds=self.rounds + more.rounds,
+            guests=self.guests + more.guests,
+            leak_scans=self.leak_scans + more.leak_scans,
+            cpus=_added(self.cpus, more.cpus),
+            figures=_added(self.figures, more.figures),
+            runs=tuple(dict.fromkeys((*self.runs, *more.runs))),
+            seeds=(*self.seeds, *more.seeds)[-MAX_SEEDS_KEPT:],
+            failures=(*self.failures, *more.failures),
         )
 
-    def failed(self, failure: SoakFailure) -> Record:
-        """With what ended a soak, which stays on the record of this kernel."""
-        runs = tuple(dict.fromkeys((*self.runs, failure.run)))
-        return replace(self, runs=runs, failures=(*self.failures, failure))
 
-    def scanned(self, guests: int) -> Record:
-        """With a soak's end at which kmemleak found nothing in ``guests`` guests."""
-        return replace(self, leak_scans=self.leak_scans + guests)
+def _added(a: Mapping[str, N], b: Mapping[str, N]) -> dict[str, N]:
+    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in dict.fromkeys((*a, *b))}
 
 
 def read_record(path: Path) -> Record | None:
@@ -143,7 +127,7 @@ def all_records(folder: Path) -> list[Record]:
 
 
 @dataclass(frozen=True)
-class Book:
+class TotalsFile:
     """The file of one identity below ``folder`` (``out/soak``)."""
 
     folder: Path
@@ -153,20 +137,20 @@ class Book:
     @property
     def path(self) -> Path:
         """The file of this soak's sums, such as stress-6.1-kasan.json."""
-        wanted = self.identity
-        return self.folder / f"{wanted.kind}-{wanted.line}-{wanted.flavour}.json"
+        of = self.identity
+        return self.folder / f"{of.kind}-{of.line}-{of.flavour}.json"
 
     def read(self) -> Record:
         """The sum so far; an empty one for a kernel that has none."""
         old = read_record(self.path)
         return old if old and old.identity == self.identity else Record(self.identity, self.version)
 
-    def update(self, change: Callable[[Record, T], Record], more: T) -> Record:
-        """Puts ``change(sum, more)`` in the place of the sum; the new sum."""
+    def add(self, more: Record) -> Record:
+        """Adds to the sum, of whatever ``more`` has some; the new sum."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / f".{self.path.stem}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            record, old = change(self.read(), more), read_record(self.path)
+            record, old = self.read().plus(more), read_record(self.path)
             if old is not None and old.identity != self.identity:
                 earlier = self.folder / "earlier"
                 earlier.mkdir(exist_ok=True)
@@ -187,6 +171,7 @@ def again(settings: Settings, seed: int) -> str:
 class Rounds:
     """Runs rounds and judges them. ``strays`` emits what kernels said outside of cases."""
 
+    identity: Identity
     soaker: Soaker
     ground: Ground
     settings: Settings
@@ -195,7 +180,7 @@ class Rounds:
     clock: Callable[[], float] = time.monotonic
     _boots: int = 0
 
-    def one(self, seed: int) -> Round:
+    def one(self, seed: int) -> Record:
         """One round.
 
         Raises:
@@ -213,32 +198,41 @@ class Rounds:
             raise self._ended(seed, f"the kernel complained: {complaints[0].splat.title}", log)
         guests, self._boots = len(self.results.boots) - self._boots, len(self.results.boots)
         seconds = self.clock() - start
-        return Round(self.ground.out.name, seed, seconds, self.settings.cpus, guests, figures)
+        return Record(
+            self.identity,
+            seconds=seconds,
+            rounds=1,
+            guests=guests,
+            cpus={str(self.settings.cpus): seconds},
+            figures=dict(figures),
+            runs=(self.ground.out.name,),
+            seeds=(seed,),
+        )
 
     def _ended(self, seed: int, what: str, evidence: Path) -> SeriesError:
         typed = again(self.settings, seed)
         return SeriesError(f"seed {seed}: {what}", evidence=evidence, next_step=typed)
 
-    def until(self, seconds: float, seeds: Iterator[int], book: Book | None) -> Record:
-        """Rounds with ``seeds`` until the kernel of ``book`` has had ``seconds`` of them.
+    def until(self, seconds: float, seeds: Iterator[int], totals: TotalsFile | None) -> Record:
+        """Rounds with ``seeds`` until the kernel of ``totals`` has had ``seconds`` of them.
 
-        Without a book nothing is kept, and one round is run at least.
+        Without totals nothing is kept, and one round is run at least.
 
         Raises:
-            as :meth:`one`; a failure of the series is in the book then.
+            as :meth:`one`; a failure of the series is in the totals then.
         """
-        identity = Identity(self.settings.kind or "", "", self.settings.config, "")
-        record = book.read() if book else Record(identity)
-        while record.seconds < seconds or not (book or record.rounds):
+        record = totals.read() if totals else Record(self.identity)
+        while record.seconds < seconds or not (totals or record.rounds):
             seed = next(seeds)
             try:
                 done = self.one(seed)
             except SeriesError as error:
-                if book:
-                    what = error.what.splitlines()[0]
-                    book.update(Record.failed, SoakFailure(self.ground.out.name, seed, what))
+                if totals:
+                    run, what = self.ground.out.name, error.what.splitlines()[0]
+                    failures = (SoakFailure(run, seed, what),)
+                    totals.add(Record(self.identity, runs=(run,), failures=failures))
                 raise
-            record = book.update(Record.plus, done) if book else record.plus(done)
+            record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
             progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
             self.ground.events.emit(progress)
@@ -283,10 +277,11 @@ def _soak(session: Session) -> None:
         )
     equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
-    book: Book | None = None
+    identity = Identity(settings.kind, "", settings.config, "")
+    totals: TotalsFile | None = None
     if settings.seed is None:
-        book = Book(settings.out / "soak", identity, base.version)
+        identity = replace(identity, line=base.line, kernel=kernel.entry.name)
+        totals = TotalsFile(settings.out / "soak", identity, base.version)
         minutes = settings.minutes or DEFAULT_MINUTES
         seeds = iter(lambda: secrets.randbits(32), None)
     else:
@@ -294,12 +289,11 @@ def _soak(session: Session) -> None:
     with booted(session, equipment) as guests:
         lab = labs_of(session, equipment, guests)[0]
         ground = Ground(lab, equipment.suite, session.out, session.events)
-        rounds = Rounds(
-            soakers[settings.kind], ground, settings, session.results, guests.report_strays
-        )
+        soaker, strays = soakers[settings.kind], guests.report_strays
+        rounds = Rounds(identity, soaker, ground, settings, session.results, strays)
         try:
             with stage(session.events, STAGE) as outcome:
-                record = rounds.until(minutes * 60, seeds, book)
+                record = rounds.until(minutes * 60, seeds, totals)
                 outcome.detail = figures_in_words(record.figures)
         except SeriesError:
             decode_splats(session, equipment.prepared)
@@ -308,9 +302,9 @@ def _soak(session: Session) -> None:
         guests.report_strays()
     if session.results.complaints():
         decode_splats(session, equipment.prepared)
-    elif book and scanned:
-        book.update(Record.scanned, scanned)
-    session.console.print(table([book.read() if book else record]))
+    elif totals and scanned:
+        totals.add(Record(identity, leak_scans=scanned))
+    session.console.print(table([totals.read() if totals else record]))
 
 
 def soak(settings: Settings) -> int:

@@ -130,7 +130,7 @@ COMMANDS: dict[str, Command] = {
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection, the CPUs held in order",
         f"{_GUEST} PATCHES RACE MODE EXPLAIN RUNS", "", {"RACE": "all"}),
-    "build-matrix": Command("harness.commands.matrix.command:build_matrix",
+    "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
     "static-checks": Command("harness.commands.static_checks.command:static_checks",

@@ -13,7 +13,7 @@ import pytest
 
 from harness.cases.runner import Lab
 from harness.cases.soakers import CaseSoaker, DivergenceError, Figures, Ground, Soaker, load_soakers
-from harness.commands.soak import Book, Identity, Rounds, again, soak
+from harness.commands.soak import Identity, Rounds, TotalsFile, again, soak
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
@@ -100,12 +100,16 @@ class Bench:
         return self.now
 
     @property
-    def book(self) -> Book:
-        return Book(self.out / "soak", Identity("stress", "6.12", "kasan", "k" * 32), "6.12.1")
+    def totals(self) -> TotalsFile:
+        return TotalsFile(
+            self.out / "soak", Identity("stress", "6.12", "kasan", "k" * 32), "6.12.1"
+        )
 
     def rounds(self, soaker: Soaker, strays: Callable[[], None] = lambda: None) -> Rounds:
         ground = ground_of(self.events, self.data, self.out)
-        return Rounds(soaker, ground, self.settings, self.results, strays, self.tick)
+        return Rounds(
+            self.totals.identity, soaker, ground, self.settings, self.results, strays, self.tick
+        )
 
 
 @pytest.fixture
@@ -119,9 +123,9 @@ def test_it_goes_on_until_the_time_is_reached_and_not_further(
     bench: Bench, recorder: Recorder
 ) -> None:
     soaker = Scripted([{"purges": 2}, {"purges": 3}, {"purges": 4}])
-    record = bench.rounds(soaker).until(25.0, iter([1, 2, 3]), bench.book)
+    record = bench.rounds(soaker).until(25.0, iter([1, 2, 3]), bench.totals)
     assert (record.rounds, record.figures) == (3, {"purges": 9})
-    assert bench.rounds(Scripted([])).until(25.0, iter([]), bench.book) == record
+    assert bench.rounds(Scripted([])).until(25.0, iter([]), bench.totals) == record
     said = [e for e in recorder.seen if isinstance(e, ev.StageProgress)]
     assert [e.done for e in said] == [10, 20, 30] and "5 purges" in said[1].note
 
@@ -129,20 +133,20 @@ def test_it_goes_on_until_the_time_is_reached_and_not_further(
 def test_what_is_interrupted_loses_its_round_and_no_other(bench: Bench) -> None:
     soaker = Scripted([{"purges": 2}, KeyboardInterrupt()])
     with pytest.raises(KeyboardInterrupt):
-        bench.rounds(soaker).until(60.0, iter([1, 2]), bench.book)
-    assert bench.book.read().rounds == 1 and not bench.book.read().failures
-    record = bench.rounds(Scripted([{"purges": 1}])).until(20.0, iter([3]), bench.book)
+        bench.rounds(soaker).until(60.0, iter([1, 2]), bench.totals)
+    assert bench.totals.read().rounds == 1 and not bench.totals.read().failures
+    record = bench.rounds(Scripted([{"purges": 1}])).until(20.0, iter([3]), bench.totals)
     assert record.figures == {"purges": 3} and record.seeds == (1, 3)
 
 
 def test_a_divergence_ends_it_with_the_seed_and_what_to_type(bench: Bench) -> None:
     soaker = Scripted([{"purges": 2}, DivergenceError("page 7 was lost\nmore")])
     with pytest.raises(SeriesError, match="seed 99: page 7 was lost") as caught:
-        bench.rounds(soaker).until(60.0, iter([5, 99]), bench.book)
+        bench.rounds(soaker).until(60.0, iter([5, 99]), bench.totals)
     assert caught.value.exit_code == 1
     wanted = "make soak KERNEL=6.12 CONFIG=kasan KIND=stress SEED=99"
     assert caught.value.next_step.startswith(wanted)
-    record = bench.book.read()
+    record = bench.totals.read()
     assert (record.rounds, record.failures[0].seed) == (1, 99)
     assert record.failures[0].what == "seed 99: page 7 was lost"
 
@@ -152,14 +156,14 @@ def test_a_complaint_of_the_kernel_ends_it_although_the_round_was_fine(bench: Be
         bench.events.emit(ev.SplatSeen("KASAN: use-after-free in f", "kasan", "", "trace"))
 
     with pytest.raises(SeriesError, match="seed 5: the kernel complained: KASAN"):
-        bench.rounds(Scripted([{}]), strays).until(60.0, iter([5]), bench.book)
-    assert bench.book.read().rounds == 0 and len(bench.book.read().failures) == 1
+        bench.rounds(Scripted([{}]), strays).until(60.0, iter([5]), bench.totals)
+    assert bench.totals.read().rounds == 0 and len(bench.totals.read().failures) == 1
 
 
 def test_a_fault_that_is_not_the_series_is_no_failure_of_the_kernel(bench: Bench) -> None:
     with pytest.raises(InvocationError):
-        bench.rounds(Scripted([InvocationError("no swap")])).until(60.0, iter([5]), bench.book)
-    assert not bench.book.read().failures
+        bench.rounds(Scripted([InvocationError("no swap")])).until(60.0, iter([5]), bench.totals)
+    assert not bench.totals.read().failures
 
 
 def test_one_seed_again_and_again_adds_to_no_book(bench: Bench) -> None:
@@ -226,7 +230,7 @@ def test_without_a_kind_it_shows_what_there_is(
     plain = from_environment({"OUT": str(bench.out)})
     with pytest.raises(InvocationError, match="nothing"):
         soak(plain)
-    bench.rounds(Scripted([{"purges": 2}])).until(5.0, iter([1]), bench.book)
+    bench.rounds(Scripted([{"purges": 2}])).until(5.0, iter([1]), bench.totals)
     assert soak(plain) == 0
     assert "stress" in capsys.readouterr().out
 

@@ -12,11 +12,10 @@ import pytest
 from rich.console import Console
 
 from harness.commands.soak import (
-    Book,
     Identity,
     Record,
-    Round,
     SoakFailure,
+    TotalsFile,
     all_records,
     figures_in_words,
     read_record,
@@ -24,67 +23,81 @@ from harness.commands.soak import (
 )
 
 IDENTITY = Identity("stress", "6.1", "kasan", "a" * 32)
-ROUND = Round("20260102-030405-7", 11, 30.0, 2, 1, {"purges": 5, "cycles": 100})
+ROUND = Record(
+    IDENTITY,
+    seconds=30.0,
+    rounds=1,
+    guests=1,
+    cpus={"2": 30.0},
+    figures={"purges": 5, "cycles": 100},
+    runs=("20260102-030405-7",),
+    seeds=(11,),
+)
+FAILED = Record(
+    IDENTITY, runs=("run-1",), failures=(SoakFailure("run-1", 7, "seed 7: a page was lost"),)
+)
 
 
-def book(folder: Path, identity: Identity = IDENTITY) -> Book:
-    return Book(folder / "soak", identity, "6.1.192")
+def totals(folder: Path, identity: Identity = IDENTITY) -> TotalsFile:
+    return TotalsFile(folder / "soak", identity, "6.1.192")
 
 
 def test_rounds_add_up_in_the_file(tmp_path: Path) -> None:
-    book(tmp_path).update(Record.plus, ROUND)
-    later = replace(ROUND, run="20260102-040000-8", seed=12, cpus=4, figures={"purges": 7})
-    record = book(tmp_path).update(Record.plus, later)
+    totals(tmp_path).add(ROUND)
+    later = replace(
+        ROUND, runs=("20260102-040000-8",), seeds=(12,), cpus={"4": 30.0}, figures={"purges": 7}
+    )
+    record = totals(tmp_path).add(later)
     assert record == read_record(tmp_path / "soak" / "stress-6.1-kasan.json")
     assert record.figures == {"purges": 12, "cycles": 100}
     assert (record.rounds, record.seconds, record.guests) == (2, 60.0, 2)
     assert record.cpus == {"2": 30.0, "4": 30.0}
-    assert record.runs == (ROUND.run, later.run) and record.seeds == (11, 12)
+    assert record.runs == (*ROUND.runs, *later.runs) and record.seeds == (11, 12)
 
 
 def test_another_kernel_starts_anew_and_the_old_figures_are_kept(tmp_path: Path) -> None:
-    book(tmp_path).update(Record.plus, ROUND)
-    other = book(tmp_path, replace(IDENTITY, kernel="b" * 32))
+    totals(tmp_path).add(ROUND)
+    other = totals(tmp_path, replace(IDENTITY, kernel="b" * 32))
     assert other.read().rounds == 0
-    assert book(tmp_path).read().rounds == 1, "looking at it changes nothing"
-    assert other.update(Record.plus, ROUND).rounds == 1
+    assert totals(tmp_path).read().rounds == 1, "looking at it changes nothing"
+    assert other.add(ROUND).rounds == 1
     old = read_record(tmp_path / "soak" / "earlier" / f"stress-6.1-kasan-{'a' * 12}.json")
     assert old is not None and old.rounds == 1
     assert [r.identity.kernel for r in all_records(tmp_path / "soak")] == ["b" * 32]
 
 
 def test_two_soaks_of_one_kernel_add_to_one_sum(tmp_path: Path) -> None:
-    one, two = book(tmp_path), book(tmp_path)
+    one, two = totals(tmp_path), totals(tmp_path)
     one.read(), two.read()
-    one.update(Record.plus, ROUND)
-    assert two.update(Record.plus, ROUND).rounds == 2
+    one.add(ROUND)
+    assert two.add(ROUND).rounds == 2
 
 
 def test_a_kill_while_it_writes_leaves_the_last_sum(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book(tmp_path).update(Record.plus, ROUND)
+    totals(tmp_path).add(ROUND)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("harness.report.files.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        book(tmp_path).update(Record.plus, ROUND)
-    assert book(tmp_path).read().rounds == 1
+        totals(tmp_path).add(ROUND)
+    assert totals(tmp_path).read().rounds == 1
 
 
 def test_the_last_seeds_are_kept_and_only_they(tmp_path: Path) -> None:
     for seed in range(40):
-        record = book(tmp_path).update(Record.plus, replace(ROUND, seed=seed))
+        record = totals(tmp_path).add(replace(ROUND, seeds=(seed,)))
     assert record.seeds == tuple(range(24, 40))
 
 
 def test_a_failure_stays_on_the_record_of_its_kernel(tmp_path: Path) -> None:
-    book(tmp_path).update(Record.failed, SoakFailure("run-1", 7, "seed 7: a page was lost"))
-    record = book(tmp_path).update(Record.plus, ROUND)
+    totals(tmp_path).add(FAILED)
+    record = totals(tmp_path).add(ROUND)
     assert record.failures == (SoakFailure("run-1", 7, "seed 7: a page was lost"),)
-    assert record.runs == ("run-1", ROUND.run)
+    assert record.runs == ("run-1", *ROUND.runs)
 
 
 def test_a_file_of_another_schema_is_no_record(tmp_path: Path) -> None:
@@ -94,11 +107,9 @@ def test_a_file_of_another_schema_is_no_record(tmp_path: Path) -> None:
 
 
 def test_the_table_shows_figures_and_failures(tmp_path: Path) -> None:
-    book(tmp_path).update(Record.plus, replace(ROUND, figures={"nonvolatile_0": 1234}))
-    book(tmp_path).update(Record.scanned, 1)
-    record = book(tmp_path).update(
-        Record.failed, SoakFailure("run-1", 7, "seed 7: a page was lost")
-    )
+    totals(tmp_path).add(replace(ROUND, figures={"nonvolatile_0": 1234}))
+    totals(tmp_path).add(Record(IDENTITY, leak_scans=1))
+    record = totals(tmp_path).add(FAILED)
     text = io.StringIO()
     Console(file=text, width=200).print(table([record]))
     shown = text.getvalue()

@@ -254,7 +254,7 @@ def _with_plan(settings: Settings) -> Settings:
         return settings
     asked = planned.asked
     for name, value in asked.items():
-        if (given := getattr(settings, name)) not in ("", value):
+        if (given := getattr(settings, name) or "") not in ("", value):
             path = settings.out / PLAN
             raise InvocationError(
                 f"{name.upper()}={given}, and the plan {path} is for {name.upper()}={value}",

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's own selftests, built from the base tree by their own Makefile.
+"""The kernel's own selftests that a series is compared by: ``regression.yaml``, read and built.
 
-They are linked statically, so that they need nothing of the guest, and built once, from
-the bare base and against its headers: the same programs run on both kernels, and what
-differs is the kernel. The sources are written out from git, so no worktree is touched.
+The file belongs to the series: one that touches memory management asks for other
+selftests than one that touches a file system. It lists, for each kernel line, what is
+run and how, and what is left out and why; nothing of a folder is passed over in silence.
+
+Their own Makefile builds them. They are linked statically, so that they need nothing of the
+guest, and built once, from the bare base and against its headers: the same programs run on
+both kernels, and what differs is the kernel. The sources are written out from git, so no
+worktree is touched.
 """
 
 from __future__ import annotations
@@ -13,18 +18,22 @@ import json
 import re
 import shlex
 import tarfile
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import yaml
+
 from harness.build.toolchain import environment
-from harness.commands.selftests.table import Selftest, SelftestList
 from harness.core import git, proc
-from harness.core.errors import InternalError, MachineError
+from harness.core.errors import InternalError, InvocationError, MachineError
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite, copy_python
 from harness.series.base import Base
 
+FILE = "regression.yaml"
+DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none
 RUNNER = GUEST_TESTS / "regression" / "selftest.py"
 # What every folder of selftests is built with.
 COMMON = (
@@ -42,19 +51,106 @@ _RUN = re.compile(r"^[ \t]*(?:\w+=\S+ )*run_test[ \t](?:.*?[ \t])?\./(\S+)", re.
 TIME_FACTOR, SPARE_S = 2.0, 10.0
 
 
+@dataclass(frozen=True)
+class Selftest:
+    """One program with its arguments, and the state of the guest that it needs.
+
+    As the head of ``regression.yaml`` explains them. ``timeout``: seconds on a guest of
+    reference speed that has nothing else to do. ``config``: symbols without CONFIG_.
+    ``points``: a regular expression with groups 'name' and 'outcome', '' for TAP. ``flaps``:
+    '' or why it may say something else each time on the bare base.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    timeout: float = DEFAULT_TIMEOUT_S
+    settings: tuple[tuple[str, str], ...] = ()
+    huge_pages: int = 0
+    hugetlbfs: bool = False
+    swap: bool = False
+    user: str = "root"
+    config: Sequence[str] = ()
+    points: str = ""
+    flaps: str = ""
+
+    @property
+    def claim(self) -> str:
+        """What is compared by it."""
+        return f"{' '.join(self.argv)} says the same with the series as without it"
+
+    def lacks(self, config: Mapping[str, str]) -> str | None:
+        """The first symbol that it needs and that the kernel's configuration lacks."""
+        return next((name for name in self.config if config.get(name, "n") == "n"), None)
+
+
+@dataclass(frozen=True)
+class SelftestList:
+    """What is compared on one kernel line.
+
+    ``source``: the file that says so. ``memory_mb``: of a guest, in MiB. ``libraries``: static
+    ones that the host must have, without 'lib' and '.a'. ``cflags``: program, or '*' for any
+    other -> more words for the compiler. ``append``: to the kernel's command line. ``left_out``:
+    program -> why it is not run.
+    """
+
+    source: Path
+    clause: str
+    floor: int
+    folder: str
+    memory_mb: int
+    tests: Sequence[Selftest]
+    left_out: Mapping[str, str]
+    sources: Sequence[str] = ()
+    libraries: Sequence[str] = ()
+    cflags: Mapping[str, str] = field(default_factory=dict)
+    append: str = ""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs to build, each once."""
+        return tuple(dict.fromkeys(test.argv[0] for test in self.tests))
+
+
+def load(folder: Path, line: str) -> SelftestList:
+    """Reads ``folder/regression.yaml`` for one kernel line, such as '6.1'.
+
+    Raises:
+        InvocationError: the series says nothing of selftests, or nothing for this line.
+        InternalError: a test stands twice, or is in both tables, or a key is unknown.
+    """
+    path = folder / FILE
+    data = yaml.safe_load(path.read_text()) if path.is_file() else {"kernels": {}}
+    if line not in data["kernels"]:
+        raise InvocationError(
+            f"{path} lists no selftests for Linux {line}",
+            next_step="docs/regression.md says what stands there",
+        )
+    about, tests = data["kernels"][line], []
+    for row in about["tests"]:
+        words = str(row.pop("run"))
+        row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
+        settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
+        try:
+            tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
+        except TypeError as error:
+            raise InternalError(f"{FILE}: {words}: {error}") from error
+    names = [test.name for test in tests]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
+    about["tests"] = tests
+    try:
+        listed = SelftestList(path, data["clause"], data["floor"], **about)
+    except TypeError as error:
+        raise InternalError(f"{FILE}: {line}: {error}") from error
+    if both := sorted(set(listed.programs) & set(listed.left_out)):
+        raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
+    return listed
+
+
 def present(script: Path, names: str) -> frozenset[str]:
     """All programs of a folder: ``names`` that make says, and what ``run_vmtests.sh`` runs."""
     run = _RUN.findall(script.read_text()) if script.is_file() else []
     return frozenset((*names.split(), *run))
-
-
-def _by_cflags(listed: SelftestList) -> dict[str, list[str]]:
-    """The programs to build, by the words that the compiler gets for them."""
-    groups: dict[str, list[str]] = {}
-    for name in listed.programs:
-        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
-        groups.setdefault(cflags, []).append(name)
-    return groups
 
 
 def build_programs(
@@ -68,7 +164,11 @@ def build_programs(
     """
     sources = (listed.folder, *COMMON, *listed.sources)
     trees = [git.text(base.repo, "rev-parse", f"{base.commit}:{path}") for path in sources]
-    inputs = trees, file_digest(headers), proc.version("gcc"), _by_cflags(listed)
+    by_cflags: dict[str, list[str]] = {}  # the programs, by the words that the compiler gets
+    for name in listed.programs:
+        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
+        by_cflags.setdefault(cflags, []).append(name)
+    inputs = trees, file_digest(headers), proc.version("gcc"), by_cflags
 
     def make(draft: Path) -> None:
         archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *sources)
@@ -83,7 +183,7 @@ def build_programs(
         there = present(folder / "run_vmtests.sh", proc.capture(question, env=env).decode())
         (draft / "present.json").write_text(json.dumps(sorted(there)))
         said = []
-        for cflags, names in _by_cflags(listed).items():
+        for cflags, names in by_cflags.items():
             words = (f"EXTRA_CFLAGS=-static {cflags}", "-k", f"-j{jobs}")
             done = proc.run((*argv, *words, *(str(out / name) for name in names)), env=env)
             lines = done.output.splitlines()
@@ -118,14 +218,11 @@ def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
     )
 
 
-def build_suite(
-    store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int, source: Path
-) -> Suite:
+def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int) -> Suite:
     """The selftests of ``listed`` as a suite: an image of programs and a case a test.
 
     Args:
         headers: the installed uapi headers of the bare base.
-        source: the file that lists them, under whose name they are selected.
 
     Raises:
         InternalError, MachineError: see ``build_programs``.
@@ -145,5 +242,5 @@ def build_suite(
         make_image(tree, draft / "tests.img")
 
     entry = store.entry("regression", inputs, make, also=("image",))
-    cases = tuple(case_of(test, source) for test in listed.tests)
+    cases = tuple(case_of(test, listed.source) for test in listed.tests)
     return Suite(cases, entry.path / "tests.img", cached and entry.cached)

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.build.kconfig import read_values
 from harness.cases.pool import GuestPool, at_once
 from harness.cases.selection import run_cases
-from harness.commands.selftests.build import build_suite, case_of
+from harness.commands.selftests.build import SelftestList, build_suite, case_of, load
 from harness.commands.selftests.judge import (
     AGAIN,
     Seen,
@@ -25,7 +25,6 @@ from harness.commands.selftests.judge import (
     seen,
     summary,
 )
-from harness.commands.selftests.table import FILE, SelftestList, load
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
@@ -95,17 +94,14 @@ class ComparedKernel:
         records: list[ev.CaseFinished] = []
 
         def take(event: ev.Event) -> None:
-            match event:
-                case ev.CaseStarted():
-                    pass
-                case ev.CaseFinished():
-                    records.append(event)
-                    done = ev.StageProgress(self.name, len(records), len(cases), "tests", event.id)
-                    session.events.emit(done)
-                case ev.SplatSeen():
-                    self.reports.waiting.append(event)
-                case _:
-                    session.events.emit(event)
+            if isinstance(event, ev.CaseFinished):
+                records.append(event)
+                done = ev.StageProgress(self.name, len(records), len(cases), "tests", event.id)
+                session.events.emit(done)
+            elif isinstance(event, ev.SplatSeen):
+                self.reports.waiting.append(event)
+            elif not isinstance(event, ev.CaseStarted):
+                session.events.emit(event)
 
         with booted(session, self.equipment, self.sort_out) as guests:
             # What is said of the cases goes through take() only: a run of a test is no record yet.
@@ -136,8 +132,7 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
         lists.append(load(data.folder, bare_base.line))
         for name in lists[0].libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
-        source = data.folder / FILE
-        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs, source)
+        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs)
 
     try:
         without = assemble_guest(base, programs, guests)
@@ -148,30 +143,22 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
     with_series = assemble_guest(session, lambda *_: without.suite, guests)
     listed = lists[0]
 
-    def compared(name: str, of: Session, equipment: Equipment,
-                 sort_out: Callable[[Splat], Splat]) -> ComparedKernel:  # fmt: skip
-        """With the memory and the words on the command line that the selftests ask for."""
-        spec = replace(
-            equipment.spec,
-            memory_mb=max(equipment.spec.memory_mb, listed.memory_mb),
-            extra_append=f"{equipment.spec.extra_append} {listed.append}".strip(),
-        )
-        return ComparedKernel(of, replace(equipment, spec=spec), sort_out, reports, name, listed)
-
+    roomy = []
+    for equipment in (without, with_series):
+        spec = equipment.spec
+        memory = max(spec.memory_mb, listed.memory_mb)
+        append = f"{spec.extra_append} {listed.append}".strip()
+        spec = replace(spec, memory_mb=memory, extra_append=append)
+        roomy.append(replace(equipment, spec=spec))
     judged = reports.of_series(complaints_of(with_series))
     return (
-        compared("base", base, without, reports.of_base),
-        compared("series", session, with_series, judged),
+        ComparedKernel(base, roomy[0], reports.of_base, reports, "base", listed),
+        ComparedKernel(session, roomy[1], judged, reports, "series", listed),
     )
 
 
 def compare(
-    listed: SelftestList,
-    source: Path,
-    expression: str,
-    base: Observe,
-    series: Observe,
-    events: ev.Events,
+    listed: SelftestList, expression: str, base: Observe, series: Observe, events: ev.Events
 ) -> list[ev.CaseFinished]:
     """Runs the selftests on both kernels, what differs again on both; a record a test.
 
@@ -182,7 +169,7 @@ def compare(
     repeats = range(2, AGAIN + 2)
     # What is known to flap is judged by rates at once.
     cases = [
-        case_of(test, source, attempt)
+        case_of(test, listed.source, attempt)
         for test in listed.tests
         for attempt in (1, *(repeats if test.flaps else ()))
     ]
@@ -207,13 +194,12 @@ def compare(
     if again:
         names = ", ".join(test.name for test in again)
         events.emit(ev.Note(f"different in one run each, {AGAIN} more of both: {names}"))
-        cases = [case_of(test, source, attempt) for test in again for attempt in repeats]
+        cases = [case_of(test, listed.source, attempt) for test in again for attempt in repeats]
         without, with_series = base(cases, "", True), series(cases, "", True)
         for name in (test.name for test in again):
-            first = runs[name]
-            runs[name] = SelftestRuns(
-                [*first.base, *without[name]], [*first.series, *with_series[name]]
-            )
+            first_base, first_series = runs[name]
+            more = [*first_base, *without[name]], [*first_series, *with_series[name]]
+            runs[name] = SelftestRuns(*more)
     records = [judge(test, runs[test.name], listed.clause) for test in selected]
     events.emit(ev.Note(summary(listed.tests, runs, records)))
     return records
@@ -227,8 +213,7 @@ def _regression(session: Session) -> None:
     lacking = [(test, symbol) for test in listed.tests if (symbol := test.lacks(config))]
     able = replace(listed, tests=[test for test in listed.tests if not test.lacks(config)])
     try:
-        source = session.data.folder / FILE
-        records = compare(able, source, expression, base.observe, series.observe, session.events)
+        records = compare(able, expression, base.observe, series.observe, session.events)
     finally:
         reports.emit()  # what the kernels said is not lost with what ended the comparison
     if not expression:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from harness.commands.selftests.table import Selftest
+from harness.commands.selftests.build import Selftest
 from harness.core import events as ev
 from harness.core.rates import Rates
 
@@ -88,7 +88,7 @@ def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
     """The results in a program's output: name -> outcome.
 
     Args:
-        own: see :class:`.table.Selftest`; '' for TAP, where a name is number
+        own: see :class:`.build.Selftest`; '' for TAP, where a name is number
             and description, and an outcome pass, fail, skip or xfail.
     """
     found: dict[str, str] = {}

@@ -75,20 +75,13 @@ def _body(session: Session) -> None:
         found = static_remarks(workbench(session), base, series, folder, log, settings.config)
         count = sum(len(said) for patch in found for said in patch.tools.values())
         outcome.detail = f"{len(found)} patches, {count} remarks"
-    patches = [
-        {
-            "number": patch.number,
-            "subject": patch.subject,
-            "tools": {
-                tool: {
-                    "open": [str(remark) for remark in patch.open(tool)],
-                    "justified": len(said) - len(patch.open(tool)),
-                }
-                for tool, said in patch.tools.items()
-            },
-        }
-        for patch in found
-    ]
+    patches = []
+    for patch in found:
+        tools = {}
+        for tool, said in patch.tools.items():
+            new = [str(remark) for remark in patch.open(tool)]
+            tools[tool] = {"open": new, "justified": len(said) - len(new)}
+        patches.append({"number": patch.number, "subject": patch.subject, "tools": tools})
     write_atomically(session.out / LEFT, json.dumps({"patches": patches}, indent=1) + "\n")
     for record in records(found, series, own=not settings.series):
         events.emit(record)
@@ -160,10 +153,12 @@ class TreeChecker:
             units = [f for f in code if f.endswith(".c") and not f.startswith(APART)]
             with source_tree(store, self.base, applied, events) as source:
                 sparse, unseen = self._sparse(source, config, units)
+                kernel_doc = (str(source.path / "scripts/kernel-doc"), "-none", *code)
+                doc = proc.run(kernel_doc, cwd=source.path).output.splitlines() if code else []
                 kept = {
                     "checkpatch": _checkpatch(source, mail, draft) if mail else [],
                     "sparse": sparse,
-                    "kernel-doc": _kernel_doc(source, code) if code else [],
+                    "kernel-doc": read_remarks(doc, (str(source.path),)),
                 }
             tools = {tool: [(r.file, r.line, r.text) for r in said] for tool, said in kept.items()}
             left = json.dumps({"tools": tools, "unseen": unseen})
@@ -186,12 +181,6 @@ class TreeChecker:
             seen = {m[1].removeprefix(f"{source.path}/") for m in map(_LOOKED_AT.match, lines) if m}
             said = read_remarks(lines, (str(source.path), str(out)))
         return said, [name for name in units if name not in seen]
-
-
-def _kernel_doc(source: SourceTree, files: Sequence[str]) -> list[Remark]:
-    program = str(source.path / "scripts/kernel-doc")
-    done = proc.run((program, "-none", *files), cwd=source.path)
-    return read_remarks(done.output.splitlines(), (str(source.path),))
 
 
 def _checkpatch(source: SourceTree, mail: bytes, scratch: Path) -> list[Remark]:

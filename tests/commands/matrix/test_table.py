@@ -13,7 +13,7 @@ import yaml
 
 from harness.build.kconfig import requests
 from harness.build.toolchain import ARCH
-from harness.commands.matrix.command import Expectation, broken, chosen, load_cells, misplaced
+from harness.commands.matrix import Expectation, broken, chosen, load_cells, misplaced
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import SeriesData, load

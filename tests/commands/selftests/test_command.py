@@ -14,10 +14,9 @@ import pytest
 
 from harness.cases.runner import Lab
 from harness.commands.selftests import command
-from harness.commands.selftests.build import case_of
+from harness.commands.selftests.build import FILE, Selftest, SelftestList, case_of
 from harness.commands.selftests.command import Observed, Reports, compare, test_regression
 from harness.commands.selftests.judge import WHOLE, Seen
-from harness.commands.selftests.table import FILE, Selftest, SelftestList
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
@@ -30,6 +29,7 @@ from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
 
 LISTED = SelftestList(
+    source=Path("/x/regression.yaml"),
     clause="V-KS-2",
     floor=2,
     folder="tools/testing/selftests/vm",
@@ -37,7 +37,6 @@ LISTED = SelftestList(
     tests=(Selftest("a", ("a",)), Selftest("b", ("b",)), Selftest("c", ("c",), flaps="it races")),
     left_out={},
 )
-SOURCE = Path("/x/regression.yaml")
 test_regression.__test__ = False  # type: ignore[attr-defined]  # a command, no test of ours
 
 
@@ -63,7 +62,7 @@ class FakeKernel:
 def outcome(
     events: ev.Events, base: FakeKernel, series: FakeKernel, expression: str = ""
 ) -> dict[str, ev.CaseFinished]:
-    records = compare(LISTED, SOURCE, expression, base.observe, series.observe, events)
+    records = compare(LISTED, expression, base.observe, series.observe, events)
     return {record.id.removeprefix("regression::"): record for record in records}
 
 

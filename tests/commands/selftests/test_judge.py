@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.commands.selftests.build import Selftest
 from harness.commands.selftests.judge import (
     AGAIN,
     WHOLE,
@@ -15,7 +16,6 @@ from harness.commands.selftests.judge import (
     judge,
     summary,
 )
-from harness.commands.selftests.table import Selftest
 
 TEST = Selftest("one", ("one", "-x"))
 

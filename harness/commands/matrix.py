@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,7 @@ from harness.build.kconfig import Flavour, configure, load_flavour, read_values
 from harness.build.make import made, read_records
 from harness.build.new_warnings import judge_warnings
 from harness.build.toolchain import ARCH, Workbench, find_toolchain
-from harness.commands.matrix import single_init
+from harness.cases.ktap import read_case
 from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.errors import InternalError, InvocationError, SeriesError
@@ -36,12 +37,19 @@ from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.contract import SeriesData, load
 from harness.setup.on_demand import provide
+from harness.vm.machine import QEMU
+from harness.vm.splats import find_splats
 
 TABLE = "matrix.yaml"
 FOLDER = "matrix"  # of the fragments and of programs to be the only process
 NOT_SET = "n"
 # User-space programs: no part of any kernel.
 APART = ("tools/", "scripts/", "samples/", "Documentation/")
+HANG_TIMEOUT_S = 600.0  # only for a kernel that hangs, one that works takes seconds
+FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",
+                "-fno-pic", "-no-pie", "-nostdlib", "-static")  # fmt: skip
+MEMORY_MB = 256
+COMMAND_LINE = "console=ttyS0 panic=-1 nokaslr"
 _SYMBOL = re.compile(r"^[0-9a-f]+ (?P<kind>\S) (?P<name>\S+)$", re.MULTILINE)
 _WEAK = "W"  # as nm has it: defined, weak, and no object
 
@@ -67,7 +75,7 @@ class MatrixCell:
     ``clause``: what it shows. ``left_out``: the C files that the series touches and that are
     no part of this kernel; every other one must have been compiled. ``tests``: selects guest
     cases that must pass on this kernel, '' where none do. ``init``: a program to be its only
-    process (``single_init.py``), None where there is none.
+    process (``boot_single``), None where there is none.
     """
 
     name: str
@@ -254,7 +262,9 @@ def _judge(
                 )
                 if cell.init is not None and not wrong:
                     console = out / f"{cell.name}.console.log"
-                    complaints, notes = _boot(cell, cell.init, folder / "vmlinux", console)
+                    complaints, notes = boot_single(
+                        folder / "vmlinux", cell.init, cell.init_flags, console
+                    )
                     wrong += complaints
                     outcome.detail += f", booted with {cell.init.name}"
                     said += [f"booted with {cell.init.name} as its only process", *notes]
@@ -270,16 +280,6 @@ def _judge(
         diagnostics=(*wrong, *said),
         about=cell.about,
     )
-
-
-def _boot(
-    cell: MatrixCell, init: Path, vmlinux: Path, log: Path
-) -> tuple[list[str], Sequence[str]]:
-    with tempfile.TemporaryDirectory(prefix="harness-") as name:
-        program = Path(name) / "init"
-        flags = (*cell.init_flags, *single_init.FREESTANDING)
-        proc.capture(("gcc", *flags, "-o", str(program), str(init)))
-        return single_init.run(vmlinux, program, init.stem, log)
 
 
 def _build(
@@ -320,3 +320,63 @@ def said_by_guest(document: RunDocument) -> list[str]:
              if t["status"] != "pass"]  # fmt: skip
     wrong += [f"guest: the kernel complained: {s['title']}" for s in document["splats"]]
     return wrong if document["tests"] else ["guest: no case ran"]
+
+
+def initramfs(program: bytes) -> bytes:
+    """A cpio archive in the kernel's newc format with ``program`` as /init.
+
+    /dev/console comes from the archive that every kernel has built in.
+    Source: Documentation/driver-api/early-userspace/buffer-format.rst.
+    """
+    files = ((b"init", stat.S_IFREG | 0o755, program), (b"TRAILER!!!", 0, b""))
+    whole = b""
+    for number, (name, mode, content) in enumerate(files, 1):
+        fields = (number, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
+        head = b"070701" + b"".join(b"%08X" % value for value in fields) + name + b"\0"
+        whole += head + b"\0" * (-len(head) % 4) + content + b"\0" * (-len(content) % 4)
+    return whole
+
+
+def judge_console(console: str, case: str, ended: bool) -> tuple[list[str], tuple[str, ...]]:
+    """What is wrong by the whole console, and the program's diagnostics.
+
+    Args:
+        ended: QEMU did so by itself.
+    """
+    lines = [line.rstrip("\r") for line in console.splitlines()]
+    text = "\n".join(lines)
+    # It has no exit status to disagree with its result line, and it always reboots.
+    failed = any(line.startswith("not ok") for line in lines)
+    found = read_case(text, case, (1 if failed else 0) if ended else None)
+    wrong = [] if found.outcome == "pass" else [f"guest: {found.outcome}: {found.reason}"]
+    wrong += [f"guest: the kernel complained: {splat.title}" for splat in find_splats(text)]
+    return wrong, found.diagnostics
+
+
+def boot_single(
+    kernel: Path, init: Path, flags: Sequence[str], log: Path
+) -> tuple[list[str], tuple[str, ...]]:
+    """Boots a kernel with one freestanding C program as its only process, and judges it.
+
+    For kernels on which the ordinary guest cannot live, such as 32-bit ones under a 64-bit
+    user space: no C library for that architecture is needed. The program is the initramfs's
+    /init, prints KTAP to the console, and reboots, which ends QEMU.
+
+    Args:
+        kernel: an ELF with a PVH entry, or a bzImage.
+        init: the program's source, whose name without .c is its case's.
+        log: gets the console.
+    """
+    with tempfile.TemporaryDirectory(prefix="harness-") as name:
+        program, archive = Path(name) / "init", Path(name) / "init.cpio"
+        proc.capture(("gcc", *flags, *FREESTANDING, "-o", str(program), str(init)))
+        archive.write_bytes(initramfs(program.read_bytes()))
+        argv = (
+            QEMU, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-M", "pc", "-accel", "tcg", "-m", str(MEMORY_MB), "-serial", "stdio",
+            "-kernel", str(kernel), "-initrd", str(archive), "-append", COMMAND_LINE,
+        )  # fmt: skip
+        done = proc.run(argv, log=log, timeout_s=HANG_TIMEOUT_S)
+    # Asked to end, by SIGTERM, QEMU ends with 0 as well.
+    ended = done.returncode == 0 and done.seconds < HANG_TIMEOUT_S
+    return judge_console(log.read_text("utf-8", "replace"), init.stem, ended)
