@@ -22,10 +22,9 @@ from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
-from harness.vm import pace
 from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest
-from harness.vm.guests import Guests
+from harness.vm.guests import Guests, measure_pace
 from harness.vm.machine import GuestSpec, choose_machine
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
@@ -128,7 +127,7 @@ class KernelGuests:
             self.stub.unlink(missing_ok=True)
         self._guest = self.guests.boot() if first else self.guests.fresh()
         if first:
-            pace.measure(self._guest, self.guests.events)
+            measure_pace(self._guest, self.guests.events)
         wait_for_final_clocksource(self._guest)
         if first and self.debug_symbols is None:
             # Each run may cost a guest: a kernel that KASAN has complained of is of no use.

@@ -35,14 +35,13 @@ from harness.run.session import RunResult, Session, run_session
 from harness.series.base import Base
 from harness.series.patched_tree import PatchedTree
 from harness.setup.on_demand import provide
-from harness.vm import pace
 from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest
-from harness.vm.guests import Guests
+from harness.vm.guests import Guests, measure_pace
 from harness.vm.machine import GuestSpec, choose_machine, crowded
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.splats import Splat
-from harness.vm.ssh_program import login_shell
+from harness.vm.ssh import login_shell
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def booted(
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
             first = guests.boot()
-            pace.measure(first, session.events)
+            measure_pace(first, session.events)
             guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests
