@@ -134,9 +134,14 @@ def _tidy(store: Store, events: ev.Events) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came."""
+    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came.
+
+    One that whoever started us has set to be ignored, as a shell does for a job in the
+    background, stays so.
+    """
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    both = (signal.SIGINT, signal.SIGTERM)
+    numbers = [n for n in both if signal.getsignal(n) is not signal.SIG_IGN]
     handlers = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in numbers]
     try:
         yield came

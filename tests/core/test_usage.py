@@ -56,7 +56,11 @@ def paste(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     env = {**clean, "PYTHON": "true", "PATH": f"{tmp_path}/bin:{clean['PATH']}"}
     # Of a make that runs these tests.
-    env = {n: v for n, v in env.items() if n not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")}
+    env = {
+        n: v
+        for n, v in env.items()
+        if n not in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+    }
 
     def run(line: str) -> tuple[str, Settings]:
         done = subprocess.run(

@@ -21,11 +21,10 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.build import kernel
 from harness.core.usage import VARIABLES
 from harness.image.rootfs import Rootfs
 from harness.image.rootfs_image import new_host_key
-from harness.run import equip
+from harness.run import equip, pipeline
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
 from tests.support.toy import WISH, Toy, commit, grow
@@ -111,7 +110,7 @@ class Job:
         flavour = self.toy.flavour(WISH + "".join(f"CONFIG_{name}=y\n" for name in MICROVM))
         self.monkeypatch.setattr(Qemu, "start", self._start)
         self.monkeypatch.setattr(equip, "build_rootfs", lambda *_: rootfs)
-        for module in (equip, kernel):
+        for module in (equip, pipeline):
             self.monkeypatch.setattr(module, "load_flavour", lambda _: flavour)
         # Whether guests crowd this machine, and are told to run in turn, is said on the screen.
         self.monkeypatch.setattr(os, "cpu_count", lambda: 2)

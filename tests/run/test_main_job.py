@@ -237,7 +237,7 @@ class TestTwoGuests:
         expected.insert(expected.index(("CaseFinished", LATER)), ("CaseStarted", LATER))
         assert of_cases(shared) == expected
         assert shared.runs == dict.fromkeys(RUN, 1)
-        assert (shared.booted, shared.restored) == (2, 1)
+        assert (shared.booted, shared.restored) == (1, 2)
         said = capsys.readouterr().out.splitlines()
         marked = [line.split(":")[0] for line in said if line.startswith(("  FAIL", "  ERROR"))]
         assert marked == ["  FAIL toy/first.py", "  FAIL toy/first.py", "  ERROR toy/second.py"]

@@ -287,6 +287,8 @@ class TestRealGuests:
             from harness.vm.ssh import KeyPair
             spec = GuestSpec(Path({str(spec.vmlinux)!r}), None, "microvm", {spec.accel!r},
                              Path({str(spec.rootfs)!r}), {spec.host_key!r})
+            # A job in the background is started to ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             guest = boot(spec, Path({str(tmp_path)!r}), "g", KeyPair.generate())
             try:
                 print(guest.qemu.process.pid, flush=True)
