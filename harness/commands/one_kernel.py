@@ -32,7 +32,7 @@ from harness.run.pipeline import debug_twin
 from harness.run.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
-from harness.vm.ssh_program import login_shell
+from harness.vm.ssh import login_shell
 
 
 def test_kernel(settings: Settings) -> int:

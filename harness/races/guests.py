@@ -21,9 +21,8 @@ from harness.races.scenario import Scenario
 from harness.run.assemble_guest import guest_spec
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
-from harness.vm import pace
 from harness.vm.guest import Guest
-from harness.vm.guests import Guests
+from harness.vm.guests import Guests, measure_pace
 from harness.vm.machine import GuestSpec
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
@@ -135,7 +134,7 @@ class KernelGuests:
         """
         if self._guest is None:
             self._guest = self.guests.boot()
-            pace.measure(self._guest, self.guests.events)
+            measure_pace(self._guest, self.guests.events)
             wait_for_final_clocksource(self._guest)
             if self.debug_symbols is None:
                 # Each run may cost a guest: a kernel that KASAN has complained of is of no use.

@@ -27,9 +27,8 @@ from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import Prepared, debug_twin, prepare
 from harness.run.session import Session
 from harness.series.base import Base
-from harness.vm import pace
 from harness.vm.accel import choose_accel
-from harness.vm.guests import Guests
+from harness.vm.guests import Guests, measure_pace
 from harness.vm.machine import GuestSpec, crowded
 from harness.vm.splats import Splat
 
@@ -140,7 +139,7 @@ def booted(
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
             first = guests.boot()
-            pace.measure(first, session.events)
+            measure_pace(first, session.events)
             guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.errors import MachineError
 from harness.races.guests import wait_for_final_clocksource
-from harness.vm.ssh import Completed
+from harness.vm.channel import Completed
 
 BOOT = ["clocksource: Switched to clocksource refined-jiffies"]
 EARLY = [*BOOT, "clocksource: Switched to clocksource tsc-early"]

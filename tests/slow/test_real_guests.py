@@ -28,12 +28,12 @@ from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import prepare
 from harness.run.session import Session, run_session
 from harness.vm.accel import choose_accel
-from harness.vm.boot import Patience, boot
+from harness.vm.boot import Patience, boot, save
+from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
 from harness.vm.monitor import Monitor
-from harness.vm.snapshot import Snapshot, restore, save
-from harness.vm.ssh import KeyPair, SshError
+from harness.vm.ssh import KeyPair
 from harness.vm.swap_disk import find_tags
 from tests.support.limits import NEVER_S, wait_gone
 
@@ -93,13 +93,19 @@ def first(spec: GuestSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    return save(first, tmp_path_factory.mktemp("state") / "it's a state")
+def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    state = tmp_path_factory.mktemp("state") / "it's a state"
+    save(first, state)
+    return state
+
+
+def restored(first: Guest, state: Path, folder: Path, name: str) -> Guest:
+    return boot(first.spec, folder, name, KEYS, state=state, patience=PATIENT)
 
 
 @pytest.fixture
-def guest(snapshot: Snapshot, tmp_path: Path) -> Iterator[Guest]:
-    made = restore(snapshot, tmp_path, "guest", patience=PATIENT)
+def guest(first: Guest, snapshot: Path, tmp_path: Path) -> Iterator[Guest]:
+    made = restored(first, snapshot, tmp_path, "guest")
     made.pace = PACE
     yield made
     made.close()
@@ -219,12 +225,12 @@ class TestRealGuests:
         assert [i for i in range(1000) if f"] line {i} of the flood\n" not in text + "\n"] == []
 
     def test_each_restored_guest_is_its_own(
-        self, snapshot: Snapshot, first: Guest, tmp_path: Path
+        self, snapshot: Path, first: Guest, tmp_path: Path
     ) -> None:
         randoms = set()
         for number in range(3):
             before = time.time()
-            one = restore(snapshot, tmp_path, f"r{number}", patience=PATIENT)
+            one = restored(first, snapshot, tmp_path, f"r{number}")
             try:
                 randoms.add(sh(one, "head -c 16 /dev/urandom | hexdump"))
                 assert one.boot_id == first.boot_id and one.restored
@@ -234,7 +240,7 @@ class TestRealGuests:
         assert len(randoms) == 3
 
     def test_a_restored_guest_does_not_go_on_before_we_listen(
-        self, snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, first: Guest, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         greet = Monitor.greet
 
@@ -243,12 +249,10 @@ class TestRealGuests:
             greet(monitor, timeout)
 
         monkeypatch.setattr(Monitor, "greet", late)
-        restore(snapshot, tmp_path, "late", patience=PATIENT).close()
+        restored(first, snapshot, tmp_path, "late").close()
 
-    def test_the_first_guest_goes_on_after_its_snapshot(
-        self, snapshot: Snapshot, first: Guest
-    ) -> None:
-        assert snapshot.state.stat().st_size > 1 << 20
+    def test_the_first_guest_goes_on_after_its_snapshot(self, snapshot: Path, first: Guest) -> None:
+        assert snapshot.stat().st_size > 1 << 20
         assert sh(first, "echo alive") == "alive\n"
 
     def test_the_swap_disk_is_fresh_and_the_host_finds_tags_in_it(self, guest: Guest) -> None:
@@ -325,8 +329,8 @@ class TestRealGuests:
             assert sh(guest, "cat /proc/1/comm") == "init\n"
             assert "toy login" in guest.console.text()
             assert guest.run_case("a::ok", ["true"], 10.0).exit_code == 0
-            saved = save(guest, tmp_path / "state")
-            later = restore(saved, tmp_path, "later")
+            save(guest, tmp_path / "state")
+            later = boot(own, tmp_path, "later", KEYS, state=tmp_path / "state")
             try:
                 lost = later.run_case("a", ["sh", "-c", "killall dropbear; exec sleep 987"], 1.0)
                 assert lost.evidence is not None

@@ -143,7 +143,7 @@ def failure(fake: FakeGuest, text: str, *, code: int | None = None) -> Exception
         fake.qemu.process.code = code
         fake.qemu.serial.close()
         fake.guest.console.join()
-    return boot_failure(fake.guest, PATIENT, 1.0)
+    return boot_failure(fake.guest, 1.0)
 
 
 def test_no_output_and_alive(fake: FakeGuest) -> None:

@@ -16,10 +16,9 @@ import paramiko
 import pytest
 
 from harness.image.rootfs_image import INIT_SOURCES
-from harness.vm import case_channel, ssh_streams
-from harness.vm.case_channel import CaseLine, request_of
-from harness.vm.ssh import Connection, KeyPair, SshError
-from harness.vm.ssh_streams import CommandTimeoutError
+from harness.vm import channel as channel_module
+from harness.vm.channel import CaseLine, CommandTimeoutError, SshError, request_of
+from harness.vm.ssh import Connection, KeyPair
 from tests.support.limits import NEVER_S, SOON_S, note_streams
 from tests.vm.fake_sshd import FakeSshd
 
@@ -97,7 +96,7 @@ def carry(channel: paramiko.Channel, command: str) -> int:
 def line(program: Path) -> Iterator[CaseLine]:
     sshd = FakeSshd(KEYS.public, lambda command, channel: carry(channel, command))
     connection = Connection.open(sshd.port, KEYS, sshd.host_key, NEVER_S)
-    yield CaseLine(connection, str(program), NEVER_S)
+    yield connection.serve_cases(str(program), NEVER_S)
     connection.close()
     sshd.close()
 
@@ -134,7 +133,7 @@ def test_what_runs_a_case_may_be_killed_and_the_next_case_runs(line: CaseLine) -
 def test_a_case_that_prints_for_ever_is_cut_and_still_ends(
     line: CaseLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_streams, "MOST", 1000)
+    monkeypatch.setattr(channel_module, "MAX_KEPT_BYTES", 1000)
     code, out, _ = run(line, "sh", "seq 1 20000; exit 3")
     assert code == 3
     assert out == "".join(f"{n}\n" for n in range(1, 20001))[:1000]
@@ -144,7 +143,7 @@ def test_a_case_that_prints_for_ever_is_cut_and_still_ends(
 def test_a_case_out_of_time_is_the_last_and_shows_what_it_had_printed(
     line: CaseLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = note_streams(monkeypatch, case_channel)
+    noted = note_streams(monkeypatch, channel_module)
     go = tmp_path / "go"
     os.mkfifo(go)
     with pytest.raises(CommandTimeoutError) as caught:

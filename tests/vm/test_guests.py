@@ -12,8 +12,8 @@ import pytest
 
 from harness.core import events as ev
 from harness.core.errors import SeriesError
-from harness.vm.pace import REFERENCE, factor_of, measure
-from harness.vm.ssh import Completed, SshError
+from harness.vm.channel import Completed, SshError
+from harness.vm.guests import PACE_REFERENCE_S, measure_pace
 
 
 @dataclass
@@ -31,16 +31,21 @@ class Answer:
         return self.said
 
 
+def answer_after(factor: float) -> Answer:
+    return Answer(Completed(0, f"{round(PACE_REFERENCE_S * 1000 * factor)}\n", "", 0.1))
+
+
 def test_time_limits_never_shrink() -> None:
-    assert (factor_of(REFERENCE / 2), factor_of(REFERENCE * 4)) == (1.0, 4.0)
+    factors = [measure_pace(answer_after(n), ev.Events()) for n in (0.5, 4)]  # type: ignore[arg-type]
+    assert factors == pytest.approx([1.0, 4.0])
 
 
 def test_the_guest_keeps_its_pace_and_the_run_knows_it() -> None:
     seen: list[ev.Event] = []
-    guest = Answer(Completed(0, f"{round(REFERENCE * 3000)}\n", "", 0.1))
-    assert measure(guest, ev.Events([seen.append])) == pytest.approx(3.0)  # type: ignore[arg-type]
+    guest = answer_after(3.0)
+    assert measure_pace(guest, ev.Events([seen.append])) == pytest.approx(3.0)  # type: ignore[arg-type]
     assert guest.pace == pytest.approx(3.0)
-    assert seen == [ev.PaceMeasured(round(REFERENCE * 3000) / 1000, REFERENCE, guest.pace)]
+    assert seen == [ev.PaceMeasured(0.3, PACE_REFERENCE_S, guest.pace)]
 
 
 @pytest.mark.parametrize(
@@ -49,4 +54,4 @@ def test_the_guest_keeps_its_pace_and_the_run_knows_it() -> None:
 )
 def test_a_guest_that_cannot_work_is_told(said: Completed | Exception) -> None:
     with pytest.raises(SeriesError, match="cannot do the first work"):
-        measure(Answer(said), ev.Events())  # type: ignore[arg-type]
+        measure_pace(Answer(said), ev.Events())  # type: ignore[arg-type]

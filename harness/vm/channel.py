@@ -1,17 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a command over SSH prints, and a dialogue with it while it runs."""
+"""What runs on an SSH channel: a command's output, a dialogue with it, one case after another.
+
+What a case prints comes on the channel's two streams, as that of a command of its own
+would. A mark of 128 random bits tells where it ends, which no case can guess.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import paramiko
 
 from harness.vm.dialogue import REPLY, EndedError
 
-MOST = 16 << 20  # bytes kept of each stream of a command
+MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command's end. ``seconds`` as the host saw it."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class SshError(Exception):
+    """The connection could not be made, was lost, or did not answer in time."""
 
 
 class CommandTimeoutError(TimeoutError):
@@ -21,6 +41,20 @@ class CommandTimeoutError(TimeoutError):
         super().__init__("the command did not end in time")
         self.stdout = stdout
         self.stderr = stderr
+
+
+@contextlib.contextmanager
+def as_our_errors() -> Iterator[None]:
+    """What paramiko raises becomes SshError, or CommandTimeoutError where the time is up."""
+    try:
+        yield
+    except CommandTimeoutError:
+        raise
+    except TimeoutError as error:
+        raise CommandTimeoutError("", "") from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        why = str(error) or type(error).__name__
+        raise SshError(f"the SSH connection is lost: {why}") from error
 
 
 class _Stream:
@@ -34,16 +68,15 @@ class _Stream:
 
     def add(self, more: bytes) -> None:
         """Keeps the beginning: a case that prints for ever must not fill our memory."""
-        if not self._mark:
-            self.kept += more[: max(0, MOST - len(self.kept))]
-            return
         self._tail += more
-        text, found, rest = self._tail.partition(self._mark)
+        text, found, rest = self._tail, b"", b""
+        if self._mark:
+            text, found, rest = self._tail.partition(self._mark)
         if found and b"\n" in rest:
             self.after = rest.partition(b"\n")[0].decode(errors="replace").strip()
         # As long as it may be the beginning of the mark's line, it is not the case's.
         sure = len(text) if found else max(0, len(text) - len(self._mark))
-        self.kept += text[: min(sure, max(0, MOST - len(self.kept)))]
+        self.kept += text[: min(sure, max(0, MAX_KEPT_BYTES - len(self.kept)))]
         self._tail = self._tail[sure:]
 
     def text(self) -> str:
@@ -86,19 +119,10 @@ class Streams:
         """Standard error so far."""
         return self._err.text()
 
-    def read_to_end(self) -> None:
-        """Returns when both streams have ended.
-
-        Raises:
-            CommandTimeoutError: the time is up.
-        """
-        while self._more():
-            pass
-
-    def read_to_mark(self) -> str | None:
+    def read(self) -> str | None:
         """Returns when both streams have come to the mark: what follows it on the first.
 
-        None where they end before that.
+        None where they end before that, as without a mark they do.
 
         Raises:
             CommandTimeoutError: the time is up.
@@ -162,3 +186,54 @@ class Streams:
                 raise CommandTimeoutError(self.out, self.err)
             # The channel is readable on news of either stream and on its end.
             select.select([channel], [], [], min(left, 0.2))
+
+
+def request_of(words: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> bytes:
+    """``words`` for the guest's runner, the case's variables and its command line.
+
+    Raises:
+        ValueError: something contains a NUL.
+    """
+    parts = [*words, *(f"{name}={value}" for name, value in env.items()), "", *argv]
+    if any("\0" in part for part in parts):
+        raise ValueError("a NUL in what a case is given")
+    body = b"".join(part.encode() + b"\0" for part in parts)
+    return b"%d\n%s" % (len(body), body)
+
+
+class CaseLine:
+    """A channel on which serve.c waits for cases. ``open`` until something goes wrong."""
+
+    def __init__(self, channel: paramiko.Channel, mark: str) -> None:
+        self._channel = channel
+        self._mark = mark
+        self.open = True
+
+    def run(self, request: bytes, timeout: float, limit: Callable[[], float | None]) -> Completed:
+        """Runs one case to its end.
+
+        Args:
+            limit: as of ``Streams``.
+
+        Raises:
+            SshError: the connection is lost, or the guest's half has ended.
+            CommandTimeoutError: not over in time; it may still run.
+        """
+        start = time.monotonic()
+        streams = Streams(self._channel, start + timeout, limit, self._mark.encode())
+        try:
+            with as_our_errors():
+                self._channel.settimeout(timeout)
+                self._channel.sendall(request)
+                status = streams.read()
+            if status is None:
+                raise SshError("the SSH connection is lost: the guest runs no more cases on it")
+        except BaseException:
+            self.close()
+            raise
+        return Completed(int(status), streams.out, streams.err, time.monotonic() - start)
+
+    def close(self) -> None:
+        """Gives the channel up; a case that runs there goes on, and is the last."""
+        self.open = False
+        self._channel.close()
