@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
+from harness.core.jsondata import from_json
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.image.rootfs_image import (
@@ -33,8 +33,7 @@ from harness.image.rootfs_image import (
 from harness.setup import apt
 from harness.vm.machine import Login
 
-_HERE = Path(__file__).resolve().parent
-RECIPE = _HERE / "rootfs.yaml"
+RECIPE = Path(__file__).with_name("rootfs.yaml")
 NO_LOGIN = "no"  # as ROOTFS_LOGIN=: our init, even where the image has one
 
 
@@ -59,19 +58,12 @@ class Recipe:
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
     directories: tuple[str, ...]
-    files: Mapping[str, str]
+    files: dict[str, str]
 
 
 def load_recipe(path: Path = RECIPE) -> Recipe:
     """Reads the recipe."""
-    data: dict[str, Any] = yaml.safe_load(path.read_text())
-    return Recipe(
-        tuple(data["pythons"]),
-        tuple(data["packages"]),
-        tuple(data["exclude"]),
-        tuple(data["directories"]),
-        dict(data["files"]),
-    )
+    return from_json(Recipe, yaml.safe_load(path.read_text()))
 
 
 def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tuple[str, ...], str]:
@@ -85,9 +77,8 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     """
 
     def first(names: Sequence[str]) -> str:
-        for name in names:
-            if exists(name):
-                return name
+        if known := [name for name in names if exists(name)]:
+            return known[0]
         raise MachineError(
             f"the package {' or '.join(names)} is not known to apt",
             next_step=f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}",
@@ -101,10 +92,8 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
 
 def candidates(recipe: Recipe) -> tuple[str, ...]:
     """Every package that ``choose_packages`` may ask for."""
-    names = {f"python{python}-minimal" for python in recipe.pythons}
-    for entry in recipe.packages:
-        for name in entry.split("|"):
-            names |= {name.strip().format(python=python) for python in recipe.pythons}
+    forms = ["python{python}-minimal", *"|".join(recipe.packages).split("|")]
+    names = {form.strip().format(python=python) for form in forms for python in recipe.pythons}
     return tuple(sorted(names))
 
 
@@ -128,9 +117,8 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     def attempt(options: list[str]) -> str:
         known = apt.known(candidates(recipe), options)
         packages, python = choose_packages(recipe, known.__contains__)
-        proc.run_tool(
-            ["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder
-        )
+        command = ["apt-get", *options, "-q", "download", *packages]
+        proc.run_tool(command, "downloading packages", cwd=folder)
         return python
 
     # As root apt would hand the download to a user who may not write here.
@@ -174,32 +162,15 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
     (root / "usr/bin/python3").symlink_to(f"python{python}")
     applets = proc.run_tool(_in_root(root, "/usr/bin/busybox", "--list"), "listing busybox").split()
     for applet in applets:
-        with_shell = root / "usr/bin" / applet
-        if not with_shell.exists() and not (root / "usr/sbin" / applet).exists():
-            with_shell.symlink_to("busybox")
+        if not any((root / folder / applet).exists() for folder in ("usr/bin", "usr/sbin")):
+            (root / "usr/bin" / applet).symlink_to("busybox")
     proc.run_tool(["ldconfig", "-r", str(root)], "ldconfig")
     # Compiled here and never checked again: under TCG compiling at import is painful.
-    library = f"/usr/lib/python{python}"
-    proc.run_tool(
-        _in_root(
-            root,
-            f"/usr/bin/python{python}",
-            "-S",
-            "-E",
-            "-m",
-            "compileall",
-            "-q",
-            "--invalidation-mode",
-            "unchecked-hash",
-            "-s",
-            str(root),
-            "-p",
-            "/",
-            f"{root}{library}",
-        ),
-        "compiling the guest's Python library",
-        env={"PYTHONHOME": f"{root}/usr"},
-    )
+    words = ["-S", "-E", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    words += ["-s", str(root), "-p", "/", f"{root}/usr/lib/python{python}"]
+    command = _in_root(root, f"/usr/bin/python{python}", *words)
+    what, env = "compiling the guest's Python library", {"PYTHONHOME": f"{root}/usr"}
+    proc.run_tool(command, what, env=env)
 
 
 def _from_packages(draft: Path, store: Store) -> None:
@@ -217,30 +188,16 @@ def _from_packages(draft: Path, store: Store) -> None:
     _unpack(packages, root, recipe.exclude)
     (draft / "packages").write_text("".join(f"{p.name}\n" for p in packages))
     _furnish(root, recipe, python)
-    image_from_tree(root, draft / "rootfs.img", draft)
+    image_from_tree(root, draft)
     shutil.rmtree(root)
     shutil.rmtree(debs)
 
 
 def _identity(given: Path) -> object:
     """What stands for a user's root in the key: names, sizes, times; not the contents."""
-    if not given.is_dir():
-        stat = given.stat()
-        return [str(given), stat.st_size, stat.st_mtime_ns]
-    rows = []
-    for folder, _, names in os.walk(given):
-        for name in sorted(names):
-            stat = os.lstat(os.path.join(folder, name))
-            rows.append([folder, name, stat.st_size, stat.st_mtime_ns])
-    return sorted(rows)
-
-
-def _release() -> str:
-    """The distribution's release: another release, other packages."""
-    try:
-        return Path("/etc/os-release").read_text()
-    except OSError:
-        return ""
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(given) for name in names]
+    stats = {path: os.lstat(path) for path in sorted(files)} or {str(given): given.stat()}
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()]
 
 
 def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
@@ -263,7 +220,8 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
         def make(draft: Path) -> None:
             image_from_user(given, draft, own_init=own_init)
     else:
-        inputs = ("debian", _release())
+        release = Path("/etc/os-release")  # of the distribution: another one, other packages
+        inputs = ("debian", release.read_text() if release.is_file() else "")
 
         def make(draft: Path) -> None:
             _from_packages(draft, store)

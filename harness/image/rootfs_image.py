@@ -8,24 +8,26 @@ whose public half stays on the host to be pinned.
 
 from __future__ import annotations
 
-import base64
 import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.image import ext2
 
 _AGENT = Path(__file__).resolve().parents[1] / "agent"
-INIT_SOURCES = tuple(
-    _AGENT / name for name in ("init.c", "case.c", "serve.c", "pace.c", "common.h")
-)
+INIT_SOURCES = tuple(_AGENT / name for name in ("init.c", "case.c", "serve.c", "pace.c"))
 
 WHAT_IS_NEEDED = """a root file system for the guest must hold:
   python3 of version 3.11 or later in the default path, with ctypes
@@ -44,11 +46,6 @@ or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
 OWN_INIT = "own_init"  # a file beside an image that boots by its own init
 
 
-def wire_strings(*parts: bytes) -> bytes:
-    """SSH's encoding of byte strings: each with its length in front (RFC 4251)."""
-    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
-
-
 @dataclass(frozen=True)
 class HostKey:
     """One ed25519 key in the three forms that are needed."""
@@ -61,19 +58,14 @@ class HostKey:
 def new_host_key() -> HostKey:
     """A fresh key; the guest proves itself with it, so that the host can pin it."""
     key = Ed25519PrivateKey.generate()
-    raw = serialization.Encoding.Raw
-    seed = key.private_bytes(raw, serialization.PrivateFormat.Raw, serialization.NoEncryption())
-    public = key.public_key().public_bytes(raw, serialization.PublicFormat.Raw)
-    blob = wire_strings(b"ssh-ed25519", public)
+    public = key.public_key()
+    # dropbear's own format: the name, then seed and public half as one string, each with its
+    # length in front (RFC 4251).
+    strings = b"ssh-ed25519", key.private_bytes_raw() + public.public_bytes_raw()
     return HostKey(
-        public=f"ssh-ed25519 {base64.b64encode(blob).decode()}",
-        # dropbear's own format: the name, then seed and public half as one string.
-        dropbear=wire_strings(b"ssh-ed25519", seed + public),
-        openssh=key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.OpenSSH,
-            serialization.NoEncryption(),
-        ),
+        public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
+        b"".join(struct.pack(">I", len(part)) + part for part in strings),
+        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
     )
 
 
@@ -83,11 +75,8 @@ def compile_init(target: Path) -> None:
     Raises:
         MachineError: there is no compiler or no static C library.
     """
-    sources = [str(path) for path in INIT_SOURCES if path.suffix == ".c"]
-    proc.run_tool(
-        ["gcc", "-static", "-O2", "-o", str(target), *sources],
-        "compiling the guest's init (it needs gcc and a static libc)",
-    )
+    command = ["gcc", "-static", "-O2", "-o", str(target), *map(str, INIT_SOURCES)]
+    proc.run_tool(command, "compiling the guest's init (it needs gcc and a static libc)")
 
 
 def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
@@ -97,18 +86,12 @@ def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) 
         files: path in the image: (file here, permissions).
         have: directories of the image's top level that exist already.
     """
-    lines = [
-        f"mkdir {name}"
-        for name in ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
-        if name not in have
-    ]
+    folders = ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
+    lines = [f"mkdir {name}" for name in folders if name not in have]
     for inside, (here, mode) in files.items():
+        fields = (f"mode 0100{mode:o}", "uid 0", "gid 0")
         lines += [f"rm {inside}", f"write {here} {inside}"]
-        lines += [
-            f"set_inode_field {inside} mode 0100{mode:o}",
-            f"set_inode_field {inside} uid 0",
-            f"set_inode_field {inside} gid 0",
-        ]
+        lines += [f"set_inode_field {inside} {field}" for field in fields]
     return "\n".join([*lines, ""])
 
 
@@ -141,7 +124,7 @@ def check_ext2(image: Path) -> None:
     with open(image, "rb") as handle:
         handle.seek(1024)
         block = handle.read(1024)
-    if len(block) < 1024 or block[0x38:0x3A] != b"\x53\xef":
+    if block[0x38:0x3A] != b"\x53\xef" or len(block) < 1024:
         raise InvocationError(f"ROOTFS={image} is no ext2 image", next_step=WHAT_IS_NEEDED)
     (incompatible,) = struct.unpack_from("<I", block, 0x60)
     if incompatible & ~_EXT2_KNOWS:
@@ -169,7 +152,11 @@ def missing_from(tree: Path) -> tuple[str, ...]:
 
 def in_image(image: Path, name: str) -> bool:
     """Whether an ext2 image holds ``name``, or a link of that name."""
-    return "Inode: " in proc.run_tool(["debugfs", "-R", f"stat /{name}", str(image)], "reading")
+    return "Inode: " in _ask(image, f"stat /{name}")
+
+
+def _ask(image: Path, question: str) -> str:
+    return proc.run_tool(["debugfs", "-R", question, str(image)], "reading the image")
 
 
 def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
@@ -178,26 +165,21 @@ def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
     compile_init(draft / "init")
     (draft / "hostkey.dropbear").write_bytes(key.dropbear)
     (draft / "hostkey.openssh").write_bytes(key.openssh)
-    files = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
-    script = debugfs_script(
-        {f"/harness/{name}": (draft / name, mode) for name, mode in files.items()}, tops
-    )
-    _debugfs(image, script, draft / "script")
-    for name in files:
+    modes = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
+    files = {f"/harness/{name}": (draft / name, mode) for name, mode in modes.items()}
+    _debugfs(image, debugfs_script(files, tops), draft / "script")
+    for inside, (here, _) in files.items():
         # debugfs ends with 0 whatever happened.
-        shown = proc.run_tool(
-            ["debugfs", "-R", f"stat /harness/{name}", str(image)], "reading the image"
-        )
-        if f"Size: {(draft / name).stat().st_size}" not in shown:
-            raise MachineError(
-                f"{name} did not get into the image: is there room in it?", evidence=image
-            )
-        (draft / name).unlink()
+        if f"Size: {here.stat().st_size}" not in _ask(image, f"stat {inside}"):
+            what = f"{here.name} did not get into the image: is there room in it?"
+            raise MachineError(what, evidence=image)
+        here.unlink()
     (draft / "host_key").write_text(key.public + "\n")
 
 
-def image_from_tree(tree: Path, image: Path, draft: Path) -> None:
-    """Packs ``tree`` into ``image``, everything in it root's, with our files added."""
+def image_from_tree(tree: Path, draft: Path) -> None:
+    """Packs ``tree`` into ``draft/rootfs.img``, everything in it root's, with our files added."""
+    image = draft / "rootfs.img"
     ext2.make_image(tree, image)
     if os.geteuid() != 0:
         _debugfs(image, owner_script(tree), draft / "owners")
@@ -221,13 +203,13 @@ def image_from_user(given: Path, draft: Path, *, own_init: bool = True) -> None:
             f"ROOTFS={given} lacks {', '.join(lacks)}",
             next_step=HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED,
         )
-    image = draft / "rootfs.img"
     if given.is_dir():
-        image_from_tree(given, image, draft)
+        image_from_tree(given, draft)
         return
+    image = draft / "rootfs.img"
     proc.run_tool(["cp", "--sparse=always", str(given), str(image)], "copying the image")
-    have = proc.run_tool(["debugfs", "-R", "ls -p /", str(image)], "reading the image")
-    tops = frozenset(line.split("/")[5] for line in have.splitlines() if line.count("/") >= 6)
+    have = _ask(image, "ls -p /").splitlines()
+    tops = frozenset(line.split("/")[5] for line in have if line.count("/") >= 6)
     _finish_image(image, tops, draft)
     if own_init:
         (draft / OWN_INIT).touch()

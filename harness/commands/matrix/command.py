@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.build.kconfig import configure, read_values
+from harness.build.kernel import judge_warnings
 from harness.build.make import made, read_records
-from harness.build.new_warnings import judge_warnings
 from harness.build.toolchain import ARCH, Workbench, find_toolchain
 from harness.commands.matrix import single_init
 from harness.commands.matrix.table import Built, Matrix, MatrixCell, broken, chosen, load_matrix
