@@ -12,7 +12,7 @@ from pathlib import Path
 from pexpect.exceptions import EOF, TIMEOUT
 
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
-from harness.image.rootfs_image import HOW_TO_MAKE_ONE
+from harness.image.rootfs import HOW_TO_MAKE_ONE
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
 from harness.vm.monitor import MonitorClosedError

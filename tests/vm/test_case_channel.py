@@ -15,7 +15,7 @@ from typing import IO
 import paramiko
 import pytest
 
-from harness.image.rootfs_image import INIT_SOURCES
+from harness.image.rootfs import INIT_SOURCES
 from harness.vm import case_channel, ssh_streams
 from harness.vm.case_channel import CaseLine, request_of
 from harness.vm.ssh import Connection, KeyPair, SshError
