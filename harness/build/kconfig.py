@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from harness.build.make import build_dir, marked
-from harness.build.toolchain import Workbench, environment, variables
+from harness.build.toolchain import BuildTools, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import PROJECT
@@ -164,7 +164,7 @@ class LostSymbolsError(InvocationError):
 
 
 def configure(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     flavour: Flavour,
@@ -182,15 +182,15 @@ def configure(
         SeriesError: the base would grant it and the series took it away.
     """
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
-    arch = bench.toolchain.arch
+    arch = tools.toolchain.arch
 
     def make(draft: Path) -> None:
         with (
-            source_tree(bench.store, base, applied, bench.events) as source,
+            source_tree(tools.store, base, applied, tools.events) as source,
             beside(source),
-            build_dir(bench, base, flavour.name, source) as out,
+            build_dir(tools, base, flavour.name, source) as out,
         ):
-            config = run_merge(bench, source.path, out, flavour, log)
+            config = run_merge(tools, source.path, out, flavour, log)
             check(source.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
@@ -212,12 +212,12 @@ def configure(
             raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
     state = _kconfig_state(applied, arch, flavour.start(arch))
-    inputs = fragments, state, bench.toolchain.version
+    inputs = fragments, state, tools.toolchain.version
     try:
-        entry = bench.store.entry("config", inputs, make, bench.events.note)
+        entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
         if applied.commit != base.commit:
-            _compare_with_base(bench, base, flavour, log, error)
+            _compare_with_base(tools, base, flavour, log, error)
         raise
     path = entry.path / "kernel.config"
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -225,7 +225,7 @@ def configure(
 
 
 def _compare_with_base(
-    bench: Workbench, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
+    tools: BuildTools, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
 ) -> None:
     """Fails for symbols that the bare base keeps.
 
@@ -233,7 +233,7 @@ def _compare_with_base(
         SeriesError: naming them.
     """
     try:
-        path = configure(bench, base, unpatched(base), flavour, log).path
+        path = configure(tools, base, unpatched(base), flavour, log).path
         lost_there = {r.symbol for r in vanished(requests(flavour.fragments), read_values(path))}
     except LostSymbolsError as error:
         lost_there = error.symbols
@@ -261,7 +261,7 @@ def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
     return digest(relevant)
 
 
-def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
+def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
     """Runs the tree's merge_config.sh in ``out``; the .config.
 
     Raises:
@@ -270,7 +270,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     """
     for leftover in source.glob(".tmp.config.*"):
         leftover.unlink()
-    start = [name for name in flavour.start(bench.toolchain.arch) if (source / name).is_file()]
+    start = [name for name in flavour.start(tools.toolchain.arch) if (source / name).is_file()]
     if flavour.defconfig and not start:
         raise InvocationError(
             f"{flavour.name}: this kernel has no {flavour.defconfig}",
@@ -279,7 +279,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     # What nobody mentions is off over tinyconfig, and at its default over a defconfig.
     rest = () if flavour.defconfig else ("-n",)
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
-    flags = " ".join(value.replace(" ", "\\ ") for value in variables(bench.toolchain))
+    flags = " ".join(value.replace(" ", "\\ ") for value in variables(tools.toolchain))
     argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
             *(str(path) for path in flavour.fragments))  # fmt: skip
     env = {**environment(), "MAKEFLAGS": f" -- {flags}"}

@@ -26,7 +26,7 @@ from harness.build.make import (
     write_records,
 )
 from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
-from harness.build.toolchain import Workbench, environment, make_argv
+from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
 from harness.series.apply import Applied
@@ -56,7 +56,7 @@ class KernelBuild:
 
 
 def build(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     config: KernelConfig,
@@ -75,7 +75,7 @@ def build(
 
     def make(draft: Path) -> None:
         with made(
-            bench, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
+            tools, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
         ) as job:
             judge_warnings(job, config, log)
             out = job.out
@@ -89,8 +89,8 @@ def build(
             about = {"release": release, "objects": len(read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, config.sha256, bench.toolchain.version, bzimage
-    entry = bench.store.entry("kernel", inputs, make, bench.events.note)
+    inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage
+    entry = tools.store.entry("kernel", inputs, make, tools.events.note)
     return KernelBuild(
         entry.path,
         entry.path / "vmlinux",
@@ -134,23 +134,23 @@ def _base_warnings(
     job: Job, config: KernelConfig, objects: list[str], log: Path
 ) -> dict[str, list[Warned]]:
     """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
-    bench, base = job.bench, job.base
-    inputs = base.tree, config.sha256, bench.toolchain.version, objects
+    tools, base = job.tools, job.base
+    inputs = base.tree, config.sha256, tools.toolchain.version, objects
 
     def make(draft: Path) -> None:
         with (
-            base_twin(bench.store, base, job.source, bench.events) as source,
-            build_dir(bench, base, f"{job.purpose}-base", source) as out,
+            base_twin(tools.store, base, job.source, tools.events) as source,
+            build_dir(tools, base, f"{job.purpose}-base", source) as out,
         ):
             place_config(config.text, out)
             reader = BuildLog(str(source.path), str(out))
             whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
             targets = ["vmlinux"] if whole else objects
             with marked(out):
-                argv = make_argv(bench, source.path, out, "olddefconfig")
+                argv = make_argv(tools, source.path, out, "olddefconfig")
                 proc.run(argv, env=environment(), log=log)
                 # Past those that the base lacks or cannot compile.
-                for line in run_on(bench, source, out, log, *targets):
+                for line in run_on(tools, source, out, log, *targets):
                     reader.feed(line)
                 # Objects that an earlier series had compiled here are not compiled again.
                 records = read_records(out) | reader.objects
@@ -158,5 +158,5 @@ def _base_warnings(
             kept = {name: records[name] for name in objects if name in records}
             (draft / "warnings.json").write_text(json.dumps(kept), "utf-8")
 
-    entry = bench.store.entry("basewarnings", inputs, make, bench.events.note)
+    entry = tools.store.entry("basewarnings", inputs, make, tools.events.note)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

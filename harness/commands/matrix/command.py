@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.build.kconfig import configure, read_values
 from harness.build.kernel import judge_warnings
 from harness.build.make import made, read_records
-from harness.build.toolchain import ARCH, Workbench, find_toolchain
+from harness.build.toolchain import ARCH, BuildTools, find_toolchain
 from harness.commands.matrix import single_init
 from harness.commands.matrix.table import Built, Matrix, MatrixCell, broken, chosen, load_matrix
 from harness.core import events as ev
@@ -76,7 +76,7 @@ def _body(
             if cell.arch != ARCH:
                 provide(cell.arch, session.out / "setup.log", events)
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
-            benches[cell.name] = Workbench(store, events, toolchain, settings.jobs)
+            benches[cell.name] = BuildTools(store, events, toolchain, settings.jobs)
         outcome.detail = ", ".join(dict.fromkeys(b.toolchain.cc for b in benches.values()))
     base = base_stage(session)
     applied = series_stage(session, base)
@@ -100,7 +100,7 @@ def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
 
 
 def _judge(
-    bench: Workbench,
+    bench: BuildTools,
     base: Base,
     applied: Applied,
     cell: MatrixCell,
@@ -156,7 +156,7 @@ def _boot(cell: MatrixCell, init: Path, vmlinux: Path, out: Path) -> single_init
 
 
 def _build(
-    bench: Workbench, base: Base, applied: Applied, cell: MatrixCell, log: Path
+    bench: BuildTools, base: Base, applied: Applied, cell: MatrixCell, log: Path
 ) -> tuple[Path, bool]:
     """A cell's configuration, System.map, list of objects and, to boot, vmlinux.
 

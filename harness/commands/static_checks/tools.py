@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.build.kconfig import KernelConfig, configure, load_flavour
 from harness.build.make import build_dir, marked, place_config, run_on
 from harness.build.make_log import Warned, from_json
-from harness.build.toolchain import Workbench
+from harness.build.toolchain import BuildTools
 from harness.commands.static_checks.remarks import (
     PatchRemarks,
     Remark,
@@ -54,7 +54,7 @@ class TreeRemarks:
 
 
 def static_remarks(
-    bench: Workbench, base: Base, series: Series, folder: Path, log: Path, flavour: str = "default"
+    bench: BuildTools, base: Base, series: Series, folder: Path, log: Path, flavour: str = "default"
 ) -> Statics:
     """What checkpatch, sparse and kernel-doc say of each patch of a series.
 
@@ -97,7 +97,7 @@ def _compare(number: int, series: Series, before: TreeRemarks, state: TreeRemark
 
 
 def _state(
-    bench: Workbench,
+    bench: BuildTools,
     base: Base,
     applied: Applied,
     config: KernelConfig,
@@ -145,7 +145,7 @@ def _sparse_version() -> str:
 
 
 def _sparse(
-    bench: Workbench,
+    bench: BuildTools,
     base: Base,
     source: SourceTree,
     config: KernelConfig,
