@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.build.kernel import KernelBuild
 from harness.build.make import made
-from harness.build.toolchain import Workbench
+from harness.build.toolchain import BuildTools
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
 from harness.series.apply import Applied
@@ -61,7 +61,7 @@ def purpose(flavour: str) -> str:
 
 
 def build_debug(
-    bench: Workbench, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
+    tools: BuildTools, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
 ) -> DebugKernel:
     """The debug twin of ``kernel``, from the store or built now.
 
@@ -76,16 +76,16 @@ def build_debug(
 
     def make(draft: Path) -> None:
         with made(
-            bench, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
+            tools, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
         ) as job:
             shutil.copyfile(job.out / "vmlinux", draft / "vmlinux")
             maps = (path.read_text("utf-8") for path in (kernel.system_map, job.out / "System.map"))
             (draft / "differences.json").write_text(json.dumps(differences(*maps)), "utf-8")
 
-    inputs = applied.tree, hashlib.sha256(wanted.encode()).hexdigest(), bench.toolchain.version
-    entry = bench.store.entry("debug", inputs, make, bench.events.note)
+    inputs = applied.tree, hashlib.sha256(wanted.encode()).hexdigest(), tools.toolchain.version
+    entry = tools.store.entry("debug", inputs, make, tools.events.note)
     told = json.loads((entry.path / "differences.json").read_text("utf-8"))
-    source = worktree(bench.store, base.key)
+    source = worktree(tools.store, base.key)
     return DebugKernel(entry.path / "vmlinux", source, entry.cached, tuple(told))
 
 

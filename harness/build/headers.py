@@ -18,7 +18,7 @@ from pathlib import Path
 
 from harness.build.make import failure
 from harness.build.make_log import BuildLog
-from harness.build.toolchain import Workbench, environment, make_argv
+from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import git, proc
 from harness.core.store import digest
 from harness.series.apply import Applied
@@ -40,7 +40,7 @@ def _state(repo: Path, commit: str) -> str:
 
 
 def install_headers(
-    bench: Workbench, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
+    tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
 ) -> Path:
     """The folder of installed uapi headers (an -isystem path), from the store or made now.
 
@@ -57,10 +57,10 @@ def install_headers(
         out.mkdir()
         with contextlib.ExitStack() as stack:
             tree = source or stack.enter_context(
-                source_tree(bench.store, base, applied, bench.events)
+                source_tree(tools.store, base, applied, tools.events)
             )
             reader = BuildLog(str(tree.path), str(out))
-            argv = make_argv(bench, tree.path, out, "headers")
+            argv = make_argv(tools, tree.path, out, "headers")
             own = log.with_name("headers.log")
             done = proc.run(argv, env=environment(), log=own, on_line=reader.feed)
         if done.returncode != 0:
@@ -69,13 +69,13 @@ def install_headers(
         shutil.copytree(out / "usr/include", draft / "include", ignore=ignore)
         shutil.rmtree(out)
 
-    inputs = _state(applied.repo, applied.commit), bench.toolchain.version
-    return bench.store.entry("headers", inputs, make, bench.events.note).path / "include"
+    inputs = _state(applied.repo, applied.commit), tools.toolchain.version
+    return tools.store.entry("headers", inputs, make, tools.events.note).path / "include"
 
 
 @contextlib.contextmanager
 def installing(
-    bench: Workbench, base: Base, applied: Applied, log: Path, source: SourceTree
+    tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree
 ) -> Iterator[None]:
     """Installs the headers of ``source`` into the store while the block runs.
 
@@ -83,6 +83,6 @@ def installing(
         SeriesError, InvocationError, MachineError: see ``install_headers``.
     """
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
-        making = beside.submit(install_headers, bench, base, applied, log, source)
+        making = beside.submit(install_headers, tools, base, applied, log, source)
         yield
         making.result()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,8 @@ from typing import Any
 
 import yaml
 
-from harness.build import kconfig_explain
 from harness.build.make import build_dir, marked
-from harness.build.toolchain import Workbench, environment, variables
+from harness.build.toolchain import BuildTools, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import PROJECT
@@ -32,6 +32,18 @@ from harness.series.worktree import SourceTree, source_tree
 
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
+# What begins an entry. Help texts are indented, so words at the start of a line are code.
+_ENTRY = re.compile(
+    r'^(?:[ \t]*[ro]*source[ \t]+"(?P<file>[^"]+)"'
+    r"|[ \t]*(?:menu)?config[ \t]+(?P<symbol>\w+)[ \t]*(?:#.*)?$"
+    r"|(?P<opens>if|menu|choice)\b|(?P<closes>end(?:if|menu|choice))\b|(?P<other>comment)\b)",
+    re.MULTILINE,
+)
+# What of a block decides whether its symbol can be set. What gives a type also gives a prompt.
+_TELLING = re.compile(
+    r"(?:if|choice|depends on|prompt|bool|tristate|string|hex|int|def_\w+|default|range)\b"
+)
+_HELP = re.compile(r"^[ \t]*(?:help|---help---)[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -152,7 +164,7 @@ class LostSymbolsError(InvocationError):
 
 
 def configure(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     flavour: Flavour,
@@ -170,28 +182,28 @@ def configure(
         SeriesError: the base would grant it and the series took it away.
     """
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
-    arch = bench.toolchain.arch
+    arch = tools.toolchain.arch
 
     def make(draft: Path) -> None:
         with (
-            source_tree(bench.store, base, applied, bench.events) as source,
+            source_tree(tools.store, base, applied, tools.events) as source,
             beside(source),
-            build_dir(bench, base, flavour.name, source) as out,
+            build_dir(tools, base, flavour.name, source) as out,
         ):
-            config = run_merge(bench, source.path, out, flavour, log)
+            config = run_merge(tools, source.path, out, flavour, log)
             check(source.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
     def check(source: Path, config: dict[str, str]) -> None:
         if not (lost := vanished(requests(flavour.fragments), config)):
             return
-        blocks = list(kconfig_explain.read(source, arch))
+        blocks = list(read_kconfig(source, arch))
         known = {block.symbol for block in blocks}
         told = []
         for request in (r for r in lost if not r.optional or r.symbol in known):
             has = config.get(request.symbol)
             told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
-            reasons = kconfig_explain.explain(request.symbol, blocks, config)
+            reasons = explain(request.symbol, blocks, config)
             told += [f"  {line}" for line in reasons]
         if told:
             what = (
@@ -200,12 +212,12 @@ def configure(
             raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
     state = _kconfig_state(applied, arch, flavour.start(arch))
-    inputs = fragments, state, bench.toolchain.version
+    inputs = fragments, state, tools.toolchain.version
     try:
-        entry = bench.store.entry("config", inputs, make, bench.events.note)
+        entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
         if applied.commit != base.commit:
-            _compare_with_base(bench, base, flavour, log, error)
+            _compare_with_base(tools, base, flavour, log, error)
         raise
     path = entry.path / "kernel.config"
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -213,7 +225,7 @@ def configure(
 
 
 def _compare_with_base(
-    bench: Workbench, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
+    tools: BuildTools, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
 ) -> None:
     """Fails for symbols that the bare base keeps.
 
@@ -221,7 +233,7 @@ def _compare_with_base(
         SeriesError: naming them.
     """
     try:
-        path = configure(bench, base, unpatched(base), flavour, log).path
+        path = configure(tools, base, unpatched(base), flavour, log).path
         lost_there = {r.symbol for r in vanished(requests(flavour.fragments), read_values(path))}
     except LostSymbolsError as error:
         lost_there = error.symbols
@@ -249,7 +261,7 @@ def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
     return digest(relevant)
 
 
-def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
+def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
     """Runs the tree's merge_config.sh in ``out``; the .config.
 
     Raises:
@@ -258,7 +270,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     """
     for leftover in source.glob(".tmp.config.*"):
         leftover.unlink()
-    start = [name for name in flavour.start(bench.toolchain.arch) if (source / name).is_file()]
+    start = [name for name in flavour.start(tools.toolchain.arch) if (source / name).is_file()]
     if flavour.defconfig and not start:
         raise InvocationError(
             f"{flavour.name}: this kernel has no {flavour.defconfig}",
@@ -267,7 +279,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     # What nobody mentions is off over tinyconfig, and at its default over a defconfig.
     rest = () if flavour.defconfig else ("-n",)
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
-    flags = " ".join(value.replace(" ", "\\ ") for value in variables(bench.toolchain))
+    flags = " ".join(value.replace(" ", "\\ ") for value in variables(tools.toolchain))
     argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
             *(str(path) for path in flavour.fragments))  # fmt: skip
     env = {**environment(), "MAKEFLAGS": f" -- {flags}"}
@@ -284,3 +296,77 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
             next_step="mend the Kconfig file that it names",
         )
     return out / ".config"
+
+
+# ---- what a tree's Kconfig files say of a symbol
+# Nothing is evaluated: the blocks, what stands around them and the values are the reason.
+# kconfiglib, which reads the language in full, has had no release since 2019 and does not
+# know what newer kernels use.
+
+
+@dataclass(frozen=True)
+class Block:
+    """One definition of a symbol; each line with its place. ``around``: what encloses it."""
+
+    symbol: str
+    lines: tuple[str, ...]
+    around: tuple[str, ...]
+
+
+def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[str, ...] = ()
+) -> Iterator[Block]:  # fmt: skip
+    """Every block of the tree at ``source`` from the file ``name`` down; 1 s for a kernel."""
+    path = source / name
+    if not path.is_file():
+        return
+    # A line that goes on is one, and its parts still count as lines.
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " \f")
+    enclosing: list[tuple[str, ...]] = []
+    entries = list(_ENTRY.finditer(text))
+    ends = [entry.start() for entry in entries[1:]] + [len(text)]
+    number, at = 1, 0
+    for entry, end in zip(entries, ends, strict=True):
+        number, at = number + len(re.findall("[\n\f]", text[at : entry.start()])), entry.start()
+        around = (*outer, *(line for lines in enclosing for line in lines))
+        if entry["file"]:
+            inner = entry["file"].replace("$(SRCARCH)", arch).replace("$SRCARCH", arch)
+            yield from read_kconfig(source, arch, inner, around)
+        elif entry["closes"]:
+            del enclosing[-1:]
+        elif not entry["other"]:
+            body = _HELP.split(text[at:end], maxsplit=1)[0].split("\n")
+            starts = itertools.accumulate((1 + x.count("\f") for x in body), initial=number)
+            lines = tuple(
+                f"{name}:{n}: {' '.join(x.split())}" for n, x in zip(starts, body, strict=False)
+            )
+            if entry["opens"]:
+                enclosing.append(_telling(lines))
+            else:
+                yield Block(entry["symbol"], lines, around)
+
+
+def _telling(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(line for line in lines if _TELLING.match(line.partition(": ")[2]))
+
+
+def explain(symbol: str, blocks: Iterable[Block], config: Mapping[str, str]) -> list[str]:
+    """The blocks of ``symbol`` (without CONFIG_), what selects it, and the values of both.
+
+    Args:
+        config: the values of the .config, symbols that are not set left out.
+    """
+    selects = re.compile(rf": (?:select|imply) {re.escape(symbol)}\b")
+    told: list[str] = []
+    for block in blocks:
+        if block.symbol == symbol:
+            told += [*block.around, *_telling(block.lines)]
+        elif block.symbol in config:
+            by = [line for line in block.lines if selects.search(line)]
+            told += [f"{line}, and {block.symbol} is {config[block.symbol]}" for line in by]
+    if not told:
+        return ["this tree has no such symbol in any Kconfig file"]
+    told = list(dict.fromkeys(told))
+    code = re.sub(r'"[^"]*"|#.*', "", "\n".join(line.partition(": ")[2] for line in told))
+    names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", code))
+    values = ", ".join(f"{n} is {config.get(n, 'not set')}" for n in names if n != symbol)
+    return [*told, *([f"in the result: {values}"] if values else [])]

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds the kernel out of tree, incrementally, and keeps the result in the store."""
+"""Builds the kernel out of tree, incrementally, and keeps the result in the store.
+
+A compiler warning that the bare base does not have fails the build. That costs nothing while
+there are no warnings. Where there are, the objects that warn, and only those, are compiled
+from the base in a second worktree and build folder.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build.kconfig import KernelConfig
-from harness.build.make import made, read_records
-from harness.build.new_warnings import judge_warnings
-from harness.build.toolchain import Workbench
+from harness.build.make import (
+    Job,
+    build_dir,
+    is_linked,
+    made,
+    marked,
+    place_config,
+    read_records,
+    run_on,
+    write_records,
+)
+from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
+from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import proc
+from harness.core.errors import SeriesError
 from harness.series.apply import Applied
 from harness.series.base import Base
+from harness.series.worktree import base_twin
 
 STAGE = "build"
+MAX_SHOWN = 8  # warnings
 
 
 @dataclass(frozen=True)
@@ -38,7 +56,7 @@ class KernelBuild:
 
 
 def build(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     config: KernelConfig,
@@ -57,7 +75,7 @@ def build(
 
     def make(draft: Path) -> None:
         with made(
-            bench, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
+            tools, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
         ) as job:
             judge_warnings(job, config, log)
             out = job.out
@@ -71,8 +89,8 @@ def build(
             about = {"release": release, "objects": len(read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, config.sha256, bench.toolchain.version, bzimage
-    entry = bench.store.entry("kernel", inputs, make, bench.events.note)
+    inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage
+    entry = tools.store.entry("kernel", inputs, make, tools.events.note)
     return KernelBuild(
         entry.path,
         entry.path / "vmlinux",
@@ -83,3 +101,62 @@ def build(
         entry.cached,
         **json.loads((entry.path / "kernel.json").read_text("utf-8")),
     )
+
+
+def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
+    """Fails for a warning that is new against the base; the job's folder is built.
+
+    Raises:
+        SeriesError: naming file, line and warning.
+    """
+    if not job.applied.patches:
+        return
+    records = read_records(job.out).items()
+    flagged = {name: warned for name, warned in records if warned and is_linked(job.out, name)}
+    if not flagged:
+        return
+    known = _base_warnings(job, config, sorted(flagged), log)
+    # A header warns once for each of its users.
+    fresh: dict[Warned, None] = {}
+    for name, here in sorted(flagged.items()):
+        fresh |= dict.fromkeys(new_warnings(here, known.get(name, [])))
+    if fresh:
+        what = f"the series brings {len(fresh)} compiler warnings that the base does not have"
+        more = [f"... and {len(fresh) - MAX_SHOWN} more"] if len(fresh) > MAX_SHOWN else []
+        raise SeriesError(
+            "\n".join([what, *map(str, list(fresh)[:MAX_SHOWN]), *more]),
+            evidence=log,
+            next_step="mend them; a warning that the base has as well does not count",
+        )
+
+
+def _base_warnings(
+    job: Job, config: KernelConfig, objects: list[str], log: Path
+) -> dict[str, list[Warned]]:
+    """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
+    tools, base = job.tools, job.base
+    inputs = base.tree, config.sha256, tools.toolchain.version, objects
+
+    def make(draft: Path) -> None:
+        with (
+            base_twin(tools.store, base, job.source, tools.events) as source,
+            build_dir(tools, base, f"{job.purpose}-base", source) as out,
+        ):
+            place_config(config.text, out)
+            reader = BuildLog(str(source.path), str(out))
+            whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
+            targets = ["vmlinux"] if whole else objects
+            with marked(out):
+                argv = make_argv(tools, source.path, out, "olddefconfig")
+                proc.run(argv, env=environment(), log=log)
+                # Past those that the base lacks or cannot compile.
+                for line in run_on(tools, source, out, log, *targets):
+                    reader.feed(line)
+                # Objects that an earlier series had compiled here are not compiled again.
+                records = read_records(out) | reader.objects
+                write_records(out, records)
+            kept = {name: records[name] for name in objects if name in records}
+            (draft / "warnings.json").write_text(json.dumps(kept), "utf-8")
+
+    entry = tools.store.entry("basewarnings", inputs, make, tools.events.note)
+    return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build.make_log import BuildLog, Warned, from_json
-from harness.build.toolchain import Workbench, compiling, environment, make_argv
+from harness.build.toolchain import BuildTools, compiling, environment, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
@@ -38,13 +38,13 @@ MANY_OBJECTS = 30
 
 
 @contextlib.contextmanager
-def build_dir(bench: Workbench, base: Base, purpose: str, source: SourceTree) -> Iterator[Path]:
+def build_dir(tools: BuildTools, base: Base, purpose: str, source: SourceTree) -> Iterator[Path]:
     """The build folder for ``purpose`` (a flavour), ours until the block ends.
 
     The caller holds the source worktree's lock already: always in that order.
     """
-    key = digest(base.key, purpose, bench.toolchain.version)
-    with bench.store.work_dir("build", key, bench.events.note) as out:
+    key = digest(base.key, purpose, tools.toolchain.version)
+    with tools.store.work_dir("build", key, tools.events.note) as out:
         recover(out)
         adopt(out, source.id)
         yield out
@@ -94,7 +94,7 @@ def marked(out: Path) -> Iterator[None]:
 class Job:
     """One call of make: ``purpose`` names the build folder's use, ``stage`` the events."""
 
-    bench: Workbench
+    tools: BuildTools
     base: Base
     applied: Applied
     source: SourceTree
@@ -105,7 +105,7 @@ class Job:
     @property
     def memo(self) -> Path:
         """Where it is kept how many objects a build from nothing has compiled."""
-        return self.bench.store.root / "counts" / f"{self.base.line}-{self.purpose}"
+        return self.tools.store.root / "counts" / f"{self.base.line}-{self.purpose}"
 
     def expected_objects(self) -> int:
         """How many objects a build from nothing will compile; 0: nobody knows."""
@@ -116,7 +116,7 @@ class Job:
 
 @contextlib.contextmanager
 def made(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     config: str,
@@ -139,35 +139,35 @@ def made(
         SeriesError, InvocationError, MachineError: see ``failure``.
     """
     with (
-        source_tree(bench.store, base, applied, bench.events) as source,
-        build_dir(bench, base, purpose, source) as out,
+        source_tree(tools.store, base, applied, tools.events) as source,
+        build_dir(tools, base, purpose, source) as out,
     ):
         place_config(config, out)
         if settle:
             with marked(out):
-                argv = make_argv(bench, source.path, out, "olddefconfig")
+                argv = make_argv(tools, source.path, out, "olddefconfig")
                 proc.capture(argv, env=environment())
-        job = Job(bench, base, applied, source, out, purpose, stage)
+        job = Job(tools, base, applied, source, out, purpose, stage)
         _run_make(job, ("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
         yield job
 
 
-def run_on(bench: Workbench, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
+def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
     """What make says for ``what``, past all that cannot be compiled; the caller marks ``out``.
 
     Raises:
         MachineError: the disk is full.
     """
     lines: list[str] = []
-    argv = make_argv(bench, source.path, out, "-k", *what)
-    proc.run(argv, env=compiling(bench), log=log, on_line=lines.append)
+    argv = make_argv(tools, source.path, out, "-k", *what)
+    proc.run(argv, env=compiling(tools), log=log, on_line=lines.append)
     proc.check_disk(argv, "\n".join(lines[-40:]), log)
     return lines
 
 
 def _run_make(job: Job, targets: tuple[str, ...], draft: Path, log: Path) -> None:
     """Runs make in the job's folder and judges its output."""
-    out, events = job.out, job.bench.events
+    out, events = job.out, job.tools.events
     records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
     whole = not (out / "vmlinux").is_file()
     total = job.expected_objects()
@@ -181,12 +181,12 @@ def _run_make(job: Job, targets: tuple[str, ...], draft: Path, log: Path) -> Non
             known = max(done, total) if total and (whole or done > MANY_OBJECTS) else 0
             events.emit(StageProgress(job.stage, done, known, "objects", name))
 
-    argv = make_argv(job.bench, job.source.path, out, *targets)
+    argv = make_argv(job.tools, job.source.path, out, *targets)
     own_log = draft / "build.log"
     own_log.touch()
     try:
         with marked(out):
-            done = proc.run(argv, env=compiling(job.bench), log=own_log, on_line=on_line)
+            done = proc.run(argv, env=compiling(job.tools), log=own_log, on_line=on_line)
             # Still marked: objects without their records must not survive a kill.
             records |= reader.objects
             write_records(out, records)

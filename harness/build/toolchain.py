@@ -39,7 +39,7 @@ class Toolchain:
 
 
 @dataclass(frozen=True)
-class Workbench:
+class BuildTools:
     """What every step of a build works with; ``jobs``: parallel compilers."""
 
     store: Store
@@ -78,19 +78,19 @@ def environment() -> dict[str, str]:
     }
 
 
-def compiling(bench: Workbench) -> dict[str, str]:
+def compiling(tools: BuildTools) -> dict[str, str]:
     """The environment of a make that compiles objects: ccache stands in the compiler's place.
 
     It is a compiler of the same name in front of the other, and no word of CC=: so the
     configuration, which asks the compiler a few hundred times what it can, does without,
     and for kbuild a build without ccache has the same commands.
     """
-    env, folder = environment(), bench.store.root / "ccache"
-    if not bench.toolchain.ccache:
+    env, folder = environment(), tools.store.root / "ccache"
+    if not tools.toolchain.ccache:
         return env
     links = folder / "compilers"
     links.mkdir(parents=True, exist_ok=True)
-    link, program = links / bench.toolchain.cc, str(shutil.which("ccache"))
+    link, program = links / tools.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
         with drafted_file(link) as draft:
             draft.symlink_to(program)
@@ -102,16 +102,16 @@ def compiling(bench: Workbench) -> dict[str, str]:
         "CCACHE_DEPEND": "1",
         "CCACHE_INODECACHE": "1",
         "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime,time_macros",
-        "CCACHE_MAXSIZE": str(bench.store.ccache_limit),
+        "CCACHE_MAXSIZE": str(tools.store.ccache_limit),
     }
 
 
-def make_argv(bench: Workbench, source: Path, out: Path, *what: str) -> list[str]:
+def make_argv(tools: BuildTools, source: Path, out: Path, *what: str) -> list[str]:
     """The kernel's make for ``what`` (targets and NAME=value), out of tree in ``out``."""
     # One more than there are CPUs: the others' waiting for files is 3 % of a build.
-    argv = ["make", "-C", str(source), f"O={out}", f"-j{bench.jobs + 1}"]
+    argv = ["make", "-C", str(source), f"O={out}", f"-j{tools.jobs + 1}"]
     # A target's output stays together, so that a warning has an object.
-    return [*argv, "--output-sync=target", *variables(bench.toolchain), *what]
+    return [*argv, "--output-sync=target", *variables(tools.toolchain), *what]
 
 
 def variables(toolchain: Toolchain) -> list[str]:

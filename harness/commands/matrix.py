@@ -20,9 +20,9 @@ from pathlib import Path
 import yaml
 
 from harness.build.kconfig import Flavour, configure, load_flavour, read_values
+from harness.build.kernel import judge_warnings
 from harness.build.make import made, read_records
-from harness.build.new_warnings import judge_warnings
-from harness.build.toolchain import ARCH, Workbench, find_toolchain
+from harness.build.toolchain import ARCH, BuildTools, find_toolchain
 from harness.cases.ktap import read_case
 from harness.core import events as ev
 from harness.core import git, proc
@@ -206,7 +206,7 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
             if cell.arch != ARCH:
                 provide(cell.arch, session.out / "setup.log", events)
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
-            benches.append(Workbench(session.store, events, toolchain, settings.jobs))
+            benches.append(BuildTools(session.store, events, toolchain, settings.jobs))
         outcome.detail = ", ".join(dict.fromkeys(bench.toolchain.cc for bench in benches))
     base = base_stage(session)
     applied = series_stage(session, base)
@@ -235,7 +235,7 @@ def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
 
 
 def _judge(
-    bench: Workbench,
+    bench: BuildTools,
     base: Base,
     applied: Applied,
     cell: MatrixCell,
@@ -283,7 +283,7 @@ def _judge(
 
 
 def _build(
-    bench: Workbench, base: Base, applied: Applied, cell: MatrixCell, log: Path
+    bench: BuildTools, base: Base, applied: Applied, cell: MatrixCell, log: Path
 ) -> tuple[Path, bool]:
     """A cell's configuration, System.map, list of objects and, to boot, vmlinux.
 

@@ -13,7 +13,7 @@ from harness.build.debuginfo import DebugKernel, build_debug
 from harness.build.headers import install_headers, installing
 from harness.build.kconfig import configure, load_flavour
 from harness.build.kernel import STAGE, KernelBuild, build
-from harness.build.toolchain import Workbench, find_toolchain
+from harness.build.toolchain import BuildTools, find_toolchain
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
@@ -44,9 +44,9 @@ class Prepared:
         return PatchedTree(self.applied.repo, self.applied.commit, self.base.commit)
 
 
-def workbench(session: Session) -> Workbench:
+def workbench(session: Session) -> BuildTools:
     """What a run's builds work with: this machine's own compiler."""
-    return Workbench(session.store, session.events, find_toolchain(), session.settings.jobs)
+    return BuildTools(session.store, session.events, find_toolchain(), session.settings.jobs)
 
 
 def base_stage(session: Session) -> Base:

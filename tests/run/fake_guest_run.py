@@ -22,8 +22,7 @@ import pytest
 
 from harness import cli
 from harness.core.usage import VARIABLES
-from harness.image.rootfs import Rootfs
-from harness.image.rootfs_image import new_host_key
+from harness.image.rootfs import Rootfs, new_host_key
 from harness.run import assemble_guest, pipeline
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu

@@ -15,7 +15,7 @@ from typing import IO
 import paramiko
 import pytest
 
-from harness.image.rootfs_image import INIT_SOURCES
+from harness.image.rootfs import INIT_SOURCES
 from harness.vm import channel as channel_module
 from harness.vm.channel import CaseLine, CommandTimeoutError, SshError, request_of
 from harness.vm.ssh import Connection, KeyPair

@@ -23,7 +23,7 @@ from rich.table import Table
 from harness.build.kconfig import KernelConfig, configure, load_flavour
 from harness.build.make import build_dir, marked, place_config, run_on
 from harness.build.make_log import new_warnings
-from harness.build.toolchain import Workbench
+from harness.build.toolchain import BuildTools
 from harness.commands.static_checks.remarks import (
     LEFT,
     TOOLS,
@@ -91,7 +91,7 @@ def _body(session: Session) -> None:
 
 
 def static_remarks(
-    bench: Workbench, base: Base, series: Series, folder: Path, log: Path, flavour: str = "default"
+    bench: BuildTools, base: Base, series: Series, folder: Path, log: Path, flavour: str = "default"
 ) -> list[PatchRemarks]:
     """What checkpatch, sparse and kernel-doc say of each patch of a series.
 
@@ -131,7 +131,7 @@ def static_remarks(
 class TreeChecker:
     """Runs the tools on trees of one base. ``files``: at what, as far as a tree has them."""
 
-    bench: Workbench
+    bench: BuildTools
     base: Base
     files: Sequence[str]
     log: Path
