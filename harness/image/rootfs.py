@@ -31,6 +31,7 @@ from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.jsondata import from_json
+from harness.core.login import HOW_TO_MAKE_ONE, Login
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.image.ext2 import (
@@ -42,7 +43,6 @@ from harness.image.ext2 import (
     write_into,
 )
 from harness.setup import apt
-from harness.vm.machine import Login
 
 _AGENT = Path(__file__).resolve().parents[1] / "agent"
 INIT_SOURCES = tuple(_AGENT / name for name in ("init.c", "case.c", "serve.c", "pace.c"))
@@ -53,13 +53,6 @@ WHAT_IS_NEEDED = """a root file system for the guest must hold:
   an SSH server: /usr/sbin/dropbear, or OpenSSH's /usr/sbin/sshd
   the libraries of these; no init, no configuration, no keys (the harness adds its own)
 An image must be ext2, for that is what the kernel mounts: mkfs.ext2 -d DIRECTORY IMAGE SIZE"""
-
-# Tried: systemd starts a getty on the serial console by itself, if udev shows it that.
-HOW_TO_MAKE_ONE = """an image with an init of its own, from Debian:
-  mmdebstrap --variant=minbase --include=systemd-sysv,udev,openssh-server,python3 \\
-    --customize-hook='chroot "$1" passwd -d root' bookworm DIRECTORY
-  mke2fs -t ext2 -d DIRECTORY IMAGE 700M
-or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
 
 OWN_INIT = "own_init"  # a file beside an image that boots by its own init
 RECIPE = Path(__file__).with_name("rootfs.yaml")

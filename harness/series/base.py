@@ -32,7 +32,7 @@ from harness.series.tar_to_git import Member, folder_members, import_tree, tar_m
 from harness.setup import apt
 
 STAGE = "tree"
-SEED = "seed"  # the plain copy that the first checkout takes over, see checkout.py
+SEED = "seed"  # the plain copy that the first checkout takes over, see worktree.py
 # Debian's tarballs have blocks that can be unpacked on several CPUs at once.
 _XZ = ("xz", "-T0")
 FORMS = (
@@ -87,7 +87,7 @@ def obtain_base(settings: Settings, store: Store, events: Events) -> Base:
 
 
 def worktree(store: Store, key: str) -> Path:
-    """The one source tree of a base, by its key, that builds read; see checkout.py."""
+    """The one source tree of a base, by its key, that builds read; see worktree.py."""
     return store.work_path("source", key) / "tree"
 
 

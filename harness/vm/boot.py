@@ -26,7 +26,7 @@ from harness.core.errors import (
     MachineError,
     SeriesError,
 )
-from harness.image.rootfs import HOW_TO_MAKE_ONE
+from harness.core.login import HOW_TO_MAKE_ONE
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec

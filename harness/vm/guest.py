@@ -32,7 +32,7 @@ from harness.vm.state_dump import state_of, sysrq
 
 INIT = "/harness/init"
 QUIET = 0.5  # seconds of silence that end a report without an end of its own
-# Seconds for a guest of reference speed; a slower one (pace.py) gets so much more.
+# Seconds for a guest of reference speed; a slower one (guests.py) gets so much more.
 GRACE = 4.0  # to end a case that is out of time: the guest itself takes 1.5 at most
 PING = 4.0  # in which a living guest answers: it takes 0.2
 ASK = 2.0  # in which process 1 answers on the console

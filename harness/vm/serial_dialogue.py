@@ -20,8 +20,8 @@ from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from harness.core.errors import InvocationError
+from harness.core.login import Login
 from harness.vm.console import Console
-from harness.vm.machine import Login
 
 # What init.c hears and says: a question; or a word of ours to tell the end by, and
 # a command of the shell (none: the shell itself).

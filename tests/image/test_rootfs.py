@@ -18,6 +18,7 @@ import pytest
 from harness.core import settings
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
+from harness.core.login import Login
 from harness.core.store import Store
 from harness.image import ext2
 from harness.image.ext2 import debugfs_script, owner_script
@@ -32,7 +33,6 @@ from harness.image.rootfs import (
     new_host_key,
 )
 from harness.setup import apt
-from harness.vm.machine import Login
 
 RECIPE = load_recipe()
 PLAIN = replace(

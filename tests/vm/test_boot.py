@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.login import Login
 from harness.vm import boot as boot_module
 from harness.vm.boot import Patience, boot, boot_failure
 from harness.vm.guest import Guest
-from harness.vm.machine import GuestSpec, Login
+from harness.vm.machine import GuestSpec
 from harness.vm.monitor import MonitorClosedError
 from harness.vm.qemu import Qemu
 from harness.vm.ssh import KeyPair

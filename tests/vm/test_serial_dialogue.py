@@ -14,9 +14,9 @@ import pytest
 from pexpect.exceptions import EOF, TIMEOUT
 
 from harness.core.errors import InvocationError
+from harness.core.login import Login
 from harness.vm import serial_dialogue
 from harness.vm.console import Console
-from harness.vm.machine import Login
 from harness.vm.serial_dialogue import ADOPT, SerialDialogue, log_in
 from tests.vm.fake_serial import GuestEnd
 
