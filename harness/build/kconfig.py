@@ -266,7 +266,7 @@ def _granted_by_base(
     the next checkout moves them on.
     """
     work_dir = worktree(bench.store, base.key).parent
-    source = checkout(base, unpatched(base), work_dir)
+    source = checkout(base, unpatched(base), work_dir).path
     out = work_dir / "bare-config"
     shutil.rmtree(out, ignore_errors=True)
     try:

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.core.errors import InvocationError
-from harness.core.settings import Settings
-from harness.core.shards import WHOLE, Shard
+from harness.core.settings import WHOLE, Settings, Shard
 from harness.core.usage import command
 from harness.series.base import known_kernels
 
