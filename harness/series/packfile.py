@@ -23,7 +23,7 @@ from isal import isal_zlib
 KINDS = {"commit": 1, "tree": 2, "blob": 3}
 FOLDER = b"40000"  # the mode of a tree in a tree
 LEVEL = 1  # of 0 to 3; 0.3 GB for a kernel; higher levels only take longer
-LARGE = 1 << 31  # offsets from here on are in a table of their own
+LARGE_OFFSET = 1 << 31  # offsets from here on are in a table of their own
 
 
 class PackWriter:
@@ -88,9 +88,9 @@ def _index(objects: dict[bytes, tuple[int, int]], check: bytes) -> bytes:
     names = sorted(objects)
     fan = [bisect.bisect(names, bytes([first]) + b"\xff" * 20) for first in range(256)]
     offsets = [objects[name][1] for name in names]
-    large = [offset for offset in offsets if offset >= LARGE]
-    numbers = itertools.count(LARGE)
-    small = [offset if offset < LARGE else next(numbers) for offset in offsets]
+    large = [offset for offset in offsets if offset >= LARGE_OFFSET]
+    numbers = itertools.count(LARGE_OFFSET)
+    small = [offset if offset < LARGE_OFFSET else next(numbers) for offset in offsets]
     body = b"".join(
         (
             b"\xfftOc",
