@@ -14,7 +14,7 @@ import pytest
 from harness.cases.pool import GuestPool
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError
-from harness.core.shards import WHOLE, Shard
+from harness.core.settings import WHOLE, Shard
 from harness.core.usage import command
 from harness.image.programs import Case
 from harness.report.results import BROKEN

@@ -7,6 +7,7 @@ environment or as arguments of ``python3 -m harness`` mean the same thing.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from harness.core.errors import InvocationError
-from harness.core.shards import WHOLE, Shard
 from harness.core.usage import PROJECT as PROJECT
 from harness.core.usage import VARIABLES, command
 
@@ -78,6 +78,31 @@ def _cache(env: Env, name: str) -> Path:
 def _given(name: str, read: Callable[[Env, str], T], *, asked: bool = False) -> T:
     """A field that the variable ``name`` gives; ``asked``: it says what is run."""
     return cast(T, field(metadata={"name": name, "read": read, "asked": asked}))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part ``number`` (from 1) of ``of`` parts of the cases, so that others can take the rest.
+
+    A case's part follows from its id alone. A case that is added, moved or renamed changes
+    no other's, and two machines agree without talking.
+    """
+
+    number: int = 1
+    of: int = 1
+
+    def holds(self, case_id: str) -> bool:
+        """Whether a case belongs to this part."""
+        value = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
+        return value % self.of == self.number - 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this part also does what a run does once, such as the host checks."""
+        return self.number == 1
+
+
+WHOLE = Shard()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unidiff.errors import UnidiffParseError
 from unidiff.patch import PatchSet
 
 from harness.core import git
@@ -257,18 +256,6 @@ def message_id(mail: bytes) -> str | None:
     return found[1].decode("ascii", "replace") if found else None
 
 
-def read_diff(text: str) -> PatchSet:
-    """The files of a diff with their hunks.
-
-    Raises:
-        InvocationError: it is damaged.
-    """
-    try:
-        return PatchSet(io.StringIO(text))
-    except UnidiffParseError as error:
-        raise InvocationError(str(error)) from error
-
-
 def files_of(text: str) -> tuple[str, ...]:
     """Every path that a diff names, old and new, sorted.
 
@@ -276,12 +263,9 @@ def files_of(text: str) -> tuple[str, ...]:
     which one it is, so the headers alone must do.
     """
     headers = re.findall(r"(?m)^diff --git (a/\S+) (b/\S+)$", text)
-    found = {name for pair in headers for name in pair}
-    try:
-        found |= {n for file in read_diff(text) for n in (file.source_file, file.target_file)}
-    except InvocationError:
-        found |= set(re.findall(r"(?m)^(?:---|\+\+\+) ([^\t\n]+)", text))
-    return tuple(sorted({p.split("/", 1)[1] for p in found if p[:2] in ("a/", "b/")}))
+    headers += re.findall(r"(?m)^--- ([^\t\n]+).*\n\+\+\+ ([^\t\n]+)", text)
+    names = {name for pair in headers for name in pair}
+    return tuple(sorted({name[2:] for name in names if name[:2] in ("a/", "b/")}))
 
 
 def changed_lines(text: str) -> dict[str, set[int]]:
@@ -295,6 +279,6 @@ def changed_lines(text: str) -> dict[str, set[int]]:
             for hunk in file
             for line in range(hunk.target_start, hunk.target_start + (hunk.target_length or 2))
         }
-        for file in read_diff(text)
+        for file in PatchSet(io.StringIO(text))
         if not file.is_removed_file
     }

@@ -21,10 +21,10 @@ from harness.core import git
 from harness.core.errors import InvocationError
 from harness.series.packfile import PackWriter, TreeBuilder
 
-BLOCK = 512
-BATCH = 1 << 20  # bytes handed to the other threads at once
-MANY = 500  # files, likewise
-WAITING = 16  # batches, each counted once a thread, that may wait for them
+BLOCK_BYTES = 512
+BATCH_BYTES = 1 << 20  # handed to the other threads at once
+BATCH_FILES = 500
+MAX_BATCHES_WAITING = 16  # batches, each counted once a thread, that may wait for them
 FILE, PROGRAM, LINK = b"100644", b"100755", b"120000"
 
 
@@ -64,17 +64,17 @@ def tar_members(stream: IO[bytes]) -> Iterator[Member]:
     top = b""
     override: dict[bytes, bytes] = {}
     while True:
-        head = stream.read(BLOCK)
-        if len(head) < BLOCK and top:
+        head = stream.read(BLOCK_BYTES)
+        if len(head) < BLOCK_BYTES and top:
             raise InvocationError("the tarball ends in the middle")
-        if len(head) < BLOCK or head[148:156] == b"\0" * 8:
+        if len(head) < BLOCK_BYTES or head[148:156] == b"\0" * 8:
             break
         try:
             size = _number(head[124:136])
             mode = _number(head[100:108])
         except ValueError as error:
             raise InvocationError("this is no tarball") from error
-        data = stream.read(-(-size // BLOCK) * BLOCK)[:size] if size else b""
+        data = stream.read(-(-size // BLOCK_BYTES) * BLOCK_BYTES)[:size] if size else b""
         kind = head[156:157]
         if len(data) < size:
             raise InvocationError("the tarball ends in the middle")
@@ -183,7 +183,7 @@ def import_tree(
                 pending.append(packer.submit(keep, batch))
                 if write is not None:
                     pending.append(writer.submit(write, batch))
-                while len(pending) > WAITING:
+                while len(pending) > MAX_BATCHES_WAITING:
                     pending.popleft().result()
             for future in pending:
                 future.result()
@@ -205,9 +205,9 @@ def _batches(members: Iterable[Member], progress: Callable[[int], None]) -> Iter
         _checked(member.path)
         batch.append(member)
         size += len(member.data)
-        if size >= BATCH or len(batch) >= MANY:
+        if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
             yield batch
             batch, size = [], 0
-        if count % MANY == 0:
+        if count % BATCH_FILES == 0:
             progress(count)
     yield batch

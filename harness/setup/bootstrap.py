@@ -22,7 +22,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +97,6 @@ def provide(table: Table, purpose: str, log: Path) -> None:
             f"not found: {names}\nPaste this, then run the command again:\n\n    {line}\n"
         )
     say(f"installing {' '.join(wanted)}")
-    began = time.monotonic()
     if not install(wanted, log):
         raise UnableError(
             f"apt could not install {' '.join(wanted)}\n{tail(log)}\nevidence: {log}\n"
@@ -107,7 +105,6 @@ def provide(table: Table, purpose: str, log: Path) -> None:
     left = missing(table, purpose)
     if left:
         raise UnableError(f"still not found after installing: {', '.join(map(what, left))}")
-    say(f"installed in {time.monotonic() - began:.0f} s")
 
 
 def install(wanted: list[str], log: Path) -> bool:
@@ -177,7 +174,6 @@ def make_venv(venv: Path, lock: Path, log: Path) -> None:
     Raises:
         UnableError: the packages could not be fetched.
     """
-    began = time.monotonic()
     count = sum("==" in line for line in lock.read_text().splitlines())
     say(f"making .venv with {count} packages")
     shutil.rmtree(str(venv), ignore_errors=True)
@@ -194,7 +190,6 @@ def make_venv(venv: Path, lock: Path, log: Path) -> None:
         )
     (venv / ".complete.draft").write_text(fingerprint(lock))
     (venv / ".complete.draft").replace(venv / ".complete")
-    say(f".venv made in {time.monotonic() - began:.1f} s")
 
 
 def set_up(project: Path, purpose: str) -> None:

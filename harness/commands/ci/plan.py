@@ -28,8 +28,7 @@ from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.jsondata import from_json
-from harness.core.settings import Settings
-from harness.core.shards import WHOLE, Shard
+from harness.core.settings import WHOLE, Settings, Shard
 from harness.core.store import HARNESS, Store, digest, room_digest
 from harness.core.usage import command
 from harness.run.session import RunKernel

@@ -28,8 +28,7 @@ from harness.commands.ci.plan import (
 from harness.commands.revision.command import revision
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
-from harness.core.settings import PROJECT, Settings
-from harness.core.shards import WHOLE, Shard
+from harness.core.settings import PROJECT, WHOLE, Settings, Shard
 from harness.report.results import Results, document
 from harness.run.session import RunKernel, RunResult
 from harness.series import contract

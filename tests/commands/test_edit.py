@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.commands import edit
+from harness.commands.edit import EditTree, Refreshed, make_tree, place, write_back
 from harness.core import git
 from harness.core.errors import InvocationError
-from harness.series import edit_tree
-from harness.series.edit_tree import EditTree, Refreshed, make_tree, refresh
 from tests.support.toy import Step, Toy, commit, grow
 
 ONE: Step = ("mm: one", {"mm/swap.c": grow})
@@ -33,7 +32,7 @@ class Desk:
         return make_tree(self.toy.settings(**wanted), self.toy.store, self.toy.events)
 
     def refresh(self, series: str = "") -> Refreshed:
-        return refresh(self.toy.settings(series=series, tree=str(self.path)))
+        return write_back(self.toy.settings(series=series, tree=str(self.path)))
 
     def files(self) -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in sorted(self.folder.iterdir())}
@@ -108,7 +107,7 @@ def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(toy: Toy) -> Non
     )
     assert (made.patches, made.folder) == (0, project / "6.1")
     commit(path, {"mm/first.c": "int first;\n"}, "mm: one")
-    done = refresh(toy.settings(project=project, tree=str(path)))
+    done = write_back(toy.settings(project=project, tree=str(path)))
     assert (done.folder, done.written) == (project / "6.1", ("0001-mm-one.patch",))
 
 
@@ -199,7 +198,6 @@ def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture
 
 def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
     from harness.core.settings import PROJECT
-    from harness.series.edit_tree import place
 
     assert place(toy.settings(kernel="6.1")) == PROJECT / "tree" / "6.1"
     assert place(toy.settings(kernel="6.1", tree="/x/y")) == Path("/x/y")
@@ -209,9 +207,9 @@ def test_the_tree_of_an_installed_program_names_no_place_to_write_to(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = toy.series(ONE, name="6.1").parent
-    monkeypatch.setattr(edit_tree, "PROGRAM", "kernel-series-harness")
-    monkeypatch.setattr(edit_tree, "PROJECT", project)
+    monkeypatch.setattr(edit, "PROGRAM", "kernel-series-harness")
+    monkeypatch.setattr(edit, "PROJECT", project)
     settings = toy.settings(project=project, tree=str(toy.root / "edit"))
     assert make_tree(settings, toy.store, toy.events).folder is None
     with pytest.raises(InvocationError, match="the installed program"):
-        refresh(settings)
+        write_back(settings)
