@@ -128,7 +128,7 @@ static long long now_ms(void)
 /* Kills all below `ancestor` and reaps what is ours; false: something cannot die. */
 static int kill_below(pid_t ancestor)
 {
-	const char *pace = getenv("HARNESS_PACE"); /* how much slower than the reference */
+	const char *pace = getenv(WORD_PACE_VARIABLE); /* how much slower than the reference */
 	long long give_up = now_ms() + (long long)(1500 * (pace ? strtod(pace, NULL) : 1.0));
 
 	/*
@@ -176,13 +176,13 @@ int run_case(const char *seq, const char *id, double seconds, char **argv)
 	sigprocmask(SIG_BLOCK, &watched, &before);
 	wait_for.fd = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
 
-	say("begin %s %s", seq, id);
+	say(WORD_BEGIN " %s %s", seq, id);
 	child = fork();
 	if (child == 0) {
 		setsid();
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		/* What the host sends is for a case that it talks to, and for no other. */
-		if (!getenv("HARNESS_DIALOGUE"))
+		if (!getenv(WORD_DIALOGUE_VARIABLE))
 			dup2(open("/dev/null", O_RDONLY), 0);
 		put("/proc/self/oom_score_adj", "0");
 		execvp(argv[0], argv);
@@ -216,7 +216,7 @@ int run_case(const char *seq, const char *id, double seconds, char **argv)
 	}
 	fflush(stderr);
 	if (!kill_below(getpid()))
-		say("stuck %s: a process of the case cannot be killed", seq);
+		say(WORD_STUCK " %s: a process of the case cannot be killed", seq);
 	unlink(path);
 	get("/proc/sys/kernel/tainted", tainted, sizeof(tainted));
 	tainted[strcspn(tainted, "\n")] = '\0';
@@ -225,9 +225,9 @@ int run_case(const char *seq, const char *id, double seconds, char **argv)
 	else
 		result = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (!timed_out && WIFSIGNALED(status))
-		say("end %s signal=%d tainted=%s", seq, WTERMSIG(status), tainted);
+		say(WORD_END " %s signal=%d tainted=%s", seq, WTERMSIG(status), tainted);
 	else
-		say("end %s %s=%d tainted=%s", seq, timed_out ? "timeout" : "exit", result,
+		say(WORD_END " %s %s=%d tainted=%s", seq, timed_out ? "timeout" : "exit", result,
 		    tainted);
 	return result;
 }

@@ -9,12 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "protocol.h"
+
 #define CASE_DIR "/run/harness"
 
 /* One line in the kernel's log: level warning, so that no loglevel hides it. */
 static inline void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
 {
-	char line[900] = "<4>harness: ";
+	char line[900] = "<4>" WORD_HEAD;
 	size_t head = strlen(line);
 	va_list args;
 	int fd, length;

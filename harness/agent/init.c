@@ -130,12 +130,12 @@ static void authorize(void)
 	char *key;
 
 	get("/proc/cmdline", command_line, sizeof(command_line));
-	key = strstr(command_line, "harness.sshkey=");
+	key = strstr(command_line, WORD_KEY_OPTION);
 	if (!key) {
-		say("error: no harness.sshkey= on the kernel command line");
+		say("error: no " WORD_KEY_OPTION " on the kernel command line");
 		return;
 	}
-	key += strlen("harness.sshkey=");
+	key += strlen(WORD_KEY_OPTION);
 	key[strcspn(key, " \n")] = '\0';
 	snprintf(keys, sizeof(keys), "ssh-ed25519 %s harness\n", key);
 	mkdir("/root/.ssh", 0700);
@@ -207,7 +207,7 @@ static void tell_log(const char *path)
 	get(path, text, sizeof(text));
 	while ((line = strsep(&rest, "\n")))
 		if (*line)
-			say("sshd: %s", line);
+			say(WORD_SSHD "%s", line);
 }
 
 static void power_off(void)
@@ -256,7 +256,7 @@ static void start_shell(struct console *console)
 		return;
 	if (console->shell < 0) {
 		console->shell = 0;
-		say("ran %s -1", console->line);
+		say(WORD_RAN " %s -1", console->line);
 		return;
 	}
 	sigemptyset(&none);
@@ -291,7 +291,7 @@ static void shell_ended(struct console *console, int status)
 	/* What it printed is still on its way; the line that tells the end is not to overtake it. */
 	tcdrain(console->fd);
 	tcsetattr(console->fd, TCSANOW, &console->raw);
-	say("ran %s %d", console->line, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+	say(WORD_RAN " %s %d", console->line, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 	console->shell = 0;
 }
 
@@ -313,7 +313,7 @@ static void hear(struct console *console)
 		console->in_line = 1;
 		console->length = 0;
 	} else {
-		say("here");
+		say(WORD_HERE);
 	}
 }
 
@@ -363,11 +363,11 @@ static void __attribute__((noreturn)) watch_over(void)
 			if (gone != sshd)
 				continue;
 			tell_log(SSHD_LOG);
-			say("error: sshd ended with status 0x%x", status);
+			say(WORD_SSHD_ENDED " with status 0x%x", status);
 			ready = 1;
 		}
 		if (!ready && sshd_listens()) {
-			say("ready");
+			say(WORD_READY);
 			ready = 1;
 		} else if (!ready && ++tries % 500 == 0) {
 			say("sshd does not listen yet");

@@ -2,7 +2,7 @@
 """Cases whose steps come from the host: a driver beside the series talks to the program.
 
 A guest case that names a ``driver`` in its listing is run as any other, with one thing
-more: what the driver asks reaches the program (``dialogue.py``). When the driver has
+more: what the driver asks reaches the program (``protocol.py``). When the driver has
 done, the program reads the end of its input, and gives its own verdict by KTAP. The
 driver's verdict counts beside it: it knows what should have been answered.
 
@@ -19,7 +19,7 @@ from typing import Protocol
 from harness.cases.plugins import load_plugin
 from harness.core import events as ev
 from harness.core.errors import InternalError
-from harness.vm.dialogue import Ask
+from harness.vm.protocol import Ask
 
 
 @dataclass(frozen=True)

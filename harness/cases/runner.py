@@ -14,8 +14,8 @@ from harness.core import events as ev
 from harness.core.usage import command
 from harness.image.programs import Case
 from harness.series.contract import SeriesData
-from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest
+from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
 from harness.vm.swap_disk import find_tags
 

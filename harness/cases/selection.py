@@ -147,7 +147,7 @@ def run_cases(
     plugin = _Plugin(cases, pool, part)
     # -s: the screen is ours, pytest must not capture it.
     arguments = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:python"]
-    # Drivers may use Hypothesis (dialogue.py); what it adds to pytest is for other tests.
+    # Drivers may use Hypothesis (protocol.py); what it adds to pytest is for other tests.
     arguments += ["-p", "no:hypothesispytest"]
     # Nothing here is an assert of ours, and else Hypothesis is compiled anew each time: 2 s.
     arguments += ["--assert=plain"]

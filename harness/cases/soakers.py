@@ -21,11 +21,11 @@ from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.image.programs import Suite
 from harness.vm.guest import Guest
+from harness.vm.protocol import SEED_VARIABLE
 
 # What a round counted: 'purges' -> 4711. Rounds are added up name by name.
 Figures = Mapping[str, int]
 
-SEED_VARIABLE = "VTEST_SEED"  # in the environment of a guest case
 _COUNT = re.compile(r"^@count (?P<name>\w+) (?P<count>\d+)$")
 
 

@@ -15,7 +15,6 @@ from harness.build.debuginfo import decode
 from harness.build.kconfig import load_flavour
 from harness.cases.pool import at_once
 from harness.cases.runner import Lab
-from harness.cases.soakers import SEED_VARIABLE
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import HarnessError
@@ -30,6 +29,7 @@ from harness.series.base import Base
 from harness.vm.accel import choose_accel
 from harness.vm.guests import Guests, measure_pace
 from harness.vm.machine import GuestSpec, crowded
+from harness.vm.protocol import SEED_VARIABLE
 from harness.vm.splats import Splat
 
 

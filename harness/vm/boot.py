@@ -27,6 +27,7 @@ from harness.core.errors import (
     SeriesError,
 )
 from harness.core.login import HOW_TO_MAKE_ONE
+from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
@@ -37,8 +38,8 @@ from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair
 from harness.vm.swap_disk import make_swap
 
-READY = "harness: ready"
-NEVER = "harness: error: sshd ended"
+READY = protocol.HEAD + protocol.READY
+NEVER = protocol.HEAD + protocol.SSHD_ENDED
 # Run before a state is saved, so that no restored guest starts cold: the first
 # `import ctypes` costs 1.1 s under TCG and the second 0.3 s.
 WARM = "python3 -c 'import ctypes, json, mmap, os, signal, subprocess, struct, time'"
@@ -196,7 +197,7 @@ _STARVED = "IO-APIC + timer doesn't work"
 
 def _steps(lines: list[str]) -> str:
     """The last thing our init said."""
-    said = [line.split("harness: ", 1)[1] for line in lines if "harness: " in line]
+    said = [line.split(protocol.HEAD, 1)[1] for line in lines if protocol.HEAD in line]
     return said[-1] if said else ""
 
 
@@ -237,10 +238,10 @@ def boot_failure(guest: Guest, seconds: float) -> HarnessError:
         )
     step = _steps(lines)
     last = next((line for line in reversed(lines) if line.strip()), "")
-    if step.startswith("error: sshd ended"):
+    if step.startswith(protocol.SSHD_ENDED):
         return SeriesError(
             "the guest came up and its SSH server ended:\n"
-            + "\n".join(line for line in lines if "harness: sshd: " in line)[-2000:],
+            + "\n".join(line for line in lines if protocol.HEAD + protocol.SSHD in line)[-2000:],
             evidence=log,
         )
     if guest.spec.login is not None and guest.alive and not step:

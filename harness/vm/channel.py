@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import paramiko
 
-from harness.vm.dialogue import REPLY, EndedError
+from harness.vm.protocol import REPLY, EndedError
 
 MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
 

@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core.errors import InternalError
-from harness.vm import serial_dialogue
+from harness.vm import protocol, serial_dialogue
 from harness.vm.channel import CaseLine, CommandTimeoutError, Completed, SshError, request_of
 from harness.vm.console import Console
-from harness.vm.dialogue import VARIABLE as DIALOGUE
-from harness.vm.dialogue import Ask
 from harness.vm.machine import GuestSpec
+from harness.vm.protocol import Ask
 from harness.vm.qemu import Qemu
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.splats import Recogniser, Splat
@@ -78,7 +77,7 @@ class _Ending:
 
 def _end_marker(seq: int) -> str:
     """What case.c prints at a case's end."""
-    return rf"harness: end {seq} (\w+)=(\d+) tainted=(\d+)"
+    return rf"{protocol.HEAD}{protocol.END} {seq} (\w+)=(\d+) tainted=(\d+)"
 
 
 def _status(marker: re.Match[str]) -> int:
@@ -292,7 +291,7 @@ class Guest:
         Args:
             timeout: seconds.
             oom_expected: the case means to be out of memory.
-            talk: the host's half of a dialogue with it, see dialogue.py.
+            talk: the host's half of a dialogue with it, see protocol.py.
         """
         self._sequence += 1
         seq = self._sequence
@@ -300,13 +299,15 @@ class Guest:
             self._expecting_oom.add(seq)
         since = len(self.console.lines)
         words = [str(seq), case_id.replace(" ", "_"), f"{timeout:g}"]
-        env = dict(self.spec.env) | {"HARNESS_PACE": f"{self.pace:g}"} | dict(env or {})
+        env = dict(self.spec.env) | {protocol.PACE_VARIABLE: f"{self.pace:g}"} | dict(env or {})
 
         def execute(timeout: float, limit: Callable[[], float | None]) -> Completed:
             if talk is None:
                 return self._case_line(timeout).run(request_of(words, argv, env), timeout, limit)
             # The end of its input is the end of the dialogue: that takes a channel of its own.
-            line = command_line([INIT, "case", *words, *argv], env | {DIALOGUE: "1"})
+            line = command_line(
+                [INIT, "case", *words, *argv], env | {protocol.DIALOGUE_VARIABLE: "1"}
+            )
             return self.connection.execute(line, timeout, limit=limit, talk=talk)
 
         start = time.monotonic()
@@ -323,7 +324,7 @@ class Guest:
             self.lost = lost = self._explain_loss(lost, seq)
             evidence = self.dump_state()
             self.qemu.kill()
-        elif self.console.seen(f"harness: stuck {seq}:", since):
+        elif self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since):
             self._spoiled = self._spoiled or "a process that cannot be killed"
             evidence = self.dump_state()
         timed_out = ended is not None and ended[1] == "timeout"
@@ -359,7 +360,7 @@ class Guest:
 
         def limit() -> float | None:
             # The case is over, and a process that nobody can kill holds its output open.
-            if self.console.seen(f"harness: end {seq} ", since):
+            if self.console.seen(f"{protocol.HEAD}{protocol.END} {seq} ", since):
                 return LATE
             # The kernel has reported that it is stuck, or worse: it is not worth waiting for.
             return GIVE_UP * self.pace if self._spoiled else None
@@ -379,7 +380,7 @@ class Guest:
     def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> _Ending:
         """The guest should have ended the case by itself; why did it not?"""
         marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
-        stuck = self.console.seen(f"harness: stuck {seq}:", since)
+        stuck = self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since)
         if self._spoiled and marker is None:
             return _Ending(None, error.stdout, error.stderr, "the case was given up")
         if not (marker and stuck) and not self.ping():

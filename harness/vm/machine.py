@@ -14,6 +14,7 @@ import yaml
 
 from harness.core.errors import InvocationError, MachineError
 from harness.core.login import Login
+from harness.vm import protocol
 
 TABLE = Path(__file__).resolve().parent / "machines.yaml"
 QEMU = "qemu-system-x86_64"
@@ -53,7 +54,7 @@ class GuestSpec:
     gdb: str = ""
     in_turn: bool = False
     login: Login | None = None
-    env: tuple[tuple[str, str], ...] = (("VTEST_SWAPDISK", "/dev/vdc"),)
+    env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
 
     @property
     def kernel(self) -> Path:
@@ -119,7 +120,7 @@ def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
     table = machine_table()
     accel = table["accelerators"][spec.accel]["append"]
     init = "" if spec.login else "init=/harness/init"
-    words = [table["append"], init, accel, f"harness.sshkey={ssh_key}", spec.extra_append]
+    words = [table["append"], init, accel, f"{protocol.KEY_OPTION}{ssh_key}", spec.extra_append]
     return " ".join(word for word in words if word)
 
 

@@ -21,12 +21,13 @@ from pexpect.spawnbase import SpawnBase
 
 from harness.core.errors import InvocationError
 from harness.core.login import Login
+from harness.vm import protocol
 from harness.vm.console import Console
 
 # What init.c hears and says: a question; or a word of ours to tell the end by, and
 # a command of the shell (none: the shell itself).
-ASK, HERE = "?", "harness: here"
-RUN, RAN = "!{word} {command}\n", "harness: ran {word} "
+ASK, HERE = "?", protocol.HEAD + protocol.HERE
+RUN, RAN = "!{word} {command}\n", protocol.HEAD + protocol.RAN + " {word} "
 ESCAPE = b"\x1d"  # Ctrl-]
 QUIET = 0.5  # seconds of silence that end an answer without an end of its own
 

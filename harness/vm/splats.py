@@ -22,12 +22,16 @@ from typing import Any
 
 import yaml
 
+from harness.vm import protocol
+
 TABLE = Path(__file__).resolve().parent / "splats.yaml"
 LONGEST = 500  # lines; a report that has not ended by then is cut
 
 # A timestamp, a caller, both or neither.
 _PREFIX = re.compile(r"^(?:<\d+>)?(?:(?=\[)(?:\[ *\d+\.\d+\])?(?:\[ *(?P<caller>[TC]\d+)\])? ?)?")
-_MARKER = re.compile(r"^harness: (?P<what>begin|end) (?P<seq>\d+) ?(?P<rest>.*)$")
+_MARKER = re.compile(
+    rf"^{protocol.HEAD}(?P<what>{protocol.BEGIN}|{protocol.END}) (?P<seq>\d+) ?(?P<rest>.*)$"
+)
 _RIP = re.compile(r"^RIP: 0010:(?:\[<[0-9a-f]+>\] )?(?P<name>[\w.]+)\+0x")
 _FRAME = re.compile(
     r"^ +(?:\[<[0-9a-f]+>\] )?(?P<unsure>\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+"
@@ -196,7 +200,7 @@ class Recogniser:
         """Takes one line; returns the reports that are now known to be complete."""
         self._index += 1
         text, caller = bare(line)
-        if text.startswith("harness: "):
+        if text.startswith(protocol.HEAD):
             return self._marker(text)
         done: list[Splat] = []
         current = self._open.get(caller)

@@ -36,7 +36,7 @@ from harness.vm.channel import (
     Streams,
     as_our_errors,
 )
-from harness.vm.dialogue import Ask, EndedError
+from harness.vm.protocol import Ask, EndedError
 
 ALIAS = "guest"  # to ssh: the port is another for each guest; the host key is the image's
 # Seconds. A connection made before the guest listens is lost, not refused; one made after that
@@ -171,7 +171,7 @@ class Connection:
         Args:
             limit: asked several times a second; once it says a number, at most so
                 many seconds are left.
-            talk: called while the command runs, with what asks it (dialogue.py); its
+            talk: called while the command runs, with what asks it (protocol.py); its
                 input ends when ``talk`` returns.
 
         Raises:

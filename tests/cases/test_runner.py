@@ -18,8 +18,8 @@ from harness.core.errors import HarnessError, InternalError, InvocationError, Se
 from harness.core.settings import PROJECT
 from harness.image.programs import Case, Program
 from harness.series.contract import SeriesData, load
-from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest
+from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
 from tests.support.recorder import Recorder
 

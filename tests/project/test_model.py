@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.cases.drivers import Dialogue
-from harness.vm.dialogue import EndedError
+from harness.vm.protocol import EndedError
 from patches.volatile.model import search
 from patches.volatile.model.c_program import c_program
 from patches.volatile.model.drive import FLOORS, below_floors, drive

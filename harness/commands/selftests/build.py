@@ -196,7 +196,7 @@ def build_programs(
                 "what can be built nowhere belongs to left_out",
             )  # fmt: skip
 
-    entry = store.entry("selftests", inputs, make)
+    entry = store.entry("selftests", inputs, make, also=("build",))
     there = set(json.loads((entry.path / "present.json").read_text()))
     if forgotten := sorted(there - {*listed.programs, *listed.left_out}):
         raise InternalError(
