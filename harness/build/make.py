@@ -21,7 +21,7 @@ from harness.core.errors import HarnessError, InvocationError, MachineError, Ser
 from harness.core.events import StageProgress
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
-from harness.series.base import Base
+from harness.series.base import Base, known_kernels
 from harness.series.worktree import SourceTree, source_tree
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
@@ -148,7 +148,8 @@ def _expected(job: Job) -> int:
     """How many objects a build from nothing will compile: as last time, or as the table says."""
     with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
         return int(_memo(job).read_text("utf-8"))
-    return dict(job.base.objects).get(job.purpose.removesuffix("-debug"), 0)
+    objects: dict[str, int] = known_kernels().get(job.base.line, {}).get("objects", {})
+    return objects.get(job.purpose.removesuffix("-debug"), 0)
 
 
 def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
