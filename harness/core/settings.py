@@ -164,8 +164,10 @@ class Settings:
             given["ROOTFS_LOGIN"] = None
         if self.jobs == os.cpu_count():
             given["JOBS"] = None
-        words = {"None": "", "False": "", "True": "1"}
-        return {name: words.get(str(value), str(value)) for name, value in given.items()}
+        return {
+            name: "" if value is None or value is False else "1" if value is True else str(value)
+            for name, value in given.items()
+        }
 
     def command(self, name: str, **more: str) -> str:
         """What to type for ``name`` on what these settings name; see :func:`usage.command`."""
