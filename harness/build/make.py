@@ -28,7 +28,7 @@ from harness.core.events import StageProgress
 from harness.core.store import digest
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
-from harness.series.base import Base
+from harness.series.base import Base, known_kernels
 from harness.series.worktree import SourceTree, source_tree
 
 MARKER = ".harness-make-is-running"
@@ -111,7 +111,8 @@ class Job:
         """How many objects a build from nothing will compile; 0: nobody knows."""
         with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
             return int(self.memo.read_text("utf-8"))
-        return dict(self.base.objects).get(self.purpose.removesuffix("-debug"), 0)
+        objects: dict[str, int] = known_kernels().get(self.base.line, {}).get("objects", {})
+        return objects.get(self.purpose.removesuffix("-debug"), 0)
 
 
 @contextlib.contextmanager

@@ -20,10 +20,8 @@ def from_json(kind: type[T], data: Any) -> T:
 
 def _value(kind: Any, data: Any) -> Any:
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return cast(Any, kind)(
-            **{name: _value(hints.get(name), value) for name, value in data.items()}
-        )
+        hints, make = get_type_hints(kind), cast(Any, kind)
+        return make(**{name: _value(hints.get(name), value) for name, value in data.items()})
     if get_origin(kind) is tuple:
         return tuple(_value(get_args(kind)[0], value) for value in data)
     if get_origin(kind) is dict:

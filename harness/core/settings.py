@@ -155,11 +155,8 @@ class Settings:
 
     def asked(self) -> dict[str, str]:
         """The variables that say what is run, for the report's head; '' where none was given."""
-        given: dict[str, object] = {
-            f.metadata["name"]: getattr(self, f.name)
-            for f in fields(self)
-            if f.metadata.get("asked")
-        }
+        asked = (f for f in fields(self) if f.metadata.get("asked"))
+        given: dict[str, object] = {f.metadata["name"]: getattr(self, f.name) for f in asked}
         shipped = PROJECT / "patches"
         if self.project.is_relative_to(shipped):
             given["PROJECT"] = self.project.relative_to(shipped)
@@ -167,8 +164,10 @@ class Settings:
             given["ROOTFS_LOGIN"] = None
         if self.jobs == os.cpu_count():
             given["JOBS"] = None
-        words = {"None": "", "False": "", "True": "1"}
-        return {name: words.get(str(value), str(value)) for name, value in given.items()}
+        return {
+            name: "" if value is None or value is False else "1" if value is True else str(value)
+            for name, value in given.items()
+        }
 
     def command(self, name: str, **more: str) -> str:
         """What to type for ``name`` on what these settings name; see :func:`usage.command`."""
@@ -176,17 +175,12 @@ class Settings:
         return command(name, given, **more)
 
 
-def from_environment(env: Mapping[str, str] | None = None) -> Settings:
+def from_environment(env: Env | None = None) -> Settings:
     """Reads and checks the variables of ``VARIABLES``.
 
     Raises:
         InvocationError: a value that no later stage could make sense of.
     """
     env = os.environ if env is None else env
-    return Settings(
-        **{
-            f.name: f.metadata["read"](env, f.metadata["name"])
-            for f in fields(Settings)
-            if f.metadata
-        }
-    )
+    given = [(f.name, f.metadata) for f in fields(Settings) if f.metadata]
+    return Settings(**{name: about["read"](env, about["name"]) for name, about in given})

@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,7 @@ class Base:
 
     ``name`` is what the user said, ``version`` what the tree's Makefile says;
     ``repo`` has ``commit``, whose tree is ``tree``; ``key`` identifies the base in
-    the store; ``origin`` is the user's own git tree, where there is one;
-    ``objects`` is how many objects a flavour's build is known to compile.
+    the store; ``origin`` is the user's own git tree, where there is one.
     """
 
     name: str
@@ -61,7 +60,6 @@ class Base:
     key: str
     origin: Path | None = None
     cached: bool = False
-    objects: tuple[tuple[str, int], ...] = ()
 
     @property
     def line(self) -> str:
@@ -159,7 +157,7 @@ class _Obtained:
 
     def _read(self, entry: Path, *, cached: bool, origin: Path | None = None) -> Base:
         about = json.loads((entry / "base.json").read_text(encoding="utf-8"))
-        base = Base(
+        return Base(
             name=self.settings.kernel,
             version=about["version"],
             repo=entry / "repo.git",
@@ -169,8 +167,6 @@ class _Obtained:
             origin=origin,
             cached=cached,
         )
-        objects = known_kernels().get(base.line, {}).get("objects", {})
-        return replace(base, objects=tuple(sorted(objects.items())))
 
     def _imported(self, inputs: object, source: str, members: Members, files: int = 0) -> Base:
         """A base made from files, with its plain copy unless a checkout has one.

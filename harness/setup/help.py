@@ -11,11 +11,8 @@ from harness.core.usage import COMMANDS, PROGRAM, VARIABLES, command
 
 
 def _variables(names: Iterable[str]) -> list[str]:
-    rows = [(name, *VARIABLES[name]) for name in names]
-    return [
-        f"  {name:<20} {about}" + (f" [{default}]" if default else "")
-        for name, default, about in rows
-    ]
+    rows = ((name, *VARIABLES[name]) for name in names)
+    return [f"  {n:<20} {about}" + (f" [{value}]" if value else "") for n, value, about in rows]
 
 
 def of(name: str) -> str:

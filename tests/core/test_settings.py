@@ -97,3 +97,5 @@ def test_every_variable_of_the_table_is_read_and_no_other() -> None:
 def test_what_was_asked_is_recorded() -> None:
     asked = from_environment({"KERNEL": "6.12", "TESTS": "sigbus"}).asked()
     assert (asked["KERNEL"], asked["TESTS"], asked["PATCHES"]) == ("6.12", "sigbus", "")
+    odd = from_environment({"PATCHES": "0", "DEBUG": "yes", "TESTS": "None", "REF": "True"}).asked()
+    assert (odd["PATCHES"], odd["DEBUG"], odd["TESTS"], odd["REF"]) == ("0", "1", "None", "True")
