@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A running guest: commands, test cases, its splats, its state when it hangs.
 
-Made by ``boot.boot`` or ``snapshot.restore``. A guest is *trustworthy* until
-its kernel has complained of something that may have damaged it, or until it
-was lost; its owner replaces one that is not.
+Made by ``boot.boot``. A guest is *trustworthy* until its kernel has complained of
+something that may have damaged it, or until it was lost; its owner replaces one that is not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,16 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core.errors import InternalError
-from harness.vm import protocol, serial_dialogue
+from harness.vm import protocol
 from harness.vm.channel import CaseLine, CommandTimeoutError, Completed, SshError, request_of
 from harness.vm.console import Console
 from harness.vm.machine import GuestSpec
 from harness.vm.protocol import Ask
 from harness.vm.qemu import Qemu
-from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.splats import Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
-from harness.vm.state_dump import state_of, sysrq
+from harness.vm.state_dump import state_of, why_silent
 
 INIT = "/harness/init"
 QUIET = 0.5  # seconds of silence that end a report without an end of its own
@@ -56,33 +53,18 @@ class CaseRun:
     """
 
     exit_code: int | None
-    stdout: str
-    stderr: str
-    seconds: float
-    timed_out: bool
-    lost: str
-    evidence: Path | None
-    splats: tuple[Splat, ...]
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """How a case's command ended; ``exit_code`` None and ``lost`` where it did not."""
-
-    exit_code: int | None
-    stdout: str
-    stderr: str
-    lost: str
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    timed_out: bool = False
+    lost: str = ""
+    evidence: Path | None = None
+    splats: tuple[Splat, ...] = ()
 
 
 def _end_marker(seq: int) -> str:
     """What case.c prints at a case's end."""
     return rf"{protocol.HEAD}{protocol.END} {seq} (\w+)=(\d+) tainted=(\d+)"
-
-
-def _status(marker: re.Match[str]) -> int:
-    """The exit status in an end marker, signals as a shell counts them."""
-    return int(marker[2]) + (128 if marker[1] == "signal" else 0)
 
 
 class Guest:
@@ -124,21 +106,17 @@ class Guest:
         self.console = Console(
             qemu.console,
             console_log or folder / f"{name}.console.log",
-            self._take_line,
-            self._take_silence,
+            self._hear,
+            self._hear,
             QUIET,
         )
 
     # ---- the console's thread ------------------------------------------------
 
-    def _take_line(self, line: str) -> None:
+    def _hear(self, line: str | None = None) -> None:
+        """A line, or (None) silence."""
         with self._lock:
-            self._keep(self._recogniser.feed(line))
-            self._lock.notify_all()
-
-    def _take_silence(self) -> None:
-        with self._lock:
-            self._keep(self._recogniser.flush())
+            self._keep(self._recogniser.flush() if line is None else self._recogniser.feed(line))
             self._lock.notify_all()
 
     def _keep(self, splats: Sequence[Splat]) -> None:
@@ -175,8 +153,11 @@ class Guest:
         with self._lock:
             return tuple(self._splats)
 
-    def _hand_out(self, case: int | None = None) -> tuple[Splat, ...]:
-        """What nobody has been given yet: of one case, or (None) all of it."""
+    def take_stray_splats(self, case: int | None = None) -> tuple[Splat, ...]:
+        """What nobody has been given yet: of one case, or (None) all of it.
+
+        That are complaints that no CaseRun has: at boot, between cases, or too late.
+        """
         with self._lock:
             fresh = [
                 splat
@@ -185,13 +166,6 @@ class Guest:
             ]
             self._handed_out.update(map(id, fresh))
         return tuple(fresh)
-
-    def take_stray_splats(self) -> tuple[Splat, ...]:
-        """Complaints that no CaseRun has: at boot, between cases, or too late for their case.
-
-        Each is handed out once.
-        """
-        return self._hand_out()
 
     def settle(self, timeout: float = 3.0) -> None:
         """Waits until no report is half printed, which none is when the console has ended."""
@@ -214,9 +188,11 @@ class Guest:
             SshError: no server, a wrong host key, or no login within ``timeout`` seconds.
         """
         self.disconnect()
-        self._connection = Connection.open(
-            self.qemu.port, self.keys, self.spec.host_key, timeout, lambda: self.alive
-        )
+        self._connection = self._dial(timeout)
+
+    def _dial(self, timeout: float) -> Connection:
+        port, key = self.qemu.port, self.spec.host_key
+        return Connection.open(port, self.keys, key, timeout, lambda: self.alive)
 
     @property
     def connection(self) -> Connection:
@@ -255,21 +231,12 @@ class Guest:
 
     def ping(self) -> bool:
         """Whether the guest still runs commands; on a connection of its own."""
-        if not self.alive:
-            return False
         timeout = PING * self.pace
         try:
-            probe = Connection.open(
-                self.qemu.port, self.keys, self.spec.host_key, timeout, lambda: self.alive
-            )
+            with contextlib.closing(self._dial(timeout)) as probe:
+                return probe.execute("true", timeout).exit_code == 0
         except (SshError, TimeoutError):
             return False
-        try:
-            return probe.execute("true", timeout).exit_code == 0
-        except (SshError, TimeoutError):
-            return False
-        finally:
-            probe.close()
 
     # ---- cases ---------------------------------------------------------------------
 
@@ -303,51 +270,44 @@ class Guest:
 
         def execute(timeout: float, limit: Callable[[], float | None]) -> Completed:
             if talk is None:
-                return self._case_line(timeout).run(request_of(words, argv, env), timeout, limit)
+                if self._line is None or not self._line.open:  # the last one may have gone wrong
+                    self._line = self.connection.serve_cases(f"{INIT} serve", timeout)
+                return self._line.run(request_of(words, argv, env), timeout, limit)
             # The end of its input is the end of the dialogue: that takes a channel of its own.
-            line = command_line(
-                [INIT, "case", *words, *argv], env | {protocol.DIALOGUE_VARIABLE: "1"}
-            )
+            talking = env | {protocol.DIALOGUE_VARIABLE: "1"}
+            line = command_line([INIT, "case", *words, *argv], talking)
             return self.connection.execute(line, timeout, limit=limit, talk=talk)
 
         start = time.monotonic()
-        ending = self._execute_case(execute, seq, timeout, since)
-        lost, ended = ending.lost, None
+        run = self._execute_case(execute, seq, timeout, since)
+        lost, ended = run.lost, None
         if not lost:
             ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
-        if lost and not self.alive:
+        elif not self.alive:
             self.console.join()
         self.settle()
         seconds = time.monotonic() - start
         evidence = None
         if lost:
-            self.lost = lost = self._explain_loss(lost, seq)
+            during = [s.title for s in self.splats() if s.case == seq and not s.expected]
+            lost = self.lost = f"{lost} ({during[0]})" if during else lost
             evidence = self.dump_state()
             self.qemu.kill()
         elif self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since):
             self._spoiled = self._spoiled or "a process that cannot be killed"
             evidence = self.dump_state()
-        timed_out = ended is not None and ended[1] == "timeout"
         if ended is not None:
             self._note_taint(int(ended[3]), seq)
+            if ended[1] == "timeout":
+                run = replace(run, exit_code=None, timed_out=True)
         self.console.check()
-        splats = self._hand_out(seq)
-        return CaseRun(
-            None if timed_out else ending.exit_code,
-            ending.stdout,
-            ending.stderr,
-            seconds,
-            timed_out,
-            lost,
-            evidence,
-            splats,
+        return replace(
+            run,
+            seconds=seconds,
+            lost=lost,
+            evidence=evidence,
+            splats=self.take_stray_splats(seq),
         )
-
-    def _case_line(self, timeout: float) -> CaseLine:
-        """Where cases are run one after another; made anew after one that went wrong."""
-        if self._line is None or not self._line.open:
-            self._line = self.connection.serve_cases(f"{INIT} serve", timeout)
-        return self._line
 
     def _execute_case(
         self,
@@ -355,7 +315,7 @@ class Guest:
         seq: int,
         timeout: float,
         since: int,
-    ) -> _Ending:
+    ) -> CaseRun:
         """Runs the case to its end, or finds out how the guest was lost."""
 
         def limit() -> float | None:
@@ -367,51 +327,38 @@ class Guest:
 
         try:
             done = execute(timeout + GRACE * self.pace, limit)
-            return _Ending(done.exit_code, done.stdout, done.stderr, "")
+            return CaseRun(done.exit_code, done.stdout, done.stderr)
         except SshError:
             if not self.alive:
-                return _Ending(None, "", "", "the guest died")
+                return CaseRun(None, lost="the guest died")
             self._talks = self.ping()
             answers = "the SSH connection was lost; the guest still answers on a new one"
-            return _Ending(None, "", "", answers if self._talks else self._silence())
+            return CaseRun(None, lost=answers if self._talks else self._silence())
         except CommandTimeoutError as error:
             return self._out_of_time(error, seq, since)
 
-    def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> _Ending:
+    def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> CaseRun:
         """The guest should have ended the case by itself; why did it not?"""
+        run = CaseRun(None, error.stdout, error.stderr)
         marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
         stuck = self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since)
         if self._spoiled and marker is None:
-            return _Ending(None, error.stdout, error.stderr, "the case was given up")
+            return replace(run, lost="the case was given up")
         if not (marker and stuck) and not self.ping():
-            return _Ending(None, error.stdout, error.stderr, self._silence())
-        if marker is not None:
-            return _Ending(_status(marker), error.stdout, error.stderr, "")
+            return replace(run, lost=self._silence())
+        if marker is not None:  # signals as a shell counts them
+            signals = 128 if marker[1] == "signal" else 0
+            return replace(run, exit_code=int(marker[2]) + signals)
         with contextlib.suppress(SshError, TimeoutError):
             self.exec([INIT, "kill", str(seq)], PING * self.pace)
         # The guest goes by its own clock, which falls behind where its host has no time for it.
         ended = self.console.wait_for(_end_marker(seq), LATE * self.pace, since=since)
         lost = "the case was ended by the host" if ended else "the case cannot be ended"
-        return _Ending(None, error.stdout, error.stderr, f"{lost}: the guest did not do it in time")
+        return replace(run, lost=f"{lost}: the guest did not do it in time")
 
     def _silence(self) -> str:
-        """A guest that does not answer over SSH: is it the network, user space, or all of it?"""
-        with SerialDialogue(self.console) as line:
-            line.send(serial_dialogue.ASK)
-            self._talks = line.comes(serial_dialogue.HERE, ASK * self.pace)
-        if self._talks:
-            return "the network to the guest is gone; process 1 still answers on the console"
-        answers = sysrq(self.qemu, self.console, "h")
-        if not self.alive:
-            return "the guest died"
-        if answers:
-            return "the guest hangs: only its kernel still answers, to sysrq on the console"
-        return "the guest hangs: it answers neither SSH nor sysrq on the console"
-
-    def _explain_loss(self, lost: str, seq: int) -> str:
-        with self._lock:
-            during = [s.title for s in self._splats if s.case == seq and not s.expected]
-        return f"{lost} ({during[0]})" if during else lost
+        self._talks, why = why_silent(self.qemu, self.console, ASK * self.pace)
+        return why
 
     def _note_taint(self, tainted: int, seq: int) -> None:
         """A kernel that is newly tainted and of which no report was seen has said something."""
@@ -450,5 +397,4 @@ class Guest:
         self.qemu.kill()
         self.console.join()
         self.console.close()
-        with contextlib.suppress(FileNotFoundError):
-            self.swap_image.unlink()
+        self.swap_image.unlink(missing_ok=True)

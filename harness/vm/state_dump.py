@@ -9,7 +9,7 @@ from harness.core.errors import InternalError
 from harness.vm.console import Console
 from harness.vm.monitor import MonitorClosedError
 from harness.vm.qemu import Qemu
-from harness.vm.serial_dialogue import SerialDialogue
+from harness.vm.serial_dialogue import ASK, HERE, SerialDialogue
 
 ANSWER = 2.0  # seconds for the first word of an answer
 TAIL = 200  # lines of the console that are repeated in a dump
@@ -26,6 +26,23 @@ def sysrq(qemu: Qemu, console: Console, key: str) -> int:
             return 0
         line.send(key)
         return 1 + line.rest().count("\n") if line.comes("sysrq: ", ANSWER) else 0
+
+
+def why_silent(qemu: Qemu, console: Console, patience: float) -> tuple[bool, str]:
+    """A guest that does not answer over SSH: is it the network, user space, or all of it?
+
+    Whether process 1 answers on the console within ``patience`` seconds, and what is lost.
+    """
+    with SerialDialogue(console) as line:
+        line.send(ASK)
+        if line.comes(HERE, patience):
+            return True, "the network to the guest is gone; process 1 still answers on the console"
+    answers = sysrq(qemu, console, "h")
+    if not qemu.alive or console.ended:
+        return False, "the guest died"
+    if answers:
+        return False, "the guest hangs: only its kernel still answers, to sysrq on the console"
+    return False, "the guest hangs: it answers neither SSH nor sysrq on the console"
 
 
 # Why SSH is lost, asked on the serial line: whether its server runs, the network, the kernel.
