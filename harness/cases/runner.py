@@ -116,7 +116,7 @@ class Lab:
         return record
 
     def not_applicable(
-        self, case_id: str, clauses: tuple[str, ...], about: str
+        self, case_id: ev.CaseId, clauses: tuple[str, ...], about: str
     ) -> ev.CaseFinished | None:
         """The record of a case that names a clause which is not promised yet; else None."""
         for clause in clauses:
@@ -161,7 +161,7 @@ class Lab:
                 judgements.append(driver(dialogue))
 
         run = guest.run_case(
-            case.id,
+            str(case.id),
             (*case.program.argv, "--run", case.name),
             case.timeout * self.factor,
             env=dict(env),
@@ -176,7 +176,7 @@ class Lab:
                 )
             )
         if run.lost:
-            emit(ev.GuestLost(run.lost, case.id, str(run.evidence or "")))
+            emit(ev.GuestLost(run.lost, case.id, str(run.evidence) if run.evidence else None))
         status, reason, notes = judge_run(case, run, guest.swap_image)
         for judgement in judgements:
             notes += judgement.notes

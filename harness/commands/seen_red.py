@@ -23,7 +23,7 @@ from rich.table import Table as RichTable
 
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError, SeriesError
-from harness.core.events import Events
+from harness.core.events import CaseId, Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.results import BROKEN, RunDocument
@@ -81,7 +81,7 @@ def tested_clauses(document: RunDocument) -> frozenset[str]:
 
 
 def _in_guest(case: str) -> bool:
-    return not case.startswith(("host::", "kernel::"))
+    return CaseId.parse(case).kind == "guest"
 
 
 def reds_of(variant: Variant, document: RunDocument, good: frozenset[str]) -> list[Red]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.errors import InvocationError
+from harness.core.events import CaseId
 from harness.core.settings import PROJECT
 from harness.core.store import Entry, Store, digest, file_digest
 from harness.image.ext2 import make_image
@@ -40,8 +41,7 @@ class Program:
 class Case:
     """One case of a program. ``timeout``: seconds on a guest of reference speed."""
 
-    id: str
-    name: str
+    id: CaseId
     program: Program
     clauses: tuple[str, ...]
     timeout: float
@@ -49,6 +49,11 @@ class Case:
     needs: tuple[str, ...] = ()
     host_checks: tuple[str, ...] = ()
     driver: str = ""  # who on the host talks to it, see dialogue.py
+
+    @property
+    def name(self) -> str:
+        """What the program calls it."""
+        return self.id.name
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,7 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
         try:
             record = json.loads(line)
             case = Case(
-                id=f"{program.name}::{record['name']}",
-                name=record["name"],
+                id=CaseId("guest", program.name, record["name"]),
                 program=program,
                 clauses=tuple(record["clauses"]),
                 timeout=float(record["timeout"]),

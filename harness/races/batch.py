@@ -129,7 +129,7 @@ class _ProgramThread(threading.Thread):
 
 
 def _run(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> CaseRun:
-    return guest.run_case(f"races::{scenario.name}", argv, PROGRAM_TIMEOUT_S)
+    return guest.run_case(str(scenario.id), argv, PROGRAM_TIMEOUT_S)
 
 
 def controlled(

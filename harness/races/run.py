@@ -173,9 +173,8 @@ def _report_splats(session: Session, scenario: Scenario, batch: Batch) -> None:
     Nor does it count where a run went wrong: a CPU that is held for long is a stall.
     """
     for splat in batch.splats:
-        test = f"races::{scenario.name}"
         session.events.emit(
-            ev.SplatSeen(splat.title, splat.category, test, splat.text, splat.expected)
+            ev.SplatSeen(splat.title, splat.category, scenario.id, splat.text, splat.expected)
         )
 
 
@@ -194,7 +193,7 @@ def run_scenarios(
     with kernel_guests(context, context.series, "races/series", session.events) as series:
         for scenario in scenarios:
             result = RaceResult(scenario, line, session.settings.config, session.settings.runs)
-            session.events.emit(ev.CaseStarted(f"races::{scenario.name}", scenario.clauses))
+            session.events.emit(ev.CaseStarted(scenario.id, scenario.clauses))
             try:
                 with stage(session.events, STAGE) as outcome:
                     _run_both(scenario, series, context, result)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from harness.commands.revision.verdict import Revision
+from harness.core.events import CaseId, Status
 from harness.core.settings import Settings
-from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN, RunDocument
 from harness.run.session import RunKernel
 
 HEADER = "KTAP version 1"
-KERNEL = "kernel log"
 
 
 def test_kernel(settings: Settings, run_kernel: RunKernel) -> int:
@@ -44,52 +45,51 @@ def revision(whole: Revision, documents: Sequence[RunDocument]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class KtapTest:
+    """What becomes one result line; ``notes`` stand above it where it is broken."""
+
+    name: str
+    status: Status
+    reason: str
+    notes: Sequence[str]
+
+
 def _run(document: RunDocument) -> list[str]:
-    groups: dict[str, list[CaseRecord]] = {}
+    groups: dict[str, list[KtapTest]] = {}
     for test in document["tests"]:
-        groups.setdefault(test["id"].partition("::")[0], []).append(test)
-    if document["splats"]:
-        groups[KERNEL] = [_complaint(splat) for splat in document["splats"]]
-    if document["error"]:
-        groups["run"] = [_test("run::to its end", document["error"][0], document["error"])]
+        case = CaseId.parse(test["id"])
+        row = KtapTest(case.name, test["status"], test["reason"], test["diagnostics"])
+        groups.setdefault(case.program or case.kind, []).append(row)
+    for splat in document["splats"]:
+        row = KtapTest(splat["title"], "fail", splat["category"], splat["text"].splitlines())
+        groups.setdefault("kernel log", []).append(row)
+    if error := document["error"]:
+        groups["run"] = [KtapTest("to its end", "fail", error[0], error)]
     lines = [HEADER, f"1..{len(groups)}"]
     for number, (name, tests) in enumerate(groups.items(), 1):
         lines += _nested(name, _cases(tests))
-        lines.append(_verdict(number, name, tests))
+        statuses = {test.status for test in tests}
+        bad = "not " if statuses & BROKEN else ""
+        says = bad or "pass" in statuses
+        skipped = "" if says else " # SKIP none of its cases says anything here"
+        lines.append(f"{bad}ok {number} {_name(name)}{skipped}")
     return lines
 
 
-def _verdict(number: int, name: str, tests: Sequence[CaseRecord]) -> str:
-    statuses = {test["status"] for test in tests}
-    if statuses & BROKEN:
-        return f"not ok {number} {_name(name)}"
-    skipped = "" if "pass" in statuses else " # SKIP none of its cases says anything here"
-    return f"ok {number} {_name(name)}{skipped}"
-
-
-def _cases(tests: Sequence[CaseRecord]) -> Iterator[str]:
+def _cases(tests: Sequence[KtapTest]) -> Iterator[str]:
     yield HEADER
     yield f"1..{len(tests)}"
     for number, test in enumerate(tests, 1):
-        name = _name(test["id"].partition("::")[2])
-        if test["status"] in BROKEN:
-            yield f"# {name}: {test['status']}: {_line(test['reason'])}"
-            yield from (f"# {_line(line)}" for line in test["diagnostics"])
+        name, reason = _name(test.name), _line(test.reason)
+        if test.status in BROKEN:
+            yield f"# {name}: {test.status}: {reason}"
+            yield from (f"# {_line(line)}" for line in test.notes)
             yield f"not ok {number} {name}"
-        elif test["status"] == "pass":
+        elif test.status == "pass":
             yield f"ok {number} {name}"
         else:
-            said = f"{test['status'].replace('_', ' ')}: {_line(test['reason'])}"
-            yield f"ok {number} {name} # SKIP {said}"
-
-
-def _complaint(splat: SplatRecord) -> CaseRecord:
-    return _test(f"{KERNEL}::{splat['title']}", splat["category"], splat["text"].splitlines())
-
-
-def _test(name: str, reason: str, notes: Sequence[str]) -> CaseRecord:
-    return CaseRecord(id=name, status="fail", reason=reason, seconds=0.0, clauses=[], attempt=1,
-                      about="", diagnostics=list(notes))  # fmt: skip
+            yield f"ok {number} {name} # SKIP {test.status.replace('_', ' ')}: {reason}"
 
 
 def _nested(name: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:

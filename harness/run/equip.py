@@ -18,7 +18,7 @@ from harness.cases import repeats
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import GuestPool, at_once
 from harness.cases.runner import Lab
-from harness.cases.selection import Part, run_cases
+from harness.cases.selection import run_cases
 from harness.cases.soakers import SEED_VARIABLE
 from harness.core import events as ev
 from harness.core import proc
@@ -193,7 +193,9 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 GuestPool(session.events.emit, labs),
                 session.settings.tests,
                 GUEST_TESTS / session.data.guest_tests,
-                Part(session.settings.shard, session.settings.only, session.events.emit),
+                shard=session.settings.shard,
+                only=session.settings.only,
+                on_chosen=session.events.emit,
             )
             outcome.detail = f"{len(session.results.tests)} cases"
         _repeats(session, equipment, labs[0])
@@ -265,7 +267,7 @@ def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
     prepared = equipment.prepared
     tree = _patched_tree(prepared)
     for item in load_checks(session.data.folder):
-        record = lab.not_applicable(f"host::{item.name}", item.clauses, item.about)
+        record = lab.not_applicable(item.id, item.clauses, item.about)
         session.events.emit(record or run_check(item, tree))
 
 
@@ -275,7 +277,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
     splats = session.results.splats
-    open_ones = [(i, s) for i, s in enumerate(splats) if not s.expected]
+    open_ones = [s for s in splats if not s.expected]
     if not open_ones or not session.settings.decode:
         return
     try:
@@ -288,9 +290,9 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
             if debug.text_matches
             else "decoded with debug information whose text addresses differ: lines may be off"
         )
-        for index, splat in open_ones:
+        for splat in open_ones:
             text = decode(splat.text, debug.vmlinux, debug.source)
-            session.events.emit(ev.SplatDecoded(index, text, how))
+            session.events.emit(ev.SplatDecoded(splat.id, text, how))
     except HarnessError as error:
         session.events.emit(ev.Note(f"traces are not decoded: {error.what}", "warning"))
 

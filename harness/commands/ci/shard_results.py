@@ -19,7 +19,6 @@ from harness.report.results import (
     RunDocument,
     SplatRecord,
     StageRecord,
-    clause_records,
     judge,
 )
 from harness.run.session import RunResult
@@ -95,7 +94,7 @@ def _tests(
     def place(name: str) -> tuple[int, int]:
         if name in order:
             return 1, order[name]
-        return (2 if name.startswith("kernel::") else 0), 0
+        return (2 if ev.CaseId.parse(name).kind == "kernel" else 0), 0
 
     tests = []
     for name in sorted(found, key=place):
@@ -111,10 +110,12 @@ def _clauses(
     tests: Iterable[CaseRecord], data: SeriesData, applied: int
 ) -> dict[str, ClauseRecord]:
     records = [
-        ev.CaseFinished(t["id"], t["status"], t["reason"], t["seconds"], tuple(t["clauses"]))
+        ev.CaseFinished(
+            ev.CaseId.parse(t["id"]), t["status"], t["reason"], t["seconds"], tuple(t["clauses"])
+        )
         for t in tests
     ]
-    return clause_records(judge(data.clauses, applied, records))
+    return judge(data.clauses, applied, records)
 
 
 def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:

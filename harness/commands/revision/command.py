@@ -22,6 +22,7 @@ from harness.commands.revision.inputs import Inputs, read_inputs
 from harness.commands.revision.reply import reply
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
+from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
@@ -93,7 +94,7 @@ class Runner:
         where = "the previous revision" if state is None else self.inputs.name_of(state)
         self.console.print(f"\nflaky cases, {flaky.RUNS} times on: {where}", markup=False)
         settings = self._before() if state is None else replace(self.settings, patches=state)
-        tests = " or ".join(test_expression(case) for case in cases)
+        tests = " or ".join(test_expression(CaseId.parse(case)) for case in cases)
         asked = replace(settings, tests=tests, only=cases, repeat=flaky.RUNS - 1, every=True)
         document = self.run(asked).document
         if not document["error"]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.commands.each_patch import SeriesState, state_of
 from harness.commands.revision.verdict import Revision, RevisionRuns, Step
 from harness.commands.static_checks.remarks import TOOLS
+from harness.core.events import CaseId
 from harness.core.usage import command as typed
 from harness.report.results import BROKEN, RunDocument
 from harness.report.summary import again
@@ -148,7 +149,7 @@ def _cut(lines: Sequence[str]) -> str:
 def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
     """What to type to see a failure again."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(case, asked) if case else typed("test-kernel", asked)
+    return again(CaseId.parse(case), asked) if case else typed("test-kernel", asked)
 
 
 @dataclass(frozen=True)

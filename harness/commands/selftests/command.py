@@ -94,7 +94,9 @@ class ComparedKernel:
                     pass
                 case ev.CaseFinished():
                     records.append(event)
-                    done = ev.StageProgress(self.name, len(records), len(cases), "tests", event.id)
+                    done = ev.StageProgress(
+                        self.name, len(records), len(cases), "tests", str(event.id)
+                    )
                     session.events.emit(done)
                 case ev.SplatSeen():
                     self.reports.waiting.append(event)
@@ -111,7 +113,7 @@ class ComparedKernel:
             guests.report_strays()
         found: Observed = {}
         for record in records:
-            name = record.id.partition("#")[0]
+            name = record.id.name
             found.setdefault(name, []).append(seen(record, self.points[name]))
         return found
 

@@ -104,12 +104,11 @@ def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
         status, reason = "pass", chance[0] if chance else ""
     seconds = sum(s.seconds for s in (*runs.all_base, runs.series, *runs.series_again))
     return ev.CaseFinished(
-        f"regression::{test.name}",
+        ev.CaseId("regression", None, test.name, attempt=1 + len(runs.base_again)),
         status,
         reason,
         seconds,
         (clause,),
-        attempt=1 + len(runs.base_again),
         diagnostics=notes,
         about=f"{' '.join(test.argv)} says the same with the series as without it",
     )
@@ -119,7 +118,8 @@ def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
     """The record of a test for which the kernel has no ``symbol``."""
     reason = f"needs CONFIG_{symbol}, which this flavour does not have (see CONFIG=)"
     about = f"{' '.join(test.argv)} says the same with the series as without it"
-    return ev.CaseFinished(f"regression::{test.name}", "skip", reason, 0.0, (clause,), about=about)
+    case = ev.CaseId("regression", None, test.name)
+    return ev.CaseFinished(case, "skip", reason, 0.0, (clause,), about=about)
 
 
 def summary(listed: Sequence[Selftest], runs: Mapping[str, SelftestRuns],

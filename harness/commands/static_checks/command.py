@@ -100,7 +100,7 @@ def _record(tool: str, found: Statics, series: Series, own: bool) -> ev.CaseFini
     if own:
         wrong += [str(excuse) for excuse in found.stale if excuse.tool == tool]
     return ev.CaseFinished(
-        f"static::{tool}",
+        ev.CaseId("static", None, tool),
         "fail" if wrong else "pass",
         wrong[0] if wrong else "",
         0.0,

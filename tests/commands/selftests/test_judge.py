@@ -30,8 +30,12 @@ def repeated(base: list[Seen], series: list[Seen]) -> SelftestRuns:
 
 def test_the_same_on_both_is_a_pass() -> None:
     record = judge(TEST, SelftestRuns(run(a="pass"), run(a="pass")), "V-KS-2")
-    assert (record.id, record.status, record.clauses) == ("regression::one", "pass", ("V-KS-2",))
-    assert record.reason == "" and record.seconds == 2.0 and record.attempt == 1
+    assert (str(record.id), record.status, record.clauses) == (
+        "regression::one",
+        "pass",
+        ("V-KS-2",),
+    )
+    assert record.reason == "" and record.seconds == 2.0 and record.id.attempt == 1
 
 
 def test_a_broken_point_is_the_same_as_long_as_it_is_broken_on_both() -> None:
@@ -59,7 +63,7 @@ def test_only_what_differs_or_flaps_is_run_again() -> None:
 def test_what_always_differs_is_a_difference() -> None:
     runs = repeated([run(a="pass")] * (AGAIN + 1), [run("fail", a="fail")] * (AGAIN + 1))
     record = judge(TEST, runs, "V-KS-2")
-    assert record.status == "fail" and record.attempt == 1 + AGAIN
+    assert record.status == "fail" and record.id.attempt == 1 + AGAIN
     assert record.reason == (
         "exit status: pass 10 of 10 without the series, 0 of 10 with it, p = 1.1e-05: worse"
     )

@@ -106,7 +106,7 @@ def test_without_sparse_its_remarks_are_missing_and_not_empty(
     assert "sparse" not in found.patches[0].tools
     assert found.patches[0].verdict("checkpatch") == "pass"
     by_tool = {
-        r.id: r.status
+        str(r.id): r.status
         for r in records(found, load_series(toy.settings(series=str(series)), toy.base()), own=True)
     }
     assert by_tool == {
