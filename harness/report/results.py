@@ -182,10 +182,6 @@ class Results:
         ours = [splat for splat in self.splats if not splat.expected and not splat.foreign]
         return [Complaint(splat, decoded.get(splat.id)) for splat in ours]
 
-    def foreign(self) -> list[Complaint]:
-        """What the kernel said that does not count against the series."""
-        return [Complaint(splat, None) for splat in self.splats if splat.foreign]
-
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
         return [t for t in self.tests if t.status in BROKEN]
@@ -311,7 +307,7 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
             {"id": str(r.id), "passed": r.passed, "runs": r.runs} for r in results.repeated
         ],
         "splats": [_splat(s) for s in results.complaints()],
-        "foreign_splats": [_splat(s) for s in results.foreign()],
+        "foreign_splats": [_splat(Complaint(s, None)) for s in results.splats if s.foreign],
         "clauses": verdicts,
         "canaries": [{**asdict(c), "seconds": round(c.seconds, 3)} for c in results.canaries],
         "notes": [n.text for n in results.notes],
