@@ -14,43 +14,21 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import Settings, from_environment
 from harness.core.usage import COMMANDS, VARIABLES, command, similar
 from harness.setup import help
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-class Ended(Protocol):
-    """What a command may return in place of its exit status."""
-
-    @property
-    def code(self) -> int:
-        """The exit status."""
-
-
 # What can be said with dashes as well.
 OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
-# Commands that others run, by the word under ``uses`` in the table of commands.
+# What commands are given beside the settings, by the word under ``uses`` in the table of commands.
 SHARED = {
-    "run": "harness.run.equip:test_kernel",
+    "console": "harness.run.session:console_of",
+    "run": "harness.commands.one_kernel:run_kernel",
     "look": "harness.commands.static_checks.command:static_checks",
 }
-
-
-def _console(settings: Settings) -> Console:
-    """Where a command speaks: standard output is for KTAP where that was asked for."""
-    from rich.console import Console
-
-    from harness.report.screen import PIPE_WIDTH
-
-    stream = sys.stderr if settings.ktap else sys.stdout
-    width = None if stream.isatty() else PIPE_WIDTH
-    return Console(file=stream, highlight=False, width=width)
 
 
 def load(target: str) -> Callable[..., Any]:
@@ -68,11 +46,12 @@ def _run(name: str, settings: Settings) -> int:
 
         provide("test-kernel", settings.out / "setup.log", Events())
     uses = [
-        _console(settings) if word == "console" else load(SHARED[word])
+        load(SHARED[word])(settings) if word == "console" else load(SHARED[word])
         for word in about.uses.split()
     ]
-    ended: int | Ended = load(about.target)(settings, *uses)
-    return ended if isinstance(ended, int) else ended.code
+    ended = load(about.target)(settings, *uses)
+    code: int = ended if isinstance(ended, int) else ended.code  # of a RunResult
+    return code
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -32,7 +32,7 @@ from rich.table import Table
 from harness.core.errors import InternalError, MachineError
 from harness.core.events import GuestBooted
 from harness.core.settings import PROJECT, Settings
-from harness.run.equip import booted, equip
+from harness.run.assemble_guest import assemble_guest, booted
 from harness.run.session import Session, run_session
 from harness.setup import bootstrap
 
@@ -140,7 +140,7 @@ def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], t
     measured: list[GuestBooted] = []
 
     def body(session: Session) -> None:
-        with booted(session, equip(session)) as guests:
+        with booted(session, assemble_guest(session)) as guests:
             for make in (guests.boot, guests.fresh):
                 for _ in range(count):
                     make().close()

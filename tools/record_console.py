@@ -22,11 +22,11 @@ import contextlib
 from harness.core import events, settings, store
 from harness.core.errors import HarnessError
 from harness.image.rootfs import build_rootfs
-from harness.vm.boot import boot
+from harness.vm.boot import boot, save
+from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.snapshot import restore, save
-from harness.vm.ssh import KeyPair, SshError
+from harness.vm.ssh import KeyPair
 
 CRASH = "echo {} > /sys/kernel/debug/provoke-crash/DIRECT"
 QUICK_SOFT = "echo 1 > /proc/sys/kernel/watchdog_thresh; "
@@ -165,12 +165,12 @@ def main() -> None:
                 except HarnessError as error:
                     sys.stdout.write(f"{scene}: {error}\n")
         first = boot(spec, folder, "first", keys)
-        snapshot = save(first, folder / "state")
+        save(first, folder / "state")
         first.close()
         for scene in wanted:
             log = data / f"{prefix}{scene}.log"
             log.unlink(missing_ok=True)
-            guest = restore(snapshot, folder, scene, console_log=log)
+            guest = boot(spec, folder, scene, keys, state=folder / "state", console_log=log)
             try:
                 play(guest, scene, *SCENES[scene])
                 guest.settle()

@@ -27,7 +27,7 @@
 #define RACE_MOST	3		/* threads: CPU 0 is for the rest */
 
 /*
- * What the harness reads and says: harness/races/words.py has the same words, and a test
+ * What the harness reads and says: harness/races/programs.py has the same words, and a test
  * compares them, with the landmarks below.
  */
 #define RACE_MAGIC	0x52414345	/* in calls that the harness looks for */

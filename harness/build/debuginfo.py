@@ -10,36 +10,44 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.kernel import Kernel
+from harness.build.kernel import KernelBuild
 from harness.build.make import made
-from harness.build.toolchain import Workbench
-from harness.core.store import digest
+from harness.build.toolchain import BuildTools
+from harness.core import proc
+from harness.core.errors import InternalError, MachineError
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
 
-FORMAT = 1
 STAGE = "debuginfo"
+DECODE_TIMEOUT_S = 180  # addr2line takes up to a second for each new function
+MAX_DIFFERENCES = 5  # told
 # In this order: the first two are a choice.
-_SWITCH_OFF = ("DEBUG_INFO_NONE",)
-_SWITCH_ON = ("DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT", "DEBUG_INFO_REDUCED")
+_SETTINGS = (
+    "# CONFIG_DEBUG_INFO_NONE is not set\n"
+    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
+    "CONFIG_DEBUG_INFO_REDUCED=y\n"
+)
 
 
 @dataclass(frozen=True)
 class DebugKernel:
-    """``text_matches``: every symbol of the text is where the tested kernel has it.
-
-    ``differences`` says what is not, a few symbols at most.
-    """
+    """``differences``: a few symbols of the text that the tested kernel has elsewhere."""
 
     vmlinux: Path
     source: Path
-    text_matches: bool
-    cached: bool = False
-    differences: tuple[str, ...] = ()
+    cached: bool
+    differences: tuple[str, ...]
+
+    @property
+    def text_matches(self) -> bool:
+        """Every symbol of the text is where the tested kernel has it."""
+        return not self.differences
 
     @property
     def verdict(self) -> str:
@@ -53,7 +61,7 @@ def purpose(flavour: str) -> str:
 
 
 def build_debug(
-    bench: Workbench, base: Base, applied: Applied, kernel: Kernel, flavour: str, log: Path
+    tools: BuildTools, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
 ) -> DebugKernel:
     """The debug twin of ``kernel``, from the store or built now.
 
@@ -65,56 +73,66 @@ def build_debug(
         SeriesError, MachineError: as for any build.
     """
     wanted = debug_config(kernel.config.read_text("utf-8"))
-    sha = hashlib.sha256(wanted.encode()).hexdigest()
-    key = digest(FORMAT, applied.tree, sha, bench.toolchain.version)
 
     def make(draft: Path) -> None:
         with made(
-            bench, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
+            tools, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
         ) as job:
             shutil.copyfile(job.out / "vmlinux", draft / "vmlinux")
-            here, there = kernel.system_map, job.out / "System.map"
-            about = {"differences": differences(here.read_text("utf-8"), there.read_text("utf-8"))}
-            (draft / "debug.json").write_text(json.dumps(about) + "\n", "utf-8")
+            maps = (path.read_text("utf-8") for path in (kernel.system_map, job.out / "System.map"))
+            (draft / "differences.json").write_text(json.dumps(differences(*maps)), "utf-8")
 
-    entry = bench.store.entry("debug", key, make, bench.events.note)
-    told = json.loads((entry.path / "debug.json").read_text("utf-8"))["differences"]
-    source = worktree(bench.store, base.key)
-    return DebugKernel(entry.path / "vmlinux", source, not told, entry.cached, tuple(told))
+    inputs = applied.tree, hashlib.sha256(wanted.encode()).hexdigest(), tools.toolchain.version
+    entry = tools.store.entry("debug", inputs, make, tools.events.note)
+    told = json.loads((entry.path / "differences.json").read_text("utf-8"))
+    source = worktree(tools.store, base.key)
+    return DebugKernel(entry.path / "vmlinux", source, entry.cached, tuple(told))
 
 
 def debug_config(config: str) -> str:
     """A .config with debug information switched on and nothing else changed."""
-    drop = {f"CONFIG_{name}" for name in (*_SWITCH_OFF, *_SWITCH_ON)}
-    lines = [
-        line
-        for line in config.splitlines()
-        if line.partition("=")[0] not in drop
-        and line.removeprefix("# ").removesuffix(" is not set") not in drop
-    ]
-    lines += [f"# CONFIG_{name} is not set" for name in _SWITCH_OFF]
-    lines += [f"CONFIG_{name}=y" for name in _SWITCH_ON]
-    return "\n".join(lines) + "\n"
+    names = "|".join(re.findall(r"CONFIG_\w+", _SETTINGS))
+    return re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M) + _SETTINGS
 
 
-def text_symbols(system_map: str) -> dict[str, str]:
-    """``{symbol: address}`` of the text in a System.map; names that repeat are left out."""
-    found: dict[str, str] = {}
-    twice: set[str] = set()
-    for line in system_map.splitlines():
-        address, kind, name = line.split(" ", 2)
-        if kind in "tTwW":
-            if name in found:
-                twice.add(name)
-            found[name] = address
-    return {name: address for name, address in found.items() if name not in twice}
+def differences(tested: str, debug: str) -> list[str]:
+    """Where two System.maps disagree on the text, a few symbols by address."""
+    here, there = ({line for line in text.splitlines() if line.split()[1] in "tTwW"}
+                   for text in (tested, debug))  # fmt: skip
+    told = {line: "tested" if line in here else "with debug" for line in sorted(here ^ there)}
+    return [f"{line} only {where}" for line, where in told.items()][:MAX_DIFFERENCES]
 
 
-def differences(tested: str, debug: str, most: int = 5) -> list[str]:
-    """Where two System.maps disagree on the text, a few symbols."""
-    here, there = text_symbols(tested), text_symbols(debug)
-    return [
-        f"{name}: {here.get(name, 'missing')} tested, {there.get(name, 'missing')} with debug"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name)
-    ][:most]
+def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_TIMEOUT_S) -> str:
+    """The report ``text`` with source lines added by the tree's decode_stacktrace.sh.
+
+    Args:
+        vmlinux: the kernel with debug information.
+        source: its tree; paths in the result are relative to it.
+
+    Raises:
+        MachineError: the script or one of its tools is missing.
+        InternalError: it failed or took too long.
+    """
+    script = source / "scripts" / "decode_stacktrace.sh"
+    if not script.is_file():
+        raise MachineError(f"the tree has no {script.relative_to(source)}", evidence=source)
+
+    def problem(said: str) -> InternalError:
+        return InternalError(f"decode_stacktrace.sh failed: {said[-1000:]}", evidence=script)
+
+    # The script also disassembles 'Code:' lines, with an assembler run for each; nobody
+    # reads that in a report, and the line stays as it is.
+    frames = [line for line in text.splitlines() if "Code:" not in line]
+    out = proc.capture(
+        ("bash", str(script), str(vmlinux), str(source)),
+        stdin="\n".join([*frames, ""]).encode(),
+        timeout_s=timeout_s,
+        env={**os.environ, "LC_ALL": "C"},
+        problem=problem,
+    )
+    decoded = out.decode("utf-8", "replace").splitlines()
+    if len(decoded) != len(frames):
+        raise problem(f"{len(decoded)} of {len(frames)} lines came back")
+    lines = iter(decoded)
+    return "\n".join(line if "Code:" in line else next(lines) for line in text.splitlines())

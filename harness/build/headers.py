@@ -18,14 +18,12 @@ from pathlib import Path
 
 from harness.build.make import failure
 from harness.build.make_log import BuildLog
-from harness.build.toolchain import Workbench, environment, make_argv
+from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import git, proc
 from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
-
-FORMAT = 1
 
 # What `make headers` reads: the headers, the tables of system calls, and kbuild with its tools.
 _READ = re.compile(
@@ -42,7 +40,7 @@ def _state(repo: Path, commit: str) -> str:
 
 
 def install_headers(
-    bench: Workbench, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
+    tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
 ) -> Path:
     """The folder of installed uapi headers (an -isystem path), from the store or made now.
 
@@ -51,39 +49,33 @@ def install_headers(
         source: the patched tree, where the caller holds it already.
 
     Raises:
-        SeriesError, InvocationError, MachineError: see ``kmake.failure``.
+        SeriesError, InvocationError, MachineError: see ``make.failure``.
     """
 
     def make(draft: Path) -> None:
         out = draft / "out"
         out.mkdir()
-        with (
-            source_tree(bench.store, base, applied, bench.events)
-            if source is None
-            else contextlib.nullcontext(source)
-        ) as tree:
+        with contextlib.ExitStack() as stack:
+            tree = source or stack.enter_context(
+                source_tree(tools.store, base, applied, tools.events)
+            )
             reader = BuildLog(str(tree.path), str(out))
-            argv = make_argv(bench, tree.path, out, "headers")
+            argv = make_argv(tools, tree.path, out, "headers")
             own = log.with_name("headers.log")
             done = proc.run(argv, env=environment(), log=own, on_line=reader.feed)
         if done.returncode != 0:
             raise failure(reader, base, applied, own)
-        shutil.copytree(
-            out / "usr/include",
-            draft / "include",
-            ignore=lambda _, names: [
-                n for n in names if n.startswith(".") or n.endswith(".hdrtest")
-            ],
-        )
+        ignore = shutil.ignore_patterns(".*", "*.hdrtest")
+        shutil.copytree(out / "usr/include", draft / "include", ignore=ignore)
         shutil.rmtree(out)
 
-    key = digest(FORMAT, _state(applied.repo, applied.commit), bench.toolchain.version)
-    return bench.store.entry("headers", key, make, bench.events.note).path / "include"
+    inputs = _state(applied.repo, applied.commit), tools.toolchain.version
+    return tools.store.entry("headers", inputs, make, tools.events.note).path / "include"
 
 
 @contextlib.contextmanager
 def installing(
-    bench: Workbench, base: Base, applied: Applied, log: Path, source: SourceTree
+    tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree
 ) -> Iterator[None]:
     """Installs the headers of ``source`` into the store while the block runs.
 
@@ -91,6 +83,6 @@ def installing(
         SeriesError, InvocationError, MachineError: see ``install_headers``.
     """
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
-        making = beside.submit(install_headers, bench, base, applied, log, source)
+        making = beside.submit(install_headers, tools, base, applied, log, source)
         yield
         making.result()

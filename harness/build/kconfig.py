@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +20,30 @@ from typing import Any
 
 import yaml
 
-from harness.build import kconfig_explain
-from harness.build.build_dir import build_dir, marked
-from harness.build.kconfig_explain import Block
-from harness.build.toolchain import Workbench, environment, variables
+from harness.build.make import build_dir, marked
+from harness.build.toolchain import BuildTools, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import PROJECT
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
-from harness.series.base import Base, worktree
-from harness.series.worktree import SourceTree, checkout, source_tree
+from harness.series.base import Base
+from harness.series.worktree import SourceTree, source_tree
 
-FORMAT = 1
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
+# What begins an entry. Help texts are indented, so words at the start of a line are code.
+_ENTRY = re.compile(
+    r'^(?:[ \t]*[ro]*source[ \t]+"(?P<file>[^"]+)"'
+    r"|[ \t]*(?:menu)?config[ \t]+(?P<symbol>\w+)[ \t]*(?:#.*)?$"
+    r"|(?P<opens>if|menu|choice)\b|(?P<closes>end(?:if|menu|choice))\b|(?P<other>comment)\b)",
+    re.MULTILINE,
+)
+# What of a block decides whether its symbol can be set. What gives a type also gives a prompt.
+_TELLING = re.compile(
+    r"(?:if|choice|depends on|prompt|bool|tristate|string|hex|int|def_\w+|default|range)\b"
+)
+_HELP = re.compile(r"^[ \t]*(?:help|---help---)[ \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -144,8 +154,17 @@ def read_values(config: Path) -> dict[str, str]:
     return {symbol: value for symbol, (value, _) in parsed.items() if value != NOT_SET}
 
 
+class LostSymbolsError(InvocationError):
+    """The kernel does not grant ``symbols`` (without CONFIG_); ``told``: what it says of them."""
+
+    def __init__(self, what: str, told: str, symbols: set[str], log: Path) -> None:
+        step = "change the line in the fragment, or choose another CONFIG= or KERNEL="
+        super().__init__(f"{what}\n{told}", evidence=log, next_step=step)
+        self.told, self.symbols = told, symbols
+
+
 def configure(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     flavour: Flavour,
@@ -163,39 +182,70 @@ def configure(
         SeriesError: the base would grant it and the series took it away.
     """
     fragments = [path.read_text("utf-8") for path in flavour.fragments]
-    arch = bench.toolchain.arch
-    state = _kconfig_state(applied, arch, flavour.start(arch))
-    key = digest(FORMAT, fragments, state, bench.toolchain.version)
+    arch = tools.toolchain.arch
 
     def make(draft: Path) -> None:
         with (
-            source_tree(bench.store, base, applied, bench.events) as source,
+            source_tree(tools.store, base, applied, tools.events) as source,
             beside(source),
-            build_dir(bench, base, flavour.name, source) as out,
+            build_dir(tools, base, flavour.name, source) as out,
         ):
-            config = run_merge(bench, source.path, out, flavour, log)
-            check(source.path, config)
+            config = run_merge(tools, source.path, out, flavour, log)
+            check(source.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
-    def check(source: Path, config: Path) -> None:
-        gone = vanished(requests(flavour.fragments), read_values(config))
-        if not gone:
+    def check(source: Path, config: dict[str, str]) -> None:
+        if not (lost := vanished(requests(flavour.fragments), config)):
             return
-        blocks = list(kconfig_explain.read(source, arch))
+        blocks = list(read_kconfig(source, arch))
         known = {block.symbol for block in blocks}
-        gone = [r for r in gone if not r.optional or r.symbol in known]
-        if gone:
-            text = _explain(gone, blocks, read_values(config))
-            blame: list[Request] = []
-            if applied.commit != base.commit:
-                blame = _granted_by_base(bench, gone, base, flavour, log)
-            raise _error(text, blame, flavour, base, log)
+        told = []
+        for request in (r for r in lost if not r.optional or r.symbol in known):
+            has = config.get(request.symbol)
+            told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
+            reasons = explain(request.symbol, blocks, config)
+            told += [f"  {line}" for line in reasons]
+        if told:
+            what = (
+                f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant"
+            )
+            raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
-    entry = bench.store.entry("config", key, make, bench.events.note)
+    state = _kconfig_state(applied, arch, flavour.start(arch))
+    inputs = fragments, state, tools.toolchain.version
+    try:
+        entry = tools.store.entry("config", inputs, make, tools.events.note)
+    except LostSymbolsError as error:
+        if applied.commit != base.commit:
+            _compare_with_base(tools, base, flavour, log, error)
+        raise
     path = entry.path / "kernel.config"
-    return KernelConfig(
-        flavour.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), entry.cached
-    )
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return KernelConfig(flavour.name, path, sha256, entry.cached)
+
+
+def _compare_with_base(
+    tools: BuildTools, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
+) -> None:
+    """Fails for symbols that the bare base keeps.
+
+    Raises:
+        SeriesError: naming them.
+    """
+    try:
+        path = configure(tools, base, unpatched(base), flavour, log).path
+        lost_there = {r.symbol for r in vanished(requests(flavour.fragments), read_values(path))}
+    except LostSymbolsError as error:
+        lost_there = error.symbols
+    except SeriesError:
+        return  # the base cannot be configured at all
+    if taken := lost.symbols - lost_there:
+        names = ", ".join(f"CONFIG_{symbol}" for symbol in sorted(taken))
+        raise SeriesError(
+            f"the configuration loses symbols, and on the bare base it keeps {names}\n{lost.told}",
+            evidence=log,
+            next_step="the series changes what these symbols depend on",
+        ) from lost
 
 
 def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
@@ -211,7 +261,7 @@ def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
     return digest(relevant)
 
 
-def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
+def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
     """Runs the tree's merge_config.sh in ``out``; the .config.
 
     Raises:
@@ -220,7 +270,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     """
     for leftover in source.glob(".tmp.config.*"):
         leftover.unlink()
-    start = [name for name in flavour.start(bench.toolchain.arch) if (source / name).is_file()]
+    start = [name for name in flavour.start(tools.toolchain.arch) if (source / name).is_file()]
     if flavour.defconfig and not start:
         raise InvocationError(
             f"{flavour.name}: this kernel has no {flavour.defconfig}",
@@ -229,7 +279,7 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     # What nobody mentions is off over tinyconfig, and at its default over a defconfig.
     rest = () if flavour.defconfig else ("-n",)
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
-    flags = " ".join(value.replace(" ", "\\ ") for value in variables(bench.toolchain))
+    flags = " ".join(value.replace(" ", "\\ ") for value in variables(tools.toolchain))
     argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
             *(str(path) for path in flavour.fragments))  # fmt: skip
     env = {**environment(), "MAKEFLAGS": f" -- {flags}"}
@@ -248,50 +298,75 @@ def run_merge(bench: Workbench, source: Path, out: Path, flavour: Flavour, log: 
     return out / ".config"
 
 
-def _explain(gone: list[Request], blocks: list[Block], config: dict[str, str]) -> str:
-    told = []
-    for request in gone:
-        has = config.get(request.symbol)
-        told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
-        told += [f"  {line}" for line in kconfig_explain.explain(request.symbol, blocks, config)]
-    return "\n".join(told)
+# ---- what a tree's Kconfig files say of a symbol
+# Nothing is evaluated: the blocks, what stands around them and the values are the reason.
+# kconfiglib, which reads the language in full, has had no release since 2019 and does not
+# know what newer kernels use.
 
 
-def _granted_by_base(
-    bench: Workbench, gone: list[Request], base: Base, flavour: Flavour, log: Path
-) -> list[Request]:
-    """Those of ``gone`` that the bare base has: the series is to blame for them.
+@dataclass(frozen=True)
+class Block:
+    """One definition of a symbol; each line with its place. ``around``: what encloses it."""
 
-    Runs inside the work directories of the failed attempt and leaves them at the base;
-    the next checkout moves them on.
+    symbol: str
+    lines: tuple[str, ...]
+    around: tuple[str, ...]
+
+
+def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[str, ...] = ()
+) -> Iterator[Block]:  # fmt: skip
+    """Every block of the tree at ``source`` from the file ``name`` down; 1 s for a kernel."""
+    path = source / name
+    if not path.is_file():
+        return
+    # A line that goes on is one, and its parts still count as lines.
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " \f")
+    enclosing: list[tuple[str, ...]] = []
+    entries = list(_ENTRY.finditer(text))
+    ends = [entry.start() for entry in entries[1:]] + [len(text)]
+    number, at = 1, 0
+    for entry, end in zip(entries, ends, strict=True):
+        number, at = number + len(re.findall("[\n\f]", text[at : entry.start()])), entry.start()
+        around = (*outer, *(line for lines in enclosing for line in lines))
+        if entry["file"]:
+            inner = entry["file"].replace("$(SRCARCH)", arch).replace("$SRCARCH", arch)
+            yield from read_kconfig(source, arch, inner, around)
+        elif entry["closes"]:
+            del enclosing[-1:]
+        elif not entry["other"]:
+            body = _HELP.split(text[at:end], maxsplit=1)[0].split("\n")
+            starts = itertools.accumulate((1 + x.count("\f") for x in body), initial=number)
+            lines = tuple(
+                f"{name}:{n}: {' '.join(x.split())}" for n, x in zip(starts, body, strict=False)
+            )
+            if entry["opens"]:
+                enclosing.append(_telling(lines))
+            else:
+                yield Block(entry["symbol"], lines, around)
+
+
+def _telling(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(line for line in lines if _TELLING.match(line.partition(": ")[2]))
+
+
+def explain(symbol: str, blocks: Iterable[Block], config: Mapping[str, str]) -> list[str]:
+    """The blocks of ``symbol`` (without CONFIG_), what selects it, and the values of both.
+
+    Args:
+        config: the values of the .config, symbols that are not set left out.
     """
-    work_dir = worktree(bench.store, base.key).parent
-    source = checkout(base, unpatched(base), work_dir)
-    out = work_dir / "bare-config"
-    shutil.rmtree(out, ignore_errors=True)
-    try:
-        config = read_values(run_merge(bench, source, out, flavour, log))
-    except SeriesError:
-        return []
-    finally:
-        shutil.rmtree(out, ignore_errors=True)
-    still_gone = {request.symbol for request in vanished(gone, config)}
-    return [request for request in gone if request.symbol not in still_gone]
-
-
-def _error(
-    text: str, blame: list[Request], flavour: Flavour, base: Base, log: Path
-) -> SeriesError | InvocationError:
-    """The series is at fault for what the base grants; the flavour for the rest."""
-    if blame:
-        names = ", ".join(f"CONFIG_{request.symbol}" for request in blame)
-        return SeriesError(
-            f"the configuration loses symbols, and on the bare base it keeps {names}\n{text}",
-            evidence=log,
-            next_step="the series changes what these symbols depend on",
-        )
-    return InvocationError(
-        f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant\n{text}",
-        evidence=log,
-        next_step="change the line in the fragment, or choose another CONFIG= or KERNEL=",
-    )
+    selects = re.compile(rf": (?:select|imply) {re.escape(symbol)}\b")
+    told: list[str] = []
+    for block in blocks:
+        if block.symbol == symbol:
+            told += [*block.around, *_telling(block.lines)]
+        elif block.symbol in config:
+            by = [line for line in block.lines if selects.search(line)]
+            told += [f"{line}, and {block.symbol} is {config[block.symbol]}" for line in by]
+    if not told:
+        return ["this tree has no such symbol in any Kconfig file"]
+    told = list(dict.fromkeys(told))
+    code = re.sub(r'"[^"]*"|#.*', "", "\n".join(line.partition(": ")[2] for line in told))
+    names = dict.fromkeys(re.findall(r"\b[A-Z][A-Z0-9_]+\b", code))
+    values = ", ".join(f"{n} is {config.get(n, 'not set')}" for n in names if n != symbol)
+    return [*told, *([f"in the result: {values}"] if values else [])]

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Builds the kernel out of tree, incrementally, and keeps the result in the store."""
+"""Builds the kernel out of tree, incrementally, and keeps the result in the store.
+
+A compiler warning that the bare base does not have fails the build. That costs nothing while
+there are no warnings. Where there are, the objects that warn, and only those, are compiled
+from the base in a second worktree and build folder.
+"""
 
 from __future__ import annotations
 
@@ -9,47 +14,56 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build.kconfig import KernelConfig
-from harness.build.make import made, read_records
-from harness.build.new_warnings import judge_warnings
-from harness.build.toolchain import Workbench
+from harness.build.make import (
+    Job,
+    build_dir,
+    is_linked,
+    made,
+    marked,
+    place_config,
+    read_records,
+    run_on,
+    write_records,
+)
+from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
+from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import proc
-from harness.core.store import digest
+from harness.core.errors import SeriesError
 from harness.series.apply import Applied
-from harness.series.base import Base, worktree
+from harness.series.base import Base
+from harness.series.worktree import base_twin
 
-FORMAT = 2
 STAGE = "build"
+MAX_SHOWN = 8  # warnings
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KernelBuild:
     """A built kernel, in the store.
 
-    ``vmlinux`` is stripped, for booting; ``source`` is the worktree, which another run
-    may have moved on; ``objects`` counts the objects of the whole kernel.
+    ``vmlinux`` is stripped, for booting; ``objects`` counts those of the whole kernel.
     """
 
+    entry: Path
     vmlinux: Path
     bzimage: Path | None
     system_map: Path
     config: Path
     log: Path
-    release: str
-    source: Path
     cached: bool
+    release: str
     objects: int
-    entry: Path
 
 
 def build(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     config: KernelConfig,
     log: Path,
     *,
     bzimage: bool = False,
-) -> Kernel:
+) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
     The output of make is added to ``log``, and lies in the entry as well.
@@ -58,40 +72,91 @@ def build(
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
-    key = digest(FORMAT, applied.tree, config.sha256, bench.toolchain.version, bzimage)
 
     def make(draft: Path) -> None:
         with made(
-            bench, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
+            tools, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
         ) as job:
             judge_warnings(job, config, log)
-            _collect(job.out, draft, bzimage)
+            out = job.out
+            stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
+            proc.capture((*stripped, str(out / "vmlinux")))
+            shutil.copyfile(out / ".config", draft / "kernel.config")
+            shutil.copyfile(out / "System.map", draft / "System.map")
+            if bzimage:
+                shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
+            release = (out / "include/config/kernel.release").read_text("utf-8").strip()
+            about = {"release": release, "objects": len(read_records(out))}
+            (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    entry = bench.store.entry("kernel", key, make, bench.events.note)
-    about = json.loads((entry.path / "kernel.json").read_text("utf-8"))
-    return Kernel(
-        vmlinux=entry.path / "vmlinux",
-        bzimage=entry.path / "bzImage" if bzimage else None,
-        system_map=entry.path / "System.map",
-        config=entry.path / "kernel.config",
-        log=entry.path / "build.log",
-        release=about["release"],
-        source=worktree(bench.store, base.key),
-        cached=entry.cached,
-        objects=about["objects"],
-        entry=entry.path,
+    inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage
+    entry = tools.store.entry("kernel", inputs, make, tools.events.note)
+    return KernelBuild(
+        entry.path,
+        entry.path / "vmlinux",
+        entry.path / "bzImage" if bzimage else None,
+        entry.path / "System.map",
+        entry.path / "kernel.config",
+        entry.path / "build.log",
+        entry.cached,
+        **json.loads((entry.path / "kernel.json").read_text("utf-8")),
     )
 
 
-def _collect(out: Path, draft: Path, bzimage: bool) -> None:
-    """Copies what a run needs from the build folder into the entry."""
-    proc.capture(("strip", "--strip-all", "-o", str(draft / "vmlinux"), str(out / "vmlinux")))
-    for name, kept in ((".config", "kernel.config"), ("System.map", "System.map")):
-        shutil.copyfile(out / name, draft / kept)
-    if bzimage:
-        shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-    about = {
-        "release": (out / "include/config/kernel.release").read_text("utf-8").strip(),
-        "objects": len(read_records(out)),
-    }
-    (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
+def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
+    """Fails for a warning that is new against the base; the job's folder is built.
+
+    Raises:
+        SeriesError: naming file, line and warning.
+    """
+    if not job.applied.patches:
+        return
+    records = read_records(job.out).items()
+    flagged = {name: warned for name, warned in records if warned and is_linked(job.out, name)}
+    if not flagged:
+        return
+    known = _base_warnings(job, config, sorted(flagged), log)
+    # A header warns once for each of its users.
+    fresh: dict[Warned, None] = {}
+    for name, here in sorted(flagged.items()):
+        fresh |= dict.fromkeys(new_warnings(here, known.get(name, [])))
+    if fresh:
+        what = f"the series brings {len(fresh)} compiler warnings that the base does not have"
+        more = [f"... and {len(fresh) - MAX_SHOWN} more"] if len(fresh) > MAX_SHOWN else []
+        raise SeriesError(
+            "\n".join([what, *map(str, list(fresh)[:MAX_SHOWN]), *more]),
+            evidence=log,
+            next_step="mend them; a warning that the base has as well does not count",
+        )
+
+
+def _base_warnings(
+    job: Job, config: KernelConfig, objects: list[str], log: Path
+) -> dict[str, list[Warned]]:
+    """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
+    tools, base = job.tools, job.base
+    inputs = base.tree, config.sha256, tools.toolchain.version, objects
+
+    def make(draft: Path) -> None:
+        with (
+            base_twin(tools.store, base, job.source, tools.events) as source,
+            build_dir(tools, base, f"{job.purpose}-base", source) as out,
+        ):
+            place_config(config.text, out)
+            reader = BuildLog(str(source.path), str(out))
+            whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
+            targets = ["vmlinux"] if whole else objects
+            with marked(out):
+                argv = make_argv(tools, source.path, out, "olddefconfig")
+                proc.run(argv, env=environment(), log=log)
+                # Past those that the base lacks or cannot compile.
+                for line in run_on(tools, source, out, log, *targets):
+                    reader.feed(line)
+                # Objects that an earlier series had compiled here are not compiled again.
+                records = read_records(out) | reader.objects
+                write_records(out, records)
+            kept = {name: records[name] for name in objects if name in records}
+            (draft / "warnings.json").write_text(json.dumps(kept), "utf-8")
+
+    entry = tools.store.entry("basewarnings", inputs, make, tools.events.note)
+    return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

@@ -1,38 +1,100 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the kernel's make: progress, the objects' records, and who is at fault."""
+"""Runs the kernel's make in a build folder: progress, the objects' records, who is at fault.
+
+The build folder (make's O=) is one per base, flavour and compiler, kept between runs.
+While make runs a marker lies in it. A marker found on entry means that the last
+make was killed, and that some file may be half written. Everything since the
+marker is then removed, whatever it is: kbuild makes it again, and what had been
+compiled comes from ccache.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.build_dir import build_dir, marked
-from harness.build.make_log import BuildLog, Warned, as_json, from_json
-from harness.build.toolchain import Workbench, compiling, environment, make_argv
+from harness.build.make_log import BuildLog, Warned, from_json
+from harness.build.toolchain import BuildTools, compiling, environment, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.core.events import StageProgress
+from harness.core.store import digest
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
 
+MARKER = ".harness-make-is-running"
+SOURCE_ID = ".harness-source"
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY_OBJECTS = 30
+
+
+@contextlib.contextmanager
+def build_dir(tools: BuildTools, base: Base, purpose: str, source: SourceTree) -> Iterator[Path]:
+    """The build folder for ``purpose`` (a flavour), ours until the block ends.
+
+    The caller holds the source worktree's lock already: always in that order.
+    """
+    key = digest(base.key, purpose, tools.toolchain.version)
+    with tools.store.work_dir("build", key, tools.events.note) as out:
+        recover(out)
+        adopt(out, source.id)
+        yield out
+
+
+def adopt(out: Path, source_id: str) -> None:
+    """Empties a folder whose objects were built from another worktree.
+
+    make compares times, and those of two worktrees say nothing about each other.
+    """
+    stamp = out / SOURCE_ID
+    if stamp.is_file() and stamp.read_text("utf-8") == source_id:
+        return
+    shutil.rmtree(out)
+    out.mkdir()
+    stamp.write_text(source_id, "utf-8")
+
+
+def recover(out: Path) -> int:
+    """Removes what a killed make may have left half written; how many files that was."""
+    marker = out / MARKER
+    if not marker.exists():
+        return 0
+    since = marker.stat().st_mtime_ns
+    files = [Path(folder) / name for folder, _, names in os.walk(out) for name in names]
+    newer = [
+        path
+        for path in files
+        if not path.is_symlink() and path != marker and path.name != SOURCE_ID
+        if path.stat().st_mtime_ns >= since
+    ]
+    for path in (*newer, marker):
+        path.unlink()
+    return len(newer)
+
+
+@contextlib.contextmanager
+def marked(out: Path) -> Iterator[None]:
+    """Marks the folder while the block runs; an exception leaves the mark."""
+    marker = out / MARKER
+    marker.touch()
+    yield
+    marker.unlink()
 
 
 @dataclass(frozen=True)
 class Job:
     """One call of make: ``purpose`` names the build folder's use, ``stage`` the events."""
 
-    bench: Workbench
+    tools: BuildTools
     base: Base
     applied: Applied
     source: SourceTree
@@ -40,10 +102,21 @@ class Job:
     purpose: str
     stage: str
 
+    @property
+    def memo(self) -> Path:
+        """Where it is kept how many objects a build from nothing has compiled."""
+        return self.tools.store.root / "counts" / f"{self.base.line}-{self.purpose}"
+
+    def expected_objects(self) -> int:
+        """How many objects a build from nothing will compile; 0: nobody knows."""
+        with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
+            return int(self.memo.read_text("utf-8"))
+        return dict(self.base.objects).get(self.purpose.removesuffix("-debug"), 0)
+
 
 @contextlib.contextmanager
 def made(
-    bench: Workbench,
+    tools: BuildTools,
     base: Base,
     applied: Applied,
     config: str,
@@ -66,53 +139,38 @@ def made(
         SeriesError, InvocationError, MachineError: see ``failure``.
     """
     with (
-        source_tree(bench.store, base, applied, bench.events) as source,
-        build_dir(bench, base, purpose, source) as out,
+        source_tree(tools.store, base, applied, tools.events) as source,
+        build_dir(tools, base, purpose, source) as out,
     ):
-        own_log = draft / "build.log"
         place_config(config, out)
         if settle:
-            argv = make_argv(bench, source.path, out, "olddefconfig")
             with marked(out):
-                done = proc.run(argv, env=environment(), log=own_log)
-            if done.returncode != 0:
-                text = own_log.read_text("utf-8", "replace")
-                raise proc.failure(argv, done.returncode, text, own_log)
-        job = Job(bench, base, applied, source, out, purpose, stage)
-        _run_make(job, ("vmlinux", "bzImage") if bzimage else ("vmlinux",), own_log, log)
+                argv = make_argv(tools, source.path, out, "olddefconfig")
+                proc.capture(argv, env=environment())
+        job = Job(tools, base, applied, source, out, purpose, stage)
+        _run_make(job, ("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
         yield job
 
 
-def run_on(
-    bench: Workbench,
-    source: SourceTree,
-    out: Path,
-    log: Path,
-    on_line: Callable[[str], object],
-    *what: str,
-) -> None:
-    """Runs make for ``what``, past all that cannot be compiled; ``out`` is marked by the caller.
+def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
+    """What make says for ``what``, past all that cannot be compiled; the caller marks ``out``.
 
     Raises:
         MachineError: the disk is full.
     """
-    tail: deque[str] = deque(maxlen=40)
-
-    def take(line: str) -> None:
-        tail.append(line)
-        on_line(line)
-
-    argv = make_argv(bench, source.path, out, "-k", *what)
-    proc.run(argv, env=compiling(bench), log=log, on_line=take)
-    proc.check_disk(argv, "\n".join(tail), log)
+    lines: list[str] = []
+    argv = make_argv(tools, source.path, out, "-k", *what)
+    proc.run(argv, env=compiling(tools), log=log, on_line=lines.append)
+    proc.check_disk(argv, "\n".join(lines[-40:]), log)
+    return lines
 
 
-def _run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> None:
-    """Runs make in the job's folder and judges its output; ``log`` outlives a failure."""
-    out, events = job.out, job.bench.events
+def _run_make(job: Job, targets: tuple[str, ...], draft: Path, log: Path) -> None:
+    """Runs make in the job's folder and judges its output."""
+    out, events = job.out, job.tools.events
     records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
     whole = not (out / "vmlinux").is_file()
-    total = _expected(job)
+    total = job.expected_objects()
     reader = BuildLog(str(job.source.path), str(out))
 
     def on_line(line: str) -> None:
@@ -123,37 +181,29 @@ def _run_make(job: Job, targets: tuple[str, ...], own_log: Path, log: Path) -> N
             known = max(done, total) if total and (whole or done > MANY_OBJECTS) else 0
             events.emit(StageProgress(job.stage, done, known, "objects", name))
 
-    argv = make_argv(job.bench, job.source.path, out, *targets)
+    argv = make_argv(job.tools, job.source.path, out, *targets)
+    own_log = draft / "build.log"
+    own_log.touch()
     try:
         with marked(out):
-            done = proc.run(argv, env=compiling(job.bench), log=own_log, on_line=on_line)
+            done = proc.run(argv, env=compiling(job.tools), log=own_log, on_line=on_line)
             # Still marked: objects without their records must not survive a kill.
             records |= reader.objects
             write_records(out, records)
     finally:
-        _append(own_log, log)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as whole_log:
+            whole_log.write(own_log.read_bytes())
     if done.returncode != 0:
         raise failure(reader, job.base, job.applied, log)
     if whole:
-        memo = _memo(job)
-        memo.parent.mkdir(exist_ok=True)
-        memo.write_text(str(len(records)), "utf-8")
-
-
-def _memo(job: Job) -> Path:
-    return job.bench.store.root / "counts" / f"{job.base.line}-{job.purpose}"
-
-
-def _expected(job: Job) -> int:
-    """How many objects a build from nothing will compile: as last time, or as the table says."""
-    with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
-        return int(_memo(job).read_text("utf-8"))
-    return dict(job.base.objects).get(job.purpose.removesuffix("-debug"), 0)
+        job.memo.parent.mkdir(exist_ok=True)
+        job.memo.write_text(str(len(records)), "utf-8")
 
 
 def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
     """Keeps the records of a build folder's objects beside them."""
-    write_atomically(out / RECORDS, json.dumps(as_json(records)))
+    write_atomically(out / RECORDS, json.dumps(records, sort_keys=True))
 
 
 def read_records(out: Path) -> dict[str, list[Warned]]:
@@ -169,23 +219,20 @@ def has_source(out: Path, name: str) -> bool:
     """
     place = out / name
     command = place.with_name(f".{place.name}.cmd")
-    if not place.is_file():
-        return False
-    if not command.is_file():
-        return True
+    if not place.is_file() or not command.is_file():
+        return place.is_file()
     with open(command, encoding="utf-8", errors="replace") as text:
-        found = re.search(r"^source_\S+ := (\S+)", text.read(1 << 16), re.M)
-    return found is None or (out / found[1]).exists()
+        source = re.search(r"^source_\S+ := (\S+)", text.read(1 << 16), re.M)
+    return source is None or (out / source[1]).exists()
 
 
 def is_linked(out: Path, name: str) -> bool:
     """Whether its directory's archive holds the object; a configuration may have dropped it."""
     folder = (out / name).parent
     archives = [folder / a for a in ("built-in.a", "lib.a") if (folder / a).is_file()]
-    if not archives:
-        return True
     members = b"".join(proc.capture(("ar", "t", str(archive))) for archive in archives)
-    return Path(name).name in {Path(line).name for line in members.decode().splitlines()}
+    names = {Path(line).name for line in members.decode().splitlines()}
+    return not archives or Path(name).name in names
 
 
 def place_config(config: str, out: Path) -> None:
@@ -195,34 +242,21 @@ def place_config(config: str, out: Path) -> None:
         place.write_text(config, "utf-8")
 
 
-def _append(own: Path, log: Path) -> None:
-    """Adds a build's output to the run's log, where it outlives a failed draft."""
-    if own.is_file():
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(own, "rb") as new, open(log, "ab") as old:
-            shutil.copyfileobj(new, old)
-
-
 def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
-    """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
+    """Who is at fault for a make of the kernel that failed: the series, the base, this machine.
+
+    Raises:
+        MachineError: the disk is full.
+    """
     errors = reader.first_errors()
     said = "\n".join(errors)
-    try:
-        proc.check_disk(("make",), "\n".join(reader.tail), log)
-    except MachineError as error:
-        return error
+    proc.check_disk(("make",), "\n".join(reader.tail), log)
     if "Killed signal" in said:
-        return MachineError(
-            f"the compiler was killed: not enough memory?\n{said}",
-            evidence=log,
-            next_step="JOBS=1",
-        )
-    if errors and errors[0].startswith(("scripts/", "tools/")):
-        return MachineError(
-            f"a program that the build itself needs does not compile here\n{said}",
-            evidence=log,
-            next_step=SET_UP,
-        )
+        what, step = f"the compiler was killed: not enough memory?\n{said}", "JOBS=1"
+        return MachineError(what, evidence=log, next_step=step)
+    if said.startswith(("scripts/", "tools/")):
+        what = f"a program that the build itself needs does not compile here\n{said}"
+        return MachineError(what, evidence=log, next_step=SET_UP)
     if not applied.patches:
         return InvocationError(
             f"KERNEL={base.name} does not build even without patches\n{said}",

@@ -8,8 +8,10 @@ Pure: lines in, records out. make groups the lines of a target
 from __future__ import annotations
 
 import re
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 _STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
 _WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
@@ -21,8 +23,7 @@ _OTHER_ERRORS = re.compile(
 MAKE_STOPS = re.compile(r"^make(\[\d+\])?: \*\*\* ")
 
 
-@dataclass(frozen=True)
-class Warned:
+class Warned(NamedTuple):
     """A warning. ``file`` is relative to the source tree; ``line`` 0 where there is none."""
 
     file: str
@@ -38,6 +39,17 @@ class Warned:
         return f"{place}: warning: {self.text}"
 
 
+class Comparable(Protocol):
+    """A warning or a remark, of this tree or of its base."""
+
+    def same(self) -> tuple[str, str]:
+        """What stays when lines above it come and go."""
+        ...
+
+
+W = TypeVar("W", bound=Comparable)
+
+
 @dataclass
 class BuildLog:
     """What one run of make did, line by line.
@@ -49,7 +61,7 @@ class BuildLog:
     out: str
     objects: dict[str, list[Warned]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
-    tail: list[str] = field(default_factory=list)
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=40))
     _current: str = ""
 
     def relative(self, path: str) -> str:
@@ -60,12 +72,16 @@ class BuildLog:
 
     def feed(self, line: str) -> str | None:
         """Takes one line; the object whose compilation it announces, if it does."""
-        self.tail = [*self.tail[-39:], line]
-        step = _STEP.match(line)
-        if step is not None:
+        self.tail.append(line)
+        if step := _STEP.match(line):
             return self._step(step[1], step[2])
         if warning := _WARNING.match(line):
-            self._warn(warning)
+            warned = Warned(
+                self.relative(warning["file"]), int(warning["line"] or 0), warning["text"]
+            )
+            owner = warned.file if warned.text.startswith("objtool:") else self._current
+            if owner:
+                self.objects.setdefault(owner, []).append(warned)
         elif error := _ERROR.match(line):
             place = f"{self.relative(error['file'])}:{error['line']}"
             self.errors.append(f"{place}: error: {error['text']}")
@@ -75,49 +91,30 @@ class BuildLog:
 
     def _step(self, step: str, target: str) -> str | None:
         self._current = ""
-        if step.split()[0] not in ("CC", "AS") or not target.endswith(".o"):
-            return None
-        if target.startswith(("/", "tools/", ".tmp_")):  # host programs, symbol tables
+        compiled = step.split()[0] in ("CC", "AS") and target.endswith(".o")
+        if not compiled or target.startswith(("/", "tools/", ".tmp_")):  # host's, symbol tables
             return None
         self._current = target
         self.objects[target] = []
         return target
 
-    def _warn(self, match: re.Match[str]) -> None:
-        warned = Warned(self.relative(match["file"]), int(match["line"] or 0), match["text"])
-        owner = self._current
-        if warned.text.startswith("objtool:"):
-            owner = warned.file
-        if owner:
-            self.objects.setdefault(owner, []).append(warned)
-
     def first_errors(self, most: int = 6) -> list[str]:
         """The errors that matter, first ones first: make's own lines only where alone."""
         real = [line for line in self.errors if not MAKE_STOPS.match(line)]
-        return list(dict.fromkeys(real or self.errors or self.tail[-most:]))[:most]
+        return list(dict.fromkeys(real or self.errors or list(self.tail)[-most:]))[:most]
 
 
-def as_json(objects: dict[str, list[Warned]]) -> dict[str, list[tuple[str, int, str]]]:
-    """Records as they are kept beside the objects."""
-    return {
-        name: [(w.file, w.line, w.text) for w in warned] for name, warned in sorted(objects.items())
-    }
-
-
-def from_json(data: dict[str, list[tuple[str, int, str]]]) -> dict[str, list[Warned]]:
-    """The reverse of ``as_json``."""
+def from_json(data: dict[str, list[list[Any]]]) -> dict[str, list[Warned]]:
+    """Warnings by the name of what warns, as ``json`` gives them back."""
     return {name: [Warned(*one) for one in warned] for name, warned in data.items()}
 
 
-def new_warnings(here: Iterable[Warned], base: Iterable[Warned]) -> list[Warned]:
+def new_warnings(here: Iterable[W], base: Iterable[W]) -> list[W]:
     """The warnings that the base does not have, counting equal ones."""
-    known: dict[tuple[str, str], int] = {}
-    for warned in base:
-        known[warned.same()] = known.get(warned.same(), 0) + 1
+    known = Counter(warned.same() for warned in base)
     fresh = []
     for warned in here:
-        if known.get(warned.same(), 0) > 0:
-            known[warned.same()] -= 1
-        else:
+        known[warned.same()] -= 1
+        if known[warned.same()] < 0:
             fresh.append(warned)
     return fresh

@@ -39,7 +39,7 @@ class Toolchain:
 
 
 @dataclass(frozen=True)
-class Workbench:
+class BuildTools:
     """What every step of a build works with; ``jobs``: parallel compilers."""
 
     store: Store
@@ -57,25 +57,18 @@ def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolch
     Raises:
         MachineError: there is no compiler.
     """
-    lines = [proc.version(f"{cross}{name}") for name in (cc, "ld")]
+    version = "; ".join(proc.version(f"{cross}{name}") for name in (cc, "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.
     nm = f"{cross}{cc}-nm"
-    works = shutil.which(nm) is not None and proc.run((nm, "--version")).returncode == 0
-    return Toolchain(
-        f"{cross}{cc}",
-        "; ".join(lines),
-        shutil.which("ccache") is not None,
-        arch,
-        cross,
-        nm if works else "",
-    )
+    if shutil.which(nm) is None or proc.run((nm, "--version")).returncode != 0:
+        nm = ""
+    return Toolchain(f"{cross}{cc}", version, shutil.which("ccache") is not None, arch, cross, nm)
 
 
 def environment() -> dict[str, str]:
     """The whole environment of the kernel's make."""
-    env = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    env |= {
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | {
         "LC_ALL": "C",
         "KBUILD_BUILD_TIMESTAMP": "Sat Jan  1 00:00:00 UTC 2000",
         "KBUILD_BUILD_USER": "harness",
@@ -83,26 +76,24 @@ def environment() -> dict[str, str]:
         "KBUILD_BUILD_VERSION": "1",
         "LOCALVERSION": "",
     }
-    return env
 
 
-def compiling(bench: Workbench) -> dict[str, str]:
+def compiling(tools: BuildTools) -> dict[str, str]:
     """The environment of a make that compiles objects: ccache stands in the compiler's place.
 
     It is a compiler of the same name in front of the other, and no word of CC=: so the
     configuration, which asks the compiler a few hundred times what it can, does without,
     and for kbuild a build without ccache has the same commands.
     """
-    folder = bench.store.root / "ccache"
-    if not bench.toolchain.ccache:
-        return environment()
+    env, folder = environment(), tools.store.root / "ccache"
+    if not tools.toolchain.ccache:
+        return env
     links = folder / "compilers"
     links.mkdir(parents=True, exist_ok=True)
-    link, program = links / bench.toolchain.cc, str(shutil.which("ccache"))
+    link, program = links / tools.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
         with drafted_file(link) as draft:
             draft.symlink_to(program)
-    env = environment()
     return env | {
         "PATH": f"{links}:{env['PATH']}",
         # See docs/build.md for what each of these costs and saves.
@@ -111,24 +102,16 @@ def compiling(bench: Workbench) -> dict[str, str]:
         "CCACHE_DEPEND": "1",
         "CCACHE_INODECACHE": "1",
         "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime,time_macros",
-        "CCACHE_MAXSIZE": str(bench.store.ccache_limit),
+        "CCACHE_MAXSIZE": str(tools.store.ccache_limit),
     }
 
 
-def make_argv(bench: Workbench, source: Path, out: Path, *what: str) -> list[str]:
+def make_argv(tools: BuildTools, source: Path, out: Path, *what: str) -> list[str]:
     """The kernel's make for ``what`` (targets and NAME=value), out of tree in ``out``."""
-    return [
-        "make",
-        "-C",
-        str(source),
-        f"O={out}",
-        # One more than there are CPUs: the others' waiting for files is 3 % of a build.
-        f"-j{bench.jobs + 1}",
-        # A target's output stays together, so that a warning has an object.
-        "--output-sync=target",
-        *variables(bench.toolchain),
-        *what,
-    ]
+    # One more than there are CPUs: the others' waiting for files is 3 % of a build.
+    argv = ["make", "-C", str(source), f"O={out}", f"-j{tools.jobs + 1}"]
+    # A target's output stays together, so that a warning has an object.
+    return [*argv, "--output-sync=target", *variables(tools.toolchain), *what]
 
 
 def variables(toolchain: Toolchain) -> list[str]:

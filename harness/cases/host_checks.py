@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.cases.plugins import load_plugin
 from harness.core import events as ev
 from harness.core.errors import InternalError
-from harness.series.patched_tree import PatchedTree
+from harness.series.apply import PatchedTree
 
 Check = Callable[[PatchedTree], Sequence[str]]
 

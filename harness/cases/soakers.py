@@ -35,11 +35,7 @@ class DivergenceError(SeriesError):
 
 @dataclass(frozen=True)
 class Ground:
-    """What a round stands on.
-
-    ``lab`` runs cases and watches for splats; ``suite`` has the programs of the
-    series; ``out`` is the run's folder, for what a round wants to leave behind.
-    """
+    """What a round has: who runs cases, the series' programs, and the run's folder."""
 
     lab: Lab
     suite: Suite
@@ -47,11 +43,7 @@ class Ground:
     events: ev.Events
 
     def guest(self) -> Guest:
-        """A guest that can be trusted: the one of the round before, or a new one.
-
-        Its ``run_case`` gives what the kernel said meanwhile; what nobody asked for is
-        found by the driver after the round.
-        """
+        """A guest that can be trusted: the one of the round before, or a new one."""
         return self.lab.ready()
 
 
@@ -61,12 +53,11 @@ class Soaker(Protocol):
     def round(self, ground: Ground, seed: int) -> Figures:
         """One round, of some seconds up to two minutes: what is killed is lost.
 
-        All that is random in it follows from ``seed`` (32 bits). Complaints of the
-        kernel need no care: the driver ends the soak on any.
+        All that is random in it follows from ``seed`` (32 bits). Complaints of the kernel
+        need no care: the driver ends the soak on any, and names the seed.
 
         Raises:
-            DivergenceError: the kernel is wrong. The message says how; the driver adds
-                the seed and what to type.
+            DivergenceError: the kernel is wrong; says how.
         """
         ...
 
@@ -96,13 +87,8 @@ class CaseSoaker:
             raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
         if record.status != "pass":
             raise DivergenceError("\n".join((f"{wanted}: {record.reason}", *record.diagnostics)))
-        return counted(record.diagnostics)
-
-
-def counted(diagnostics: tuple[str, ...]) -> Figures:
-    """The figures among a case's diagnostics."""
-    found = [match for match in map(_COUNT.match, diagnostics) if match]
-    return {match["name"]: int(match["count"]) for match in found}
+        counts = [match for match in map(_COUNT.match, record.diagnostics) if match]
+        return {match["name"]: int(match["count"]) for match in counts}
 
 
 def load_soakers(folder: Path) -> dict[str, Soaker]:
@@ -112,9 +98,7 @@ def load_soakers(folder: Path) -> dict[str, Soaker]:
         InternalError: it has no such dictionary.
     """
     module = load_plugin(folder, "soakers")
-    if module is None:
-        return {}
-    soakers = getattr(module, "SOAKERS", None)
+    soakers = getattr(module, "SOAKERS", None) if module else {}
     if not isinstance(soakers, dict):
-        raise InternalError(f"{module.__file__} has no dictionary SOAKERS")
+        raise InternalError(f"soakers.py of {folder} has no dictionary SOAKERS")
     return soakers

@@ -1,17 +1,208 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make tree`` and ``make refresh`` as the user sees them."""
+"""``make tree`` and ``make refresh``: the series as a git branch to edit, and back as patches.
+
+The tree is the user's: a complete repository of its own that outlives the store.
+What it was made from is noted in its git configuration (``harness.*``).
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+from harness.core import git
+from harness.core.atomic import drafted_directory, write_atomically
+from harness.core.errors import InvocationError
 from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
-from harness.core.store import Store
-from harness.series import edit_tree
+from harness.core.store import Store, full_disk_explained
+from harness.core.usage import HOME, PROGRAM, PROJECT
+from harness.series.apply import Applied, apply_series
+from harness.series.base import Base, obtain_base
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series, patch_files
+
+BASE_BRANCH = "base"
+
+
+@dataclass(frozen=True)
+class EditTree:
+    """A tree to edit: ``branch`` holds the series, ``folder`` is where refresh writes it."""
+
+    path: Path
+    branch: str
+    folder: Path | None
+    patches: int
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh wrote and removed, by file name; empty where nothing differed."""
+
+    folder: Path
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+    patches: int
+
+
+def place(settings: Settings) -> Path:
+    """Where the tree to edit is: TREE=, or tree/ with the kernel's name."""
+    if settings.tree:
+        return Path(settings.tree).expanduser().absolute()
+    return HOME / "tree" / Path(settings.kernel).name
+
+
+def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
+    """The patched tree as a branch, or what is there brought up to date.
+
+    A tree in which nothing was edited since is moved to the series as it is now.
+
+    Raises:
+        InvocationError: the directory holds edits, or something else.
+        SeriesError: the series does not apply.
+    """
+    base = obtain_base(settings, store, events)
+    series = load_series(settings, base)
+    if settings.patches not in (None, len(series.patches)):
+        raise InvocationError(
+            "PATCHES= has no meaning here: refresh would drop the other patches",
+            next_step="leave it out; git rebase -i goes to any patch",
+        )
+    applied = apply_series(base, series, None, store, events)
+    folder = default_folder(settings, base)
+    if settings.series:
+        folder = Path(settings.series).expanduser().absolute()
+    writable = not _installed(folder) and (folder.is_dir() or not settings.series)
+    branch = f"series/{Path(settings.series or '').stem or settings.project.name}"
+    target = place(settings)
+    fresh = not (target.exists() and any(target.iterdir()))
+    if fresh:
+        with full_disk_explained(target.parent):
+            _create(target, branch, base, applied)
+    else:
+        _move(settings, branch, base, applied)
+    _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)
+    return EditTree(target, branch, folder if writable else None, len(applied.patches), fresh)
+
+
+def _installed(folder: Path) -> bool:
+    """Whether a folder is among the files of an installed program, which nobody edits."""
+    return PROGRAM != "make" and folder.is_relative_to(PROJECT)
+
+
+def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
+    """A repository of its own: objects are linked or copied, never borrowed from the store."""
+    with drafted_directory(target) as draft:
+        git.text(
+            None, "clone", "--quiet", "--no-checkout", "--no-tags", "--single-branch",
+            "--branch=base", str(base.repo), str(draft),
+        )  # fmt: skip
+        series = f"+{applied.commit}:refs/heads/{branch}"
+        git.text(draft, "fetch", "--quiet", str(applied.repo), series)
+        git.text(draft, "symbolic-ref", "--delete", "refs/remotes/origin/HEAD", expect=(0, 1, 128))
+        git.text(draft, "remote", "remove", "origin")
+        # The clone is on the branch base already, without files.
+        git.text(draft, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
+
+
+def _move(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
+    """Brings an existing tree to the series as it is now, unless that would lose edits."""
+    target = place(settings)
+    at = _noted(target, "at")
+    if at is None:
+        raise InvocationError(
+            f"{target} is there already and is no tree of ours",
+            next_step="TREE=another/directory, or remove it",
+        )
+    ref = f"refs/heads/{branch}"
+    head = git.text(target, "rev-parse", "--verify", "--quiet", ref, expect=(0, 1))
+    if head == applied.commit and not _edited(target):
+        return
+    if head != at or _edited(target):
+        raise InvocationError(
+            f"{target} holds edits that are not in the patches",
+            next_step=f"{settings.command('refresh')} writes them to the patches; "
+            "or remove the directory",
+        )
+    git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
+    git.text(target, "fetch", "--quiet", str(base.repo), f"+{base.commit}:refs/heads/{BASE_BRANCH}")
+    git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
+
+
+def _edited(target: Path) -> bool:
+    return bool(git.text(target, "status", "--porcelain", "--untracked-files=no"))
+
+
+def _note(target: Path, **values: str) -> None:
+    for key, value in values.items():
+        git.text(target, "config", f"harness.{key}", value)
+
+
+def _noted(target: Path, key: str) -> str | None:
+    if not (target / ".git").exists():
+        return None
+    return git.text(target, "config", "--get", f"harness.{key}", expect=(0, 1)) or None
+
+
+def write_back(settings: Settings) -> Refreshed:
+    """The branch of the tree back as patches.
+
+    Writes only files that differ; the same branch gives the same bytes.
+
+    Raises:
+        InvocationError: there is no tree, it has uncommitted edits or a merge, or
+            there is no directory to write to.
+    """
+    target = place(settings)
+    base = _noted(target, "base")
+    if base is None:
+        raise InvocationError(f"{target} is no tree of ours", next_step=settings.command("tree"))
+    named = settings.series or _noted(target, "folder")
+    folder = Path(named).expanduser().absolute() if named else None
+    if folder is None or folder.is_file() or _installed(folder):
+        raise InvocationError(
+            "the series came from an mbox, a range or the installed program, none of which can "
+            "be written back",
+            next_step=settings.command("refresh", SERIES="DIRECTORY"),
+        )
+    if _edited(target):
+        raise InvocationError(
+            f"{target} has changes that are not committed",
+            next_step=f"git -C {quote(str(target))} commit --all --amend, or git rebase, then "
+            f"{settings.command('refresh')}",
+        )
+    wrong = None
+    if git.text(target, "merge-base", base, "HEAD", expect=(0, 1)) != base:
+        wrong = f"no longer starts at its base {base[:12]}"
+    elif git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
+        wrong = "has a merge, which patches cannot carry"
+    if wrong:
+        raise InvocationError(
+            f"the branch in {target} {wrong}",
+            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
+        )
+    return _write(target, base, folder)
+
+
+def _write(target: Path, base: str, folder: Path) -> Refreshed:
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={scratch}", f"{base}..HEAD")
+        fresh = {path.name: path.read_bytes() for path in Path(scratch).glob("*.patch")}
+    folder.mkdir(parents=True, exist_ok=True)
+    have = {path.name: path.read_bytes() for path in patch_files(folder)}
+    written = sorted(name for name, content in fresh.items() if have.get(name) != content)
+    for name in written:
+        write_atomically(folder / name, fresh[name])
+    removed = sorted(have.keys() - fresh.keys())
+    for name in removed:
+        (folder / name).unlink()
+    _note(target, at=git.text(target, "rev-parse", "HEAD"))
+    return Refreshed(folder, tuple(written), tuple(removed), len(fresh))
 
 
 def _shown(path: Path) -> str:
@@ -21,23 +212,22 @@ def _shown(path: Path) -> str:
 
 
 def _tell(event: Event) -> None:
-    if isinstance(event, Note):
-        sys.stdout.write(f"{event.text}\n")
-    elif isinstance(event, StageProgress) and event.note and event.done == 0:
-        sys.stdout.write(f"{event.note}\n")
+    match event:
+        case Note(text=text) | StageProgress(done=0, note=text) if text:
+            sys.stdout.write(f"{text}\n")
 
 
 def tree(settings: Settings) -> int:
     """Makes the tree and says what to type in it."""
     events = Events([_tell])
-    made = edit_tree.make_tree(settings, Store(settings.cache, settings.cache_limit), events)
+    made = make_tree(settings, Store(settings.cache, settings.cache_limit), events)
     path = _shown(made.path)
     refresh = settings.command("refresh", SERIES="" if made.folder else "DIRECTORY")
     sys.stdout.write(
-        f"{path}: branch {made.branch}, {made.patches} patches on {edit_tree.BASE_BRANCH}"
+        f"{path}: branch {made.branch}, {made.patches} patches on {BASE_BRANCH}"
         f"{'' if made.fresh else ' (was there already)'}\n"
         f"  edit, then: git -C {quote(path)} commit --all --amend, "
-        f"or git rebase -i {edit_tree.BASE_BRANCH}\n"
+        f"or git rebase -i {BASE_BRANCH}\n"
         f"  {refresh} writes the branch back{f' to {_shown(made.folder)}' if made.folder else ''}\n"
     )
     return 0
@@ -45,7 +235,7 @@ def tree(settings: Settings) -> int:
 
 def refresh(settings: Settings) -> int:
     """Writes the patches and says which changed."""
-    done = edit_tree.refresh(settings)
+    done = write_back(settings)
     for name in done.written:
         sys.stdout.write(f"written {name}\n")
     for name in done.removed:

@@ -24,7 +24,7 @@ def _repro(session: Session) -> None:
     # Another CONFIG= than the default goes before a scenario's own flavour.
     flavours = {
         scenario: scenario.config if settings.config == "default" else settings.config
-        for scenario in choose(settings.race, line, session.data.name)
+        for scenario in choose(settings.race or "", line, session.data.name)
     }
     results: list[RaceResult] = []
     try:

@@ -13,13 +13,14 @@ clause counts as seen red where
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.table import Table
 
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError, SeriesError
@@ -28,9 +29,10 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.results import BROKEN, RunDocument
 from harness.run.session import RunKernel
+from harness.run.states import run_state
 from harness.series.base import obtain_base
 from harness.series.contract import load
-from harness.series.variants import TABLE, Variant, Variants, load_table
+from harness.series.variants import TABLE, Variant, Variants, find_patch, load_table
 
 INCONCLUSIVE = "inconclusive"
 
@@ -48,7 +50,7 @@ class Red:
 
 @dataclass
 class SeenRed:
-    """What all variants showed.
+    """What all variants showed; ``seen-red-<line>.json``.
 
     ``missed``: (variant, clause, what came of it) that stayed green; ``absent``: variants
     that this kernel line does not have; ``never``: clauses that nothing has shown red;
@@ -68,67 +70,44 @@ class SeenRed:
     seconds: dict[str, float] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
 
+    def judge(self, control: RunDocument) -> None:
+        """Fills in the clauses with a guest case, and the cases, that nothing has shown red."""
+        tests = [t for t in control["tests"] if t["status"] == "pass"]
+        guest = [t for t in tests if CaseId.parse(t["id"]).kind == "guest"]
+        seen = {red.clause for red in self.reds} | set(self.exempt)
+        self.never = sorted({c for t in guest for c in t["clauses"]} - seen, key=_natural)
+        self.cases = len(guest)
+        self.green = sorted({t["id"] for t in guest} - {red.case for red in self.reds})
+
+    @property
+    def exit_code(self) -> int:
+        """0, or who is at fault. What was lost may be what is missing: then the machine is."""
+        if self.missed or (self.never and not self.lost):
+            return SeriesError.exit_code
+        return MachineError.exit_code if self.lost else 0
+
 
 def passing(document: RunDocument) -> frozenset[str]:
     """The cases that pass on the finished series."""
     return frozenset(t["id"] for t in document["tests"] if t["status"] == "pass")
 
 
-def tested_clauses(document: RunDocument) -> frozenset[str]:
-    """The clauses that a passing guest case of the control run names."""
-    tests = [t for t in document["tests"] if t["status"] == "pass" and _in_guest(t["id"])]
-    return frozenset(clause for test in tests for clause in test["clauses"])
-
-
-def _in_guest(case: str) -> bool:
-    return CaseId.parse(case).kind == "guest"
-
-
 def reds_of(variant: Variant, document: RunDocument, good: frozenset[str]) -> list[Red]:
     """The clauses of ``variant`` that its run shows red, each with every case that does."""
-    found = []
-    for test in document["tests"]:
-        if test["status"] not in BROKEN or test["id"] not in good:
-            continue
-        if INCONCLUSIVE in test["reason"]:
-            continue
-        found += [
-            Red(clause, variant.name, test["id"], test["reason"], document["run"])
-            for clause in test["clauses"]
-            if clause in variant.clauses
-        ]
-    return found
+    return [
+        Red(clause, variant.name, test["id"], test["reason"], document["run"])
+        for test in document["tests"]
+        if test["status"] in BROKEN and test["id"] in good and INCONCLUSIVE not in test["reason"]
+        for clause in test["clauses"]
+        if clause in variant.clauses
+    ]
 
 
-def said(reds: Iterable[Red], green: Sequence[str]) -> str:
-    """One line on what a variant showed, for who watches."""
-    clauses = ", ".join(dict.fromkeys(red.clause for red in reds))
-    parts = [f"{clauses} seen red"] if clauses else []
-    return "; ".join([*parts, *([f"MISSED {', '.join(green)}"] if green else [])])
-
-
-def what_ended(document: RunDocument) -> str:
-    """One line for a run that came to no cases."""
-    return (document["error"] or ["no case ran"])[0]
-
-
-def why_missed(document: RunDocument) -> str:
-    """One line for a clause that stayed green: what came of the variant's run."""
-    if not document["tests"]:
-        return what_ended(document)
-    counts: dict[str, int] = {}
-    for test in document["tests"]:
-        counts[test["status"]] = counts.get(test["status"], 0) + 1
-    return ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-
-
-def judge(outcome: SeenRed, clauses: Iterable[str], cases: Iterable[str]) -> None:
-    """Fills in the clauses with a case, and the cases, that nothing has shown red."""
-    seen = {red.clause for red in outcome.reds} | set(outcome.exempt)
-    outcome.never = sorted(set(clauses) - seen, key=_natural)
-    guest = {case for case in cases if _in_guest(case)}
-    outcome.cases = len(guest)
-    outcome.green = sorted(guest - {red.case for red in outcome.reds})
+def _what_came_of(document: RunDocument) -> str:
+    """One line for a run in which a clause stayed green."""
+    counts = Counter(test["status"] for test in document["tests"])
+    words = [f"{n} {status}" for status, n in sorted(counts.items())]
+    return ", ".join(words) or (document["error"] or ["no case ran"])[0]
 
 
 def _natural(clause: str) -> list[tuple[int, str]]:
@@ -136,23 +115,23 @@ def _natural(clause: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in clause.split("-")]
 
 
-def report(outcome: SeenRed) -> RichTable:
+def report(outcome: SeenRed) -> Table:
     """One row a clause and a broken kernel: the case that failed first, and how many more."""
-    table = RichTable(box=None, pad_edge=False, header_style="bold")
+    shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("clause", "broken kernel", "case that failed", "its complaint"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
+        shown.add_column(name, no_wrap=True, overflow="ellipsis")
     rows: dict[str, dict[str, list[Red]]] = {}
     for red in outcome.reds:
         rows.setdefault(red.clause, {}).setdefault(red.variant, []).append(red)
     for clause in sorted({*rows, *outcome.never, *outcome.exempt}, key=_natural):
         for variant, reds in rows.get(clause, {}).items():
             more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
-            table.add_row(clause, variant, reds[0].case + more, escape(reds[0].reason))
+            shown.add_row(clause, variant, reds[0].case + more, escape(reds[0].reason))
         if clause in outcome.never:
-            table.add_row(clause, "[red]never seen red[/]", "", "")
+            shown.add_row(clause, "[red]never seen red[/]", "", "")
         if clause in outcome.exempt:
-            table.add_row(clause, "[dim]exempt[/]", "", escape(outcome.exempt[clause]))
-    return table
+            shown.add_row(clause, "[dim]exempt[/]", "", escape(outcome.exempt[clause]))
+    return shown
 
 
 def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
@@ -179,39 +158,42 @@ def seen_red(
     Raises:
         InvocationError: VARIANT= names what is not in the table.
     """
-    only = settings.variant
+    only = settings.variant or ""
     chosen = chosen_variants(table, only)
     settings = replace(settings, variant="", decode=False)
-    control = replace(settings, tests=" or ".join(v.tests for v in chosen) if only else "")
-    console.print("\n[bold]control: the finished series[/]")
-    if not (result := run(control)).judged:
-        return result.code
-    document = result.document
-    good, clauses = passing(document), tested_clauses(document)
+    asked = replace(settings, tests=" or ".join(v.tests for v in chosen) if only else "")
+    control = run_state(run, asked, console, "control: the finished series")
+    if not control.judged:
+        return control.code
+    good = passing(control.document)
     outcome = SeenRed(line, exempt={} if only else dict(table.exempt))
-    outcome.seconds["control"] = document["seconds"]
+    outcome.seconds["control"] = control.document["seconds"]
     for variant in chosen:
-        if variant.patch(folder, line) is None:
-            outcome.absent.append(variant.name)
+        name = variant.name
+        if find_patch(folder, line, name) is None:
+            outcome.absent.append(name)
             continue
-        console.print(f"\n[bold]variant {variant.name}[/] must break {', '.join(variant.clauses)}")
-        result = run(replace(settings, variant=variant.name, tests=variant.tests))
+        asked = replace(settings, variant=name, tests=variant.tests)
+        heading = f"variant {name} must break {', '.join(variant.clauses)}"
+        result = run_state(run, asked, console, heading)
         document = result.document
-        if result.code == MachineError.exit_code:
-            outcome.lost[variant.name] = what_ended(document)
-        elif not result.judged:
+        if not result.judged and result.code != MachineError.exit_code:
             _tell(outcome, console)  # what is known is not lost with what ended it
             return result.code
-        outcome.seconds[variant.name] = document["seconds"]
-        if variant.name in outcome.lost:
+        outcome.seconds[name] = document["seconds"]
+        if not result.judged:
+            outcome.lost[name] = _what_came_of({**document, "tests": []})
             continue
         reds = reds_of(variant, document, good)
         outcome.reds += reds
-        green = sorted(set(variant.clauses) - {red.clause for red in reds})
-        outcome.missed += [(variant.name, c, why_missed(document)) for c in green]
-        console.print(f"variant {variant.name}: {said(reds, green)}")
+        red = list(dict.fromkeys(red.clause for red in reds))
+        green = sorted(set(variant.clauses) - set(red))
+        outcome.missed += [(name, clause, _what_came_of(document)) for clause in green]
+        said = [f"{', '.join(red)} seen red"] if red else []
+        said += [f"MISSED {', '.join(green)}"] if green else []
+        console.print(f"variant {name}: {'; '.join(said)}")
     if not only:
-        judge(outcome, clauses, good)
+        outcome.judge(control.document)
     _tell(outcome, console)
     if outcome.lost:
         again = replace(settings, variant=only).command("seen-red", VARIANT=",".join(outcome.lost))
@@ -220,7 +202,7 @@ def seen_red(
         path = settings.out / f"seen-red-{line}.json"
         write_atomically(path, json.dumps(asdict(outcome), indent=1) + "\n")
         console.print(f"results: {path}")
-    code = exit_status(outcome)
+    code = outcome.exit_code
     console.print(f"verdict: {'fail' if code else 'pass'} (exit {code})")
     return code
 
@@ -230,13 +212,6 @@ def see_red(settings: Settings, run: RunKernel, console: Console) -> int:
     table = load_table(load(settings.project))
     line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
     return seen_red(settings, run, table, line, console, settings.project)
-
-
-def exit_status(outcome: SeenRed) -> int:
-    """0, or who is at fault. What was lost may be what is missing: then the machine is."""
-    if outcome.missed or (outcome.never and not outcome.lost):
-        return SeriesError.exit_code
-    return MachineError.exit_code if outcome.lost else 0
 
 
 def _tell(outcome: SeenRed, console: Console) -> None:

@@ -9,6 +9,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+DRAFT_PREFIX = ".draft-"  # of a directory that is being made
+
 
 @contextlib.contextmanager
 def drafted_file(path: Path) -> Iterator[Path]:
@@ -34,7 +36,7 @@ def drafted_directory(path: Path) -> Iterator[Path]:
 
     Only one at a time may make it: what a killed run has left of it is removed first.
     """
-    draft = path.with_name(f".draft-{path.name}")
+    draft = path.with_name(f"{DRAFT_PREFIX}{path.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:

@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from harness.core import proc
 from harness.core.errors import InternalError
@@ -53,32 +54,28 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def raw(
-    repo: Path | None,
-    *args: str,
-    stdin: bytes = b"",
-    env: Mapping[str, str] | None = None,
-    expect: tuple[int, ...] = (0,),
-) -> bytes:
+class Options(TypedDict, total=False):
+    """What a call of git may be given: input, more environment, statuses that are no failure."""
+
+    stdin: bytes
+    env: Mapping[str, str]
+    expect: tuple[int, ...]
+
+
+def raw(repo: Path | None, *args: str, **options: Unpack[Options]) -> bytes:
     """``git -C repo args...``: stdout as bytes.
 
     Raises:
         HarnessError: git's own message, where its status is not in ``expect``.
     """
     where = () if repo is None else ("-C", str(repo))
-    return proc.capture(("git", *where, *args), stdin=stdin, env=environment(env), expect=expect)
+    options["env"] = environment(options.get("env"))
+    return proc.capture(("git", *where, *args), **options)
 
 
-def text(
-    repo: Path | None,
-    *args: str,
-    stdin: bytes = b"",
-    env: Mapping[str, str] | None = None,
-    expect: tuple[int, ...] = (0,),
-) -> str:
+def text(repo: Path | None, *args: str, **options: Unpack[Options]) -> str:
     """``raw`` decoded, without the final newline."""
-    out = raw(repo, *args, stdin=stdin, env=env, expect=expect)
-    return out.decode("utf-8", "surrogateescape").rstrip("\n")
+    return raw(repo, *args, **options).decode("utf-8", "surrogateescape").rstrip("\n")
 
 
 def commit_id(repo: Path | None, name: str) -> str:

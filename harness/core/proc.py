@@ -21,17 +21,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypedDict, Unpack
 
 from harness.core.errors import HarnessError, InternalError, MachineError
 from harness.core.usage import SET_UP, command
 
 NICE = 10
-PATIENCE = 5.0  # seconds between asking a group to end and making it
+END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 # Bytes read at once of a long stream. With Python's 8 KiB and the kernel's 64 KiB of pipe, reader
 # and writer of a kernel's tar stream wake each other 160 thousand times: 5 s of 19.
-MUCH = 1 << 18
+STREAM_BYTES = 1 << 18
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
+
+
+class Surroundings(TypedDict, total=False):
+    """Where a program runs; what is left out is as it is here."""
+
+    cwd: Path | None
+    env: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,6 @@ class ProgramResult:
     returncode: int
     seconds: float
     output: str
-
-
-def _missing(program: str) -> MachineError:
-    return MachineError(
-        f"{program} is not installed",
-        next_step=SET_UP,
-    )
 
 
 def give_way() -> None:
@@ -90,33 +90,40 @@ def _prefix() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
+def _found(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:
+    """The command as a list.
+
+    Raises:
+        MachineError: the program is not installed.
+    """
+    if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
+        raise MachineError(f"{argv[0]} is not installed", next_step=SET_UP)
+    return list(argv)
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Ends a process group that ``start`` made, politely first."""
-    for number, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, PATIENCE)):
-        try:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + END_TIMEOUT_S
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            process.poll()
-            try:
+            while time.monotonic() < deadline:
+                process.poll()
                 os.killpg(process.pid, 0)
-            except (ProcessLookupError, PermissionError):
-                return
-            time.sleep(0.02)
+                time.sleep(0.02)
+            continue
+        return
 
 
 @contextlib.contextmanager
 def start(
     argv: Sequence[str],
     *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
     stdin: int | IO[bytes] | None = subprocess.DEVNULL,
     stdout: int | IO[bytes] | None = subprocess.PIPE,
     stderr: int | IO[bytes] | None = subprocess.STDOUT,
     much: bool = False,
+    **where: Unpack[Surroundings],
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running program whose whole group is ended if the block raises.
 
@@ -126,18 +133,15 @@ def start(
     Raises:
         MachineError: the program is not installed.
     """
-    if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
-        raise _missing(argv[0])
     process = subprocess.Popen(
-        [*_prefix(), *argv],
-        bufsize=MUCH if much else -1,
-        cwd=cwd,
-        env=None if env is None else dict(env),
+        [*_prefix(), *_found(argv, where.get("env"))],
+        bufsize=STREAM_BYTES if much else -1,
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
         close_fds=False,  # the store's locks are the only inheritable descriptors
+        **where,
     )
     try:
         if much and process.stdout is not None:
@@ -160,11 +164,10 @@ def start(
 def run(
     argv: Sequence[str],
     *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
     log: Path | None = None,
-    on_line: Callable[[str], object] | None = None,
+    on_line: Callable[[str], object] = lambda line: None,
     timeout_s: float | None = None,
+    **where: Unpack[Surroundings],
 ) -> ProgramResult:
     """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
 
@@ -177,11 +180,12 @@ def run(
     began = time.monotonic()
     kept: list[str] = []
     with contextlib.ExitStack() as stack:
-        sink = None
+        keep: Callable[[str], object] = kept.append
         if log is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
-            sink = stack.enter_context(open(log, "a", encoding="utf-8", errors="replace"))
-        process = stack.enter_context(start(argv, cwd=cwd, env=env))
+            sink = open(log, "a", encoding="utf-8", errors="replace", buffering=1)  # noqa: SIM115
+            keep = stack.enter_context(sink).write
+        process = stack.enter_context(start(argv, **where))
         if timeout_s is not None:
             timer = threading.Timer(timeout_s, end_group, (process,))
             timer.start()
@@ -189,25 +193,19 @@ def run(
         assert process.stdout is not None
         for raw in process.stdout:
             line = raw.decode("utf-8", "replace")
-            if sink is None:
-                kept.append(line)
-            else:
-                sink.write(line)
-                sink.flush()
-            if on_line is not None:
-                on_line(line.rstrip("\n"))
+            keep(line)
+            on_line(line.rstrip("\n"))
     return ProgramResult(tuple(argv), process.returncode, time.monotonic() - began, "".join(kept))
 
 
 def capture(
     argv: Sequence[str],
     *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
     stdin: bytes | IO[bytes] = b"",
     expect: tuple[int, ...] = (0,),
     timeout_s: float | None = None,
     problem: Callable[[str], HarnessError] | None = None,
+    **where: Unpack[Surroundings],
 ) -> bytes:
     """The stdout of a short command.
 
@@ -220,19 +218,14 @@ def capture(
     """
     try:
         done = subprocess.run(
-            list(argv),
-            cwd=cwd,
-            env=None if env is None else dict(env),
+            _found(argv, where.get("env")),
             input=stdin if isinstance(stdin, bytes) else None,
             stdin=None if isinstance(stdin, bytes) else stdin,
             capture_output=True,
             check=False,
             timeout=timeout_s,
+            **where,
         )
-    except FileNotFoundError as error:
-        if error.filename != argv[0]:
-            raise
-        raise _missing(argv[0]) from error
     except subprocess.TimeoutExpired as error:
         raise (problem or InternalError)(f"{argv[0]} took more than {timeout_s} s") from error
     if done.returncode not in expect:
@@ -251,12 +244,11 @@ def version(program: str) -> str:
 
 
 def run_tool(
-    command: Sequence[str],
+    argv: Sequence[str],
     what: str,
     *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
     stdin: bytes | IO[bytes] = b"",
+    **where: Unpack[Surroundings],
 ) -> str:
     """Runs a tool, of the administrator's as well; its stdout.
 
@@ -264,13 +256,11 @@ def run_tool(
         MachineError: the tool is missing or failed, with what it said.
     """
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    out = capture(
-        command,
-        cwd=cwd,
-        env={**os.environ, "LC_ALL": "C", "PATH": path, **(env or {})},
-        stdin=stdin,
-        problem=lambda said: MachineError(
-            f"{what} failed:\n{said[-2000:]}", next_step=f"try: {' '.join(command)[:300]}"
-        ),
-    )
-    return out.decode("utf-8", "replace")
+    where["env"] = {**os.environ, "LC_ALL": "C", "PATH": path, **(where.get("env") or {})}
+
+    def problem(said: str) -> MachineError:
+        return MachineError(
+            f"{what} failed:\n{said[-2000:]}", next_step=f"try: {' '.join(argv)[:300]}"
+        )
+
+    return capture(argv, stdin=stdin, problem=problem, **where).decode("utf-8", "replace")

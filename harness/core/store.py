@@ -15,19 +15,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
+import inspect
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from harness.core.atomic import drafted_directory
+from harness.core.atomic import DRAFT_PREFIX, drafted_directory
 from harness.core.errors import MachineError
 from harness.core.usage import command
+
+HARNESS = Path(__file__).resolve().parents[1]
+_SOURCES = (".py", ".c", ".h", ".yaml")
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,26 @@ def file_digest(*files: Path) -> str:
             total.update(f"{name}\0{path.stat().st_size}\0".encode())
             total.update(path.read_bytes())
     return total.hexdigest()[:32]
+
+
+@functools.cache  # 1 to 3 ms a room, and a room's sources stay as they are while it runs
+def room_digest(folder: Path) -> str:
+    """A hash of the sources in one room of the harness, folders below it left out."""
+    return file_digest(*sorted(p for p in folder.iterdir() if p.suffix in _SOURCES))
+
+
+def entry_key(inputs: object, make: Callable[[Path], None], also: Sequence[str] = ()) -> str:
+    """The name of an entry: of its inputs, and of the code that makes it.
+
+    That code is the room of ``make``, a function, and the rooms ``also`` whose work it asks for.
+    """
+    rooms = [Path(inspect.getfile(make)).parent, *(HARNESS / room for room in also)]
+    return digest(inputs, [room_digest(room) for room in rooms])
+
+
+def key_of(draft: Path) -> str:
+    """The key of the entry that a draft is to become."""
+    return draft.name.removeprefix(DRAFT_PREFIX)
 
 
 def _size(path: Path) -> int:
@@ -128,16 +153,23 @@ class Store:
     def entry(
         self,
         kind: str,
-        key: str,
+        inputs: object,
         make: Callable[[Path], None],
         on_wait: Callable[[str], None] | None = None,
+        *,
+        also: Sequence[str] = (),
     ) -> Entry:
-        """The directory ``kind/key``, made by ``make(directory)`` where it is not there yet.
+        """A directory of ``kind``, made by ``make(directory)`` where it is not there yet.
+
+        Args:
+            inputs: JSON-like; all that decides what is in it, but for the code.
+            also: see ``entry_key``.
 
         Raises:
             MachineError: the disk is full.
             Whatever ``make`` raises; the half-made directory is removed first.
         """
+        key = entry_key(inputs, make, also)
         final, name = self.root / kind / key, f"{kind}-{key}"
         cached = share = True
         while not self._hold(final, name):
@@ -230,7 +262,7 @@ class Store:
     def _remove_unused(self, path: Path) -> bool:
         # A draft is guarded by the lock of the entry that it is to become.
         kind = path.parent.relative_to(self.root).parts
-        name = "-".join((*kind, path.name.removeprefix(".draft-")))
+        name = "-".join((*kind, key_of(path)))
         with open(self._lock_path(name), "a", encoding="utf-8") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -23,10 +23,11 @@ from elftools.elf.elffile import ELFFile
 
 from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError
+from harness.core.store import room_digest
 
-FORMAT = 3  # of what the cache holds
 T = TypeVar("T")
 Range = tuple[int, int]  # addresses, the end excluded
+_CODE = ("DW_TAG_subprogram", "DW_TAG_inlined_subroutine")
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,6 @@ class Scope:
             yield from scope.all()
 
 
-def _chain(scopes: Iterable[Scope], address: int) -> tuple[Scope, ...]:
-    for scope in scopes:
-        if scope.covers(address):
-            return (scope, *_chain(scope.inlined, address))
-    return ()
-
-
 @dataclass(frozen=True)
 class Unit:
     """One compilation unit: ``name`` of its source file, its functions and line table."""
@@ -90,7 +84,8 @@ class Unit:
 
     def chain(self, address: int) -> tuple[Scope, ...]:
         """The function at an address and what is inlined there, the outermost first."""
-        return _chain(self.functions, address)
+        every = (scope for function in self.functions for scope in function.all())
+        return tuple(scope for scope in every if scope.covers(address))
 
     def line_at(self, address: int) -> tuple[str, int]:
         """File and line of the code at an address; '' and 0 where nothing is known."""
@@ -150,7 +145,7 @@ class DebugInfo:
         """What ``make`` returns, from the cache where it is there."""
         if self._cache is None:
             return make()
-        path = self._cache / f"{FORMAT}-{name}.pickle"
+        path = self._cache / f"{room_digest(Path(__file__).parent)[:8]}-{name}.pickle"
         # Of a run that was killed, of another Python or another harness: made again.
         unreadable = (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError)
         with contextlib.suppress(*unreadable):
@@ -206,30 +201,26 @@ class DebugInfo:
         files, rows = self._lines(cu)
         dies = [d for d in cu.get_top_DIE().iter_children() if d.tag == "DW_TAG_subprogram"]
         defined = {_name(die) for die in dies if "DW_AT_declaration" not in die.attributes}
-        functions = tuple(scope for die in dies for scope in self._scope(die, files))
+        functions = tuple(self._scopes(dies, files))
         return Unit(self._cu_name(cu), functions, tuple(rows), frozenset(defined - {""}))
 
-    def _scope(self, die: Any, files: list[str]) -> Iterator[Scope]:
-        """The scope of a function or of an inlined call; nothing where no code is left of it."""
-        if ranges := self._ranges(die):
-            origin = _origin(die)
-            yield Scope(
-                _name(die),
-                ranges,
-                _file(origin, "DW_AT_decl_file", files),
-                _value(origin, "DW_AT_decl_line", 0),
-                _file(die, "DW_AT_call_file", files),
-                _value(die, "DW_AT_call_line", 0),
-                tuple(self._inlined(die, files)),
-            )
-
-    def _inlined(self, die: Any, files: list[str]) -> Iterator[Scope]:
-        """What is inlined into a scope, through lexical blocks."""
-        for child in die.iter_children():
-            if child.tag == "DW_TAG_inlined_subroutine":
-                yield from self._scope(child, files)
-            elif child.tag == "DW_TAG_lexical_block":
-                yield from self._inlined(child, files)
+    def _scopes(self, dies: Iterable[Any], files: list[str]) -> Iterator[Scope]:
+        """Functions and inlined calls, those in lexical blocks too, of which some code is left."""
+        for die in dies:
+            inside = self._scopes(die.iter_children(), files)
+            if die.tag == "DW_TAG_lexical_block":
+                yield from inside
+            elif die.tag in _CODE and (ranges := self._ranges(die)):
+                origin = _origin(die)
+                yield Scope(
+                    _name(die),
+                    ranges,
+                    _file(origin, "DW_AT_decl_file", files),
+                    _value(origin, "DW_AT_decl_line", 0),
+                    _file(die, "DW_AT_call_file", files),
+                    _value(die, "DW_AT_call_line", 0),
+                    tuple(inside),
+                )
 
     def _ranges(self, die: Any) -> tuple[Range, ...]:
         low, high = die.attributes.get("DW_AT_low_pc"), die.attributes.get("DW_AT_high_pc")
@@ -264,13 +255,10 @@ class DebugInfo:
             path = posixpath.join(folder, folders[entry.dir_index], _text(entry.name))
             files.append(self._relative(path, folder))
         sequences: list[list[LineRow]] = [[]]
-        for state in (entry.state for entry in program.get_entries() if entry.state is not None):
-            sequences[-1].append(
-                LineRow(
-                    state.address, files[state.file], state.line, state.is_stmt, state.end_sequence
-                )
-            )
-            if state.end_sequence:
+        for at in (entry.state for entry in program.get_entries() if entry.state is not None):
+            row = LineRow(at.address, files[at.file], at.line, at.is_stmt, at.end_sequence)
+            sequences[-1].append(row)
+            if row.end:
                 sequences.append([])
         ordered = sorted(filter(None, sequences), key=lambda rows: rows[0].address)
         return files, [row for rows in ordered for row in rows]

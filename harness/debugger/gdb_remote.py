@@ -9,13 +9,13 @@ What differs from a textbook's client, and was learnt from QEMU 7.2:
   the guest runs, for any byte stops it; an acknowledgement goes out with the stop.
 * CPUs are threads of one process, ``p01.01`` for CPU 0, once ``multiprocess+`` is agreed on.
 * All CPUs stop when one does, and ``vCont`` lets only those go on that it names.
+* Of what is asked here nothing comes with escapes or run-length encoding.
 
 Source: gdb/doc "Remote Protocol"; gdbstub.c of QEMU 7.2.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import struct
@@ -29,7 +29,7 @@ ANSWER_TIMEOUT_S = 10.0  # for a stopped guest's stub
 MAX_READ_BYTES = 2048  # of memory in one answer
 INTERRUPT = b"\x03"
 SIGINT, SIGTRAP = 2, 5
-# Registers of a `g` packet, 8 bytes each, in this order; then rflags and segments, 4 each.
+# A `g` packet: registers of 8 bytes each, rip after these; then rflags and segments, 4 each.
 GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
 EXTENDED = tuple(f"r{n}" for n in range(8, 16))
 SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
@@ -60,22 +60,38 @@ class Registers:
 
     values: dict[str, int]
 
+    @classmethod
+    def parse(cls, text: str) -> Registers:
+        """The answer to ``g`` of an x86-64 stub.
+
+        Raises:
+            StubError: it is too short, or no hexadecimal digits.
+        """
+        try:
+            data = bytes.fromhex(text[: _REGISTERS.size * 2])
+        except ValueError as error:
+            raise StubError(f"registers are not hexadecimal: {text[:40]!r}") from error
+        if len(data) < _REGISTERS.size:
+            raise StubError(f"{len(data)} bytes of registers, {_REGISTERS.size} are needed")
+        names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS, *CONTROL)
+        return cls(dict(zip(names, _REGISTERS.unpack(data), strict=True)))
+
     def __getitem__(self, name: str) -> int:
         return self.values[name]
 
     @property
     def pc(self) -> int:
         """The address of the next instruction."""
-        return self.values["rip"]
+        return self["rip"]
 
     @property
     def user(self) -> bool:
         """Whether the CPU runs user code (the lowest bits of cs are its privilege)."""
-        return self.values["cs"] & 3 == 3
+        return self["cs"] & 3 == 3
 
     def argument(self, number: int) -> int:
         """An integer argument, 1 to 6, valid on entry to a function."""
-        return self.values[ARGUMENTS[number - 1]]
+        return self[ARGUMENTS[number - 1]]
 
 
 def checksum(body: bytes) -> int:
@@ -87,24 +103,6 @@ def frame(body: str) -> bytes:
     """A packet as it goes over the wire."""
     data = body.encode("ascii")
     return b"$" + data + b"#%02x" % checksum(data)
-
-
-def expand(body: bytes) -> bytes:
-    """Undoes escapes and run-length encoding: ``0* `` is ``0000``."""
-    out = bytearray()
-    at = 0
-    while at < len(body):
-        byte = body[at]
-        if byte == ord("}") and at + 1 < len(body):
-            out.append(body[at + 1] ^ 0x20)
-            at += 2
-        elif byte == ord("*") and out and at + 1 < len(body):
-            out += out[-1:] * (body[at + 1] - 29)
-            at += 2
-        else:
-            out.append(byte)
-            at += 1
-    return bytes(out)
 
 
 _PACKET = re.compile(rb"(?s)\$(?P<body>[^#]*)#(?P<sum>..)")
@@ -124,23 +122,6 @@ def parse_stop(text: str) -> Stop:
         ended = text[:1] in ("W", "X")
         raise StubError("QEMU has ended" if ended else f"not a stop reply: {text!r}")
     return Stop(int(match["signal"], 16), int(match["thread"] or "1", 16) - 1)
-
-
-def parse_registers(text: str) -> Registers:
-    """The answer to ``g`` of an x86-64 stub.
-
-    Raises:
-        StubError: it is too short, or no hexadecimal digits.
-    """
-    size = _REGISTERS.size
-    try:
-        data = bytes.fromhex(text[: size * 2])
-    except ValueError as error:
-        raise StubError(f"registers are not hexadecimal: {text[:40]!r}") from error
-    if len(data) < size:
-        raise StubError(f"{len(data)} bytes of registers, {size} are needed")
-    names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS, *CONTROL)
-    return Registers(dict(zip(names, _REGISTERS.unpack(data), strict=True)))
 
 
 def thread_name(cpu: int) -> str:
@@ -163,22 +144,20 @@ class Remote:
         self.running = False
 
     @classmethod
-    def connect(cls, path: Path, timeout: float = CONNECT_TIMEOUT_S) -> Remote:
+    def connect(cls, path: Path) -> Remote:
         """Connects to a stub that listens at ``path``; the guest stops.
 
         Raises:
             StubError: nobody listens there, or it does not speak the protocol.
         """
-        with contextlib.ExitStack() as on_failure:
-            connection = on_failure.enter_context(socket.socket(socket.AF_UNIX))
-            connection.settimeout(timeout)
-            try:
-                connection.connect(str(path))
-            except OSError as error:
-                raise StubError(f"no stub at {path}: {error}") from error
-            remote = cls(connection)
-            remote.attach(timeout)
-            on_failure.pop_all()
+        remote = cls(socket.socket(socket.AF_UNIX))
+        try:
+            remote._socket.settimeout(CONNECT_TIMEOUT_S)
+            remote._socket.connect(str(path))
+            remote.attach()
+        except (OSError, StubError) as error:
+            remote.close()
+            raise StubError(f"no stub at {path}: {error}") from error
         return remote
 
     def attach(self, timeout: float = CONNECT_TIMEOUT_S) -> None:
@@ -189,17 +168,11 @@ class Remote:
         """
         deadline = time.monotonic() + timeout
         self._write(frame("qSupported:multiprocess+;swbreak+;hwbreak+"))
-        while True:
-            answer = self._receive(deadline)
-            if "PacketSize" in answer:
-                break
-            if not _STOP.match(answer):
-                raise StubError(f"unexpected answer on attaching: {answer!r}")
+        while _STOP.match(answer := self._receive(deadline)):
+            pass
         if "multiprocess+" not in answer:
             raise StubError(f"the stub does not know of processes: {answer!r}")
-        answer = self._ask("?", deadline)
-        if not _STOP.match(answer):
-            raise StubError(f"the guest should stand still now: {answer!r}")
+        parse_stop(self._ask("?", deadline))
 
     def close(self) -> None:
         """Ends the connection; the guest stays as it is."""
@@ -213,40 +186,32 @@ class Remote:
         except OSError as error:
             raise StubError(f"the stub is gone: {error}") from error
 
-    def _fill(self, deadline: float) -> None:
-        try:
-            # No time is left where a deadline has passed: what has come by then still counts.
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            more = self._socket.recv(65536)
-        except TimeoutError as error:
-            raise StubTimeoutError("the stub does not answer") from error
-        except OSError as error:
-            raise StubError(f"the stub is gone: {error}") from error
-        if not more:
-            raise StubError("the stub has closed the connection")
-        self._buffer += more
-
     def _receive(self, deadline: float) -> str:
-        """The next packet, acknowledged; acknowledgements of ours are skipped.
-
-        Raises:
-            StubTimeoutError: none before ``deadline`` (time.monotonic()).
-            StubError: the connection is lost.
-        """
+        """The next packet, acknowledged; acknowledgements of ours are skipped."""
         while True:
             while (match := _PACKET.search(self._buffer)) is None:
-                self._fill(deadline)
+                try:
+                    # Where a deadline has passed, what has come by then still counts.
+                    self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                    more = self._socket.recv(65536)
+                except TimeoutError as error:
+                    raise StubTimeoutError("the stub does not answer") from error
+                except OSError as error:
+                    raise StubError(f"the stub is gone: {error}") from error
+                if not more:
+                    raise StubError("the stub has closed the connection")
+                self._buffer += more
             self._buffer = self._buffer[match.end() :]
             intact = match["sum"] == b"%02x" % checksum(match["body"])
             self._write(b"+" if intact else b"-")
             if intact:
-                return expand(match["body"]).decode("latin-1")
+                return match["body"].decode("latin-1")
 
     def _ask(self, body: str, deadline: float | None = None) -> str:
         if self.running:
             raise StubError(f"{body!r} cannot be asked while the guest runs")
         self._write(frame(body))
-        return self._receive(time.monotonic() + ANSWER_TIMEOUT_S if deadline is None else deadline)
+        return self._receive(deadline or time.monotonic() + ANSWER_TIMEOUT_S)
 
     def _order(self, body: str) -> None:
         answer = self._ask(body)
@@ -269,7 +234,7 @@ class Remote:
         if self._selected != cpu:
             self._order(f"Hg{thread_name(cpu)}")
             self._selected = cpu
-        return parse_registers(self._ask("g"))
+        return Registers.parse(self._ask("g"))
 
     def read_physical(self, address: int, size: int) -> bytes:
         """Guest memory at a physical address, whatever any CPU has mapped.
@@ -284,7 +249,7 @@ class Remote:
             self._order("Qqemu.PhyMemMode:1")
             self._physical = True
         answer = self._ask(f"m{address:x},{size:x}")
-        if answer.startswith("E") or len(answer) != 2 * size:
+        if len(answer) != 2 * size:
             raise StubError(f"no memory at {address:#x}: {answer!r}")
         return bytes.fromhex(answer)
 
@@ -305,12 +270,17 @@ class Remote:
         try:
             if self.running:
                 self.interrupt()
-            self._write(frame("D;1"))
-            self._receive(time.monotonic() + ANSWER_TIMEOUT_S)
+            self._ask("D;1")
         finally:
             self.close()
 
     # ---- letting go and stopping -----------------------------------------------------
+
+    def _let_go(self, actions: str) -> None:
+        if self.running:
+            raise StubError("the guest runs already")
+        self._write(frame(f"vCont{actions}"))
+        self.running = True
 
     def resume(self, cpus: Iterable[int]) -> None:
         """Lets these CPUs go on, and no other.
@@ -318,38 +288,29 @@ class Remote:
         Raises:
             StubError: there is none, or the guest runs already.
         """
-        names = "".join(f";c:{thread_name(cpu)}" for cpu in cpus)
-        if not names or self.running:
-            raise StubError("nobody to let go" if not names else "the guest runs already")
-        self._write(frame(f"vCont{names}"))
-        self.running = True
+        if not (actions := "".join(f";c:{thread_name(cpu)}" for cpu in cpus)):
+            raise StubError("nobody to let go")
+        self._let_go(actions)
 
     def step(self, cpu: int) -> Stop:
         """Has one CPU execute one instruction, interrupts held off, while the others stand."""
-        if self.running:
-            raise StubError("the guest runs already")
-        self._write(frame(f"vCont;s:{thread_name(cpu)}"))
-        self.running = True
-        return self._stopped(time.monotonic() + ANSWER_TIMEOUT_S)
+        self._let_go(f";s:{thread_name(cpu)}")
+        return self._stopped(ANSWER_TIMEOUT_S)
 
     def wait(self, timeout: float) -> Stop | None:
         """Waits for the guest to stop; None if it still runs after ``timeout`` seconds."""
-        if not self.running:
-            raise StubError("the guest does not run")
         try:
-            return self._stopped(time.monotonic() + timeout)
+            return self._stopped(timeout)
         except StubTimeoutError:
             return None
 
     def interrupt(self) -> Stop:
         """Stops the guest. It may have stopped by itself just before: see the signal."""
-        if not self.running:
-            raise StubError("the guest does not run")
         self._write(INTERRUPT)
-        return self._stopped(time.monotonic() + ANSWER_TIMEOUT_S)
+        return self._stopped(ANSWER_TIMEOUT_S)
 
-    def _stopped(self, deadline: float) -> Stop:
-        stop = parse_stop(self._receive(deadline))
+    def _stopped(self, timeout: float) -> Stop:
+        stop = parse_stop(self._receive(time.monotonic() + timeout))
         self.running = False
         self._selected = None  # the stub has chosen one by itself
         return stop

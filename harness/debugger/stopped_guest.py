@@ -12,18 +12,17 @@ Sources: arch/x86/include/asm/{page_64_types,switch_to,frame}.h, arch/x86/entry/
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.debugger.gdb_remote import MAX_READ_BYTES, Registers, Remote, StubError
 from harness.debugger.symbols import Frame, Symbols
 from harness.debugger.wait_kinds import base_name
 
-TEXT_BASE = 0xFFFFFFFF80000000  # where the kernel image is mapped: physical address 0
+# Without KASLR (kconfig/boot.config) these are mapped in fixed places, from physical address 0 on:
+TEXT_BASE, TEXT_END = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000  # the kernel image
 _FRAME_BITS = 0x000FFFFFFFFFF000
 _PRESENT, _LARGE = 1 << 0, 1 << 7
-_BLOCK = MAX_READ_BYTES
-DIRECT_MAP = 0xFFFF888000000000  # all of memory, at fixed places (no KASLR), to the next area
-DIRECT_MAP_END = 0xFFFFC88000000000
+DIRECT_MAP, DIRECT_MAP_END = 0xFFFF888000000000, 0xFFFFC88000000000  # all of memory
 IDLE = frozenset({"default_idle", "mwait_idle", "acpi_idle_enter", "__cpuidle_text_start"})
 MAX_FRAMES = 64
 # Words of struct pt_regs.
@@ -76,26 +75,17 @@ class StoppedGuest:
     remote: Remote
     symbols: Symbols
     _blocks: dict[int, bytes] = field(default_factory=dict)
-    _pages: dict[tuple[int, int], int] = field(default_factory=dict)
     _registers: dict[int, Registers] = field(default_factory=dict)
     _offsets: dict[int, int] = field(default_factory=dict)
     _saved_sp: int = 0
 
     def forget(self) -> None:
-        """The guest has gone on: nothing that was read is true any more.
-
-        Where the kernel image and the direct map are does not change.
-        """
+        """The guest has gone on: nothing that was read is true any more."""
         self._blocks.clear()
-        self._pages = {key: at for key, at in self._pages.items() if _lasting(key[0])}
         self._registers.clear()
 
     def registers(self, cpu: int) -> Registers:
-        """The registers of a CPU.
-
-        Raises:
-            StubError: the stub does not tell.
-        """
+        """The registers of a CPU, read once until the guest goes on."""
         if cpu not in self._registers:
             self._registers[cpu] = self.remote.registers(cpu)
         return self._registers[cpu]
@@ -105,25 +95,18 @@ class StoppedGuest:
     def _physical(self, address: int, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            start = address - address % _BLOCK
+            start = address - address % MAX_READ_BYTES
             if start not in self._blocks:
-                self._blocks[start] = self.remote.read_physical(start, _BLOCK)
+                self._blocks[start] = self.remote.read_physical(start, MAX_READ_BYTES)
             data += self._blocks[start][address - start :]
-            address = start + _BLOCK
+            address = start + MAX_READ_BYTES
         return data[:size]
 
     def _translate(self, address: int, table: int) -> int:
-        """The physical address behind a virtual one.
-
-        Raises:
-            StubError: it is not mapped.
-        """
-        page = address & ~0xFFF
-        if (page, table) not in self._pages:
-            self._pages[page, table] = self._walk(page, table)
-        return self._pages[page, table] | (address & 0xFFF)
-
-    def _walk(self, address: int, table: int) -> int:
+        """The physical address behind a virtual one."""
+        for start, end in ((TEXT_BASE, TEXT_END), (DIRECT_MAP, DIRECT_MAP_END)):
+            if start <= address < end:
+                return address - start
         for level in (39, 30, 21, 12):
             index = (address >> level) & 0x1FF
             entry = int.from_bytes(self._physical(table + 8 * index, 8), "little")
@@ -133,14 +116,10 @@ class StoppedGuest:
             if level == 12 or entry & _LARGE:
                 low = (1 << level) - 1
                 return (table & ~low) | (address & low)
-        raise StubError(f"{address:#x} is not mapped")
+        raise AssertionError("a page table has four levels")
 
     def _symbol(self, *names: str) -> int:
-        """The address of the first of these symbols that the kernel has.
-
-        Raises:
-            StubError: it has none.
-        """
+        """The address of the first of these symbols that the kernel has."""
         for name in names:
             if (address := self.symbols.address(name)) is not None:
                 return address
@@ -156,21 +135,14 @@ class StoppedGuest:
             data += self._physical(self._translate(here, table), part)
         return data
 
-    def word(self, address: int) -> int:
-        """Eight bytes of kernel memory.
+    def word(self, address: int, of_process_on: int | None = None) -> int:
+        """Eight bytes of kernel memory, or of the process that is loaded on a CPU.
 
         Raises:
             StubError: it is not mapped.
         """
-        return int.from_bytes(self._read(address, 8), "little")
-
-    def user_word(self, cpu: int, address: int) -> int:
-        """Eight bytes of the memory of the process that is loaded on a CPU.
-
-        Raises:
-            StubError: it is not mapped.
-        """
-        table = self.registers(cpu)["cr3"] & _FRAME_BITS
+        cpu = of_process_on
+        table = None if cpu is None else self.registers(cpu)["cr3"] & _FRAME_BITS
         return int.from_bytes(self._read(address, 8, table), "little")
 
     # ---- tasks -----------------------------------------------------------------------
@@ -195,20 +167,6 @@ class StoppedGuest:
         """
         return self.word(self._symbol("jiffies_64", "jiffies"))
 
-    def _sleeper_sp(self, task: int) -> int:
-        """The stack pointer that a task which does not run has left.
-
-        Its place in struct task_struct is in the code of __switch_to_asm(), as the
-        displacement of ``mov %rsp, disp(%rdi)``; the debug information has no structures.
-        """
-        if not self._saved_sp:
-            code = self._read(self._symbol("__switch_to_asm"), 64)
-            at = code.find(b"\x48\x89\xa7")
-            if at < 0:
-                raise StubError("__switch_to_asm() does not look as expected")
-            self._saved_sp = int.from_bytes(code[at + 3 : at + 7], "little")
-        return self.word(task + self._saved_sp)
-
     # ---- stacks ----------------------------------------------------------------------
 
     def stack(self, cpu: int) -> Stack:
@@ -220,13 +178,12 @@ class StoppedGuest:
         name, offset = self.symbols.symbol_at(registers.pc)
         pushed = self._pushed(registers.pc - offset, offset) if name else 0
         with contextlib.suppress(StubError):
-            if pushed < 2:  # the caller's address is on top of the stack, or below its rbp
-                frames.append(RawFrame(self.word(registers["rsp"] + 8 * pushed), call=True))
-            elif self.symbols.debug.unit_at(registers.pc) is None:
-                # Assembly has no frame of its own: its caller's address is where it is.
-                above = self.word(registers["rsp"])
-                if self._is_text(above):
-                    frames.append(RawFrame(above, call=True))
+            # The caller's address is on top of the stack, or below its rbp. Assembly has no frame
+            # of its own: there it may be on top.
+            caller = self.word(registers["rsp"] + 8 * (pushed % 2))
+            assembly = pushed == 2 and self.symbols.debug.unit_at(registers.pc) is None
+            if pushed < 2 or (assembly and self._is_text(caller)):
+                frames.append(RawFrame(caller, call=True))
         return self._follow(frames, registers["rbp"])
 
     def _pushed(self, start: int, offset: int) -> int:
@@ -236,10 +193,10 @@ class StoppedGuest:
         code = self._read(start, 8)
         push = 4 if code.startswith(b"\xf3\x0f\x1e\xfa") else 0  # endbr64
         if code[push : push + 1] != b"\x55":
-            return 0 if offset == 0 else 2
-        if offset <= push:
-            return 0
-        return 1 if offset == push + 1 else 2
+            push = 0
+        elif offset == push + 1:
+            return 1
+        return 0 if offset <= push else 2
 
     def idle(self, cpu: int) -> bool:
         """Whether a CPU has nothing to do, told from its program counter alone."""
@@ -247,11 +204,20 @@ class StoppedGuest:
         return not registers.user and self.symbols.symbol_at(registers.pc)[0] in IDLE
 
     def sleeper(self, task: int) -> Stack:
-        """What a task that does not run was doing when it went to sleep."""
-        top = self._sleeper_sp(task)
+        """What a task that does not run was doing when it went to sleep.
+
+        The place of its stack pointer in struct task_struct is in the code of __switch_to_asm(), as
+        the displacement of ``mov %rsp, disp(%rdi)``; the debug information has no structures.
+        """
+        if not self._saved_sp:
+            code = self._read(self._symbol("__switch_to_asm"), 64)
+            at = code.find(b"\x48\x89\xa7")
+            if at < 0:
+                raise StubError("__switch_to_asm() does not look as expected")
+            self._saved_sp = int.from_bytes(code[at + 3 : at + 7], "little")
+        top = self.word(task + self._saved_sp)
         frames = [RawFrame(self.word(top + 8 * _SLEEP_RET), call=True)]
-        found = self._follow(frames, self.word(top + 8 * _SLEEP_BP))
-        return Stack(found.frames, asleep=True, interrupt=found.interrupt)
+        return replace(self._follow(frames, self.word(top + 8 * _SLEEP_BP)), asleep=True)
 
     def _is_text(self, address: int) -> bool:
         return address >= TEXT_BASE and bool(self.symbols.symbol_at(address)[0])
@@ -278,8 +244,3 @@ class StoppedGuest:
 
     def _in_interrupt(self, frames: list[RawFrame]) -> bool:
         return any(self.symbols.symbol_at(f.at)[0].startswith(_INTERRUPTS) for f in frames)
-
-
-def _lasting(address: int) -> bool:
-    """Whether what is at a kernel's address stays there for as long as the guest lives."""
-    return DIRECT_MAP <= address < DIRECT_MAP_END or address >= TEXT_BASE

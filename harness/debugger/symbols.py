@@ -114,12 +114,8 @@ class Symbols:
         the units of the functions ``near`` it, or in the files that mention its name.
         """
         # A copy of a function that the compiler made for some callers is named function.what.
-        copies = [
-            name
-            for name in self._addresses
-            if name.startswith(f"{function}.") and not name.endswith(".cold")
-        ]
-        names = (function, *copies, *near)
+        copies = [name for name in self._addresses if name.startswith(f"{function}.")]
+        names = (function, *(n for n in copies if not n.endswith(".cold")), *near)
         units = [self.debug.unit_at(at) for name in names for at in self.addresses(name)]
         if not any(unit is not None and unit.scopes(function) for unit in units):
             mentioned = self.source.mentions(function, self.debug.names())
@@ -130,18 +126,14 @@ class Symbols:
     def frames(self, address: int) -> tuple[Frame, ...]:
         """The functions whose code is at an address, the innermost first."""
         if address not in self._frames:
-            self._frames[address] = self._look_up(address)
+            unit = self.debug.unit_at(address)
+            frames = []
+            if unit is not None:
+                file, line = unit.line_at(address)
+                for scope in reversed(unit.chain(address)):
+                    frames.append(Frame(scope.name, file, line, bool(scope.call_line)))
+                    file, line = scope.call_file, scope.call_line
+            if not frames:
+                frames.append(Frame(self.symbol_at(address)[0] or f"{address:#x}", "", 0))
+            self._frames[address] = tuple(frames)
         return self._frames[address]
-
-    def _look_up(self, address: int) -> tuple[Frame, ...]:
-        unit = self.debug.unit_at(address)
-        chain = unit.chain(address) if unit is not None else ()
-        if unit is None or not chain:
-            name, offset = self.symbol_at(address)
-            return (Frame(name or f"{address:#x}", "", 0),) if offset < MAX_SYMBOL_BYTES else ()
-        frames = []
-        file, line = unit.line_at(address)
-        for scope in reversed(chain):
-            frames.append(Frame(scope.name, file, line, bool(scope.call_line)))
-            file, line = scope.call_file, scope.call_line
-        return tuple(frames)

@@ -30,8 +30,7 @@ class Wait:
 
 @functools.cache
 def _rows() -> Sequence[Mapping[str, Any]]:
-    rows: Sequence[Mapping[str, Any]] = yaml.safe_load(WAITS.read_text("utf-8"))["kinds"]
-    return rows
+    return tuple(yaml.safe_load(WAITS.read_text("utf-8"))["kinds"])
 
 
 def base_name(symbol: str) -> str:

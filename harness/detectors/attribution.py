@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from harness.core import git
-from harness.series.diffs import changed_lines
-from harness.series.patched_tree import PatchedTree
+from harness.series.apply import PatchedTree
+from harness.series.patches import changed_lines
 from harness.vm.splats import Splat, bare, plain_name
 
 # Checkers that report on all of the kernel; what others say always counts.

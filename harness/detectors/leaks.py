@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness.core import events as ev
 from harness.core.errors import SeriesError
+from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.vm.splats import Splat, find_splats
-from harness.vm.ssh import SshError
 
 FILE = "/sys/kernel/debug/kmemleak"
 # kmemleak overlooks what is younger than 5 s, and what the last case leaked is that young.

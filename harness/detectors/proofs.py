@@ -12,25 +12,25 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.build.kernel import Kernel
+from harness.build.kernel import KernelBuild
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.store import Store
 from harness.core.usage import command
 
 
-def _path(store: Store, kernel: Kernel) -> Path:
+def _path(store: Store, kernel: KernelBuild) -> Path:
     return store.root / "counts" / f"detectors-{kernel.entry.name}.json"
 
 
-def keep(store: Store, kernel: Kernel, canaries: Iterable[ev.CanaryFinished]) -> None:
+def keep(store: Store, kernel: KernelBuild, canaries: Iterable[ev.CanaryFinished]) -> None:
     """Keeps the outcome for this kernel."""
     path = _path(store, kernel)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps([asdict(canary) for canary in canaries], indent=1) + "\n")
 
 
-def known(store: Store, kernel: Kernel) -> tuple[ev.CanaryFinished, ...]:
+def known(store: Store, kernel: KernelBuild) -> tuple[ev.CanaryFinished, ...]:
     """What was proven for this kernel; nothing if it was never tried."""
     path = _path(store, kernel)
     if not path.is_file():

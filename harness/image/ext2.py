@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A directory as an ext2 image, made without root and without mounting."""
+"""ext2 images made, read and written without root and without mounting."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.core import proc
@@ -31,3 +32,46 @@ def make_image(tree: Path, image: Path) -> None:
     command += ["-m", "0", "-O", "none,filetype,sparse_super,large_file"]
     command += ["-E", "root_owner=0:0", "-d", str(tree), str(image), str(blocks)]
     proc.run_tool(command, "mke2fs")
+
+
+def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
+    """Commands for debugfs that put files into an image, all of them root's.
+
+    Args:
+        files: path in the image: (file here, permissions).
+        have: directories of the image's top level that exist already.
+    """
+    folders = ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
+    lines = [f"mkdir {name}" for name in folders if name not in have]
+    for inside, (here, mode) in files.items():
+        fields = (f"mode 0100{mode:o}", "uid 0", "gid 0")
+        lines += [f"rm {inside}", f"write {here} {inside}"]
+        lines += [f"set_inode_field {inside} {field}" for field in fields]
+    return "\n".join([*lines, ""])
+
+
+def owner_script(tree: Path) -> str:
+    """Commands for debugfs that give everything in an image made from ``tree`` to root."""
+    lines = []
+    for folder, folders, names in os.walk(tree):
+        for name in folders + names:
+            inside = "/" + str((Path(folder) / name).relative_to(tree))
+            lines += [f'set_inode_field "{inside}" {who} 0' for who in ("uid", "gid")]
+    return "\n".join([*lines, ""])
+
+
+def write_into(image: Path, script: str, scratch: Path) -> None:
+    """Runs commands of debugfs on an image; ``scratch``: a file for them."""
+    scratch.write_text(script)
+    proc.run_tool(["debugfs", "-w", "-f", str(scratch), str(image)], "writing into the image")
+    scratch.unlink()
+
+
+def in_image(image: Path, name: str) -> bool:
+    """Whether an ext2 image holds ``name``, or a link of that name."""
+    return "Inode: " in debugfs(image, f"stat /{name}")
+
+
+def debugfs(image: Path, question: str) -> str:
+    """What debugfs answers; it ends with 0 whatever happened."""
+    return proc.run_tool(["debugfs", "-R", question, str(image)], "reading the image")

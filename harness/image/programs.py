@@ -16,7 +16,7 @@ from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.events import CaseId
 from harness.core.settings import PROJECT
-from harness.core.store import Entry, Store, digest, file_digest
+from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 
 GUEST_TESTS = PROJECT / "guest-tests"
@@ -48,7 +48,7 @@ class Case:
     about: str
     needs: tuple[str, ...] = ()
     host_checks: tuple[str, ...] = ()
-    driver: str = ""  # who on the host talks to it, see dialogue.py
+    driver: str = ""  # who on the host talks to it, see cases/plugins.py
 
     @property
     def name(self) -> str:
@@ -67,16 +67,11 @@ class Suite:
 
 def sources(suite_folder: Path) -> list[Path]:
     """The programs of one series: every .c and .py file of its folder, helpers in lib/ excepted."""
-    found = [p for p in suite_folder.iterdir() if p.suffix in (".c", ".py")]
-    return sorted(p for p in found if p.is_file())
+    return sorted(p for p in suite_folder.iterdir() if p.suffix in (".c", ".py") and p.is_file())
 
 
 def _program(source: Path) -> Program:
-    name = (
-        str(source.relative_to(GUEST_TESTS))
-        if source.is_relative_to(GUEST_TESTS)
-        else str(Path(source.parent.name) / source.name)
-    )
+    name = f"{source.parent.name}/{source.name}"
     guest = IN_GUEST / name
     argv = ("python3", str(guest)) if source.suffix == ".py" else (str(guest.with_suffix("")),)
     return Program(source, name, argv)
@@ -88,12 +83,10 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
     Raises:
         InvocationError: it does not compile; says what the compiler said.
     """
-    command = ["gcc", *CFLAGS]
-    for folder in libraries:
-        command += ["-I", str(folder)]
+    include = [f"-I{folder}" for folder in libraries]
     # __FILE__ in a failed check names the file as a reader of the project does.
-    command += [f"-fmacro-prefix-map={GUEST_TESTS}/=", "-isystem", str(headers)]
-    command += [str(source), "-o", str(target)]
+    paths = [f"-fmacro-prefix-map={GUEST_TESTS}/=", "-isystem", str(headers)]
+    command = ["gcc", *CFLAGS, *include, *paths, str(source), "-o", str(target)]
     proc.capture(
         command,
         problem=lambda said: InvocationError(
@@ -105,7 +98,7 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
-# An out-of-memory kill is expected; since which kernel (lab.py).
+# An out-of-memory kill is expected; since which kernel (cases/runner.py).
 _NEED = re.compile(r"^(oom|linux-\d+\.\d+)$")
 
 
@@ -121,14 +114,14 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
         try:
             record = json.loads(line)
             case = Case(
-                id=CaseId("guest", program.name, record["name"]),
-                program=program,
-                clauses=tuple(record["clauses"]),
-                timeout=float(record["timeout"]),
-                about=record.get("about", ""),
-                needs=tuple(record.get("needs", ())),
-                host_checks=tuple(record.get("host_checks", ())),
-                driver=record.get("driver", ""),
+                CaseId("guest", program.name, record["name"]),
+                program,
+                tuple(record["clauses"]),
+                float(record["timeout"]),
+                record.get("about", ""),
+                tuple(record.get("needs", ())),
+                tuple(record.get("host_checks", ())),
+                record.get("driver", ""),
             )
         except (ValueError, KeyError, TypeError) as error:
             raise InvocationError(
@@ -158,12 +151,11 @@ def python_path(suite: str) -> tuple[str, str]:
 
 
 def _listing(program: Program, built: Path, lib: Path) -> str:
-    if program.source.suffix == ".py":
-        command = [sys.executable, str(program.source), "--list"]
-        path = f"{lib}:{program.source.parent / 'lib'}"
-        env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
-    else:
-        command, env = [str(built), "--list"], {}
+    path = f"{lib}:{program.source.parent / 'lib'}"
+    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+    interpreted = program.source.suffix == ".py"
+    argv = [sys.executable, str(program.source)] if interpreted else [str(built)]
+    command = [*argv, "--list"]
     return proc.capture(
         command,
         env=env,
@@ -174,21 +166,19 @@ def _listing(program: Program, built: Path, lib: Path) -> str:
     ).decode()
 
 
-def _copy_python(folder: Path, target: Path) -> None:
+def copy_python(folder: Path, target: Path) -> None:
+    """Copies the modules of one folder into another, which is made."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.glob("*.py")):
         (target / path.name).write_bytes(path.read_bytes())
 
 
-def _fill(draft: Path, folders: list[Path], headers: Path) -> None:
-    lib = GUEST_TESTS / "lib"
-    tree = draft / "tree"
-    _copy_python(lib, tree / "lib")
-    programs = []
-    for folder in folders:
-        _copy_python(folder / "lib", tree / folder.name / "lib")
-        _copy_python(folder, tree / folder.name)
-        programs += [_program(source) for source in sources(folder)]
+def _fill(draft: Path, folder: Path, headers: Path) -> None:
+    lib, tree = GUEST_TESTS / "lib", draft / "tree"
+    copy_python(lib, tree / "lib")
+    copy_python(folder / "lib", tree / folder.name / "lib")
+    copy_python(folder, tree / folder.name)
+    programs = [_program(source) for source in sources(folder)]
 
     def make(program: Program) -> str:
         built = tree / Path(program.name).with_suffix("")
@@ -217,21 +207,17 @@ def build_suite(
     Raises:
         InvocationError: a program does not compile, or lists nonsense.
     """
-    folders = [suite_folder]
-    key = digest(
+    inputs = [
         file_digest(GUEST_TESTS / "lib"),
-        [file_digest(folder) for folder in folders],
+        file_digest(suite_folder),
         file_digest(headers),
         proc.version("gcc"),
         CFLAGS,
         # The guest runs bytecode of the interpreter that compiled it.
         sys.version_info[:2],
-        file_digest(Path(__file__)),
-    )
-    entry: Entry = store.entry("programs", key, lambda draft: _fill(draft, folders, headers))
+    ]
+    entry = store.entry("programs", inputs, lambda draft: _fill(draft, suite_folder, headers))
     listings = json.loads((entry.path / "listings.json").read_text())
-    cases: list[Case] = []
-    for source in sources(suite_folder):
-        program = _program(source)
-        cases += parse_listing(program, listings[program.name], known_clauses)
+    programs = [_program(source) for source in sources(suite_folder)]
+    cases = [c for p in programs for c in parse_listing(p, listings[p.name], known_clauses)]
     return Suite(tuple(cases), entry.path / "tests.img", entry.cached)

@@ -5,38 +5,57 @@ No package script is run and nothing needs root: packages are fetched and
 unpacked by hand, our init is compiled, and the image is packed. ``ROOTFS=``
 replaces the packages with a directory or an image of the user's; into a
 directory's copy and into an image's copy go the same few files of ours, all
-below ``/harness``.
+below ``/harness``: process 1, and the SSH server's host key, whose public half
+stays on the host to be pinned.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
-from harness.core.events import Events, Note
+from harness.core.events import Events
+from harness.core.jsondata import from_json
+from harness.core.login import HOW_TO_MAKE_ONE, Login
 from harness.core.settings import Settings
-from harness.core.store import Store, digest, file_digest
-from harness.image import ext2, rootfs_image
-from harness.image.rootfs_image import (
-    INIT_SOURCES,
-    OWN_INIT,
-    WHAT_IS_NEEDED,
-    image_from_tree,
-    image_from_user,
+from harness.core.store import Store
+from harness.image.ext2 import (
+    debugfs,
+    debugfs_script,
+    in_image,
+    make_image,
+    owner_script,
+    write_into,
 )
 from harness.setup import apt
-from harness.vm.machine import Login
 
-_HERE = Path(__file__).resolve().parent
-RECIPE = _HERE / "rootfs.yaml"
+_AGENT = Path(__file__).resolve().parents[1] / "agent"
+INIT_SOURCES = tuple(_AGENT / name for name in ("init.c", "case.c", "serve.c", "pace.c"))
+
+WHAT_IS_NEEDED = """a root file system for the guest must hold:
+  python3 of version 3.11 or later in the default path, with ctypes
+  /bin/sh
+  an SSH server: /usr/sbin/dropbear, or OpenSSH's /usr/sbin/sshd
+  the libraries of these; no init, no configuration, no keys (the harness adds its own)
+An image must be ext2, for that is what the kernel mounts: mkfs.ext2 -d DIRECTORY IMAGE SIZE"""
+
+OWN_INIT = "own_init"  # a file beside an image that boots by its own init
+RECIPE = Path(__file__).with_name("rootfs.yaml")
 NO_LOGIN = "no"  # as ROOTFS_LOGIN=: our init, even where the image has one
 
 
@@ -49,7 +68,6 @@ class Rootfs:
 
     image: Path
     host_key: str
-    key: str
     cached: bool
     login: Login | None = None
 
@@ -62,19 +80,12 @@ class Recipe:
     packages: tuple[str, ...]
     exclude: tuple[str, ...]
     directories: tuple[str, ...]
-    files: Mapping[str, str]
+    files: dict[str, str]
 
 
 def load_recipe(path: Path = RECIPE) -> Recipe:
     """Reads the recipe."""
-    data: dict[str, Any] = yaml.safe_load(path.read_text())
-    return Recipe(
-        tuple(data["pythons"]),
-        tuple(data["packages"]),
-        tuple(data["exclude"]),
-        tuple(data["directories"]),
-        dict(data["files"]),
-    )
+    return from_json(Recipe, yaml.safe_load(path.read_text()))
 
 
 def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tuple[str, ...], str]:
@@ -88,9 +99,8 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     """
 
     def first(names: Sequence[str]) -> str:
-        for name in names:
-            if exists(name):
-                return name
+        if known := [name for name in names if exists(name)]:
+            return known[0]
         raise MachineError(
             f"the package {' or '.join(names)} is not known to apt",
             next_step=f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}",
@@ -104,10 +114,8 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
 
 def candidates(recipe: Recipe) -> tuple[str, ...]:
     """Every package that ``choose_packages`` may ask for."""
-    names = {f"python{python}-minimal" for python in recipe.pythons}
-    for entry in recipe.packages:
-        for name in entry.split("|"):
-            names |= {name.strip().format(python=python) for python in recipe.pythons}
+    forms = ["python{python}-minimal", *"|".join(recipe.packages).split("|")]
+    names = {form.strip().format(python=python) for form in forms for python in recipe.pythons}
     return tuple(sorted(names))
 
 
@@ -131,9 +139,8 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     def attempt(options: list[str]) -> str:
         known = apt.known(candidates(recipe), options)
         packages, python = choose_packages(recipe, known.__contains__)
-        proc.run_tool(
-            ["apt-get", *options, "-q", "download", *packages], "downloading packages", cwd=folder
-        )
+        command = ["apt-get", *options, "-q", "download", *packages]
+        proc.run_tool(command, "downloading packages", cwd=folder)
         return python
 
     # As root apt would hand the download to a user who may not write here.
@@ -177,32 +184,15 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
     (root / "usr/bin/python3").symlink_to(f"python{python}")
     applets = proc.run_tool(_in_root(root, "/usr/bin/busybox", "--list"), "listing busybox").split()
     for applet in applets:
-        with_shell = root / "usr/bin" / applet
-        if not with_shell.exists() and not (root / "usr/sbin" / applet).exists():
-            with_shell.symlink_to("busybox")
+        if not any((root / folder / applet).exists() for folder in ("usr/bin", "usr/sbin")):
+            (root / "usr/bin" / applet).symlink_to("busybox")
     proc.run_tool(["ldconfig", "-r", str(root)], "ldconfig")
     # Compiled here and never checked again: under TCG compiling at import is painful.
-    library = f"/usr/lib/python{python}"
-    proc.run_tool(
-        _in_root(
-            root,
-            f"/usr/bin/python{python}",
-            "-S",
-            "-E",
-            "-m",
-            "compileall",
-            "-q",
-            "--invalidation-mode",
-            "unchecked-hash",
-            "-s",
-            str(root),
-            "-p",
-            "/",
-            f"{root}{library}",
-        ),
-        "compiling the guest's Python library",
-        env={"PYTHONHOME": f"{root}/usr"},
-    )
+    words = ["-S", "-E", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    words += ["-s", str(root), "-p", "/", f"{root}/usr/lib/python{python}"]
+    command = _in_root(root, f"/usr/bin/python{python}", *words)
+    what, env = "compiling the guest's Python library", {"PYTHONHOME": f"{root}/usr"}
+    proc.run_tool(command, what, env=env)
 
 
 def _from_packages(draft: Path, store: Store) -> None:
@@ -220,63 +210,175 @@ def _from_packages(draft: Path, store: Store) -> None:
     _unpack(packages, root, recipe.exclude)
     (draft / "packages").write_text("".join(f"{p.name}\n" for p in packages))
     _furnish(root, recipe, python)
-    image_from_tree(root, draft / "rootfs.img", draft)
+    image_from_tree(root, draft)
     shutil.rmtree(root)
     shutil.rmtree(debs)
 
 
 def _identity(given: Path) -> object:
     """What stands for a user's root in the key: names, sizes, times; not the contents."""
+    files = [os.path.join(folder, name) for folder, _, names in os.walk(given) for name in names]
+    stats = {path: os.lstat(path) for path in sorted(files)} or {str(given): given.stat()}
+    return [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()]
+
+
+@dataclass(frozen=True)
+class HostKey:
+    """One ed25519 key in the three forms that are needed."""
+
+    public: str  # 'ssh-ed25519 BASE64'
+    dropbear: bytes
+    openssh: bytes
+
+
+def new_host_key() -> HostKey:
+    """A fresh key; the guest proves itself with it, so that the host can pin it."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key()
+    # dropbear's own format: the name, then seed and public half as one string, each with its
+    # length in front (RFC 4251).
+    strings = b"ssh-ed25519", key.private_bytes_raw() + public.public_bytes_raw()
+    return HostKey(
+        public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
+        b"".join(struct.pack(">I", len(part)) + part for part in strings),
+        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+    )
+
+
+def compile_init(target: Path) -> None:
+    """Compiles process 1 of the guest, statically.
+
+    Raises:
+        MachineError: there is no compiler or no static C library.
+    """
+    command = ["gcc", "-static", "-O2", "-o", str(target), *map(str, INIT_SOURCES)]
+    proc.run_tool(command, "compiling the guest's init (it needs gcc and a static libc)")
+
+
+# Incompatible features of ext4 that a kernel's ext2 driver refuses, all but these.
+_EXT2_KNOWS = 0x0002 | 0x0010  # filetype, meta_bg
+
+
+def check_ext2(image: Path) -> None:
+    """Refuses an image that the guest's kernel could not mount.
+
+    Raises:
+        InvocationError: not ext2.
+    """
+    with open(image, "rb") as handle:
+        handle.seek(1024)
+        block = handle.read(1024)
+    if block[0x38:0x3A] != b"\x53\xef" or len(block) < 1024:
+        raise InvocationError(f"ROOTFS={image} is no ext2 image", next_step=WHAT_IS_NEEDED)
+    (incompatible,) = struct.unpack_from("<I", block, 0x60)
+    if incompatible & ~_EXT2_KNOWS:
+        raise InvocationError(
+            f"ROOTFS={image} has features beyond ext2 (0x{incompatible:x}), probably ext4's",
+            next_step=WHAT_IS_NEEDED,
+        )
+
+
+_MUST_HAVE = (
+    ("python3", ("usr/bin/python3", "bin/python3", "usr/local/bin/python3")),
+    ("/bin/sh", ("bin/sh", "usr/bin/sh")),
+    ("an SSH server", ("usr/sbin/dropbear", "sbin/dropbear", "usr/sbin/sshd", "sbin/sshd")),
+)
+
+
+def missing_from(tree: Path) -> tuple[str, ...]:
+    """What a user's directory, or image, lacks, by the names of ``WHAT_IS_NEEDED``."""
+
+    def there(name: str) -> bool:
+        return os.path.lexists(tree / name) if tree.is_dir() else in_image(tree, name)
+
+    return tuple(what for what, places in _MUST_HAVE if not any(map(there, places)))
+
+
+def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
+    """Puts init and the host key into the image; keeps the public half beside it."""
+    key = new_host_key()
+    compile_init(draft / "init")
+    (draft / "hostkey.dropbear").write_bytes(key.dropbear)
+    (draft / "hostkey.openssh").write_bytes(key.openssh)
+    modes = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
+    files = {f"/harness/{name}": (draft / name, mode) for name, mode in modes.items()}
+    write_into(image, debugfs_script(files, tops), draft / "script")
+    for inside, (here, _) in files.items():
+        if f"Size: {here.stat().st_size}" not in debugfs(image, f"stat {inside}"):
+            what = f"{here.name} did not get into the image: is there room in it?"
+            raise MachineError(what, evidence=image)
+        here.unlink()
+    (draft / "host_key").write_text(key.public + "\n")
+
+
+def image_from_tree(tree: Path, draft: Path) -> None:
+    """Packs ``tree`` into ``draft/rootfs.img``, everything in it root's, with our files added."""
+    image = draft / "rootfs.img"
+    make_image(tree, image)
+    if os.geteuid() != 0:
+        write_into(image, owner_script(tree), draft / "owners")
+    _finish_image(image, frozenset(p.name for p in tree.iterdir()), draft)
+
+
+def image_from_user(given: Path, draft: Path, *, own_init: bool = True) -> None:
+    """Makes ``draft/rootfs.img`` from a user's directory or image, which stays as it is.
+
+    Args:
+        own_init: an image that has an init is to be booted by it, and ``OWN_INIT`` says so.
+
+    Raises:
+        InvocationError: it lacks something, or is no ext2.
+    """
     if not given.is_dir():
-        stat = given.stat()
-        return [str(given), stat.st_size, stat.st_mtime_ns]
-    rows = []
-    for folder, _, names in os.walk(given):
-        for name in sorted(names):
-            stat = os.lstat(os.path.join(folder, name))
-            rows.append([folder, name, stat.st_size, stat.st_mtime_ns])
-    return sorted(rows)
-
-
-def _release() -> str:
-    """The distribution's release: another release, other packages."""
-    try:
-        return Path("/etc/os-release").read_text()
-    except OSError:
-        return ""
+        check_ext2(given)
+    own_init = own_init and not given.is_dir() and in_image(given, "sbin/init")
+    if lacks := missing_from(given):
+        raise InvocationError(
+            f"ROOTFS={given} lacks {', '.join(lacks)}",
+            next_step=HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED,
+        )
+    if given.is_dir():
+        image_from_tree(given, draft)
+        return
+    image = draft / "rootfs.img"
+    proc.run_tool(["cp", "--sparse=always", str(given), str(image)], "copying the image")
+    have = debugfs(image, "ls -p /").splitlines()
+    tops = frozenset(line.split("/")[5] for line in have if line.count("/") >= 6)
+    _finish_image(image, tops, draft)
+    if own_init:
+        (draft / OWN_INIT).touch()
 
 
 def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
     """The image for ``settings.rootfs``, from the store or made now (seconds, 12 MB fetched).
 
-    The key is the recipe, this code and the distribution's release, never the
+    The key is the code, the recipe and the distribution's release, never the
     network's answer: the same image serves until one of them changes.
 
     Raises:
         InvocationError: ``ROOTFS=`` names something that cannot be a guest's root.
         MachineError: no apt here, no network, a tool is missing.
     """
-    modules = [Path(str(module)) for module in (__file__, rootfs_image.__file__, ext2.__file__)]
-    code = file_digest(RECIPE, *INIT_SOURCES, *modules)
     if settings.rootfs:
         given = Path(settings.rootfs).absolute()
         if not given.exists():
             raise InvocationError(f"ROOTFS={given} does not exist", next_step=WHAT_IS_NEEDED)
         own_init = settings.rootfs_login != NO_LOGIN
-        key = digest("given", code, _identity(given), own_init)
+        inputs: object = ("given", _identity(given), own_init)
 
         def make(draft: Path) -> None:
             image_from_user(given, draft, own_init=own_init)
     else:
-        key = digest("debian", code, _release())
+        release = Path("/etc/os-release")  # of the distribution: another one, other packages
+        inputs = ("debian", release.read_text() if release.is_file() else "")
 
         def make(draft: Path) -> None:
             _from_packages(draft, store)
 
-    entry = store.entry("rootfs", key, make, lambda text: events.emit(Note(text)))
+    entry = store.entry("rootfs", inputs, make, events.note, also=("agent",))
     host_key = (entry.path / "host_key").read_text().strip()
     login = None
     if (entry.path / OWN_INIT).exists():
         user, colon, password = settings.rootfs_login.partition(":")
         login = Login(user, password if colon else None)
-    return Rootfs(entry.path / "rootfs.img", host_key, key, entry.cached, login)
+    return Rootfs(entry.path / "rootfs.img", host_key, entry.cached, login)

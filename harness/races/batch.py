@@ -3,22 +3,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from harness.cases.ktap import read_case
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
-from harness.races.conductor import InterleavingDriver
-from harness.races.failures import RaceError
+from harness.races.driver import InterleavingDriver
+from harness.races.programs import CASE, reported_runs, total_line
 from harness.races.scenario import Scenario
-from harness.races.trace import RaceRun
-from harness.races.words import CASE, RunLine, run_lines, total_line
+from harness.races.trace import RaceError, RaceRun
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 
@@ -71,65 +73,31 @@ class StressTotals:
     error: str | None = None
 
 
-def complaint(done: CaseRun) -> str | None:
-    """What is wrong with a program's own end."""
-    if done.lost:
-        return f"the guest was lost: {done.lost}"
-    if done.timed_out:
-        return "the guest program did not end"
+def outcome(done: CaseRun) -> tuple[Sequence[str], RaceError | None]:
+    """The diagnostics of a program, and what is wrong with its own end."""
     output = read_case(done.stdout, CASE, done.exit_code)
-    return None if output.outcome == "pass" else f"the guest program failed: {output.reason}"
-
-
-def _error(done: CaseRun) -> RaceError | None:
-    what = complaint(done)
-    return RaceError(what) if what else None
-
-
-def _diagnostics(done: CaseRun) -> Sequence[str]:
-    return read_case(done.stdout, CASE, done.exit_code).diagnostics
-
-
-class _ProgramThread(threading.Thread):
-    """A guest program's command, waited for beside those who hold its threads."""
-
-    def __init__(self, guest: Guest, scenario: Scenario, argv: Sequence[str]) -> None:
-        super().__init__(daemon=True, name=f"race {scenario.name}")
-        self._guest, self._scenario, self._argv = guest, scenario, argv
-        self.done: CaseRun | None = None
-        self.failure: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            self.done = _run(self._guest, self._scenario, self._argv)
-        except BaseException as error:
-            self.failure = error
-
-    def end(self) -> str | None:
-        """How it ended; None while it runs."""
-        if self.is_alive():
-            return None
-        if self.failure is not None:
-            return str(self.failure) or type(self.failure).__name__
-        return (complaint(self.done) if self.done else None) or "with all its runs done"
-
-    def result(self, timeout: float) -> CaseRun:
-        """Its end, waited for.
-
-        Raises:
-            RaceError: it does not end.
-            whatever kept its command from an end.
-        """
-        self.join(timeout)
-        if self.failure is not None:
-            raise self.failure
-        if self.done is None:
-            raise RaceError("all runs are done, and the guest program does not end")
-        return self.done
+    what = None
+    if done.lost:
+        what = f"the guest was lost: {done.lost}"
+    elif done.timed_out:
+        what = "the guest program did not end"
+    elif output.outcome != "pass":
+        what = f"the guest program failed: {output.reason}"
+    return output.diagnostics, RaceError(what) if what else None
 
 
 def _run(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> CaseRun:
     return guest.run_case(str(scenario.id), argv, PROGRAM_TIMEOUT_S)
+
+
+def _how_it_ended(program: Future[CaseRun]) -> str | None:
+    """How a program that is driven ended; None while it runs."""
+    if not program.done():
+        return None
+    if (failure := program.exception()) is not None:
+        return str(failure) or type(failure).__name__
+    _, error = outcome(program.result())
+    return str(error) if error is not None else "with all its runs done"
 
 
 def controlled(
@@ -153,33 +121,42 @@ def controlled(
     """
     batch = Batch()
     start = time.monotonic()
-    remote: Remote | None = None
-    thread = _ProgramThread(guest, scenario, argv)
-    try:
-        remote = Remote.connect(stub)  # the guest stands: no run can begin unseen
-        thread.start()
-        pace = max(1.0, guest.pace)
-        driver = InterleavingDriver(
-            remote, symbols, scenario, breakpoints, program, thread.end, pace
-        )
-        for number in range(1, runs + 1):
-            batch.runs.append(driver.run(number))
-            progress(number)
-        remote.detach()
-        done = thread.result(END_TIMEOUT_S * guest.pace)
-        remarks = {line.number: line.remark for line in run_lines(_diagnostics(done))}
-        batch.runs = [replace(run, remark=remarks.get(run.number)) for run in batch.runs]
-        batch.splats, batch.error = list(done.splats), _error(done)
-    except (RaceError, StubError) as error:
-        batch.error = error if isinstance(error, RaceError) else RaceError(str(error))
-        guest.qemu.kill()
-        if thread.ident is not None:
-            thread.join(END_TIMEOUT_S)
-        if thread.done is not None:
-            batch.splats = list(thread.done.splats)
-    finally:
-        if remote is not None:
-            remote.close()
+    ended: Future[CaseRun] = Future()
+
+    def run_program() -> None:
+        try:
+            ended.set_result(_run(guest, scenario, argv))
+        except BaseException as error:
+            ended.set_exception(error)
+
+    # No executor: that would wait at the exit for a program which does not end.
+    thread = threading.Thread(target=run_program, daemon=True, name=f"race {scenario.name}")
+    with contextlib.ExitStack() as stack:
+        try:
+            remote = Remote.connect(stub)  # the guest stands: no run can begin unseen
+            stack.callback(remote.close)
+            thread.start()
+            end, pace = partial(_how_it_ended, ended), max(1.0, guest.pace)
+            driver = InterleavingDriver(remote, symbols, scenario, breakpoints, program, end, pace)
+            for number in range(1, runs + 1):
+                batch.runs.append(driver.run(number))
+                progress(number)
+            remote.detach()
+            try:
+                done = ended.result(END_TIMEOUT_S * guest.pace)
+            except TimeoutError as error:
+                what = "all runs are done, and the guest program does not end"
+                raise RaceError(what) from error
+            lines, batch.error = outcome(done)
+            remarks = {run.number: run.remark for run in reported_runs(lines)}
+            batch.runs = [replace(run, remark=remarks.get(run.number)) for run in batch.runs]
+        except (RaceError, StubError) as error:
+            batch.error = error if isinstance(error, RaceError) else RaceError(str(error))
+            guest.qemu.kill()
+            if thread.ident is not None:
+                thread.join(END_TIMEOUT_S)
+    if ended.done() and ended.exception() is None:
+        batch.splats = list(ended.result().splats)
     batch.seconds = time.monotonic() - start
     return batch
 
@@ -188,16 +165,15 @@ def sequential(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> Batch:
     """Runs a program without control, for as many runs as its command says."""
     start = time.monotonic()
     done = _run(guest, scenario, argv)
-    lines, error = run_lines(_diagnostics(done)), _error(done)
+    lines, error = outcome(done)
+    runs = reported_runs(lines)
     if scenario.splat and any(re.search(scenario.splat, s.title) for s in done.splats):
         # What the kernel says outweighs what becomes of the program, or of the guest.
-        lines, error = [RunLine(1, True, None)], None
-    runs = [RaceRun(line.number, "hit" if line.hit else "miss", line.remark) for line in lines]
+        runs, error = [RaceRun(1, "hit")], None
     return Batch(runs, time.monotonic() - start, error, list(done.splats))
 
 
 def stress(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> StressTotals:
     """Repeats a program without control for the time that its command says."""
-    done = _run(guest, scenario, argv)
-    totals = total_line(_diagnostics(done)) or (0, 0, 0.0)
-    return StressTotals(*totals, complaint(done))
+    lines, error = outcome(_run(guest, scenario, argv))
+    return StressTotals(*(total_line(lines) or (0, 0, 0.0)), str(error) if error else None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from harness.core.errors import InvocationError
 from harness.debugger.dwarf import Scope, Unit
 from harness.debugger.symbols import Symbols
+from harness.races.programs import END
 from harness.races.scenario import Point
 
 MAX_LINES_NEAR = 4  # that are named where a line has no code
@@ -51,9 +52,10 @@ def find_breakpoint(point: Point, symbols: Symbols, program: Mapping[str, int]) 
     """
     place = point.place
     if place.kind in ("end", "program"):
-        if place.function not in program:
-            raise _nowhere(point, f"the guest program has no function {place.function}()")
-        return Breakpoint((program[place.function],))
+        name = END if place.kind == "end" else place.function
+        if name not in program:
+            raise _nowhere(point, f"the guest program has no function {name}()")
+        return Breakpoint((program[name],))
     for name in point.within:
         if not symbols.units_with(name) and not symbols.addresses(name):
             raise _unknown(point, name, symbols)
@@ -65,9 +67,8 @@ def find_breakpoint(point: Point, symbols: Symbols, program: Mapping[str, int]) 
     if at and place.kind != "line":  # assembly: a symbol and no debug information
         return Breakpoint(at, on_return=place.kind == "return")
     if units:
-        raise _nowhere(
-            point, f"{place.function}() is in {units[0].name}, and no code of it is left"
-        )
+        why = f"{place.function}() is in {units[0].name}, and no code of it is left"
+        raise _nowhere(point, why)
     raise _unknown(point, place.function, symbols)
 
 
@@ -91,22 +92,16 @@ def _inlined_into(code: Code) -> tuple[str, ...]:
 
 
 def _entry(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
-    scope, inlined_into = code[0][1], _inlined_into(code)
-    if point.place.kind == "return" and inlined_into:
+    scope, inlined_into, place = code[0][1], _inlined_into(code), point.place
+    on_return = place.kind == "return"
+    if on_return and inlined_into:
         into = ", ".join(f"{name}()" for name in inlined_into)
-        raise _nowhere(
-            point,
-            f"{point.place.function}() is inlined into {into}, and returns to nobody",
-            f"name a line behind the call instead, as in '{inlined_into[0]}: text'",
-        )
-    return Breakpoint(
-        tuple(sorted({scope.entry for _, scope in code})),
-        scope.file,
-        scope.line,
-        symbols.source.line(scope.file, scope.line),
-        inlined_into,
-        on_return=point.place.kind == "return",
-    )
+        why = f"{place.function}() is inlined into {into}, and returns to nobody"
+        advice = f"name a line behind the call instead, as in '{inlined_into[0]}: text'"
+        raise _nowhere(point, why, advice)
+    addresses = tuple(sorted({scope.entry for _, scope in code}))
+    text = symbols.source.line(scope.file, scope.line)
+    return Breakpoint(addresses, scope.file, scope.line, text, inlined_into, on_return)
 
 
 def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
@@ -115,32 +110,21 @@ def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
     # A function goes from its name to the brace in the first column.
     ends = (n for n in range(scope.line, len(lines) + 1) if lines[n - 1].startswith("}"))
     body = range(scope.line, next(ends, scope.line) + 1)
-    matches = [
-        n for n in body if n <= len(lines) and point.place.text in " ".join(lines[n - 1].split())
-    ]
+    place = point.place
+    written = enumerate(lines[body.start - 1 : body.stop - 1], body.start)
+    matches = [n for n, text in written if place.text in " ".join(text.split())]
     if not matches:
-        raise _nowhere(
-            point,
-            f"no line of {point.place.function}() ({scope.file}:{body.start} to {body.stop - 1})"
-            " has that text",
-            "the code has moved: look at it there, and correct the scenario",
-        )
-    starts = _starts(code, scope.file, body)
-    if not (addresses := starts.get(matches[0])):
-        near = sorted(sorted(starts, key=lambda n: abs(n - matches[0]))[:MAX_LINES_NEAR])
+        where = f"{place.function}() ({scope.file}:{body.start} to {body.stop - 1})"
+        advice = "the code has moved: look at it there, and correct the scenario"
+        raise _nowhere(point, f"no line of {where} has that text", advice)
+    at, starts = matches[0], _starts(code, scope.file, body)
+    if at not in starts:
+        near = sorted(sorted(starts, key=lambda n: abs(n - at))[:MAX_LINES_NEAR])
         shown = [f"{scope.file}:{n}: {symbols.source.line(scope.file, n)}" for n in near]
-        raise _nowhere(
-            point,
-            f"no instruction is left of {scope.file}:{matches[0]}",
-            "\n".join(["lines near it that have code:", *shown]),
-        )
-    return Breakpoint(
-        tuple(sorted(addresses)),
-        scope.file,
-        matches[0],
-        lines[matches[0] - 1].strip(),
-        _inlined_into(code),
-    )
+        advice = "\n".join(["lines near it that have code:", *shown])
+        raise _nowhere(point, f"no instruction is left of {scope.file}:{at}", advice)
+    addresses, text = tuple(sorted(starts[at])), lines[at - 1].strip()
+    return Breakpoint(addresses, scope.file, at, text, _inlined_into(code))
 
 
 def _starts(code: Code, file: str, body: range) -> dict[int, set[int]]:
@@ -149,8 +133,7 @@ def _starts(code: Code, file: str, body: range) -> dict[int, set[int]]:
     for unit, scope in code:
         before = None
         for row in unit.rows:
-            goes_on = before == (row.file, row.line)
-            before = (row.file, row.line)
+            goes_on, before = before == (row.file, row.line), (row.file, row.line)
             ours = row.file == file and row.line in body and row.statement and not row.end
             if ours and not goes_on and scope.covers(row.address):
                 starts.setdefault(row.line, set()).add(row.address)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which CPUs of a guest run and which are held, and at which addresses they stop."""
+"""Which CPUs of a guest run and which are held, where they stop, and how long a step may take."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from dataclasses import dataclass, field
 
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.stopped_guest import StoppedGuest
-from harness.races.failures import RaceError
 from harness.races.scenario import Thread
-from harness.races.trace import Hold
+from harness.races.trace import Hold, RaceError
 
 MIN_RUN_S = 0.01  # that the guest is let go for
 POLL_S = 0.1  # between two questions whether the program has ended
+# Seconds of a guest of reference speed.
+BETWEEN_RUNS_S = 20.0
+STEP_S = 6.0
+FIRST_CHECK_S, MAX_CHECK_S = 0.03, 0.5
+# A wait will not end when the kernel's clock has moved as far with the task in the same place,
+# or, should the clock stand still, after as many seconds.
+STUCK_JIFFIES, STUCK_S = 20, 1.5
+MAX_STEP_S = 15.0  # of any guest: a kernel complains of a CPU that stands still for 20 s
+MAX_WALL_CLOCK_S = 300.0  # for a step, however little the guest could run
+CHECK_GROWTH = 1.5  # of the time between two checks
 
 
 @dataclass
@@ -47,8 +56,11 @@ class CpuControl:
         self.ran_s = 0.0
 
     def _free(self) -> list[int]:
-        held = {t.cpu for t in self.threads if t.name in self.held}
-        return [cpu for cpu in self.cpus if cpu not in held]
+        return [cpu for cpu in self.cpus if not self.is_held(cpu)]
+
+    def is_held(self, cpu: int) -> bool:
+        """Whether the thread that is pinned to a CPU is held."""
+        return any(t.cpu == cpu and t.name in self.held for t in self.threads)
 
     def run(self, seconds: float) -> None:
         """The guest runs, without the CPUs that are held, until it stops or is stopped.
@@ -118,3 +130,50 @@ class CpuControl:
         if where is not None:
             lasted_s = self.ran_s - self._since_s.pop(thread.name)
             self.holds.append(Hold(thread.name, thread.cpu, where, lasted_s))
+
+
+def step_limit_s(pace: float) -> float:
+    """Seconds in which a thread has to come to its next point; ``pace``: of the guest."""
+    return min(STEP_S * pace, MAX_STEP_S)
+
+
+@dataclass
+class StepWatchdog:
+    """When to look at a thread that does not come, and what was seen the last time.
+
+    Time is what the guest had: seconds for which it has ``ran``. On a busy host a look can
+    take longer than the run between two, so looks wait for longer than the last one took.
+    """
+
+    pace: float
+    clock: Callable[[], float]
+    ran: Callable[[], float]
+
+    def __post_init__(self) -> None:
+        self._pause_s = FIRST_CHECK_S
+        self._wait: str | None = None
+        self._since = (0, 0.0)  # jiffies, seconds
+        self._start = self._last = (self.clock(), self.ran())
+
+    def next_check_s(self) -> float:
+        """Seconds until the next look: soon at first, then less often."""
+        now = (self.clock(), self.ran())
+        looked_s = (now[0] - self._last[0]) - (now[1] - self._last[1])
+        self._last = now
+        pause_s = self._pause_s
+        self._pause_s = min(pause_s * CHECK_GROWTH, MAX_CHECK_S)
+        return max(pause_s, min(2 * looked_s, MAX_CHECK_S))
+
+    def stuck(self, wait: str | None, jiffies: int) -> bool:
+        """Whether it has waited as ``wait`` says (None: it does not) too long for that to end."""
+        now = self.ran()
+        if wait is None or wait != self._wait:
+            self._wait, self._since = wait, (jiffies, now)
+            return False
+        by_clock = jiffies - self._since[0] >= STUCK_JIFFIES
+        return by_clock or now - self._since[1] >= STUCK_S * self.pace
+
+    def expired(self) -> bool:
+        """Whether its time is up, or the host's."""
+        wall_s, ran_s = self.clock() - self._start[0], self.ran() - self._start[1]
+        return wall_s > MAX_WALL_CLOCK_S or ran_s > step_limit_s(self.pace)

@@ -9,28 +9,58 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.kconfig import load_flavour
 from harness.core import events as ev
-from harness.core.errors import InternalError
+from harness.core.errors import InternalError, MachineError
 from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
 from harness.races.breakpoints import Breakpoint, find_breakpoint
-from harness.races.clocksource import wait_for_final_clocksource
 from harness.races.kernels import RaceKernel, series_kernel
 from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
+from harness.run.assemble_guest import guest_spec
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
-from harness.vm import pace
-from harness.vm.accel import choose_accel
 from harness.vm.guest import Guest
-from harness.vm.guests import Guests
-from harness.vm.machine import GuestSpec, choose_machine
+from harness.vm.guests import Guests, measure_pace
+from harness.vm.machine import GuestSpec
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.
 APPEND = "irqaffinity=0 isolcpus=1-{last} kasan_multi_shot"
+CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+TRANSIENT_CLOCKSOURCE = "tsc-early"
+SWITCH_TIMEOUT_S = 60.0  # of a guest of the reference's pace; it takes 1.5 s after boot
+SWITCHED = rf"clocksource: Switched to clocksource (?!{TRANSIENT_CLOCKSOURCE})"
+
+
+def wait_for_final_clocksource(guest: Guest) -> None:
+    """Waits until a guest has the clocksource that it will keep.
+
+    A kernel that could calibrate the TSC goes over from ``tsc-early`` to ``tsc`` about a second
+    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 and 6.12). It stops
+    all CPUs for that, once: ``timekeeping_notify()`` calls ``stop_machine()``. With one of them
+    held, the others would wait in ``multi_cpu_stop()`` for ever.
+
+    Raises:
+        MachineError: it cannot be asked, or stays with the transient one.
+        SshError: the connection is lost.
+    """
+    before, timeout_s = len(guest.console.lines), SWITCH_TIMEOUT_S * guest.pace
+    done = guest.exec(["/bin/cat", CLOCKSOURCE], timeout_s)
+    problem = None
+    if done.exit_code != 0:
+        problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
+    elif (
+        done.stdout.strip() == TRANSIENT_CLOCKSOURCE
+        and guest.console.wait_for(SWITCHED, timeout_s, since=before) is None
+    ):
+        problem = (
+            f"the guest stays with the clocksource {TRANSIENT_CLOCKSOURCE}, and would stop"
+            " all CPUs to leave it while some are held"
+        )
+    if problem is not None:
+        raise MachineError(problem, evidence=guest.console.log)
 
 
 @dataclass(frozen=True)
@@ -52,9 +82,6 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
     """
     settings, events, store = session.settings, session.events, session.store
     prepared = prepare(session)
-    machine, _ = choose_machine(settings.machine, prepared.kernel.config.read_text("utf-8"))
-    if machine != "microvm" and prepared.kernel.bzimage is None:
-        prepared = prepare(session, bzimage=True)
     series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
     with stage(events, "rootfs") as outcome:
         rootfs = build_rootfs(settings, store, events)
@@ -64,24 +91,9 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         outcome.cached = programs.cached
         outcome.detail = f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
-    spec = GuestSpec(
-        vmlinux=series.vmlinux,
-        bzimage=series.bzimage,
-        machine=machine,
-        accel="tcg",
-        rootfs=rootfs.image,
-        host_key=rootfs.host_key,
-        login=rootfs.login,
-        tests=programs.image,
-        cpus=cpus,
-        extra_append=APPEND.format(last=cpus - 1),
-    )
-    if memory := load_flavour(settings.config).memory_mb:
-        spec = replace(spec, memory_mb=memory)
-    accel = choose_accel(settings.accel, store.root, spec)
-    events.emit(ev.AccelChosen(accel.name, accel.reason))
-    events.emit(ev.Note(accel.reason))
-    return RaceContext(session, prepared, series, programs, replace(spec, accel=accel.name))
+    spec = guest_spec(session, prepared, rootfs, programs.image, cpus)
+    spec = replace(spec, extra_append=APPEND.format(last=cpus - 1))
+    return RaceContext(session, prepared, series, programs, spec)
 
 
 @dataclass
@@ -120,19 +132,18 @@ class KernelGuests:
         Raises:
             SeriesError, MachineError: it does not boot.
         """
-        if self._guest is not None and self._guest.trustworthy:
-            return self._guest
-        first = self._guest is None
-        if self._guest is not None:
+        if self._guest is None:
+            self._guest = self.guests.boot()
+            measure_pace(self._guest, self.guests.events)
+            wait_for_final_clocksource(self._guest)
+            if self.debug_symbols is None:
+                # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
+                self.guests.take_snapshot(self._guest)
+        elif not self._guest.trustworthy:
             self._guest.close()
             self.stub.unlink(missing_ok=True)
-        self._guest = self.guests.boot() if first else self.guests.fresh()
-        if first:
-            pace.measure(self._guest, self.guests.events)
-        wait_for_final_clocksource(self._guest)
-        if first and self.debug_symbols is None:
-            # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
-            self.guests.take_snapshot(self._guest)
+            self._guest = self.guests.fresh()
+            wait_for_final_clocksource(self._guest)
         return self._guest
 
 
@@ -145,7 +156,7 @@ def kernel_guests(
     # A socket's path may be no longer than 107 bytes, and a run's folder is somewhere.
     with tempfile.TemporaryDirectory(prefix="race-") as short:
         stub = Path(short) / "gdb"
-        symbols = kernel.symbols()
+        symbols = kernel.symbols(context.session.store, context.prepared.base)
         folder.mkdir(parents=True, exist_ok=True)
         spec = replace(context.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage, gdb=str(stub))
         try:

@@ -10,9 +10,8 @@ scenarios without control, both are ordinary builds.
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.debuginfo import STAGE, debug_config, purpose
@@ -24,17 +23,15 @@ from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
-from harness.core.store import Store, digest
+from harness.core.store import Store
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.run.pipeline import Prepared, debug_twin, workbench
 from harness.run.session import Session
-from harness.series.apply import apply_series
+from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, worktree
 from harness.series.patches import load_series
 from harness.series.variants import FOLDER, find_patch, with_variant
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -43,30 +40,35 @@ class RaceKernel:
 
     Args:
         vmlinux, bzimage: as in :class:`harness.vm.machine.GuestSpec`.
+        applied: the commit that it was built from.
         debug: the ELF file with debug information of the same code, in an entry of the store;
             None where nobody asks.
-        store: that it was built in.
-        base: on which; builds read one tree, which the debug information's paths are below.
     """
 
     vmlinux: Path
     bzimage: Path | None
     system_map: Path
-    source: KernelSource
-    store: Store
-    base: Base
+    applied: Applied
     debug: Path | None = None
 
-    def symbols(self) -> Symbols | None:
+    @property
+    def source(self) -> KernelSource:
+        """Its source lines."""
+        return KernelSource(self.applied.repo, self.applied.commit)
+
+    def symbols(self, store: Store, base: Base) -> Symbols | None:
         """Its symbols, read anew; None without debug information.
+
+        Args:
+            base: builds read one tree for each, which the debug information's paths are below.
 
         Raises:
             InternalError: the debug information cannot be read.
         """
         if self.debug is None:
             return None
-        kept = self.store.root / "work" / "dwarf" / self.debug.parent.name
-        debug = DebugInfo(self.debug, worktree(self.store, self.base.key), kept)
+        kept = store.root / "work" / "dwarf" / self.debug.parent.name
+        debug = DebugInfo(self.debug, worktree(store, base.key), kept)
         return Symbols(self.system_map.read_text("utf-8"), debug, self.source)
 
 
@@ -77,28 +79,21 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
         InvocationError: with debug information its code would be elsewhere.
         SeriesError, MachineError: as for any build.
     """
-    kernel, base, applied = prepared.kernel, prepared.base, prepared.applied
-    twin = None
-    if debug:
-        with stage(session.events, STAGE) as outcome:
-            twin = debug_twin(session, prepared)
-            outcome.cached = twin.cached
-            outcome.detail = twin.verdict
-        if not twin.text_matches:
-            raise InvocationError(
-                "debug information cannot be had for this kernel: with it the code is elsewhere\n"
-                + "\n".join(twin.differences),
-                next_step="use a configuration that does not depend on DEBUG_INFO",
-            )
-    return RaceKernel(
-        kernel.vmlinux,
-        kernel.bzimage,
-        kernel.system_map,
-        KernelSource(applied.repo, applied.commit),
-        session.store,
-        base,
-        twin.vmlinux if twin is not None else None,
-    )
+    kernel = prepared.kernel
+    ordinary = RaceKernel(kernel.vmlinux, kernel.bzimage, kernel.system_map, prepared.applied)
+    if not debug:
+        return ordinary
+    with stage(session.events, STAGE) as outcome:
+        twin = debug_twin(session, prepared)
+        outcome.cached = twin.cached
+        outcome.detail = twin.verdict
+    if not twin.text_matches:
+        raise InvocationError(
+            "debug information cannot be had for this kernel: with it the code is elsewhere\n"
+            + "\n".join(twin.differences),
+            next_step="use a configuration that does not depend on DEBUG_INFO",
+        )
+    return replace(ordinary, debug=twin.vmlinux)
 
 
 def variant_patch(session: Session, base: Base, name: str) -> Path:
@@ -132,16 +127,13 @@ def variant_kernel(
         applied = apply_series(base, series, None, store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
         outcome.detail = name
-        source = KernelSource(applied.repo, applied.commit)
         if not debug:
             kernel = build(bench, base, applied, config, log, bzimage=bzimage)
             outcome.cached = kernel.cached
-            return RaceKernel(
-                kernel.vmlinux, kernel.bzimage, kernel.system_map, source, store, base
-            )
+            return RaceKernel(kernel.vmlinux, kernel.bzimage, kernel.system_map, applied)
         wanted = debug_config(config.text)
         sha = hashlib.sha256(wanted.encode()).hexdigest()
-        key = digest(FORMAT, applied.tree, sha, bench.toolchain.version, bzimage)
+        inputs = applied.tree, sha, bench.toolchain.version, bzimage
 
         def make(draft: Path) -> None:
             kind = purpose(settings.config)
@@ -155,17 +147,9 @@ def variant_kernel(
                 proc.capture((*stripped, str(out / "vmlinux")))
                 if bzimage:
                     shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-            about = {"variant": name, "base": base.version}
-            (draft / "variant.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-        entry = store.entry("variant", key, make, bench.events.note)
+        entry = store.entry("variant", inputs, make, bench.events.note, also=("build",))
         outcome.cached = entry.cached
-    return RaceKernel(
-        entry.path / "vmlinux",
-        entry.path / "bzImage" if bzimage else None,
-        entry.path / "System.map",
-        source,
-        store,
-        base,
-        entry.path / "debug",
-    )
+    at = entry.path
+    image = at / "bzImage" if bzimage else None
+    return RaceKernel(at / "vmlinux", image, at / "System.map", applied, at / "debug")

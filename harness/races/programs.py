@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest programs of races: compiled as guest tests are, with their symbols at hand."""
+"""The guest programs of races: compiled, with their symbols at hand, and what they say.
+
+A program calls the landmarks of guest-tests/lib/race.h, whose arguments end with ``MAGIC``; it is
+told by its command how often to run and on which CPU each thread is, and prints a line a run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +17,19 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.core import proc
 from harness.core.errors import InternalError
-from harness.core.store import Store, digest, file_digest
+from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.races.scenario import Scenario
+from harness.races.trace import Ending, RaceRun
 
 FOLDER = "races"
+MAGIC = 0x52414345
+BEGIN, END, OUTCOME = "race_begin", "race_end", "race_outcome"
+CASE = "race"  # in every program's result line
+ROUNDS, SECONDS = "--rounds", "--seconds"
+_RUN = re.compile(r"^run (?P<number>\d+): (?P<verdict>hit|not)(?:: (?P<remark>.*))?$")
+_TOTAL = re.compile(r"^(?P<runs>\d+) runs, (?P<hits>\d+) hits, (?P<ms>\d+) ms$")
 
 
 @dataclass(frozen=True)
@@ -68,14 +80,13 @@ def build_race_programs(
         InvocationError: one does not compile.
     """
     libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
-    key = digest(
+    inputs = [
         [file_digest(path) for path in libraries if path.is_dir()],
         [(s.name, file_digest(s.source)) for s in scenarios],
         file_digest(headers),
         proc.version("gcc"),
         CFLAGS,
-        file_digest(Path(__file__)),
-    )
+    ]
 
     def make(draft: Path) -> None:
         tree = draft / "tree"
@@ -85,5 +96,23 @@ def build_race_programs(
             compile_program(scenario.source, folder / scenario.name, headers, libraries)
         make_image(tree, draft / "tests.img")
 
-    entry = store.entry("programs", key, make)
+    entry = store.entry("programs", inputs, make, also=("image",))
     return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)
+
+
+def program_argv(program: str, option: str, value: int, cpus: Mapping[str, int]) -> list[str]:
+    """The command of a guest program: ``option`` is ROUNDS or SECONDS, ``cpus`` by thread."""
+    return [program, option, str(value), *(f"{name}={cpu}" for name, cpu in cpus.items())]
+
+
+def reported_runs(diagnostics: Iterable[str]) -> list[RaceRun]:
+    """What a program says of its single runs, among its diagnostics."""
+    matches = filter(None, map(_RUN.match, diagnostics))
+    endings: dict[str, Ending] = {"hit": "hit", "not": "miss"}
+    return [RaceRun(int(m["number"]), endings[m["verdict"]], m["remark"]) for m in matches]
+
+
+def total_line(diagnostics: Iterable[str]) -> tuple[int, int, float] | None:
+    """Runs, hits and seconds of all of them; None where the program did not come so far."""
+    match = next(filter(None, map(_TOTAL.match, diagnostics)), None)
+    return match and (int(match["runs"]), int(match["hits"]), int(match["ms"]) / 1000)

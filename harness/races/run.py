@@ -7,38 +7,30 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.stages import stage
+from harness.debugger.symbols import Symbols
 from harness.races.batch import Batch, controlled, sequential, stress
 from harness.races.breakpoints import Breakpoint
-from harness.races.explain import explanation
 from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
 from harness.races.kernels import variant_kernel
+from harness.races.programs import ROUNDS, SECONDS, program_argv
 from harness.races.scenario import Scenario
-from harness.races.trace import step_lines, trace
-from harness.races.verdict import RaceResult
-from harness.races.words import ROUNDS, SECONDS, program_argv
+from harness.races.trace import RaceRun, trace
+from harness.races.verdict import RaceResult, explanation
 from harness.run.session import Session
 
 STAGE = "race"
 STRESS_S = 20
-
-
 # Of the variant's guests: what a deliberately broken kernel says is not the series' fault.
 _OF_VARIANTS = (ev.StageStarted, ev.StageFinished, ev.StageFailed, ev.StageProgress, ev.GuestLost)
 
 
 def filtered(events: ev.Events, keep: Callable[[ev.Event], bool]) -> ev.Events:
     """Events of which those that are to be kept are passed on to others."""
-
-    def pass_on(event: ev.Event) -> None:
-        if keep(event):
-            events.emit(event)
-
-    return ev.Events([pass_on])
+    return ev.Events([lambda event: events.emit(event) if keep(event) else None])
 
 
 def _argv(on: KernelGuests, scenario: Scenario, option: str, value: int) -> list[str]:
@@ -81,27 +73,21 @@ def run_batch(
     return total
 
 
-def _write_trace(path: Path, batch: Batch, on: KernelGuests) -> None:
+def _trace_of(batch: Batch, symbols: Symbols | None) -> str:
     """Every run of a batch with all its stacks; and the one that did not come to its end."""
-    symbols = on.debug_symbols
     text = trace(batch.runs, symbols)
     if symbols is None:
         text += "".join(f"\n{splat.text}\n" for splat in batch.splats[:1])
     if batch.error is not None:
-        lines = [f"\nrun {len(batch.runs) + 1}: error: {batch.error}"]
-        if symbols is not None:
-            lines += [line for step in batch.error.steps for line in step_lines(step, symbols)]
-        text += "\n".join(lines) + "\n"
-    path.write_text(text, "utf-8")
+        error = batch.error
+        run = RaceRun(len(batch.runs) + 1, "error", str(error), error.steps)
+        text += f"\n{trace([run], symbols)}"
+    return text
 
 
 @contextlib.contextmanager
 def _of_the_variant(scenario: Scenario) -> Iterator[None]:
-    """What is wrong with a variant is nothing that the series has to answer for.
-
-    Raises:
-        InvocationError: in place of a SeriesError.
-    """
+    """A SeriesError becomes an InvocationError: the series does not answer for a variant."""
     try:
         yield
     except SeriesError as error:
@@ -115,11 +101,7 @@ def _of_the_variant(scenario: Scenario) -> Iterator[None]:
 def _run_both(
     scenario: Scenario, series: KernelGuests, context: RaceContext, result: RaceResult
 ) -> None:
-    """Fills in what the runs on the variant and on the series come to.
-
-    Raises:
-        HarnessError: it could not be tried.
-    """
+    """Fills in what the runs on the variant and on the series come to."""
     session = context.session
     folder = session.out / "races" / scenario.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,12 +126,11 @@ def _run_both(
             done = run_batch(on, scenario, at, session.settings.runs)
             result.seconds = time.monotonic() - start
             path = folder / f"{name}.txt"
-            _write_trace(path, done, on)
-            result.evidence = folder
+            path.write_text(_trace_of(done, on.debug_symbols), "utf-8")
+            result.evidence = folder if done.error is None else path
             if done.error is not None:
                 what, advice = f"on the {name}: {done.error}", done.error.advice
                 result.error = InvocationError(what, evidence=path, next_step=advice)
-                result.evidence = path
             return done
 
         with _of_the_variant(scenario):
@@ -159,23 +140,15 @@ def _run_both(
         result.series = batch("series", series, breakpoints)
         if result.error is not None:
             return
-        _report_splats(session, scenario, result.series)
-        if session.settings.stress and scenario.controlled:
+        # What the series' kernel said counts; not the variant's, and not where a run went wrong:
+        # a CPU that is held for long is a stall.
+        for s in result.series.splats:
+            session.events.emit(ev.SplatSeen(s.title, s.category, scenario.id, s.text, s.expected))
+        if session.settings.mode == "stress" and scenario.controlled:
             argv = _argv(series, scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):
                 repeated = stress(variant.guest(), scenario, argv)
             result.stress = (repeated, stress(series.guest(), scenario, argv))
-
-
-def _report_splats(session: Session, scenario: Scenario, batch: Batch) -> None:
-    """What the series' kernel said counts; what the variant's did is the variant's.
-
-    Nor does it count where a run went wrong: a CPU that is held for long is a stall.
-    """
-    for splat in batch.splats:
-        session.events.emit(
-            ev.SplatSeen(splat.title, splat.category, scenario.id, splat.text, splat.expected)
-        )
 
 
 def run_scenarios(
@@ -197,7 +170,8 @@ def run_scenarios(
             try:
                 with stage(session.events, STAGE) as outcome:
                     _run_both(scenario, series, context, result)
-                    outcome.detail = result.summary()
+                    told = (result.verdict[0], *result.sides())
+                    outcome.detail = f"{scenario.name}: {'; '.join(told)}"
             except InvocationError as error:
                 result.error = error
             session.events.emit(result.record())

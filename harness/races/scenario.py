@@ -18,7 +18,6 @@ import yaml
 from harness.core.errors import InvocationError
 from harness.core.events import CaseId
 from harness.core.settings import PROJECT
-from harness.races.words import END
 
 RACES = PROJECT / "guest-tests" / "races"
 MIN_CPUS, MAX_CPUS = 2, 4
@@ -49,7 +48,7 @@ class Place:
     """Where a thread is held; ``text``: of a source line, for kind 'line' alone."""
 
     kind: Kind
-    function: str
+    function: str = ""
     text: str = ""
 
     def __str__(self) -> str:
@@ -155,8 +154,7 @@ def parse_place(text: str) -> Place:
     text = " ".join(text.split())
     for kind, pattern in _PATTERNS.items():
         if match := pattern.fullmatch(text):
-            # A thread calls a landmark of the program at its end.
-            return Place(kind, **{"function": END, **match.groupdict()})
+            return Place(kind, **match.groupdict())
     raise InvocationError(
         f"{text!r} is no place: 'func()', 'func: text of a line', 'func() returns',"
         " 'program func()' or 'ends'"
@@ -284,29 +282,19 @@ def _points(given: Sequence[Any], line: str, threads: Collection[str]) -> tuple[
             raise InvocationError(f"point {row!r} names no thread, or more than one")
         if line not in _words(row.get("only", line)):
             continue
-        thread = names[0]
+        thread, where = names[0], _by_line(row[names[0]], line)
         if any(p.thread == thread and p.place.kind == "end" for p in points):
             raise InvocationError(f"thread {thread} has a point after its end")
-        points.append(_point(row, thread, line))
+        what = f"thread {thread}: {where!r} is no place; quote it if it has a colon"
+        _require(isinstance(where, str), what)
+        place, arguments = parse_place(where), _arguments(_by_line(row.get("args"), line) or {})
+        if arguments and place.kind != "entry":
+            raise InvocationError(f"{place}: arguments are known on entry to a function only")
+        says = str(row["says"]) if "says" in row else None
+        within = _words(_by_line(row.get("within", ()), line))
+        nth = _number(row.get("nth", 1), "nth", 1, MAX_NTH)
+        points.append(Point(thread, place, says, within, arguments, nth))
     return tuple(points)
-
-
-def _point(row: Mapping[str, Any], thread: str, line: str) -> Point:
-    where = _by_line(row[thread], line)
-    if not isinstance(where, str):
-        raise InvocationError(f"thread {thread}: {where!r} is no place; quote it if it has a colon")
-    place = parse_place(where)
-    arguments = _arguments(_by_line(row.get("args"), line) or {})
-    if arguments and place.kind != "entry":
-        raise InvocationError(f"{place}: arguments are known on entry to a function only")
-    return Point(
-        thread,
-        place,
-        str(row["says"]) if "says" in row else None,
-        _words(_by_line(row.get("within", ()), line)),
-        arguments,
-        _number(row.get("nth", 1), "nth", 1, MAX_NTH),
-    )
 
 
 def _arguments(given: Any) -> tuple[Argument, ...]:
@@ -341,36 +329,22 @@ def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
     return Exclusion(*waiting[0], lock, *(holding[0] if holding else ()))
 
 
-def load(source: Path, line: str) -> Scenario | None:
-    """Reads one file; see :func:`parse`."""
-    return parse(source.read_text("utf-8"), source, line)
-
-
-def load_all(line: str, project: str, folder: Path = RACES) -> tuple[Scenario, ...]:
-    """The scenarios of a kernel line that go with a series, by name.
-
-    Raises:
-        InvocationError: one is malformed.
-    """
-    scenarios = [load(path, line) for path in sorted(folder.glob("*.c"))]
-    return tuple(s for s in scenarios if s is not None and s.project in (None, project))
-
-
 def choose(asked: str, line: str, project: str, folder: Path = RACES) -> tuple[Scenario, ...]:
-    """What RACE= asks for: one by name or as a file, several with commas, or all.
+    """What RACE= asks for: one by name or as a file, several with commas, or all of a series.
 
     Raises:
-        InvocationError: there is no such scenario, or it is not for this kernel line.
+        InvocationError: one is malformed, or not there, or not for this kernel line.
     """
     if asked == "all":
-        return load_all(line, project, folder)
+        every = [parse(p.read_text("utf-8"), p, line) for p in sorted(folder.glob("*.c"))]
+        return tuple(s for s in every if s is not None and s.project in (None, project))
     have = ", ".join(sorted(path.stem for path in folder.glob("*.c")))
     chosen = []
     for name in filter(None, (word.strip() for word in asked.split(","))):
         path = Path(name).expanduser() if name.endswith(".c") else folder / f"{name}.c"
         if not path.is_file():
             raise InvocationError(f"RACE={name}: no such scenario", next_step=f"there is: {have}")
-        scenario = load(path.absolute(), line)
+        scenario = parse(path.read_text("utf-8"), path.absolute(), line)
         if scenario is None:
             raise InvocationError(f"RACE={name}: it says that it is not for Linux {line}")
         chosen.append(scenario)

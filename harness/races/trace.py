@@ -10,7 +10,7 @@ from typing import Literal
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
 
-Ending = Literal["hit", "miss", "excluded"]
+Ending = Literal["hit", "miss", "excluded", "error"]  # error: it did not come to its end
 
 
 @dataclass(frozen=True)
@@ -59,35 +59,46 @@ class RaceRun:
     holds: tuple[Hold, ...] = ()
 
 
-def step_lines(step: RaceStep, symbols: Symbols) -> Iterator[str]:
-    """A moment: what it is, then every CPU with its stack, a line a function."""
-    yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
-    for snapshot in step.cpus:
-        stack, who = snapshot.stack, f"    CPU {snapshot.cpu}"
-        who += f", thread {snapshot.thread}" if snapshot.thread else ""
-        who += f", held at {snapshot.held_at}" if snapshot.held_at else ""
-        who += ", asleep:" if stack.asleep else ":"
-        if stack.user or stack.idle:
-            yield f"{who} {'in user space' if stack.user else 'idle'}"
-            continue
-        yield who
-        if stack.interrupt:
-            yield "        in an interrupt"
-        for frame in stack.functions(symbols):
-            text = symbols.source.line(frame.file, frame.line)
-            yield f"        {frame}{f'  {text}' if text else ''}"
+class RaceError(Exception):
+    """A run could not be brought to its end: the scenario is wrong about this kernel.
+
+    ``steps``: what had happened by then, the moment of the failure included.
+    """
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.advice = advice
+        self.steps: tuple[RaceStep, ...] = ()
+
+
+def _snapshot_lines(snapshot: CpuSnapshot, symbols: Symbols) -> Iterator[str]:
+    """A CPU and its stack, a line a function."""
+    stack, who = snapshot.stack, f"    CPU {snapshot.cpu}"
+    who += f", thread {snapshot.thread}" if snapshot.thread else ""
+    who += f", held at {snapshot.held_at}" if snapshot.held_at else ""
+    who += ", asleep:" if stack.asleep else ":"
+    if stack.user or stack.idle:
+        yield f"{who} {'in user space' if stack.user else 'idle'}"
+        return
+    yield who
+    if stack.interrupt:
+        yield "        in an interrupt"
+    for frame in stack.functions(symbols):
+        text = symbols.source.line(frame.file, frame.line)
+        yield f"        {frame}{f'  {text}' if text else ''}"
 
 
 def _run_lines(run: RaceRun, symbols: Symbols | None) -> Iterator[str]:
     yield f"run {run.number}: {run.ending}{f': {run.remark}' if run.remark else ''}"
     if symbols is not None:
         for step in run.steps:
-            yield from step_lines(step, symbols)
+            yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
+            for snapshot in step.cpus:
+                yield from _snapshot_lines(snapshot, symbols)
     for hold in run.holds:
-        yield (
-            f"    thread {hold.thread} (CPU {hold.cpu}) was held at {hold.where}"
-            f" for {hold.seconds * 1000:.1f} ms"
-        )
+        held = f"thread {hold.thread} (CPU {hold.cpu}) was held at {hold.where}"
+        yield f"    {held} for {hold.seconds * 1000:.1f} ms"
 
 
 def trace(runs: Iterable[RaceRun], symbols: Symbols | None) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a race is judged by, and how that is told: the table, repro.json, the test's record."""
+"""What a race is judged by, and what a user reads: columns before, tables after, repro.json."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.core.errors import InvocationError
 from harness.core.events import CaseFinished, Status
 from harness.core.rates import wilson
+from harness.debugger.symbols import KernelSource
 from harness.races.batch import Batch, StressTotals
-from harness.races.scenario import Scenario
+from harness.races.breakpoints import Breakpoint
+from harness.races.scenario import Point, Scenario
 
 SCHEMA = 1
+LINES_AROUND = 1  # of the kernel's source before the one of a point, and after it
 
 
 @dataclass
@@ -72,10 +77,6 @@ class RaceResult:
         """How the runs ended on each kernel, in words."""
         return f"variant: {self.variant.counts}", f"series: {self.series.counts}"
 
-    def summary(self) -> str:
-        """Both kernels in one line."""
-        return f"{self.scenario.name}: {'; '.join((self.verdict[0], *self.sides()))}"
-
     def record(self) -> CaseFinished:
         """The scenario as a test: what it shows of the clauses that it names."""
         scenario = self.scenario
@@ -90,12 +91,7 @@ class RaceResult:
 
 
 def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
-    """``repro.json``.
-
-    Args:
-        run: its id.
-        version: of the kernel that the series is for.
-    """
+    """``repro.json``; ``run``: its id, ``version``: of the kernel that the series is for."""
     scenarios = [_scenario(result) for result in results]
     return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
 
@@ -127,6 +123,67 @@ def _empty_table() -> Table:
     return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
 
 
+def explanation(
+    scenario: Scenario, breakpoints: Sequence[Breakpoint], source: KernelSource
+) -> RenderableType:
+    """A scenario as a maintainer would draw it: a column a thread, the points in order.
+
+    Args:
+        breakpoints: of the scenario's points, in order; none where nobody is held.
+        source: of the kernel in which they are.
+    """
+    columns = _empty_table()
+    columns.add_column("")
+    for thread in scenario.threads:
+        columns.add_column(f"{thread.name}, CPU {thread.cpu}: {escape(thread.does)}", ratio=1)
+    sources: list[Text] = []
+    for number, (point, at) in enumerate(zip(scenario.points, breakpoints, strict=True), 1):
+        cell = _cell(point, at)
+        columns.add_row(str(number), *(cell * (point.thread == t.name) for t in scenario.threads))
+        if at.file is not None:
+            sources.append(Text(f"{number} {point.thread}  {at.file}"))
+            lines = source.lines(at.file)
+            first, last = max(1, at.line - LINES_AROUND), min(len(lines), at.line + LINES_AROUND)
+            for n in range(first, last + 1):
+                text = f"{n:5}  {lines[n - 1].expandtabs(8)}"
+                sources.append(Text(f"  {'>' if n == at.line else ' '} {text}"))
+            sources.append(Text(""))
+    clauses = f" ({', '.join(scenario.clauses)})" if scenario.clauses else ""
+    order = "sequential: nobody is held, the order is the program's own"
+    expected = scenario.exclusion
+    excluded = expected and f"{expected.thread} waits in {expected.function}() for {expected.lock}"
+    return Group(
+        Text.from_markup(f"[bold]{scenario.name}[/]{escape(clauses)}"),
+        Text(scenario.about),
+        Text(f"without the protection: {scenario.variant}.patch\n"),
+        *(() if scenario.controlled else (Text(order),)),
+        columns,
+        Text(""),
+        *sources,
+        Text(f"hit:      {scenario.hit}"),
+        Text(f"miss:     {scenario.miss}"),
+        *((Text(f"excluded: {excluded}"),) if excluded else ()),
+        Text(""),
+    )
+
+
+def _cell(point: Point, at: Breakpoint) -> str:
+    lines = [f"[bold]{escape(str(point.place))}[/]"]
+    if at.file is not None:
+        into = f", inlined into {', '.join(f'{name}()' for name in at.inlined_into)}"
+        lines.append(f"[dim]{at.file}:{at.line}{into if at.inlined_into else ''}[/]")
+    conditions = [f"within {name}()" for name in point.within]
+    conditions += [f"time {point.nth}"] if point.nth > 1 else []
+    for argument in point.arguments:
+        wanted = argument.variable or f"& {argument.mask:#x}"
+        conditions.append(f"argument {argument.number}: {wanted}")
+    if conditions:
+        lines.append(f"[dim]{escape(', '.join(conditions))}[/]")
+    if point.says is not None:
+        lines.append(escape(point.says))
+    return "\n".join(lines)
+
+
 def table(results: Sequence[RaceResult]) -> Table:
     """One row a scenario."""
     shown = _empty_table()
@@ -136,9 +193,8 @@ def table(results: Sequence[RaceResult]) -> Table:
         shown.add_column(name, justify="right", no_wrap=name == "95 %")
     shown.add_column("verdict")
     for result in results:
-        variant, series = result.variant.counts, result.series.counts
+        variant, series, status = result.variant.counts, result.series.counts, result.verdict[0]
         low, high = wilson(variant.hit, variant.runs)
-        status, _ = result.verdict
         shown.add_row(
             result.scenario.name,
             result.line,
@@ -146,9 +202,7 @@ def table(results: Sequence[RaceResult]) -> Table:
             f"{variant.hit} of {variant.runs}",
             f"{low:.0%} to {high:.0%}" if variant.runs else "",
             f"{series.hit} of {series.runs}",
-            str(series.miss),
-            str(series.excluded),
-            f"{result.seconds:.1f}",
+            *(str(series.miss), str(series.excluded), f"{result.seconds:.1f}"),
             f"[{'green' if status == 'pass' else 'red'}]{status}[/]",
         )
     return shown
@@ -164,11 +218,8 @@ def stress_table(results: Sequence[RaceResult]) -> Table:
         if result.stress is not None:
             cells = []
             for held, repeated in zip((result.variant, result.series), result.stress, strict=True):
-                counts = held.counts
-                cells += [
-                    _rate(StressTotals(counts.runs, counts.hit, held.seconds)),
-                    _rate(repeated) or escape(repeated.error or "did not end"),
-                ]
+                totals = StressTotals(held.counts.runs, held.counts.hit, held.seconds)
+                cells += [_rate(totals), _rate(repeated) or escape(repeated.error or "did not end")]
             shown.add_row(result.scenario.name, result.line, *cells)
     return shown
 

@@ -8,25 +8,13 @@ what is written here.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from harness.commands.revision.verdict import Revision
-from harness.core.events import CaseId, Status
-from harness.core.settings import Settings
+from harness.core.events import CaseId
 from harness.report.results import BROKEN, RunDocument
-from harness.run.session import RunKernel
 
 HEADER = "KTAP version 1"
-
-
-def test_kernel(settings: Settings, run_kernel: RunKernel) -> int:
-    """``make test-kernel``, with its results on standard output where KTAP= asks for them."""
-    result = run_kernel(settings)
-    if settings.ktap:
-        sys.stdout.write(run(result.document))
-    return result.code
+KtapCase = tuple[str, str, str, Sequence[str]]  # name, status, reason, diagnostics
 
 
 def run(document: RunDocument) -> str:
@@ -34,62 +22,51 @@ def run(document: RunDocument) -> str:
     return "\n".join(_run(document)) + "\n"
 
 
-def revision(whole: Revision, documents: Sequence[RunDocument]) -> str:
-    """A revision: each state a subtest, which fails where its ``Step`` breaks something."""
-    lines = [HEADER, f"1..{len(documents)}"]
-    for number, (step, document) in enumerate(zip(whole.steps, documents, strict=True), 1):
-        name = _name(f"{step.patches} {step.subject}")
+def states(named: Sequence[tuple[str, bool, RunDocument]]) -> str:
+    """Several runs, each a subtest: its name, whether it is ok, its ``results.json``."""
+    lines = [HEADER, f"1..{len(named)}"]
+    for number, (name, good, document) in enumerate(named, 1):
         lines += _nested(name, _run(document))
-        bad = step.blame.ours and step.patches
-        lines.append(f"{'not ok' if bad or step.error else 'ok'} {number} {name}")
+        lines.append(f"{'ok' if good else 'not ok'} {number} {_name(name)}")
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True)
-class KtapTest:
-    """What becomes one result line; ``notes`` stand above it where it is broken."""
-
-    name: str
-    status: Status
-    reason: str
-    notes: Sequence[str]
-
-
 def _run(document: RunDocument) -> list[str]:
-    groups: dict[str, list[KtapTest]] = {}
+    groups: dict[str, list[KtapCase]] = {}
     for test in document["tests"]:
-        case = CaseId.parse(test["id"])
-        row = KtapTest(case.name, test["status"], test["reason"], test["diagnostics"])
-        groups.setdefault(case.program or case.kind, []).append(row)
-    for splat in document["splats"]:
-        row = KtapTest(splat["title"], "fail", splat["category"], splat["text"].splitlines())
-        groups.setdefault("kernel log", []).append(row)
+        case_id = CaseId.parse(test["id"])
+        case = (case_id.name, test["status"], test["reason"], test["diagnostics"])
+        groups.setdefault(case_id.program or case_id.kind, []).append(case)
+    if splats := document["splats"]:
+        groups["kernel log"] = [
+            (s["title"], "fail", s["category"], s["text"].splitlines()) for s in splats
+        ]
     if error := document["error"]:
-        groups["run"] = [KtapTest("to its end", "fail", error[0], error)]
+        groups["run"] = [("to its end", "fail", error[0], error)]
     lines = [HEADER, f"1..{len(groups)}"]
-    for number, (name, tests) in enumerate(groups.items(), 1):
-        lines += _nested(name, _cases(tests))
-        statuses = {test.status for test in tests}
-        bad = "not " if statuses & BROKEN else ""
-        says = bad or "pass" in statuses
-        skipped = "" if says else " # SKIP none of its cases says anything here"
-        lines.append(f"{bad}ok {number} {_name(name)}{skipped}")
+    for number, (program, cases) in enumerate(groups.items(), 1):
+        lines += _nested(program, _cases(cases))
+        statuses = {status for _, status, _, _ in cases}
+        good = "not ok" if statuses & BROKEN else "ok"
+        silent = not statuses & {"pass", *BROKEN}
+        skipped = " # SKIP none of its cases says anything here" if silent else ""
+        lines.append(f"{good} {number} {_name(program)}{skipped}")
     return lines
 
 
-def _cases(tests: Sequence[KtapTest]) -> Iterator[str]:
+def _cases(cases: Sequence[KtapCase]) -> Iterator[str]:
     yield HEADER
-    yield f"1..{len(tests)}"
-    for number, test in enumerate(tests, 1):
-        name, reason = _name(test.name), _line(test.reason)
-        if test.status in BROKEN:
-            yield f"# {name}: {test.status}: {reason}"
-            yield from (f"# {_line(line)}" for line in test.notes)
+    yield f"1..{len(cases)}"
+    for number, (case, status, reason, notes) in enumerate(cases, 1):
+        name = _name(case)
+        if status in BROKEN:
+            yield f"# {name}: {status}: {_line(reason)}"
+            yield from (f"# {_line(line)}" for line in notes)
             yield f"not ok {number} {name}"
-        elif test.status == "pass":
+        elif status == "pass":
             yield f"ok {number} {name}"
         else:
-            yield f"ok {number} {name} # SKIP {test.status.replace('_', ' ')}: {reason}"
+            yield f"ok {number} {name} # SKIP {status.replace('_', ' ')}: {_line(reason)}"
 
 
 def _nested(name: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:

@@ -12,31 +12,41 @@ from pathlib import Path
 from harness.build.debuginfo import DebugKernel, build_debug
 from harness.build.headers import install_headers, installing
 from harness.build.kconfig import configure, load_flavour
-from harness.build.kernel import STAGE, Kernel, build
-from harness.build.toolchain import Workbench, find_toolchain
+from harness.build.kernel import STAGE, KernelBuild, build
+from harness.build.toolchain import BuildTools, find_toolchain
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
 from harness.run.session import Session
-from harness.series.apply import Applied, apply_series
+from harness.series.apply import Applied, PatchedTree, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import load_series
 from harness.series.variants import with_variant
+from harness.vm.machine import choose_machine
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A built kernel and where it came from; ``headers``: its installed uapi headers."""
+    """A built kernel, where it came from, and the ``machine`` that boots it (machines.yaml).
+
+    ``headers``: its installed uapi headers.
+    """
 
     base: Base
     applied: Applied
-    kernel: Kernel
+    kernel: KernelBuild
     headers: Path
+    machine: str
+
+    @property
+    def patched_tree(self) -> PatchedTree:
+        """What the series makes of the base."""
+        return PatchedTree(self.applied.repo, self.applied.commit, self.base.commit)
 
 
-def workbench(session: Session) -> Workbench:
+def workbench(session: Session) -> BuildTools:
     """What a run's builds work with: this machine's own compiler."""
-    return Workbench(session.store, session.events, find_toolchain(), session.settings.jobs)
+    return BuildTools(session.store, session.events, find_toolchain(), session.settings.jobs)
 
 
 def base_stage(session: Session) -> Base:
@@ -80,10 +90,11 @@ def series_stage(session: Session, base: Base) -> Applied:
 def prepare(
     session: Session,
     *,
-    bzimage: bool = False,
     on_headers: Callable[[Path, Base], None] = lambda *_: None,
 ) -> Prepared:
     """Runs the stages tree, series, config and build.
+
+    The configuration decides which machine can boot the kernel, and so which image is built.
 
     Args:
         on_headers: hears of the installed uapi headers before the kernel is built.
@@ -104,15 +115,18 @@ def prepare(
         outcome.cached = config.cached
         outcome.detail = f"{config.name}: {config.sha256[:12]}"
         events.emit(ev.ConfigKnown(config.name, config.sha256))
+    machine, why = choose_machine(session.settings.machine, config.text)
+    if why != machine:
+        events.note(why)
     on_headers(headers, base)
     with stage(events, STAGE) as outcome:
-        kernel = build(bench, base, applied, config, log, bzimage=bzimage)
+        kernel = build(bench, base, applied, config, log, bzimage=machine != "microvm")
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
     shutil.copyfile(kernel.config, session.out / "kernel.config")
     if kernel.cached:
         shutil.copyfile(kernel.log, log)
-    return Prepared(base, applied, kernel, headers)
+    return Prepared(base, applied, kernel, headers, machine)
 
 
 def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from harness.core.errors import HarnessError, InternalError, SeriesError
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.files import EventLog, point_latest, write_all
-from harness.report.results import Results, RunDocument, document
+from harness.report.results import SCHEMA, Results, RunDocument, document
 from harness.report.screen import PIPE_WIDTH, Screen
 from harness.report.summary import print_summary
 from harness.series.contract import SeriesData, load
@@ -54,6 +55,17 @@ class RunResult:
     def judged(self) -> bool:
         """Whether it says something of the series: nobody else ended it."""
         return self.code in JUDGED
+
+
+def read_results(paths: Iterable[Path]) -> list[RunResult]:
+    """The runs of these ``results.json``, in their order; ``latest`` is only a link."""
+    found = []
+    for path in sorted(paths):
+        if not path.parent.is_symlink():
+            told: RunDocument = json.loads(path.read_text())
+            if told.get("schema") == SCHEMA:
+                found.append(RunResult(told["exit_code"], path.parent, told))
+    return found
 
 
 RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs
@@ -105,14 +117,9 @@ def _conclude(body: Callable[[], None], results: Results) -> End:
     try:
         body()
     except HarnessError as error:
-        return (
-            error.verdict,
-            error.exit_code,
-            [
-                f"{error.kind} error: {error.lines()[0]}",  # type: ignore[return-value]
-                *error.lines()[1:],
-            ],
-        )
+        first, *more = error.lines()
+        lines = [f"{error.kind} error: {first}", *more]
+        return error.verdict, error.exit_code, lines  # type: ignore[return-value]
     except KeyboardInterrupt:
         return INTERRUPTED_END
     verdict, code = judge_run(results)
@@ -134,15 +141,27 @@ def _tidy(store: Store, events: ev.Events) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came."""
+    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came.
+
+    One that whoever started us has set to be ignored, as a shell does for a job in the
+    background, stays so.
+    """
     came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    both = (signal.SIGINT, signal.SIGTERM)
+    numbers = [n for n in both if signal.getsignal(n) is not signal.SIG_IGN]
     handlers = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in numbers]
     try:
         yield came
     finally:
         for number, handler in handlers:
             signal.signal(number, handler)
+
+
+def console_of(settings: Settings) -> Console:
+    """Where a command speaks: standard output is for KTAP where that was asked for."""
+    stream = sys.stderr if settings.ktap else sys.stdout
+    # A pipe has no width: rich would fold what CI logs can show whole.
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def run_session(settings: Settings, command: str, body: Callable[[Session], None]) -> RunResult:
@@ -158,9 +177,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
     data = load(settings.project)
     # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
     out = make_run_folder(settings.out, f"-{settings.cell}" if settings.cell else "")
-    # A pipe has no width: rich would fold what CI logs can show whole.
-    stream = sys.stderr if settings.ktap else sys.stdout
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
+    console = console_of(settings)
     screen, results, events = Screen(console), Results(), ev.Events()
     start = time.monotonic()
     with contextlib.ExitStack() as stack:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Applies the series: ``git am --3way``, one commit a patch, in 0.7 s for four.
+"""Applies the series, or says why a patch does not: ``git am --3way``, 0.7 s for four patches.
 
 The index names all files of the tree, the worktree holds only those that the
 patches touch (a sparse checkout), and the new objects go to a small repository
@@ -8,7 +8,9 @@ that reads the base's. Nothing else is touched, so a failure leaves nothing.
 
 from __future__ import annotations
 
+import difflib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +18,16 @@ from pathlib import Path
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
-from harness.core.store import Store, digest
+from harness.core.store import Store
 from harness.series.base import Base
 from harness.series.patches import Patch, Series
-from harness.series.rejects import explain
 
-FORMAT = 1
 STAGE = "series"
 GIT = ("git", "-c", "core.bare=false", "-c", "core.sparseCheckout=true")
+MAX_LINES_SHOWN = 16  # of a hunk, and of the tree
+_FAILED = re.compile(
+    r"(?ms)^error: while searching for:\n(.*?)\n*^error: patch failed: (.*?):(\d+)$"
+)
 AM = ("am", "--3way", "--keep-cr", "--committer-date-is-author-date")
 
 
@@ -37,6 +41,19 @@ class Applied:
     patches: tuple[PatchInfo, ...]
     total: int
     cached: bool = False
+
+
+@dataclass(frozen=True)
+class PatchedTree:
+    """``commit`` of ``repo`` is the patched tree, ``base`` the commit that it was made from."""
+
+    repo: Path
+    commit: str
+    base: str
+
+    def read(self, path: str, commit: str | None = None) -> str:
+        """A file's text at the applied commit (or another one); '' where it is not there."""
+        return git.file_text(self.repo, commit or self.commit, path) or ""
 
 
 def unpatched(base: Base, total: int = 0) -> Applied:
@@ -62,14 +79,14 @@ def apply_series(
     chosen = series.patches[:count]
     if not chosen:
         return unpatched(base, total)
-    key = digest(FORMAT, base.key, [patch.text.decode("latin-1") for patch in chosen])
 
     def make(draft: Path) -> None:
         about = _apply(base, chosen, draft, events)
-        (draft / "applied.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        (draft / "applied.json").write_text(json.dumps(about, indent=1) + "\n")
 
-    entry = store.entry("applied", key, make, events.note)
-    about = json.loads((entry.path / "applied.json").read_text(encoding="utf-8"))
+    texts = [patch.text.decode("latin-1") for patch in chosen]
+    entry = store.entry("applied", [base.key, texts], make, events.note)
+    about = json.loads((entry.path / "applied.json").read_text())
     infos = tuple(PatchInfo(patch.subject, patch.patch_id) for patch in chosen)
     repo = entry.path / "repo.git"
     return Applied(repo, about["commit"], about["tree"], infos, total, entry.cached)
@@ -84,16 +101,17 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
     worktree.mkdir()
     env = git.environment({"GIT_DIR": str(repo), "GIT_WORK_TREE": str(worktree)})
     touched = sorted({name for patch in patches for name in patch.files})
-    sparse = repo / "info" / "sparse-checkout"
-    sparse.parent.mkdir(exist_ok=True)
-    sparse.write_text("".join(f"/{_literal(name)}\n" for name in touched), encoding="utf-8")
+    # Each path as a pattern that matches only itself.
+    literal = (re.sub(r"([*?\[\\])", r"\\\1", name) for name in touched)
+    (repo / "info").mkdir(exist_ok=True)
+    patterns = "".join(f"/{name}\n" for name in literal)
+    (repo / "info" / "sparse-checkout").write_text(patterns, encoding="utf-8")
     git.text(repo, "symbolic-ref", "HEAD", "refs/heads/series")
     git.text(repo, "update-ref", "HEAD", base.commit)
     proc.capture((*GIT, "read-tree", "-m", "-u", "HEAD"), cwd=worktree, env=env)
-    mails = []
-    for number, patch in enumerate(patches, 1):
-        mails.append(draft / f"{number:04d}.mail")
-        mails[-1].write_bytes(patch.text)
+    mails = [draft / f"{number:04d}.mail" for number in range(1, len(patches) + 1)]
+    for mail, patch in zip(mails, patches, strict=True):
+        mail.write_bytes(patch.text)
     begun = 0
 
     def on_line(line: str) -> None:
@@ -114,7 +132,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
         state = repo / "rebase-apply" / "next"
         number = int(state.read_text()) if state.is_file() else 1
         before = git.text(repo, "rev-parse", "HEAD")
-        reason = explain(repo, before, patches[number - 1], done.output)
+        reason = _explain(repo, before, mails[number - 1], done.output)
         raise SeriesError(
             f"{_named(patches, number)} does not apply\n{reason}",
             next_step=f"write the patch anew for Linux {base.version}; "
@@ -133,6 +151,28 @@ def _named(patches: tuple[Patch, ...], number: int) -> str:
     return f"patch {number} of {len(patches)} ({patches[number - 1].subject})"
 
 
-def _literal(path: str) -> str:
-    """A path as a pattern that matches only itself."""
-    return "".join(f"\\{c}" if c in "*?[\\" else c for c in path)
+def _explain(repo: Path, commit: str, mail: Path, said: str) -> str:
+    """What stands against applying a patch to ``commit``, by git, and what the tree has there.
+
+    ``said``: what git am said, where a plain ``git apply`` finds nothing wrong.
+    """
+    env = git.environment({"GIT_INDEX_FILE": str(mail.with_suffix(".index"))})
+    git.text(repo, "read-tree", commit, env=env)
+    check = ("git", "-C", str(repo), "apply", "--cached", "--check", "--verbose", str(mail))
+    output = proc.run(check, env=env).output
+    failed = _FAILED.search(output)
+    if failed is None:
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
+        lines = [line for line in said.splitlines() if not line.startswith(("hint:", "Applying"))]
+        return "\n".join(["git says:", *(f"  {line}" for line in (errors or lines)[-8:])])
+    wanted, path, number = failed[1].split("\n"), failed[2], int(failed[3])
+    have = (git.file_text(repo, commit, path) or "").splitlines()
+    match = difflib.SequenceMatcher(None, wanted, have, autojunk=False).find_longest_match()
+    at = max(0, match.b - match.a if match.size else min(number, len(have)) - 1)
+    shown = have[at : at + len(wanted)][:MAX_LINES_SHOWN]
+    return "\n".join((
+        f"{path}: there is no place for the hunk at line {number}, which expects:",
+        *(f"  {line}" for line in wanted[:MAX_LINES_SHOWN]),
+        f"the tree has, where the most lines in a row agree ({match.size} of {len(wanted)}):",
+        *(f"  {n:6d}  {line}" for n, line in enumerate(shown, at + 1)),
+    ))  # fmt: skip

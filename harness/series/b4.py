@@ -15,32 +15,20 @@ import shutil
 from pathlib import Path
 
 from harness.core import proc
-from harness.core.errors import InvocationError, MachineError
+from harness.core.errors import MachineError
 from harness.core.usage import HOME, PROJECT
 from harness.setup import bootstrap
 
 LOCK = PROJECT / "requirements-b4.lock"
 VENV = HOME / ".venv-b4"
-PATIENCE = 300.0  # seconds: a long thread from a slow archive
-_ID = re.compile(r"^<?(?P<id>[^\s/<>@]+@[^\s/<>@]+)>?$")
-_URL = re.compile(r"^https?://\S+/(?P<id>[^\s/<>@]+@[^\s/<>@]+)/?$")
+FETCH_TIMEOUT_S = 300.0  # a long thread from a slow archive
+_ID = re.compile(r"(?:<|https?://\S+/)?([^\s/<>@]+@[^\s/<>@]+)[>/]?")
 
 
-def is_one(spec: str) -> bool:
-    """Whether SERIES= is a message-id, or the address of a mail in an archive."""
-    return bool(_ID.match(spec) or _URL.match(spec))
-
-
-def bare(spec: str) -> str:
-    """The message-id without brackets or address.
-
-    Raises:
-        InvocationError: it is none.
-    """
-    found = _ID.match(spec) or _URL.match(spec)
-    if found is None:
-        raise InvocationError(f"{spec} is no message-id")
-    return found["id"]
+def message_id(spec: str) -> str | None:
+    """The message-id that SERIES= is, or has as the address of a mail in an archive, or None."""
+    match = _ID.fullmatch(spec)
+    return match and match[1]
 
 
 def program() -> str:
@@ -62,7 +50,7 @@ def program() -> str:
     return str(VENV / "bin" / "b4")
 
 
-def fetch(spec: str, folder: Path) -> Path:
+def fetch(asked: str, folder: Path) -> Path:
     """The thread of a message-id as an mbox that is ready to apply, in ``folder``.
 
     b4 leaves the cover letter beside it, under the suffix ``.cover``.
@@ -70,12 +58,11 @@ def fetch(spec: str, folder: Path) -> Path:
     Raises:
         MachineError: b4 cannot get it, with b4's own words.
     """
-    asked = bare(spec)
     argv = (program(), "am", "--outdir", str(folder), asked)
     env = {**os.environ, "LC_ALL": "C"}
-    done = proc.run(argv, cwd=folder, env=env, timeout_s=PATIENCE)
-    found = sorted(folder.glob("*.mbx"))
-    if done.returncode != 0 or len(found) != 1:
+    done = proc.run(argv, cwd=folder, env=env, timeout_s=FETCH_TIMEOUT_S)
+    threads = sorted(folder.glob("*.mbx"))
+    if done.returncode != 0 or len(threads) != 1:
         lines = [line for line in done.output.splitlines() if line.strip()]
         if done.returncode < 0:
             lines.append(f"ended by signal {-done.returncode} after {done.seconds:.0f} s")
@@ -83,4 +70,4 @@ def fetch(spec: str, folder: Path) -> Path:
             f"b4 cannot fetch {asked}; it says:\n" + "\n".join(lines[-12:]),
             next_step="check the network and the message-id, or save the thread as an mbox",
         )
-    return found[0]
+    return threads[0]

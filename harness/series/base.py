@@ -13,12 +13,13 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
@@ -26,19 +27,20 @@ from harness.core import git, proc
 from harness.core.errors import HarnessError, InvocationError, MachineError
 from harness.core.events import Events, Note, StageProgress
 from harness.core.settings import Settings
-from harness.core.store import Store, digest
+from harness.core.store import Store, key_of
 from harness.series.tar_to_git import Member, folder_members, import_tree, tar_members
 from harness.setup import apt
 
-FORMAT = 1  # raise it when what an entry contains changes
 STAGE = "tree"
-SEED = "seed"  # the plain copy that the first checkout takes over, see checkout.py
+SEED = "seed"  # the plain copy that the first checkout takes over, see worktree.py
 # Debian's tarballs have blocks that can be unpacked on several CPUs at once.
 _XZ = ("xz", "-T0")
 FORMS = (
     "KERNEL=6.1 or 6.12 (Debian's linux-source packages), or\n"
     "KERNEL=/path/to/linux with a git tree (and REF=), an unpacked tree, or a tarball"
 )
+# Opens a stream of files; gets a directory for what it needs on the way.
+Members = Callable[[Path], contextlib.AbstractContextManager[Iterable[Member]]]
 
 
 @dataclass(frozen=True)
@@ -81,182 +83,234 @@ def obtain_base(settings: Settings, store: Store, events: Events) -> Base:
         InvocationError: KERNEL= or REF= names nothing usable.
         MachineError: no such package here, no network, no room.
     """
-    known = known_kernels()
-    if settings.kernel in known:
-        if settings.ref:
-            raise InvocationError(
-                f"REF={settings.ref} needs a git tree: KERNEL={settings.kernel} is a package",
-                next_step=f"KERNEL=/path/to/a/git/tree REF={settings.ref}",
-            )
-        return _package(settings.kernel, known[settings.kernel], store, events)
-    path = Path(settings.kernel).expanduser().absolute()
-    if not path.exists():
-        raise InvocationError(
-            f"KERNEL={settings.kernel}: neither a kernel known by name nor a path that exists",
-            next_step=FORMS,
-        )
-    if (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file()):
-        return _git_tree(path, settings, store, events)
-    if settings.ref:
-        raise InvocationError(
-            f"REF={settings.ref} needs a git tree, and {path} is none", next_step=FORMS
-        )
-    if path.is_dir():
-        return _folder(path, settings, store, events)
-    return _tarball(path, settings, store, events)
+    return _Obtained(settings, store, events).base()
+
+
+def worktree(store: Store, key: str) -> Path:
+    """The one source tree of a base, by its key, that builds read; see worktree.py."""
+    return store.work_path("source", key) / "tree"
 
 
 def _version(repo: Path, commit: str, name: str) -> str:
     """The version in the tree's Makefile, as in '6.1.192' or '6.12.0-rc3'."""
-    try:
-        makefile = git.text(repo, "show", f"{commit}:Makefile")
-    except HarnessError:
-        makefile = ""
-    found = dict(
+    makefile = git.file_text(repo, commit, "Makefile") or ""
+    fields = dict(
         re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(.*)$", makefile, re.M)
     )
-    if "VERSION" not in found or "PATCHLEVEL" not in found:
+    if "VERSION" not in fields or "PATCHLEVEL" not in fields:
         raise InvocationError(
             f"KERNEL={name} is no kernel tree: its Makefile names no version", next_step=FORMS
         )
-    sublevel = found.get("SUBLEVEL") or "0"
-    return f"{found['VERSION']}.{found['PATCHLEVEL']}.{sublevel}{found.get('EXTRAVERSION', '')}"
+    sublevel = fields.get("SUBLEVEL") or "0"
+    return f"{fields['VERSION']}.{fields['PATCHLEVEL']}.{sublevel}{fields.get('EXTRAVERSION', '')}"
 
 
-def _finish(entry: Path, commit: str, name: str, source: str) -> None:
-    """Writes the description that makes an entry a base."""
-    repo = entry / "repo.git"
-    about = {
-        "version": _version(repo, commit, name),
-        "commit": commit,
-        "tree": git.text(repo, "rev-parse", f"{commit}^{{tree}}"),
-        "source": source,
-    }
-    (entry / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+@dataclass(frozen=True)
+class _Obtained:
+    """The four ways from KERNEL= to a base: a package, a tarball, a folder, a git tree."""
 
+    settings: Settings
+    store: Store
+    events: Events
 
-def _base(entry: Path, name: str, *, cached: bool, origin: Path | None = None) -> Base:
-    about = json.loads((entry / "base.json").read_text(encoding="utf-8"))
-    line = ".".join(about["version"].split(".")[:2])
-    objects = known_kernels().get(line, {}).get("objects", {})
-    return Base(
-        name=name,
-        version=about["version"],
-        repo=entry / "repo.git",
-        commit=about["commit"],
-        tree=about["tree"],
-        key=entry.name,
-        origin=origin,
-        cached=cached,
-        objects=tuple(sorted(objects.items())),
-    )
-
-
-def worktree(store: Store, key: str) -> Path:
-    """The one source tree of a base, by its key, that builds read; see checkout.py."""
-    return store.work_path("source", key) / "tree"
-
-
-def _imported(
-    store: Store,
-    events: Events,
-    key: str,
-    name: str,
-    source: str,
-    members: Callable[[Path], contextlib.AbstractContextManager[Iterable[Member]]],
-    files: int,
-) -> Base:
-    """A base made from files, with its plain copy unless a checkout has one.
-
-    Args:
-        members: opens the stream of files; gets a directory for what it needs on the way.
-        files: how many are expected; 0: nobody knows.
-    """
-
-    def make(draft: Path) -> None:
-        git.init(draft / "repo.git")
-        with members(draft) as stream:
-            commit = import_tree(
-                draft / "repo.git",
-                stream,
-                f"base: {source}",
-                copy=None if worktree(store, key).exists() else draft / SEED,
-                progress=lambda done: events.emit(StageProgress(STAGE, done, files, "files")),
+    def base(self) -> Base:
+        kernel, ref = self.settings.kernel, self.settings.ref
+        if about := known_kernels().get(kernel):
+            if ref:
+                raise InvocationError(
+                    f"REF={ref} needs a git tree: KERNEL={kernel} is a package",
+                    next_step=f"KERNEL=/path/to/a/git/tree REF={ref}",
+                )
+            return self._package(about)
+        path = Path(kernel).expanduser().absolute()
+        if not path.exists():
+            raise InvocationError(
+                f"KERNEL={kernel}: neither a kernel known by name nor a path that exists",
+                next_step=FORMS,
             )
-        for package in draft.glob("*.deb"):
-            package.unlink()
-        _finish(draft, commit, name, source)
+        if (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file()):
+            return self._git_tree(path)
+        if ref:
+            raise InvocationError(
+                f"REF={ref} needs a git tree, and {path} is none", next_step=FORMS
+            )
+        return self._folder(path) if path.is_dir() else self._tarball(path)
 
-    entry = store.entry("base", key, make, events.note)
-    return _base(entry.path, name, cached=entry.cached)
+    def _warn(self, text: str) -> None:
+        self.events.emit(Note(text, "warning"))
 
+    def _entry(
+        self, inputs: object, source: str, fill: Callable[[Path], str], origin: Path | None = None
+    ) -> Base:
+        """The base of these inputs; ``fill`` makes the repository in a draft, names the commit."""
 
-# --- a package -----------------------------------------------------------------
+        def make(draft: Path) -> None:
+            repo, commit = draft / "repo.git", fill(draft)
+            about = {
+                "version": _version(repo, commit, self.settings.kernel),
+                "commit": commit,
+                "tree": git.text(repo, "rev-parse", f"{commit}^{{tree}}"),
+                "source": source,
+            }
+            (draft / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
+        entry = self.store.entry("base", inputs, make, self.events.note)
+        return self._read(entry.path, cached=entry.cached, origin=origin)
 
-def _package(name: str, about: dict[str, Any], store: Store, events: Events) -> Base:
-    package, inside = str(about["package"]), str(about["tarball"])
-    if not apt.available():
-        raise MachineError(
-            f"KERNEL={name} is Debian's package {package}, and this machine has no apt",
-            next_step="give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)",
+    def _read(self, entry: Path, *, cached: bool, origin: Path | None = None) -> Base:
+        about = json.loads((entry / "base.json").read_text(encoding="utf-8"))
+        base = Base(
+            name=self.settings.kernel,
+            version=about["version"],
+            repo=entry / "repo.git",
+            commit=about["commit"],
+            tree=about["tree"],
+            key=entry.name,
+            origin=origin,
+            cached=cached,
         )
-    here = apt.installed(package) if Path("/", inside).is_file() else None
-    failure: HarnessError = MachineError(
-        f"apt has no package {package}",
-        next_step="apt-get update, or give a kernel tree: KERNEL=/path/to/linux",
-    )
-    for fresh in (False, True):
+        objects = known_kernels().get(base.line, {}).get("objects", {})
+        return replace(base, objects=tuple(sorted(objects.items())))
+
+    def _imported(self, inputs: object, source: str, members: Members, files: int = 0) -> Base:
+        """A base made from files, with its plain copy unless a checkout has one.
+
+        Args:
+            files: how many are expected; 0: nobody knows.
+        """
+
+        def fill(draft: Path) -> str:
+            git.init(draft / "repo.git")
+            with members(draft) as stream:
+                commit = import_tree(
+                    draft / "repo.git",
+                    stream,
+                    f"base: {source}",
+                    copy=None if worktree(self.store, key_of(draft)).exists() else draft / SEED,
+                    progress=lambda done: self.events.emit(
+                        StageProgress(STAGE, done, files, "files")
+                    ),
+                )
+            for package in draft.glob("*.deb"):
+                package.unlink()
+            return commit
+
+        return self._entry(inputs, source, fill)
+
+    def _package(self, about: dict[str, Any]) -> Base:
+        package, inside = str(about["package"]), str(about["tarball"])
+        if not apt.available():
+            raise MachineError(
+                f"KERNEL={self.settings.kernel} is Debian's package {package}, and this machine "
+                "has no apt",
+                next_step="give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)",
+            )
+        here = apt.installed(package) if Path("/", inside).is_file() else None
+
+        def of(version: str) -> Base:
+            inputs = "package", package, version
+
+            def members(draft: Path) -> contextlib.AbstractContextManager[Iterable[Member]]:
+                if version == here:
+                    return _unpacked(Path("/", inside))
+                return self._downloaded(package, version, inside, draft)
+
+            return self._imported(inputs, f"{package} {version}", members, int(about["files"]))
+
+        failure: HarnessError = MachineError(
+            f"apt has no package {package}",
+            next_step="apt-get update, or give a kernel tree: KERNEL=/path/to/linux",
+        )
         # Lists that are missing or older than the mirror are renewed once, by root only.
-        if fresh and not apt.update():
-            break
-        version = apt.candidate(package, store)
-        if version is None:
-            continue
-        try:
-            return _package_version(name, about, version, here, store, events)
-        except apt.UnavailableError as error:
-            failure = error
-    # Offline, or lists that are gone: an older revision is better than none.
-    if here is not None:
-        events.emit(Note(f"{package}: using the installed {here}; {failure.what}", "warning"))
-        return _package_version(name, about, here, here, store, events)
-    for entry in sorted((store.root / "base").glob("[!.]*"), key=os.path.getmtime, reverse=True):
-        kept = json.loads((entry / "base.json").read_text(encoding="utf-8"))
-        if kept["source"].startswith(f"{package} "):
-            text = f"offline: using {kept['source']} from the store; {failure.what}"
-            events.emit(Note(text, "warning"))
-            return _base(entry, name, cached=True)
-    raise failure
-
-
-def _package_version(
-    name: str, about: dict[str, Any], version: str, here: str | None, store: Store, events: Events
-) -> Base:
-    package, inside = str(about["package"]), str(about["tarball"])
+        for renew in (False, True):
+            if (not renew or apt.update()) and (version := apt.candidate(package, self.store)):
+                try:
+                    return of(version)
+                except apt.UnavailableError as error:
+                    failure = error
+        # Offline, or lists that are gone: an older revision is better than none.
+        if here is not None:
+            self._warn(f"{package}: using the installed {here}; {failure.what}")
+            return of(here)
+        entries = (self.store.root / "base").glob("[!.]*")
+        for entry in sorted(entries, key=os.path.getmtime, reverse=True):
+            source = json.loads((entry / "base.json").read_text(encoding="utf-8"))["source"]
+            if source.startswith(f"{package} "):
+                self._warn(f"offline: using {source} from the store; {failure.what}")
+                return self._read(entry, cached=True)
+        raise failure
 
     @contextlib.contextmanager
-    def members(draft: Path) -> Iterator[Iterable[Member]]:
-        if here == version:
-            with _unpacked(Path("/", inside)) as found:
-                yield found
-            return
-        events.emit(StageProgress(STAGE, 0, 0, "files", f"downloading {package} {version}"))
-        deb = apt.download(package, version, draft, store)
+    def _downloaded(
+        self, package: str, version: str, inside: str, draft: Path
+    ) -> Iterator[Iterable[Member]]:
+        """The files of the tarball ``inside`` a package, which is fetched and not installed."""
+        note = f"downloading {package} {version}"
+        self.events.emit(StageProgress(STAGE, 0, 0, "files", note))
+        deb = apt.download(package, version, draft, self.store)
         with (
             proc.start(("dpkg-deb", "--fsys-tarfile", str(deb)), stderr=None) as outer,
             proc.start(("tar", "-xO", f"./{inside}"), stdin=outer.stdout, stderr=None) as inner,
             proc.start((*_XZ, "-dc"), stdin=inner.stdout, stderr=None, much=True) as xz,
         ):
-            assert xz.stdout is not None
-            yield tar_members(xz.stdout)
-            _drain(xz.stdout)
+            yield from _members_of(xz)
 
-    key = digest(FORMAT, "package", package, version)
-    return _imported(store, events, key, name, f"{package} {version}", members, int(about["files"]))
+    def _tarball(self, path: Path) -> Base:
+        with open(path, "rb") as raw:
+            inputs = "tarball", hashlib.file_digest(raw, "sha256").hexdigest()
+        try:
+            return self._imported(inputs, path.name, lambda _: _unpacked(path))
+        except InvocationError as error:
+            raise InvocationError(f"KERNEL={path}: {error.what}", next_step=FORMS) from error
 
+    def _folder(self, path: Path) -> Base:
+        if not (path / "Makefile").is_file():
+            raise InvocationError(f"KERNEL={path} is no kernel tree: no Makefile", next_step=FORMS)
+        only: tuple[str, ...] = ()
+        # What a build left behind does not count.
+        if (path / "include" / "config").exists() or (path / ".config").exists():
+            only = ("--exclude-standard",)
+            self._warn(f"{path} has been built in: files that its .gitignore names are left out")
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            repo = Path(scratch) / "empty.git"
+            git.init(repo)
+            where = (f"--git-dir={repo}", f"--work-tree={path}")
+            listed = git.raw(path, *where, "ls-files", "-z", "--others", *only)
+        names = sorted(os.fsdecode(name) for name in listed.split(b"\0") if name)
+        stamps = [(n, (s := (path / n).lstat()).st_size, s.st_mtime_ns, s.st_mode) for n in names]
+        members = contextlib.nullcontext(folder_members(path, names))
+        return self._imported(
+            ("folder", str(path), stamps), path.name, lambda _: members, len(names)
+        )
 
-# --- a tarball -------------------------------------------------------------------
+    def _git_tree(self, path: Path) -> Base:
+        ref = self.settings.ref or "HEAD"
+        try:
+            commit = git.commit_id(path, ref)
+            common = Path(git.text(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
+        except HarnessError as error:
+            raise InvocationError(
+                f"KERNEL={path} has no commit {ref}",
+                next_step="REF= takes a commit, a tag or a branch of that tree; git log shows them",
+            ) from error
+        if not self.settings.ref and git.text(path, "rev-parse", "--is-bare-repository") != "true":
+            edited = git.text(path, "status", "--porcelain", "--untracked-files=no").splitlines()
+            if edited:
+                self._warn(
+                    f"{path} has {len(edited)} changed files that are not committed: "
+                    f"testing {commit[:12]} without them"
+                )
+        objects = common / "objects"
+
+        def fill(draft: Path) -> str:
+            git.init(draft / "repo.git", objects)
+            if (common / "shallow").is_file():
+                shutil.copyfile(common / "shallow", draft / "repo.git" / "shallow")
+            git.text(draft / "repo.git", "update-ref", "refs/heads/base", commit)
+            return commit
+
+        return self._entry(("git", str(objects), commit), f"{path} {commit}", fill, origin=path)
+
 
 _UNPACK = {
     b"\xfd7zXZ\0": (*_XZ, "-dc"),
@@ -266,9 +320,11 @@ _UNPACK = {
 }
 
 
-def _drain(stream: IO[bytes]) -> None:
-    """Reads what padding is left, so that the program that writes it can end."""
-    while stream.read(1 << 20):
+def _members_of(process: subprocess.Popen[bytes]) -> Iterator[Iterable[Member]]:
+    """The files in the tar stream that a program writes, once; the rest of a context manager."""
+    assert process.stdout is not None
+    yield tar_members(process.stdout)
+    while process.stdout.read(1 << 20):  # what padding is left, so that the program can end
         pass
 
 
@@ -283,89 +339,6 @@ def _unpacked(tarball: Path) -> Iterator[Iterable[Member]]:
             yield tar_members(raw)
             return
         with proc.start(argv, stdin=raw, stderr=subprocess.DEVNULL, much=True) as process:
-            assert process.stdout is not None
-            yield tar_members(process.stdout)
-            _drain(process.stdout)
+            yield from _members_of(process)
         if process.returncode != 0:
             raise InvocationError(f"{tarball} is damaged: {argv[0]} cannot unpack it")
-
-
-def _tarball(path: Path, settings: Settings, store: Store, events: Events) -> Base:
-    with open(path, "rb") as raw:
-        key = digest(FORMAT, "tarball", hashlib.file_digest(raw, "sha256").hexdigest())
-    try:
-        return _imported(
-            store, events, key, settings.kernel, path.name, lambda _: _unpacked(path), 0
-        )
-    except InvocationError as error:
-        raise InvocationError(f"KERNEL={path}: {error.what}", next_step=FORMS) from error
-
-
-# --- an unpacked tree --------------------------------------------------------------
-
-
-def _folder(path: Path, settings: Settings, store: Store, events: Events) -> Base:
-    if not (path / "Makefile").is_file():
-        raise InvocationError(f"KERNEL={path} is no kernel tree: no Makefile", next_step=FORMS)
-    names = _files_of(path, events)
-    stamps = [(n, (s := (path / n).lstat()).st_size, s.st_mtime_ns, s.st_mode) for n in names]
-    key = digest(FORMAT, "folder", str(path), stamps)
-
-    return _imported(
-        store, events, key, settings.kernel, path.name,
-        lambda _: contextlib.nullcontext(folder_members(path, names)), len(names),
-    )  # fmt: skip
-
-
-def _files_of(path: Path, events: Events) -> list[str]:
-    """The files of an unpacked tree; what a build in it left behind does not count."""
-    only: tuple[str, ...] = ()
-    if (path / "include" / "config").exists() or (path / ".config").exists():
-        only = ("--exclude-standard",)
-        text = f"{path} has been built in: files that its .gitignore names are left out"
-        events.emit(Note(text, "warning"))
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        repo = Path(scratch) / "empty.git"
-        git.init(repo)
-        where = (f"--git-dir={repo}", f"--work-tree={path}")
-        listed = git.raw(path, *where, "ls-files", "-z", "--others", *only)
-    return sorted(os.fsdecode(name) for name in listed.split(b"\0") if name)
-
-
-# --- a git tree ----------------------------------------------------------------------
-
-
-def _git_tree(path: Path, settings: Settings, store: Store, events: Events) -> Base:
-    ref = settings.ref or "HEAD"
-    try:
-        commit = git.commit_id(path, ref)
-        common = Path(git.text(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
-    except HarnessError as error:
-        raise InvocationError(
-            f"KERNEL={path} has no commit {ref}",
-            next_step="REF= takes a commit, a tag or a branch of that tree; git log shows them",
-        ) from error
-    if not settings.ref:
-        _warn_of_edits(path, commit, events)
-    objects = common / "objects"
-    key = digest(FORMAT, "git", str(objects), commit)
-
-    def make(draft: Path) -> None:
-        git.init(draft / "repo.git", objects)
-        if (common / "shallow").is_file():
-            (draft / "repo.git" / "shallow").write_bytes((common / "shallow").read_bytes())
-        git.text(draft / "repo.git", "update-ref", "refs/heads/base", commit)
-        _finish(draft, commit, settings.kernel, f"{path} {commit}")
-
-    entry = store.entry("base", key, make, events.note)
-    return _base(entry.path, settings.kernel, cached=entry.cached, origin=path)
-
-
-def _warn_of_edits(path: Path, commit: str, events: Events) -> None:
-    if git.text(path, "rev-parse", "--is-bare-repository") == "true":
-        return
-    edited = git.text(path, "status", "--porcelain", "--untracked-files=no")
-    if edited:
-        count = len(edited.splitlines())
-        text = f"{path} has {count} changed files that are not committed: testing {commit[:12]}"
-        events.emit(Note(text + " without them", "warning"))

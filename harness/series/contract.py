@@ -61,17 +61,13 @@ def parse_clauses(text: str, holds_from: dict[str, int]) -> dict[str, Clause]:
             clause = row["id"]
             if clause in clauses:
                 raise InternalError(f"the contract has {clause} twice")
-            clauses[clause] = Clause(clause, row["text"], section, _from(clause, holds_from))
+            matching = [p for p in holds_from if fnmatch.fnmatchcase(clause, p)]
+            if not matching:
+                raise InternalError(f"series.yaml: holds_from has no pattern for {clause}")
+            # An exact name beats a pattern, a longer pattern a shorter one.
+            best = max(matching, key=lambda pattern: ("*" not in pattern, len(pattern)))
+            clauses[clause] = Clause(clause, row["text"], section, holds_from[best])
     return clauses
-
-
-def _from(clause: str, holds_from: dict[str, int]) -> int:
-    matching = [p for p in holds_from if fnmatch.fnmatchcase(clause, p)]
-    if not matching:
-        raise InternalError(f"series.yaml: holds_from has no pattern for {clause}")
-    # An exact name beats a pattern, a longer pattern a shorter one.
-    best = max(matching, key=lambda pattern: ("*" not in pattern, len(pattern)))
-    return holds_from[best]
 
 
 def load(folder: Path) -> SeriesData:

@@ -12,7 +12,9 @@ deltas.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import struct
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from isal import isal_zlib
 KINDS = {"commit": 1, "tree": 2, "blob": 3}
 FOLDER = b"40000"  # the mode of a tree in a tree
 LEVEL = 1  # of 0 to 3; 0.3 GB for a kernel; higher levels only take longer
-LARGE = 1 << 31  # offsets from here on are in a table of their own
+LARGE_OFFSET = 1 << 31  # offsets from here on are in a table of their own
 
 
 class PackWriter:
@@ -84,20 +86,11 @@ def _head(kind: int, size: int) -> bytes:
 def _index(objects: dict[bytes, tuple[int, int]], check: bytes) -> bytes:
     """The index, version 2: ids in order, their checksums, their offsets."""
     names = sorted(objects)
-    fan = [0] * 256
-    for name in names:
-        fan[name[0]] += 1
-    for number in range(1, 256):
-        fan[number] += fan[number - 1]
-    small: list[int] = []
-    large: list[int] = []
-    for name in names:
-        offset = objects[name][1]
-        if offset >= LARGE:
-            small.append(LARGE | len(large))
-            large.append(offset)
-        else:
-            small.append(offset)
+    fan = [bisect.bisect(names, bytes([first]) + b"\xff" * 20) for first in range(256)]
+    offsets = [objects[name][1] for name in names]
+    large = [offset for offset in offsets if offset >= LARGE_OFFSET]
+    numbers = itertools.count(LARGE_OFFSET)
+    small = [offset if offset < LARGE_OFFSET else next(numbers) for offset in offsets]
     body = b"".join(
         (
             b"\xfftOc",

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from unidiff.patch import PatchSet
 
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import PROJECT, Settings
 from harness.series import b4
 from harness.series.base import Base
-from harness.series.diffs import files_of
 
 FORMS = (
     "SERIES= takes a directory of patches, an mbox, a message-id,\n"
@@ -50,17 +52,17 @@ class Patch:
 class Series:
     """``source`` is where it came from, as the report says it.
 
-    ``letter`` is the cover letter as a mail, empty where there is none.
+    ``letter`` is the cover letter as a mail, None where there is none.
     """
 
     source: str
     patches: tuple[Patch, ...]
-    letter: bytes = b""
+    letter: bytes | None = None
 
     @property
     def cover(self) -> str | None:
         """The message-id of the cover letter; None where there is none."""
-        return message_id(self.letter)
+        return message_id(self.letter or b"")
 
 
 def default_folder(settings: Settings, base: Base) -> Path:
@@ -81,15 +83,13 @@ def load_series(settings: Settings, base: Base) -> Series:
     if given.is_dir():
         # A folder of folders, one a kernel line, as patches/<name>/ is.
         lined = given / base.line
-        folder = lined if lined.is_dir() and not any(given.glob("*.patch")) else given
-        return Series(spec, _folder(folder), _letter(folder))
+        return _folder(spec, lined if lined.is_dir() and not patch_files(given) else given)
     if given.is_file():
         return _mbox(spec, given)
-    if b4.is_one(spec):
+    if message := b4.message_id(spec):
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            fetched = _mbox(spec, b4.fetch(spec, Path(scratch)))
-            letters = sorted(Path(scratch).glob("*.cover"))
-            return replace(fetched, letter=letters[0].read_bytes()) if letters else fetched
+            fetched = _mbox(spec, b4.fetch(message, Path(scratch)))
+            return replace(fetched, letter=_letter(Path(scratch), "*.cover") or fetched.letter)
     if ".." in spec:
         return Series(spec, _range(spec, base))
     if base.origin is not None:
@@ -101,7 +101,7 @@ def _default(settings: Settings, base: Base) -> Series:
     folder = default_folder(settings, base)
     shown = str(folder.relative_to(PROJECT)) if folder.is_relative_to(PROJECT) else str(folder)
     if any(folder.glob("*.patch")):
-        return Series(shown, _folder(folder), _letter(folder))
+        return _folder(shown, folder)
     if settings.patches == 0:
         return Series("none", ())
     lines = sorted(p.name for p in folder.parent.glob("*") if any(p.glob("*.patch")))
@@ -113,18 +113,22 @@ def _default(settings: Settings, base: Base) -> Series:
     )
 
 
-def _folder(folder: Path) -> tuple[Patch, ...]:
-    """The ``*.patch`` files by name, less the cover letter."""
-    found = [p for p in sorted(folder.glob("*.patch")) if not p.name.startswith("0000-")]
-    if not found:
+def _folder(source: str, folder: Path) -> Series:
+    files = patch_files(folder)
+    if not files:
         raise InvocationError(f"{folder} holds no *.patch files", next_step=FORMS)
-    return tuple(parse_patch(path.read_bytes(), str(path)) for path in found)
+    patches = tuple(parse_patch(path.read_bytes(), str(path)) for path in files)
+    return Series(source, patches, _letter(folder, "0000-*.patch"))
 
 
-def _letter(folder: Path) -> bytes:
-    """The cover letter in a folder of patches."""
-    found = sorted(folder.glob("0000-*.patch"))
-    return found[0].read_bytes() if found else b""
+def _letter(folder: Path, pattern: str) -> bytes | None:
+    """The cover letter in a folder."""
+    return next((path.read_bytes() for path in sorted(folder.glob(pattern))), None)
+
+
+def patch_files(folder: Path) -> list[Path]:
+    """The ``*.patch`` files by name, less the cover letter."""
+    return [p for p in sorted(folder.glob("*.patch")) if not p.name.startswith("0000-")]
 
 
 def _mbox(source: str, path: Path) -> Series:
@@ -145,17 +149,12 @@ def _mbox(source: str, path: Path) -> Series:
     numbers = {number for number, _ in patches}
     if None not in numbers and len(numbers) == len(patches):
         patches.sort(key=lambda pair: pair[0] or 0)
-    letters = [mail.text for mail in mails if not mail.has_diff and mail.number == 0]
-    found = tuple(patch for _, patch in patches)
-    return Series(source, found, letters[0] if letters else b"")
+    letters = (mail.text for mail in mails if not mail.has_diff and mail.number == 0)
+    return Series(source, tuple(patch for _, patch in patches), next(letters, None))
 
 
 def _branch(name: str, base: Base) -> tuple[Patch, ...]:
-    """The commits of a branch of the user's tree that the base does not have.
-
-    Raises:
-        InvocationError: there is no such branch, or the base has all of it.
-    """
+    """The commits of a branch of the user's tree that the base does not have."""
     try:
         git.commit_id(base.origin, name)
     except HarnessError as error:
@@ -198,31 +197,27 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
 
 @dataclass(frozen=True)
 class _Mail:
-    """A mail as ``git am`` decodes it; ``diff`` is its patch text, ``subject`` as it stands."""
+    """A mail as ``git am`` decodes it; ``diff`` is its patch text, ``number`` n of '[PATCH n/m]'.
+
+    ``has_diff``: whether it carries a patch rather than talk about one.
+    """
 
     text: bytes
-    subject: str
     fields: dict[str, str]
     diff: bytes
-
-    @property
-    def has_diff(self) -> bool:
-        """Whether it carries a patch rather than talk about one."""
-        return bool(re.search(rb"(?m)^diff --git |^--- \S", self.diff))
-
-    @property
-    def number(self) -> int | None:
-        """n of '[PATCH n/m]'."""
-        found = re.search(r"\[[^]]*?(\d+)/\d+\]", self.subject)
-        return int(found[1]) if found else None
+    number: int | None
+    has_diff: bool
 
 
 def _read_mail(text: bytes) -> _Mail:
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         message, patch = Path(scratch, "message"), Path(scratch, "patch")
         out = git.text(None, "mailinfo", "-k", str(message), str(patch), stdin=text)
-        fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
-        return _Mail(text, fields.get("Subject", ""), fields, patch.read_bytes())
+        diff = patch.read_bytes()
+    fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
+    number = re.search(r"\[[^]]*?(\d+)/\d+\]", fields.get("Subject", ""))
+    has_diff = bool(re.search(rb"(?m)^diff --git |^--- \S", diff))
+    return _Mail(text, fields, diff, int(number[1]) if number else None, has_diff)
 
 
 def parse_patch(mail: bytes, where: str) -> Patch:
@@ -237,7 +232,7 @@ def parse_patch(mail: bytes, where: str) -> Patch:
 
 
 def _patch(mail: _Mail, where: str) -> Patch:
-    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", mail.subject)
+    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", mail.fields.get("Subject", ""))
     if not mail.fields.get("Email") or not subject:
         raise InvocationError(
             f"{where} is no mail with a patch: it lacks a {'From' if subject else 'Subject'} line",
@@ -259,3 +254,31 @@ def message_id(mail: bytes) -> str | None:
     head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
     found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
     return found[1].decode("ascii", "replace") if found else None
+
+
+def files_of(text: str) -> tuple[str, ...]:
+    """Every path that a diff names, old and new, sorted.
+
+    A hunk that is damaged is not this function's matter: applying the patch says
+    which one it is, so the headers alone must do.
+    """
+    headers = re.findall(r"(?m)^diff --git (a/\S+) (b/\S+)$", text)
+    headers += re.findall(r"(?m)^--- ([^\t\n]+).*\n\+\+\+ ([^\t\n]+)", text)
+    names = {name for pair in headers for name in pair}
+    return tuple(sorted({name[2:] for name in names if name[:2] in ("a/", "b/")}))
+
+
+def changed_lines(text: str) -> dict[str, set[int]]:
+    """The lines of each file, as numbered after it, that a ``git diff -U0`` touches.
+
+    Where lines are only taken away, those around the place.
+    """
+    return {
+        file.path: {
+            line
+            for hunk in file
+            for line in range(hunk.target_start, hunk.target_start + (hunk.target_length or 2))
+        }
+        for file in PatchSet(io.StringIO(text))
+        if not file.is_removed_file
+    }

@@ -21,10 +21,10 @@ from harness.core import git
 from harness.core.errors import InvocationError
 from harness.series.packfile import PackWriter, TreeBuilder
 
-BLOCK = 512
-BATCH = 1 << 20  # bytes handed to the other threads at once
-MANY = 500  # files, likewise
-WAITING = 16  # batches, each counted once a thread, that may wait for them
+BLOCK_BYTES = 512
+BATCH_BYTES = 1 << 20  # handed to the other threads at once
+BATCH_FILES = 500
+MAX_BATCHES_WAITING = 16  # batches, each counted once a thread, that may wait for them
 FILE, PROGRAM, LINK = b"100644", b"100755", b"120000"
 
 
@@ -64,17 +64,17 @@ def tar_members(stream: IO[bytes]) -> Iterator[Member]:
     top = b""
     override: dict[bytes, bytes] = {}
     while True:
-        head = stream.read(BLOCK)
-        if len(head) < BLOCK and top:
+        head = stream.read(BLOCK_BYTES)
+        if len(head) < BLOCK_BYTES and top:
             raise InvocationError("the tarball ends in the middle")
-        if len(head) < BLOCK or head[148:156] == b"\0" * 8:
+        if len(head) < BLOCK_BYTES or head[148:156] == b"\0" * 8:
             break
         try:
             size = _number(head[124:136])
             mode = _number(head[100:108])
         except ValueError as error:
             raise InvocationError("this is no tarball") from error
-        data = stream.read(-(-size // BLOCK) * BLOCK)[:size] if size else b""
+        data = stream.read(-(-size // BLOCK_BYTES) * BLOCK_BYTES)[:size] if size else b""
         kind = head[156:157]
         if len(data) < size:
             raise InvocationError("the tarball ends in the middle")
@@ -123,43 +123,33 @@ def _checked(path: bytes) -> None:
         raise InvocationError(f"a path that a kernel tree cannot have: {os.fsdecode(path)!r}")
 
 
-class _Copy:
-    """The plain copy of the tree. Times are those of writing, see checkout.py.
+def _writer(root: Path) -> Callable[[list[Member]], None]:
+    """Writes files to a plain copy below ``root``. Times are those of writing, see worktree.py.
 
     Names are bytes, as git and tar have them, which pathlib does not take.
     """
+    root.mkdir(parents=True)
+    top = os.fsencode(root)
+    made = {top}
 
-    def __init__(self, root: Path) -> None:
-        self._root = os.fsencode(root)
-        self._made = {b""}
-        root.mkdir(parents=True)
+    def make_folder(path: bytes) -> None:
+        if path not in made:
+            make_folder(os.path.dirname(path))
+            os.mkdir(path)  # not where a link is: that could lead out of the copy
+            made.add(path)
 
-    def _folder(self, path: bytes) -> None:
-        if path in self._made:
-            return
-        self._folder(path.rpartition(b"/")[0])
-        os.mkdir(self._root + b"/" + path)
-        self._made.add(path)
-
-    def write(self, members: Iterable[Member]) -> None:
-        """Makes these files, and the folders that they need."""
+    def write(members: list[Member]) -> None:
         for member in members:
-            self._write(member)
+            name = top + b"/" + member.path
+            make_folder(os.path.dirname(name))
+            if member.mode == LINK:
+                os.symlink(member.data, name)
+                continue
+            mode = 0o755 if member.mode == PROGRAM else 0o644
+            with open(name, "xb", opener=lambda n, flags, m=mode: os.open(n, flags, m)) as file:  # type: ignore[misc]
+                file.write(member.data)
 
-    def _write(self, member: Member) -> None:
-        self._folder(member.path.rpartition(b"/")[0])
-        name = self._root + b"/" + member.path
-        if member.mode == LINK:
-            os.symlink(member.data, name)
-            return
-        mode = 0o755 if member.mode == PROGRAM else 0o644
-        handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            rest = memoryview(member.data)
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-        finally:
-            os.close(handle)
+    return write
 
 
 def import_tree(
@@ -186,14 +176,14 @@ def import_tree(
             trees.add(member.path, member.mode, pack.add("blob", member.data))
 
     try:
-        plain = None if copy is None else _Copy(copy)
+        write = None if copy is None else _writer(copy)
         with ThreadPoolExecutor(1) as packer, ThreadPoolExecutor(1) as writer:
             pending: deque[Future[None]] = deque()
             for batch in _batches(members, progress):
                 pending.append(packer.submit(keep, batch))
-                if plain is not None:
-                    pending.append(writer.submit(plain.write, batch))
-                while len(pending) > WAITING:
+                if write is not None:
+                    pending.append(writer.submit(write, batch))
+                while len(pending) > MAX_BATCHES_WAITING:
                     pending.popleft().result()
             for future in pending:
                 future.result()
@@ -215,9 +205,9 @@ def _batches(members: Iterable[Member], progress: Callable[[int], None]) -> Iter
         _checked(member.path)
         batch.append(member)
         size += len(member.data)
-        if size >= BATCH or len(batch) >= MANY:
+        if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
             yield batch
             batch, size = [], 0
-        if count % MANY == 0:
+        if count % BATCH_FILES == 0:
             progress(count)
     yield batch

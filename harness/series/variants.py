@@ -35,10 +35,6 @@ class Variant:
     tests: str
     lines: tuple[str, ...] = ()
 
-    def patch(self, folder: Path, line: str) -> Path | None:
-        """Its patch for a kernel line; None where it has none for that."""
-        return find_patch(folder, line, self.name)
-
 
 @dataclass(frozen=True)
 class Variants:
@@ -49,17 +45,9 @@ class Variants:
 
 
 def find_patch(folder: Path, line: str, name: str) -> Path | None:
-    """The patch of a variant by its name."""
-    for place in (folder / FOLDER / line, folder / FOLDER):
-        if (path := place / f"{name}.patch").is_file():
-            return path
-    return None
-
-
-def lines_of(data: SeriesData) -> tuple[str, ...]:
-    """The kernel lines that the series has patches for."""
-    found = {patch.parent.name for patch in data.folder.glob("*/*.patch")}
-    return tuple(sorted(found - {FOLDER}))
+    """The patch of a variant for a kernel line; None where it has none for that."""
+    paths = (place / f"{name}.patch" for place in (folder / FOLDER / line, folder / FOLDER))
+    return next(filter(Path.is_file, paths), None)
 
 
 def load_table(data: SeriesData) -> Variants:
@@ -74,11 +62,13 @@ def load_table(data: SeriesData) -> Variants:
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step="see docs/seen-red.md")
     given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
-    variants = []
-    for name, row in (given.get("variants") or {}).items():
-        clauses = tuple(row["clauses"])
-        tests = row.get("tests") or " or ".join(clauses)
-        variants.append(Variant(name, clauses, tests, tuple(row.get("lines") or ())))
+    # The kernel lines that the series has patches for.
+    every = {patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER}
+    variants = [
+        Variant(name, tuple(row["clauses"]), row.get("tests") or " or ".join(row["clauses"]),
+                tuple(row.get("lines") or ()))
+        for name, row in (given.get("variants") or {}).items()
+    ]  # fmt: skip
     exempt: dict[str, str] = given.get("exempt") or {}
     named = {clause for variant in variants for clause in variant.clauses} | set(exempt)
     if unknown := sorted(named - set(data.clauses)):
@@ -86,8 +76,8 @@ def load_table(data: SeriesData) -> Variants:
     for variant in variants:
         if not variant.clauses:
             raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
-        for line in variant.lines or lines_of(data):
-            if variant.patch(data.folder, line) is None:
+        for line in variant.lines or sorted(every):
+            if find_patch(data.folder, line, variant.name) is None:
                 raise InternalError(
                     f"{path}: there is no patch for {variant.name} on Linux {line}",
                     next_step="where the mistake cannot be made there, say so with lines:",

@@ -45,8 +45,7 @@ class SourceTree:
 def source_tree(store: Store, base: Base, applied: Applied, events: Events) -> Iterator[SourceTree]:
     """The worktree of ``base``, holding ``applied``, ours until the block ends."""
     with store.work_dir("source", base.key, events.note) as work_dir:
-        path = checkout(base, applied, work_dir, events)
-        yield SourceTree(path, _read_state(work_dir)["id"])
+        yield checkout(base, applied, work_dir, events)
 
 
 @contextlib.contextmanager
@@ -58,13 +57,10 @@ def base_twin(store: Store, base: Base, main: SourceTree, events: Events) -> Ite
     with store.work_dir("source-base", base.key, events.note) as work_dir:
         tree = work_dir / "tree"
         if not tree.is_dir():
-            _write_state(
-                work_dir / "state.json", uuid.uuid4().hex, _read_state(main.path.parent)["paths"]
-            )
+            _write_state(work_dir, uuid.uuid4().hex, _read_state(main.path.parent)["paths"])
             with drafted_directory(tree) as draft:
                 proc.capture(("cp", "-al", f"{main.path}/.", str(draft)))
-        path = checkout(base, unpatched(base), work_dir, events)
-        yield SourceTree(path, _read_state(work_dir)["id"])
+        yield checkout(base, unpatched(base), work_dir, events)
 
 
 def _read_state(work_dir: Path) -> dict[str, Any]:
@@ -72,31 +68,27 @@ def _read_state(work_dir: Path) -> dict[str, Any]:
     return state
 
 
-def checkout(base: Base, applied: Applied, work_dir: Path, events: Events | None = None) -> Path:
-    """Brings the worktree in the locked directory ``work_dir`` to ``applied``; its path."""
-    tree, state = work_dir / "tree", work_dir / "state.json"
-    if not tree.is_dir() or not state.is_file():
+def checkout(
+    base: Base, applied: Applied, work_dir: Path, events: Events | None = None
+) -> SourceTree:
+    """Brings the worktree in the locked directory ``work_dir`` to ``applied``."""
+    tree = work_dir / "tree"
+    if not tree.is_dir() or not (work_dir / "state.json").is_file():
         _populate(base, work_dir, events)
     known = _read_state(work_dir)
     target = _changes(base, applied)
-    paths = sorted(set(known["paths"]) | set(target))
-    if not paths:
-        return tree
-    if paths != known["paths"]:
-        _write_state(state, known["id"], paths)
-    wanted = {**git.tree_files(base.repo, base.commit, *paths), **target}
-    wanted = {path: what for path, what in wanted.items() if what != GONE}
-    contents = git.blobs(applied.repo, sorted({blob for _, blob in wanted.values()}))
-    for path in paths:
-        if path not in wanted:
-            _remove(tree, path)
-    for path in paths:
-        if path in wanted:
-            mode, blob = wanted[path]
+    if paths := sorted({*known["paths"], *target}):
+        _write_state(work_dir, known["id"], paths)
+        wanted = {**git.tree_files(base.repo, base.commit, *paths), **target}
+        wanted = {path: what for path, what in wanted.items() if what != GONE}
+        contents = git.blobs(applied.repo, sorted({blob for _, blob in wanted.values()}))
+        for path in paths:
+            if path not in wanted:
+                _remove(tree, path)
+        for path, (mode, blob) in sorted(wanted.items()):
             _put(tree / path, mode, contents[blob])
-    if sorted(target) != paths:
-        _write_state(state, known["id"], sorted(target))
-    return tree
+        _write_state(work_dir, known["id"], sorted(target))
+    return SourceTree(tree, known["id"])
 
 
 GONE = ("", "")
@@ -117,15 +109,15 @@ def _changes(base: Base, applied: Applied) -> dict[str, tuple[str, str]]:
     return changes
 
 
-def _write_state(state: Path, tree_id: str, paths: list[str]) -> None:
-    write_atomically(state, json.dumps({"id": tree_id, "paths": paths}))
+def _write_state(work_dir: Path, tree_id: str, paths: list[str]) -> None:
+    write_atomically(work_dir / "state.json", json.dumps({"id": tree_id, "paths": paths}))
 
 
 def _populate(base: Base, work_dir: Path, events: Events | None) -> None:
     """Fills an empty work directory with the base: takes over its plain copy, or writes one."""
     tree, seed = work_dir / "tree", base.repo.parent / SEED
     shutil.rmtree(tree, ignore_errors=True)
-    _write_state(work_dir / "state.json", uuid.uuid4().hex, [])
+    _write_state(work_dir, uuid.uuid4().hex, [])
     if seed.is_dir():
         seed.rename(tree)
         return
@@ -134,11 +126,7 @@ def _populate(base: Base, work_dir: Path, events: Events | None) -> None:
     index = work_dir / "index.draft"
     index.unlink(missing_ok=True)
     with drafted_directory(tree) as draft:
-        env = {
-            "GIT_DIR": str(base.repo),
-            "GIT_WORK_TREE": str(draft),
-            "GIT_INDEX_FILE": str(index),
-        }
+        env = {"GIT_DIR": str(base.repo), "GIT_WORK_TREE": str(draft), "GIT_INDEX_FILE": str(index)}
         git.text(draft, "read-tree", base.commit, env=env)
         git.text(draft, "-c", "core.bare=false", "-c", "checkout.workers=0",
                  "checkout-index", "--all", "--force", "--quiet", env=env)  # fmt: skip

@@ -46,24 +46,22 @@ def keeping(store: Store) -> tuple[str, ...]:
 
 def _ask(*argv: str, expect: tuple[int, ...] = (0,)) -> str:
     with _asking:
-        said = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV}, expect=expect)
-    return said.decode("utf-8", "replace")
+        answer = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV}, expect=expect)
+    return answer.decode("utf-8", "replace")
 
 
 def known(names: Sequence[str], options: Sequence[str]) -> frozenset[str]:
     """Those of ``names`` that apt could install."""
     # It ends with 100 where it lacks some of them.
-    said = _ask(*options, "show", "--no-all-versions", *names, expect=(0, 100))
-    return frozenset(re.findall(r"^Package: (\S+)$", said, re.M))
+    shown = _ask(*options, "show", "--no-all-versions", *names, expect=(0, 100))
+    return frozenset(re.findall(r"^Package: (\S+)$", shown, re.M))
 
 
 def candidate(package: str, store: Store) -> str | None:
     """The version that apt would install, from its lists; None where it has none."""
-    for line in _ask(*keeping(store), "policy", package).splitlines():
-        key, _, value = line.strip().partition(": ")
-        if key == "Candidate" and value != "(none)":
-            return value
-    return None
+    policy = _ask(*keeping(store), "policy", package)
+    version = re.search(r"^ *Candidate: (?!\(none\))(\S+)", policy, re.M)
+    return version and version[1]
 
 
 def update() -> bool:
@@ -95,13 +93,12 @@ def download(package: str, version: str, folder: Path, store: Store) -> Path:
     options += ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
     argv = ("apt-get", *options, "-q", "download", f"{package}={version}")
     done = proc.run(argv, cwd=folder, env={**os.environ, **_ENV})
-    found = sorted(folder.glob(f"{package}_*.deb"))
-    if done.returncode != 0 or not found:
-        if any(sign in done.output for sign in proc.FULL_DISK):
-            raise proc.failure(argv, done.returncode, done.output)
-        said = "\n".join(done.output.strip().splitlines()[-3:])
-        raise UnavailableError(
-            f"the package {package} {version} could not be downloaded\n{said}",
-            next_step="check the network, apt-get update, or give a tree: KERNEL=/path/to/linux",
-        )
-    return found[-1]
+    files = sorted(folder.glob(f"{package}_*.deb"))
+    if done.returncode == 0 and files:
+        return files[-1]
+    proc.check_disk(argv, done.output)
+    tail = "\n".join(done.output.strip().splitlines()[-3:])
+    raise UnavailableError(
+        f"the package {package} {version} could not be downloaded\n{tail}",
+        next_step="check the network, apt-get update, or give a tree: KERNEL=/path/to/linux",
+    )

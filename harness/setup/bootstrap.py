@@ -16,12 +16,12 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +53,6 @@ def present(need: Need) -> bool:
         return all(shutil.which(name, path=SEARCH) for name in need["command"])
     if "file" in need:
         return any(Path(name).exists() for name in need["file"])
-    import importlib.util
-
     return importlib.util.find_spec(need["module"]) is not None
 
 
@@ -66,21 +64,13 @@ def missing(table: Table, purpose: str) -> list[Need]:
 def manager(table: Table) -> str | None:
     """The package manager of this machine, or None."""
     managers: dict[str, dict[str, str]] = table["managers"]
-    for name, about in managers.items():
-        if shutil.which(about["command"], path=SEARCH):
-            return name
-    return None
-
-
-def packages(needs: list[Need], name: str) -> list[str]:
-    """The packages that meet ``needs``, each once, in order."""
-    return list(dict.fromkeys(need[name] for need in needs))
+    commands = ((name, about["command"]) for name, about in managers.items())
+    return next((name for name, one in commands if shutil.which(one, path=SEARCH)), None)
 
 
 def what(need: Need) -> str:
     """One need in words."""
-    kind = next(k for k in ("command", "file", "module") if k in need)
-    value = need[kind]
+    value = need.get("command") or need.get("file") or need["module"]
     return value if isinstance(value, str) else "/".join(dict.fromkeys(Path(v).name for v in value))
 
 
@@ -100,14 +90,13 @@ def provide(table: Table, purpose: str, log: Path) -> None:
             f"not found: {names}\nThis machine has neither apt, dnf nor pacman: install what "
             "provides these, then run the command again"
         )
-    wanted = packages(needs, name)
+    wanted = list(dict.fromkeys(need[name] for need in needs))
     line = f"{table['managers'][name]['line']} {' '.join(wanted)}"
     if name != "apt" or os.geteuid() != 0:
         raise UnableError(
             f"not found: {names}\nPaste this, then run the command again:\n\n    {line}\n"
         )
     say(f"installing {' '.join(wanted)}")
-    began = time.monotonic()
     if not install(wanted, log):
         raise UnableError(
             f"apt could not install {' '.join(wanted)}\n{tail(log)}\nevidence: {log}\n"
@@ -116,7 +105,6 @@ def provide(table: Table, purpose: str, log: Path) -> None:
     left = missing(table, purpose)
     if left:
         raise UnableError(f"still not found after installing: {', '.join(map(what, left))}")
-    say(f"installed in {time.monotonic() - began:.0f} s")
 
 
 def install(wanted: list[str], log: Path) -> bool:
@@ -148,8 +136,9 @@ def tail(log: Path, lines: int = 12) -> str:
 
 def fingerprint(lock: Path) -> str:
     """What a finished .venv must have been made from."""
-    text = lock.read_bytes()
-    return hashlib.sha256(text + sys.version.encode() + str(PROJECT).encode()).hexdigest()
+    return hashlib.sha256(
+        lock.read_bytes() + sys.version.encode() + str(PROJECT).encode()
+    ).hexdigest()
 
 
 def ready(venv: Path, locks: list[Path]) -> bool:
@@ -161,18 +150,22 @@ def ready(venv: Path, locks: list[Path]) -> bool:
     return made_from in [fingerprint(lock) for lock in locks]
 
 
-def pip() -> list[str] | None:
-    """How to run pip: the wheel that Python brings along, which need not be installed first."""
-    import ensurepip
+def pip() -> str:
+    """The path of pip in the wheel that Python brings along: nothing has to be installed first.
 
-    folders = [Path(ensurepip.__file__).parent / "_bundled"]
+    Raises:
+        UnableError: this Python has none.
+    """
+    import ensurepip  # missing on Debian until the packages are installed
+
+    bundled = Path(ensurepip.__file__).parent / "_bundled"
     distribution = getattr(ensurepip, "_WHEEL_PKG_DIR", None)  # Debian, Fedora
-    if distribution:
-        folders.insert(0, Path(distribution))
-    for folder in folders:
+    for folder in (Path(distribution or bundled), bundled):
         for wheel in sorted(folder.glob("pip-*.whl")):
-            return [str(wheel / "pip")]
-    return None
+            return str(wheel / "pip")
+    raise UnableError(
+        "this Python has no wheel of pip (module ensurepip)\nnext: install python3-pip"
+    )
 
 
 def make_venv(venv: Path, lock: Path, log: Path) -> None:
@@ -181,28 +174,22 @@ def make_venv(venv: Path, lock: Path, log: Path) -> None:
     Raises:
         UnableError: the packages could not be fetched.
     """
-    began = time.monotonic()
     count = sum("==" in line for line in lock.read_text().splitlines())
     say(f"making .venv with {count} packages")
     shutil.rmtree(str(venv), ignore_errors=True)
-    wheel = pip()
-    bare = [] if wheel is None else ["--without-pip"]
-    python = venv / "bin" / "python"
-    command = [str(python)] + (["-m", "pip"] if wheel is None else wheel)
-    command += ["install", "--no-deps", "--require-hashes", "--no-compile", "--no-input"]
-    command += ["--disable-pip-version-check", "--no-warn-script-location", "-r", str(lock)]
-    if not logged([sys.executable, "-m", "venv", *bare, str(venv)], log) or not logged(
-        command, log, {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    ):
+    command = [str(venv / "bin" / "python"), pip(), "install", "--no-deps", "--require-hashes"]
+    command += ["--no-compile", "--no-input", "--disable-pip-version-check"]
+    command += ["--no-warn-script-location", "-r", str(lock)]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    bare = [sys.executable, "-m", "venv", "--without-pip", str(venv)]
+    if not (logged(bare, log) and logged(command, log, env)):
         shutil.rmtree(str(venv), ignore_errors=True)
         raise UnableError(
             f"the Python packages could not be installed\n{tail(log)}\nevidence: {log}\n"
             "next: check the network, or pip's own configuration (pip config list)"
         )
-    draft = venv / ".complete.draft"
-    draft.write_text(fingerprint(lock))
-    draft.replace(venv / ".complete")
-    say(f".venv made in {time.monotonic() - began:.1f} s")
+    (venv / ".complete.draft").write_text(fingerprint(lock))
+    (venv / ".complete.draft").replace(venv / ".complete")
 
 
 def set_up(project: Path, purpose: str) -> None:
@@ -211,8 +198,7 @@ def set_up(project: Path, purpose: str) -> None:
     log = project / "out" / "setup.log"
     handle = os.open(str(project), os.O_RDONLY)
     try:
-        # Two runs at once: the second waits. The lock goes with the process.
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX)  # two runs at once: the second waits
         provide(table, purpose, log)
         lock = project / LOCKS[purpose]
         # What check needs includes what test-kernel needs.

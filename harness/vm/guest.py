@@ -19,7 +19,7 @@ from pathlib import Path
 
 from harness.core.errors import InternalError
 from harness.vm import serial_dialogue
-from harness.vm.case_channel import CaseLine, request_of
+from harness.vm.channel import CaseLine, CommandTimeoutError, Completed, SshError, request_of
 from harness.vm.console import Console
 from harness.vm.dialogue import VARIABLE as DIALOGUE
 from harness.vm.dialogue import Ask
@@ -27,13 +27,12 @@ from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.splats import Recogniser, Splat
-from harness.vm.ssh import Completed, Connection, KeyPair, SshError, command_line
-from harness.vm.ssh_streams import CommandTimeoutError
+from harness.vm.ssh import Connection, KeyPair, command_line
 from harness.vm.state_dump import state_of, sysrq
 
 INIT = "/harness/init"
 QUIET = 0.5  # seconds of silence that end a report without an end of its own
-# Seconds for a guest of reference speed; a slower one (pace.py) gets so much more.
+# Seconds for a guest of reference speed; a slower one (guests.py) gets so much more.
 GRACE = 4.0  # to end a case that is out of time: the guest itself takes 1.5 at most
 PING = 4.0  # in which a living guest answers: it takes 0.2
 ASK = 2.0  # in which process 1 answers on the console
@@ -346,7 +345,7 @@ class Guest:
     def _case_line(self, timeout: float) -> CaseLine:
         """Where cases are run one after another; made anew after one that went wrong."""
         if self._line is None or not self._line.open:
-            self._line = CaseLine(self.connection, f"{INIT} serve", timeout)
+            self._line = self.connection.serve_cases(f"{INIT} serve", timeout)
         return self._line
 
     def _execute_case(
@@ -432,12 +431,16 @@ class Guest:
         """
         path = self.folder / f"{self.name}.state.txt"
         about = f"guest {self.name}: {self.lost or 'asked for its state'}"
-        self._dumping = True
+        with self._lock:
+            self._keep(self._recogniser.flush())
+            self._dumping = True
         try:
             patience = ASK * self.pace if self._talks else None
             path.write_text(state_of(about, self.qemu, self.console, patience))
         finally:
-            self._dumping = False
+            with self._lock:
+                self._recogniser.flush()  # the dump's own, whose end has not been seen
+                self._dumping = False
         return path
 
     def close(self) -> None:

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guests of one run: the first is booted, the others come from its snapshot."""
+"""The guests of one run: the first is booted, the others come from its snapshot.
+
+And how fast they are: a fixed work load against a recorded reference. Time limits are
+those of the reference; a kernel full of checkers, or a slow machine, gets as much more
+time as it needs for the same work.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import InternalError
-from harness.vm.boot import boot
-from harness.vm.guest import Guest
+from harness.core.errors import InternalError, SeriesError
+from harness.vm.boot import boot, save
+from harness.vm.channel import SshError
+from harness.vm.guest import INIT, Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.snapshot import Snapshot, restore, save
 from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair
+
+# Seconds for pace.c: 6.1, CONFIG=default, microvm under TCG, one idle CPU each of two.
+PACE_REFERENCE_S = 0.10
+PACE_TIMEOUT_S = 180.0  # 1800 times the reference
 
 
 @dataclass
@@ -35,7 +44,7 @@ class Guests:
     events: ev.Events
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
     keys: KeyPair = field(default_factory=KeyPair.generate)
-    snapshot: Snapshot | None = None
+    snapshot: Path | None = None
     first: Guest | None = None
     _made: list[Guest] = field(default_factory=list)
     _named: int = 0
@@ -64,23 +73,16 @@ class Guests:
         Raises:
             SeriesError, MachineError: see :func:`harness.vm.boot.boot`.
         """
-        guest = self._keep(
-            boot(
-                self.spec,
-                self.folder,
-                self._name(),
-                self.keys,
-                console_log=self.console_log if self.first is None else None,
-                report=self._report,
-            )
-        )
+        guest = self._start(None)
         if self.first is None:
             self.first = guest
         return guest
 
     def take_snapshot(self, guest: Guest) -> None:
         """Saves the state of ``guest``, which runs on; later ones start from there."""
-        self.snapshot = save(guest, self.folder / "snapshot")
+        state = self.folder / "snapshot"
+        save(guest, state)
+        self.snapshot = state
 
     def fresh(self) -> Guest:
         """A guest that has run nothing: restored where there is a snapshot, else booted.
@@ -88,10 +90,7 @@ class Guests:
         Raises:
             SeriesError, MachineError: see :func:`harness.vm.boot.boot`.
         """
-        if self.snapshot is None:
-            guest = self.boot()
-        else:
-            guest = self._keep(restore(self.snapshot, self.folder, self._name()))
+        guest = self._start(self.snapshot)
         guest.pace = self.the_first.pace
         return guest
 
@@ -104,11 +103,8 @@ class Guests:
     def report_strays(self) -> None:
         """Emits what the kernels said while no case was running, each complaint once."""
         for guest in self._made:
-            self._report_strays_of(guest)
-
-    def _report_strays_of(self, guest: Guest) -> None:
-        for splat in guest.take_stray_splats():
-            self._report(splat)
+            for splat in guest.take_stray_splats():
+                self._report(splat)
 
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)
@@ -116,21 +112,54 @@ class Guests:
             ev.SplatSeen(splat.title, splat.category, None, splat.text, foreign=splat.foreign)
         )
 
-    def _name(self) -> str:
+    def _start(self, state: Path | None) -> Guest:
         with self._lock:
             self._named += 1
-            return f"guest{self._named}"
-
-    def _keep(self, guest: Guest) -> Guest:
+            name = f"guest{self._named}"
+        guest = boot(
+            self.spec,
+            self.folder,
+            name,
+            self.keys,
+            state=state,
+            console_log=self.console_log if self.first is None else None,
+            report=self._report,
+        )
         with self._lock:
             late = self._closed
             if not late:
                 self._made.append(guest)
         if late:
             guest.close()
-            raise InternalError(f"{guest.name} came up after the run had ended")
+            raise InternalError(f"{name} came up after the run had ended")
         spec = guest.spec
         machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
         self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
-        self._report_strays_of(guest)
+        for splat in guest.take_stray_splats():
+            self._report(splat)
         return guest
+
+
+def measure_pace(guest: Guest, events: ev.Events) -> float:
+    """Runs the work load in ``guest``, sets its pace and gives the factor; never below 1.
+
+    Raises:
+        SeriesError: the work load, which maps memory and touches it, fails.
+    """
+    try:
+        done = guest.exec([INIT, "pace"], PACE_TIMEOUT_S)
+        how = done.stderr.strip() or f"exit status {done.exit_code}"
+        worked = done.exit_code == 0 and done.stdout.strip().isdecimal()
+    except (SshError, TimeoutError) as error:
+        worked, how = False, str(error)
+    if not worked:
+        raise SeriesError(
+            "the guest came up and cannot do the first work"
+            f" (fork, mmap, mprotect, madvise): {how}",
+            evidence=guest.console.log,
+            next_step="PATCHES=0 shows whether the bare base can",
+        )
+    seconds = int(done.stdout) / 1000
+    guest.pace = max(1.0, seconds / PACE_REFERENCE_S)
+    events.emit(ev.PaceMeasured(seconds, PACE_REFERENCE_S, guest.pace))
+    return guest.pace

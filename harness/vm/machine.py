@@ -6,24 +6,17 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harness.core.errors import InvocationError, MachineError
+from harness.core.login import Login
 
 TABLE = Path(__file__).resolve().parent / "machines.yaml"
 QEMU = "qemu-system-x86_64"
-
-
-@dataclass(frozen=True)
-class Login:
-    """Who logs in on the serial console of an image with an init of its own."""
-
-    user: str
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

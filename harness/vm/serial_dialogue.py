@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""pexpect on a guest's serial line. It reads what the recorder of the console has read."""
+"""pexpect on a guest's serial line, which reads what the console's recorder has read; a login."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import termios
 import threading
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
+from harness.core.errors import InvocationError
+from harness.core.login import Login
 from harness.vm.console import Console
 
 # What init.c hears and says: a question; or a word of ours to tell the end by, and
@@ -26,6 +29,12 @@ ASK, HERE = "?", "harness: here"
 RUN, RAN = "!{word} {command}\n", "harness: ran {word} "
 ESCAPE = b"\x1d"  # Ctrl-]
 QUIET = 0.5  # seconds of silence that end an answer without an end of its own
+
+ADOPT = "exec /harness/init adopt"  # in place of the login shell, see init.c
+ANSWER = 30.0  # seconds for the next prompt; PAM and a shell's start take 2 under TCG
+_PASSWORD = "assword: "
+# Prompts of root and of an ordinary user; and what a getty and PAM say.
+_ANSWERS = ("# ", "$ ", _PASSWORD, "incorrect")
 
 
 if TYPE_CHECKING:
@@ -162,3 +171,41 @@ def raw_terminal(fd: int) -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+def _answer(line: SerialDialogue) -> str | None:
+    """Which of ``_ANSWERS`` comes first, if one does."""
+    came = line.expect_exact([*_ANSWERS, EOF, TIMEOUT], timeout=ANSWER)
+    return _ANSWERS[came] if came < len(_ANSWERS) else None
+
+
+def log_in(line: SerialDialogue, login: Login, timeout: float, log: Path) -> bool:
+    """Logs in as root and puts our agent in place of the shell; False: no prompt came.
+
+    Args:
+        timeout: seconds until the getty asks who is there.
+        log: the console's.
+
+    Raises:
+        InvocationError: what ROOTFS_LOGIN= says is refused, or is not root's.
+    """
+    if not line.comes("login: ", timeout):
+        return False
+    line.sendline(login.user)
+    came = _answer(line)
+    if came == _PASSWORD and login.password is not None:
+        line.sendline(login.password)
+        came = _answer(line)
+    match came:
+        case "# ":
+            line.sendline(ADOPT)
+            return True
+        case "$ ":
+            why = f"{login.user} is not root, and our agent has to be"
+        case "assword: ":
+            why = f"the image asks for a password of {login.user}"
+        case "incorrect":
+            why = f"the image refuses the login of {login.user}"
+        case _:
+            why = f"no shell prompt came within {ANSWER:.0f} s after the login of {login.user}"
+    raise InvocationError(why, evidence=log, next_step="ROOTFS_LOGIN=root:PASSWORD")

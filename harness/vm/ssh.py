@@ -13,20 +13,32 @@ import base64
 import contextlib
 import io
 import logging
+import secrets
 import select
 import socket
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from shlex import quote
 
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from harness.vm.channel import (
+    CaseLine,
+    CommandTimeoutError,
+    Completed,
+    SshError,
+    Streams,
+    as_our_errors,
+)
 from harness.vm.dialogue import Ask, EndedError
-from harness.vm.ssh_streams import CommandTimeoutError, Streams
 
+ALIAS = "guest"  # to ssh: the port is another for each guest; the host key is the image's
 # Seconds. A connection made before the guest listens is lost, not refused; one made after that
 # takes 0.12 s to be answered by a guest fresh from its snapshot, and twice that beside others.
 PROBE = 0.5
@@ -37,20 +49,6 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 def _no_limit() -> float | None:
     return None
-
-
-class SshError(Exception):
-    """The connection could not be made, was lost, or did not answer in time."""
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A command's end. ``seconds`` as the host saw it."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -72,20 +70,6 @@ class KeyPair:
         secret = private.decode()
         key = paramiko.Ed25519Key.from_private_key(io.StringIO(secret))
         return cls(key, key.get_base64(), secret)
-
-
-@contextlib.contextmanager
-def as_our_errors() -> Iterator[None]:
-    """What paramiko raises becomes SshError, or CommandTimeoutError where the time is up."""
-    try:
-        yield
-    except CommandTimeoutError:
-        raise
-    except TimeoutError as error:
-        raise CommandTimeoutError("", "") from error
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        why = str(error) or type(error).__name__
-        raise SshError(f"the SSH connection is lost: {why}") from error
 
 
 def command_line(argv: Sequence[str], env: dict[str, str] | None = None) -> str:
@@ -203,7 +187,7 @@ class Connection:
                 with contextlib.suppress(EndedError):
                     talk(streams.ask)
             channel.shutdown_write()
-            streams.read_to_end()
+            streams.read()
             if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
                 raise CommandTimeoutError(streams.out, streams.err)
             code = channel.recv_exit_status()
@@ -226,6 +210,16 @@ class Connection:
             raise
         return channel
 
+    def serve_cases(self, command: str, timeout: float) -> CaseLine:
+        """A channel for one case after another; ``command`` and a mark are what the guest runs.
+
+        Raises:
+            SshError, CommandTimeoutError: it cannot be had within ``timeout`` seconds.
+        """
+        mark = secrets.token_hex(16)
+        with as_our_errors():
+            return CaseLine(self.begin(f"{command} {mark}", timeout), mark)
+
     @property
     def active(self) -> bool:
         """Whether the other end still holds the connection."""
@@ -234,3 +228,28 @@ class Connection:
     def close(self) -> None:
         """Ends the connection and every command in it."""
         self.transport.close()
+
+
+def login_shell(port: int, keys: KeyPair, host_key: str) -> int:
+    """A login shell on this terminal until it ends; its exit status, 255 for a lost connection.
+
+    The private key is in a file for that time, in a folder that only its owner may enter.
+    """
+    with tempfile.TemporaryDirectory(prefix="harness-ssh-") as name:
+        identity, known = Path(name) / "key", Path(name) / "known_hosts"
+        identity.touch(0o600)
+        identity.write_text(keys.secret)
+        known.write_text(f"{ALIAS} {host_key}\n")
+        # -F none: nothing of the user's own configuration, keys and agent takes part.
+        options = ["-F", "none", "-i", str(identity), "-p", str(port)]
+        for setting in (
+            "IdentitiesOnly=yes",
+            "IdentityAgent=none",
+            f"UserKnownHostsFile={known}",
+            "GlobalKnownHostsFile=none",
+            f"HostKeyAlias={ALIAS}",
+            "StrictHostKeyChecking=yes",
+            "LogLevel=ERROR",
+        ):
+            options += ["-o", setting]
+        return subprocess.run(["ssh", *options, "root@127.0.0.1"], check=False).returncode

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from harness.cases.host_checks import check
-from harness.series.patched_tree import PatchedTree
+from harness.series.apply import PatchedTree
 
 # Every architecture with its own copy of the advice numbers, and the tools' copy.
 HEADERS = (

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.build.debuginfo import build_debug, debug_config, differences, text_symbols
+from harness.build.debuginfo import build_debug, debug_config, differences
 from harness.core import proc
 from tests.support.toy import Toy, grow
 
@@ -16,17 +16,14 @@ ffffffff82000000 D data
 """
 
 
-def test_text_symbols_are_those_with_one_address() -> None:
-    assert text_symbols(MAP) == {"_text": "ffffffff81000000", "swap_out": "ffffffff81000030"}
-
-
 def test_differences_are_told_and_data_does_not_count() -> None:
     assert differences(MAP, MAP.replace("82000000", "83000000")) == []
     assert differences(MAP, MAP.replace("81000030", "81000040")) == [
-        "swap_out: ffffffff81000030 tested, ffffffff81000040 with debug"
+        "ffffffff81000030 T swap_out only tested",
+        "ffffffff81000040 T swap_out only with debug",
     ]
     assert differences(MAP, MAP + "ffffffff81000050 T more\n") == [
-        "more: missing tested, ffffffff81000050 with debug"
+        "ffffffff81000050 T more only with debug"
     ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.build import make
-from harness.build.build_dir import MARKER
+from harness.build.make import MARKER
 from harness.build.make_log import Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from harness.build.toolchain import (
+    BuildTools,
     Toolchain,
-    Workbench,
     compiling,
     environment,
     find_toolchain,
@@ -37,7 +37,7 @@ def test_the_environment_is_a_list_of_what_may_pass(monkeypatch: pytest.MonkeyPa
 @pytest.mark.skipif(shutil.which("ccache") is None, reason="no ccache here")
 def test_ccache_stands_in_the_compilers_place(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", 10 << 30)
-    bench = Workbench(store, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
+    bench = BuildTools(store, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
     env = compiling(bench)
     assert env["CCACHE_DIR"] == str(store.root / "ccache")
     assert int(env["CCACHE_MAXSIZE"]) == 2 << 30
@@ -49,12 +49,12 @@ def test_ccache_stands_in_the_compilers_place(tmp_path: Path) -> None:
     said = subprocess.run(["gcc", "--version"], env=env, capture_output=True, text=True, check=True)
     assert "Free Software Foundation" in said.stdout
     assert compiling(bench) == env
-    without = Workbench(store, Events(), Toolchain("gcc", "gcc 12", ccache=False), 3)
+    without = BuildTools(store, Events(), Toolchain("gcc", "gcc 12", ccache=False), 3)
     assert compiling(without) == environment()
 
 
 def test_the_call(tmp_path: Path) -> None:
-    bench = Workbench(STORE, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
+    bench = BuildTools(STORE, Events(), Toolchain("gcc", "gcc 12", ccache=True), 3)
     argv = make_argv(bench, Path("/src"), Path("/out"), "vmlinux", "X=1")
     assert argv[:4] == ["make", "-C", "/src", "O=/out"]
     assert {"-j4", "ARCH=x86", "CC=gcc", "--output-sync=target"} <= set(argv)

@@ -17,10 +17,10 @@ from harness.cases.runner import Lab
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
 from harness.series.contract import SeriesData, load
+from harness.vm.channel import CommandTimeoutError
 from harness.vm.dialogue import Ask
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.ssh import Connection, KeyPair
-from harness.vm.ssh_streams import CommandTimeoutError
 from tests.cases.test_runner import case
 from tests.vm.fake_sshd import FakeSshd
 

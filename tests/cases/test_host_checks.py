@@ -11,7 +11,7 @@ import pytest
 from harness.cases.host_checks import check, load_checks, run_check
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
-from harness.series.patched_tree import PatchedTree
+from harness.series.apply import PatchedTree
 
 OURS = PROJECT / "patches" / "volatile"
 HEADERS = (

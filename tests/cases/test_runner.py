@@ -14,7 +14,7 @@ from harness.cases.pool import GuestPool
 from harness.cases.runner import Lab, check_swap_image, judge_run
 from harness.cases.selection import run_cases
 from harness.core import events as ev
-from harness.core.errors import InvocationError, SeriesError
+from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT
 from harness.image.programs import Case, Program
 from harness.series.contract import SeriesData, load
@@ -235,9 +235,10 @@ def test_a_case_may_ask_for_an_out_of_memory_kill(events: ev.Events, data: Serie
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A suite's folder with one program file."""
+    """A suite's folder with one program file, for pytest to find."""
     suite = tmp_path / "guest-tests" / "volatile"
     suite.mkdir(parents=True)
+    (suite / "p.c").write_text("")
     return suite
 
 
@@ -289,10 +290,10 @@ def test_a_failing_case_does_not_stop_the_others(
 
 @pytest.mark.parametrize(
     ("raised", "kind"),
-    [(SeriesError("does not boot again"), SeriesError), (RuntimeError("bug"), RuntimeError)],
+    [(SeriesError("does not boot again"), SeriesError), (RuntimeError("bug"), InternalError)],
 )
 def test_what_keeps_the_lab_from_going_on_ends_the_run_as_what_it_is(
-    events: ev.Events, data: SeriesData, folder: Path, raised: Exception, kind: type[Exception]
+    events: ev.Events, data: SeriesData, folder: Path, raised: Exception, kind: type[HarnessError]
 ) -> None:
     guest = FakeGuest([raised])
     with pytest.raises(kind):

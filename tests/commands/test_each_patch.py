@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from harness.commands import each_patch
-from harness.commands.each_patch import BASE, state_of, subjects
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
+from harness.report.states import BASE, state_of
 from harness.run.session import RunKernel, RunResult, worst
 from tests.support.toy import Toy, grow
 
@@ -66,6 +66,8 @@ def test_each_state_is_run_until_nothing_can_be_said(
     said = console.export_text()
     assert "2 pass, 1 not applicable" in said
     assert BASE in said and "first patch" in said
+    if len(ran) == 3:
+        assert "2 of 2 patches: second patch" in said
 
 
 def test_after_a_patch_that_does_not_apply_no_other_is_tried(settings: Settings) -> None:
@@ -93,8 +95,3 @@ def test_a_state_that_does_not_build_says_where_it_failed() -> None:
 
 def test_no_state_is_no_failure() -> None:
     assert worst([]) == 0
-
-
-def test_the_subjects_are_those_of_the_series(toy: Toy) -> None:
-    folder = toy.series(("one", {"mm/swap.c": grow}), ("two", {"mm/madvise.c": grow}))
-    assert subjects(toy.settings(series=str(folder))) == ("one", "two")

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness.commands.report import lines, merge, read_runs
+from harness.commands.report import lines, merge, overall, read_runs
 from harness.core.errors import InvocationError
 
 
-def run(name: str, verdicts: dict[str, str], **changes: Any) -> dict[str, Any]:
-    document: dict[str, Any] = {
+def run(name: str, verdicts: dict[str, str], **changes: Any) -> Any:
+    return {
         "schema": 1,
+        "exit_code": 0,
         "run": name,
         "command": changes.get("command", "test-kernel"),
         "asked": {"TESTS": changes.get("tests", "")},
@@ -24,7 +25,6 @@ def run(name: str, verdicts: dict[str, str], **changes: Any) -> dict[str, Any]:
         "series": {"patches": [{"subject": "s", "patch_id": changes.get("patch", "p")}]},
         "clauses": {c: {"verdict": v} for c, v in verdicts.items()},
     }
-    return document
 
 
 def test_cells_become_columns_and_failures_outweigh_passes() -> None:
@@ -35,8 +35,12 @@ def test_cells_become_columns_and_failures_outweigh_passes() -> None:
         ]
     )
     assert merged.rows["A-1"] == ("pass", "fail")
-    overall = [merged.overall(c) for c in ("A-1", "A-2", "A-3")]
-    assert overall == ["fail", "pass", "not_applicable"]
+    found = [overall(merged.rows[clause]) for clause in ("A-1", "A-2", "A-3")]
+    assert found == [
+        "fail",
+        "pass",
+        "not_applicable",
+    ]
 
 
 def test_the_later_run_of_a_cell_counts_and_merging_twice_changes_nothing() -> None:

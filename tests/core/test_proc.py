@@ -66,7 +66,7 @@ def test_an_exception_ends_the_whole_group(tmp_path: Path) -> None:
 def test_a_group_that_ignores_the_polite_signal_is_ended_as_well(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(proc, "PATIENCE", SOON_S)
+    monkeypatch.setattr(proc, "END_TIMEOUT_S", SOON_S)
     with (
         pytest.raises(ValueError, match="stop"),
         proc.start(("sh", "-c", "trap '' TERM; echo; sleep 3600")) as process,

@@ -21,7 +21,7 @@ import pytest
 from harness.core import store as store_module
 from harness.core.errors import MachineError
 from harness.core.settings import PROJECT
-from harness.core.store import Entry, Store, digest, file_digest, full_disk_explained
+from harness.core.store import Entry, Store, digest, entry_key, file_digest, full_disk_explained
 from tests.support.limits import note_refused_locks
 
 
@@ -35,6 +35,14 @@ def write(text: str) -> Callable[[Path], None]:
         (draft / "file").write_text(text)
 
     return make
+
+
+KEY = entry_key("key", write(""))  # as long as the maker stands in this folder
+
+
+def killed(draft: Path) -> None:
+    (draft / "half").write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_an_entry_is_made_once(store: Store) -> None:
@@ -57,19 +65,16 @@ def test_a_failed_maker_leaves_nothing(store: Store) -> None:
 
 def test_a_killed_maker_leaves_no_entry(store: Store) -> None:
     program = (
-        "import os, signal, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
-        "from harness.core.store import Store\n"
-        "def make(draft):\n"
-        "    (draft / 'half').write_text('x')\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Store(Path(sys.argv[1]), 1).entry('kind', 'key', make)\n"
+        "from tests.core.test_store import Store, killed\n"
+        "Store(Path(sys.argv[1]), 1).entry('kind', 'key', killed)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(store.root)], cwd=PROJECT, check=False
     )
     assert done.returncode == -signal.SIGKILL
-    assert not (store.root / "kind" / "key").exists()
+    assert [p.name for p in (store.root / "kind").iterdir()] == [f".draft-{KEY}"]
     entry = store.entry("kind", "key", write("whole"))
     assert sorted(p.name for p in entry.path.iterdir()) == ["file"]
 
@@ -104,7 +109,7 @@ def test_two_runs_at_once_make_it_once(store: Store, tmp_path: Path) -> None:
     other.join()
     assert cached == "False" and entry.cached
     assert (entry.path / "file").read_text() == text == str(other.pid)
-    assert waits == [f"waiting for process {other.pid}, which holds kind-key"]
+    assert waits == [f"waiting for process {other.pid}, which holds kind-{KEY}"]
 
 
 def test_who_wants_what_is_there_does_not_wait_as_its_maker(
@@ -120,7 +125,7 @@ def test_who_wants_what_is_there_does_not_wait_as_its_maker(
         target=lambda: found.append(other.entry("kind", "key", write("y"), waits.append))
     )
     refused = note_refused_locks(monkeypatch, store_module)
-    with store.lock("kind-key"):
+    with store.lock(f"kind-{KEY}"):
         wants.start()
         refused.acquire()
     wants.join()
@@ -168,13 +173,13 @@ def test_eviction_takes_the_least_recently_used_first(store: Store) -> None:
     def fill(draft: Path) -> None:
         (draft / "f").write_bytes(os.urandom(40_000))
 
-    for number, key in enumerate(("old", "middle", "new")):
-        entry = store.entry("kind", key, fill)
-        os.utime(entry.path, (number, number))
+    entries = [store.entry("kind", number, fill).path for number in range(3)]
+    for number, entry in enumerate(entries):
+        os.utime(entry, (number, number))
     assert names(limited(store, 90_000).evict()) == ["new"]  # the others are in use
     store.release()
-    assert names(limited(store, 90_000).evict()) == ["old"]
-    assert not (store.root / "kind" / "old").exists()
+    assert names(limited(store, 90_000).evict()) == [entries[0].name]
+    assert not entries[0].exists()
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -197,7 +202,7 @@ def test_eviction_spares_what_a_run_holds(store: Store) -> None:
         assert names(limited(store, 1).evict()) == ["new"]
     assert names(limited(store, 1).evict()) == ["held", "new"]
     store.release()
-    assert names(limited(store, 1).evict()) == ["kept"]
+    assert names(limited(store, 1).evict()) == [entry.path.name]
     assert not entry.path.exists()
     assert not store.entry("kind", "kept", write("x")).cached
 
@@ -212,11 +217,11 @@ def test_nothing_is_sized_up_where_nothing_was_added(store: Store) -> None:
 
 
 def test_ccache_counts(store: Store) -> None:
-    store.entry("kind", "kept", write("x"))
+    entry = store.entry("kind", "kept", write("x"))
     store.release()
     (store.root / "ccache").mkdir()
     (store.root / "ccache" / "object").write_bytes(os.urandom(200_000))
-    assert names(limited(store, 100_000).evict()) == ["kept", "new"]
+    assert names(limited(store, 100_000).evict()) == [entry.path.name, "new"]
     assert (store.root / "ccache" / "object").exists()
 
 
@@ -225,7 +230,7 @@ def test_clean_removes_everything(store: Store) -> None:
     with store.work_dir("build", "k"):
         pass
     store.clean()  # but what is in use
-    assert (store.root / "kind" / "key").exists() and not (store.root / "work/build/k").exists()
+    assert (store.root / "kind" / KEY).exists() and not (store.root / "work/build/k").exists()
     store.release()
     store.clean()
     assert not store.root.exists()

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from harness import cli
+from harness.commands import soak
 from harness.commands.revision.page import command as of_a_patch
-from harness.commands.soak import command as soak_command
 from harness.core import usage
 from harness.core.events import CaseId
 from harness.core.settings import Settings, from_environment
@@ -57,7 +57,11 @@ def paste(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     env = {**clean, "PYTHON": "true", "PATH": f"{tmp_path}/bin:{clean['PATH']}"}
     # Of a make that runs these tests.
-    env = {n: v for n, v in env.items() if n not in ("MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS")}
+    env = {
+        n: v
+        for n, v in env.items()
+        if n not in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+    }
 
     def run(line: str) -> tuple[str, Settings]:
         done = subprocess.run(
@@ -118,7 +122,7 @@ def test_the_case_that_is_named_is_run_where_it_was_seen(
 
 def test_a_seed_is_soaked_again_where_it_failed(paste: Paste) -> None:
     seen = asked(**WHOLE, KIND="stress", MINUTES="30")
-    assert paste(soak_command.again(seen, 3)) == ("soak", asked(**WHOLE, KIND="stress", SEED="3"))
+    assert paste(soak.again(seen, 3)) == ("soak", asked(**WHOLE, KIND="stress", SEED="3"))
 
 
 def test_what_is_at_its_default_or_not_read_is_left_out() -> None:

@@ -13,14 +13,13 @@ from harness.debugger.gdb_remote import (
     MAX_READ_BYTES,
     SIGINT,
     SIGTRAP,
+    Registers,
     Remote,
     Stop,
     StubError,
     StubTimeoutError,
     checksum,
-    expand,
     frame,
-    parse_registers,
     parse_stop,
 )
 from tests.debugger.fake_stub import Cpu, PlayedStub, packed, replay
@@ -41,12 +40,6 @@ def test_the_exchange_with_a_real_qemu_comes_out_again() -> None:
 def test_a_frame_is_the_body_and_its_sum() -> None:
     assert frame("?") == b"$?#3f"
     assert checksum(b"OK") == 0x9A
-
-
-def test_escapes_and_runs_are_undone() -> None:
-    assert expand(b"0* ") == b"0000"
-    assert expand(b"}\x03x") == b"#x"
-    assert expand(b"ab") == b"ab"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +64,7 @@ def test_what_is_no_stop_reply_is_refused() -> None:
 
 def test_registers_have_names() -> None:
     said = packed({"rip": 0x1234, "rdi": 7, "rsi": 8, "cs": 0x33, "cr3": 0x5000, "r15": 15})
-    registers = parse_registers(said)
+    registers = Registers.parse(said)
     assert registers.pc == 0x1234 and registers.user
     assert (registers.argument(1), registers.argument(2)) == (7, 8)
     assert registers["cr3"] == 0x5000 and registers["r15"] == 15
@@ -79,13 +72,13 @@ def test_registers_have_names() -> None:
 
 def test_registers_that_are_cut_off_are_refused() -> None:
     with pytest.raises(StubError, match="bytes of registers"):
-        parse_registers("00" * 40)
+        Registers.parse("00" * 40)
     with pytest.raises(StubError, match="hexadecimal"):
-        parse_registers("xx" * 400)
+        Registers.parse("xx" * 400)
 
 
 def test_the_kernel_runs_without_privilege_bits() -> None:
-    assert not parse_registers(packed({"cs": 0x10})).user
+    assert not Registers.parse(packed({"cs": 0x10})).user
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.detectors.attribution import FOREIGN, frames, functions, sorted_out, touched_functions
-from harness.series.diffs import changed_lines
-from harness.series.patched_tree import PatchedTree
+from harness.series.apply import PatchedTree
+from harness.series.patches import changed_lines
 from harness.vm.splats import Splat, find_splats
 from tests.support.toy import Toy
 

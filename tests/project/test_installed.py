@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.core import git
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES
 from harness.setup import bootstrap
-from tests.support.toy import Toy
+from tests.support.toy import Toy, commit
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 DATA = ("patches", "kconfig", "guest-tests")
@@ -25,12 +26,12 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A venv with the wheel of this checkout; what that depends on is borrowed from ours."""
     folder = tmp_path_factory.mktemp("installed")
     venv = folder / "venv"
-    pip = bootstrap.pip() or ["-m", "pip"]
     for argv in (
         ["-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
         ["-m", "venv", "--without-pip", str(venv)],
-        [*pip, "--python", str(venv / "bin" / "python"), "install", "--no-deps", "--no-index",
-         "--find-links", str(folder), "--disable-pip-version-check", "kernel-series-harness"],
+        [bootstrap.pip(), "--python", str(venv / "bin" / "python"), "install", "--no-deps",
+         "--no-index", "--find-links", str(folder), "--disable-pip-version-check",
+         "kernel-series-harness"],
     ):  # fmt: skip
         done = subprocess.run(
             [sys.executable, *argv], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -127,3 +128,24 @@ def test_a_series_is_read_and_a_kernel_configured_outside_a_checkout(
     assert "1 of 1 patches" in tested.stdout
     assert "kconfig/boot.config" in tested.stdout
     assert (tmp_path / "here" / "out" / "latest" / "results.json").is_file()
+
+
+def test_refresh_writes_nothing_into_the_installed_program(
+    run: Run, venv: Path, tmp_path: Path
+) -> None:
+    (package,) = venv.glob("lib/python3*/site-packages/harness")
+    tree, folder = tmp_path / "edited", package / "_project" / "patches" / "volatile" / "6.1"
+    git.text(None, "init", "--quiet", str(tree))
+    commit(tree, {"a.c": "int a;\n"}, "base")
+    first = git.commit_id(tree, "HEAD")
+    commit(tree, {"a.c": "int b;\n"}, "mm: one")
+    git.text(tree, "config", "harness.base", first)
+    git.text(tree, "config", "harness.folder", str(folder))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    told = run("kernel-series-harness", "refresh", f"TREE={tree}")
+    assert told.returncode == 2, told.stderr
+    assert f"next: kernel-series-harness refresh SERIES=DIRECTORY TREE={tree}\n" in told.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    told = run("kernel-series-harness", "refresh", f"TREE={tree}", f"SERIES={tmp_path / 'mine'}")
+    assert told.returncode == 0, told.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["0001-mm-one.patch"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.settings import PROJECT
-from harness.races.scenario import RACES, load
+from harness.races.scenario import RACES, parse
 from harness.series import contract
 from harness.series.patches import parse_patch
 from harness.series.variants import find_patch
@@ -21,7 +21,7 @@ SHIPPED = sorted(RACES.glob("*.c"))
 @pytest.mark.parametrize("source", SHIPPED, ids=lambda path: path.stem)
 @pytest.mark.parametrize("line", LINES)
 def test_scenario_names_only_what_there_is(source: Path, line: str) -> None:
-    scenario = load(source, line)
+    scenario = parse(source.read_text("utf-8"), source, line)
     if scenario is None:
         return
     folders = [PROJECT / "patches"]
@@ -47,6 +47,7 @@ def test_scenario_names_only_what_there_is(source: Path, line: str) -> None:
 
 @pytest.mark.parametrize("line", LINES)
 def test_each_kernel_line_has_scenarios(line: str) -> None:
-    names = {s.name for path in SHIPPED if (s := load(path, line)) is not None}
+    read = [parse(path.read_text("utf-8"), path, line) for path in SHIPPED]
+    names = {scenario.name for scenario in read if scenario is not None}
     assert {"sigbus-fault", "purge-after-intact", "stale-tlb", "fork-vote"} <= names
     assert ("sigbus-fault-vmalock" in names) == (line == "6.12")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
-from harness.races.conductor import InterleavingDriver
+from harness.races.driver import InterleavingDriver
+from harness.races.programs import MAGIC
 from harness.races.scenario import Scenario, parse
-from harness.races.words import MAGIC
 from tests.debugger.fake_stub import KERNEL, USER, Cpu, PlayedStub
 from tests.support.limits import NEVER_S
 

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from harness.core.errors import InvocationError
 from harness.debugger.wait_kinds import base_name, blocked_on
-from harness.races.batch import Batch, StressTotals, complaint
+from harness.races.batch import Batch, StressTotals, outcome
+from harness.races.programs import ROUNDS, program_argv, reported_runs, total_line
 from harness.races.scenario import parse
 from harness.races.trace import Ending, RaceRun
 from harness.races.verdict import RaceResult, document, stress_table, table
-from harness.races.words import ROUNDS, program_argv, run_lines, total_line
 from harness.vm.guest import CaseRun
 from tests.races.test_scenario import BODY, written
 
@@ -101,9 +101,9 @@ def test_stress_is_compared_by_the_minute() -> None:
 
 def test_a_programs_lines_of_runs() -> None:
     lines = ["run 1: hit: SIGBUS at 0x1", "noise", "run 2: not", "2 runs, 1 hits, 1500 ms"]
-    assert [(r.number, r.hit, r.remark) for r in run_lines(lines)] == [
-        (1, True, "SIGBUS at 0x1"),
-        (2, False, None),
+    assert [(r.number, r.ending, r.remark) for r in reported_runs(lines)] == [
+        (1, "hit", "SIGBUS at 0x1"),
+        (2, "miss", None),
     ]
     assert total_line(lines) == (2, 1, 1.5)
     assert total_line(lines[:3]) is None
@@ -117,6 +117,11 @@ def test_each_thread_is_told_its_cpu() -> None:
 
 def done(stdout: str, code: int | None = 0, lost: str = "", *, timed_out: bool = False) -> CaseRun:
     return CaseRun(code, stdout, "", 1.0, timed_out, lost, None, ())
+
+
+def complaint(done: CaseRun) -> str | None:
+    _, error = outcome(done)
+    return str(error) if error is not None else None
 
 
 def test_what_is_wrong_with_a_program() -> None:

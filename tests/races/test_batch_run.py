@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Batches of runs: the program's command beside the conductor, and what is kept of both."""
+"""Batches of runs: the program's command beside the driver, and what is kept of both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.debugger.gdb_remote import Remote
 from harness.races import batch
 from harness.races.batch import Batch, StressTotals, controlled, sequential, stress
 from harness.races.breakpoints import Breakpoint
-from harness.races.conductor import InterleavingDriver
+from harness.races.driver import InterleavingDriver
 from harness.races.scenario import Scenario, parse
 from harness.vm.guest import CaseRun
 from harness.vm.splats import Splat

@@ -15,8 +15,8 @@ from harness.core.errors import InvocationError
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.races.breakpoints import Breakpoint, find_breakpoint
-from harness.races.explain import explanation
 from harness.races.scenario import Point, parse, parse_place
+from harness.races.verdict import explanation
 from tests.races.test_scenario import BODY, written
 
 SOURCE = """\

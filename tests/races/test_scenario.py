@@ -18,7 +18,6 @@ from harness.races.scenario import (
     Scenario,
     choose,
     header,
-    load_all,
     parse,
     parse_place,
 )
@@ -194,13 +193,13 @@ class TestChoice:
 class TestOurs:
     def test_every_file_can_be_read_and_names_clauses_of_the_contract(self, line: str) -> None:
         contract = load_contract(PROJECT / "patches" / "volatile").clauses
-        found = load_all(line, "volatile")
+        found = choose("all", line, "volatile")
         assert {s.name for s in found} >= {"sigbus-fault", "purge-after-intact"}
         for scenario in found:
             assert set(scenario.clauses) <= set(contract), scenario.name
 
     def test_every_variant_has_its_patch(self, line: str) -> None:
-        for scenario in load_all(line, "volatile"):
+        for scenario in choose("all", line, "volatile"):
             places = (PROJECT / "patches" / "volatile", PROJECT / "patches")
             assert any(find_patch(p, line, scenario.variant) for p in places), scenario.name
 

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.commands.revision.inputs import Inputs, PatchName
-from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.run.session import RunResult
@@ -74,17 +72,11 @@ def test_what_the_kernel_said_and_what_ended_the_run_are_failures() -> None:
     assert "# the guest did not boot\n  # next: x\n" in text
 
 
-def test_a_revision_is_a_subtest_for_each_state() -> None:
-    bad, good = record("v/p.c::one", "fail", "so"), record("v/p.c::one", "pass")
-    runs = RevisionRuns((document(good), document(bad), document(good)), None, {})
-    inputs = Inputs("b", "w", "", "s", "", (PatchName("a", "1"), PatchName("b #2", "2")), "")
-    text = ktap_out.revision(conclude(inputs, runs), runs.steps)
-    assert parse(text) == {"0 the bare base": "ok", "1 a": "not ok", "2 b no. 2": "ok"}
-    # What is broken before is no failure of a patch.
-    runs = RevisionRuns((document(bad), document(bad)), None, {})
-    inputs = Inputs("b", "w", "", "s", "", (PatchName("a", "1"),), "")
-    text = ktap_out.revision(conclude(inputs, runs), runs.steps)
-    assert parse(text) == {"0 the bare base": "ok", "1 a": "ok"}
+def test_several_runs_are_subtests() -> None:
+    bad, good = document(record("v/p.c::one", "fail", "so")), document(record("v/p.c::one", "pass"))
+    # What is broken before is no failure of a patch: who asks says so.
+    text = ktap_out.states([("0 the base", True, bad), ("1 a", False, bad), ("2 b #2", True, good)])
+    assert parse(text) == {"0 the base": "ok", "1 a": "not ok", "2 b no. 2": "ok"}
 
 
 @pytest.mark.parametrize("how", ["--ktap", "KTAP=1"])
@@ -96,6 +88,6 @@ def test_standard_output_is_for_ktap_alone(
         return RunResult(0, settings.out, document(record("v/p.c::one", "pass")))
 
     monkeypatch.setattr("harness.setup.on_demand.provide", lambda *_: None)
-    monkeypatch.setattr("harness.run.equip.test_kernel", run)
+    monkeypatch.setattr("harness.commands.one_kernel.run_kernel", run)
     assert cli.main(["test-kernel", how, f"OUT={tmp_path}"]) == 0
     assert parse(capsys.readouterr().out) == {"v/p.c": "ok"}

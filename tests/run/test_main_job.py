@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""make test-kernel from the command line to its last file, in a played guest (played_guest.py)."""
+"""make test-kernel from the command line to its last file, with fake guests (fake_guest_run.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.events import Events
 from harness.core.store import Store
-from tests.run.played_guest import Job, dies, fails, hangs, passes, toy_project, warns
+from tests.run.fake_guest_run import Job, dies, fails, hangs, passes, toy_project, warns
 from tests.support.toy import Toy, repository
 from tests.vm.fake_guest import FakeQemu
 
@@ -116,7 +116,7 @@ def test_all_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_case_that_fails(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    job.acts = {"a03": fails}
+    job.behaviours = {"a03": fails}
     assert job.test_kernel("JOBS=1") == 1
     assert broken(job) == {"a03": ("fail", "wanted 1, got 2")}
     assert clauses(job)["T-ONE-1"] == "fail"
@@ -133,7 +133,7 @@ def test_a_case_that_fails(job: Job, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_case_that_hangs_is_ended_and_its_guest_kept(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.acts = {"b00": hangs}
+    job.behaviours = {"b00": hangs}
     assert job.test_kernel("JOBS=1") == 1
     ((name, (status, reason)),) = broken(job).items()
     assert (name, status) == ("b00", "timeout") and reason.startswith("did not end within ")
@@ -143,7 +143,7 @@ def test_a_case_that_hangs_is_ended_and_its_guest_kept(
 
 
 def test_what_the_kernel_says_is_that_cases(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    job.acts = {"a05": warns}
+    job.behaviours = {"a05": warns}
     assert job.test_kernel("JOBS=1") == 1
     assert broken(job) == {"a05": ("fail", "the kernel complained: WARNING in do_thing")}
     expected = plainly([*FIRST, *SECOND])
@@ -160,7 +160,7 @@ def test_what_the_kernel_says_is_that_cases(job: Job, capsys: pytest.CaptureFixt
 def test_a_lost_guest_is_replaced_from_the_snapshot(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.acts = {"a07": dies}
+    job.behaviours = {"a07": dies}
     assert job.test_kernel("JOBS=1") == 1
     assert broken(job) == {"a07": ("error", "the guest died")}
     expected = plainly([*FIRST, *SECOND])
@@ -178,7 +178,7 @@ def test_broken_cases_run_again_and_their_records_stay(job: Job) -> None:
     def once_well(name: str, guest: FakeQemu) -> tuple[str, str]:
         return (passes if job.runs[name] == 3 else fails)(name, guest)
 
-    job.acts = {"a01": once_well, "b01": dies}
+    job.behaviours = {"a01": once_well, "b01": dies}
     assert job.test_kernel("JOBS=1", "REPEAT=2") == 1
     assert broken(job) == {"a01": ("fail", "wanted 1, got 2"), "b01": ("error", "the guest died")}
     assert job.document["repeats"] == [
@@ -218,7 +218,7 @@ class TestTwoGuests:
             finally:
                 ended.release()
 
-        job.acts = dict.fromkeys(RUN, counts) | {"a00": waits}
+        job.behaviours = dict.fromkeys(RUN, counts) | {"a00": waits}
         return job
 
     def test_records_and_events_are_in_the_order_of_the_cases(
@@ -237,7 +237,7 @@ class TestTwoGuests:
         expected.insert(expected.index(("CaseFinished", LATER)), ("CaseStarted", LATER))
         assert of_cases(shared) == expected
         assert shared.runs == dict.fromkeys(RUN, 1)
-        assert (shared.booted, shared.restored) == (2, 1)
+        assert (shared.booted, shared.restored) == (1, 2)
         said = capsys.readouterr().out.splitlines()
         marked = [line.split(":")[0] for line in said if line.startswith(("  FAIL", "  ERROR"))]
         assert marked == ["  FAIL toy/first.py", "  FAIL toy/first.py", "  ERROR toy/second.py"]

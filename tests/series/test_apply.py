@@ -94,10 +94,23 @@ def test_a_patch_that_does_not_apply_is_explained(toy: Toy) -> None:
         toy.apply(folder)
     said = caught.value.what
     assert "patch 2 of 2 (mm: edit) does not apply" in said
-    assert "mm/madvise.c: hunk 1: @@ -" in said
-    assert "the hunk expects: \t\treturn 0;" in said
-    assert "return 42;" in said
+    assert "mm/madvise.c: there is no place for the hunk at line " in said
+    expected, tree = said.split("the tree has")
+    assert "  \t\treturn 0;" in expected and "return 42;" not in expected
+    assert "return 42;" in tree and "return 0;" not in tree
     assert "PATCHES=1" in caught.value.next_step
+
+
+def test_the_place_that_moved_is_found(toy: Toy) -> None:
+    folder = toy.series(
+        ("edit", {"mm/swap.c": lambda text: text.replace("return page + 1", "return page + 2")})
+    )
+    moved = "// moved\n" * 20
+    edit = {"mm/swap.c": lambda t: moved + t.replace("return page + 1", "return page + 5")}
+    commit(toy.tree, edit, "other")
+    line = 1 + git.text(toy.tree, "show", "HEAD:mm/swap.c").splitlines().index("\treturn page + 5;")
+    with pytest.raises(SeriesError, match=rf"(?m)^ +{line}  \treturn page \+ 5;$"):
+        toy.apply(folder)
 
 
 def test_a_failure_leaves_nothing_behind(toy: Toy) -> None:
@@ -113,8 +126,8 @@ def test_a_failure_leaves_nothing_behind(toy: Toy) -> None:
 @pytest.mark.parametrize(
     ("edits", "says"),
     [
-        ({"mm/swap.c": None}, "mm/swap.c: the tree has no such file"),
-        ({"mm/volatile.c": "int taken;\n"}, "mm/volatile.c: the patch creates this file"),
+        ({"mm/swap.c": None}, "mm/swap.c: does not exist"),
+        ({"mm/volatile.c": "int taken;\n"}, "mm/volatile.c: already exists"),
     ],
 )
 def test_files_that_are_missing_or_there_already(
@@ -139,7 +152,7 @@ def test_a_damaged_hunk_is_the_series_fault(toy: Toy) -> None:
     hunk = next(n for n, line in enumerate(lines) if line.startswith("@@"))
     lines[hunk] = "@@ -12,3 +12,99 @@\n"
     patch.write_text("".join(lines))
-    with pytest.raises(SeriesError, match="the patch itself is damaged"):
+    with pytest.raises(SeriesError, match="error: corrupt patch at "):
         toy.apply(patch.parent)
 
 

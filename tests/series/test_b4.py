@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import MachineError
 from harness.series import b4
-from harness.series.b4 import bare, is_one
+from harness.series.b4 import message_id
 from harness.series.patches import load_series
 from tests.support.toy import Toy, grow
 
@@ -29,9 +29,9 @@ ID = "20140429-volatile@example.org"
     ],
 )
 def test_what_is_a_message_id(spec: str, one: bool) -> None:
-    assert is_one(spec) is one
+    assert (message_id(spec) is not None) is one
     if ID in spec:
-        assert bare(spec) == ID
+        assert message_id(spec) == ID
 
 
 def fake_b4(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
@@ -75,6 +75,6 @@ def test_an_archive_that_does_not_answer_is_given_up(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_b4(tmp_path / "bin", monkeypatch, "echo Grabbing thread; exec sleep infinity")
-    monkeypatch.setattr(b4, "PATIENCE", 0.1)
+    monkeypatch.setattr(b4, "FETCH_TIMEOUT_S", 0.1)
     with pytest.raises(MachineError, match="Grabbing thread\nended by signal"):
         load_series(toy.settings(series=ID), toy.base())

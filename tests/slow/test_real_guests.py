@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.kernel import Kernel
+from harness.build.kernel import KernelBuild
 from harness.core.errors import SeriesError
 from harness.core.events import Events
 from harness.core.settings import from_environment
@@ -28,12 +28,12 @@ from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import prepare
 from harness.run.session import Session, run_session
 from harness.vm.accel import choose_accel
-from harness.vm.boot import Patience, boot
+from harness.vm.boot import Patience, boot, save
+from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
 from harness.vm.monitor import Monitor
-from harness.vm.snapshot import Snapshot, restore, save
-from harness.vm.ssh import KeyPair, SshError
+from harness.vm.ssh import KeyPair
 from harness.vm.swap_disk import find_tags
 from tests.support.limits import NEVER_S, wait_gone
 
@@ -62,15 +62,15 @@ def rootfs() -> Rootfs:
     return build_rootfs(chosen, Store(chosen.cache, chosen.cache_limit), Events())
 
 
-def built(out: Path, *, bzimage: bool = False) -> Kernel:
+def built(out: Path, *, bzimage: bool = False) -> KernelBuild:
     """The kernel, from the store or built now."""
-    found: list[Kernel] = []
+    found: list[KernelBuild] = []
 
     def body(session: Session) -> None:
-        found.append(prepare(session, bzimage=bzimage).kernel)
+        found.append(prepare(session).kernel)
 
     store = {name: value for name, value in os.environ.items() if name.startswith("HARNESS_CACHE")}
-    settings = replace(from_environment(store), out=out)
+    settings = replace(from_environment(store), out=out, machine="q35" if bzimage else "auto")
     assert run_session(settings, "test-kernel", body).code == 0
     return found[0]
 
@@ -93,13 +93,19 @@ def first(spec: GuestSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    return save(first, tmp_path_factory.mktemp("state") / "it's a state")
+def snapshot(first: Guest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    state = tmp_path_factory.mktemp("state") / "it's a state"
+    save(first, state)
+    return state
+
+
+def restored(first: Guest, state: Path, folder: Path, name: str) -> Guest:
+    return boot(first.spec, folder, name, KEYS, state=state, patience=PATIENT)
 
 
 @pytest.fixture
-def guest(snapshot: Snapshot, tmp_path: Path) -> Iterator[Guest]:
-    made = restore(snapshot, tmp_path, "guest", patience=PATIENT)
+def guest(first: Guest, snapshot: Path, tmp_path: Path) -> Iterator[Guest]:
+    made = restored(first, snapshot, tmp_path, "guest")
     made.pace = PACE
     yield made
     made.close()
@@ -181,7 +187,11 @@ class TestRealGuests:
         assert [s.title for s in again.splats] == [s.title for s in first_run.splats]
         assert guest.trustworthy
 
-    def test_a_lost_network_is_explained_by_a_shell_on_the_console(self, guest: Guest) -> None:
+    def test_a_lost_network_is_explained_by_a_shell_on_the_console(
+        self, guest: Guest, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # No network answers however long it is asked.
+        monkeypatch.setattr("harness.vm.guest.PING", 1.0 / PACE)
         down = "ip link set eth0 down; exec sleep 987"
         run = guest.run_case("a::down", ["sh", "-c", down], 1.0)
         assert run.lost.startswith("the network to the guest is gone") and run.splats == ()
@@ -215,12 +225,12 @@ class TestRealGuests:
         assert [i for i in range(1000) if f"] line {i} of the flood\n" not in text + "\n"] == []
 
     def test_each_restored_guest_is_its_own(
-        self, snapshot: Snapshot, first: Guest, tmp_path: Path
+        self, snapshot: Path, first: Guest, tmp_path: Path
     ) -> None:
         randoms = set()
         for number in range(3):
             before = time.time()
-            one = restore(snapshot, tmp_path, f"r{number}", patience=PATIENT)
+            one = restored(first, snapshot, tmp_path, f"r{number}")
             try:
                 randoms.add(sh(one, "head -c 16 /dev/urandom | hexdump"))
                 assert one.boot_id == first.boot_id and one.restored
@@ -230,7 +240,7 @@ class TestRealGuests:
         assert len(randoms) == 3
 
     def test_a_restored_guest_does_not_go_on_before_we_listen(
-        self, snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, first: Guest, snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         greet = Monitor.greet
 
@@ -239,12 +249,10 @@ class TestRealGuests:
             greet(monitor, timeout)
 
         monkeypatch.setattr(Monitor, "greet", late)
-        restore(snapshot, tmp_path, "late", patience=PATIENT).close()
+        restored(first, snapshot, tmp_path, "late").close()
 
-    def test_the_first_guest_goes_on_after_its_snapshot(
-        self, snapshot: Snapshot, first: Guest
-    ) -> None:
-        assert snapshot.state.stat().st_size > 1 << 20
+    def test_the_first_guest_goes_on_after_its_snapshot(self, snapshot: Path, first: Guest) -> None:
+        assert snapshot.stat().st_size > 1 << 20
         assert sh(first, "echo alive") == "alive\n"
 
     def test_the_swap_disk_is_fresh_and_the_host_finds_tags_in_it(self, guest: Guest) -> None:
@@ -283,6 +291,8 @@ class TestRealGuests:
             from harness.vm.ssh import KeyPair
             spec = GuestSpec(Path({str(spec.vmlinux)!r}), None, "microvm", {spec.accel!r},
                              Path({str(spec.rootfs)!r}), {spec.host_key!r})
+            # A job in the background is started to ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             guest = boot(spec, Path({str(tmp_path)!r}), "g", KeyPair.generate())
             try:
                 print(guest.qemu.process.pid, flush=True)
@@ -319,8 +329,8 @@ class TestRealGuests:
             assert sh(guest, "cat /proc/1/comm") == "init\n"
             assert "toy login" in guest.console.text()
             assert guest.run_case("a::ok", ["true"], 10.0).exit_code == 0
-            saved = save(guest, tmp_path / "state")
-            later = restore(saved, tmp_path, "later")
+            save(guest, tmp_path / "state")
+            later = boot(own, tmp_path, "later", KEYS, state=tmp_path / "state")
             try:
                 lost = later.run_case("a", ["sh", "-c", "killall dropbear; exec sleep 987"], 1.0)
                 assert lost.evidence is not None

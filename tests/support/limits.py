@@ -16,7 +16,7 @@ from typing import IO
 
 import pytest
 
-from harness.vm.ssh_streams import Streams
+from harness.vm.channel import Streams
 
 HUNG_S = 600.0  # a test that takes longer hangs, and is ended (conftest.py)
 SLOW_HUNG_S = 4 * 3600.0  # the same of one that builds kernels

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.kconfig import Flavour, KernelConfig, configure
-from harness.build.kernel import Kernel, build
-from harness.build.toolchain import Workbench, find_toolchain
+from harness.build.kernel import KernelBuild, build
+from harness.build.toolchain import BuildTools, find_toolchain
 from harness.core import git
 from harness.core.events import Events
 from harness.core.settings import Settings, from_environment
@@ -79,8 +79,8 @@ class Toy:
         plain = from_environment({"HOME": str(self.root), "HARNESS_CACHE": str(self.store.root)})
         return replace(plain, **{"kernel": str(self.tree), **given})  # type: ignore[arg-type]
 
-    def bench(self) -> Workbench:
-        return Workbench(self.store, self.events, find_toolchain(), 2)
+    def bench(self) -> BuildTools:
+        return BuildTools(self.store, self.events, find_toolchain(), 2)
 
     def series(self, *steps: Step, name: str = "series") -> Path:
         """A directory of patches, one for each (subject, edits)."""
@@ -123,7 +123,7 @@ class Toy:
 
     def build(
         self, folder: Path | None = None, text: str = WISH, *, bzimage: bool = False
-    ) -> Kernel:
+    ) -> KernelBuild:
         """Apply, configure, build."""
         base, applied = self.apply(folder)
         config = self.configure(base, applied, text)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import paramiko
 
-from harness.image.rootfs_image import HostKey
+from harness.image.rootfs import HostKey
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
 from harness.vm.ssh import KeyPair

@@ -17,7 +17,7 @@ from paramiko.common import (
     cMSG_CHANNEL_SUCCESS,
 )
 
-from harness.image.rootfs_image import HostKey, new_host_key
+from harness.image.rootfs import HostKey, new_host_key
 
 # What a command does with its channel; the exit status it returns is sent (None: none is).
 Handler = Callable[[str, paramiko.Channel], int | None]

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.login import Login
 from harness.vm import boot as boot_module
 from harness.vm.boot import Patience, boot, boot_failure
 from harness.vm.guest import Guest
-from harness.vm.machine import GuestSpec, Login
+from harness.vm.machine import GuestSpec
 from harness.vm.monitor import MonitorClosedError
 from harness.vm.qemu import Qemu
 from harness.vm.ssh import KeyPair
@@ -83,7 +84,7 @@ def test_an_image_without_a_getty_is_the_invocations_fault(
 ) -> None:
     booting.print("Linux version 6.1\nReached target multi-user.target\n")
     with pytest.raises(InvocationError, match="no login on the serial console") as caught:
-        start(booting, tmp_path, login=Login("root"))
+        start(booting, tmp_path, replace(PATIENT, stall=SOON_S), login=Login("root"))
     assert "multi-user.target" in caught.value.what and "mmdebstrap" in caught.value.next_step
     assert not booting.qemu.alive
 
@@ -143,7 +144,7 @@ def failure(fake: FakeGuest, text: str, *, code: int | None = None) -> Exception
         fake.qemu.process.code = code
         fake.qemu.serial.close()
         fake.guest.console.join()
-    return boot_failure(fake.guest, PATIENT, 1.0)
+    return boot_failure(fake.guest, 1.0)
 
 
 def test_no_output_and_alive(fake: FakeGuest) -> None:

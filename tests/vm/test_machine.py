@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError
+from harness.core.login import Login
 from harness.vm.machine import (
     GuestSpec,
-    Login,
     Wiring,
     choose_machine,
     crowded,

@@ -3,26 +3,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import paramiko
 import pytest
 
-from harness.vm import ssh, ssh_streams
-from harness.vm.ssh import (
-    Connection,
-    KeyPair,
-    SshError,
-    command_line,
-    connect_socket,
-)
-from harness.vm.ssh_streams import CommandTimeoutError
+from harness.vm import channel as channel_module
+from harness.vm import ssh
+from harness.vm.channel import CommandTimeoutError, SshError
+from harness.vm.ssh import Connection, KeyPair, command_line, connect_socket, login_shell
 from tests.support.limits import HUNG_S, NEVER_S, SOON_S, note_streams
 from tests.vm.fake_sshd import FakeSshd, shell_like
 
 KEYS = KeyPair.generate()
+needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here")
 
 
 def hanging(command: str, channel: paramiko.Channel) -> int | None:
@@ -70,7 +70,7 @@ def test_input_reaches_the_command_and_a_lot_comes_back(connection: Connection) 
 
 
 def test_a_flood_of_output_is_cut(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_streams, "MOST", 1000)
+    monkeypatch.setattr(channel_module, "MAX_KEPT_BYTES", 1000)
     done = connection.execute("cat", NEVER_S, stdin=b"x" * 100_000)
     assert done.stdout == "x" * 1000 and done.exit_code == 0
 
@@ -84,7 +84,7 @@ def test_a_command_that_hangs_is_left_in_time(
 ) -> None:
     with monkeypatch.context() as patch, pytest.raises(CommandTimeoutError):
         later = SimpleNamespace(monotonic=lambda: time.monotonic() + 2 * NEVER_S)
-        patch.setattr(ssh_streams, "time", later)
+        patch.setattr(channel_module, "time", later)
         connection.execute("hang", NEVER_S)
     assert connection.execute("true", NEVER_S).exit_code == 0
 
@@ -169,3 +169,60 @@ def test_each_key_pair_is_new() -> None:
 def test_command_lines_are_quoted() -> None:
     line = command_line(["prog", "a b", "it's"], {"NAME": "x y"})
     assert line == "NAME='x y' prog 'a b' 'it'\"'\"'s'"
+
+
+def repeat(channel: paramiko.Channel) -> int:
+    """A shell that repeats what it heard and exits with 4 when its input ends."""
+    heard = b""
+    while said := channel.recv(100):
+        heard += said
+    channel.sendall(b"heard " + heard)
+    return 4
+
+
+@pytest.fixture
+def server() -> Iterator[FakeSshd]:
+    made = FakeSshd(KEYS.public, shell=repeat)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def typed(tmp_path: Path) -> Iterator[None]:
+    """``ls`` on the standard input of this process, which ssh inherits."""
+    (tmp_path / "typed").write_text("ls")
+    before = os.dup(0)
+    with open(tmp_path / "typed") as file:
+        os.dup2(file.fileno(), 0)
+    yield
+    os.dup2(before, 0)
+    os.close(before)
+
+
+@needs_ssh
+@pytest.mark.usefixtures("typed")
+def test_a_shell_joins_both_ends_and_leaves_no_key(
+    server: FakeSshd,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert login_shell(server.port, KEYS, server.host_key) == 4
+    assert capfd.readouterr().out == "heard ls"
+    assert not list(tmp_path.glob("harness-ssh-*"))
+
+
+@needs_ssh
+@pytest.mark.usefixtures("typed")
+def test_ssh_itself_refuses_another_host(
+    server: FakeSshd, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = FakeSshd(KEYS.public)
+    other.close()
+    assert login_shell(server.port, KEYS, other.host_key) == 255
+    assert "Host key verification failed" in capfd.readouterr().err
+
+
+def test_the_private_key_is_in_no_repr() -> None:
+    assert KEYS.secret not in repr(KEYS) and "PRIVATE" not in repr(KEYS)

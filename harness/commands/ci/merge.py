@@ -4,36 +4,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from harness.commands.ci import shard_results
-from harness.commands.ci.command import PLAN
-from harness.commands.ci.plan import PREVIOUS, STATICS, PlanCell, parse
-from harness.commands.each_patch import state_of
-from harness.commands.revision.files import write
+from harness.commands.ci.plan import PLAN, PREVIOUS, STATICS, PlanCell, parse, read_plan
 from harness.commands.revision.inputs import Inputs
+from harness.commands.revision.page import write
 from harness.commands.revision.reply import reply, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
+from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError
-from harness.core.jsondata import from_json
 from harness.core.settings import Settings
 from harness.core.usage import command
+from harness.detectors import soundness
 from harness.report.files import junit
-from harness.report.results import SCHEMA, RunDocument
-from harness.run.session import JUDGED, RunResult, worst
+from harness.report.results import (
+    BROKEN,
+    CaseRecord,
+    RunDocument,
+    SplatRecord,
+    StageRecord,
+    judge,
+)
+from harness.report.states import state_of
+from harness.run.session import JUDGED, RunResult, read_results, worst
 from harness.series.contract import SeriesData, load
 
 MERGED = "merged"
+COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
+# Of two records of one case that every shard makes, the worse one counts.
+WORST = ("fail", "error", "timeout", "pass", "skip", "not_applicable")
 
 
 @dataclass(frozen=True)
-class Group:
+class CellGroup:
     """All that was run on one kernel in one flavour."""
 
     name: str
@@ -42,39 +50,24 @@ class Group:
     documents: dict[str, RunDocument]
 
 
-def read_results(out: Path) -> list[RunResult]:
-    """Every ``results.json`` below ``out`` at any depth, as artefacts of jobs may lie; no link."""
-    found = []
-    for path in sorted(out.rglob("results.json")):
-        if path.parent.is_symlink() or MERGED in path.relative_to(out).parts:
-            continue
-        document = json.loads(path.read_text())
-        if document.get("schema") == SCHEMA:
-            found.append(RunResult(document["exit_code"], path.parent, document))
-    return found
+def cells_of(out: Path) -> dict[PlanCell, RunResult]:
+    """Each cell's results below ``out``, at any depth as artefacts of jobs may lie.
 
-
-def read_plan(out: Path) -> tuple[dict[str, Inputs], list[PlanCell]]:
-    """The plan that ``make plan`` left.
-
-    Raises:
-        InvocationError: there is none.
+    Of two runs of a cell the one counts that began later.
     """
-    path = out / PLAN
-    if not path.is_file():
-        raise InvocationError(
-            f"{path} is not there",
-            next_step=f"{command('plan')}, then its cells",
-        )
-    plan_of = json.loads(path.read_text())
-    groups = from_json(dict[str, Inputs], plan_of["groups"])
-    return groups, [parse(row["cell"]) for row in plan_of["cells"]]
+    paths = (p for p in out.rglob("results.json") if MERGED not in p.relative_to(out).parts)
+    found: dict[PlanCell, RunResult] = {}
+    for result in sorted(read_results(paths), key=lambda r: r.document["run"]):
+        name = result.document["asked"].get("CELL", "")
+        if name and result.document["command"] in COMMANDS:
+            found[parse(name)] = result
+    return found
 
 
 def grouped(
     groups: dict[str, Inputs], planned: Sequence[PlanCell], have: dict[PlanCell, RunResult],
     data: SeriesData,
-) -> Iterator[Group]:  # fmt: skip
+) -> Iterator[CellGroup]:  # fmt: skip
     """What is there of each kernel and flavour; a state counts where all its shards are there.
 
     As in one go, nothing is said of what comes after a state that is missing.
@@ -86,7 +79,7 @@ def grouped(
         for at in dict.fromkeys(cell.state for cell in mine if cell.state != STATICS):
             shards = [cell for cell in mine if cell.state == at]
             if all(cell in have for cell in shards):
-                documents[at] = shard_results.state([have[cell].document for cell in shards], data)
+                documents[at] = merged_shards([have[cell].document for cell in shards], data)
         steps: list[RunDocument] = []
         for count in range(len(inputs.patches) + 1):
             if f"p{count}" not in documents:
@@ -96,15 +89,11 @@ def grouped(
             if state.exit_code not in JUDGED or not state.applies:
                 break
         if steps:
-            looked = [have[cell].out for cell in have if at_hand(cell, mine[0])]
-            statics: OpenRemarks = open_remarks(looked[0]) if looked else {}
-            runs = RevisionRuns(tuple(steps), documents.get(PREVIOUS), {}, statics)
-            yield Group(name, inputs, runs, documents)
-
-
-def at_hand(cell: PlanCell, other: PlanCell) -> bool:
-    """Whether ``cell`` is what the static checkers say of the other's kernel."""
-    return cell.state == STATICS and cell.kernel == other.kernel
+            runs = RevisionRuns(steps, documents.get(PREVIOUS))
+            for cell, result in have.items():
+                if cell.state == STATICS and cell.kernel == mine[0].kernel:
+                    runs.add_statics(result.out)
+            yield CellGroup(name, inputs, runs, documents)
 
 
 def merge(settings: Settings, console: Console) -> int:
@@ -114,12 +103,17 @@ def merge(settings: Settings, console: Console) -> int:
         InvocationError: there is no plan.
         MachineError: cells of the plan have no results; what there is was written.
     """
-    groups, planned = read_plan(settings.out)
-    have = shard_results.cells_of(read_results(settings.out))
+    plan = read_plan(settings.out)
+    if plan is None:
+        raise InvocationError(
+            f"{settings.out / PLAN} is not there", next_step=f"{command('plan')}, then its cells"
+        )
+    planned = [parse(row.cell) for row in plan.cells]
+    have = cells_of(settings.out)
     data = load(settings.project)
     out = settings.out / MERGED
     verdicts: dict[str, Revision] = {}
-    for group in grouped(groups, planned, have, data):
+    for group in grouped(plan.groups, planned, have, data):
         whole = conclude(group.inputs, group.runs)
         verdicts[group.name] = whole
         folder = out / group.name
@@ -129,7 +123,7 @@ def merge(settings: Settings, console: Console) -> int:
             write_atomically(folder / at / "results.json", json.dumps(document, indent=1) + "\n")
             write_atomically(folder / at / "junit.xml", junit(document))
         console.print(f"\n{group.name}\n{reply(whole)}", markup=False, soft_wrap=True)
-    lost = shard_results.missing(planned, have)
+    lost = [cell for cell in planned if cell not in have]
     out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(summary_lines(verdicts, lost)) + "\n"
     write_atomically(out / "summary.md", text)
@@ -151,8 +145,8 @@ def summary_lines(verdicts: dict[str, Revision], lost: Sequence[PlanCell]) -> It
     yield "| kernel and flavour | verdict | broken after |"
     yield "| --- | --- | --- |"
     for name, whole in verdicts.items():
-        bad = [str(s.patches) for s in whole.steps[1:] if s.blame.ours or s.error]
-        yield f"| {name} | {verdict(whole)} | {', '.join(bad) or 'none'} |"
+        bad = ", ".join(map(str, whole.bad_patches)) or "none"
+        yield f"| {name} | {verdict(whole)} | {bad} |"
     if lost:
         yield ""
         yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
@@ -163,3 +157,90 @@ def summary_lines(verdicts: dict[str, Revision], lost: Sequence[PlanCell]) -> It
         yield from (f"    {line}".rstrip() for line in reply(whole).splitlines())
         yield ""
         yield "</details>"
+
+
+def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:
+    """One ``results.json`` for all shards of one state, as if its cases had run in one go.
+
+    The order of the cases is that of the whole selection, which every shard's results name.
+    """
+    shards = sorted(shards, key=lambda d: int(d["shard"]["number"]))
+    if len(shards) == 1:
+        return shards[0]
+    first = shards[0]
+    # A shard that never came to its cases names none.
+    selection = next((s["shard"]["cases"] for s in shards if s["shard"]["cases"]), [])
+    order = {case: at for at, case in enumerate(selection)}
+    splats = [splat for shard in shards for splat in shard["splats"]]
+    splats.sort(key=lambda splat: order.get(splat["test"], len(order)))
+    tests = _tests(shards, order, splats, data.sound)
+    records = [
+        ev.CaseFinished(
+            ev.CaseId.parse(t["id"]), t["status"], t["reason"], t["seconds"], tuple(t["clauses"])
+        )
+        for t in tests
+    ]
+    clauses = judge(data.clauses, len(first["series"]["patches"]), records)
+    reached = any(shard["clauses"] for shard in shards)
+    error = list(dict.fromkeys(line for shard in shards for line in shard["error"]))
+    # As of a run in one go: what ended a shard early, else what broke.
+    verdict, code = next(
+        ((s["verdict"], s["exit_code"]) for s in shards if s["exit_code"] not in JUDGED),
+        ("pass", 0),
+    )
+    if code == 0 and (error or splats or any(test["status"] in BROKEN for test in tests)):
+        verdict, code = "fail", 1
+    return {
+        **first,
+        "error": error,
+        "seconds": round(sum(shard["seconds"] for shard in shards), 3),
+        "stages": _stages(shards),
+        "shard": {"number": 1, "of": 1, "cases": list(order)},
+        "guests_lost": [lost for shard in shards for lost in shard["guests_lost"]],
+        "boots": [boot for shard in shards for boot in shard["boots"]],
+        "boot_ids": list(dict.fromkeys(i for shard in shards for i in shard["boot_ids"])),
+        "tests": tests,
+        "repeats": [record for shard in shards for record in shard["repeats"]],
+        "splats": splats,
+        "foreign_splats": [splat for shard in shards for splat in shard["foreign_splats"]],
+        "clauses": clauses if reached else {},
+        "notes": list(dict.fromkeys(note for shard in shards for note in shard["notes"])),
+        "verdict": verdict,
+        "exit_code": code,
+    }
+
+
+def _tests(
+    shards: Sequence[RunDocument],
+    order: Mapping[str, int],
+    splats: Sequence[SplatRecord],
+    sound: str | None,
+) -> list[CaseRecord]:
+    """Records of the host first, then the cases, then what is said of the kernel as a whole."""
+    found: dict[str, list[CaseRecord]] = {}
+    for shard in shards:
+        for test in shard["tests"]:
+            found.setdefault(test["id"], []).append(test)
+
+    def place(name: str) -> tuple[int, int]:
+        if name in order:
+            return 1, order[name]
+        return (2 if ev.CaseId.parse(name).kind == "kernel" else 0), 0
+
+    tests = []
+    for name in sorted(found, key=place):
+        records = sorted(found[name], key=lambda t: WORST.index(t["status"]))
+        test = records[0]
+        if len(records) > 1 and sound in test["clauses"]:
+            test = soundness.merged(records, splats)
+        tests.append(test)
+    return tests
+
+
+def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:
+    """Each stage once: the failed one where a shard has one, else the one that did the work."""
+    found: dict[str, list[StageRecord]] = {}
+    for shard in shards:
+        for stage in shard["stages"]:
+            found.setdefault(stage["name"], []).append(stage)
+    return [min(same, key=lambda s: (not s.get("failed"), s["cached"])) for same in found.values()]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The cells of a revision: kernel x flavour x state of the series x shard of the cases.
 
-A cell is one run that needs nothing of another. Its name says all of it, so a list of
-names is a plan that any CI can spread over machines:
+A cell is an ordinary run that needs nothing of another and knows its own name. That says
+all of it, so a list of names is a plan that any CI can spread over machines:
 
     6.1-kasan-p3-s1of2        Linux 6.1, flavour kasan, three patches, first half of the cases
     tree-default-previous-s1of1    KERNEL=/a/tree, the whole previous revision, every case
@@ -11,16 +11,31 @@ names is a plan that any CI can spread over machines:
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+import yaml
+from rich.console import Console
+
+from harness.build.kconfig import load_flavour
+from harness.build.toolchain import find_toolchain
+from harness.commands.revision.command import REPEAT
+from harness.commands.revision.inputs import Inputs, choose_base, read_inputs
+from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
-from harness.core.settings import Settings
-from harness.core.shards import WHOLE, Shard
+from harness.core.events import Events
+from harness.core.jsondata import from_json
+from harness.core.settings import WHOLE, Settings, Shard
+from harness.core.store import HARNESS, Store, digest, room_digest
 from harness.core.usage import command
+from harness.run.session import RunKernel
 from harness.series.base import known_kernels
 
+FORMAT = 1
+PLAN = "plan.json"
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 PREVIOUS = "previous"
 STATICS = "statics"
@@ -53,6 +68,37 @@ class PlanCell:
     def name(self) -> str:
         """The name, which is safe in file names and in shells."""
         return f"{self.group}-{self.state}-s{self.shard.number}of{self.shard.of}"
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """A cell's name, and what a CI keys its caches of the store by.
+
+    They are hashes of what the store's entries are made from. ``base``: the kernel tree;
+    ``near``: another state of the series in the same flavour, of which ccache has most;
+    ``cache``: this very kernel.
+    """
+
+    cell: str
+    base: str
+    near: str
+    cache: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``plan.json``. ``asked``: what cells take from it; ``groups``: each kernel's revision."""
+
+    format: int
+    asked: dict[str, str]
+    groups: dict[str, Inputs]
+    cells: tuple[PlanRow, ...]
+
+
+def read_plan(out: Path) -> Plan | None:
+    """The plan that ``make plan`` left in ``out``, where there is one."""
+    path = out / PLAN
+    return from_json(Plan, json.loads(path.read_text())) if path.is_file() else None
 
 
 def parse(name: str) -> PlanCell:
@@ -94,17 +140,128 @@ def cells(
     """
     found = []
     for kernel, total in counts.items():
-        for config in configs:
-            states = [f"p{n}" for n in range(total + 1)] + ([PREVIOUS] if previous else [])
-            found += [
-                PlanCell(kernel_name(kernel), config, state, Shard(number, shards))
-                for state in states
-                for number in range(1, shards + 1)
-            ]
+        states = [f"p{n}" for n in range(total + 1)] + ([PREVIOUS] if previous else [])
+        found += [
+            PlanCell(kernel_name(kernel), config, state, Shard(number, shards))
+            for config in configs
+            for state in states
+            for number in range(1, shards + 1)
+        ]
         # They look at the text of the patches: one flavour is enough.
         if statics:
             found.append(PlanCell(kernel_name(kernel), configs[0], STATICS, WHOLE))
     return tuple(found)
+
+
+def plan(settings: Settings, console: Console) -> int:
+    """Writes ``out/plan.json`` and prints a row for each cell; 0.
+
+    KERNEL= and CONFIG= take several, separated by commas.
+
+    Raises:
+        InvocationError, SeriesError, MachineError: see ``read_inputs``.
+    """
+    configs = listed(settings.config)
+    for config in configs:
+        load_flavour(config)
+    groups: dict[str, Inputs] = {}
+    for kernel in listed(settings.kernel):
+        name = kernel_name(kernel)
+        if name in groups:
+            raise InvocationError(f"KERNEL={settings.kernel}: a plan takes one kernel tree")
+        groups[name] = read_inputs(replace(settings, kernel=kernel))
+    counts = {name: len(inputs.patches) for name, inputs in groups.items()}
+    found = cells(counts, configs, bool(settings.previous), settings.shards, settings.statics)
+    compiler = find_toolchain().version
+    rows = tuple(_row(groups[cell.kernel], cell, compiler) for cell in found)
+    asked = {
+        "series": settings.series or "",
+        "previous": settings.previous or "",
+        "tests": settings.tests or "",
+    }
+    whole = asdict(Plan(FORMAT, asked, groups, rows))
+    settings.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(settings.out / PLAN, json.dumps(whole, indent=1) + "\n")
+    write_atomically(settings.out / "cells.json", json.dumps(whole["cells"]) + "\n")
+    write_atomically(settings.out / "cells.gitlab.yml", gitlab(whole["cells"]))
+    for row in rows:
+        console.print(f"{row.cell:<44} {row.cache}", highlight=False, soft_wrap=True)
+    path = settings.out / PLAN
+    console.print(f"plan: {path}, {len(rows)} cells", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _row(inputs: Inputs, cell: PlanCell, compiler: str) -> PlanRow:
+    fragments = [path.read_text() for path in load_flavour(cell.config).fragments]
+    ids = [patch.patch_id for patch in inputs.patches]
+    code = inputs.range_diff if cell.state == PREVIOUS else ids[: cell.patches]
+    base = inputs.base_key[:12]
+    near = f"{base}-{cell.config}"
+    return PlanRow(
+        cell.name,
+        base,
+        near,
+        f"{near}-{digest(fragments, code, compiler, room_digest(HARNESS / 'build'))[:12]}",
+    )
+
+
+def gitlab(rows: Sequence[Mapping[str, str]]) -> str:
+    """The plan as a GitLab child pipeline: ci/gitlab-cells.yml has its jobs, this the matrix."""
+    matrix = [{name.upper(): value for name, value in row.items()} for row in rows]
+    pipeline = {
+        "include": [{"local": "ci/gitlab-cells.yml"}],
+        "cell": {"extends": ".cell", "parallel": {"matrix": matrix}},
+    }
+    return yaml.safe_dump(pipeline, sort_keys=False)
+
+
+def run_cell(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
+    """Runs one cell; 0 where it came to its end, whatever the verdict, which is ``merge``'s.
+
+    Args:
+        run: makes the run of a state, and ``look`` that of the static checkers.
+
+    Raises:
+        InvocationError: CELL= names none, or does not go with the other variables.
+    """
+    if not settings.cell:
+        raise InvocationError(
+            "the command cell needs CELL=", next_step=f"{settings.command('plan')} prints the cells"
+        )
+    cell = parse(settings.cell)
+    settings = _with_plan(settings)
+    repeat = REPEAT if settings.repeat is None else settings.repeat
+    chosen = replace(settings_of(settings, cell), repeat=repeat)
+    # The base is the one that the revision names, for its predecessor as well.
+    store = Store(settings.cache, settings.cache_limit)
+    whole = replace(chosen, series=settings.series, patches=None)
+    base, _, why = choose_base(whole, store, Events())
+    console.print(f"cell {cell.name}: {why}", markup=False, highlight=False)
+    make = look if cell.state == STATICS else run
+    result = make(replace(chosen, ref=base.commit if base.origin else ""))
+    return 0 if result.judged else result.code
+
+
+def _with_plan(settings: Settings) -> Settings:
+    """The settings with what the plan in OUT= was made for, where there is one.
+
+    Raises:
+        InvocationError: SERIES=, PREVIOUS= or TESTS= are not those of the plan.
+    """
+    planned = read_plan(settings.out)
+    if planned is None:
+        return settings
+    asked = planned.asked
+    for name, value in asked.items():
+        if (given := getattr(settings, name) or "") not in ("", value):
+            path = settings.out / PLAN
+            raise InvocationError(
+                f"{name.upper()}={given}, and the plan {path} is for {name.upper()}={value}",
+                next_step=f"leave {name.upper()}= out, or {settings.command('plan')}",
+            )
+    return replace(
+        settings, series=asked["series"], previous=asked["previous"], tests=asked["tests"]
+    )
 
 
 def settings_of(settings: Settings, cell: PlanCell) -> Settings:

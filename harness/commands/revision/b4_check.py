@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.commands.revision.reply import statement, verdict
+from harness.commands.revision.reply import findings, verdict
 from harness.commands.revision.verdict import Revision, Step, read_revision
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
@@ -23,7 +23,7 @@ from harness.core.usage import command
 from harness.series.patches import message_id, parse_patch
 
 TOOL = "kernel-test"
-LINES = 40  # of details
+MAX_DETAILS = 40  # lines
 
 
 def b4_check(settings: Settings) -> int:
@@ -73,21 +73,13 @@ def _series(cover: str | None, found: list[tuple[Path, Revision]]) -> list[dict[
 
 
 def _patch(step: Step, whole: Revision, path: Path) -> dict[str, str]:
-    blame, remarks = step.blame, step.statics
-    details = [
-        *step.error,
-        *(f"broken: {name}" for name in blame.ours),
-        *(f"broken before: {name}" for name in blame.before),
-        *(f"flaky: {statement(one)}" for one in step.flaky),
-        *(f"{tool}: {remark}" for tool, said in remarks.items() for remark in said),
-    ]
-    text = "\n".join(details[:LINES])
-    if step.error:
-        return _answer("fail", step.error[0], path, text)
-    if blame.ours:
-        return _answer("fail", f"{len(blame.ours)} broken after this patch", path, text)
-    count = sum(len(said) for said in remarks.values())
-    if details:
-        said = f"nothing broken by it; {count} remarks, {len(blame.before)} broken before"
-        return _answer("warn", said, path, text)
-    return _answer("pass", f"builds, boots, passes on {whole.base}", path)
+    remarks = [f"{tool}: {said}" for tool, all_said in step.statics.items() for said in all_said]
+    details = [*findings(step), *remarks]
+    status, summary = "pass", f"builds, boots, passes on {whole.base}"
+    if step.bad:
+        broken = f"{len(step.blame.ours)} broken after this patch"
+        status, summary = "fail", step.error[0] if step.error else broken
+    elif details:
+        before = f"{len(remarks)} remarks, {len(step.blame.before)} broken before"
+        status, summary = "warn", f"nothing broken by it; {before}"
+    return _answer(status, summary, path, "\n".join(details[:MAX_DETAILS]))

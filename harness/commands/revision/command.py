@@ -10,100 +10,26 @@ a patch, and a case that is flaky is measured on both kernels. The outcome lies 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from harness.commands.each_patch import SeriesState, every_state, table
-from harness.commands.revision import flaky, git_notes
-from harness.commands.revision.files import write
 from harness.commands.revision.inputs import Inputs, read_inputs
-from harness.commands.revision.reply import reply
-from harness.commands.revision.verdict import RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
+from harness.commands.revision.page import write
+from harness.commands.revision.reply import NOTES_REF, reply, write_notes
+from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
 from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
 from harness.report.results import RunDocument
+from harness.report.states import SeriesState, table
 from harness.report.summary import test_expression
 from harness.run.session import JUDGED, RunKernel
+from harness.run.states import every_state, run_state
 
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
-
-
-@dataclass
-class Runner:
-    """Makes the runs of one revision and keeps their results."""
-
-    settings: Settings
-    inputs: Inputs
-    run: RunKernel
-    console: Console
-    steps: list[RunDocument] = field(default_factory=list)
-    states: list[SeriesState] = field(default_factory=list)
-    previous: RunDocument | None = None
-    again: dict[int | None, list[RunDocument]] = field(default_factory=dict)
-    statics: OpenRemarks = field(default_factory=dict)
-
-    def every_state(self) -> None:
-        """The base and each patch, until no more can be said."""
-        names = self.inputs.subjects
-        for state, result in every_state(self.settings, self.run, names, self.console):
-            self.states.append(state)
-            self.steps.append(result.document)
-
-    def the_text(self, look: RunKernel) -> None:
-        """What the static checkers say of each patch; they may be missing on this machine."""
-        self.console.print("\ncheckpatch, sparse and kernel-doc", markup=False)
-        self.statics = open_remarks(look(self.settings).out)
-
-    @property
-    def fine(self) -> bool:
-        """Whether no run was ended by the invocation, the machine or the harness."""
-        whole = len(self.steps) == len(self.inputs.patches) + 1
-        return whole and all(step["exit_code"] in JUDGED for step in self.steps)
-
-    def the_previous_one(self) -> None:
-        """The whole previous revision, where there is one and the comparison can be made."""
-        if not self.settings.previous or not self.fine:
-            return
-        self.console.print(f"\nthe previous revision: {self.settings.previous}", markup=False)
-        self.previous = self.run(self._before()).document
-
-    def _before(self) -> Settings:
-        return replace(self.settings, series=self.settings.previous)
-
-    def flaky_ones(self) -> None:
-        """Each flaky case many times, on every kernel where it is flaky and on its yardstick."""
-        if not self.fine:
-            return
-        wanted: dict[int | None, list[str]] = {}
-        sticks = self.runs.yardsticks
-        for count, document in enumerate(self.steps[1:], 1):
-            for case in flaky.flaky_cases(document):
-                against, where = sticks.yardstick(case)
-                if against:
-                    wanted.setdefault(count, []).append(case)
-                    wanted.setdefault(where, []).append(case)
-        for state, cases in wanted.items():
-            self._repeat(state, tuple(dict.fromkeys(cases)))
-
-    def _repeat(self, state: int | None, cases: tuple[str, ...]) -> None:
-        where = "the previous revision" if state is None else self.inputs.name_of(state)
-        self.console.print(f"\nflaky cases, {flaky.RUNS} times on: {where}", markup=False)
-        settings = self._before() if state is None else replace(self.settings, patches=state)
-        tests = " or ".join(test_expression(CaseId.parse(case)) for case in cases)
-        asked = replace(settings, tests=tests, only=cases, repeat=flaky.RUNS - 1, every=True)
-        document = self.run(asked).document
-        if not document["error"]:
-            self.again.setdefault(state, []).append(document)
-
-    @property
-    def runs(self) -> RevisionRuns:
-        """All results so far."""
-        return RevisionRuns(tuple(self.steps), self.previous, self.again, self.statics)
 
 
 def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
@@ -119,23 +45,62 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     repeat = REPEAT if settings.repeat is None else settings.repeat
     settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref)
     console.print(f"base: {inputs.base}\n      {inputs.why}", markup=False)
-    runner = Runner(settings, inputs, run, console)
-    runner.every_state()
-    runner.the_previous_one()
-    if runner.fine and settings.statics:
-        runner.the_text(look)
-    runner.flaky_ones()
-    whole = conclude(inputs, runner.runs)
-    out = settings.out / f"revision-{runner.steps[-1]['run']}"
-    write(whole, runner.runs, out, settings.asked())
+    states: list[SeriesState] = []
+    steps: list[RunDocument] = []
+    for state, result in every_state(settings, run, inputs.subjects, console):
+        states.append(state)
+        steps.append(result.document)
+    runs = RevisionRuns(steps)
+    # A run that the invocation, the machine or the harness ended compares with nothing.
+    if len(steps) == len(inputs.patches) + 1 and all(s["exit_code"] in JUDGED for s in steps):
+        _compare(runs, settings, inputs, run, look, console)
+    whole = conclude(inputs, runs)
+    out = settings.out / f"revision-{steps[-1]['run']}"
+    write(whole, runs, out, settings.asked())
     point_latest(out)
     if settings.notes:
-        count = git_notes.write(Path(settings.kernel).expanduser(), inputs, whole)
-        console.print(f"{count} notes: git log --notes={git_notes.REF}", markup=False)
+        count = write_notes(Path(settings.kernel).expanduser(), inputs, whole)
+        console.print(f"{count} notes: git log --notes={NOTES_REF}", markup=False)
     console.print()
-    console.print(table(runner.states))
+    console.print(table(states))
     console.print("\n" + reply(whole), markup=False, soft_wrap=True)
     console.print(f"results: {out}", markup=False)
     if settings.ktap:
-        sys.stdout.write(ktap_out.revision(whole, runner.steps))
+        named = [
+            (f"{step.patches} {step.subject}", not (step.error or (step.patches and step.bad)), doc)
+            for step, doc in zip(whole.steps, steps, strict=True)
+        ]
+        sys.stdout.write(ktap_out.states(named))
     return whole.exit_code
+
+
+def _compare(
+    runs: RevisionRuns,
+    settings: Settings,
+    inputs: Inputs,
+    run: RunKernel,
+    look: RunKernel,
+    console: Console,
+) -> None:
+    """Adds the previous revision, the static checkers, and flaky cases, many times."""
+    earlier = replace(settings, series=settings.previous)
+    if settings.previous:
+        heading = f"the previous revision: {settings.previous}"
+        runs.previous = run_state(run, earlier, console, heading).document
+    if settings.statics:  # they may be missing on this machine
+        heading = "checkpatch, sparse and kernel-doc"
+        runs.add_statics(run_state(look, settings, console, heading).out)
+    for state, cases in runs.to_repeat().items():
+        where = "the previous revision" if state is None else inputs.name_of(state)
+        kernel = earlier if state is None else replace(settings, patches=state)
+        asked = replace(
+            kernel,
+            tests=" or ".join(test_expression(CaseId.parse(case)) for case in cases),
+            only=cases,
+            repeat=FLAKY_RUNS - 1,
+            every=True,
+        )
+        heading = f"flaky cases, {FLAKY_RUNS} times on: {where}"
+        document = run_state(run, asked, console, heading).document
+        if not document["error"]:
+            runs.again[state] = document

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from harness.commands.each_patch import BASE, refuse_patches
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
+from harness.report.states import BASE
+from harness.run.states import refuse_patches
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import Series, load_series
@@ -83,14 +84,16 @@ def read_inputs(settings: Settings) -> Inputs:
     if settings.previous:
         before = load_series(replace(settings, series=settings.previous), base)
         old = apply_series(base, before, None, store, events)
-        whole = _applies(base, series, store, events)
-        shown = range_diff(base, old, whole) if whole else "this revision does not apply"
+        try:
+            shown = range_diff(base, old, apply_series(base, series, None, store, events))
+        except SeriesError:  # its run will explain why
+            shown = "this revision does not apply"
     return Inputs(
         base=f"Linux {base.version}, {base.commit[:12]} (KERNEL={settings.kernel})",
         why=why,
         ref=base.commit if base.origin else "",
         source=settings.series or "the project's own series",
-        previous_source=settings.previous,
+        previous_source=settings.previous or "",
         patches=tuple(
             PatchName(p.subject, p.patch_id, p.message_id or "", p.commit or "")
             for p in series.patches
@@ -115,21 +118,23 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
         why = f"REF={settings.ref} says so"
         if named:
             why += f", whatever the series' base-commit: {named[:12]}"
-        return base, series, why
-    if not named:
-        return base, series, f"{here}: the series names no base-commit"
-    if base.origin is None:
-        return base, series, f"{here}: it is no git tree to look up base-commit: {named[:12]} in"
-    if not _has(base, named):
-        return base, series, f"{here}, its HEAD: it does not have base-commit: {named[:12]}"
-    chosen = obtain_base(replace(settings, ref=named), store, events)
-    again = load_series(replace(settings, ref=named), chosen)
-    return chosen, again, f"base-commit: {named[:12]} of the series"
+    elif not named:
+        why = f"{here}: the series names no base-commit"
+    elif base.origin is None:
+        why = f"{here}: it is no git tree to look up base-commit: {named[:12]} in"
+    elif not _has(base, named):
+        why = f"{here}, its HEAD: it does not have base-commit: {named[:12]}"
+    else:
+        why = f"base-commit: {named[:12]} of the series"
+        settings = replace(settings, ref=named)
+        base = obtain_base(settings, store, events)
+        series = load_series(settings, base)
+    return base, series, why
 
 
 def base_commit(series: Series) -> str:
     """The commit that the series says it is made for; '' where it says none."""
-    for text in (series.letter, *(patch.text for patch in series.patches)):
+    for text in (series.letter or b"", *(patch.text for patch in series.patches)):
         if found := _BASE_COMMIT.search(text):
             return found[1].decode()
     return ""
@@ -141,14 +146,6 @@ def _has(base: Base, commit: str) -> bool:
     except HarnessError:
         return False
     return True
-
-
-def _applies(base: Base, series: Series, store: Store, events: Events) -> Applied | None:
-    """The whole series on the base; None where it does not apply, which its run will explain."""
-    try:
-        return apply_series(base, series, None, store, events)
-    except SeriesError:
-        return None
 
 
 def range_diff(base: Base, old: Applied, new: Applied) -> str:

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a revision's ``report.html`` shows, as data: grid, failures, times. Pure functions."""
+"""The files of a verdict on a revision: revision.json, reply.txt, report.html and what it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from harness.commands.each_patch import SeriesState, state_of
-from harness.commands.revision.verdict import Revision, RevisionRuns, Step
+from harness.commands.revision.reply import reply, statement, verdict
+from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
 from harness.commands.static_checks.remarks import TOOLS
+from harness.core import usage
+from harness.core.atomic import write_atomically
 from harness.core.events import CaseId
-from harness.core.usage import command as typed
+from harness.report.files import page_environment
+from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
+from harness.report.states import SeriesState, state_of
 from harness.report.summary import again
 
-MOST = 12  # failures of one patch in full, and bars of the plot
-LINES = 40  # of a trace or of a case's own words
-LEAST = 0.2  # seconds: what takes less says nothing of time
+MAX_SHOWN = 12  # failures of one patch in full
+MAX_LINES = 40  # of a trace or of a case's own words
 
 
 @dataclass(frozen=True)
@@ -27,40 +31,25 @@ class Mark:
     text: str
 
 
-@dataclass(frozen=True)
-class StateRow:
-    """One state in the grid, a mark for each of ``CHECKS``."""
-
-    step: Step
-    marks: tuple[Mark, ...]
-    breaks: tuple[str, ...]
-    repairs: tuple[str, ...]
-
-
 CHECKS = ("applies", "builds", *TOOLS, "boots", "cases")
 
 
-def rows(whole: Revision, runs: RevisionRuns) -> list[StateRow]:
-    """The grid: states by checks."""
-    return [_row(step, doc) for step, doc in zip(whole.steps, runs.steps, strict=True)]
-
-
-def _row(step: Step, document: RunDocument) -> StateRow:
-    state = state_of(step.patches, step.subject, document)
-    breaks = tuple(c.clause for c in step.changes if c.now == "fail")
-    repairs = tuple(c.clause for c in step.changes if c.kind == "fixed")
-    applies, builds = _built(state)
-    boots = Mark({"ok": "ok", "": "none"}.get(state.boot, "bad"), state.boot or "no")
-    looked = [_tool(step, tool) for tool in TOOLS]
-    return StateRow(step, (applies, builds, *looked, boots, _cases(step, state)), breaks, repairs)
+def rows(whole: Revision, runs: RevisionRuns) -> list[tuple[Step, tuple[Mark, ...]]]:
+    """The grid: each state with a mark for each of ``CHECKS``."""
+    found = []
+    for step, document in zip(whole.steps, runs.steps, strict=True):
+        state = state_of(step.patches, step.subject, document)
+        boots = Mark({"ok": "ok", "": "none"}.get(state.boot, "bad"), state.boot or "no")
+        looked = [_tool(step, tool) for tool in TOOLS]
+        found.append((step, (*_built(state), *looked, boots, _cases(step, state))))
+    return found
 
 
 def _built(state: SeriesState) -> tuple[Mark, Mark]:
-    if state.build == "series failed":
+    if not state.applies:
         return Mark("bad", "no"), Mark("none", "no")
-    if state.build == "ok":
-        return Mark("ok", "ok"), Mark("ok", "ok")
-    return Mark("ok", "ok"), Mark("bad" if state.build else "none", state.build or "no")
+    kind = {"ok": "ok", "": "none"}.get(state.build, "bad")
+    return Mark("ok", "ok"), Mark(kind, state.build or "no")
 
 
 def _tool(step: Step, tool: str) -> Mark:
@@ -86,29 +75,29 @@ def _cases(step: Step, state: SeriesState) -> Mark:
 
 
 @dataclass(frozen=True)
-class Failure:
+class RevisionFailure:
     """One broken case or complaint of the kernel, with all that a reader needs of it."""
 
     name: str
     status: str
     reason: str
     about: str
-    notes: tuple[str, ...]
+    notes: str
     traces: tuple[tuple[str, str, str], ...]  # title, how it was decoded, text
     command: str
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenStep:
     """What a step breaks that was whole before it; ``still``: what only stays broken."""
 
     step: Step
-    failures: tuple[Failure, ...]
+    failures: tuple[RevisionFailure, ...]
     still: tuple[str, ...]
     more: int
 
 
-def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> list[Broken]:
+def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> list[BrokenStep]:
     """The failures by the patch after which each is first seen; the bare base excuses its own.
 
     ``asked``: the variables that the reader must type as well.
@@ -121,76 +110,58 @@ def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> lis
         known = set(step.blame.ours)
         if not new and not step.error and not still:
             continue
-        shown = tuple(_failure(name, step, document, asked) for name in new[:MOST])
-        found.append(Broken(step, shown, still, max(0, len(new) - MOST)))
+        shown = tuple(_failure(name, step, document, asked) for name in new[:MAX_SHOWN])
+        found.append(BrokenStep(step, shown, still, max(0, len(new) - MAX_SHOWN)))
     return found
 
 
-def _failure(name: str, step: Step, document: RunDocument, asked: Mapping[str, str]) -> Failure:
-    test = next((t for t in document["tests"] if t["id"] == name), None)
+def _failure(
+    name: str, step: Step, document: RunDocument, asked: Mapping[str, str]
+) -> RevisionFailure:
     splats = [s for s in document["splats"] if name in (s["test"], s["title"])]
     traces = tuple((s["title"], s["decoded"], _cut(s["text"].splitlines())) for s in splats[:2])
-    if test is None:
-        case = next((s["test"] for s in splats if s["test"]), "")
-        where = f"in {case}" if case else "while no case was running"
-        return Failure(name, "kernel", where, "", (), traces, command(case, step.patches, asked))
-    notes = tuple(_cut(test["diagnostics"]).splitlines())
-    return Failure(
-        name, test["status"], test["reason"], test["about"], notes, traces,
-        command(name, step.patches, asked),
-    )  # fmt: skip
+    for test in document["tests"]:
+        if test["id"] == name:
+            typed = command(name, step.patches, asked)
+            return RevisionFailure(name, test["status"], test["reason"], test["about"],
+                                   _cut(test["diagnostics"]), traces, typed)  # fmt: skip
+    case = next((s["test"] for s in splats if s["test"]), "")
+    where = f"in {case}" if case else "while no case was running"
+    typed = command(case, step.patches, asked)
+    return RevisionFailure(name, "kernel", where, "", "", traces, typed)
 
 
 def _cut(lines: Sequence[str]) -> str:
-    more = [f"... {len(lines) - LINES} more lines"] if len(lines) > LINES else []
-    return "\n".join([*lines[:LINES], *more])
+    more = [f"... {len(lines) - MAX_LINES} more lines"] if len(lines) > MAX_LINES else []
+    return "\n".join([*lines[:MAX_LINES], *more])
 
 
 def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
     """What to type to see a failure again."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(CaseId.parse(case), asked) if case else typed("test-kernel", asked)
+    return again(CaseId.parse(case), asked) if case else usage.command("test-kernel", asked)
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A case's time on both sides, in seconds of a guest of the reference's pace."""
-
-    name: str
-    before: float
-    now: float
-
-
-def times(runs: RevisionRuns) -> list[Bar]:
-    """The cases that pass on both sides, those whose time changed most first."""
-    if runs.previous is None:
-        return []
-    before, now = _seconds(runs.previous), _seconds(runs.steps[-1])
-    bars = [Bar(name, before[name], now[name]) for name in now if name in before]
-    bars = [bar for bar in bars if max(bar.before, bar.now) >= LEAST]
-    bars.sort(key=lambda bar: -abs(bar.now - bar.before))
-    return bars[:MOST]
+def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
+    """``report.html``: one self-contained page, readable without network or scripts."""
+    environment = page_environment(Path(__file__).parent)
+    environment.filters["statement"] = statement
+    return environment.get_template("revision.html.j2").render(
+        whole=whole,
+        verdict=verdict(whole),
+        checks=CHECKS,
+        rows=rows(whole, runs),
+        broken=broken(whole, runs, asked),
+        plots=plots(runs.steps[-1]["tests"]),
+    )
 
 
-def _seconds(document: RunDocument) -> dict[str, float]:
-    pace = document["pace"]
-    slow = pace["seconds"] / pace["reference"] if pace["reference"] else 1.0
-    return {t["id"]: t["seconds"] / slow for t in document["tests"] if t["status"] == "pass"}
+def write(whole: Revision, runs: RevisionRuns, out: Path, asked: Mapping[str, str]) -> None:
+    """Writes the files of one verdict into ``out``, which is made.
 
-
-@dataclass(frozen=True)
-class DrawnBar:
-    """A bar where it goes in the picture; the length of the axis is 100."""
-
-    bar: Bar
-    y: int
-    before: float
-    now: float
-
-
-def drawn(bars: Iterable[Bar], step: int = 30) -> Iterator[DrawnBar]:
-    """The bars to scale, from the top."""
-    kept = list(bars)
-    longest = max((max(bar.before, bar.now) for bar in kept), default=1.0)
-    for at, bar in enumerate(kept):
-        yield DrawnBar(bar, at * step, 100 * bar.before / longest, 100 * bar.now / longest)
+    ``asked``: the variables that see a failure again, such as KERNEL= and SERIES=.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / "revision.json", as_json(whole))
+    write_atomically(out / "reply.txt", reply(whole))
+    write_atomically(out / "report.html", html(whole, runs, asked))

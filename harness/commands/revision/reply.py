@@ -1,46 +1,48 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``reply.txt``: a verdict on a revision as an answer to its cover letter, 60 lines at most."""
+"""A verdict on a revision in words: ``reply.txt`` for its cover letter, notes on its commits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from harness.commands.revision.flaky import Flaky
-from harness.commands.revision.verdict import Revision, Step
+from harness.commands.revision.inputs import Inputs
+from harness.commands.revision.verdict import Flaky, Revision, Step
+from harness.core import git
 
-MOST = 60  # lines
-NAMES = 4  # names on a line; the rest is counted
+NOTES_REF = "kernel-test"  # git log --notes=kernel-test shows them
+MAX_LINES = 60  # of a reply
+MAX_NAMES = 4  # names on a line; the rest is counted
 
 
 def some(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    return ", ".join(names[:NAMES]) + more
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more
 
 
 def reply(whole: Revision) -> str:
     """The text, ending with a newline; what does not fit is counted in the last line."""
     lines = list(_lines(whole))
-    if len(lines) > MOST:
-        left = len(lines) - MOST + 1
-        lines = [*lines[: MOST - 1], f"({left} more lines: see revision.json)"]
+    if len(lines) > MAX_LINES:
+        left = len(lines) - MAX_LINES + 1
+        lines = [*lines[: MAX_LINES - 1], f"({left} more lines: see revision.json)"]
     return "\n".join(lines) + "\n"
 
 
 def verdict(whole: Revision) -> str:
     """The verdict on a revision in one line."""
-    verdicts = {0: "nothing broke that the base does not break"}
-    code = whole.exit_code
-    if code == 1 and whole.steps[0].error:
+    if whole.exit_code == 0:
+        return "nothing broke that the base does not break"
+    if whole.exit_code != 1:
+        return "no verdict: the runs did not come to their end"
+    if whole.steps[0].error:
         return "no verdict on the patches: the bare base fails"
-    if code == 1:
-        steps = whole.steps[1:]
-        bad = [step.patches for step in steps if step.blame.ours or step.error]
-        said = f"something is broken after patch {', '.join(map(str, bad))}"
-        if bad and bad[-1] < len(steps):
-            said += f", and repaired by patch {bad[-1] + 1}"
-        return f"the series is at fault: {said}"
-    return verdicts.get(code, "no verdict: the runs did not come to their end")
+    bad = whole.bad_patches
+    said = f"something is broken after patch {', '.join(map(str, bad))}"
+    if bad and bad[-1] < len(whole.steps) - 1:
+        said += f", and repaired by patch {bad[-1] + 1}"
+    return f"the series is at fault: {said}"
 
 
 def _lines(whole: Revision) -> Iterator[str]:
@@ -88,7 +90,7 @@ def statement(flaky: Flaky) -> str:
 def _step(step: Step) -> Iterator[str]:
     which = f"patch {step.patches}" if step.patches else "base"
     ours, before = step.blame.ours, step.blame.before
-    said = "broken" if ours or step.error else "ok"
+    said = "broken" if step.bad else "ok"
     if step.patches == 0 and before and not step.error:
         said = "breaks some cases itself"
     if step.exit_code not in (0, 1):
@@ -106,9 +108,37 @@ def _step(step: Step) -> Iterator[str]:
                 f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
             )
     yield from (f"  flaky: {statement(one)}" for one in step.flaky)
-    breaks = [c.clause for c in step.changes if c.now == "fail"]
-    repairs = [c.clause for c in step.changes if c.kind == "fixed"]
-    if breaks and step.patches:
-        yield f"  from here on these clauses fail: {some(breaks)}"
-    if repairs:
-        yield f"  repairs: {some(repairs)}"
+    if step.breaks and step.patches:
+        yield f"  from here on these clauses fail: {some(step.breaks)}"
+    if step.repairs:
+        yield f"  repairs: {some(step.repairs)}"
+
+
+def findings(step: Step) -> Iterator[str]:
+    """What a step comes to, a line each, with nothing left out."""
+    yield from step.error
+    yield from (f"broken: {name}" for name in step.blame.ours)
+    yield from (f"broken before: {name}" for name in step.blame.before)
+    yield from (f"flaky: {statement(one)}" for one in step.flaky)
+
+
+def write_notes(tree: Path, inputs: Inputs, whole: Revision) -> int:
+    """``NOTES=1``: a git note on the commit of each patch that was run; how many.
+
+    It is the one thing that the harness ever writes in the user's own tree, and only when
+    asked by this very option. An older note is replaced.
+
+    Raises:
+        HarnessError: git cannot write to ``tree``.
+    """
+    for step in whole.steps[1:]:
+        lines = [
+            f"{'fail' if step.bad else 'pass'} on {whole.base}",
+            *findings(step),
+            *(f"{c.kind}: {c.clause}" for c in step.changes if c.kind in ("fixed", "broken")),
+            f"run {step.run}",
+        ]
+        commit = inputs.patches[step.patches - 1].commit
+        argv = ("notes", f"--ref={NOTES_REF}", "add", "--force", "--file=-", commit)
+        git.text(tree, *argv, stdin=("\n".join(lines) + "\n").encode())
+    return len(whole.steps) - 1

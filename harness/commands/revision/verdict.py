@@ -3,25 +3,84 @@
 
 It makes no difference whether the runs were made one after the other by ``make
 revision`` or one by one on many machines and merged: both end here.
+
+A case that gives both verdicts on one kernel cannot be judged by one run before a patch
+and one after it. It is run many times on both kernels, and Fisher's exact test says
+whether the rates differ (rates.py).
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from harness.commands.revision.compare import Blame, Change, blame, changes, clause_verdicts
-from harness.commands.revision.flaky import Flaky, Yardsticks, flaky_cases
+from harness.cases.repeats import JUDGED as JUDGED_CASES
 from harness.commands.revision.inputs import Inputs
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
 from harness.core.jsondata import from_json
-from harness.report.results import RunDocument
+from harness.core.rates import Rates
+from harness.report.results import BROKEN, RunDocument
 from harness.run.session import JUDGED, worst
 
 FORMAT = 1  # of revision.json
+# Runs of a flaky case on each kernel: always against three in four is a difference at the
+# level of rates.py.
+FLAKY_RUNS = 20
+NO_EVIDENCE = "no evidence of a difference"
+SAYS = ("pass", "fail")  # untested, not applicable and absent say nothing of a kernel
+Kind = Literal["fixed", "broken", "new", "gone"]
+StateNumber = int | None  # a kernel of a revision: how many patches; None: the previous revision
+
+
+@dataclass(frozen=True)
+class Change:
+    """One clause that says something else than before; '' is a clause that was not there."""
+
+    clause: str
+    kind: Kind
+    before: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Blame:
+    """What is broken after a patch: ``ours`` counts, ``before`` is broken on the base too.
+
+    Both hold ids of cases and titles of the kernel's complaints. ``flaky`` cases are as
+    flaky without the patch, as far as one can tell, and do not count either.
+    """
+
+    ours: tuple[str, ...]
+    before: tuple[str, ...]
+    flaky: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flaky:
+    """A case that passes sometimes: ``here`` with the patch, ``there`` on the baseline.
+
+    ``against`` names the baseline: 'the base', 'the previous revision', or '' where the
+    case is applicable on neither. ``p`` is the two-sided p-value of Fisher's exact test.
+    """
+
+    case: str
+    passes_here: int
+    runs_here: int
+    against: str
+    passes_there: int
+    runs_there: int
+    verdict: str
+    p: float
+
+    @property
+    def excused(self) -> bool:
+        """Whether the patch is not to blame: the baseline is as flaky, as far as one can tell."""
+        return self.verdict in (NO_EVIDENCE, "better")
 
 
 @dataclass(frozen=True)
@@ -45,6 +104,21 @@ class Step:
     flaky: tuple[Flaky, ...] = ()
     statics: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def bad(self) -> bool:
+        """Whether something is broken that the base does not break, or it could not be run."""
+        return bool(self.blame.ours or self.error)
+
+    @property
+    def breaks(self) -> tuple[str, ...]:
+        """The clauses that fail from here on."""
+        return tuple(change.clause for change in self.changes if change.now == "fail")
+
+    @property
+    def repairs(self) -> tuple[str, ...]:
+        """The clauses that failed up to here."""
+        return tuple(change.clause for change in self.changes if change.kind == "fixed")
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -64,6 +138,11 @@ class Revision:
     range_diff: str
     exit_code: int
 
+    @property
+    def bad_patches(self) -> list[int]:
+        """The numbers of the patches after which something is broken."""
+        return [step.patches for step in self.steps[1:] if step.bad]
+
 
 def as_json(whole: Revision) -> str:
     """``revision.json``."""
@@ -77,35 +156,133 @@ def read_revision(path: Path) -> Revision:
     return from_json(Revision, given)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RevisionRuns:
     """The results of a revision's runs.
 
     ``steps``: of the bare base and of each patch, as far as they were run; ``previous``:
-    of the whole previous revision; ``again``: those that repeat flaky cases, by the
-    number of patches, None for the previous revision; ``statics``: see remarks.py.
+    of the whole previous revision; ``again``: those that repeat flaky cases, by their kernel.
     """
 
-    steps: tuple[RunDocument, ...]
-    previous: RunDocument | None
-    again: Mapping[int | None, Sequence[RunDocument]]
+    steps: Sequence[RunDocument]
+    previous: RunDocument | None = None
+    again: dict[StateNumber, RunDocument] = field(default_factory=dict)
     statics: OpenRemarks = field(default_factory=dict)
 
-    @property
-    def yardsticks(self) -> Yardsticks:
-        """What flaky cases are measured against."""
-        return Yardsticks(self.steps[0], self.previous, self.again)
+    def add_statics(self, out: Path) -> None:
+        """Takes what a run of the static checkers left in ``out``."""
+        self.statics = open_remarks(out)
+
+    def baseline(self, case: str) -> tuple[str, StateNumber]:
+        """The name and the state of the kernel that a case is measured against."""
+        if _applicable(self.steps[0], case):
+            return "the base", 0
+        if self.previous is not None and _applicable(self.previous, case):
+            return "the previous revision", None
+        return "", 0
+
+    def to_repeat(self) -> dict[StateNumber, tuple[str, ...]]:
+        """The flaky cases that can be measured: each where it is flaky and on its baseline."""
+        wanted: dict[StateNumber, dict[str, None]] = {}
+        for count, document in enumerate(self.steps[1:], 1):
+            for case in flaky_cases(document):
+                against, where = self.baseline(case)
+                for state in (count, where) if against else ():
+                    wanted.setdefault(state, {})[case] = None
+        return {state: tuple(cases) for state, cases in wanted.items()}
+
+    def flaky(self, case: str, state: int) -> Flaky:
+        """What is said of a case that is flaky after ``state`` patches."""
+        against, where = self.baseline(case)
+        # It was chosen because its first record is a failure, so that one does not count:
+        # it would make the rate look worse than it is.
+        here = _passes(case, self.steps[state], first=False) + _passes(case, self.again.get(state))
+        there: Counter[str] = Counter()
+        if against:
+            whole = self.steps[0] if where == 0 else self.previous
+            there = _passes(case, whole) + _passes(case, self.again.get(where))
+        rates = Rates(there["passes"], there["runs"], here["passes"], here["runs"])
+        verdict = str(rates.verdict()) if against else "no yardstick"
+        return Flaky(case, here["passes"], here["runs"], against, there["passes"], there["runs"],
+                     verdict, round(rates.p, 6))  # fmt: skip
+
+
+def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> Counter[str]:
+    """Of one run of a case and its repetitions; ``first``: its first record counts as well."""
+    counts: Counter[str] = Counter()
+    for test in document["tests"] if document and first else ():
+        if test["id"] == case and test["status"] in JUDGED_CASES:
+            counts += Counter(passes=test["status"] == "pass", runs=1)
+    for again in document["repeats"] if document else ():
+        if again["id"] == case:
+            counts += Counter(passes=again["passed"], runs=again["runs"])
+    return counts
+
+
+def _applicable(document: RunDocument, case: str) -> bool:
+    return any(t["id"] == case and t["status"] in JUDGED_CASES for t in document["tests"])
+
+
+def flaky_cases(document: RunDocument) -> tuple[str, ...]:
+    """The broken cases of a run that passed when they were run again."""
+    return tuple(r["id"] for r in document["repeats"] if r["passed"] > 0)
+
+
+def clause_verdicts(document: RunDocument) -> dict[str, str]:
+    """The verdicts of one ``results.json`` by their clauses."""
+    return {clause: about["verdict"] for clause, about in document["clauses"].items()}
+
+
+def kind_of(before: str, now: str) -> Kind | None:
+    """How a verdict changed; None where it says the same, or nothing before and after."""
+    if before == now:
+        return None
+    if before in SAYS and now in SAYS:
+        return "fixed" if now == "pass" else "broken"
+    if now in SAYS:
+        return "new"
+    return "gone" if before in SAYS else None
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, ...]:
+    """The clauses whose verdicts differ, in the order of ``now``, then those only in ``before``."""
+    found = []
+    for clause in dict.fromkeys((*now, *before)):
+        was, is_now = before.get(clause, ""), now.get(clause, "")
+        if kind := kind_of(was, is_now):
+            found.append(Change(clause, kind, was, is_now))
+    return tuple(found)
+
+
+def broken(document: RunDocument) -> tuple[str, ...]:
+    """Ids of the broken cases, then titles of the kernel's complaints, each once."""
+    cases = [test["id"] for test in document["tests"] if test["status"] in BROKEN]
+    return tuple(dict.fromkeys((*cases, *(splat["title"] for splat in document["splats"]))))
+
+
+def blame(document: RunDocument, base: RunDocument, excused: frozenset[str] = frozenset()) -> Blame:
+    """Sorts what is broken by whether the bare base breaks it as well.
+
+    A case that is not applicable on the base is no record of a failure there, and
+    so excuses nothing. ``excused``: flaky cases that do not count.
+    """
+    known, here = set(broken(base)), broken(document)
+    new = [name for name in here if name not in known]
+    return Blame(
+        tuple(name for name in new if name not in excused),
+        tuple(name for name in here if name in known),
+        tuple(name for name in new if name in excused),
+    )
 
 
 def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
     """A step for each ``results.json``; the first is that of the bare base."""
     steps = []
-    documents, sticks = runs.steps, runs.yardsticks
-    for count, document in enumerate(documents):
-        before = clause_verdicts(documents[count - 1]) if count else {}
-        # The base is the yardstick, and is not measured against itself.
+    for count, document in enumerate(runs.steps):
+        before = clause_verdicts(runs.steps[count - 1]) if count else {}
+        # The base is the baseline, and is not measured against itself.
         cases = flaky_cases(document) if count else ()
-        flaky = tuple(sticks.statement(case, count, document) for case in cases)
+        flaky = tuple(runs.flaky(case, count) for case in cases)
         excused = frozenset(one.case for one in flaky if one.excused)
         patch = inputs.patches[count - 1] if count else None
         steps.append(
@@ -117,7 +294,7 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
                 document["exit_code"],
                 document["run"],
                 tuple(document["error"]),
-                blame(document, documents[0], excused),
+                blame(document, runs.steps[0], excused),
                 changes(before, clause_verdicts(document)),
                 flaky,
                 runs.statics.get(count, {}),
@@ -134,20 +311,17 @@ def exit_status(steps: Sequence[Step], previous: int = 0) -> int:
     """
     if (code := worst((*(step.exit_code for step in steps), previous))) not in JUDGED:
         return code
-    failed = any(step.error for step in steps) or any(step.blame.ours for step in steps[1:])
+    failed = steps[0].error or any(step.bad for step in steps[1:])
     return SeriesError.exit_code if failed else 0
 
 
 def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
     """The whole verdict. ``runs`` has at least the bare base."""
-    steps = judge(runs, inputs)
-    last, previous = runs.steps[-1], runs.previous
-    whole = len(runs.steps) == len(inputs.patches) + 1
-    compared = previous is not None and whole and not previous["error"] and not last["error"]
-    found: tuple[Change, ...] = ()
-    if compared and previous is not None:
-        found = changes(clause_verdicts(previous), clause_verdicts(last))
-    code = previous["exit_code"] if previous else 0
+    steps, last, previous = judge(runs, inputs), runs.steps[-1], runs.previous
+    whole = len(steps) == len(inputs.patches) + 1 and not last["error"]
+    since: tuple[Change, ...] | None = None
+    if previous is not None and whole and not previous["error"]:
+        since = changes(clause_verdicts(previous), clause_verdicts(last))
     return Revision(
         inputs.base,
         inputs.why,
@@ -155,8 +329,8 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
         inputs.previous_source,
         inputs.cover,
         steps,
-        compared,
-        found,
+        since is not None,
+        since or (),
         inputs.range_diff,
-        exit_status(steps, code),
+        exit_status(steps, previous["exit_code"] if previous else 0),
     )

@@ -1,33 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's own selftests, built from the base tree by their own Makefile.
+"""The kernel's own selftests that a series is compared by: ``regression.yaml``, read and built.
 
-They are linked statically, so that they need nothing of the guest, and built once, from
-the bare base and against its headers: the same programs run on both kernels, and what
-differs is the kernel. The sources are written out from git, so no worktree is touched.
+The file belongs to the series: one that touches memory management asks for other
+selftests than one that touches a file system. It lists, for each kernel line, what is
+run and how, and what is left out and why; nothing of a folder is passed over in silence.
+
+Their own Makefile builds them. They are linked statically, so that they need nothing of the
+guest, and built once, from the bare base and against its headers: the same programs run on
+both kernels, and what differs is the kernel. The sources are written out from git, so no
+worktree is touched.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shlex
 import tarfile
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from harness.commands.selftests.table import Selftest, SelftestList, unlisted
+import yaml
+
+from harness.build.toolchain import environment
 from harness.core import git, proc
-from harness.core.errors import InternalError, MachineError
+from harness.core.errors import InternalError, InvocationError, MachineError
 from harness.core.events import CaseId
-from harness.core.store import Store, digest, file_digest
+from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
-from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite
+from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite, copy_python
 from harness.series.base import Base
 
-FORMAT = 1
+FILE = "regression.yaml"
+DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none
 RUNNER = GUEST_TESTS / "regression" / "selftest.py"
 # What every folder of selftests is built with.
 COMMON = (
@@ -39,77 +46,112 @@ COMMON = (
 _LISTS = ("TEST_GEN_PROGS", "TEST_GEN_FILES", "TEST_CUSTOM_PROGS", "TEST_PROGS", "TEST_FILES")
 _NAMES = f"harness-names: ; @echo $(notdir {' '.join(f'$({name})' for name in _LISTS)})"
 # 'run_test ./program arguments', with or without a category before and a wrapper between.
-_RUN = re.compile(r"^\s*(?:\w+=\S+ )*run_test\s+(?P<words>.+)$", re.MULTILINE)
+_RUN = re.compile(r"^[ \t]*(?:\w+=\S+ )*run_test[ \t](?:.*?[ \t])?\./(\S+)", re.MULTILINE)
 # The guest's runner gives a test twice its time, for a neighbour, and says what it did in it;
 # the harness ends it only after that.
 TIME_FACTOR, SPARE_S = 2.0, 10.0
 
 
-def _write_out(base: Base, paths: Sequence[str], target: Path) -> None:
-    """The files and folders ``paths`` of the bare base, below ``target``."""
-    archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *paths)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        tar.extractall(target, filter="data")
+@dataclass(frozen=True)
+class Selftest:
+    """One program with its arguments, and the state of the guest that it needs.
+
+    As the head of ``regression.yaml`` explains them. ``timeout``: seconds on a guest of
+    reference speed that has nothing else to do. ``config``: symbols without CONFIG_.
+    ``points``: a regular expression with groups 'name' and 'outcome', '' for TAP. ``flaps``:
+    '' or why it may say something else each time on the bare base.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    timeout: float = DEFAULT_TIMEOUT_S
+    settings: tuple[tuple[str, str], ...] = ()
+    huge_pages: int = 0
+    hugetlbfs: bool = False
+    swap: bool = False
+    user: str = "root"
+    config: Sequence[str] = ()
+    points: str = ""
+    flaps: str = ""
+
+    @property
+    def claim(self) -> str:
+        """What is compared by it."""
+        return f"{' '.join(self.argv)} says the same with the series as without it"
+
+    def lacks(self, config: Mapping[str, str]) -> str | None:
+        """The first symbol that it needs and that the kernel's configuration lacks."""
+        return next((name for name in self.config if config.get(name, "n") == "n"), None)
 
 
-def _make(folder: Path, out: Path, headers: Path, cflags: str, *words: str) -> tuple[str, ...]:
-    """The command line of the folder's own Makefile, linking statically, against ``headers``."""
-    return ("make", "-C", str(folder), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}",
-            f"EXTRA_CFLAGS=-static {cflags}", *words)  # fmt: skip
+@dataclass(frozen=True)
+class SelftestList:
+    """What is compared on one kernel line.
+
+    ``source``: the file that says so. ``memory_mb``: of a guest, in MiB. ``libraries``: static
+    ones that the host must have, without 'lib' and '.a'. ``cflags``: program, or '*' for any
+    other -> more words for the compiler. ``append``: to the kernel's command line. ``left_out``:
+    program -> why it is not run.
+    """
+
+    source: Path
+    clause: str
+    floor: int
+    folder: str
+    memory_mb: int
+    tests: Sequence[Selftest]
+    left_out: Mapping[str, str]
+    sources: Sequence[str] = ()
+    libraries: Sequence[str] = ()
+    cflags: Mapping[str, str] = field(default_factory=dict)
+    append: str = ""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs to build, each once."""
+        return tuple(dict.fromkeys(test.argv[0] for test in self.tests))
 
 
-def _environment() -> dict[str, str]:
-    """Nothing of ours: a Makefile would take CONFIG or OUT, and MAKEFLAGS, for its own."""
-    return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
-        "LC_ALL": "C"
-    }
+def load(folder: Path, line: str) -> SelftestList:
+    """Reads ``folder/regression.yaml`` for one kernel line, such as '6.1'.
 
-
-def run_by(script: str) -> frozenset[str]:
-    """The programs that a ``run_vmtests.sh`` runs, by its lines ``run_test ./program ...``."""
-    found = set()
-    for match in _RUN.finditer(script):
-        words = [w for w in match["words"].split() if w.startswith("./")]
-        found |= {words[0].removeprefix("./")} if words else set()
-    return frozenset(found)
-
-
-def present(source: Path, folder: str, names: str) -> frozenset[str]:
-    """All programs of the folder: ``names`` that make says, and what its script runs."""
-    script = source / folder / "run_vmtests.sh"
-    run = run_by(script.read_text()) if script.is_file() else frozenset()
-    return frozenset(names.split()) | run
-
-
-def _build(listed: SelftestList, base: Base, headers: Path, jobs: int, draft: Path) -> None:
-    source, out = draft / "source", draft / "bin"
-    out.mkdir()
-    _write_out(base, (listed.folder, *COMMON, *listed.sources), source)
-    folder = source / listed.folder
-    question = _make(folder, out, headers, "", "-s", f"--eval={_NAMES}", "harness-names")
-    named = proc.capture(question, env=_environment()).decode()
-    programs = present(source, listed.folder, named)
-    (draft / "present.json").write_text(json.dumps(sorted(programs)))
-    said = []
-    for cflags, names in _by_cflags(listed).items():
-        words = ("-k", f"-j{jobs}", *(str(out / name) for name in names))
-        done = proc.run(_make(folder, out, headers, cflags, *words), env=_environment())
-        said += [line for line in done.output.splitlines() if "rror" in line or "cannot" in line]
-    if absent := [name for name in listed.programs if not (out / name).is_file()]:
-        raise MachineError(
-            f"{', '.join(absent)} of {listed.folder} cannot be built here\n" + "\n".join(said[:12]),
-            next_step="a missing -lNAME is Debian's package libNAME-dev; "
-            "what can be built nowhere belongs to left_out",
+    Raises:
+        InvocationError: the series says nothing of selftests, or nothing for this line.
+        InternalError: a test stands twice, or is in both tables, or a key is unknown.
+    """
+    path = folder / FILE
+    data = yaml.safe_load(path.read_text()) if path.is_file() else {"kernels": {}}
+    if line not in data["kernels"]:
+        raise InvocationError(
+            f"{path} lists no selftests for Linux {line}",
+            next_step="docs/regression.md says what stands there",
         )
+    about, tests = data["kernels"][line], []
+    for row in about["tests"]:
+        words = str(row.pop("run"))
+        row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
+        settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
+        try:
+            tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
+        except TypeError as error:
+            raise InternalError(f"{FILE}: {words}: {error}") from error
+    names = [test.name for test in tests]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
+    about["tests"] = tests
+    try:
+        listed = SelftestList(path, data["clause"], data["floor"], **about)
+    except TypeError as error:
+        raise InternalError(f"{FILE}: {line}: {error}") from error
+    if both := sorted(set(listed.programs) & set(listed.left_out)):
+        raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
+    return listed
 
 
-def _by_cflags(listed: SelftestList) -> dict[str, list[str]]:
-    """The programs to build, by the words that the compiler gets for them."""
-    groups: dict[str, list[str]] = {}
-    for name in listed.programs:
-        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
-        groups.setdefault(cflags, []).append(name)
-    return groups
+def present(script: Path, names: str) -> frozenset[str]:
+    """All programs of a folder: ``names`` that make says, and what ``run_vmtests.sh`` runs."""
+    run = _RUN.findall(script.read_text()) if script.is_file() else []
+    return frozenset((*names.split(), *run))
 
 
 def build_programs(
@@ -121,43 +163,47 @@ def build_programs(
         InternalError: the folder has programs that the list does not know.
         MachineError: one does not compile here.
     """
-    _check_libraries(listed.libraries)
-    trees = [
-        git.text(base.repo, "rev-parse", f"{base.commit}:{path}")
-        for path in (listed.folder, *COMMON, *listed.sources)
-    ]
-    key = digest(FORMAT, trees, file_digest(headers), proc.version("gcc"), _by_cflags(listed))
-    entry = store.entry("selftests", key, lambda draft: _build(listed, base, headers, jobs, draft))
-    there = frozenset(json.loads((entry.path / "present.json").read_text()))
-    if forgotten := unlisted(listed, there):
+    sources = (listed.folder, *COMMON, *listed.sources)
+    trees = [git.text(base.repo, "rev-parse", f"{base.commit}:{path}") for path in sources]
+    by_cflags: dict[str, list[str]] = {}  # the programs, by the words that the compiler gets
+    for name in listed.programs:
+        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
+        by_cflags.setdefault(cflags, []).append(name)
+    inputs = trees, file_digest(headers), proc.version("gcc"), by_cflags
+
+    def make(draft: Path) -> None:
+        archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *sources)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(draft / "source", filter="data")
+        folder, out = draft / "source" / listed.folder, draft / "bin"
+        out.mkdir()
+        argv = ("make", "-C", str(folder), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}")
+        # Nothing of ours: a Makefile would take CONFIG or OUT, and MAKEFLAGS, for its own.
+        env = environment()
+        question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
+        there = present(folder / "run_vmtests.sh", proc.capture(question, env=env).decode())
+        (draft / "present.json").write_text(json.dumps(sorted(there)))
+        said = []
+        for cflags, names in by_cflags.items():
+            words = (f"EXTRA_CFLAGS=-static {cflags}", "-k", f"-j{jobs}")
+            done = proc.run((*argv, *words, *(str(out / name) for name in names)), env=env)
+            lines = done.output.splitlines()
+            said += [line for line in lines if "rror" in line or "cannot" in line]
+        if absent := [name for name in listed.programs if not (out / name).is_file()]:
+            raise MachineError(
+                "\n".join((f"{', '.join(absent)} of {listed.folder} cannot be built here",
+                           *said[:12])),
+                next_step="a missing -lNAME is Debian's package libNAME-dev; "
+                "what can be built nowhere belongs to left_out",
+            )  # fmt: skip
+
+    entry = store.entry("selftests", inputs, make)
+    there = set(json.loads((entry.path / "present.json").read_text()))
+    if forgotten := sorted(there - {*listed.programs, *listed.left_out}):
         raise InternalError(
             f"regression.yaml neither runs nor leaves out {', '.join(forgotten)} of {listed.folder}"
         )
     return entry.path / "bin", entry.cached
-
-
-def _check_libraries(names: Sequence[str]) -> None:
-    for name in names:
-        found = proc.capture(("gcc", f"-print-file-name=lib{name}.a")).decode().strip()
-        if not Path(found).is_absolute():
-            raise MachineError(
-                f"the selftests need the static library {name}",
-                next_step=f"install Debian's lib{name}-dev, or its like elsewhere",
-            )
-
-
-def _fill(listed: SelftestList, programs: Path, draft: Path) -> None:
-    tree = draft / "tree"
-    for folder in ("bin", "lib"):
-        (tree / folder).mkdir(parents=True)
-    for name in listed.programs:
-        proc.capture(("strip", "-o", str(tree / "bin" / name), str(programs / name)))
-    for path in sorted((GUEST_TESTS / "lib").glob("*.py")):
-        (tree / "lib" / path.name).write_bytes(path.read_bytes())
-    (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
-    plan = {test.name: asdict(test) for test in listed.tests}
-    (tree / "plan.json").write_text(json.dumps(plan, indent=1))
-    make_image(tree, draft / "tests.img")
 
 
 def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
@@ -172,21 +218,29 @@ def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
     )
 
 
-def build_suite(
-    store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int, source: Path
-) -> Suite:
+def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int) -> Suite:
     """The selftests of ``listed`` as a suite: an image of programs and a case a test.
 
     Args:
         headers: the installed uapi headers of the bare base.
-        source: the file that lists them, under whose name they are selected.
 
     Raises:
         InternalError, MachineError: see ``build_programs``.
     """
     programs, cached = build_programs(store, listed, base, headers, jobs)
-    plan = [asdict(test) for test in listed.tests]
-    key = digest(FORMAT, programs.parent.name, plan, file_digest(GUEST_TESTS / "lib", RUNNER))
-    entry = store.entry("regression", key, lambda draft: _fill(listed, programs, draft))
-    cases = tuple(case_of(test, source) for test in listed.tests)
+    plan = {test.name: asdict(test) for test in listed.tests}
+    inputs = programs.parent.name, plan, file_digest(GUEST_TESTS / "lib", RUNNER)
+
+    def make(draft: Path) -> None:
+        tree = draft / "tree"
+        (tree / "bin").mkdir(parents=True)
+        for name in listed.programs:
+            proc.capture(("strip", "-o", str(tree / "bin" / name), str(programs / name)))
+        copy_python(GUEST_TESTS / "lib", tree / "lib")
+        (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
+        (tree / "plan.json").write_text(json.dumps(plan, indent=1))
+        make_image(tree, draft / "tests.img")
+
+    entry = store.entry("regression", inputs, make, also=("image",))
+    cases = tuple(case_of(test, listed.source) for test in listed.tests)
     return Suite(cases, entry.path / "tests.img", cached and entry.cached)

@@ -1,88 +1,146 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether a selftest says the same with the series as without it. Pure functions.
+"""What a selftest says, and whether it says the same with the series as without it.
+
+Unlike the project's own cases, these programs keep their protocol loosely: plans are
+missing, numbers stand twice, and half of them print no TAP at all. So what counts is
+that the same program says the same on two kernels, point by point.
 
 Each test is run once on both kernels. One that says the same both times is the same. One
 that does not, or that is known to flap, is run again on both, and what counts then is how
 often it said what: a difference that chance explains is none (``rates.py``). The run that
 raised the suspicion is not counted, for it was chosen because it differed.
+Source: tools/testing/selftests/kselftest.h and kselftest_harness.h of the kernel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from harness.commands.selftests.table import Selftest
-from harness.commands.selftests.tap import Seen, differing
+from harness.commands.selftests.build import Selftest
 from harness.core import events as ev
 from harness.core.rates import Rates
 
 AGAIN = 10  # runs on each kernel of what differs or flaps: 10 of 10 against 3 of 10 is a difference
-SHOWN = 12  # lines of a program's output that stand beside a difference
+MAX_LINES_SHOWN = 12  # of a program's output, beside a difference
+MARK = "| "  # what selftest.py prints before each line of the program
+WHOLE = "exit status"  # the name of the program's own verdict among its points
+SKIPPED = ("skip", "skipped")
+ABSENT = "absent"  # the outcome of a point that a run does not have
+_POINT = re.compile(r"^(?P<not>not )?ok (?P<number>\d+)\s*(?:- )?(?P<rest>.*)$")
+_DIRECTIVE = re.compile(r"#\s*(?P<word>SKIP|XFAIL)\b", re.IGNORECASE)
+# What differs from run to run of one kernel: addresses, and times with their unit.
+_VARIES = (
+    (re.compile(r"0x[0-9a-fA-F]+"), "0x.."),
+    (re.compile(r"\d+(\.\d+)? ?([mun]?s)\b"), ".. s"),
+)
 
 
 @dataclass(frozen=True)
-class SelftestRuns:
-    """All runs of one test: the first on each kernel, then those by which rates are judged."""
+class Seen:
+    """One run. ``outcomes``: point -> pass, fail, skip ...; the program's own under ``WHOLE``."""
 
-    base: Seen
-    series: Seen
-    base_again: tuple[Seen, ...] = ()
-    series_again: tuple[Seen, ...] = ()
+    outcomes: Mapping[str, str]
+    reason: str = ""
+    seconds: float = 0.0
+    lines: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def all_base(self) -> tuple[Seen, ...]:
-        """Every run on the bare base."""
-        return (self.base, *self.base_again)
+    def status(self) -> str:
+        """The program's own verdict."""
+        return self.outcomes[WHOLE]
+
+    def outcome(self, point: str) -> str:
+        """What a point said; ``ABSENT`` where it is not there."""
+        return self.outcomes.get(point, ABSENT)
 
 
-def to_repeat(tests: Sequence[Selftest], runs: Mapping[str, SelftestRuns]) -> tuple[Selftest, ...]:
-    """The tests that one run of each kernel cannot judge."""
-    return tuple(
-        test
-        for test in tests
-        if test.name in runs
-        and (test.flaps or differing(runs[test.name].base, runs[test.name].series))
-    )
+class SelftestRuns(NamedTuple):
+    """All runs of one test: the first on each kernel, then those by which rates are judged."""
+
+    base: Sequence[Seen]
+    series: Sequence[Seen]
+
+    @property
+    def differ(self) -> bool:
+        """Whether the first runs say different things."""
+        return self.base[0].outcomes != self.series[0].outcomes
+
+    @property
+    def passes_on_base(self) -> bool:
+        """Whether any run on the bare base passed."""
+        return any(run.status == "pass" for run in self.base)
 
 
-def rates(runs: SelftestRuns, point: str, outcome: str) -> Rates:
-    """How often a point had an outcome, without and with the series."""
-    return Rates(
-        sum(seen.outcome(point) == outcome for seen in runs.base_again),
-        len(runs.base_again),
-        sum(seen.outcome(point) == outcome for seen in runs.series_again),
-        len(runs.series_again),
-    )
+def _tap(match: re.Match[str]) -> tuple[str, str]:
+    """Name and outcome of a line of TAP."""
+    name, outcome = match["rest"].partition("#")[0], "fail" if match["not"] else "pass"
+    for pattern, instead in _VARIES:
+        name = pattern.sub(instead, name)
+    if directive := _DIRECTIVE.search(match["rest"]):
+        outcome = directive["word"].lower()
+    return f"{match['number']} {name.strip()}".strip(), outcome
 
 
-def _suspects(runs: SelftestRuns) -> dict[str, dict[str, None]]:
-    """Points that were not always the same, and the outcomes that they had, in order."""
-    everything = (runs.base, runs.series, *runs.base_again, *runs.series_again)
-    names = dict.fromkeys(name for seen in everything for name in seen.outcomes)
-    had = {name: dict.fromkeys(seen.outcome(name) for seen in everything) for name in names}
-    return {name: outcomes for name, outcomes in had.items() if len(outcomes) > 1}
+def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
+    """The results in a program's output: name -> outcome.
+
+    Args:
+        own: see :class:`.build.Selftest`; '' for TAP, where a name is number
+            and description, and an outcome pass, fail, skip or xfail.
+    """
+    found: dict[str, str] = {}
+    for match in filter(None, map(re.compile(own or _POINT).search, lines)):
+        name, outcome = (match["name"], match["outcome"].lower()) if own else _tap(match)
+        while name in found:
+            name += " (again)"
+        found[name] = outcome
+    return found
 
 
-def differences(runs: SelftestRuns) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def seen(record: ev.CaseFinished, own: str = "") -> Seen:
+    """What the record of one run says; ``own`` as for ``points``.
+
+    A program that skips all of its points and exits with 0 has skipped, and not passed.
+    """
+    lines = tuple(d.removeprefix(MARK) for d in record.diagnostics if d.startswith(MARK))
+    found = points(lines, own)
+    status, reason = record.status, record.reason
+    if status == "pass" and found and all(o in SKIPPED for o in found.values()):
+        status, reason = "skip", f"each of its {len(found)} results is a skip"
+    return Seen({WHOLE: status, **found}, reason, record.seconds, lines)
+
+
+def differences(runs: SelftestRuns) -> tuple[list[str], list[str]]:
     """What differs, and what varies without evidence that it does; a sentence each."""
     ours: list[str] = []
     chance: list[str] = []
-    for point, outcomes in _suspects(runs).items():
-        if not runs.base_again:
-            ours.append(f"{point}: {runs.base.outcome(point)} without the series, "
-                        f"{runs.series.outcome(point)} with it")  # fmt: skip
+    everything = (*runs.base, *runs.series)
+    base, series = runs.base[1:], runs.series[1:]
+    for point in dict.fromkeys(name for run in everything for name in run.outcomes):
+        outcomes = dict.fromkeys(run.outcome(point) for run in everything)
+        if len(outcomes) < 2:
+            continue
+        if not base:
+            ours.append(f"{point}: {runs.base[0].outcome(point)} without the series, "
+                        f"{runs.series[0].outcome(point)} with it")  # fmt: skip
             continue
         for outcome in outcomes:
-            found = rates(runs, point, outcome)
-            verdict = found.verdict()
+            hits_base, hits_series = (
+                sum(run.outcome(point) == outcome for run in side) for side in (base, series)
+            )
+            rates = Rates(hits_base, len(base), hits_series, len(series))
+            verdict = rates.verdict()
             same = verdict == "no evidence of a difference"
             # Of an outcome such as 'fail' more is not better.
             said = verdict if same or outcome == "pass" else "a difference"
-            counts = f"{outcome} {found.passes_a} of {found.runs_a} without the series, "
-            counts += f"{found.passes_b} of {found.runs_b} with it, p = {found.p:.2g}: {said}"
-            (chance if same else ours).append(f"{point}: {counts}")
-    return tuple(ours), tuple(chance)
+            (chance if same else ours).append(
+                f"{point}: {outcome} {hits_base} of {len(base)} without the series, "
+                f"{hits_series} of {len(series)} with it, p = {rates.p:.2g}: {said}"
+            )
+    return ours, chance
 
 
 def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
@@ -92,41 +150,41 @@ def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
     nothing of the series as long as it fails there in the same way.
     """
     ours, chance = differences(runs)
-    notes = (*ours, *chance)
-    passed = sum(seen.status == "pass" for seen in runs.all_base)
+    notes = [*ours, *chance]
     status: ev.Status
     if ours:
         status, reason = "fail", ours[0]
-        notes += tuple(f"with the series: {line}" for line in runs.series.lines[-SHOWN:])
-    elif not passed:
-        status, reason = "skip", f"on the bare base too: {runs.base.status}: {runs.base.reason}"
+        shown = runs.series[0].lines[-MAX_LINES_SHOWN:]
+        notes += [f"with the series: {line}" for line in shown]
+    elif not runs.passes_on_base:
+        first = runs.base[0]
+        status, reason = "skip", f"on the bare base too: {first.status}: {first.reason}"
     else:
         status, reason = "pass", chance[0] if chance else ""
-    seconds = sum(s.seconds for s in (*runs.all_base, runs.series, *runs.series_again))
+    seconds = sum(run.seconds for run in (*runs.base, *runs.series))
     return ev.CaseFinished(
-        ev.CaseId("regression", None, test.name, attempt=1 + len(runs.base_again)),
+        ev.CaseId("regression", None, test.name, attempt=len(runs.base)),
         status,
         reason,
         seconds,
         (clause,),
-        diagnostics=notes,
-        about=f"{' '.join(test.argv)} says the same with the series as without it",
+        diagnostics=tuple(notes),
+        about=test.claim,
     )
 
 
 def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
     """The record of a test for which the kernel has no ``symbol``."""
     reason = f"needs CONFIG_{symbol}, which this flavour does not have (see CONFIG=)"
-    about = f"{' '.join(test.argv)} says the same with the series as without it"
-    case = ev.CaseId("regression", None, test.name)
-    return ev.CaseFinished(case, "skip", reason, 0.0, (clause,), about=about)
+    identity = ev.CaseId("regression", None, test.name)
+    return ev.CaseFinished(identity, "skip", reason, 0.0, (clause,), about=test.claim)
 
 
 def summary(listed: Sequence[Selftest], runs: Mapping[str, SelftestRuns],
             records: Sequence[ev.CaseFinished]) -> str:  # fmt: skip
     """One line: how much was compared, and what came of it."""
-    points = sum(len(r.base.outcomes) - 1 for r in runs.values())
-    passed = sum(any(s.status == "pass" for s in r.all_base) for r in runs.values())
+    points = sum(len(run.base[0].outcomes) - 1 for run in runs.values())
+    passed = sum(run.passes_on_base for run in runs.values())
     differ = sum(r.status == "fail" for r in records)
     varied = sum(r.status == "pass" and bool(r.reason) for r in records)
     return (

@@ -14,14 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.commands.ci.command import plan, run_cell
 from harness.commands.ci.merge import merge
-from harness.commands.ci.plan import PlanCell, cells, kernel_name, listed, parse, settings_of
+from harness.commands.ci.plan import (
+    PlanCell,
+    cells,
+    kernel_name,
+    listed,
+    parse,
+    plan,
+    run_cell,
+    settings_of,
+)
 from harness.commands.revision.command import revision
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
-from harness.core.settings import PROJECT, Settings
-from harness.core.shards import WHOLE, Shard
+from harness.core.settings import PROJECT, WHOLE, Settings, Shard
 from harness.report.results import Results, document
 from harness.run.session import RunKernel, RunResult
 from harness.series import contract
@@ -111,7 +118,7 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> RunKernel:
     def run(settings: Settings) -> RunResult:
         nonlocal count
         count += 1
-        before = settings.series.endswith("v1") and settings.patches is None
+        before = (settings.series or "").endswith("v1") and settings.patches is None
         patches = None if before else settings.patches
         results = Results()
         name = f"{count:03}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.matrix import single_init
+from harness.commands import matrix
 from harness.core.errors import HarnessError
 
 CLEAN = (
@@ -18,7 +18,7 @@ OOPS = "[    1.0] BUG: kernel NULL pointer dereference, address: 00000000\r\n"
 
 
 def test_what_a_sound_guest_says() -> None:
-    assert single_init.judge(CLEAN, "a", True) == single_init.Said((), ("purged pages: 64",))
+    assert matrix.judge_console(CLEAN, "a", True) == ([], ("purged pages: 64",))
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,11 @@ def test_what_a_sound_guest_says() -> None:
     ],
 )
 def test_anything_else_is_wrong(text: str, ended: bool, said: str) -> None:
-    assert single_init.judge(text, "a", ended).wrong == (said,)
+    assert matrix.judge_console(text, "a", ended)[0] == [said]
 
 
 def test_a_complaint_of_the_kernel_is_wrong_whatever_the_program_says() -> None:
-    wrong = single_init.judge(CLEAN + OOPS, "a", True).wrong
+    wrong = matrix.judge_console(CLEAN + OOPS, "a", True)[0]
     assert len(wrong) == 1
     assert wrong[0].startswith("guest: the kernel complained: BUG:")
 
@@ -49,7 +49,7 @@ def test_the_archive_read_back_as_the_format_says(tmp_path: Path) -> None:
     content = b"\x7fELF" + bytes(range(251))
     done = subprocess.run(
         ["python3", "-c", READER],
-        input=single_init.initramfs(content),
+        input=matrix.initramfs(content),
         capture_output=True,
         check=True,
     )
@@ -69,11 +69,22 @@ while at < len(data):
 """
 
 
+def test_a_kernel_that_hangs_after_its_result_has_not_passed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU, asked to end, ends with 0."""
+    qemu = tmp_path / "qemu"
+    lines = "".join(f"echo '{line.rstrip()}'\n" for line in CLEAN.splitlines())
+    qemu.write_text(f"#!/bin/sh\ntrap 'exit 0' TERM\n{lines}while :; do sleep 0.1; done\n")
+    qemu.chmod(0o755)
+    monkeypatch.setattr(matrix, "QEMU", str(qemu))
+    monkeypatch.setattr(matrix, "HANG_TIMEOUT_S", 0.5)
+    (tmp_path / "a.c").write_text("void _start(void);\nvoid _start(void) { for (;;) ; }\n")
+    wrong, _ = matrix.boot_single(tmp_path / "vmlinux", tmp_path / "a.c", (), tmp_path / "log")
+    assert wrong
+
+
 def test_a_program_that_does_not_compile_is_told(tmp_path: Path) -> None:
-    source = tmp_path / "a.c"
-    source.write_text("void _start(void) { nothing; }\n")
+    (tmp_path / "a.c").write_text("void _start(void) { nothing; }\n")
     with pytest.raises(HarnessError, match="nothing"):
-        single_init.compile_init("gcc", (), source, tmp_path / "a")
-    source.write_text("void _start(void);\nvoid _start(void) { for (;;) ; }\n")
-    single_init.compile_init("gcc", (), source, tmp_path / "a")
-    assert (tmp_path / "a").read_bytes()[:4] == b"\x7fELF"
+        matrix.boot_single(tmp_path / "vmlinux", tmp_path / "a.c", (), tmp_path / "log")

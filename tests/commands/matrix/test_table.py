@@ -13,7 +13,7 @@ import yaml
 
 from harness.build.kconfig import requests
 from harness.build.toolchain import ARCH
-from harness.commands.matrix.table import Built, Expectation, broken, chosen, load_matrix
+from harness.commands.matrix import Expectation, broken, chosen, load_cells, misplaced
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import SeriesData, load
@@ -39,15 +39,11 @@ def data(folder: Path, table: dict[str, Any]) -> SeriesData:
     return replace(OURS, folder=folder)
 
 
-def built(**config: str) -> Built:
-    return Built(config, MAP, frozenset({"mm/a.o", "mm/b.o"}), ("mm/a.c", "mm/b.c"))
-
-
 # --- our own table -------------------------------------------------------------------
 
 
 def test_our_matrix_has_what_the_clause_names() -> None:
-    cells = {cell.name: cell for cell in load_matrix(OURS).cells}
+    cells = {cell.name: cell for cell in load_cells(OURS)}
     assert {cell.arch for cell in cells.values()} == {"x86", "arm64", "riscv"}
     off = {
         request.symbol
@@ -63,7 +59,7 @@ def test_our_matrix_has_what_the_clause_names() -> None:
 
 def test_each_cross_compiler_has_a_package() -> None:
     needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
-    for cell in load_matrix(OURS).cells:
+    for cell in load_cells(OURS):
         assert (cell.arch == ARCH) == (cell.cross == "")
         if cell.cross:
             tools = [t for n in needs if cell.arch in n["for"] for t in n["command"]]
@@ -81,11 +77,11 @@ def test_check_and_a_plain_run_ask_for_no_cross_compiler() -> None:
 
 
 def test_a_cell_is_chosen_by_name(tmp_path: Path) -> None:
-    matrix = load_matrix(data(tmp_path, TABLE))
-    assert [cell.name for cell in chosen(matrix, "")] == ["one"]
-    assert chosen(matrix, "one")[0].flavour.name == "matrix-one"
+    cells = load_cells(data(tmp_path, TABLE))
+    assert [cell.name for cell in chosen(cells, "")] == ["one"]
+    assert chosen(cells, "one")[0].flavour.name == "matrix-one"
     with pytest.raises(InvocationError, match="CELL=two"):
-        chosen(matrix, "two")
+        chosen(cells, "two")
 
 
 @pytest.mark.parametrize(
@@ -104,12 +100,12 @@ def test_a_table_that_makes_no_sense_is_told(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InternalError, match=said):
-        load_matrix(data(tmp_path, TABLE | change))
+        load_cells(data(tmp_path, TABLE | change))
 
 
 def test_a_series_without_a_matrix_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvocationError, match=r"matrix\.yaml"):
-        load_matrix(replace(OURS, folder=tmp_path))
+        load_cells(replace(OURS, folder=tmp_path))
 
 
 # --- judging a kernel ----------------------------------------------------------------
@@ -117,8 +113,8 @@ def test_a_series_without_a_matrix_is_told(tmp_path: Path) -> None:
 
 def test_configuration_both_ways() -> None:
     expect = Expectation({"SWAP": "y", "MMU": "n"})
-    assert broken(expect, (), built(SWAP="y")) == []
-    assert broken(expect, (), built(MMU="y")) == [
+    assert broken(expect, {"SWAP": "y"}, MAP) == []
+    assert broken(expect, {"MMU": "y"}, MAP) == [
         "CONFIG_SWAP is n, must be y",
         "CONFIG_MMU is y, must be n",
     ]
@@ -126,22 +122,22 @@ def test_configuration_both_ways() -> None:
 
 def test_symbols_both_ways() -> None:
     expect = Expectation({}, symbols=("start_kernel", "purge"), no_symbols=("start_kernel",))
-    assert broken(expect, (), built()) == ["System.map lacks purge", "System.map has start_kernel"]
+    assert broken(expect, {}, MAP) == ["System.map lacks purge", "System.map has start_kernel"]
 
 
 def test_a_system_call_that_nobody_defines_has_a_weak_entry_only() -> None:
     expect = Expectation({}, unimplemented=("madvise", "mincore", "mlock"))
-    assert broken(expect, (), built()) == [
+    assert broken(expect, {}, MAP) == [
         "__x64_sys_mincore is implemented",
         "System.map has no entry of mlock at all",
     ]
 
 
 def test_a_touched_file_is_compiled_or_said_to_be_left_out() -> None:
-    kernel = replace(built(), touched=("mm/a.c", "mm/c.c"))
-    assert broken(Expectation({}), (), kernel) == [
+    touched, compiled = ("mm/a.c", "mm/c.c"), ("mm/a.c",)
+    assert misplaced(touched, compiled, ()) == [
         "mm/c.c is touched by the series and not compiled here"
     ]
-    assert broken(Expectation({}), ("mm/c.c",), kernel) == []
-    assert broken(Expectation({}), ("mm/c.c", "mm/a.c"), kernel) == ["mm/a.c is compiled here"]
-    assert broken(Expectation({}), ("mm/c.c", "mm/other-line.c"), kernel) == []
+    assert misplaced(touched, compiled, ("mm/c.c",)) == []
+    assert misplaced(touched, compiled, ("mm/c.c", "mm/a.c")) == ["mm/a.c is compiled here"]
+    assert misplaced(touched, compiled, ("mm/c.c", "mm/other-line.c")) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.revision.b4_check import check
-from harness.commands.revision.files import write
 from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.page import write
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks.remarks import OpenRemarks
 from harness.core.settings import PROJECT

@@ -13,10 +13,9 @@ from rich.console import Console
 
 from harness.commands.revision import verdict
 from harness.commands.revision.command import revision
-from harness.commands.revision.compare import Blame
 from harness.commands.revision.inputs import Inputs, PatchName, read_inputs
-from harness.commands.revision.reply import MOST, reply
-from harness.commands.revision.verdict import Revision, RevisionRuns, Step, exit_status
+from harness.commands.revision.reply import MAX_LINES, reply
+from harness.commands.revision.verdict import Blame, Revision, RevisionRuns, Step, exit_status
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.run.session import RunKernel, RunResult
@@ -81,7 +80,7 @@ def test_the_machine_is_named_before_the_series(code: int) -> None:
 def runner(documents: list[Any], seen: list[tuple[str, int | None]]) -> RunKernel:
     def run(settings: Settings) -> RunResult:
         found = documents[len(seen)]
-        seen.append((Path(settings.series).name, settings.patches))
+        seen.append((Path(settings.series or "").name, settings.patches))
         return RunResult(found["exit_code"], settings.out, found)
 
     return run
@@ -133,6 +132,17 @@ def test_a_revision_from_end_to_end(toy: Toy, tmp_path: Path) -> None:
     assert "@@" not in said
 
 
+def test_ktap_does_not_blame_a_patch_for_what_the_base_breaks(
+    toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(two_revisions(toy, tmp_path), previous="", ktap=True)
+    bad = document("fail", 1, "t::a")
+    documents = [bad, bad, document("fail", 1, "t::a", "t::b")]
+    assert revision(settings, runner(documents, []), look, Console(quiet=True)) == 1
+    told = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "on"]
+    assert told == ["ok 1 0 the bare base", "ok 2 1 one", "not ok 3 2 two"]
+
+
 def test_what_could_not_be_run_is_not_compared(toy: Toy, tmp_path: Path) -> None:
     settings = two_revisions(toy, tmp_path)
     documents = [document("not_applicable"), document("", 3, error="the disk is full")]
@@ -158,6 +168,6 @@ def test_a_reply_is_never_longer_than_sixty_lines() -> None:
     steps = (replace(step, error=()), *[step] * 50)
     whole = Revision("b", "w", "s", "", "", steps, False, (), "", 1)
     lines = reply(whole).splitlines()
-    assert len(lines) == MOST
+    assert len(lines) == MAX_LINES
     assert "more lines: see revision.json" in lines[-1]
     assert "  broken: a, b, c, d and 2 more" in lines

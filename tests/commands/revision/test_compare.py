@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.commands.revision.compare import blame, changes, kind_of
+from harness.commands.revision.verdict import blame, changes, kind_of
 
 VERDICTS = st.sampled_from(("pass", "fail", "untested", "not_applicable"))
 SETS = st.dictionaries(st.sampled_from(("A-1", "A-2", "A-3", "A-4")), VERDICTS)

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from harness.cases.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.commands.revision.command import revision
-from harness.commands.revision.flaky import RUNS, Yardsticks, flaky_cases
 from harness.commands.revision.reply import statement
+from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, flaky_cases
 from harness.core import events as ev
 from harness.core.settings import PROJECT, Settings
 from harness.report.results import Results
@@ -25,7 +25,7 @@ from tests.support.recorder import Recorder
 from tests.support.toy import Toy, grow
 
 CASE = "t/p.c::a"
-Again = dict[int | None, list[Any]]
+Again = dict[int | None, Any]
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def test_only_what_passes_sometimes_is_flaky() -> None:
 
 
 def test_the_run_that_found_it_does_not_count() -> None:
-    again: Again = {1: [document("pass", (9, 19))], 0: [document("fail", (11, 19))]}
-    found = Yardsticks(document(), None, again).statement(CASE, 1, document("fail", (2, 5)))
+    again: Again = {1: document("pass", (9, 19)), 0: document("fail", (11, 19))}
+    found = RevisionRuns([document(), document("fail", (2, 5))], None, again).flaky(CASE, 1)
     assert (found.passes_here, found.runs_here) == (2 + 10, 5 + 20)
     assert (found.passes_there, found.runs_there) == (1 + 11, 1 + 20)
     assert found.verdict == "no evidence of a difference" and found.excused
@@ -95,22 +95,22 @@ def test_the_run_that_found_it_does_not_count() -> None:
 
 
 def test_a_rate_that_fell_is_the_patchs_fault() -> None:
-    again: Again = {1: [document("fail", (5, 19))], 0: [document("pass", (19, 19))]}
-    found = Yardsticks(document(), None, again).statement(CASE, 1, document("fail", (2, 5)))
+    again: Again = {1: document("fail", (5, 19)), 0: document("pass", (19, 19))}
+    found = RevisionRuns([document(), document("fail", (2, 5))], None, again).flaky(CASE, 1)
     assert found.verdict == "worse" and not found.excused and found.p < 0.01
 
 
-def test_where_the_base_cannot_run_it_the_previous_revision_is_the_yardstick() -> None:
-    never = document("not_applicable")
-    again: Again = {None: [document("pass", (10, 19))]}
-    found = Yardsticks(never, document(), again).statement(CASE, 1, document("fail", (8, 15)))
+def test_where_the_base_cannot_run_it_the_previous_revision_is_the_baseline() -> None:
+    steps = [document("not_applicable"), document("fail", (8, 15))]
+    again: Again = {None: document("pass", (10, 19))}
+    found = RevisionRuns(steps, document(), again).flaky(CASE, 1)
     assert (found.against, found.runs_there) == ("the previous revision", 21)
-    lone = Yardsticks(never, None, {}).statement(CASE, 1, document("fail", (8, 15)))
+    lone = RevisionRuns(steps).flaky(CASE, 1)
     assert lone.verdict == "no yardstick" and not lone.excused
 
 
 def test_without_repetition_elsewhere_too_few_runs_excuse_nothing() -> None:
-    found = Yardsticks(document(), None, {}).statement(CASE, 1, document("fail", (2, 5)))
+    found = RevisionRuns([document(), document("fail", (2, 5))]).flaky(CASE, 1)
     assert found.verdict == "too few runs" and not found.excused
 
 
@@ -130,7 +130,7 @@ def test_a_revision_with_a_flaky_case(
     assert revision(settings, runner(documents, seen), look, Console(quiet=True)) == code
     assert [s.patches for s in seen] == [0, 1, 1, 0]
     assert [(s.repeat, s.every) for s in seen[:2]] == [(5, False)] * 2
-    assert all(s.only == (CASE,) and s.repeat == RUNS - 1 and s.every for s in seen[2:])
+    assert all(s.only == (CASE,) and s.repeat == FLAKY_RUNS - 1 and s.every for s in seen[2:])
     folder = settings.out / "revision-one"
     (step,) = json.loads((folder / "revision.json").read_text())["steps"][1:]
     assert step["blame"]["flaky"] == ([CASE] if code == 0 else [])

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from harness.commands.revision.files import html
 from harness.commands.revision.inputs import Inputs, PatchName
-from harness.commands.revision.page import CHECKS, LEAST, MOST, broken, command, drawn, rows, times
+from harness.commands.revision.page import (
+    CHECKS,
+    MAX_SHOWN,
+    broken,
+    command,
+    html,
+    rows,
+)
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks.remarks import OpenRemarks
 from tests.commands.revision.test_flaky import CASE, document
@@ -19,8 +24,8 @@ INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "t
 def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:
     runs = RevisionRuns(documents, None, {}, statics or {})
     return [
-        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, row.marks, strict=True)}
-        for row in rows(conclude(INPUTS, runs), runs)
+        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, found, strict=True)}
+        for _, found in rows(conclude(INPUTS, runs), runs)
     ]
 
 
@@ -77,31 +82,12 @@ def test_a_failure_is_told_where_it_is_first_seen() -> None:
 
 def test_what_a_page_shows_is_bounded() -> None:
     said = {"status": "fail", "reason": "so", "about": "", "diagnostics": ["x"] * 500, "seconds": 1}
-    tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MOST + 5)]
+    tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MAX_SHOWN + 5)]
     runs = RevisionRuns((document(), document("fail", tests=tests)), None, {})
     (part,) = broken(conclude(INPUTS, runs), runs, {})
-    assert len(part.failures) == MOST and part.more == 5
-    assert part.failures[0].notes[-1] == "... 460 more lines"
+    assert len(part.failures) == MAX_SHOWN and part.more == 5
+    assert part.failures[0].notes.splitlines()[-1] == "... 460 more lines"
 
 
 def test_a_complaint_outside_of_cases_is_seen_again_by_the_whole_run() -> None:
     assert command("", 2, {"KERNEL": ""}) == "make test-kernel PATCHES=2"
-
-
-def test_times_are_compared_at_one_pace() -> None:
-    def timed(pace: float, **seconds: float) -> Any:
-        tests = [{"id": f"t/p.c::{n}", "status": "pass", "seconds": s} for n, s in seconds.items()]
-        return document(tests=tests, pace={"seconds": pace, "reference": 0.1, "factor": 1.0})
-
-    runs = RevisionRuns(
-        (timed(0.1, a=1.0, b=2.0, c=0.1),), timed(0.2, a=2.0, b=12.0, c=0.1, gone=3.0), {}
-    )
-    bars = times(runs)
-    assert [(bar.name, bar.before, bar.now) for bar in bars] == [
-        ("t/p.c::b", 6.0, 2.0),
-        ("t/p.c::a", 1.0, 1.0),
-    ]
-    assert LEAST > 0.1
-    first, second = drawn(bars)
-    assert (first.before, round(first.now, 1), second.y > first.y) == (100.0, 33.3, True)
-    assert times(replace(runs, previous=None)) == []

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.build import build_programs, build_suite, case_of, present, run_by
-from harness.commands.selftests.table import Selftest, SelftestList
+from harness.commands.selftests.build import (
+    Selftest,
+    SelftestList,
+    build_programs,
+    build_suite,
+    case_of,
+    present,
+)
 from harness.core import git
 from harness.core.errors import InternalError, MachineError
 from harness.core.store import Store
@@ -40,8 +46,9 @@ PROGRAM = "#include <linux/answer.h>\n#include <stdio.h>\nint main(void) { retur
 FOLDER = "tools/testing/selftests/vm"
 
 
-def test_the_script_tells_what_it_runs() -> None:
-    assert run_by(SCRIPT) == {
+def test_the_script_tells_what_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "run_vmtests.sh").write_text(SCRIPT)
+    assert present(tmp_path / "run_vmtests.sh", "") == {
         "hugepage-mmap", "userfaultfd", "on-fault-limit", "va_high_addr_switch.sh",
     }  # fmt: skip
 
@@ -79,7 +86,9 @@ def listed() -> SelftestList:
     left_out = dict.fromkeys(("broken", "gone.sh", "run_vmtests.sh"), "a reason")
     tests = (Selftest("one", ("one",)), Selftest("two_x", ("two", "x"), timeout=3.0))
     cflags = {"*": "", "two": "-DEXTRA=7"}
-    return SelftestList("V-KS-2", 1, FOLDER, (), (), cflags, "", 512, tests, left_out)
+    return SelftestList(
+        Path("/x/regression.yaml"), "V-KS-2", 1, FOLDER, 512, tests, left_out, cflags=cflags
+    )
 
 
 @pytest.fixture
@@ -139,18 +148,10 @@ def test_a_program_that_does_not_compile_is_named_with_the_compilers_words(
         build_programs(store, listed, base, headers, 2)
 
 
-def test_a_library_that_is_not_here_is_named(
+def test_the_suite_has_a_case_a_test_and_an_image(
     base: Base, headers: Path, listed: SelftestList, store: Store
 ) -> None:
-    with pytest.raises(MachineError, match="the static library nosuch"):
-        build_programs(store, replace(listed, libraries=("nosuch",)), base, headers, 2)
-
-
-def test_the_suite_has_a_case_a_test_and_an_image(
-    base: Base, headers: Path, listed: SelftestList, store: Store, tmp_path: Path
-) -> None:
-    source = tmp_path / "regression.yaml"
-    suite = build_suite(store, listed, base, headers, 2, source)
+    suite = build_suite(store, listed, base, headers, 2)
     assert [str(case.id) for case in suite.cases] == ["one", "two_x"]
     assert suite.cases[1].program.argv == ("python3", "/tests/selftest.py")
     assert suite.image.is_file() and not suite.cached
@@ -158,7 +159,7 @@ def test_the_suite_has_a_case_a_test_and_an_image(
     assert {p.name for p in (tree / "bin").iterdir()} == {"one", "two"}
     plan = json.loads((tree / "plan.json").read_text())
     assert plan["two_x"]["argv"] == ["two", "x"] and plan["two_x"]["timeout"] == 3.0
-    assert build_suite(store, listed, base, headers, 2, source).cached
+    assert build_suite(store, listed, base, headers, 2).cached
 
 
 def test_repetitions_have_ids_of_their_own_and_one_name() -> None:
@@ -169,7 +170,7 @@ def test_repetitions_have_ids_of_their_own_and_one_name() -> None:
 
 
 def test_what_the_makefile_and_the_script_name_is_there(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    assert present(tmp_path, "x", "a b\n") == {"a", "b"}
-    (tmp_path / "x" / "run_vmtests.sh").write_text("run_test ./c\n")
-    assert present(tmp_path, "x", "a b\n") == {"a", "b", "c"}
+    script = tmp_path / "run_vmtests.sh"
+    assert present(script, "a b\n") == {"a", "b"}
+    script.write_text("run_test ./c\n")
+    assert present(script, "a b\n") == {"a", "b", "c"}

@@ -14,15 +14,14 @@ import pytest
 
 from harness.cases.runner import Lab
 from harness.commands.selftests import command
-from harness.commands.selftests.build import case_of
+from harness.commands.selftests.build import FILE, Selftest, SelftestList, case_of
 from harness.commands.selftests.command import Observed, Reports, compare, test_regression
-from harness.commands.selftests.table import FILE, Selftest, SelftestList
-from harness.commands.selftests.tap import WHOLE, Seen
+from harness.commands.selftests.judge import WHOLE, Seen
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
-from harness.run.equip import Equipment
+from harness.run.assemble_guest import Equipment
 from harness.run.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
@@ -30,18 +29,14 @@ from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
 
 LISTED = SelftestList(
+    source=Path("/x/regression.yaml"),
     clause="V-KS-2",
     floor=2,
     folder="tools/testing/selftests/vm",
-    sources=(),
-    libraries=(),
-    cflags={},
-    append="",
     memory_mb=512,
     tests=(Selftest("a", ("a",)), Selftest("b", ("b",)), Selftest("c", ("c",), flaps="it races")),
     left_out={},
 )
-SOURCE = Path("/x/regression.yaml")
 test_regression.__test__ = False  # type: ignore[attr-defined]  # a command, no test of ours
 
 
@@ -69,7 +64,7 @@ class FakeKernel:
 def outcome(
     events: ev.Events, base: FakeKernel, series: FakeKernel, expression: str = ""
 ) -> dict[str, ev.CaseFinished]:
-    records = compare(LISTED, SOURCE, expression, base, series, events)
+    records = compare(LISTED, expression, base.observe, series.observe, events)
     return {record.id.name: record for record in records}
 
 
@@ -179,7 +174,7 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
     )
     monkeypatch.setattr(command, "replace", _replace)
     kernel = command.ComparedKernel(
-        session, cast(Equipment, None), lambda s: s, Reports(events), "base", {"a": ""}
+        session, cast(Equipment, None), lambda s: s, Reports(events), "base", LISTED
     )
     cases = [case_of(LISTED.tests[0], tmp_path / FILE, n) for n in range(1, runs + 1)]
     found = kernel.observe(cases, "")
@@ -203,10 +198,13 @@ def _replace(thing: Any, **changes: Any) -> Any:
 def test_what_the_kernels_said_is_not_lost_with_an_interrupt(
     events: ev.Events, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def equip(session: Session, reports: Reports) -> tuple[SelftestList, Any, Any]:
+    def equip(session: Session, reports: Reports) -> tuple[Any, Any]:
         reports.waiting.append(seen("WARNING in new"))
         kernel = SimpleNamespace(kernel=SimpleNamespace(config=Path("config")))
-        return LISTED, SimpleNamespace(equipment=SimpleNamespace(prepared=kernel)), None
+        equipment = SimpleNamespace(prepared=kernel)
+        return SimpleNamespace(equipment=equipment, listed=LISTED, observe=None), SimpleNamespace(
+            observe=None
+        )
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.table import FILE, load, parse, unlisted, unmet
+from harness.commands.selftests.build import FILE, SelftestList, load
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import load as load_series
@@ -30,21 +30,21 @@ kernels:
 """
 
 
-def test_a_list_is_read() -> None:
-    listed = parse(TEXT, "6.1")
-    assert listed is not None
+def parse(folder: Path, text: str = TEXT) -> SelftestList:
+    (folder / FILE).write_text(text)
+    return load(folder, "6.1")
+
+
+def test_a_list_is_read(tmp_path: Path) -> None:
+    listed = parse(tmp_path)
     one, bare, second = listed.tests
     assert (one.name, one.argv, one.timeout) == ("one_a_x_y_0x10", ("one", "-a", "x:y", "0x10"), 30)
     assert one.user == "nobody" and not one.settings
     assert bare.settings == (("/proc/sys/vm/a", "1"), ("/proc/sys/vm/b", "always"))
-    assert bare.config == ()
+    assert bare.lacks({}) is None
     assert (bare.huge_pages, bare.swap, bare.timeout) == (8, True, 10.0)
-    assert (second.name, second.program, second.flaps) == ("second", "two", "it races")
+    assert (second.name, second.argv, second.flaps) == ("second", ("two",), "it races")
     assert listed.programs == ("one", "two")
-
-
-def test_a_line_without_a_list_has_none() -> None:
-    assert parse(TEXT, "6.12") is None
 
 
 @pytest.mark.parametrize(
@@ -53,27 +53,21 @@ def test_a_line_without_a_list_has_none() -> None:
         ("run: two, name: second", "run: one", "has one twice"),
         ("three:", "two:", "runs two, and leaves it out"),
         ("flaps: it races", "flaky: it races", "two: .*flaky"),
+        ("memory_mb: 512", "memory_mb: 512\n    memory: 2", "6.1: .*memory"),
     ],
 )
-def test_a_list_that_contradicts_itself_is_refused(old: str, new: str, message: str) -> None:
+def test_a_list_that_contradicts_itself_is_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     with pytest.raises(InternalError, match=message):
-        parse(TEXT.replace(old, new), "6.1")
+        parse(tmp_path, TEXT.replace(old, new))
 
 
-def test_a_test_may_need_symbols_of_the_configuration() -> None:
-    listed = parse(TEXT.replace("swap: true", "config: [SWAP, NUMA]"), "6.1")
-    assert listed is not None
-    test = listed.tests[1]
-    assert unmet(test, {"SWAP": "y", "NUMA": "y"}) == ""
-    assert unmet(test, {"SWAP": "y"}) == unmet(test, {"SWAP": "y", "NUMA": "n"}) == "NUMA"
-    assert unmet(listed.tests[0], {}) == ""
-
-
-def test_what_is_in_neither_table_is_named() -> None:
-    listed = parse(TEXT, "6.1")
-    assert listed is not None
-    assert unlisted(listed, frozenset({"one", "two", "three"})) == ()
-    assert unlisted(listed, frozenset({"one", "four", "three", "five"})) == ("five", "four")
+def test_a_test_may_need_symbols_of_the_configuration(tmp_path: Path) -> None:
+    tests = parse(tmp_path, TEXT.replace("swap: true", "config: [SWAP, NUMA]")).tests
+    assert tests[1].lacks({"SWAP": "y", "NUMA": "y"}) is None
+    assert tests[1].lacks({"SWAP": "y"}) == tests[1].lacks({"SWAP": "y", "NUMA": "n"}) == "NUMA"
+    assert tests[0].lacks({}) is None
 
 
 def test_a_series_without_a_list_is_told_so(tmp_path: Path) -> None:

@@ -8,16 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.make_log import Warned
+from harness.build.make_log import new_warnings
 from harness.commands.static_checks.remarks import (
     PatchRemarks,
     Remark,
-    fresh,
-    justify,
-    load_excuses,
-    looked_at,
-    read_checkpatch,
-    read_others,
+    load_waivers,
+    read_remarks,
 )
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
@@ -42,46 +38,45 @@ SPARSE = """\
 
 
 def test_checkpatch_in_terse_form() -> None:
-    assert read_checkpatch(CHECKPATCH.splitlines(), "/tmp/mail") == [
-        Warned("include/linux/swap.h", 67, "CHECK:BIT_MACRO: Prefer using the BIT macro"),
-        Warned("", 0, "WARNING:COMMIT_LOG_LONG_LINE: Prefer a maximum 75 chars per line"),
-        Warned("", 0, "ERROR:MISSING_SIGN_OFF: Missing Signed-off-by: line(s)"),
+    assert read_remarks(CHECKPATCH.splitlines(), mail="/tmp/mail") == [
+        Remark("include/linux/swap.h", 67, "CHECK:BIT_MACRO: Prefer using the BIT macro"),
+        Remark("", 0, "WARNING:COMMIT_LOG_LONG_LINE: Prefer a maximum 75 chars per line"),
+        Remark("", 0, "ERROR:MISSING_SIGN_OFF: Missing Signed-off-by: line(s)"),
     ]
 
 
 def test_sparse_says_each_thing_once_and_the_compiler_is_not_sparse() -> None:
     lines = SPARSE.splitlines()
-    assert read_others(lines, ("/src", "/out")) == [
-        Warned("include/linux/rmap.h", 411,
+    assert read_remarks(lines, ("/src", "/out")) == [
+        Remark("include/linux/rmap.h", 411,
                "warning: context imbalance in 'vote' - unexpected unlock"),
-        Warned("include/generated/bounds.h", 1, "error: bad constant"),
+        Remark("include/generated/bounds.h", 1, "error: bad constant"),
     ]  # fmt: skip
-    assert looked_at(lines, "/src") == {"mm/rmap.c"}
 
 
 def test_only_what_the_tree_before_did_not_have_is_new() -> None:
-    old = [Warned("a.c", 3, "warning: x in 'f'"), Warned("a.c", 9, "warning: y")]
-    moved = [Warned("a.c", 13, "warning: x in 'f'"), Warned("a.c", 20, "warning: x in 'f'")]
-    assert fresh(moved, old) == (Remark("a.c", 20, "warning: x in 'f'"),)
+    old = [Remark("a.c", 3, "warning: x in 'f'"), Remark("a.c", 9, "warning: y")]
+    moved = [Remark("a.c", 13, "warning: x in 'f'"), Remark("a.c", 20, "warning: x in 'f'")]
+    assert new_warnings(moved, old) == [Remark("a.c", 20, "warning: x in 'f'")]
 
 
-def excuses(folder: Path, text: str, line: str = "6.1") -> list[str]:
+def waivers(folder: Path, text: str, line: str = "6.1") -> list[str]:
     (folder / "justified.yaml").write_text(text)
-    return [e.pattern for e in load_excuses(folder, line)]
+    return [e.pattern for e in load_waivers(folder, line)]
 
 
 def test_an_entry_may_be_for_one_kernel_line(tmp_path: Path) -> None:
     text = "- {tool: sparse, patch: 1, pattern: %s, why: w%s}\n"
     both = text % ("a", "") + text % ("b", ", kernels: ['6.12']")
-    assert excuses(tmp_path, both) == ["a"]
-    assert excuses(tmp_path, both, "6.12") == ["a", "b"]
-    assert load_excuses(tmp_path / "elsewhere", "6.1") == ()
+    assert waivers(tmp_path, both) == ["a"]
+    assert waivers(tmp_path, both, "6.12") == ["a", "b"]
+    assert load_waivers(tmp_path / "elsewhere", "6.1") == ()
 
 
 @pytest.mark.parametrize("row", ["{tool: lint, patch: 1, pattern: a, why: w}", "{tool: sparse}"])
 def test_an_entry_that_makes_no_sense_is_told(tmp_path: Path, row: str) -> None:
     with pytest.raises(InternalError, match=r"justified\.yaml"):
-        excuses(tmp_path, f"- {row}\n")
+        waivers(tmp_path, f"- {row}\n")
 
 
 def test_a_reason_serves_its_own_patch_and_tool_only(tmp_path: Path) -> None:
@@ -90,26 +85,26 @@ def test_a_reason_serves_its_own_patch_and_tool_only(tmp_path: Path) -> None:
         PatchRemarks(1, "one", {"sparse": (remark,), "checkpatch": (remark,)}),
         PatchRemarks(2, "two", {"sparse": (remark,)}),
     ]
-    excuses(tmp_path, "- {tool: sparse, patch: 1, pattern: 'mm/a.c:\\d+: .*imbalance', why: so}\n")
-    found = justify(patches, load_excuses(tmp_path, "6.1"))
-    assert [p.verdict("sparse") for p in found.patches] == ["pass", "fail"]
-    assert found.patches[0].tools["sparse"][0].why == "so"
-    assert found.patches[0].open("checkpatch") == (remark,)
-    assert found.stale == ()
+    waivers(tmp_path, "- {tool: sparse, patch: 1, pattern: 'mm/a.c:\\d+: .*imbalance', why: so}\n")
+    one, two = (patch.justified(load_waivers(tmp_path, "6.1")) for patch in patches)
+    assert (one.open("sparse"), two.open("sparse")) == ([], [remark])
+    assert one.tools["sparse"][0].why == "so"
+    assert one.open("checkpatch") == [remark]
+    assert one.stale == two.stale == ()
 
 
 def test_an_entry_is_stale_only_where_its_tool_has_looked(tmp_path: Path) -> None:
-    excuses(tmp_path, "- {tool: sparse, patch: 1, pattern: never, why: so}\n")
-    known = load_excuses(tmp_path, "6.1")
-    assert justify([PatchRemarks(1, "one", {"sparse": ()})], known).stale == known
-    assert justify([PatchRemarks(1, "one", {"checkpatch": ()})], known).stale == ()
-    assert justify([PatchRemarks(1, "one")], known).patches[0].verdict("sparse") == ""
+    waivers(tmp_path, "- {tool: sparse, patch: 1, pattern: never, why: so}\n")
+    known = load_waivers(tmp_path, "6.1")
+    assert PatchRemarks(1, "one", {"sparse": ()}).justified(known).stale == known
+    assert PatchRemarks(1, "one", {"checkpatch": ()}).justified(known).stale == ()
+    assert PatchRemarks(2, "two", {"sparse": ()}).justified(known).stale == ()
 
 
 def test_our_reasons_are_sound() -> None:
     count = len(load(OURS).subjects)
     for line in ("6.1", "6.12"):
-        for excuse in load_excuses(OURS, line):
-            assert 1 <= excuse.patch <= count
-            assert re.compile(excuse.pattern)
-            assert len(excuse.why.split()) > 2
+        for waiver in load_waivers(OURS, line):
+            assert 1 <= waiver.patch <= count
+            assert re.compile(waiver.pattern)
+            assert len(waiver.why.split()) > 2

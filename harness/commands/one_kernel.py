@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands on one kernel: test-kernel, list-tests, shell, selftest-detectors."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from harness.build.kconfig import read_values
+from harness.cases import repeats
+from harness.cases.host_checks import load_checks, run_check
+from harness.cases.pool import GuestPool, at_once
+from harness.cases.runner import Lab
+from harness.cases.selection import Part, run_cases
+from harness.core import events as ev
+from harness.core.errors import SeriesError
+from harness.core.settings import Settings
+from harness.core.stages import stage
+from harness.detectors import proofs, soundness
+from harness.detectors.canaries import run_canaries
+from harness.image.programs import GUEST_TESTS
+from harness.report import ktap_out
+from harness.run.assemble_guest import (
+    Equipment,
+    assemble_guest,
+    booted,
+    decode_splats,
+    labs_of,
+    look_for_leaks,
+)
+from harness.run.pipeline import debug_twin
+from harness.run.session import RunResult, Session, run_session
+from harness.setup.on_demand import provide
+from harness.vm.serial_dialogue import SerialDialogue
+from harness.vm.ssh import login_shell
+
+
+def test_kernel(settings: Settings) -> int:
+    """``make test-kernel``: every stage, one verdict; KTAP= prints the results as KTAP as well."""
+    result = run_kernel(settings)
+    if settings.ktap:
+        sys.stdout.write(ktap_out.run(result.document))
+    return result.code
+
+
+def run_kernel(settings: Settings) -> RunResult:
+    """The run of ``make test-kernel``, which other commands make for each of their states."""
+    return run_session(settings, "test-kernel", _tests)
+
+
+def _tests(session: Session) -> None:
+    equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
+    canaries = proofs.known(session.store, equipment.prepared.kernel)
+    session.results.canaries.extend(canaries)
+    session.events.emit(ev.Note(proofs.sentence(canaries)))
+    try:
+        _run_suite(session, equipment)
+    except SeriesError:
+        decode_splats(session, equipment.prepared)  # what kept it from booting
+        raise
+    decode_splats(session, equipment.prepared)
+
+
+def _run_suite(session: Session, equipment: Equipment) -> None:
+    settings = session.settings
+    with booted(session, equipment) as guests:
+        labs = labs_of(session, equipment, guests)
+        with stage(session.events, "tests") as outcome:
+            _host_checks(session, equipment, labs[0])
+            run_cases(
+                equipment.suite.cases,
+                GuestPool(session.events.emit, labs),
+                settings.tests or "",
+                GUEST_TESTS / session.data.guest_tests,
+                Part(settings.shard, settings.only, session.events.emit),
+            )
+            outcome.detail = f"{len(session.results.tests)} cases"
+        _repeats(session, equipment, labs[0])
+        config = read_values(equipment.prepared.kernel.config)
+        look_for_leaks(session, guests, config)
+        guests.report_strays()
+        _soundness(session, equipment, config)
+
+
+def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
+    """Host checks run with every complete run, once for all shards; TESTS= takes guest cases."""
+    if session.settings.tests or not session.settings.shard.first:
+        return
+    for item in load_checks(session.data.folder):
+        record = lab.not_applicable(item.id, item.clauses, item.about)
+        session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
+
+
+def _repeats(session: Session, equipment: Equipment, lab: Lab) -> None:
+    """Broken cases again, or with ``every`` all of them: how often each passes."""
+    settings, cases = session.settings, equipment.suite.cases
+    if not settings.repeat:
+        return
+    with stage(session.events, "repeats") as outcome:
+        if settings.every:
+            ran = {record.id for record in session.results.tests if record.status in repeats.JUDGED}
+            for case in (case for case in cases if case.id in ran):
+                repeats.repeat(case, lab, settings.repeat, session.events)
+        else:
+            repeats.repeat_broken(cases, session.results, lab, settings.repeat, session.events)
+        outcome.detail = f"{len(session.results.repeated)} cases"
+
+
+def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
+    """What the kernel's checkers say of a complete run is a record of its own."""
+    data, applied = session.data, len(equipment.prepared.applied.patches)
+    if session.settings.tests or not data.sound or not data.applicable(data.sound, applied):
+        return
+    flavour = session.settings.config
+    session.events.emit(soundness.record(data.sound, config, session.results, flavour))
+
+
+def list_tests(settings: Settings) -> RunResult:
+    """``make list-tests``: every case with its clauses and its claim."""
+
+    def body(session: Session) -> None:
+        for case in assemble_guest(session).suite.cases:
+            session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
+            session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
+
+    return run_session(settings, "list-tests", body)
+
+
+def shell(settings: Settings) -> RunResult:
+    """``make shell``: an interactive shell in the built kernel."""
+    return run_session(settings, "shell", _shell)
+
+
+def _shell(session: Session) -> None:
+    if not session.settings.console:
+        provide("shell", session.out / "setup.log", session.events)
+    equipment = assemble_guest(session)
+    if session.settings.debug:
+        debug = debug_twin(session, equipment.prepared)
+        gdb = str(session.out / "gdb")
+        equipment = replace(equipment, spec=replace(equipment.spec, gdb=gdb))
+        session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)
+    with booted(session, equipment) as guests:
+        session.console.print(f"console: {session.out / 'console.log'}", soft_wrap=True)
+        first = guests.the_first
+        if session.settings.console:
+            session.console.print("the serial console; Ctrl-], exit or Ctrl-D ends the guest")
+            with SerialDialogue(first.console) as line:
+                line.interact(sys.stdin.fileno(), sys.stdout)
+        else:
+            session.console.print("exit or Ctrl-D ends the guest")
+            login_shell(first.qemu.port, first.keys, first.spec.host_key)
+        guests.report_strays()
+
+
+def selftest_detectors(settings: Settings) -> RunResult:
+    """``make selftest-detectors``: provoke each failure on this very kernel."""
+    return run_session(settings, "selftest-detectors", _canaries)
+
+
+def _canaries(session: Session) -> None:
+    # As the cases run, so do the canaries.
+    equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
+    config = read_values(equipment.prepared.kernel.config)
+    with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
+        found = run_canaries(guests.fresh, session.events, config)
+        outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
+    proofs.keep(session.store, equipment.prepared.kernel, session.results.canaries)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A built kernel, a root file system and programs become guests, and what these say is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.build.debuginfo import decode
+from harness.build.kconfig import load_flavour
+from harness.cases.pool import at_once
+from harness.cases.runner import Lab
+from harness.cases.soakers import SEED_VARIABLE
+from harness.core import events as ev
+from harness.core import proc
+from harness.core.errors import HarnessError
+from harness.core.stages import stage
+from harness.detectors import leaks
+from harness.detectors.attribution import sorted_out, touched_functions
+from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
+from harness.image.rootfs import Rootfs, build_rootfs
+from harness.run.pipeline import Prepared, debug_twin, prepare
+from harness.run.session import Session
+from harness.series.base import Base
+from harness.vm.accel import choose_accel
+from harness.vm.guests import Guests, measure_pace
+from harness.vm.machine import GuestSpec, crowded
+from harness.vm.splats import Splat
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """All that a guest is made of."""
+
+    prepared: Prepared
+    suite: Suite
+    spec: GuestSpec
+
+
+def own_programs(session: Session, headers: Path, _: Base) -> Suite:
+    """The guest tests of the series."""
+    return build_suite(
+        session.store,
+        GUEST_TESTS / session.data.guest_tests,
+        headers,
+        frozenset(session.data.clauses),
+    )
+
+
+def assemble_guest(
+    session: Session,
+    programs: Callable[[Session, Path, Base], Suite] = own_programs,
+    guests: int = 1,
+) -> Equipment:
+    """Runs every stage before the boot.
+
+    Args:
+        programs: makes what the guest is to run; gets the installed uapi headers and
+            the base, and is called in another thread.
+        guests: how many are to run at once.
+
+    Raises:
+        SeriesError, InvocationError, MachineError: see each stage.
+    """
+    settings, events = session.settings, session.events
+    compiling: list[Future[Suite]] = []
+    # Unpacking a kernel tree leaves some time on the second CPU, and linking a kernel
+    # leaves all of it: rootfs and programs are made in that time.
+    with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
+        making = beside.submit(build_rootfs, settings, session.store, events)
+
+        def compile_beside(headers: Path, base: Base) -> None:
+            compiling.append(beside.submit(programs, session, headers, base))
+
+        prepared = prepare(session, on_headers=compile_beside)
+        with stage(events, "rootfs") as outcome:
+            rootfs = making.result()
+            outcome.cached = rootfs.cached
+        with stage(events, "programs") as outcome:
+            suite = compiling[0].result()
+            outcome.cached = suite.cached
+            outcome.detail = f"{len(suite.cases)} cases"
+    spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
+    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests)))
+    if settings.seed is not None:
+        spec = replace(spec, env=(*spec.env, (SEED_VARIABLE, str(settings.seed))))
+    here = os.cpu_count() or 1
+    if crowded(spec, guests, here):
+        why = f"{guests * spec.cpus} virtual CPUs on {here}: each guest's run in turn"
+        if not crowded(spec, 1, here):
+            why += "; JOBS=1, with one guest, lets them run at once"
+        events.emit(ev.Note(why))
+        spec = replace(spec, in_turn=True)
+    return Equipment(prepared, suite, spec)
+
+
+def guest_spec(
+    session: Session, prepared: Prepared, rootfs: Rootfs, tests: Path, cpus: int
+) -> GuestSpec:
+    """A guest of a built kernel, with the memory that its flavour needs, under KVM or TCG.
+
+    Raises:
+        MachineError: the accelerator that was asked for does not work here.
+    """
+    settings, events = session.settings, session.events
+    spec = GuestSpec(
+        vmlinux=prepared.kernel.vmlinux,
+        bzimage=prepared.kernel.bzimage,
+        machine=prepared.machine,
+        accel="tcg",
+        rootfs=rootfs.image,
+        host_key=rootfs.host_key,
+        login=rootfs.login,
+        tests=tests,
+        cpus=cpus,
+    )
+    if memory := load_flavour(settings.config).memory_mb:
+        spec = replace(spec, memory_mb=memory)
+    accel = choose_accel(settings.accel, session.store.root, spec)
+    events.emit(ev.AccelChosen(accel.name, accel.reason))
+    events.emit(ev.Note(accel.reason))
+    return replace(spec, accel=accel.name)
+
+
+@contextlib.contextmanager
+def booted(
+    session: Session,
+    equipment: Equipment,
+    sort_out: Callable[[Splat], Splat] | None = None,
+) -> Iterator[Guests]:
+    """The stage boot: a first guest and its snapshot; all guests end with the block."""
+    sort_out = sort_out or complaints_of(equipment)
+    log = session.out / "console.log"
+    with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
+        with stage(session.events, "boot") as outcome:
+            first = guests.boot()
+            measure_pace(first, session.events)
+            guests.take_snapshot(first)
+            outcome.detail = f"{first.release}, boot id {first.boot_id}"
+        yield guests
+
+
+def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
+    """For the cases of this kernel, one for each guest at once; the first has the first guest."""
+    here = (guests.the_first, *[None] * (at_once(session.settings.jobs) - 1))
+    prepared = equipment.prepared
+    return [
+        Lab(
+            session.data,
+            len(prepared.applied.patches),
+            prepared.base.version,
+            guests.the_first.pace,
+            guests.fresh,
+            guest,
+            guests.sort_out,
+            session.settings.command("test-kernel", TESTS="", SEED=""),
+        )
+        for guest in here
+    ]
+
+
+def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> int:
+    """The stage leaks, where the kernel has kmemleak; in how many guests it looked.
+
+    Raises:
+        SeriesError: see :func:`harness.detectors.leaks.scan`.
+    """
+    if config.get("DEBUG_KMEMLEAK") != "y":
+        return 0
+    running = guests.running
+    with stage(session.events, "leaks") as outcome:
+        outcome.detail = leaks.scan(running, session.events)
+    return len(running)
+
+
+def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
+    """Marks what does not count against the series; knows nothing where there is no series."""
+    prepared = equipment.prepared
+
+    @functools.cache  # 0.7 s, and most runs have no report that needs it
+    def touched() -> frozenset[str]:
+        return touched_functions(prepared.patched_tree, prepared.kernel.system_map.read_text())
+
+    return lambda splat: sorted_out(splat, touched)
+
+
+def decode_splats(session: Session, prepared: Prepared) -> None:
+    """Decodes what the kernel said with debug information of the same kernel.
+
+    That the trace cannot be decoded changes no verdict: it is said beside it.
+    """
+    open_ones = [splat for splat in session.results.splats if not splat.expected]
+    if not open_ones or not session.settings.decode:
+        return
+    try:
+        with stage(session.events, "debuginfo") as outcome:
+            debug = debug_twin(session, prepared)
+            outcome.cached = debug.cached
+            outcome.detail = debug.verdict
+        how = (
+            "decoded with debug information of the same text"
+            if debug.text_matches
+            else "decoded with debug information whose text addresses differ: lines may be off"
+        )
+        for splat in open_ones:
+            text = decode(splat.text, debug.vmlinux, debug.source)
+            session.events.emit(ev.SplatDecoded(splat.id, text, how))
+    except HarnessError as error:
+        session.events.emit(ev.Note(f"traces are not decoded: {error.what}", "warning"))

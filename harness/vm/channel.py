@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What runs on an SSH channel: a command's output, a dialogue with it, one case after another.
+
+What a case prints comes on the channel's two streams, as that of a command of its own
+would. A mark of 128 random bits tells where it ends, which no case can guess.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import paramiko
+
+from harness.vm.dialogue import REPLY, EndedError
+
+MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command's end. ``seconds`` as the host saw it."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class SshError(Exception):
+    """The connection could not be made, was lost, or did not answer in time."""
+
+
+class CommandTimeoutError(TimeoutError):
+    """A command did not end in time; what it had printed by then."""
+
+    def __init__(self, stdout: str, stderr: str) -> None:
+        super().__init__("the command did not end in time")
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+@contextlib.contextmanager
+def as_our_errors() -> Iterator[None]:
+    """What paramiko raises becomes SshError, or CommandTimeoutError where the time is up."""
+    try:
+        yield
+    except CommandTimeoutError:
+        raise
+    except TimeoutError as error:
+        raise CommandTimeoutError("", "") from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        why = str(error) or type(error).__name__
+        raise SshError(f"the SSH connection is lost: {why}") from error
+
+
+class _Stream:
+    """One of the two streams. ``after``: the rest of the line of its mark, once it has come."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.kept = bytearray()
+        self.after: str | None = None
+        self._mark = mark
+        self._tail = b""  # what is not kept may hold a mark, or the first half of one
+
+    def add(self, more: bytes) -> None:
+        """Keeps the beginning: a case that prints for ever must not fill our memory."""
+        self._tail += more
+        text, found, rest = self._tail, b"", b""
+        if self._mark:
+            text, found, rest = self._tail.partition(self._mark)
+        if found and b"\n" in rest:
+            self.after = rest.partition(b"\n")[0].decode(errors="replace").strip()
+        # As long as it may be the beginning of the mark's line, it is not the case's.
+        sure = len(text) if found else max(0, len(text) - len(self._mark))
+        self.kept += text[: min(sure, max(0, MAX_KEPT_BYTES - len(self.kept)))]
+        self._tail = self._tail[sure:]
+
+    def text(self) -> str:
+        """What is kept, and what came last if that has turned out to be no mark."""
+        last = b"" if self.after is not None else self._tail
+        return (self.kept + last).decode(errors="replace")
+
+
+class Streams:
+    """Both streams of one channel; none of the answers that were asked for.
+
+    Args:
+        deadline: on the monotonic clock.
+        limit: asked several times a second; once it says a number, at most so many
+            seconds are left.
+        mark: where this ends on each stream, if the channel itself goes on.
+    """
+
+    def __init__(
+        self,
+        channel: paramiko.Channel,
+        deadline: float,
+        limit: Callable[[], float | None],
+        mark: bytes = b"",
+    ) -> None:
+        self._channel = channel
+        self.deadline = deadline
+        self._limit = limit
+        self._limited = False
+        self._out, self._err = _Stream(mark), _Stream(mark)
+        self._at = 0  # where a line begins that has not been looked at
+
+    @property
+    def out(self) -> str:
+        """Standard output so far."""
+        return self._out.text()
+
+    @property
+    def err(self) -> str:
+        """Standard error so far."""
+        return self._err.text()
+
+    def read(self) -> str | None:
+        """Returns when both streams have come to the mark: what follows it on the first.
+
+        None where they end before that, as without a mark they do.
+
+        Raises:
+            CommandTimeoutError: the time is up.
+        """
+        while self._out.after is None or self._err.after is None:
+            if not self._more():
+                return None
+        return self._out.after
+
+    def ask(self, line: str) -> str:
+        """Sends one line and returns the answer, less what marks it as one.
+
+        Raises:
+            EndedError: there will be none, for the streams have ended.
+            CommandTimeoutError: the time is up.
+        """
+        try:
+            self._channel.sendall(line.encode() + b"\n")
+        except TimeoutError:
+            raise
+        except OSError as error:  # it no longer takes anything
+            raise EndedError from error
+        while (answer := self._take_answer()) is None:
+            if not self._more():
+                raise EndedError
+        return answer
+
+    def _take_answer(self) -> str | None:
+        out = self._out.kept
+        while (end := out.find(b"\n", self._at)) >= 0:
+            line = bytes(out[self._at : end])
+            if line.startswith(REPLY):
+                del out[self._at : end + 1]
+                return line[len(REPLY) :].decode(errors="replace")
+            self._at = end + 1
+        return None
+
+    def _more(self) -> bool:
+        """Waits until something has come; False at the end of both streams."""
+        channel = self._channel
+        while True:
+            moved = False
+            while channel.recv_ready():
+                self._out.add(channel.recv(1 << 20))
+                moved = True
+            while channel.recv_stderr_ready():
+                self._err.add(channel.recv_stderr(1 << 20))
+                moved = True
+            if moved:
+                return True
+            if channel.eof_received or channel.closed:
+                if not (channel.recv_ready() or channel.recv_stderr_ready()):
+                    return False
+                continue
+            seconds = None if self._limited else self._limit()
+            if seconds is not None:
+                self.deadline = min(self.deadline, time.monotonic() + seconds)
+                self._limited = True
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise CommandTimeoutError(self.out, self.err)
+            # The channel is readable on news of either stream and on its end.
+            select.select([channel], [], [], min(left, 0.2))
+
+
+def request_of(words: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> bytes:
+    """``words`` for the guest's runner, the case's variables and its command line.
+
+    Raises:
+        ValueError: something contains a NUL.
+    """
+    parts = [*words, *(f"{name}={value}" for name, value in env.items()), "", *argv]
+    if any("\0" in part for part in parts):
+        raise ValueError("a NUL in what a case is given")
+    body = b"".join(part.encode() + b"\0" for part in parts)
+    return b"%d\n%s" % (len(body), body)
+
+
+class CaseLine:
+    """A channel on which serve.c waits for cases. ``open`` until something goes wrong."""
+
+    def __init__(self, channel: paramiko.Channel, mark: str) -> None:
+        self._channel = channel
+        self._mark = mark
+        self.open = True
+
+    def run(self, request: bytes, timeout: float, limit: Callable[[], float | None]) -> Completed:
+        """Runs one case to its end.
+
+        Args:
+            limit: as of ``Streams``.
+
+        Raises:
+            SshError: the connection is lost, or the guest's half has ended.
+            CommandTimeoutError: not over in time; it may still run.
+        """
+        start = time.monotonic()
+        streams = Streams(self._channel, start + timeout, limit, self._mark.encode())
+        try:
+            with as_our_errors():
+                self._channel.settimeout(timeout)
+                self._channel.sendall(request)
+                status = streams.read()
+            if status is None:
+                raise SshError("the SSH connection is lost: the guest runs no more cases on it")
+        except BaseException:
+            self.close()
+            raise
+        return Completed(int(status), streams.out, streams.err, time.monotonic() - start)
+
+    def close(self) -> None:
+        """Gives the channel up; a case that runs there goes on, and is the last."""
+        self.open = False
+        self._channel.close()
