@@ -29,6 +29,11 @@ class HostCheck:
     about: str
     function: Check
 
+    @property
+    def id(self) -> ev.CaseId:
+        """What its record is called."""
+        return ev.CaseId("host", None, self.name)
+
 
 _registered: dict[str, list[HostCheck]] = {}  # by the name of the module
 
@@ -62,7 +67,7 @@ def run_check(item: HostCheck, tree: PatchedTree) -> ev.CaseFinished:
     wrong = tuple(item.function(tree))
     seconds = time.monotonic() - start
     return ev.CaseFinished(
-        f"host::{item.name}",
+        item.id,
         "fail" if wrong else "pass",
         wrong[0] if wrong else "",
         seconds,

@@ -42,7 +42,7 @@ class GuestPool:
         self._emit = emit
         self._labs = labs
         self._waiting: deque[Case] = deque()
-        self._futures: dict[str, Future[list[ev.Event]]] = {}
+        self._futures: dict[ev.CaseId, Future[list[ev.Event]]] = {}
 
     def begin(self, cases: Sequence[Case]) -> None:
         """Sets the threads to work; with few cases or one guest there are none."""

@@ -20,12 +20,6 @@ JUDGED = BROKEN | {"pass"}  # what says something of a kernel
 MAX_BROKEN_CASES = 8  # more are a broken kernel and no flaky cases
 
 
-def broken_cases(cases: Sequence[Case], results: Results) -> list[Case]:
-    """The guest cases that broke, in order."""
-    broken = {record.id for record in results.failures()}
-    return [case for case in cases if case.id in broken]
-
-
 def repeat(case: Case, lab: Lab, times: int, events: ev.Events) -> ev.CaseRepeated:
     """Runs ``case`` that many times more and emits how it went.
 
@@ -44,7 +38,8 @@ def repeat_broken(
     cases: Sequence[Case], results: Results, lab: Lab, times: int, events: ev.Events
 ) -> None:
     """Repeats each case that broke; none where so many did that the kernel is at fault."""
-    broken = broken_cases(cases, results)
+    ids = {record.id for record in results.failures()}
+    broken = [case for case in cases if case.id in ids]
     if len(broken) > MAX_BROKEN_CASES:
         events.emit(ev.Note(f"{len(broken)} cases are broken: none is run again"))
         return

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cases.drivers import Dialogue, Judgement, load_driver
 from harness.cases.ktap import read_case
+from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
 from harness.core.usage import command
 from harness.image.programs import Case
@@ -110,31 +110,24 @@ class Lab:
 
         ``emit`` hears what is seen of the case, its record at last.
         """
-        record = self.not_applicable(case.id, case.clauses, case.about)
-        record = record or self._too_old(case) or self._run_in_guest(case, emit, env or {})
+        record = self.not_applicable(case.id, case.clauses, case.about, case.needs)
+        record = record or self._run_in_guest(case, emit, env or {})
         emit(record)
         return record
 
     def not_applicable(
-        self, case_id: str, clauses: tuple[str, ...], about: str
+        self, case_id: ev.CaseId, clauses: tuple[str, ...], about: str, needs: tuple[str, ...] = ()
     ) -> ev.CaseFinished | None:
-        """The record of a case that names a clause which is not promised yet; else None."""
-        for clause in clauses:
-            if not self.data.applicable(clause, self.applied):
-                since = self.data.clauses[clause].holds_from
-                reason = f"{clause} holds from patch {since}; {self.applied} applied"
-                return ev.CaseFinished(case_id, "not_applicable", reason, 0.0, clauses, about=about)
-        return None
-
-    def _too_old(self, case: Case) -> ev.CaseFinished | None:
-        """The record of a case about something that this kernel does not have; else None."""
-        since = unmet_kernel(case.needs, self.version)
-        if not since:
+        """The record of a case that asks more than these patches or this kernel have; else None."""
+        early = next((c for c in clauses if not self.data.applicable(c, self.applied)), None)
+        if early is not None:
+            since = self.data.clauses[early].holds_from
+            reason = f"{early} holds from patch {since}; {self.applied} applied"
+        elif line := unmet_kernel(needs, self.version):
+            reason = f"needs Linux {line}; this is {self.version}"
+        else:
             return None
-        reason = f"needs Linux {since}; this is {self.version}"
-        return ev.CaseFinished(
-            case.id, "not_applicable", reason, 0.0, case.clauses, about=case.about
-        )
+        return ev.CaseFinished(case_id, "not_applicable", reason, 0.0, clauses, about=about)
 
     def ready(self) -> Guest:
         """The guest for the next case: the one there is, or a new one for one that is spoilt."""
@@ -161,7 +154,7 @@ class Lab:
                 judgements.append(driver(dialogue))
 
         run = guest.run_case(
-            case.id,
+            str(case.id),
             (*case.program.argv, "--run", case.name),
             case.timeout * self.factor,
             env=dict(env),
@@ -176,7 +169,7 @@ class Lab:
                 )
             )
         if run.lost:
-            emit(ev.GuestLost(run.lost, case.id, str(run.evidence or "")))
+            emit(ev.GuestLost(run.lost, case.id, str(run.evidence) if run.evidence else None))
         status, reason, notes = judge_run(case, run, guest.swap_image)
         for judgement in judgements:
             notes += judgement.notes

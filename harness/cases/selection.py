@@ -83,7 +83,7 @@ class _Plugin:
     def __init__(self, cases: Sequence[Case], pool: GuestPool, part: Part) -> None:
         self.pool = pool
         self.part = part
-        self.selected: tuple[str, ...] = ()
+        self.selected: tuple[ev.CaseId, ...] = ()
         self.by_source: dict[Path, list[Case]] = {}
         for case in cases:
             self.by_source.setdefault(case.program.source, []).append(case)
@@ -108,12 +108,12 @@ class _Plugin:
             item
             for item in items
             if isinstance(item, GuestItem)
-            and (not self.part.only or item.case.id in self.part.only)
+            and (not self.part.only or str(item.case.id) in self.part.only)
         ]
         self.selected = tuple(item.case.id for item in chosen)
         shard = self.part.shard
         self.part.on_chosen(ev.CasesChosen(shard.number, shard.of, self.selected))
-        items[:] = [item for item in chosen if shard.holds(item.case.id)]
+        items[:] = [item for item in chosen if shard.holds(str(item.case.id))]
 
     @pytest.hookimpl
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -78,7 +78,7 @@ class CaseSoaker:
     def round(self, ground: Ground, seed: int) -> Figures:
         """See :class:`Soaker`."""
         wanted = self.cases[seed % len(self.cases)]
-        case = next((c for c in ground.suite.cases if c.id == wanted), None)
+        case = next((c for c in ground.suite.cases if str(c.id) == wanted), None)
         if case is None:
             raise InternalError(f"there is no case {wanted} to soak in")
         case = replace(case, timeout=case.timeout * self.patience)

@@ -272,7 +272,7 @@ def _judge(
     except SeriesError as error:
         wrong = error.lines()
     return ev.CaseFinished(
-        f"matrix::{cell.name}",
+        ev.CaseId("matrix", None, cell.name),
         "fail" if wrong else "pass",
         wrong[0] if wrong else "",
         time.monotonic() - start,

@@ -87,7 +87,7 @@ def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
     if session.settings.tests or not session.settings.shard.first:
         return
     for item in load_checks(session.data.folder):
-        record = lab.not_applicable(f"host::{item.name}", item.clauses, item.about)
+        record = lab.not_applicable(item.id, item.clauses, item.about)
         session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
 
 

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError, SeriesError
-from harness.core.events import Events
+from harness.core.events import CaseId, Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.results import BROKEN, RunDocument
@@ -73,7 +73,7 @@ class SeenRed:
     def judge(self, control: RunDocument) -> None:
         """Fills in the clauses with a guest case, and the cases, that nothing has shown red."""
         tests = [t for t in control["tests"] if t["status"] == "pass"]
-        guest = [t for t in tests if not t["id"].startswith(("host::", "kernel::"))]
+        guest = [t for t in tests if CaseId.parse(t["id"]).kind == "guest"]
         seen = {red.clause for red in self.reds} | set(self.exempt)
         self.never = sorted({c for t in guest for c in t["clauses"]} - seen, key=_natural)
         self.cases = len(guest)

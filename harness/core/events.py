@@ -3,18 +3,53 @@
 
 Everything that happens in a run is emitted here once; the screen, the event
 log, ``results.json``, ``junit.xml`` and the harness's own tests are consumers.
-Times are seconds; ids of cases are ``program::case``.
+Times are seconds. None stands for what there is not.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
 Verdict = Literal["pass", "fail", "usage", "infra"]
+OtherKind = Literal["host", "kernel", "regression", "static", "matrix", "races", "canary"]
+Kind = Literal["guest"] | OtherKind
+
+
+@dataclass(frozen=True)
+class CaseId:
+    """What a record is of: ``program::name`` of a guest case, ``kind::name`` of any other.
+
+    ``program``: the source file of a guest case. ``attempt`` counts from 1 and is no part
+    of the text.
+    """
+
+    kind: Kind
+    program: str | None
+    name: str
+    attempt: int = 1
+
+    def __str__(self) -> str:
+        head = self.program if self.kind == "guest" else self.kind
+        return f"{head}::{self.name}" if head else self.name
+
+    @staticmethod
+    def parse(text: str, attempt: int = 1) -> CaseId:
+        """The id whose text this is, as ``results.json`` has it."""
+        head, separator, name = text.partition("::")
+        for kind in get_args(OtherKind):
+            if separator and head == kind:
+                return CaseId(kind, None, name, attempt)
+        program, name = (head, name) if separator else (None, head)
+        return CaseId("guest", program, name, attempt)
+
+
+class Event:
+    """What can happen in a run; the classes below."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +61,7 @@ class PatchInfo:
 
 
 @dataclass(frozen=True)
-class RunStarted:
+class RunStarted(Event):
     """A run begins; ``out`` is the directory that will hold its results."""
 
     run_id: str
@@ -36,14 +71,14 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
-class StageStarted:
+class StageStarted(Event):
     """A stage of the run begins."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class StageProgress:
+class StageProgress(Event):
     """``done`` of ``total`` units (0: unknown total), ``unit`` such as 'objects'."""
 
     name: str
@@ -54,27 +89,31 @@ class StageProgress:
 
 
 @dataclass(frozen=True)
-class StageFinished:
-    """``cached``: the result came from the store and nothing was done."""
+class StageEnded(Event):
+    """A stage has ended, after ``seconds``; how, the two classes below say."""
 
     name: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class StageFinished(StageEnded):
+    """``cached``: the result came from the store and nothing was done."""
+
     cached: bool
     detail: str = ""
 
 
 @dataclass(frozen=True)
-class StageFailed:
-    """It ended with an error of that kind, after ``seconds``."""
+class StageFailed(StageEnded):
+    """It ended with an error of that kind."""
 
-    name: str
-    seconds: float
     kind: str
     message: str
 
 
 @dataclass(frozen=True)
-class Note:
+class Note(Event):
     """One line the user should read, such as why TCG is used."""
 
     text: str
@@ -82,7 +121,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class BaseKnown:
+class BaseKnown(Event):
     """The base kernel: ``version`` as its Makefile says, ``base`` as the user named it."""
 
     version: str
@@ -91,7 +130,7 @@ class BaseKnown:
 
 
 @dataclass(frozen=True)
-class SeriesKnown:
+class SeriesKnown(Event):
     """The patches that were applied, in order, and how many the whole series has."""
 
     source: str
@@ -100,7 +139,7 @@ class SeriesKnown:
 
 
 @dataclass(frozen=True)
-class ConfigKnown:
+class ConfigKnown(Event):
     """The flavour, and the hash of the configuration that came of it."""
 
     name: str
@@ -108,7 +147,7 @@ class ConfigKnown:
 
 
 @dataclass(frozen=True)
-class AccelChosen:
+class AccelChosen(Event):
     """``accel`` is 'kvm' or 'tcg'; ``reason`` says why in one line."""
 
     accel: str
@@ -116,7 +155,7 @@ class AccelChosen:
 
 
 @dataclass(frozen=True)
-class GuestBooted:
+class GuestBooted(Event):
     """``seconds`` from QEMU's start to the first command's result over SSH."""
 
     boot_id: str
@@ -126,7 +165,7 @@ class GuestBooted:
 
 
 @dataclass(frozen=True)
-class PaceMeasured:
+class PaceMeasured(Event):
     """How fast the guest is: a fixed work load took ``seconds``, on the reference ``reference``.
 
     Time limits are multiplied by ``factor``, which is never below 1.
@@ -138,81 +177,84 @@ class PaceMeasured:
 
 
 @dataclass(frozen=True)
-class GuestLost:
+class GuestLost(Event):
     """The guest hung, died or stopped answering; ``evidence`` is the state dump."""
 
     reason: str
-    test: str
-    evidence: str
+    test: CaseId | None
+    evidence: str | None
 
 
 @dataclass(frozen=True)
-class CasesChosen:
+class CasesChosen(Event):
     """The ids of all cases that TESTS= selects, in order, of which this run takes one shard."""
 
     shard: int
     of: int
-    cases: tuple[str, ...]
+    cases: tuple[CaseId, ...]
 
 
 @dataclass(frozen=True)
-class CaseStarted:
-    """A case begins; ``attempt`` counts from 1."""
+class CaseStarted(Event):
+    """A case begins."""
 
-    id: str
+    id: CaseId
     clauses: tuple[str, ...]
-    attempt: int = 1
 
 
 @dataclass(frozen=True)
-class CaseFinished:
+class CaseFinished(Event):
     """One case's record; ``diagnostics`` are the guest's own lines."""
 
-    id: str
+    id: CaseId
     status: Status
     reason: str
     seconds: float
     clauses: tuple[str, ...]
-    attempt: int = 1
     diagnostics: tuple[str, ...] = ()
     about: str = ""
 
 
 @dataclass(frozen=True)
-class CaseRepeated:
+class CaseRepeated(Event):
     """A case was run ``runs`` times more than its record tells, and passed ``passed`` times."""
 
-    id: str
+    id: CaseId
     passed: int
     runs: int
 
 
-@dataclass(frozen=True)
-class SplatSeen:
-    """The kernel complained. ``test`` is '' where no case was running (boot, shutdown).
+_splat_ids = itertools.count(1)
 
-    ``foreign`` says why it does not count against the series ('' where it does).
+
+@dataclass(frozen=True)
+class SplatSeen(Event):
+    """The kernel complained. ``test`` is None where no case was running (boot, shutdown).
+
+    ``foreign`` says why it does not count against the series, None where it does. ``id``
+    is no other complaint's of the run.
     """
 
     title: str
     category: str
-    test: str
+    test: CaseId | None
     text: str
     expected: bool = False
-    foreign: str = ""
+    foreign: str | None = None
+    id: int = field(default_factory=lambda: next(_splat_ids), compare=False)
 
 
 @dataclass(frozen=True)
-class SplatDecoded:
-    """The text of the ``index``-th splat of the run, with source lines; ``how`` says by what."""
+class SplatDecoded(Event):
+    """The text of a splat with source lines; ``how`` says by what."""
 
-    index: int
+    splat: int  # its id
     text: str
     how: str
 
 
 @dataclass(frozen=True)
-class CanaryFinished:
+class CanaryFinished(Event):
     """A detector was tried on this kernel: what was provoked, and what was reported."""
 
     name: str
@@ -223,7 +265,7 @@ class CanaryFinished:
 
 
 @dataclass(frozen=True)
-class RunFinished:
+class RunFinished(Event):
     """The last event. ``error``: the lines that say what ended the run early."""
 
     verdict: Verdict
@@ -231,30 +273,6 @@ class RunFinished:
     seconds: float
     error: tuple[str, ...] = ()
 
-
-Event = (
-    RunStarted
-    | StageStarted
-    | StageProgress
-    | StageFinished
-    | StageFailed
-    | Note
-    | BaseKnown
-    | SeriesKnown
-    | ConfigKnown
-    | AccelChosen
-    | GuestBooted
-    | PaceMeasured
-    | GuestLost
-    | CasesChosen
-    | CaseStarted
-    | CaseFinished
-    | CaseRepeated
-    | SplatSeen
-    | SplatDecoded
-    | CanaryFinished
-    | RunFinished
-)
 
 Consumer = Callable[[Event], None]
 
@@ -283,8 +301,3 @@ class Events:
         with self._lock:
             for consumer in self.consumers:
                 consumer(event)
-
-
-def as_record(event: Event) -> dict[str, object]:
-    """The event as one JSON object, its type under ``event``."""
-    return {"event": type(event).__name__, **asdict(event)}

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from harness.cases.ktap import read_case
 from harness.core.errors import InternalError
-from harness.core.events import CanaryFinished, Events
+from harness.core.events import CanaryFinished, CaseId, Events
+from harness.core.jsondata import from_json
 from harness.core.settings import PROJECT
 from harness.detectors.leaks import leaks_of
 from harness.vm.guest import CaseRun, Guest
@@ -31,9 +31,9 @@ class Canary:
 
     name: str
     program: str
-    args: tuple[str, ...]
     seconds: float
     expect: str
+    args: tuple[str, ...] = ()
     repeat: int = 1
     needs: str = ""
     leaks: bool = False
@@ -41,8 +41,7 @@ class Canary:
 
 def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
     """Reads canaries.yaml."""
-    rows: list[dict[str, Any]] = yaml.safe_load(path.read_text())
-    return tuple(Canary(**{**row, "args": tuple(row.get("args", ()))}) for row in rows)
+    return from_json(tuple[Canary, ...], yaml.safe_load(path.read_text()))
 
 
 def describe(run: CaseRun) -> str:
@@ -82,7 +81,7 @@ def run_canary(canary: Canary, guest: Guest) -> CanaryFinished:
     argv = ["python3", f"{IN_GUEST}/{canary.program}.py", *canary.args]
     for _ in range(canary.repeat):
         run = guest.run_case(
-            f"canary::{canary.program}",
+            str(CaseId("canary", None, canary.program)),
             argv,
             canary.seconds * guest.pace,
             env={"PYTHONPATH": IN_GUEST},

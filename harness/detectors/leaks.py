@@ -81,5 +81,5 @@ def scan(guests: Sequence[Guest], events: ev.Events) -> str:
                 ) from error
             leaked += len(found)
             for splat in found:
-                events.emit(ev.SplatSeen(splat.title, splat.category, "", splat.text))
+                events.emit(ev.SplatSeen(splat.title, splat.category, None, splat.text))
     return f"{leaked} leaks in {len(asked)} guests"

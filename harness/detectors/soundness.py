@@ -41,7 +41,13 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
     else:
         status, reason = "pass", ""
     return ev.CaseFinished(
-        f"kernel::{flavour}", status, reason, 0.0, (clause,), diagnostics=tuple(notes), about=ABOUT
+        ev.CaseId("kernel", None, flavour),
+        status,
+        reason,
+        0.0,
+        (clause,),
+        diagnostics=tuple(notes),
+        about=ABOUT,
     )
 
 

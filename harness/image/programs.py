@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.errors import InvocationError
+from harness.core.events import CaseId
 from harness.core.settings import PROJECT
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
@@ -40,15 +41,19 @@ class Program:
 class Case:
     """One case of a program. ``timeout``: seconds on a guest of reference speed."""
 
-    id: str
-    name: str
+    id: CaseId
     program: Program
     clauses: tuple[str, ...]
     timeout: float
     about: str
     needs: tuple[str, ...] = ()
     host_checks: tuple[str, ...] = ()
-    driver: str = ""  # who on the host talks to it, see cases/drivers.py
+    driver: str = ""  # who on the host talks to it, see cases/plugins.py
+
+    @property
+    def name(self) -> str:
+        """What the program calls it."""
+        return self.id.name
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,7 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
         try:
             record = json.loads(line)
             case = Case(
-                f"{program.name}::{record['name']}",
-                record["name"],
+                CaseId("guest", program.name, record["name"]),
                 program,
                 tuple(record["clauses"]),
                 float(record["timeout"]),

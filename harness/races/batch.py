@@ -87,7 +87,7 @@ def outcome(done: CaseRun) -> tuple[Sequence[str], RaceError | None]:
 
 
 def _run(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> CaseRun:
-    return guest.run_case(f"races::{scenario.name}", argv, PROGRAM_TIMEOUT_S)
+    return guest.run_case(str(scenario.id), argv, PROGRAM_TIMEOUT_S)
 
 
 def _how_it_ended(program: Future[CaseRun]) -> str | None:

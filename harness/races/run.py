@@ -142,9 +142,8 @@ def _run_both(
             return
         # What the series' kernel said counts; not the variant's, and not where a run went wrong:
         # a CPU that is held for long is a stall.
-        test = f"races::{scenario.name}"
         for s in result.series.splats:
-            session.events.emit(ev.SplatSeen(s.title, s.category, test, s.text, s.expected))
+            session.events.emit(ev.SplatSeen(s.title, s.category, scenario.id, s.text, s.expected))
         if session.settings.mode == "stress" and scenario.controlled:
             argv = _argv(series, scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):
@@ -167,7 +166,7 @@ def run_scenarios(
     with kernel_guests(context, context.series, "races/series", session.events) as series:
         for scenario in scenarios:
             result = RaceResult(scenario, line, session.settings.config, session.settings.runs)
-            session.events.emit(ev.CaseStarted(f"races::{scenario.name}", scenario.clauses))
+            session.events.emit(ev.CaseStarted(scenario.id, scenario.clauses))
             try:
                 with stage(session.events, STAGE) as outcome:
                     _run_both(scenario, series, context, result)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from harness.core.errors import InvocationError
+from harness.core.events import CaseId
 from harness.core.settings import PROJECT
 
 RACES = PROJECT / "guest-tests" / "races"
@@ -121,6 +122,11 @@ class Scenario:
     miss: str
     exclusion: Exclusion | None = None
     splat: str | None = None
+
+    @property
+    def id(self) -> CaseId:
+        """What its record is called."""
+        return CaseId("races", None, self.name)
 
     def thread(self, name: str) -> Thread:
         """The thread of that name."""

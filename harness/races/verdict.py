@@ -81,7 +81,7 @@ class RaceResult:
         """The scenario as a test: what it shows of the clauses that it names."""
         scenario = self.scenario
         return CaseFinished(
-            f"races::{scenario.name}",
+            scenario.id,
             *self.verdict,
             self.seconds,
             scenario.clauses,

@@ -30,8 +30,14 @@ class EventLog:
     def __call__(self, event: ev.Event) -> None:
         if isinstance(event, ev.StageProgress):
             return
-        self.handle.write(json.dumps(ev.as_record(event)) + "\n")
+        record = {name: "" if value is None else value for name, value in vars(event).items()}
+        record = {"event": type(event).__name__, **record}
+        self.handle.write(json.dumps(record, default=_plain) + "\n")
         self.handle.flush()
+
+
+def _plain(value: object) -> object:
+    return vars(value) if isinstance(value, ev.PatchInfo) else str(value)
 
 
 def junit(document: RunDocument) -> str:
@@ -39,8 +45,8 @@ def junit(document: RunDocument) -> str:
     kernel = document["kernel"]["version"] or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
     for test in document["tests"]:
-        program, _, name = test["id"].partition("::")
-        case = TestCase(name, program, test["seconds"])
+        case_id = ev.CaseId.parse(test["id"])
+        case = TestCase(case_id.name, case_id.program or case_id.kind, test["seconds"])
         notes = "\n".join(test["diagnostics"])
         if test["status"] == "fail":
             case.result = [Failure(test["reason"], "fail")]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from harness.core.events import CaseId
 from harness.report.results import BROKEN, RunDocument
 
 HEADER = "KTAP version 1"
@@ -33,9 +34,9 @@ def states(named: Sequence[tuple[str, bool, RunDocument]]) -> str:
 def _run(document: RunDocument) -> list[str]:
     groups: dict[str, list[KtapCase]] = {}
     for test in document["tests"]:
-        program, _, name = test["id"].partition("::")
-        case = (name, test["status"], test["reason"], test["diagnostics"])
-        groups.setdefault(program, []).append(case)
+        case_id = CaseId.parse(test["id"])
+        case = (case_id.name, test["status"], test["reason"], test["diagnostics"])
+        groups.setdefault(case_id.program or case_id.kind, []).append(case)
     if splats := document["splats"]:
         groups["kernel log"] = [
             (s["title"], "fail", s["category"], s["text"].splitlines()) for s in splats

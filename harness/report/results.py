@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, NotRequired, TypedDict
+from dataclasses import asdict, dataclass
+from typing import Generic, NotRequired, TypedDict, TypeVar, cast
 
 from harness.core import events as ev
 from harness.series.contract import Clause, SeriesData
@@ -57,7 +57,7 @@ class SplatRecord(TypedDict):
 
 
 class ClauseRecord(TypedDict):
-    """A clause's verdict in ``results.json``."""
+    """``verdict``: pass, fail, untested or not_applicable; ``tests``: ids of its cases."""
 
     verdict: str
     reason: str
@@ -72,6 +72,22 @@ class ShardRecord(TypedDict):
     cases: list[str]
 
 
+class PatchRecord(TypedDict):
+    """An applied patch in ``results.json``."""
+
+    subject: str
+    patch_id: str
+
+
+class SeriesRecord(TypedDict):
+    """What was applied, of how many patches in all, and where it came from."""
+
+    name: str
+    source: str
+    total: int
+    patches: list[PatchRecord]
+
+
 class RunDocument(TypedDict):
     """``results.json``, schema 1, as docs/results.md describes it."""
 
@@ -84,13 +100,13 @@ class RunDocument(TypedDict):
     asked: dict[str, str]
     seconds: float
     kernel: dict[str, str]
-    series: dict[str, Any]
+    series: SeriesRecord
     config: dict[str, str]
     accel: str
     accel_reason: str
     stages: list[StageRecord]
     boot_ids: list[str]
-    boots: list[dict[str, Any]]
+    boots: list[dict[str, object]]
     pace: dict[str, float]
     shard: ShardRecord
     guests_lost: list[dict[str, str]]
@@ -99,7 +115,7 @@ class RunDocument(TypedDict):
     splats: list[SplatRecord]
     foreign_splats: list[SplatRecord]
     clauses: dict[str, ClauseRecord]
-    canaries: list[dict[str, Any]]
+    canaries: list[dict[str, object]]
     notes: list[str]
 
 
@@ -111,149 +127,121 @@ class Complaint:
     decoded: ev.SplatDecoded | None
 
 
-@dataclass
+E = TypeVar("E", bound=ev.Event)
+
+
+class _All(Generic[E]):
+    """Of a run's results: the events of one class, in order."""
+
+    def __init__(self, kind: type[E]) -> None:
+        self.kind = kind
+
+    def __get__(self, results: Results, _: type[Results]) -> list[E]:
+        return cast(list[E], results.events.setdefault(self.kind, []))
+
+
+class _Last(_All[E]):
+    """Of a run's results: the last event of one class."""
+
+    def __get__(self, results: Results, owner: type[Results]) -> E | None:  # type: ignore[override]
+        return next(reversed(super().__get__(results, owner)), None)
+
+
 class Results:
     """A consumer of events that remembers what the reports need."""
 
-    run: ev.RunStarted | None = None
-    base: ev.BaseKnown | None = None
-    series: ev.SeriesKnown | None = None
-    config: ev.ConfigKnown | None = None
-    accel: ev.AccelChosen | None = None
-    stages: list[ev.StageFinished | ev.StageFailed] = field(default_factory=list)
-    boots: list[ev.GuestBooted] = field(default_factory=list)
-    pace: ev.PaceMeasured | None = None
-    lost: list[ev.GuestLost] = field(default_factory=list)
-    chosen: ev.CasesChosen | None = None
-    tests: list[ev.CaseFinished] = field(default_factory=list)
-    repeated: list[ev.CaseRepeated] = field(default_factory=list)
-    splats: list[ev.SplatSeen] = field(default_factory=list)
-    decoded: dict[int, ev.SplatDecoded] = field(default_factory=dict)
-    canaries: list[ev.CanaryFinished] = field(default_factory=list)
-    notes: list[ev.Note] = field(default_factory=list)
-    finished: ev.RunFinished | None = None
+    run = _Last(ev.RunStarted)
+    base = _Last(ev.BaseKnown)
+    series = _Last(ev.SeriesKnown)
+    config = _Last(ev.ConfigKnown)
+    accel = _Last(ev.AccelChosen)
+    stages = _All(ev.StageEnded)
+    boots = _All(ev.GuestBooted)
+    pace = _Last(ev.PaceMeasured)
+    lost = _All(ev.GuestLost)
+    chosen = _Last(ev.CasesChosen)
+    tests = _All(ev.CaseFinished)
+    repeated = _All(ev.CaseRepeated)
+    splats = _All(ev.SplatSeen)
+    decoded = _All(ev.SplatDecoded)
+    canaries = _All(ev.CanaryFinished)
+    notes = _All(ev.Note)
+    finished = _Last(ev.RunFinished)
+
+    def __init__(self) -> None:
+        self.events: dict[type[ev.Event], list[ev.Event]] = {}
 
     def __call__(self, event: ev.Event) -> None:
-        match event:
-            case ev.RunStarted():
-                self.run = event
-            case ev.BaseKnown():
-                self.base = event
-            case ev.SeriesKnown():
-                self.series = event
-            case ev.ConfigKnown():
-                self.config = event
-            case ev.AccelChosen():
-                self.accel = event
-            case ev.StageFinished() | ev.StageFailed():
-                self.stages.append(event)
-            case ev.GuestBooted():
-                self.boots.append(event)
-            case ev.PaceMeasured():
-                self.pace = event
-            case ev.GuestLost():
-                self.lost.append(event)
-            case ev.CasesChosen():
-                self.chosen = event
-            case ev.CaseFinished():
-                self.tests.append(event)
-            case ev.CaseRepeated():
-                self.repeated.append(event)
-            case ev.SplatSeen():
-                self.splats.append(event)
-            case ev.SplatDecoded():
-                self.decoded[event.index] = event
-            case ev.CanaryFinished():
-                self.canaries.append(event)
-            case ev.Note():
-                self.notes.append(event)
-            case ev.RunFinished():
-                self.finished = event
-            case _:
-                pass
+        kind = ev.StageEnded if isinstance(event, ev.StageEnded) else type(event)
+        if kind is not ev.StageProgress:
+            self.events.setdefault(kind, []).append(event)
 
     def complaints(self) -> list[Complaint]:
         """What the kernel said that no test asked for."""
-        return [
-            Complaint(splat, self.decoded.get(index))
-            for index, splat in enumerate(self.splats)
-            if not splat.expected and not splat.foreign
-        ]
-
-    def foreign(self) -> list[Complaint]:
-        """What the kernel said that does not count against the series."""
-        return [Complaint(splat, None) for splat in self.splats if splat.foreign]
+        decoded = {event.splat: event for event in self.decoded}
+        ours = [splat for splat in self.splats if not splat.expected and not splat.foreign]
+        return [Complaint(splat, decoded.get(splat.id)) for splat in ours]
 
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
         return [t for t in self.tests if t.status in BROKEN]
 
 
-@dataclass(frozen=True)
-class ClauseVerdict:
-    """``verdict``: pass, fail, untested or not_applicable; ``tests``: ids of its cases."""
-
-    verdict: str
-    reason: str
-    tests: tuple[str, ...]
-
-
-def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseVerdict:
+def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
     """One clause's verdict from the records of the cases that name it.
 
     A failure outweighs any pass. A clause that this many patches do not promise
     is not applicable whatever ran.
     """
     named = [t for t in tests if clause.id in t.clauses]
-    ids = tuple(t.id for t in named)
-    if applied < clause.holds_from:
-        reason = f"holds from patch {clause.holds_from}; {applied} applied"
-        return ClauseVerdict("not_applicable", reason, ids)
     broken = [t for t in named if t.status in BROKEN]
-    if broken:
-        return ClauseVerdict("fail", f"{broken[0].id}: {broken[0].reason}", ids)
-    passed = [t for t in named if t.status == "pass"]
-    if passed:
-        return ClauseVerdict("pass", "", ids)
-    if named:
-        if all(t.status == "not_applicable" for t in named):
-            return ClauseVerdict("not_applicable", named[0].reason, ids)
+    verdict, reason = "untested", "no case that ran names it"
+    if applied < clause.holds_from:
+        verdict = "not_applicable"
+        reason = f"holds from patch {clause.holds_from}; {applied} applied"
+    elif broken:
+        verdict, reason = "fail", f"{broken[0].id}: {broken[0].reason}"
+    elif any(t.status == "pass" for t in named):
+        verdict, reason = "pass", ""
+    elif named and all(t.status == "not_applicable" for t in named):
+        verdict, reason = "not_applicable", named[0].reason
+    elif named:
         reason = f"{named[0].status.replace('_', ' ')}: {named[0].reason}"
-        return ClauseVerdict("untested", reason, ids)
-    return ClauseVerdict("untested", "no case that ran names it", ids)
+    return {"verdict": verdict, "reason": reason, "tests": [str(t.id) for t in named]}
 
 
 def judge(
     clauses: Mapping[str, Clause], applied: int, tests: Iterable[ev.CaseFinished]
-) -> dict[str, ClauseVerdict]:
+) -> dict[str, ClauseRecord]:
     """All clauses' verdicts, in the contract's order."""
     records = list(tests)
     return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
 
 
-def _stage(stage: ev.StageFinished | ev.StageFailed) -> StageRecord:
+def _stage(stage: ev.StageEnded) -> StageRecord:
     seconds = round(stage.seconds, 3)
-    if isinstance(stage, ev.StageFinished):
-        return {"name": stage.name, "seconds": seconds, "cached": stage.cached,
-                "detail": stage.detail}  # fmt: skip
-    return {"name": stage.name, "seconds": seconds, "cached": False, "failed": stage.kind,
-            "detail": stage.message}  # fmt: skip
+    if isinstance(stage, ev.StageFailed):
+        return {"name": stage.name, "seconds": seconds, "cached": False, "failed": stage.kind,
+                "detail": stage.message}  # fmt: skip
+    assert isinstance(stage, ev.StageFinished)
+    return {"name": stage.name, "seconds": seconds, "cached": stage.cached,
+            "detail": stage.detail}  # fmt: skip
 
 
 def _shard(chosen: ev.CasesChosen | None) -> ShardRecord:
     if chosen is None:
         return {"number": 1, "of": 1, "cases": []}
-    return {"number": chosen.shard, "of": chosen.of, "cases": list(chosen.cases)}
+    return {"number": chosen.shard, "of": chosen.of, "cases": [str(case) for case in chosen.cases]}
 
 
 def _test(test: ev.CaseFinished) -> CaseRecord:
     return {
-        "id": test.id,
+        "id": str(test.id),
         "status": test.status,
         "reason": test.reason,
         "seconds": round(test.seconds, 3),
         "clauses": list(test.clauses),
-        "attempt": test.attempt,
+        "attempt": test.id.attempt,
         "about": test.about,
         "diagnostics": list(test.diagnostics),
     }
@@ -264,18 +252,10 @@ def _splat(complaint: Complaint) -> SplatRecord:
     return {
         "title": splat.title,
         "category": splat.category,
-        "test": splat.test,
+        "test": str(splat.test or ""),
         "text": decoded.text if decoded else splat.text,
         "decoded": decoded.how if decoded else "",
-        "foreign": splat.foreign,
-    }
-
-
-def clause_records(verdicts: Mapping[str, ClauseVerdict]) -> dict[str, ClauseRecord]:
-    """Verdicts of clauses as ``results.json`` has them."""
-    return {
-        name: {"verdict": v.verdict, "reason": v.reason, "tests": list(v.tests)}
-        for name, v in verdicts.items()
+        "foreign": splat.foreign or "",
     }
 
 
@@ -309,7 +289,9 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
             "name": data.name if data else "",
             "source": series.source,
             "total": series.total,
-            "patches": [asdict(patch) for patch in series.patches],
+            "patches": [
+                {"subject": patch.subject, "patch_id": patch.patch_id} for patch in series.patches
+            ],
         },
         "config": {"name": config.name, "sha256": config.sha256},
         "accel": accel.accel,
@@ -319,12 +301,14 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in results.boots],
         "pace": {**asdict(pace), "factor": round(pace.factor, 2)},
         "shard": _shard(results.chosen),
-        "guests_lost": [{"reason": g.reason, "test": g.test} for g in results.lost],
+        "guests_lost": [{"reason": g.reason, "test": str(g.test or "")} for g in results.lost],
         "tests": [_test(t) for t in results.tests],
-        "repeats": [{"id": r.id, "passed": r.passed, "runs": r.runs} for r in results.repeated],
+        "repeats": [
+            {"id": str(r.id), "passed": r.passed, "runs": r.runs} for r in results.repeated
+        ],
         "splats": [_splat(s) for s in results.complaints()],
-        "foreign_splats": [_splat(s) for s in results.foreign()],
-        "clauses": clause_records(verdicts),
+        "foreign_splats": [_splat(Complaint(s, None)) for s in results.splats if s.foreign],
+        "clauses": verdicts,
         "canaries": [{**asdict(c), "seconds": round(c.seconds, 3)} for c in results.canaries],
         "notes": [n.text for n in results.notes],
     }

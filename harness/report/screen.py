@@ -81,7 +81,7 @@ class Screen:
             case ev.GuestLost():
                 self._print(f"  [red]guest lost:[/] {escape(event.reason)}")
             case ev.CaseStarted():
-                self._note(event.id)
+                self._note(str(event.id))
             case ev.CaseFinished():
                 self._case(event)
             case ev.SplatSeen():
@@ -152,6 +152,6 @@ class Screen:
 
     def _case(self, event: ev.CaseFinished) -> None:
         self._cases += 1
-        self._note(event.id)
+        self._note(str(event.id))
         if event.status in ("fail", "error", "timeout"):
             self._print(f"  {MARK[event.status]} {event.id}: {escape(event.reason)}")

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.core.events import CaseFinished
+from harness.core.events import CaseFinished, CaseId
 from harness.core.usage import command
-from harness.report.results import BROKEN, ClauseVerdict, Complaint, Results, judge
+from harness.report.results import BROKEN, ClauseRecord, Complaint, Results, judge
 from harness.series.contract import SeriesData
 
 SHOWN = 6  # failures and distinct complaints in full
@@ -42,15 +42,15 @@ def ranges(numbers: list[int]) -> str:
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
-def _families(verdicts: dict[str, ClauseVerdict]) -> Iterator[tuple[str, dict[str, list[int]]]]:
+def _families(verdicts: dict[str, ClauseRecord]) -> Iterator[tuple[str, dict[str, list[int]]]]:
     families: dict[str, dict[str, list[int]]] = {}
     for clause, verdict in verdicts.items():
         family, number = re.fullmatch(r"(.+)-(\d+)", clause).groups()  # type: ignore[union-attr]
-        families.setdefault(family, {}).setdefault(verdict.verdict, []).append(int(number))
+        families.setdefault(family, {}).setdefault(verdict["verdict"], []).append(int(number))
     yield from families.items()
 
 
-def clause_table(verdicts: dict[str, ClauseVerdict], data: SeriesData, results: Results) -> Table:
+def clause_table(verdicts: dict[str, ClauseRecord], data: SeriesData, results: Results) -> Table:
     """One row a family of clauses: which pass, fail, are untested, do not apply."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("clauses")
@@ -90,19 +90,17 @@ def _failure(console: Console, test: CaseFinished, typed: str) -> None:
     console.print(f"  next:   {typed}", highlight=False, markup=False, soft_wrap=True)
 
 
-def again(case: str, asked: Mapping[str, str]) -> str:
+def again(case: CaseId, asked: Mapping[str, str]) -> str:
     """What to type to see a case's record again, in a run that was asked for with ``asked``."""
-    program, _, name = case.partition("::")
-    if program not in AGAIN:
+    if case.kind not in AGAIN:
         return command("test-kernel", asked, TESTS=test_expression(case))
-    typed, selects = AGAIN[program]
-    return command(typed, asked, **({selects: name} if selects else {}))
+    typed, selects = AGAIN[case.kind]
+    return command(typed, asked, **({selects: case.name} if selects else {}))
 
 
-def test_expression(case_id: str) -> str:
+def test_expression(case: CaseId) -> str:
     """What TESTS= must be to run a case: 'sigbus and read_traps'."""
-    program, _, case = case_id.partition("::")
-    return f"{Path(program).stem} and {case}"
+    return f"{Path(case.program or '').stem} and {case.name}"
 
 
 def _complaint(console: Console, same: list[Complaint]) -> None:

@@ -194,8 +194,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
-    splats = session.results.splats
-    open_ones = [(i, s) for i, s in enumerate(splats) if not s.expected]
+    open_ones = [splat for splat in session.results.splats if not splat.expected]
     if not open_ones or not session.settings.decode:
         return
     try:
@@ -208,8 +207,8 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
             if debug.text_matches
             else "decoded with debug information whose text addresses differ: lines may be off"
         )
-        for index, splat in open_ones:
+        for splat in open_ones:
             text = decode(splat.text, debug.vmlinux, debug.source)
-            session.events.emit(ev.SplatDecoded(index, text, how))
+            session.events.emit(ev.SplatDecoded(splat.id, text, how))
     except HarnessError as error:
         session.events.emit(ev.Note(f"traces are not decoded: {error.what}", "warning"))

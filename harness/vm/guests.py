@@ -109,7 +109,7 @@ class Guests:
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)
         self.events.emit(
-            ev.SplatSeen(splat.title, splat.category, "", splat.text, foreign=splat.foreign)
+            ev.SplatSeen(splat.title, splat.category, None, splat.text, foreign=splat.foreign)
         )
 
     def _start(self, state: Path | None) -> Guest:

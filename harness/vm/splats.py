@@ -50,7 +50,7 @@ class Splat:
         first, last: indices of its lines in the console, from 0.
         spoils: the guest is not to be trusted afterwards.
         expected: the case had said that this would come.
-        foreign: why it does not count against the series; '' where it does.
+        foreign: why it does not count against the series; None where it does.
     """
 
     title: str
@@ -61,7 +61,7 @@ class Splat:
     last: int
     spoils: bool = False
     expected: bool = False
-    foreign: str = ""
+    foreign: str | None = None
 
 
 @dataclass(frozen=True)

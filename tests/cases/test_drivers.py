@@ -12,7 +12,7 @@ from typing import cast
 import paramiko
 import pytest
 
-from harness.cases.drivers import Dialogue, Judgement, load_driver
+from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.cases.runner import Lab
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
@@ -111,7 +111,7 @@ class TalkingGuest:
 
 
 DRIVER = """
-from harness.cases.drivers import Judgement
+from harness.cases.plugins import Judgement
 
 def drive(dialogue):
     seed = dialogue.env["VTEST_SEED"]

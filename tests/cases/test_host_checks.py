@@ -89,7 +89,7 @@ def tree(tmp_path: Path) -> PatchedTree:
 
 def outcomes(tree: PatchedTree) -> dict[str, tuple[str, str]]:
     records = [run_check(item, tree) for item in load_checks(OURS)]
-    return {r.id: (r.status, r.reason) for r in records}
+    return {str(r.id): (r.status, r.reason) for r in records}
 
 
 def test_our_checks_pass_on_a_tree_that_keeps_the_promise(tree: PatchedTree) -> None:

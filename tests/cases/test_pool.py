@@ -25,7 +25,7 @@ from tests.support.recorder import Recorder
 
 PROGRAM = Program(Path("/x/volatile/p.c"), "volatile/p.c", ("/tests/volatile/p",))
 CASES = [
-    Case(f"volatile/p.c::c{n:02}", f"c{n:02}", PROGRAM, ("V-IF-2",), 5.0, "a claim")
+    Case(ev.CaseId.parse(f"volatile/p.c::c{n:02}"), PROGRAM, ("V-IF-2",), 5.0, "a claim")
     for n in range(4 * MIN_CASES_PER_GUEST)
 ]
 
@@ -154,7 +154,7 @@ def test_a_lab_that_shared_the_cases_speaks_to_whoever_asks_it_next(
     labs = [lab_with(data, MeetingGuest(threading.Barrier(1))) for _ in range(2)]
     run_all(GuestPool(events.emit, labs), CASES)
     said: list[ev.Event] = []
-    more = replace(CASES[0], id="volatile/p.c::more")
+    more = replace(CASES[0], id=ev.CaseId.parse("volatile/p.c::more"))
     assert labs[0].run(more, said.append) == said[-1]
     assert [type(event) for event in said] == [ev.CaseStarted, ev.CaseFinished]
     assert len(recorder.of(ev.CaseFinished)) == len(CASES)

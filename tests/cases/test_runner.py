@@ -28,7 +28,7 @@ FOLDER = Path("/x/guest-tests/volatile")
 
 def case(name: str = "one", clause: str = "V-IF-2", **changes: object) -> Case:
     program = Program(FOLDER / "p.c", "volatile/p.c", ("/tests/volatile/p",))
-    made = Case(f"volatile/p.c::{name}", name, program, (clause,), 5.0, "a claim")
+    made = Case(ev.CaseId.parse(f"volatile/p.c::{name}"), program, (clause,), 5.0, "a claim")
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -178,7 +178,9 @@ def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
     statuses = [lab.run(case(), events.emit).status, lab.run(case("two"), events.emit).status]
     assert statuses == ["error", "pass"]
     assert first.closed and not second.closed
-    assert recorder.of(ev.GuestLost) == [ev.GuestLost("the guest hangs", "volatile/p.c::one", "/e")]
+    assert recorder.of(ev.GuestLost) == [
+        ev.GuestLost("the guest hangs", ev.CaseId.parse("volatile/p.c::one"), "/e")
+    ]
 
 
 def test_a_healthy_guest_is_kept(events: ev.Events, data: SeriesData) -> None:
@@ -265,7 +267,7 @@ def test_expressions_select_by_name_program_and_clause(
 ) -> None:
     guest = FakeGuest([run(said(f"ok 1 {name}")) for name in names])
     run_cases(cases_in(folder), pool_of(events, lab_of(data, guest)), expression, folder)
-    found = [cast(ev.CaseFinished, e).id.split("::")[1] for e in recorder.of(ev.CaseFinished)]
+    found = [e.id.name for e in recorder.of(ev.CaseFinished)]
     assert found == names
 
 
@@ -282,7 +284,7 @@ def test_a_failing_case_does_not_stop_the_others(
 ) -> None:
     guest = FakeGuest([run(said("not ok 1 one", "no"), exit_code=1), run(said("ok 1 two"))])
     run_cases(cases_in(folder), pool_of(events, lab_of(data, guest)), "", folder)
-    statuses = [cast(ev.CaseFinished, e).status for e in recorder.of(ev.CaseFinished)]
+    statuses = [e.status for e in recorder.of(ev.CaseFinished)]
     assert statuses == ["fail", "pass"]
 
 

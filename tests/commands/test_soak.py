@@ -25,7 +25,7 @@ from tests.support.recorder import Recorder
 
 PROGRAM = Program(Path("/x/p.c"), "volatile/p.c", ("/tests/volatile/p",))
 CASES = tuple(
-    Case(f"volatile/p.c::{name}", name, PROGRAM, ("V-PG-3",), 10.0, "a claim")
+    Case(ev.CaseId.parse(f"volatile/p.c::{name}"), PROGRAM, ("V-PG-3",), 10.0, "a claim")
     for name in ("even", "odd")
 )
 
@@ -153,7 +153,7 @@ def test_a_divergence_ends_it_with_the_seed_and_what_to_type(bench: Bench) -> No
 
 def test_a_complaint_of_the_kernel_ends_it_although_the_round_was_fine(bench: Bench) -> None:
     def strays() -> None:
-        bench.events.emit(ev.SplatSeen("KASAN: use-after-free in f", "kasan", "", "trace"))
+        bench.events.emit(ev.SplatSeen("KASAN: use-after-free in f", "kasan", None, "trace"))
 
     with pytest.raises(SeriesError, match="seed 5: the kernel complained: KASAN"):
         bench.rounds(Scripted([{}]), strays).until(60.0, iter([5]), bench.totals)
@@ -188,17 +188,17 @@ def test_a_guest_case_gets_its_seed_and_gives_its_figures(
 ) -> None:
     notes = ("seed 6", "@count purges 17", "@count cycles 100", "a @count b 3")
     ground = ground_of(events, data, tmp_path, said("even", True, *notes))
-    soaker = CaseSoaker(tuple(case.id for case in CASES), {"STEPS": "5"}, patience=4)
+    soaker = CaseSoaker(tuple(str(case.id) for case in CASES), {"STEPS": "5"}, patience=4)
     assert soaker.round(ground, 6) == {"purges": 17, "cycles": 100}
     asked = cast(FakeGuest, ground.guest()).asked
     # 10 s, four times as much to do, on a guest that is three times as slow.
-    assert asked == [(CASES[0].id, 120.0, {"STEPS": "5", "VTEST_SEED": "6"})]
+    assert asked == [(str(CASES[0].id), 120.0, {"STEPS": "5", "VTEST_SEED": "6"})]
 
 
 def test_a_failed_guest_case_diverged(events: ev.Events, data: SeriesData, tmp_path: Path) -> None:
     ground = ground_of(events, data, tmp_path, said("odd", False, "page 3 is torn"))
     with pytest.raises(DivergenceError, match="page 3 is torn"):
-        CaseSoaker(tuple(case.id for case in CASES), {}).round(ground, 7)
+        CaseSoaker(tuple(str(case.id) for case in CASES), {}).round(ground, 7)
 
 
 def test_a_case_that_cannot_run_is_nobodys_divergence(
@@ -208,7 +208,7 @@ def test_a_case_that_cannot_run_is_nobodys_divergence(
                       None, ())  # fmt: skip
     ground = ground_of(events, data, tmp_path, skipped)
     with pytest.raises(InvocationError, match="no swap"):
-        CaseSoaker(tuple(case.id for case in CASES), {}).round(ground, 7)
+        CaseSoaker(tuple(str(case.id) for case in CASES), {}).round(ground, 7)
     with pytest.raises(InternalError):
         CaseSoaker(("volatile/none.c::x",), {}).round(ground, 7)
 

@@ -19,6 +19,7 @@ from harness import cli
 from harness.commands import soak
 from harness.commands.revision.page import command as of_a_patch
 from harness.core import usage
+from harness.core.events import CaseId
 from harness.core.settings import Settings, from_environment
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES, command
 from harness.report.summary import again
@@ -111,7 +112,10 @@ def test_the_case_that_is_named_is_run_where_it_was_seen(
     case: str, typed: str, more: dict[str, str], paste: Paste
 ) -> None:
     seen = asked(**WHOLE, PATCHES="3", TESTS="before", MODE="stress", RUNS="7")
-    assert paste(again(case, seen.asked())) == (typed, asked(**WHOLE, PATCHES="3", **more))
+    assert paste(again(CaseId.parse(case), seen.asked())) == (
+        typed,
+        asked(**WHOLE, PATCHES="3", **more),
+    )
     of_two = of_a_patch(case, 2, seen.asked())
     assert paste(of_two) == (typed, asked(**WHOLE, PATCHES="2", **more))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.detectors.attribution import frames, functions, sorted_out, touched_functions
+from harness.detectors.attribution import FOREIGN, frames, functions, sorted_out, touched_functions
 from harness.series.apply import PatchedTree
 from harness.series.patches import changed_lines
 from harness.vm.splats import Splat, find_splats
@@ -73,8 +73,8 @@ def test_frames_are_of_both_stacks_and_without_suffixes() -> None:
 
 
 def test_only_a_touched_frame_counts() -> None:
-    assert sorted_out(splat("reader"), lambda: frozenset({"reader"})).foreign == ""
-    assert sorted_out(splat("reader"), lambda: frozenset({"other"})).foreign.startswith("no frame")
+    assert sorted_out(splat("reader"), lambda: frozenset({"reader"})).foreign is None
+    assert sorted_out(splat("reader"), lambda: frozenset({"other"})).foreign == FOREIGN
 
 
 def test_other_detectors_always_count() -> None:

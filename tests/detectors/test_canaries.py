@@ -139,8 +139,8 @@ def test_each_canary_has_a_guest_of_its_own(events: Events, recorder: Recorder) 
         return made[-1]
 
     canaries = (
-        Canary("one", "lkdtm", ("WARNING",), 5.0, "splat warning: WARNING in lkdtm_WARNING"),
-        Canary("two", "lkdtm", ("PANIC",), 5.0, "splat panic: .*", repeat=2),
+        Canary("one", "lkdtm", 5.0, "splat warning: WARNING in lkdtm_WARNING", ("WARNING",)),
+        Canary("two", "lkdtm", 5.0, "splat panic: .*", ("PANIC",), repeat=2),
     )
     results = run_canaries(fresh, events, {}, canaries)
     assert [result.ok for result in results] == [True, False]
@@ -152,7 +152,7 @@ def test_each_canary_has_a_guest_of_its_own(events: Events, recorder: Recorder) 
 
 
 def test_a_detector_that_the_kernel_does_not_have_is_not_tried(events: Events) -> None:
-    wants = Canary("kasan", "lkdtm", ("X",), 5.0, "splat kasan: .*", needs="KASAN")
+    wants = Canary("kasan", "lkdtm", 5.0, "splat kasan: .*", ("X",), needs="KASAN")
 
     def fresh() -> Any:
         return ScriptedGuest(run(splats=(splat("kasan", "KASAN: x"),)))
@@ -166,7 +166,7 @@ def test_a_canary_that_leaks_is_judged_with_its_leaks(
 ) -> None:
     leak = splat("kmemleak", "kmemleak: memory leaked by x")
     monkeypatch.setattr("harness.detectors.canaries.leaks_of", lambda guest: (leak,))
-    leaks = Canary("leak", "leak", (), 5.0, ".*; splat kmemleak: .* leaked by x", leaks=True)
+    leaks = Canary("leak", "leak", 5.0, ".*; splat kmemleak: .* leaked by x", (), leaks=True)
 
     def fresh() -> Any:
         return ScriptedGuest(run(splats=(splat("bug", "BUG: x"),)))

@@ -8,8 +8,8 @@ from harness.detectors.soundness import record
 from harness.report.results import Results
 
 CLAUSE = "V-KS-1"
-RAN = ev.CaseFinished("p.c::x", "pass", "", 0.1, ("V-PG-2",))
-SPLAT = ev.SplatSeen("KASAN: use-after-free in f", "kasan", "p.c::x", "text")
+RAN = ev.CaseFinished(ev.CaseId.parse("p.c::x"), "pass", "", 0.1, ("V-PG-2",))
+SPLAT = ev.SplatSeen("KASAN: use-after-free in f", "kasan", ev.CaseId.parse("p.c::x"), "text")
 
 
 def told(*events: ev.Event, **config: str) -> ev.CaseFinished:
@@ -21,7 +21,7 @@ def told(*events: ev.Event, **config: str) -> ev.CaseFinished:
 
 def test_silence_counts_where_something_listened() -> None:
     done = told(RAN, KASAN="y", UBSAN="y")
-    assert (done.id, done.status, done.clauses) == ("kernel::kasan", "pass", (CLAUSE,))
+    assert (str(done.id), done.status, done.clauses) == ("kernel::kasan", "pass", (CLAUSE,))
     assert done.diagnostics == ("watched by KASAN, UBSAN",)
 
 
@@ -38,7 +38,7 @@ def test_a_complaint_breaks_the_clause() -> None:
 
 
 def test_what_is_not_the_series_own_is_listed() -> None:
-    race = ev.SplatSeen("KCSAN: data-race in a / b", "kcsan", "", "text", foreign="not ours")
+    race = ev.SplatSeen("KCSAN: data-race in a / b", "kcsan", None, "text", foreign="not ours")
     done = told(RAN, race, KCSAN="y")
     assert done.status == "pass"
     assert done.diagnostics[-1] == "does not count: KCSAN: data-race in a / b: not ours"

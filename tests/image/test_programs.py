@@ -26,7 +26,7 @@ def line(**changes: object) -> str:
 def test_a_listing_becomes_cases() -> None:
     text = line() + "\n" + line(name="two", needs=["oom"], host_checks=["swapimage"]) + "\n"
     one, two = parse_listing(PROGRAM, text, KNOWN)
-    assert (one.id, one.timeout, one.about) == ("volatile/p.c::one", 5.0, "it works")
+    assert (str(one.id), one.timeout, one.about) == ("volatile/p.c::one", 5.0, "it works")
     assert (two.needs, two.host_checks) == (("oom",), ("swapimage",))
 
 
@@ -75,7 +75,10 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_programs_are_compiled_against_the_given_headers(suite: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", 1 << 30)
     built = build_suite(store, suite, tmp_path / "include", KNOWN)
-    assert {c.id: c.timeout for c in built.cases} == {"mine/a.c::one": 42.0, "mine/b.py::two": 3.0}
+    assert {str(c.id): c.timeout for c in built.cases} == {
+        "mine/a.c::one": 42.0,
+        "mine/b.py::two": 3.0,
+    }
     assert [c.program.argv for c in built.cases] == [
         ("/tests/mine/a",),
         ("python3", "/tests/mine/b.py"),

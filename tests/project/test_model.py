@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cases.drivers import Dialogue
+from harness.cases.plugins import Dialogue
 from harness.vm.protocol import EndedError
 from patches.volatile.model import search
 from patches.volatile.model.c_program import c_program

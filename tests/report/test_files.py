@@ -48,8 +48,10 @@ def test_junit_counts_each_kind(data: SeriesData) -> None:
         "skip",
         "not_applicable",
     )
-    cases = [ev.CaseFinished(f"p.c::{s}", s, "why", 0.1, ("V-IF-2",)) for s in statuses]
-    splat = ev.SplatSeen("WARNING in f", "warning", "p.c::pass", "trace <here>")
+    cases = [
+        ev.CaseFinished(ev.CaseId.parse(f"p.c::{s}"), s, "why", 0.1, ("V-IF-2",)) for s in statuses
+    ]
+    splat = ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse("p.c::pass"), "trace <here>")
     root = ElementTree.fromstring(junit(run_document(data, *cases, splat)))
     suite = root.find("testsuite")
     assert suite is not None
@@ -64,7 +66,9 @@ def test_junit_of_a_run_that_ended_early_has_its_error(data: SeriesData) -> None
 
 
 def test_the_page_is_self_contained_and_escapes(data: SeriesData) -> None:
-    bad = ev.CaseFinished("p.c::x", "fail", "a < b", 0.1, ("V-IF-2",), diagnostics=("<script>",))
+    bad = ev.CaseFinished(
+        ev.CaseId.parse("p.c::x"), "fail", "a < b", 0.1, ("V-IF-2",), diagnostics=("<script>",)
+    )
     page = html(run_document(data, bad), data)
     assert "a &lt; b" in page and "<script" not in page
     assert "http:" not in page and "https:" not in page and " src=" not in page
@@ -97,7 +101,7 @@ def test_the_event_log_has_every_event_but_progress() -> None:
     log = EventLog(handle)
     log(ev.StageStarted("build"))
     log(ev.StageProgress("build", 1, 9, "objects"))
-    log(ev.CaseFinished("p.c::x", "pass", "", 0.1, ("V-IF-2",)))
+    log(ev.CaseFinished(ev.CaseId.parse("p.c::x"), "pass", "", 0.1, ("V-IF-2",)))
     records = [json.loads(line) for line in handle.getvalue().splitlines()]
     assert [r["event"] for r in records] == ["StageStarted", "CaseFinished"]
     assert records[1]["clauses"] == ["V-IF-2"]

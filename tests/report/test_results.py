@@ -14,7 +14,7 @@ CLAUSE = Clause("V-PG-2", "text", "Purging", 4)
 
 
 def case(status: ev.Status, clause: str = "V-PG-2", name: str = "p.c::x") -> ev.CaseFinished:
-    return ev.CaseFinished(name, status, f"because {status}", 0.5, (clause,))
+    return ev.CaseFinished(ev.CaseId.parse(name), status, f"because {status}", 0.5, (clause,))
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +35,12 @@ def data() -> SeriesData:
     ],
 )
 def test_a_clause_follows_its_cases(statuses: list[ev.Status], verdict: str) -> None:
-    assert judge_clause(CLAUSE, 4, [case(s) for s in statuses]).verdict == verdict
+    assert judge_clause(CLAUSE, 4, [case(s) for s in statuses])["verdict"] == verdict
 
 
 def test_a_clause_that_is_not_promised_yet_is_not_applicable() -> None:
     verdict = judge_clause(CLAUSE, 2, [case("not_applicable")])
-    assert (verdict.verdict, verdict.reason) == (
+    assert (verdict["verdict"], verdict["reason"]) == (
         "not_applicable",
         "holds from patch 4; 2 applied",
     )
@@ -48,7 +48,7 @@ def test_a_clause_that_is_not_promised_yet_is_not_applicable() -> None:
 
 def test_cases_of_other_clauses_have_no_say() -> None:
     verdict = judge_clause(CLAUSE, 4, [case("fail", "V-PG-20"), case("pass")])
-    assert (verdict.verdict, verdict.tests) == ("pass", ("p.c::x",))
+    assert (verdict["verdict"], verdict["tests"]) == ("pass", ["p.c::x"])
 
 
 def whole_run(*extra: ev.Event) -> Results:
@@ -95,11 +95,12 @@ def test_a_restored_guest_adds_no_boot_id(data: SeriesData) -> None:
 
 
 def test_expected_splats_are_no_complaints_and_decodings_find_theirs(data: SeriesData) -> None:
+    warning = ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse("p.c::x"), "raw")
     done = document(
         whole_run(
-            ev.SplatSeen("Out of memory", "oom", "p.c::x", "killed", True),
-            ev.SplatSeen("WARNING in f", "warning", "p.c::x", "raw"),
-            ev.SplatDecoded(1, "f at mm/f.c:3", "debug information of the same text"),
+            ev.SplatSeen("Out of memory", "oom", ev.CaseId.parse("p.c::x"), "killed", True),
+            warning,
+            ev.SplatDecoded(warning.id, "f at mm/f.c:3", "debug information of the same text"),
         ),
         data,
     )

@@ -38,6 +38,7 @@ RESULTS, REVISION = (
 def everything() -> Results:
     """A run in which all happened that a run can tell of."""
     results = Results()
+    splat = ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse("a.c::b"), "text")
     for event in (
         ev.RunStarted("r", "/out/r", "test-kernel", {"KERNEL": "6.1"}),
         ev.BaseKnown("6.1.192", "6.1", "c0ffee"),
@@ -48,14 +49,16 @@ def everything() -> Results:
         ev.AccelChosen("tcg", "no KVM"),
         ev.GuestBooted("id", 1.5, "microvm", True),
         ev.PaceMeasured(0.2, 0.1, 2.0),
-        ev.CasesChosen(1, 2, ("a.c::b", "a.c::c")),
-        ev.CaseStarted("a.c::b", ("V-IF-1",)),
-        ev.CaseFinished("a.c::b", "fail", "so", 0.5, ("V-IF-1",), diagnostics=("x",)),
-        ev.CaseRepeated("a.c::b", 2, 5),
-        ev.SplatSeen("WARNING in f", "warning", "a.c::b", "text"),
-        ev.SplatSeen("INFO", "info", "", "text", foreign="not ours"),
-        ev.SplatDecoded(0, "text with lines", "how"),
-        ev.GuestLost("died", "a.c::b", ""),
+        ev.CasesChosen(1, 2, (ev.CaseId.parse("a.c::b"), ev.CaseId.parse("a.c::c"))),
+        ev.CaseStarted(ev.CaseId.parse("a.c::b"), ("V-IF-1",)),
+        ev.CaseFinished(
+            ev.CaseId.parse("a.c::b"), "fail", "so", 0.5, ("V-IF-1",), diagnostics=("x",)
+        ),
+        ev.CaseRepeated(ev.CaseId.parse("a.c::b"), 2, 5),
+        splat,
+        ev.SplatSeen("INFO", "info", None, "text", foreign="not ours"),
+        ev.SplatDecoded(splat.id, "text with lines", "how"),
+        ev.GuestLost("died", ev.CaseId.parse("a.c::b"), ""),
         ev.CanaryFinished("oops", "oops", "oops", True, 1.0),
         ev.Note("hello"),
         ev.RunFinished("fail", 1, 9.0, ("it ended",)),

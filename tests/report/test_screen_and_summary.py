@@ -52,15 +52,17 @@ def test_a_stage_is_one_line_in_a_pipe() -> None:
 def test_what_the_kernel_says_is_shown_unless_a_test_asked_for_it() -> None:
     out, text = console()
     screen = Screen(out)
-    screen(ev.SplatSeen("WARNING in f", "warning", "p.c::x", "..."))
-    screen(ev.SplatSeen("Out of memory: hog", "oom", "p.c::y", "...", True))
+    screen(ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse("p.c::x"), "..."))
+    screen(ev.SplatSeen("Out of memory: hog", "oom", ev.CaseId.parse("p.c::y"), "...", True))
     assert "WARNING in f" in text.getvalue()
     assert "hog" not in text.getvalue()
 
 
 def test_markup_in_a_reason_is_printed_as_it_is() -> None:
     out, text = console()
-    Screen(out)(ev.CaseFinished("p.c::x", "fail", "a[0] == [red]", 0.1, ("V-IF-2",)))
+    Screen(out)(
+        ev.CaseFinished(ev.CaseId.parse("p.c::x"), "fail", "a[0] == [red]", 0.1, ("V-IF-2",))
+    )
     assert "a[0] == [red]" in text.getvalue()
 
 
@@ -87,7 +89,7 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
     results = Results()
     results(
         ev.CaseFinished(
-            "volatile/sigbus.c::read_traps",
+            ev.CaseId.parse("volatile/sigbus.c::read_traps"),
             "fail",
             "sigbus.c:9: got SIGSEGV",
             0.2,
@@ -111,11 +113,11 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
 
 def test_a_complaint_says_whether_its_trace_is_decoded(data: SeriesData) -> None:
     results = Results()
-    results(ev.SplatSeen("WARNING in f", "warning", "", "raw trace"))
+    results(ev.SplatSeen("WARNING in f", "warning", None, "raw trace"))
     out, text = console()
     print_summary(out, finished(results, "fail", 1), data, Path("out/r"))
     assert "raw trace" in text.getvalue() and "not decoded" in text.getvalue()
-    results(ev.SplatDecoded(0, "f (mm/f.c:3)", "decoded with debug information"))
+    results(ev.SplatDecoded(results.splats[0].id, "f (mm/f.c:3)", "decoded with debug information"))
     out, text = console()
     print_summary(out, results, data, Path("out/r"))
     assert "f (mm/f.c:3)" in text.getvalue()
@@ -125,7 +127,7 @@ def test_a_complaint_says_whether_its_trace_is_decoded(data: SeriesData) -> None
 def test_the_summary_fits_one_screen_when_all_is_well(data: SeriesData) -> None:
     results = Results()
     for clause in data.clauses:
-        results(ev.CaseFinished(f"p.c::{clause}", "pass", "", 0.1, (clause,)))
+        results(ev.CaseFinished(ev.CaseId.parse(f"p.c::{clause}"), "pass", "", 0.1, (clause,)))
     out, text = console()
     print_summary(out, finished(results, "pass", 0), data, Path("out/r"))
     lines = text.getvalue().splitlines()
@@ -137,8 +139,8 @@ def test_a_flood_of_failures_still_fits_a_screen(data: SeriesData) -> None:
     results = Results()
     for number in range(30):
         name = f"volatile/p.c::case{number}"
-        results(ev.CaseFinished(name, "fail", "complained", 0.1, ("V-SB-1",)))
-        results(ev.SplatSeen("WARNING in f", "warning", name, "trace\n" * 40))
+        results(ev.CaseFinished(ev.CaseId.parse(name), "fail", "complained", 0.1, ("V-SB-1",)))
+        results(ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse(name), "trace\n" * 40))
     out, text = console()
     print_summary(out, finished(results, "fail", 1), data, Path("out/r"))
     shown = text.getvalue()

@@ -93,16 +93,22 @@ def test_a_run_that_adds_to_the_store_keeps_it_within_its_limit(settings: Settin
 @pytest.mark.parametrize("status", ["fail", "error", "timeout"])
 def test_one_broken_case_fails_the_run(settings: Settings, status: ev.Status) -> None:
     def body(session: Session) -> None:
-        session.events.emit(ev.CaseFinished("p.c::a", "pass", "", 0.1, ("V-IF-2",)))
-        session.events.emit(ev.CaseFinished("p.c::b", status, "x", 0.1, ("V-IF-2",)))
+        session.events.emit(
+            ev.CaseFinished(ev.CaseId.parse("p.c::a"), "pass", "", 0.1, ("V-IF-2",))
+        )
+        session.events.emit(
+            ev.CaseFinished(ev.CaseId.parse("p.c::b"), status, "x", 0.1, ("V-IF-2",))
+        )
 
     assert finish(settings, body)[0] == 1
 
 
 def test_a_complaint_fails_the_run_although_every_case_passed(settings: Settings) -> None:
     def body(session: Session) -> None:
-        session.events.emit(ev.CaseFinished("p.c::a", "pass", "", 0.1, ("V-IF-2",)))
-        session.events.emit(ev.SplatSeen("WARNING in f", "warning", "", "trace"))
+        session.events.emit(
+            ev.CaseFinished(ev.CaseId.parse("p.c::a"), "pass", "", 0.1, ("V-IF-2",))
+        )
+        session.events.emit(ev.SplatSeen("WARNING in f", "warning", None, "trace"))
 
     code, document = finish(settings, body)
     assert (code, document["splats"][0]["title"]) == (1, "WARNING in f")
@@ -110,15 +116,21 @@ def test_a_complaint_fails_the_run_although_every_case_passed(settings: Settings
 
 def test_an_expected_complaint_does_not(settings: Settings) -> None:
     def body(session: Session) -> None:
-        session.events.emit(ev.SplatSeen("Out of memory", "oom", "p.c::a", "trace", True))
+        session.events.emit(
+            ev.SplatSeen("Out of memory", "oom", ev.CaseId.parse("p.c::a"), "trace", True)
+        )
 
     assert finish(settings, body)[0] == 0
 
 
 def test_skipped_cases_are_no_failure(settings: Settings) -> None:
     def body(session: Session) -> None:
-        session.events.emit(ev.CaseFinished("p.c::a", "not_applicable", "x", 0.0, ("V-PG-2",)))
-        session.events.emit(ev.CaseFinished("p.c::b", "skip", "x", 0.0, ("V-PG-2",)))
+        session.events.emit(
+            ev.CaseFinished(ev.CaseId.parse("p.c::a"), "not_applicable", "x", 0.0, ("V-PG-2",))
+        )
+        session.events.emit(
+            ev.CaseFinished(ev.CaseId.parse("p.c::b"), "skip", "x", 0.0, ("V-PG-2",))
+        )
 
     assert finish(settings, body)[0] == 0
 
@@ -176,7 +188,9 @@ def heard() -> Iterator[None]:
 
 def interrupted_by(number: signal.Signals) -> Callable[[Session], None]:
     def body(run: Session) -> None:
-        run.events.emit(ev.CaseFinished("p.c::a", "fail", "lost it", 0.1, ("V-IF-2",)))
+        run.events.emit(
+            ev.CaseFinished(ev.CaseId.parse("p.c::a"), "fail", "lost it", 0.1, ("V-IF-2",))
+        )
         signal.raise_signal(number)
 
     return body

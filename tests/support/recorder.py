@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from harness.core import events as ev
+
+E = TypeVar("E", bound=ev.Event)
 
 
 @dataclass
@@ -17,6 +20,6 @@ class Recorder:
     def __call__(self, event: ev.Event) -> None:
         self.seen.append(event)
 
-    def of(self, kind: type) -> list[ev.Event]:
+    def of(self, kind: type[E]) -> list[E]:
         """The recorded events of one type, in order."""
         return [event for event in self.seen if isinstance(event, kind)]

@@ -28,7 +28,6 @@ from harness.report.results import (
     RunDocument,
     SplatRecord,
     StageRecord,
-    clause_records,
     judge,
 )
 from harness.report.states import state_of
@@ -176,7 +175,9 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
     splats.sort(key=lambda splat: order.get(splat["test"], len(order)))
     tests = _tests(shards, order, splats, data.sound)
     records = [
-        ev.CaseFinished(t["id"], t["status"], t["reason"], t["seconds"], tuple(t["clauses"]))
+        ev.CaseFinished(
+            ev.CaseId.parse(t["id"]), t["status"], t["reason"], t["seconds"], tuple(t["clauses"])
+        )
         for t in tests
     ]
     clauses = judge(data.clauses, len(first["series"]["patches"]), records)
@@ -202,7 +203,7 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
         "repeats": [record for shard in shards for record in shard["repeats"]],
         "splats": splats,
         "foreign_splats": [splat for shard in shards for splat in shard["foreign_splats"]],
-        "clauses": clause_records(clauses) if reached else {},
+        "clauses": clauses if reached else {},
         "notes": list(dict.fromkeys(note for shard in shards for note in shard["notes"])),
         "verdict": verdict,
         "exit_code": code,
@@ -224,7 +225,7 @@ def _tests(
     def place(name: str) -> tuple[int, int]:
         if name in order:
             return 1, order[name]
-        return (2 if name.startswith("kernel::") else 0), 0
+        return (2 if ev.CaseId.parse(name).kind == "kernel" else 0), 0
 
     tests = []
     for name in sorted(found, key=place):

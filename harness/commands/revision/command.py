@@ -19,6 +19,7 @@ from harness.commands.revision.inputs import Inputs, read_inputs
 from harness.commands.revision.page import write
 from harness.commands.revision.reply import NOTES_REF, reply, write_notes
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
+from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
@@ -94,7 +95,7 @@ def _compare(
         kernel = earlier if state is None else replace(settings, patches=state)
         asked = replace(
             kernel,
-            tests=" or ".join(test_expression(case) for case in cases),
+            tests=" or ".join(test_expression(CaseId.parse(case)) for case in cases),
             only=cases,
             repeat=FLAKY_RUNS - 1,
             every=True,

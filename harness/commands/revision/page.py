@@ -12,6 +12,7 @@ from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_j
 from harness.commands.static_checks.remarks import TOOLS
 from harness.core import usage
 from harness.core.atomic import write_atomically
+from harness.core.events import CaseId
 from harness.report.files import page_environment
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
@@ -138,7 +139,7 @@ def _cut(lines: Sequence[str]) -> str:
 def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
     """What to type to see a failure again."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(case, asked) if case else usage.command("test-kernel", asked)
+    return again(CaseId.parse(case), asked) if case else usage.command("test-kernel", asked)
 
 
 def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:

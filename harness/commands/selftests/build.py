@@ -27,6 +27,7 @@ import yaml
 from harness.build.toolchain import environment
 from harness.core import git, proc
 from harness.core.errors import InternalError, InvocationError, MachineError
+from harness.core.events import CaseId
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite, copy_python
@@ -209,8 +210,7 @@ def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
     """A test as a case that a lab can run; ``attempt`` tells repetitions apart."""
     program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
     return Case(
-        id=f"{test.name}#{attempt}" if attempt > 1 else test.name,
-        name=test.name,
+        id=CaseId("guest", None, test.name, attempt),
         program=program,
         clauses=(),
         timeout=TIME_FACTOR * test.timeout + SPARE_S,

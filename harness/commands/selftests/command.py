@@ -96,7 +96,8 @@ class ComparedKernel:
         def take(event: ev.Event) -> None:
             if isinstance(event, ev.CaseFinished):
                 records.append(event)
-                done = ev.StageProgress(self.name, len(records), len(cases), "tests", event.id)
+                now = str(event.id)
+                done = ev.StageProgress(self.name, len(records), len(cases), "tests", now)
                 session.events.emit(done)
             elif isinstance(event, ev.SplatSeen):
                 self.reports.waiting.append(event)
@@ -114,7 +115,7 @@ class ComparedKernel:
         points = {test.name: test.points for test in self.listed.tests}
         found: Observed = {}
         for record in records:
-            name = record.id.partition("#")[0]
+            name = record.id.name
             found.setdefault(name, []).append(seen(record, points[name]))
         return found
 

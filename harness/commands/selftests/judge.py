@@ -163,12 +163,11 @@ def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
         status, reason = "pass", chance[0] if chance else ""
     seconds = sum(run.seconds for run in (*runs.base, *runs.series))
     return ev.CaseFinished(
-        f"regression::{test.name}",
+        ev.CaseId("regression", None, test.name, attempt=len(runs.base)),
         status,
         reason,
         seconds,
         (clause,),
-        attempt=len(runs.base),
         diagnostics=tuple(notes),
         about=test.claim,
     )
@@ -177,7 +176,7 @@ def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
 def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
     """The record of a test for which the kernel has no ``symbol``."""
     reason = f"needs CONFIG_{symbol}, which this flavour does not have (see CONFIG=)"
-    identity = f"regression::{test.name}"
+    identity = ev.CaseId("regression", None, test.name)
     return ev.CaseFinished(identity, "skip", reason, 0.0, (clause,), about=test.claim)
 
 

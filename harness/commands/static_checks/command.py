@@ -217,7 +217,7 @@ def records(found: Sequence[PatchRemarks], series: Series, *, own: bool) -> list
         if own:
             wrong += [str(waiver) for p in found for waiver in p.stale if waiver.tool == tool]
         record = ev.CaseFinished(
-            f"static::{tool}",
+            ev.CaseId("static", None, tool),
             "fail" if wrong else "pass",
             wrong[0] if wrong else "",
             0.0,

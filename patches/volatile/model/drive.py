@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
-from harness.cases.drivers import Dialogue, Judgement
+from harness.cases.plugins import Dialogue, Judgement
 
 from .c_program import c_program
 from .search import Divergence, Shrinker, draw, judge

@@ -128,19 +128,24 @@ def made_up(bad: frozenset[tuple[int | None, str]]) -> RunKernel:
         applied = applied[: 2 if patches is None else patches]
         results(ev.SeriesKnown("here", applied, 2))
         results(ev.ConfigKnown("default", "f00"))
+        ids = tuple(map(ev.CaseId.parse, CASES))
         for stage in ("build", "boot"):
             results(ev.StageFinished(stage, 1.0, False))
-        results(ev.CasesChosen(settings.shard.number, settings.shard.of, CASES))
+        results(ev.CasesChosen(settings.shard.number, settings.shard.of, ids))
         if settings.shard.first:
-            results(ev.CaseFinished("host::look", "pass", "", 0.1, (clauses[0],)))
+            results(ev.CaseFinished(ev.CaseId.parse("host::look"), "pass", "", 0.1, (clauses[0],)))
         ran = [case for case in CASES if settings.shard.holds(case)]
         for case in ran:
             said = status(patches, case, bad)
             clause = clauses[CASES.index(case)]
             if said == "fail" and patches == 2:
-                results(ev.SplatSeen(f"WARNING in {case[-2:]}", "warning", case, "trace"))
+                results(
+                    ev.SplatSeen(
+                        f"WARNING in {case[-2:]}", "warning", ev.CaseId.parse(case), "trace"
+                    )
+                )
             reason = "so it is" if said == "fail" else ""
-            results(ev.CaseFinished(case, said, reason, 0.5, (clause,)))
+            results(ev.CaseFinished(ev.CaseId.parse(case), said, reason, 0.5, (clause,)))
         failed = results.failures() or results.complaints()
         results(ev.RunFinished("fail" if failed else "pass", 1 if failed else 0, 2.0))
         out = settings.out / name

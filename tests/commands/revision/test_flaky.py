@@ -53,7 +53,9 @@ def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: Serie
     results = Results()
     names = [f"c{n}" for n in range(MAX_BROKEN_CASES + 1)]
     for name in names:
-        results(ev.CaseFinished(f"volatile/p.c::{name}", "fail", "x", 1.0, ("V-IF-2",)))
+        results(
+            ev.CaseFinished(ev.CaseId.parse(f"volatile/p.c::{name}"), "fail", "x", 1.0, ("V-IF-2",))
+        )
     guest = FakeGuest([])
     cases = [case(name) for name in names]
     repeat_broken(cases, results, lab_of(data, guest), 3, events)

@@ -51,7 +51,7 @@ def test_a_name_that_stands_twice_is_two_points() -> None:
 
 
 def record(*diagnostics: str, status: ev.Status = "pass", reason: str = "") -> ev.CaseFinished:
-    return ev.CaseFinished("t", status, reason, 1.5, (), diagnostics=diagnostics)
+    return ev.CaseFinished(ev.CaseId.parse("t"), status, reason, 1.5, (), diagnostics=diagnostics)
 
 
 def test_only_the_programs_own_lines_are_read() -> None:
