@@ -31,8 +31,8 @@ from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.monitor import MonitorClosedError
 from harness.vm.qemu import Qemu
+from harness.vm.qmp import MonitorClosedError
 from harness.vm.serial_dialogue import SerialDialogue, log_in
 from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair

@@ -23,7 +23,7 @@ from shlex import quote
 from harness.core.errors import InternalError, MachineError
 from harness.vm.console import SerialLine
 from harness.vm.machine import QEMU, GuestSpec, Wiring, qemu_argv
-from harness.vm.monitor import Monitor, MonitorClosedError
+from harness.vm.qmp import Monitor, MonitorClosedError
 
 
 def forwarded_port(info_usernet: str) -> int:

@@ -32,7 +32,7 @@ from harness.vm.boot import Patience, boot, save
 from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.monitor import Monitor
+from harness.vm.qmp import Monitor
 from harness.vm.ssh import KeyPair
 from harness.vm.swap_disk import find_tags
 from tests.support.limits import NEVER_S, wait_gone

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import InternalError
-from harness.vm.monitor import Monitor, MonitorClosedError
+from harness.vm.qmp import Monitor, MonitorClosedError
 from tests.vm.fake_monitor import FakeMonitor, RefusedError
 
 REFUSED = "no such device"
