@@ -95,9 +95,7 @@ def apply_series(
 def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) -> dict[str, str]:
     repo, worktree = draft / "repo.git", draft / "worktree"
     # Relative, so that the store can be moved as a whole.
-    git.init(repo, Path("../../../../base") / base.key / "repo.git" / "objects")
-    if (base.repo / "shallow").is_file():
-        shutil.copy(base.repo / "shallow", repo / "shallow")
+    git.init(repo, Path("../../../../base") / base.key / "repo.git" / "objects", like=base.repo)
     worktree.mkdir()
     env = git.environment({"GIT_DIR": str(repo), "GIT_WORK_TREE": str(worktree)})
     touched = sorted({name for patch in patches for name in patch.files})

@@ -28,7 +28,10 @@ FORMAT_PATCH = (
     "--stat=72", "--summary", "--patch", "--unified=3", "--find-renames=50%", "--no-ext-diff",
     "--no-textconv", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/",
     "--subject-prefix=PATCH", "--filename-max-length=64", "--no-attach", "--no-thread",
-    "--no-to", "--no-cc", "--no-base", "--encode-email-headers",
+    "--no-to", "--no-cc", "--no-base", "--encode-email-headers", "--no-cover-letter",
+    "-O/dev/null", "--no-add-header", "--no-from", "--no-notes", "--no-relative", "--no-color",
+    "--suffix=.patch", "--pretty=email", "--indent-heuristic", "--inter-hunk-context=0",
+    "--submodule=short",
 )  # fmt: skip
 
 
@@ -177,14 +180,14 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
             f"SERIES={spec} is a git range, and KERNEL={base.name} is no git tree", next_step=FORMS
         )
     try:
-        mbox = git.raw(
-            base.origin, *FORMAT_PATCH, "--no-zero-commit", "--stdout", "--end-of-options", spec
-        )
+        # The names are the user's tree's, the settings (format.*, diff.*) are not.
+        ids = git.text(base.origin, "rev-parse", "--revs-only", "--end-of-options", spec).split()
+        mbox = git.raw(base.repo, *FORMAT_PATCH, "--no-zero-commit", "--stdout", *ids)
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
         ) from error
-    found = re.split(rb"(?m)^From ([0-9a-f]{40})(?= Mon Sep 17 00:00:00 2001$)", mbox)[1:]
+    found = re.split(rb"(?m)^From ([0-9a-f]{40,64})(?= Mon Sep 17 00:00:00 2001$)", mbox)[1:]
     if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
     # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.

@@ -6,6 +6,7 @@ All of it is plain data, so that a plan can carry it to machines that have no ke
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 
@@ -156,5 +157,6 @@ def range_diff(base: Base, old: Applied, new: Applied) -> str:
         "--no-color",
         f"{base.commit}..{old.commit}",
         f"{base.commit}..{new.commit}",
-        env={"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(old.repo / "objects")},
+        # In quotes a path may hold the colon that divides two.
+        env={"GIT_ALTERNATE_OBJECT_DIRECTORIES": json.dumps(str(old.repo / "objects"))},
     )
