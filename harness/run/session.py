@@ -20,6 +20,7 @@ from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, SeriesError
 from harness.core.settings import Settings
 from harness.core.store import Store
+from harness.core.terminal import ENDING
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
 from harness.report.screen import PIPE_WIDTH, Screen
@@ -141,14 +142,13 @@ def _tidy(store: Store, events: ev.Events) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came.
+    """What ends a run does not disturb the block; gives the list of the signals that came.
 
     One that whoever started us has set to be ignored, as a shell does for a job in the
     background, stays so.
     """
     came: list[int] = []
-    both = (signal.SIGINT, signal.SIGTERM)
-    numbers = [n for n in both if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN]
     handlers = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in numbers]
     try:
         yield came

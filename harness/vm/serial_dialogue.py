@@ -150,7 +150,12 @@ class SerialDialogue(_Spawn):
             readable, _, _ = select.select(sources, [], [])
             if ended in readable:
                 return
-            typed = os.read(keyboard, 4096)
+            try:
+                typed = os.read(keyboard, 4096)
+            except OSError:  # EIO: the terminal is gone, and the guest goes too
+                return
+            if not typed and os.isatty(keyboard):  # so too: Ctrl-D is a key in raw mode
+                return
             before, escape, _ = typed.partition(ESCAPE)
             # A file or a pipe that has ended is what Ctrl-D is on a terminal.
             self._console.send(before if typed else b"\x04")
@@ -171,7 +176,8 @@ def raw_terminal(fd: int) -> Iterator[None]:
         tty.setraw(fd)
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal may be gone
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _answer(line: SerialDialogue) -> str | None:
