@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.core.errors import HarnessError, InvocationError
+from harness.core.machine_faults import machine_faults
 from harness.core.settings import Settings, from_environment
 from harness.core.terminal import ending_signals, standard_streams
 from harness.core.usage import COMMANDS, VARIABLES, command, similar
@@ -116,7 +117,9 @@ def _main(argv: Sequence[str]) -> int:
             named = [word for word in words if not word.startswith("-")]
             sys.stdout.write(help.of(_command(named)) if named else help.text())
             return 0
-        return _run(_command(words), from_environment({**os.environ, **given}))
+        settings = from_environment({**os.environ, **given})
+        with machine_faults(settings.out, settings.cache):
+            return _run(_command(words), settings)
     except HarnessError as error:
         print_error(error)
         return error.exit_code

@@ -25,6 +25,7 @@ from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.core.events import StageProgress
+from harness.core.machine_faults import check_output
 from harness.core.store import digest
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
@@ -162,7 +163,7 @@ def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: s
     lines: list[str] = []
     argv = make_argv(tools, source.path, out, "-k", *what)
     proc.run(argv, env=compiling(tools), log=log, on_line=lines.append)
-    proc.check_disk(argv, "\n".join(lines[-40:]), log)
+    check_output(argv[0], "\n".join(lines[-40:]), log)
     return lines
 
 
@@ -251,7 +252,7 @@ def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> Harnes
     """
     errors = reader.first_errors()
     said = "\n".join(errors)
-    proc.check_disk(("make",), "\n".join(reader.tail), log)
+    check_output("make", "\n".join(reader.tail), log)
     if "Killed signal" in said:
         what, step = f"the compiler was killed: not enough memory?\n{said}", "JOBS=1"
         return MachineError(what, evidence=log, next_step=step)

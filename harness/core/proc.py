@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
 from harness.core.errors import HarnessError, InternalError, MachineError
-from harness.core.usage import SET_UP, command
+from harness.core.machine_faults import check_output
+from harness.core.usage import SET_UP
 
 NICE = 10
 END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 # Bytes read at once of a long stream. With Python's 8 KiB and the kernel's 64 KiB of pipe, reader
 # and writer of a kernel's tar stream wake each other 160 thousand times: 5 s of 19.
 STREAM_BYTES = 1 << 18
-FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 
 class Surroundings(TypedDict, total=False):
@@ -56,26 +56,13 @@ def give_way() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
-def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -> None:
-    """Looks in a program's output for the one failure that is not its own.
-
-    Raises:
-        MachineError: the disk is full.
-    """
-    if any(sign in output for sign in FULL_DISK):
-        raise MachineError(
-            f"the disk is full: {argv[0]} could not write",
-            evidence=evidence,
-            next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
-        )
-
-
 def failure(
     argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
 ) -> HarnessError:
     """The error for a program that failed and whose failure nobody expected."""
     try:
-        check_disk(argv, output, evidence)
+        ended = signal.strsignal(-returncode) or "" if returncode < 0 else ""
+        check_output(argv[0], f"{output}\n{ended}", evidence)
     except MachineError as error:
         return error
     tail = "\n".join(output.strip().splitlines()[-15:])

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, SeriesError
+from harness.core.machine_faults import check_store, machine_faults
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.core.terminal import ENDING
@@ -114,16 +115,18 @@ End = tuple[ev.Verdict, int, list[str]]  # verdict, exit status, what ended the 
 INTERRUPTED_END: End = ("infra", INTERRUPTED, ["interrupted"])
 
 
-def _conclude(body: Callable[[], None], results: Results) -> End:
+def _conclude(body: Callable[[Session], None], session: Session) -> End:
     try:
-        body()
+        with machine_faults(session.out, session.store.root):
+            check_store(session.store.root)
+            body(session)
     except HarnessError as error:
         first, *more = error.lines()
         lines = [f"{error.kind} error: {first}", *more]
         return error.verdict, error.exit_code, lines  # type: ignore[return-value]
     except KeyboardInterrupt:
         return INTERRUPTED_END
-    verdict, code = judge_run(results)
+    verdict, code = judge_run(session.results)
     return verdict, code, []
 
 
@@ -191,7 +194,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         point_latest(out)
         end: End = ("infra", InternalError.exit_code, ["a defect of the harness"])
         try:
-            end = _conclude(lambda: body(session), results)
+            end = _conclude(body, session)
             if end[1] != INTERRUPTED:  # who ends a run does not wait for the store
                 _tidy(store, events)
         except KeyboardInterrupt:

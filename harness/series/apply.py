@@ -18,6 +18,7 @@ from pathlib import Path
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
+from harness.core.machine_faults import check_output
 from harness.core.store import Store
 from harness.series.base import Base
 from harness.series.patches import Patch, Series
@@ -126,7 +127,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
 
     done = proc.run((*GIT, *AM, *map(str, mails)), cwd=worktree, env=env, on_line=on_line)
     if done.returncode != 0:
-        proc.check_disk(done.argv, done.output)
+        check_output("git", done.output)
         state = repo / "rebase-apply" / "next"
         number = int(state.read_text()) if state.is_file() else 1
         before = git.text(repo, "rev-parse", "HEAD")
