@@ -43,7 +43,7 @@ MORE_ROOM_HELPS = (*FULL, errno.EROFS, errno.EFBIG)
 def mount_of(path: Path) -> Path:
     """The mount point of the file system that ``path`` is on, or would be."""
     place = path.absolute()
-    while not place.exists() or not place.is_mount():
+    while not os.path.ismount(place):
         place = place.parent
     return place
 

@@ -22,12 +22,12 @@ def full_device() -> None:
 
 
 def long_name() -> None:
-    Path("/proc", "x" * 300).write_text("x")
+    Path("/", "x" * 300).write_text("x")
 
 
 @pytest.mark.parametrize(
     ("fault", "said"),
-    [(full_device, "the disk is full"), (long_name, r"too long.*x \(on /proc\)")],
+    [(full_device, "the disk is full"), (long_name, r"too long.*x \(on /\)")],
 )
 def test_a_fault_of_the_machine_is_told_with_its_place(
     fault: Callable[[], None], said: str, tmp_path: Path
