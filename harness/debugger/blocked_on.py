@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-WAITS = Path(__file__).with_name("waits.yaml")
+WAITS = Path(__file__).with_name("blocked_on.yaml")
 
 WaitKind = Literal["ipi", "stop", "rcu", "work", "lock", "io", "memory", "program"]
 # Waits that end by themselves, without anybody who may be held.

@@ -13,7 +13,7 @@ import pytest
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.vm.channel import Completed, SshError
-from harness.vm.guests import PACE_REFERENCE_S, measure_pace
+from harness.vm.pace import PACE_REFERENCE_S, measure_pace
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Answer:
     console: Any = field(default_factory=lambda: SimpleNamespace(log=Path("/log")))
 
     def exec(self, command: list[str], timeout: float) -> Completed:
-        assert command[1:] == ["pace"]
+        assert command[1:] == ["benchmark"]
         if isinstance(self.said, Exception):
             raise self.said
         return self.said
