@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field, replace
 
+from harness.debugger.blocked_on import base_name
 from harness.debugger.gdb_remote import MAX_READ_BYTES, Registers, Remote, StubError
 from harness.debugger.symbols import Frame, Symbols
-from harness.debugger.blocked_on import base_name
 
 # Without KASLR (kconfig/boot.config) these are mapped in fixed places, from physical address 0 on:
 TEXT_BASE, TEXT_END = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000  # the kernel image

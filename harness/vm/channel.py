@@ -122,10 +122,8 @@ class Streams:
     def read(self) -> str | None:
         """Returns when both streams have come to the mark: what follows it on the first.
 
-        None where they end before that, as without a mark they do.
-
-        Raises:
-            CommandTimeoutError: the time is up.
+        None where they end before that, as without a mark they do. CommandTimeoutError: the
+        time is up.
         """
         while self._out.after is None or self._err.after is None:
             if not self._more():
@@ -164,21 +162,16 @@ class Streams:
         """Waits until something has come; False at the end of both streams."""
         channel = self._channel
         while True:
-            moved = False
-            while channel.recv_ready():
-                self._out.add(channel.recv(1 << 20))
-                moved = True
-            while channel.recv_stderr_ready():
-                self._err.add(channel.recv_stderr(1 << 20))
-                moved = True
-            if moved:
+            ended = channel.eof_received or channel.closed  # asked first: the last bytes count
+            out = channel.recv(1 << 20) if channel.recv_ready() else b""
+            err = channel.recv_stderr(1 << 20) if channel.recv_stderr_ready() else b""
+            if out or err:
+                self._out.add(out)
+                self._err.add(err)
                 return True
-            if channel.eof_received or channel.closed:
-                if not (channel.recv_ready() or channel.recv_stderr_ready()):
-                    return False
-                continue
-            seconds = None if self._limited else self._limit()
-            if seconds is not None:
+            if ended:
+                return False
+            if not self._limited and (seconds := self._limit()) is not None:
                 self.deadline = min(self.deadline, time.monotonic() + seconds)
                 self._limited = True
             left = self.deadline - time.monotonic()
@@ -191,8 +184,7 @@ class Streams:
 def request_of(words: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> bytes:
     """``words`` for the guest's runner, the case's variables and its command line.
 
-    Raises:
-        ValueError: something contains a NUL.
+    ValueError: something contains a NUL.
     """
     parts = [*words, *(f"{name}={value}" for name, value in env.items()), "", *argv]
     if any("\0" in part for part in parts):

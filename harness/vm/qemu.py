@@ -22,51 +22,8 @@ from shlex import quote
 
 from harness.core.errors import InternalError, MachineError
 from harness.vm.console import SerialLine
-from harness.vm.machine import QEMU, GuestSpec, Wiring, qemu_argv
+from harness.vm.machine import QEMU, GuestSpec, qemu_argv
 from harness.vm.qmp import Monitor, MonitorClosedError
-
-
-def forwarded_port(info_usernet: str) -> int:
-    """The host's port in the output of ``info usernet``.
-
-    Raises:
-        InternalError: there is none.
-    """
-    match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", info_usernet)
-    if match is None:
-        raise InternalError(f"QEMU names no forwarded port:\n{info_usernet}")
-    return int(match[1])
-
-
-def _console_pipe() -> tuple[int, int]:
-    """A pipe that holds a whole boot's output while nobody reads; ours to read, to write."""
-    reader, writer = os.pipe()
-    with contextlib.suppress(OSError):  # as large as an ordinary user may have it
-        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
-    return reader, writer
-
-
-def _launch(
-    argv: list[str], log: Path, stdin: int, stdout: int, inherited: tuple[int, ...]
-) -> subprocess.Popen[bytes]:
-    """Starts QEMU such that the kernel ends it when the harness is no more."""
-    # setpriv rather than preexec_fn: Python code between fork and exec is not
-    # safe once there are threads, and there is one for each console.
-    wrapped = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-    with open(log, "wb") as errors:
-        try:
-            return subprocess.Popen(
-                wrapped,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=errors,
-                pass_fds=inherited,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise MachineError(
-                "setpriv is not installed", next_step="install util-linux"
-            ) from error
 
 
 class Qemu:
@@ -102,18 +59,31 @@ class Qemu:
         Raises:
             MachineError: QEMU is not installed, or ended at once.
         """
-        if shutil.which(QEMU) is None:
-            raise MachineError(f"{QEMU} is not installed", next_step="install qemu-system-x86")
-        from_guest, console_out = _console_pipe()
+        for program, package in ((QEMU, "qemu-system-x86"), ("setpriv", "util-linux")):
+            if shutil.which(program) is None:
+                raise MachineError(f"{program} is not installed", next_step=f"install {package}")
+        from_guest, console_out = os.pipe()
+        with contextlib.suppress(OSError):  # it may hold a whole boot's output while nobody reads
+            fcntl.fcntl(console_out, fcntl.F_SETPIPE_SZ, 1 << 20)
         console_in, to_guest = os.pipe()
         monitor, their_monitor = socket.socketpair()
-        argv = qemu_argv(spec, Wiring(their_monitor.fileno(), ssh_key, swap, restore is not None))
+        argv = qemu_argv(spec, their_monitor.fileno(), ssh_key, swap, restore is not None)
         line = SerialLine(from_guest, to_guest)
         inherited = [their_monitor.detach()]
         try:
             if restore is not None:
                 inherited.append(os.open(restore, os.O_RDONLY))
-            process = _launch(argv, log, console_in, console_out, tuple(inherited))
+            with open(log, "wb") as errors:
+                process = subprocess.Popen(
+                    # setpriv rather than preexec_fn: Python code between fork and exec is not
+                    # safe once there are threads, and there is one for each console.
+                    ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                    stdin=console_in,
+                    stdout=console_out,
+                    stderr=errors,
+                    pass_fds=inherited,
+                    start_new_session=True,
+                )
         except BaseException:
             line.close()
             monitor.close()
@@ -144,8 +114,12 @@ class Qemu:
         return qemu
 
     def find_port(self) -> int:
-        """Asks QEMU for the SSH port on 127.0.0.1 and remembers it."""
-        self.port = forwarded_port(self.monitor.human("info usernet"))
+        """Asks QEMU for the SSH port on 127.0.0.1 and remembers it; InternalError: none."""
+        said = self.monitor.human("info usernet")
+        match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", said)
+        if match is None:
+            raise InternalError(f"QEMU names no forwarded port:\n{said}")
+        self.port = int(match[1])
         return self.port
 
     @property

@@ -14,7 +14,7 @@ import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
@@ -38,13 +38,7 @@ _PASSWORD = "assword: "
 _ANSWERS = ("# ", "$ ", _PASSWORD, "incorrect")
 
 
-if TYPE_CHECKING:
-    _Spawn = SpawnBase[str]
-else:
-    _Spawn = SpawnBase  # generic in its stubs only
-
-
-class SerialDialogue(_Spawn):
+class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stubs only
     """``expect`` and ``send`` on a console that somebody else records.
 
     Args:
@@ -92,29 +86,22 @@ class SerialDialogue(_Spawn):
         """Types."""
         self._console.send(text.encode())
 
-    def sendline(self, text: str = "") -> None:
-        """Types a line."""
-        self.send(text + "\n")
-
     def comes(self, words: str, timeout: float | None) -> bool:
         """Whether ``words`` come within ``timeout`` seconds; what came before is ``before``."""
         return self.expect_exact([words, EOF, TIMEOUT], timeout=timeout) == 0
 
     def rest(self, quiet: float = QUIET) -> str:
-        """What still comes, up to ``quiet`` seconds of silence."""
-        before, self.stall = self.stall, quiet
-        try:
-            self.expect_exact([EOF, TIMEOUT], timeout=None)
-        finally:
-            self.stall = before
-        return self.before or ""
+        """What still comes, up to ``quiet`` seconds of silence, which end the dialogue."""
+        self.stall = quiet
+        self.expect_exact([EOF, TIMEOUT], timeout=None)
+        return str(self.before or "")
 
     def run(self, command: str, timeout: float) -> str | None:
         """What a command of the guest's shell prints there; None: no end in ``timeout`` seconds."""
         if not self.comes(self._begin(command), timeout):
             return None
         # The end's line has begun with the time, as each of the kernel's.
-        said = (self.before or "").rpartition("\n")[0].replace("\r\n", "\n").rstrip("\r")
+        said = str(self.before or "").rpartition("\n")[0].replace("\r\n", "\n").rstrip("\r")
         self.comes("\n", timeout)  # the status and the end of that line
         return said
 
@@ -192,14 +179,14 @@ def log_in(line: SerialDialogue, login: Login, timeout: float, log: Path) -> boo
     """
     if not line.comes("login: ", timeout):
         return False
-    line.sendline(login.user)
+    line.send(f"{login.user}\n")
     came = _answer(line)
     if came == _PASSWORD and login.password is not None:
-        line.sendline(login.password)
+        line.send(f"{login.password}\n")
         came = _answer(line)
     match came:
         case "# ":
-            line.sendline(ADOPT)
+            line.send(f"{ADOPT}\n")
             return True
         case "$ ":
             why = f"{login.user} is not root, and our agent has to be"

@@ -47,10 +47,6 @@ PROBE = 0.5
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-def _no_limit() -> float | None:
-    return None
-
-
 @dataclass(frozen=True)
 class KeyPair:
     """The run's own key."""
@@ -129,7 +125,6 @@ class Connection:
         host_key: str,
         timeout: float,
         alive: Callable[[], bool] = lambda: True,
-        user: str = "root",
     ) -> Connection:
         """Connects, checks the pinned host key and logs in.
 
@@ -149,7 +144,7 @@ class Connection:
             shown = transport.get_remote_server_key()
             if shown.asbytes() != base64.b64decode(host_key.split()[1]):
                 raise SshError(f"port {port} shows another host key than the guest's image has")
-            transport.auth_publickey(user, keys.private)
+            transport.auth_publickey("root", keys.private)
         except (paramiko.SSHException, OSError, EOFError) as error:
             transport.close()
             raise SshError(f"SSH on port {port}: {error or type(error).__name__}") from error
@@ -163,7 +158,7 @@ class Connection:
         line: str,
         timeout: float,
         stdin: bytes = b"",
-        limit: Callable[[], float | None] = _no_limit,
+        limit: Callable[[], float | None] = lambda: None,
         talk: Callable[[Ask], None] | None = None,
     ) -> Completed:
         """Runs one shell line and collects what it prints.
@@ -219,11 +214,6 @@ class Connection:
         mark = secrets.token_hex(16)
         with as_our_errors():
             return CaseLine(self.begin(f"{command} {mark}", timeout), mark)
-
-    @property
-    def active(self) -> bool:
-        """Whether the other end still holds the connection."""
-        return bool(self.transport.is_active())
 
     def close(self) -> None:
         """Ends the connection and every command in it."""

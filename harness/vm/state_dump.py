@@ -64,9 +64,11 @@ def rescue(console: Console, patience: float) -> str:
     with SerialDialogue(console) as line:
         for command in RESCUE:
             said = line.run(command, patience)
-            parts.append(f"$ {command}\n{said or ''}")
+            parts.append(
+                f"$ {command}\n{f'no end of it in {patience:.0f} s' if said is None else said}"
+            )
             if said is None:
-                return "\n".join([*parts, f"no end of it in {patience:.0f} s"])
+                break
     return "\n".join(parts)
 
 
