@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-WAITS = Path(__file__).with_name("blocked_on.yaml")
+TABLE = Path(__file__).with_name("blocked_on.yaml")
 
 WaitKind = Literal["ipi", "stop", "rcu", "work", "lock", "io", "memory", "program"]
 # Waits that end by themselves, without anybody who may be held.
@@ -30,7 +30,7 @@ class Wait:
 
 @functools.cache
 def _rows() -> Sequence[Mapping[str, Any]]:
-    return tuple(yaml.safe_load(WAITS.read_text("utf-8"))["kinds"])
+    return tuple(yaml.safe_load(TABLE.read_text("utf-8"))["kinds"])
 
 
 def base_name(symbol: str) -> str:

@@ -121,7 +121,7 @@ class StoppedGuest:
     def _symbol(self, *names: str) -> int:
         """The address of the first of these symbols that the kernel has."""
         for name in names:
-            if (address := self.symbols.address(name)) is not None:
+            for address in self.symbols.addresses(name):
                 return address
         raise StubError(f"this kernel has no {' and no '.join(names)}")
 

@@ -63,12 +63,10 @@ def rescue(console: Console, patience: float) -> str:
     parts = []
     with SerialDialogue(console) as line:
         for command in RESCUE:
-            said = line.run(command, patience)
-            parts.append(
-                f"$ {command}\n{f'no end of it in {patience:.0f} s' if said is None else said}"
-            )
-            if said is None:
+            if (said := line.run(command, patience)) is None:
+                parts.append(f"$ {command}\nno end of it in {patience:.0f} s")
                 break
+            parts.append(f"$ {command}\n{said}")
     return "\n".join(parts)
 
 
