@@ -100,15 +100,11 @@ class Unit:
 
 
 class DebugInfo:
-    """The debug information of a vmlinux.
+    """The debug information of a vmlinux. InternalError: it has none, or is no ELF file.
 
     Args:
-        vmlinux: an ELF file with DWARF.
         source: the folder it was built from; names of files become relative to it.
         cache: a folder of this file's own for what was read: a unit takes seconds.
-
-    Raises:
-        InternalError: it is no ELF file, or has no debug information.
     """
 
     def __init__(self, vmlinux: Path, source: Path, cache: Path) -> None:
@@ -192,8 +188,6 @@ class DebugInfo:
             made = self._cached(name, lambda: self._read(self._dwarf.get_CU_at(offset)))
             self._units[offset] = made
         return self._units[offset]
-
-    # ---- one unit --------------------------------------------------------------------
 
     def _read(self, cu: Any) -> Unit:
         files, rows = self._lines(cu)

@@ -134,8 +134,6 @@ class Remote:
         """Ends the connection; the guest stays as it is."""
         self._socket.close()
 
-    # ---- packets -----------------------------------------------------------------
-
     def _write(self, data: bytes) -> None:
         try:
             self._socket.sendall(data)
@@ -174,8 +172,6 @@ class Remote:
         answer = self._ask(body)
         if answer != "OK":
             raise StubError(f"{body!r} was refused: {answer or 'not supported'}")
-
-    # ---- a stopped guest -----------------------------------------------------------
 
     def cpus(self) -> tuple[int, ...]:
         """The CPUs that the stub shows, from 0."""
@@ -226,8 +222,6 @@ class Remote:
             self._ask("D;1")
         finally:
             self.close()
-
-    # ---- letting go and stopping -----------------------------------------------------
 
     def _let_go(self, actions: str) -> None:
         if self.running:

@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """KVM where KVM works, TCG where it does not.
 
-That ``/dev/kvm`` opens proves nothing. On a nested host, where this was
-written, it opens, creates virtual machines, and even runs a boot sector of ours
-that prints two letters in real mode; an ordinary kernel gets stuck in its first
-instructions or QEMU aborts on an MSR. So the probe guest is the very kernel
-that is about to be booted, and KVM works if its first line comes out. With
-working KVM that takes 0.2 s and under TCG 0.3 s, so ``PROBE`` seconds of
-silence are a verdict even on a busy machine. A kernel that is silent under TCG
-too says nothing about KVM, and no verdict is kept then.
+That ``/dev/kvm`` opens proves nothing (docs/vm.md). So the probe guest is the very kernel
+that is about to be booted, and KVM works if its first line comes out. With working KVM that
+takes 0.2 s and under TCG 0.3 s, so ``PROBE`` seconds of silence are a verdict even on a busy
+machine. A kernel that is silent under TCG too says nothing about KVM: no verdict is kept.
 """
 
 from __future__ import annotations
@@ -32,14 +28,12 @@ FIRST_LINE = "Linux version"
 DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-Name = Literal["kvm", "tcg"]
-
 
 @dataclass(frozen=True)
 class Accel:
     """The choice and, in one line, its reason."""
 
-    name: Name
+    name: Literal["kvm", "tcg"]
     reason: str
 
 
@@ -80,16 +74,14 @@ def first_line(spec: GuestSpec) -> str:
             return f"QEMU ends with: {said or qemu.process.poll()}"
         finally:
             qemu.kill()
-            console.join()
             console.close()
 
 
 def kvm_obstacle(cache: Path, spec: GuestSpec) -> str:
-    """Why an ordinary guest does not run under KVM here; '' if it does.
+    """Why this guest does not run under KVM here; '' if it does.
 
     Args:
         cache: folder that keeps the verdict for this boot of this machine, and this QEMU.
-        spec: the guest that is about to be booted.
     """
     holds_for = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
     if binary := shutil.which(QEMU):

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From a guest's description, or another's saved state, to its first command.
 
-And what to say of one that does not get there. A state is saved by migration to a file
-rather than savevm: savevm wants every writable disk in qcow2, and the swap disk must stay
-raw, for the host searches it; a state file can also be read by any number of guests at
-once. The swap disk is not part of the state: each guest gets an empty one, as the saved
-one had.
+And what to say of one that does not get there. A state is saved by migration to a file, which
+any number of guests can read at once. savevm wants every writable disk in qcow2, and the swap
+disk must stay raw, for the host searches it. Each guest gets an empty one of its own.
 """
 
 from __future__ import annotations
@@ -31,15 +29,12 @@ from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.qemu import Qemu
-from harness.vm.qmp import MonitorClosedError
+from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import SerialDialogue, log_in
 from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair
 from harness.vm.swap_disk import make_swap
 
-READY = protocol.HEAD + protocol.READY
-NEVER = protocol.HEAD + protocol.SSHD_ENDED
 # Run before a state is saved, so that no restored guest starts cold: the first
 # `import ctypes` costs 1.1 s under TCG and the second 0.3 s.
 WARM = "python3 -c 'import ctypes, json, mmap, os, signal, subprocess, struct, time'"
@@ -93,7 +88,6 @@ def boot(
     make_swap(swap, spec.swap_mb)
     qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap, restore=state)
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
-    guest.restored = state is not None
     try:
         if state is not None:
             _wait_until_resumed(qemu, patience.login)
@@ -121,7 +115,8 @@ def _wait_until_ready(guest: Guest, patience: Patience) -> bool:
         login = guest.spec.login
         here = login is None or log_in(line, login, patience.total, guest.console.log)
         left = patience.total if here else 0.0
-        if line.expect_exact([READY, NEVER, EOF, TIMEOUT], timeout=left) == 0:
+        ends = [protocol.HEAD + word for word in (protocol.READY, protocol.SSHD_ENDED)]
+        if line.expect_exact([*ends, EOF, TIMEOUT], timeout=left) == 0:
             return True
         line.rest()  # the line of the marker, and what explains it
         return False
@@ -140,9 +135,7 @@ def _wait_until_resumed(qemu: Qemu, timeout: float) -> None:
 def save(guest: Guest, state: Path, timeout: float = 60.0) -> None:
     """Saves a guest that no case has run in yet; it goes on afterwards.
 
-    Raises:
-        MachineError: QEMU could not write the state.
-        SeriesError: the guest does not answer, before or after.
+    Raises MachineError: QEMU could not write it; SeriesError: the guest does not answer.
     """
     try:
         guest.exec(WARM, timeout)

@@ -124,12 +124,7 @@ class Console:
             self._listeners.remove(listener)
 
     def check(self) -> None:
-        """Says here what went wrong in the reader's thread.
-
-        Raises:
-            MachineError: the log could not be written.
-            InternalError: a line could not be handled.
-        """
+        """Raises MachineError if the log could not be written, InternalError for a line."""
         if isinstance(self.trouble, OSError):
             raise MachineError(
                 f"the console's log cannot be written: {self.trouble.strerror}",
@@ -173,7 +168,8 @@ class Console:
         self._thread.join(timeout)
 
     def close(self) -> None:
-        """Gives the line up, after QEMU has ended and ``join``. Safe to call twice."""
+        """Reads the last byte and gives the line up, after QEMU has ended. Safe to call twice."""
+        self.join()
         if self._open and not self._thread.is_alive():
             self._open = False
             self._line.close()

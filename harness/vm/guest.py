@@ -84,7 +84,6 @@ class Guest:
         self.release = ""
         self.boot_seconds = 0.0
         self.pace = 1.0  # how much slower than the reference this guest is
-        self.restored = False
         self.lost = ""
         self.tainted = 0
         self._sequence = 0
@@ -100,8 +99,6 @@ class Guest:
         self._line: CaseLine | None = None
         log = console_log or folder / f"{name}.console.log"
         self.console = Console(qemu.console, log, self._hear)
-
-    # ---- the console's thread ------------------------------------------------
 
     def _hear(self, line: str | None) -> None:
         """A line, or (None) silence."""
@@ -120,8 +117,6 @@ class Guest:
             self._splats.append(splat)
             if splat.spoils:
                 self._spoiled = splat.title
-
-    # ---- what its owner asks ---------------------------------------------------
 
     @property
     def swap_image(self) -> Path:
@@ -159,8 +154,6 @@ class Guest:
         with self._lock:
             self._lock.wait_for(lambda: not self._recogniser.busy, timeout)
 
-    # ---- commands ----------------------------------------------------------------
-
     def disconnect(self) -> None:
         """Ends the SSH connection, if there is one."""
         self._line = None
@@ -187,9 +180,7 @@ class Guest:
     ) -> Completed:
         """Runs a command: an argument list, or one line for the guest's shell.
 
-        Raises:
-            SshError: the connection is lost.
-            TimeoutError: it did not end in time; it may still run.
+        Raises SshError, or TimeoutError: it did not end in time; it may still run.
         """
         line = command if isinstance(command, str) else command_line(command)
         return self._connected().execute(line, timeout, stdin)
@@ -197,8 +188,7 @@ class Guest:
     def hello(self, timeout: float) -> None:
         """The first command: learns the boot id, sets the clock, stirs the random pool.
 
-        Raises:
-            SshError, TimeoutError: as ``exec``; SshError also for a senseless answer.
+        Raises SshError, TimeoutError: as ``exec``; SshError also for a senseless answer.
         """
         answer = self.exec([INIT, "hello", f"{time.time():.6f}", os.urandom(32).hex()], timeout)
         words = answer.stdout.split()
@@ -214,8 +204,6 @@ class Guest:
                 return probe.execute("true", timeout).exit_code == 0
         except (SshError, TimeoutError):
             return False
-
-    # ---- cases ---------------------------------------------------------------------
 
     def run_case(
         self,
@@ -349,13 +337,8 @@ class Guest:
                 text = f"/proc/sys/kernel/tainted went to {tainted} and no report was recognised"
                 self._keep([Splat(f"kernel tainted 0x{fresh:x}", "taint", text, seq, at, at)])
 
-    # ---- the end ---------------------------------------------------------------------
-
     def dump_state(self) -> Path:
-        """Writes what a hung guest still shows into a file; what that provokes is no splat.
-
-        Safe on a guest that is dead already; never raises for what it cannot get.
-        """
+        """What a hung or dead guest still shows, in a file; what that provokes is no splat."""
         path = self.folder / f"{self.name}.state.txt"
         about = f"guest {self.name}: {self.lost or 'asked for its state'}"
         with self._lock:
@@ -374,6 +357,5 @@ class Guest:
         """Ends the guest and reads its console to the last byte. Safe to call twice."""
         self.disconnect()
         self.qemu.kill()
-        self.console.join()
         self.console.close()
         self.swap_image.unlink(missing_ok=True)

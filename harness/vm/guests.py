@@ -68,12 +68,13 @@ class Guests:
         with self._lock:
             self._named += 1
             number = self._named
+        state = self.snapshot
         guest = boot(
             self.spec,
             self.folder,
             f"guest{number}",
             self.keys,
-            state=self.snapshot,
+            state=state,
             console_log=self.console_log if number == 1 else None,
             report=self._report,
         )
@@ -87,7 +88,8 @@ class Guests:
         guest.pace = self.first.pace
         spec = guest.spec
         machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
-        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
+        restored = state is not None
+        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, restored))
         self._report_strays_of(guest)
         return guest
 

@@ -16,7 +16,6 @@ from harness.core.errors import InvocationError, MachineError
 from harness.core.login import Login
 from harness.vm import protocol
 
-TABLE = Path(__file__).resolve().parent / "machines.yaml"
 QEMU = "qemu-system-x86_64"
 
 
@@ -72,7 +71,7 @@ class GuestSpec:
 @functools.cache
 def machine_table() -> Mapping[str, Any]:
     """machines.yaml, read once."""
-    table: Mapping[str, Any] = yaml.safe_load(TABLE.read_text())
+    table: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("machines.yaml").read_text())
     return table
 
 
@@ -160,10 +159,9 @@ def obstacles(machine: str, config: str) -> tuple[str, ...]:
 
 
 def choose_machine(asked: str, config: str) -> tuple[str, str]:
-    """The machine to use and, in one line, why.
+    """The machine to use, of all ('auto') or as asked for, and, in one line, why.
 
     Args:
-        asked: 'auto' or a name.
         config: text of the kernel's .config.
 
     Raises:

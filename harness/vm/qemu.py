@@ -1,42 +1,148 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One QEMU process and its monitor.
+"""One QEMU process and its monitor (QMP).
 
 The process dies with the harness, whatever kills the harness (a parent-death
 signal), and is in a session of its own, so that Ctrl-C reaches only us and we
 end it in order. Console and monitor are inherited pipes and sockets: nothing to
 name, nothing to race for, and end of file on them means that QEMU has ended.
+The loop of qemu.qmp's client runs in one thread for all guests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Any, TypeVar
+
+from qemu.qmp import (
+    ConnectError,
+    ExecInterruptedError,
+    ExecuteError,
+    QMPClient,
+    Runstate,
+    StateError,
+)
 
 from harness.core.errors import InternalError, MachineError
 from harness.vm.console import SerialLine
 from harness.vm.machine import QEMU, GuestSpec, qemu_argv
-from harness.vm.qmp import Monitor, MonitorClosedError
+
+T = TypeVar("T")
 
 
+class MonitorClosedError(Exception):
+    """QEMU closed its monitor: it has ended, or is about to."""
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The loop of all monitors. Guests are started and asked from several threads."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="monitors", daemon=True).start()
+    return loop
+
+
+class Monitor:
+    """One QEMU's monitor, for callers that wait for each answer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._client = QMPClient()
+        self._loop = _loop()
+
+    def _wait(self, what: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Has the loop do it: what it returns, or raises, within ``timeout`` seconds."""
+        doing = asyncio.run_coroutine_threadsafe(asyncio.wait_for(what, timeout), self._loop)
+        try:
+            return doing.result()
+        except (ConnectError, ExecInterruptedError, StateError, EOFError) as error:
+            raise MonitorClosedError from error
+        except TimeoutError as error:
+            raise TimeoutError("QEMU's monitor does not answer") from error
+
+    def greet(self, timeout: float) -> int:
+        """Leaves negotiation mode; the first number of QEMU's version, by its greeting.
+
+        Raises MonitorClosedError, TimeoutError: there is none within ``timeout`` seconds.
+        """
+        self._wait(self._client.connect(self._socket), timeout)
+        greeting: Any = self._client.greeting
+        return int(greeting.QMP.version["qemu"]["major"])
+
+    def command(self, name: str, *, timeout: float = 10.0, **arguments: Any) -> Any:
+        """Runs one QMP command; underscores in argument names stand for dashes.
+
+        Raises:
+            InternalError: QEMU refused it.
+            MonitorClosedError, TimeoutError: there was no answer.
+        """
+        named = {key.replace("_", "-"): value for key, value in arguments.items()}
+        try:
+            return self._wait(self._client.execute(name, named or None), timeout)
+        except ExecuteError as error:
+            raise InternalError(f"QEMU refused {name}: {error}") from error
+
+    def wait_event(self, name: str, timeout: float) -> None:
+        """Waits for an event, or takes one that came before; those before it are forgotten.
+
+        Raises MonitorClosedError, TimeoutError: it does not come.
+        """
+        self._wait(self._event(name), timeout)
+
+    async def _event(self, name: str) -> None:
+        async def came() -> None:
+            while (await self._client.events.get())["event"] != name:
+                pass
+
+        async def closed() -> None:
+            while self._client.runstate is Runstate.RUNNING:
+                await self._client.runstate_changed()
+
+        tasks = [asyncio.create_task(came()), asyncio.create_task(closed())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not tasks[0].done():
+                raise EOFError
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def human(self, line: str, *, timeout: float = 10.0) -> str:
+        """Runs a command of the human monitor and returns what it prints."""
+        said: str = self.command("human-monitor-command", timeout=timeout, command_line=line)
+        return said
+
+    def close(self) -> None:
+        """Ends the connection; QEMU goes on. Safe to call at any time, more than once."""
+        # What ended the connection before is raised here, and is no news.
+        with contextlib.suppress(Exception):
+            if self._client.runstate is not Runstate.IDLE:
+                self._wait(self._client.disconnect(), 5.0)
+        self._socket.close()
+
+
+@dataclass
 class Qemu:
     """A running QEMU. ``console``: our ends of the guest's serial line."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], console: SerialLine, monitor: Monitor, log: Path
-    ) -> None:
-        self.process = process
-        self.console = console
-        self.monitor = monitor
-        self.log = log
-        self.port = 0
+    process: subprocess.Popen[bytes]
+    console: SerialLine
+    monitor: Monitor
+    log: Path
+    port: int = 0
 
     @classmethod
     def start(
@@ -93,14 +199,14 @@ class Qemu:
                 os.close(ours)
         qemu = cls(process, line, Monitor(monitor), log)
         try:
-            qemu.monitor.greet(20.0)
+            major = qemu.monitor.greet(20.0)
             # Not on the command line: until it is greeted QEMU tells of no event, and a
             # small guest may go on before a busy machine lets us greet it.
             if restore is not None:
                 # Read by QEMU itself: 25 ms less than through a pipe. 9.1 calls that deprecated.
-                straight = f"fd:{inherited[1]}" if qemu.monitor.major < 9 else ""
-                through = f"exec:cat {quote(str(restore))}"
-                qemu.monitor.command("migrate-incoming", uri=straight or through)
+                pipe = f"exec:cat {quote(str(restore))}"
+                uri = f"fd:{inherited[1]}" if major < 9 else pipe
+                qemu.monitor.command("migrate-incoming", uri=uri)
         except BaseException as error:
             qemu.kill()
             line.close()

@@ -125,40 +125,28 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
             with raw_terminal(keyboard):
                 end = self._begin()
                 showing.start()
-                self._type_until(keyboard, ended)
+                sources, escape = [keyboard, ended], b""
+                while not escape and ended not in select.select(sources, [], [])[0]:
+                    typed = os.read(keyboard, 4096)
+                    before, escape, _ = typed.partition(ESCAPE)
+                    # A file or a pipe that has ended is what Ctrl-D is on a terminal.
+                    self._console.send(before if typed else b"\x04")
+                    if not typed:
+                        sources.remove(keyboard)
         finally:
             self._heard.put(b"")
             showing.join()
             os.close(ended)
 
-    def _type_until(self, keyboard: int, ended: int) -> None:
-        sources = [keyboard, ended]
-        while True:
-            readable, _, _ = select.select(sources, [], [])
-            if ended in readable:
-                return
-            typed = os.read(keyboard, 4096)
-            before, escape, _ = typed.partition(ESCAPE)
-            # A file or a pipe that has ended is what Ctrl-D is on a terminal.
-            self._console.send(before if typed else b"\x04")
-            if escape:
-                return
-            if not typed:
-                sources.remove(keyboard)
-
 
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
-    if not os.isatty(fd):
+    with contextlib.ExitStack() as stack:
+        if os.isatty(fd):
+            stack.callback(termios.tcsetattr, fd, termios.TCSADRAIN, termios.tcgetattr(fd))
+            tty.setraw(fd)
         yield
-        return
-    before = termios.tcgetattr(fd)
-    try:
-        tty.setraw(fd)
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _answer(line: SerialDialogue) -> str | None:
@@ -168,14 +156,10 @@ def _answer(line: SerialDialogue) -> str | None:
 
 
 def log_in(line: SerialDialogue, login: Login, timeout: float, log: Path) -> bool:
-    """Logs in as root and puts our agent in place of the shell; False: no prompt came.
+    """Logs in as root and puts our agent in place of the shell.
 
-    Args:
-        timeout: seconds until the getty asks who is there.
-        log: the console's.
-
-    Raises:
-        InvocationError: what ROOTFS_LOGIN= says is refused, or is not root's.
+    False if the getty does not ask within ``timeout`` seconds who is there. ``log``: the
+    console's. Raises InvocationError: what ROOTFS_LOGIN= says is refused, or is not root's.
     """
     if not line.comes("login: ", timeout):
         return False

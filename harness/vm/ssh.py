@@ -80,8 +80,7 @@ def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> sock
     QEMU accepts for a guest that does not listen yet, and what is sent then is
     lost: only the banner proves a server. It is peeked at, not consumed.
 
-    Raises:
-        SshError: none within ``timeout`` seconds, or ``alive`` became false.
+    Raises SshError: none within ``timeout`` seconds, or ``alive`` became false.
     """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and alive():
@@ -111,11 +110,11 @@ class _QuickTransport(paramiko.Transport):
     _preferred_pubkeys = ("ssh-ed25519",)
 
 
+@dataclass(frozen=True)
 class Connection:
     """One authenticated SSH connection to a guest."""
 
-    def __init__(self, transport: paramiko.Transport) -> None:
-        self.transport = transport
+    transport: paramiko.Transport
 
     @classmethod
     def open(
@@ -126,13 +125,9 @@ class Connection:
         timeout: float,
         alive: Callable[[], bool] = lambda: True,
     ) -> Connection:
-        """Connects, checks the pinned host key and logs in.
+        """Connects, checks the pinned host key ('ssh-ed25519 BASE64') and logs in as root.
 
-        Args:
-            host_key: 'ssh-ed25519 BASE64'.
-
-        Raises:
-            SshError: no server, another host key, or the login was refused.
+        Raises SshError: no server, another host key, or the login was refused.
         """
         start = time.monotonic()
         transport = _QuickTransport(connect_socket(port, timeout, alive))
@@ -173,11 +168,11 @@ class Connection:
             SshError: the connection is lost.
             CommandTimeoutError: not over in time; the command may still run.
         """
-        start = time.monotonic()
+        deadline = time.monotonic() + timeout
         with as_our_errors(), self.begin(line, timeout) as channel:
             if stdin:
                 channel.sendall(stdin)
-            streams = Streams(channel, start + timeout, limit)
+            streams = Streams(channel, deadline, limit)
             if talk is not None:
                 with contextlib.suppress(EndedError):
                     talk(streams.ask)
@@ -188,14 +183,10 @@ class Connection:
             code = channel.recv_exit_status()
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
-        return Completed(code, streams.out, streams.err, time.monotonic() - start)
+        return Completed(code, streams.out, streams.err)
 
     def begin(self, line: str, timeout: float) -> paramiko.Channel:
-        """A channel on which a shell line runs; its end is the caller's business.
-
-        Raises:
-            SSHException, OSError, EOFError, TimeoutError: there is none.
-        """
+        """A channel on which a shell line runs; the caller ends it and uses ``as_our_errors``."""
         channel = self.transport.open_session(timeout=min(timeout, 10.0))
         try:
             channel.settimeout(timeout)
@@ -206,10 +197,9 @@ class Connection:
         return channel
 
     def serve_cases(self, command: str, timeout: float) -> CaseLine:
-        """A channel for one case after another; ``command`` and a mark are what the guest runs.
+        """A channel for one case after another; the guest runs ``command`` and a mark on it.
 
-        Raises:
-            SshError, CommandTimeoutError: it cannot be had within ``timeout`` seconds.
+        Raises SshError, CommandTimeoutError: it cannot be had within ``timeout`` seconds.
         """
         mark = secrets.token_hex(16)
         with as_our_errors():

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from harness.core.errors import InternalError
 from harness.vm.console import Console
-from harness.vm.qemu import Qemu
-from harness.vm.qmp import MonitorClosedError
+from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import ASK, HERE, SerialDialogue
 
 ANSWER = 2.0  # seconds for the first word of an answer

@@ -15,8 +15,7 @@ from harness.core.login import Login
 from harness.vm.boot import Patience, boot, boot_failure
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.qemu import Qemu
-from harness.vm.qmp import MonitorClosedError
+from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.ssh import KeyPair
 from tests.support.limits import NEVER_S, SOON_S
 from tests.vm.fake_guest import WARNING, FakeGuest

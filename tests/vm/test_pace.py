@@ -32,7 +32,7 @@ class Answer:
 
 
 def answer_after(factor: float) -> Answer:
-    return Answer(Completed(0, f"{round(PACE_REFERENCE_S * 1000 * factor)}\n", "", 0.1))
+    return Answer(Completed(0, f"{round(PACE_REFERENCE_S * 1000 * factor)}\n", ""))
 
 
 def test_time_limits_never_shrink() -> None:
@@ -50,7 +50,7 @@ def test_the_guest_keeps_its_pace_and_the_run_knows_it() -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [Completed(1, "", "", 0.1), Completed(0, "soon\n", "", 0.1), SshError("gone"), TimeoutError()],
+    [Completed(1, "", ""), Completed(0, "soon\n", ""), SshError("gone"), TimeoutError()],
 )
 def test_a_guest_that_cannot_work_is_told(said: Completed | Exception) -> None:
     with pytest.raises(SeriesError, match="cannot do the first work"):
