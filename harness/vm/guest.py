@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A running guest: commands, test cases, its splats, its state when it hangs.
+"""A running guest: commands, test cases, its splats. One that hangs is dumped and killed here.
 
 Made by ``boot.boot``. A guest is *trustworthy* until its kernel has complained of
 something that may have damaged it, or until it was lost; its owner replaces one that is not.
