@@ -15,8 +15,8 @@ from pathlib import Path
 from harness.build.kconfig import read_values
 from harness.cases.pool import GuestPool, at_once
 from harness.cases.selection import run_cases
-from harness.commands.selftests.build import SelftestList, build_suite, case_of, load
-from harness.commands.selftests.judge import (
+from harness.commands.test_regression.build import SelftestList, build_suite, case_of, load
+from harness.commands.test_regression.judge import (
     AGAIN,
     Seen,
     SelftestRuns,

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from harness.commands.selftests.build import Selftest
+from harness.commands.test_regression.build import Selftest
 from harness.core import events as ev
 from harness.core.rates import Rates
 
