@@ -144,7 +144,7 @@ def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], t
             for make in (guests.boot, guests.fresh):
                 for _ in range(count):
                     make().close()
-        measured.extend(session.results.boots)
+        measured.extend(session.results.all(GuestBooted))
 
     if run_session(settings, "bench", body).code != 0:
         raise InternalError("a guest of the benchmark did not come up")

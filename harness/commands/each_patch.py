@@ -28,7 +28,7 @@ def test_series(settings: Settings, run: RunKernel, console: Console) -> int:
     refuse_patches(settings, "test-series")
     base = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events())
     subjects = [patch.subject for patch in load_series(settings, base).patches]
-    states = [state for state, _ in every_state(settings, run, subjects, console)]
+    states = list(every_state(settings, run, subjects, console))
     console.print()
     console.print(table(states))
-    return worst(state.exit_code for state in states)
+    return worst(state.document["exit_code"] for state in states)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,24 +18,15 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from harness.core import events as ev
+from harness.report.results import BROKEN
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
-
-MARK = {
-    "pass": "[green]ok[/]",
-    "fail": "[red]FAIL[/]",
-    "error": "[red]ERROR[/]",
-    "timeout": "[red]TIMEOUT[/]",
-    "skip": "[yellow]skip[/]",
-    "not_applicable": "[dim]n/a[/]",
-}
 
 
 @dataclass
@@ -43,7 +35,6 @@ class Screen:
 
     console: Console
     _progress: Progress | None = None
-    _task: TaskID | None = None
     _cases: int = 0
     _said: float = 0.0
     _stage: str = ""
@@ -63,10 +54,10 @@ class Screen:
             case ev.StageFinished():
                 self.close()
                 how = "cached" if event.cached else f"{event.seconds:.1f} s"
-                self._line(event.name, how, event.detail)
+                self._print(f"{event.name:<9} {how:>9}  {escape(event.detail)}".rstrip())
             case ev.StageFailed():
                 self.close()
-                self._line(event.name, f"{event.seconds:.1f} s", "[red]failed[/]", markup=True)
+                self._print(f"{event.name:<9} {f'{event.seconds:.1f} s':>9}  [red]failed[/]")
             case ev.Note():
                 colour = "yellow" if event.level == "warning" else "dim"
                 self._print(f"  [{colour}]{escape(event.text)}[/]")
@@ -81,9 +72,13 @@ class Screen:
             case ev.GuestLost():
                 self._print(f"  [red]guest lost:[/] {escape(event.reason)}")
             case ev.CaseStarted():
-                self._note(str(event.id))
+                self._update(note=str(event.id), completed=self._cases)
             case ev.CaseFinished():
-                self._case(event)
+                self._cases += 1
+                self._update(note=str(event.id), completed=self._cases)
+                if event.status in BROKEN:
+                    status = event.status.upper()
+                    self._print(f"  [red]{status}[/] {event.id}: {escape(event.reason)}")
             case ev.SplatSeen():
                 if not event.expected:
                     where = event.test or "no test was running"
@@ -95,17 +90,16 @@ class Screen:
                 self._print(
                     f"  {event.name:<20} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
                 )
-            case _:
-                pass
 
     def _print(self, text: str) -> None:
         (self._progress.console if self._progress else self.console).print(
             text, highlight=False, soft_wrap=True
         )
 
-    def _line(self, name: str, how: str, detail: str, *, markup: bool = False) -> None:
-        text = f"{name:<9} {how:>9}  {detail if markup else escape(detail)}"
-        self._print(text.rstrip())
+    def _update(self, **fields: Any) -> None:
+        """Of the bar, which is the only one, where there is one."""
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], **fields)
 
     def _start(self, name: str) -> None:
         self.close()
@@ -125,33 +119,18 @@ class Screen:
             console=self.console,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=None, stage=name, unit="", note="")
+        self._progress.add_task("", total=None, stage=name, unit="", note="")
         self._progress.start()
 
     def _advance(self, event: ev.StageProgress) -> None:
         if event.name != self._stage:
             return  # made beside the stage that is shown
-        if self._progress is not None and self._task is not None:
-            self._progress.update(
-                self._task,
-                completed=event.done,
-                total=event.total or None,
-                unit=event.unit,
-                note=event.note,
-            )
+        if self._progress is not None:
+            total = event.total or None
+            self._update(completed=event.done, total=total, unit=event.unit, note=event.note)
         elif time.monotonic() - self._said >= 30:
             # A pipe gets a sign of life twice a minute: CI kills what is silent.
             self._said = time.monotonic()
             of = f" of about {event.total}" if event.total else ""
             note = f"; {event.note}" if event.note else ""
             self._print(f"{event.name:<9} {'...':>9}  {event.done}{of} {event.unit}{escape(note)}")
-
-    def _note(self, text: str) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, note=text, completed=self._cases)
-
-    def _case(self, event: ev.CaseFinished) -> None:
-        self._cases += 1
-        self._note(str(event.id))
-        if event.status in ("fail", "error", "timeout"):
-            self._print(f"  {MARK[event.status]} {event.id}: {escape(event.reason)}")

@@ -17,21 +17,32 @@ BUILT_BY = ("series", "config", "build")  # stages; the first of them that fails
 
 @dataclass(frozen=True)
 class SeriesState:
-    """The tree after ``patches`` patches, and what came of it; '' where nothing did."""
+    """The tree after ``patches`` patches, and the ``results.json`` of its run."""
 
     patches: int
     subject: str
-    build: str
-    boot: str
-    cases: Counter[str]
-    complaints: int
-    exit_code: int
-    run: str
+    document: RunDocument
+
+    def ended(self, name: str) -> str:
+        """How a stage ended: 'ok', 'failed', or '' where it was not reached."""
+        stages = [stage for stage in self.document["stages"] if stage["name"] == name]
+        return ("failed" if stages[-1].get("failed") else "ok") if stages else ""
+
+    @property
+    def build(self) -> str:
+        """'ok', 'build failed' or what failed before it, '' where nothing was built."""
+        broken = next((name for name in BUILT_BY if self.ended(name) == "failed"), None)
+        return f"{broken} failed" if broken else self.ended("build")
 
     @property
     def applies(self) -> bool:
         """Whether its patches apply."""
-        return self.build != "series failed"
+        return self.ended("series") != "failed"
+
+    @property
+    def cases(self) -> Counter[str]:
+        """How many cases have each status."""
+        return Counter(test["status"] for test in self.document["tests"])
 
     @property
     def tests(self) -> str:
@@ -40,37 +51,21 @@ class SeriesState:
         return ", ".join(parts) or "none ran"
 
 
-def state_of(patches: int, subject: str, document: RunDocument) -> SeriesState:
-    """A state as its ``results.json`` tells it."""
-    ended = {s["name"]: "failed" if s.get("failed") else "ok" for s in document["stages"]}
-    broken = next((name for name in BUILT_BY if ended.get(name) == "failed"), "")
-    return SeriesState(
-        patches,
-        subject,
-        f"{broken} failed" if broken else ended.get("build", ""),
-        ended.get("boot", ""),
-        Counter(test["status"] for test in document["tests"]),
-        len(document["splats"]),
-        document["exit_code"],
-        document["run"],
-    )
-
-
 def table(states: Sequence[SeriesState]) -> Table:
     """One row a state."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("after", "patch", "builds", "boots", "cases", "complaints", "exit", "results"):
         shown.add_column(name)
     for state in states:
-        colour = "green" if state.exit_code == 0 else "red"
+        code = state.document["exit_code"]
         shown.add_row(
             str(state.patches),
             state.subject,
             state.build,
-            state.boot,
+            state.ended("boot"),
             state.tests,
-            str(state.complaints),
-            f"[{colour}]{state.exit_code}[/]",
-            state.run,
+            str(len(state.document["splats"])),
+            f"[{'red' if code else 'green'}]{code}[/]",
+            state.document["run"],
         )
     return shown

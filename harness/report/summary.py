@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.core.events import CaseFinished, CaseId
+from harness.core.events import CaseId, Status
 from harness.core.usage import command
-from harness.report.results import BROKEN, ClauseRecord, Complaint, Results, judge
+from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
 from harness.series.contract import SeriesData
 
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace
-_ORDER = ("pass", "fail", "untested", "not_applicable")
 # Records that no guest case writes, the command that does, and the variable that selects one.
 AGAIN = {
     "host": ("test-kernel", ""),
@@ -28,7 +28,16 @@ AGAIN = {
     "matrix": ("build-matrix", "CELL"),
     "races": ("repro", "RACE"),
 }
+# The verdicts of clauses, in the order of the columns.
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
+KINDS = {
+    0: "nothing broke",
+    1: "the series is at fault",
+    2: "the invocation is at fault",
+    3: "the machine is at fault",
+    70: "the harness is at fault",
+    130: "interrupted",
+}  # of a run's end, by its exit status
 
 
 def ranges(numbers: list[int]) -> str:
@@ -42,52 +51,54 @@ def ranges(numbers: list[int]) -> str:
     return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
 
 
-def _families(verdicts: dict[str, ClauseRecord]) -> Iterator[tuple[str, dict[str, list[int]]]]:
-    families: dict[str, dict[str, list[int]]] = {}
-    for clause, verdict in verdicts.items():
-        family, number = re.fullmatch(r"(.+)-(\d+)", clause).groups()  # type: ignore[union-attr]
-        families.setdefault(family, {}).setdefault(verdict["verdict"], []).append(int(number))
-    yield from families.items()
-
-
-def clause_table(verdicts: dict[str, ClauseRecord], data: SeriesData, results: Results) -> Table:
+def clause_table(run: RunDocument, data: SeriesData) -> Table:
     """One row a family of clauses: which pass, fail, are untested, do not apply."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("clauses")
-    for name in _ORDER:
-        table.add_column(name.replace("_", " "), style=_STYLE[name])
+    for name, style in _STYLE.items():
+        table.add_column(name.replace("_", " "), style=style)
     table.add_column("cases", justify="right")
-    for family, by_verdict in _families(verdicts):
+    families: dict[str, dict[str, list[int]]] = {}
+    for clause, record in run["clauses"].items():
+        family, _, number = clause.rpartition("-")
+        by_verdict = families.setdefault(family, defaultdict(list))
+        by_verdict[record["verdict"]].append(int(number))
+    for family, by_verdict in families.items():
         section = next(c.section for c in data.clauses.values() if c.id.startswith(f"{family}-"))
-        cases = [t for t in results.tests if any(c.startswith(f"{family}-") for c in t.clauses)]
-        cells = [ranges(by_verdict.get(name, [])) for name in _ORDER]
+        cases = [t for t in run["tests"] if any(c.startswith(f"{family}-") for c in t["clauses"])]
+        cells = [ranges(by_verdict[name]) for name in _STYLE]
         table.add_row(f"{family}  [dim]{section}[/]", *cells, str(len(cases)))
     return table
 
 
-def _failures(console: Console, results: Results) -> None:
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _failures(console: Console, run: RunDocument) -> None:
     """The first failures in full; a screen that scrolls away shows nothing."""
-    failures = results.failures()
+    failures = [test for test in run["tests"] if test["status"] in BROKEN]
     for test in failures[:SHOWN]:
-        _failure(console, test, again(test.id, results.run.asked if results.run else {}))
+        _failure(console, test, again(CaseId.parse(test["id"]), run["asked"]))
     if len(failures) > SHOWN:
         console.print(f"\n... {len(failures) - SHOWN} more broken cases in report.html")
-    by_title: dict[str, list[Complaint]] = {}
-    for complaint in results.complaints():
-        by_title.setdefault(complaint.splat.title, []).append(complaint)
+    by_title: dict[str, list[SplatRecord]] = {}
+    for splat in run["splats"]:
+        by_title.setdefault(splat["title"], []).append(splat)
     for same in list(by_title.values())[:SHOWN]:
         _complaint(console, same)
 
 
-def _failure(console: Console, test: CaseFinished, typed: str) -> None:
-    console.print(f"\n[red]{test.status.upper()}[/] {test.id}  [dim]{test.seconds:.2f} s[/]")
-    if test.about:
-        claim = f"{test.about}  ({', '.join(test.clauses)})" if test.clauses else test.about
-        console.print(f"  claim:  {escape(claim)}", highlight=False, soft_wrap=True)
-    console.print(f"  reason: {escape(test.reason)}", highlight=False, soft_wrap=True)
-    for line in test.diagnostics[-8:]:
-        console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
-    console.print(f"  next:   {typed}", highlight=False, markup=False, soft_wrap=True)
+def _failure(console: Console, test: CaseRecord, typed: str) -> None:
+    heading = f"[red]{test['status'].upper()}[/] {test['id']}"
+    console.print(f"\n{heading}  [dim]{test['seconds']:.2f} s[/]")
+    if about := test["about"]:
+        clauses = f"  ({', '.join(test['clauses'])})" if test["clauses"] else ""
+        _print(console, f"  claim:  {escape(about + clauses)}")
+    _print(console, f"  reason: {escape(test['reason'])}")
+    for line in test["diagnostics"][-8:]:
+        _print(console, f"  | {escape(line)}")
+    _print(console, f"  next:   {escape(typed)}")
 
 
 def again(case: CaseId, asked: Mapping[str, str]) -> str:
@@ -103,62 +114,45 @@ def test_expression(case: CaseId) -> str:
     return f"{Path(case.program or '').stem} and {case.name}"
 
 
-def _complaint(console: Console, same: list[Complaint]) -> None:
+def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
     """One title's first report, and how often it came."""
-    splat, decoded = same[0].splat, same[0].decoded
+    splat = same[0]
     often = f", and {len(same) - 1} times more" if len(same) > 1 else ""
-    where = f"{splat.test or 'no test was running'}{often}"
-    console.print(f"\n[red]KERNEL[/] {escape(splat.title)}  [dim]{where}[/]")
-    text = (decoded.text if decoded else splat.text).splitlines()
+    where = f"{splat['test'] or 'no test was running'}{often}"
+    console.print(f"\n[red]KERNEL[/] {escape(splat['title'])}  [dim]{where}[/]")
+    text = splat["text"].splitlines()
     for line in text[:LINES]:
-        console.print(f"  | {escape(line)}", highlight=False, soft_wrap=True)
+        _print(console, f"  | {escape(line)}")
     if len(text) > LINES:
         console.print(f"  | ... {len(text) - LINES} more lines in report.html and console.log")
-    console.print(f"  [dim]trace: {decoded.how if decoded else 'not decoded'}[/]")
+    console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
 
 
-def print_summary(console: Console, results: Results, data: SeriesData | None, out: Path) -> None:
+def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:
     """Prints the summary; its last line names the verdict and its kind."""
-    finished = results.finished
-    if data is not None and results.series is not None and results.tests:
-        verdicts = judge(data.clauses, len(results.series.patches), results.tests)
+    if tests := run["tests"]:
         console.print()
-        if any(test.clauses for test in results.tests):
-            console.print(clause_table(verdicts, data, results))
-        counts = {
-            s: sum(t.status == s for t in results.tests)
-            for s in ("pass", "fail", "error", "timeout", "skip", "not_applicable")
-        }
-        said = ", ".join(f"{n} {s.replace('_', ' ')}" for s, n in counts.items() if n)
-        console.print(f"{len(results.tests)} cases: {said}")
-    _failures(console, results)
+        if run["clauses"] and any(test["clauses"] for test in tests):
+            console.print(clause_table(run, data))
+        counts = Counter(test["status"] for test in tests)
+        named = (f"{counts[s]} {s.replace('_', ' ')}" for s in get_args(Status) if counts[s])
+        console.print(f"{len(tests)} cases: {', '.join(named)}")
+    _failures(console, run)
     console.print()
-    for line in finished.error if finished else ():
-        console.print(escape(line), highlight=False, soft_wrap=True)
-    console.print(f"results: {out}", highlight=False, soft_wrap=True)
-    console.print(verdict_line(results), highlight=False, soft_wrap=True)
+    for line in run["error"]:
+        _print(console, escape(line))
+    _print(console, f"results: {out}")
+    _print(console, verdict_line(run))
 
 
-def verdict_line(results: Results) -> str:
+def verdict_line(run: RunDocument) -> str:
     """The last line on the screen, for whoever sees only make's own status."""
-    finished = results.finished
-    if finished is None:
-        return "[red]verdict: infra (70): the run did not end[/]"
-    kinds = {
-        0: "nothing broke",
-        1: "the series is at fault",
-        2: "the invocation is at fault",
-        3: "the machine is at fault",
-        70: "the harness is at fault",
-        130: "interrupted",
-    }
-    colour = "green" if finished.exit_code == 0 else "red"
-    why = kinds.get(finished.exit_code, "")
-    if finished.exit_code == 1 and not finished.error:
-        broken = sum(t.status in BROKEN for t in results.tests)
-        splats = len(results.complaints())
-        why += f": {broken} cases broken, {splats} kernel complaints"
+    code = run["exit_code"]
+    colour, why = "red" if code else "green", KINDS.get(code, "")
+    if code == 1 and not run["error"]:
+        broken = sum(test["status"] in BROKEN for test in run["tests"])
+        why += f": {broken} cases broken, {len(run['splats'])} kernel complaints"
     return (
-        f"[bold {colour}]verdict: {finished.verdict}[/] (exit {finished.exit_code}: {why})"
-        f" in {finished.seconds:.0f} s"
+        f"[bold {colour}]verdict: {run['verdict']}[/] (exit {code}: {why})"
+        f" in {run['seconds']:.0f} s"
     )

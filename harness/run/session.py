@@ -104,7 +104,7 @@ def judge_run(results: Results) -> tuple[ev.Verdict, int]:
     """The verdict of a run that came to its end: the series is at fault or nobody is."""
     if results.failures() or results.complaints():
         return "fail", 1
-    if any(not canary.ok for canary in results.canaries):
+    if any(not canary.ok for canary in results.all(ev.CanaryFinished)):
         return "infra", InternalError.exit_code
     return "pass", 0
 
@@ -205,5 +205,5 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
                 write_all(out, told, data)
     if came and code != INTERRUPTED:
         raise KeyboardInterrupt
-    print_summary(console, results, data, out)
+    print_summary(console, told, data, out)
     return RunResult(code, out, told)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.report.states import BASE, SeriesState, state_of
-from harness.run.session import RunKernel, RunResult
+from harness.report.states import BASE, SeriesState
+from harness.run.session import JUDGED, RunKernel, RunResult
 
 
 def run_state(run: RunKernel, settings: Settings, console: Console, heading: str) -> RunResult:
@@ -22,7 +22,7 @@ def run_state(run: RunKernel, settings: Settings, console: Console, heading: str
 
 def every_state(
     settings: Settings, run: RunKernel, subjects: Sequence[str], console: Console
-) -> Iterator[tuple[SeriesState, RunResult]]:
+) -> Iterator[SeriesState]:
     """Runs the bare base and each patch of the series, until no more can be said.
 
     That is where not the series but the invocation, the machine or the harness is at
@@ -32,9 +32,9 @@ def every_state(
         subject = subjects[count - 1] if count else BASE
         heading = f"{count} of {len(subjects)} patches: {subject}"
         result = run_state(run, replace(settings, patches=count), console, heading)
-        state = state_of(count, subject, result.document)
-        yield state, result
-        if not result.judged or not state.applies:
+        state = SeriesState(count, subject, result.document)
+        yield state
+        if state.document["exit_code"] not in JUDGED or not state.applies:
             break
 
 

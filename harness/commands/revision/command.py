@@ -23,8 +23,7 @@ from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
-from harness.report.results import RunDocument
-from harness.report.states import SeriesState, table
+from harness.report.states import table
 from harness.report.summary import test_expression
 from harness.run.session import JUDGED, RunKernel
 from harness.run.states import every_state, run_state
@@ -45,11 +44,8 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     repeat = REPEAT if settings.repeat is None else settings.repeat
     settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref)
     console.print(f"base: {inputs.base}\n      {inputs.why}", markup=False)
-    states: list[SeriesState] = []
-    steps: list[RunDocument] = []
-    for state, result in every_state(settings, run, inputs.subjects, console):
-        states.append(state)
-        steps.append(result.document)
+    states = list(every_state(settings, run, inputs.subjects, console))
+    steps = [state.document for state in states]
     runs = RevisionRuns(steps)
     # A run that the invocation, the machine or the harness ended compares with nothing.
     if len(steps) == len(inputs.patches) + 1 and all(s["exit_code"] in JUDGED for s in steps):

@@ -16,7 +16,7 @@ from harness.core.events import CaseId
 from harness.report.files import page_environment
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
-from harness.report.states import SeriesState, state_of
+from harness.report.states import SeriesState
 from harness.report.summary import again
 
 MAX_SHOWN = 12  # failures of one patch in full
@@ -38,8 +38,8 @@ def rows(whole: Revision, runs: RevisionRuns) -> list[tuple[Step, tuple[Mark, ..
     """The grid: each state with a mark for each of ``CHECKS``."""
     found = []
     for step, document in zip(whole.steps, runs.steps, strict=True):
-        state = state_of(step.patches, step.subject, document)
-        boots = Mark({"ok": "ok", "": "none"}.get(state.boot, "bad"), state.boot or "no")
+        state = SeriesState(step.patches, step.subject, document)
+        boots = _stage(state.ended("boot"))
         looked = [_tool(step, tool) for tool in TOOLS]
         found.append((step, (*_built(state), *looked, boots, _cases(step, state))))
     return found
@@ -48,8 +48,11 @@ def rows(whole: Revision, runs: RevisionRuns) -> list[tuple[Step, tuple[Mark, ..
 def _built(state: SeriesState) -> tuple[Mark, Mark]:
     if not state.applies:
         return Mark("bad", "no"), Mark("none", "no")
-    kind = {"ok": "ok", "": "none"}.get(state.build, "bad")
-    return Mark("ok", "ok"), Mark(kind, state.build or "no")
+    return Mark("ok", "ok"), _stage(state.build)
+
+
+def _stage(ended: str) -> Mark:
+    return Mark({"ok": "ok", "": "none"}.get(ended, "bad"), ended or "no")
 
 
 def _tool(step: Step, tool: str) -> Mark:
