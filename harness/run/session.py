@@ -22,8 +22,7 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
-from harness.report.screen import PIPE_WIDTH, Screen
-from harness.report.summary import print_summary
+from harness.report.screen import PIPE_WIDTH, Screen, print_summary
 from harness.series.contract import SeriesData, load
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT

@@ -12,8 +12,8 @@ from rich.console import Console
 from harness.commands import each_patch
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.report.states import BASE, SeriesState
 from harness.run.session import RunKernel, RunResult, worst
+from harness.run.states import BASE, SeriesState
 from tests.support.toy import Toy, grow
 
 

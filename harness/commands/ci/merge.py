@@ -30,8 +30,8 @@ from harness.report.results import (
     StageRecord,
     judge,
 )
-from harness.report.states import SeriesState
 from harness.run.session import JUDGED, RunResult, read_results, worst
+from harness.run.states import SeriesState
 from harness.series.contract import SeriesData, load
 
 MERGED = "merged"

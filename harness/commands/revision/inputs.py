@@ -14,8 +14,7 @@ from harness.core.errors import HarnessError, InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.report.states import BASE
-from harness.run.states import refuse_patches
+from harness.run.states import BASE, refuse_patches
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import Series, load_series

@@ -16,8 +16,8 @@ from harness.core.events import CaseId
 from harness.report.files import page_environment
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
-from harness.report.states import SeriesState
-from harness.report.summary import again
+from harness.report.screen import again
+from harness.run.states import SeriesState
 
 MAX_SHOWN = 12  # failures of one patch in full
 MAX_LINES = 40  # of a trace or of a case's own words
