@@ -19,20 +19,21 @@ from pathlib import Path
 from typing import Literal
 
 from harness.cases.repeats import JUDGED as JUDGED_CASES
-from harness.commands.revision.inputs import Inputs
+from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
 from harness.core.jsondata import from_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
 from harness.run.session import JUDGED, worst
+from harness.run.states import BASE
 
 FORMAT = 1  # of revision.json
 # Runs of a flaky case on each kernel: always against three in four is a difference at the
 # level of rates.py.
 FLAKY_RUNS = 20
 NO_EVIDENCE = "no evidence of a difference"
-SAYS = ("pass", "fail")  # untested, not applicable and absent say nothing of a kernel
+SAYS = frozenset({"pass", "fail"})  # untested, not applicable and absent say nothing of a kernel
 Kind = Literal["fixed", "broken", "new", "gone"]
 StateNumber = int | None  # a kernel of a revision: how many patches; None: the previous revision
 
@@ -175,9 +176,9 @@ class RevisionRuns:
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
-        if _applicable(self.steps[0], case):
+        if _judged(self.steps[0], case):
             return "the base", 0
-        if self.previous is not None and _applicable(self.previous, case):
+        if self.previous is not None and _judged(self.previous, case):
             return "the previous revision", None
         return "", 0
 
@@ -203,24 +204,27 @@ class RevisionRuns:
             there = _passes(case, whole) + _passes(case, self.again.get(where))
         rates = Rates(there["passes"], there["runs"], here["passes"], here["runs"])
         verdict = str(rates.verdict()) if against else "no yardstick"
-        return Flaky(case, here["passes"], here["runs"], against, there["passes"], there["runs"],
-                     verdict, round(rates.p, 6))  # fmt: skip
+        on_baseline = against, rates.passes_a, rates.runs_a
+        return Flaky(case, rates.passes_b, rates.runs_b, *on_baseline, verdict, round(rates.p, 6))
 
 
 def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> Counter[str]:
     """Of one run of a case and its repetitions; ``first``: its first record counts as well."""
     counts: Counter[str] = Counter()
-    for test in document["tests"] if document and first else ():
-        if test["id"] == case and test["status"] in JUDGED_CASES:
-            counts += Counter(passes=test["status"] == "pass", runs=1)
-    for again in document["repeats"] if document else ():
+    if document is None:
+        return counts
+    for passes in _judged(document, case) if first else ():
+        counts += Counter(passes=passes, runs=1)
+    for again in document["repeats"]:
         if again["id"] == case:
             counts += Counter(passes=again["passed"], runs=again["runs"])
     return counts
 
 
-def _applicable(document: RunDocument, case: str) -> bool:
-    return any(t["id"] == case and t["status"] in JUDGED_CASES for t in document["tests"])
+def _judged(document: RunDocument, case: str) -> list[bool]:
+    """Whether it passes, of each record of a case that says something of the kernel."""
+    records = [test["status"] for test in document["tests"] if test["id"] == case]
+    return [status == "pass" for status in records if status in JUDGED_CASES]
 
 
 def flaky_cases(document: RunDocument) -> tuple[str, ...]:
@@ -235,23 +239,19 @@ def clause_verdicts(document: RunDocument) -> dict[str, str]:
 
 def kind_of(before: str, now: str) -> Kind | None:
     """How a verdict changed; None where it says the same, or nothing before and after."""
-    if before == now:
+    if before == now or not {before, now} & SAYS:
         return None
-    if before in SAYS and now in SAYS:
+    if {before, now} <= SAYS:
         return "fixed" if now == "pass" else "broken"
-    if now in SAYS:
-        return "new"
-    return "gone" if before in SAYS else None
+    return "new" if now in SAYS else "gone"
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, ...]:
     """The clauses whose verdicts differ, in the order of ``now``, then those only in ``before``."""
-    found = []
-    for clause in dict.fromkeys((*now, *before)):
-        was, is_now = before.get(clause, ""), now.get(clause, "")
-        if kind := kind_of(was, is_now):
-            found.append(Change(clause, kind, was, is_now))
-    return tuple(found)
+    pairs = {clause: (before.get(clause, ""), now.get(clause, "")) for clause in (*now, *before)}
+    return tuple(
+        Change(clause, kind, *pair) for clause, pair in pairs.items() if (kind := kind_of(*pair))
+    )
 
 
 def broken(document: RunDocument) -> tuple[str, ...]:
@@ -284,13 +284,13 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
         cases = flaky_cases(document) if count else ()
         flaky = tuple(runs.flaky(case, count) for case in cases)
         excused = frozenset(one.case for one in flaky if one.excused)
-        patch = inputs.patches[count - 1] if count else None
+        patch = inputs.patches[count - 1] if count else PatchName(BASE, "")
         steps.append(
             Step(
                 count,
-                inputs.name_of(count),
-                patch.patch_id if patch else "",
-                patch.message_id if patch else "",
+                patch.subject,
+                patch.patch_id,
+                patch.message_id,
                 document["exit_code"],
                 document["run"],
                 tuple(document["error"]),
@@ -319,9 +319,7 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
     """The whole verdict. ``runs`` has at least the bare base."""
     steps, last, previous = judge(runs, inputs), runs.steps[-1], runs.previous
     whole = len(steps) == len(inputs.patches) + 1 and not last["error"]
-    since: tuple[Change, ...] | None = None
-    if previous is not None and whole and not previous["error"]:
-        since = changes(clause_verdicts(previous), clause_verdicts(last))
+    compared = previous if whole and previous is not None and not previous["error"] else None
     return Revision(
         inputs.base,
         inputs.why,
@@ -329,8 +327,8 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
         inputs.previous_source,
         inputs.cover,
         steps,
-        since is not None,
-        since or (),
+        compared is not None,
+        changes(clause_verdicts(compared), clause_verdicts(last)) if compared else (),
         inputs.range_diff,
         exit_status(steps, previous["exit_code"] if previous else 0),
     )

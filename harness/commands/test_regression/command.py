@@ -144,17 +144,16 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
     with_series = assemble_guest(session, lambda *_: without.suite, guests)
     listed = lists[0]
 
-    roomy = []
-    for equipment in (without, with_series):
-        spec = equipment.spec
-        memory = max(spec.memory_mb, listed.memory_mb)
-        append = f"{spec.extra_append} {listed.append}".strip()
-        spec = replace(spec, memory_mb=memory, extra_append=append)
-        roomy.append(replace(equipment, spec=spec))
+    def roomy(equipment: Equipment) -> Equipment:
+        memory = max(equipment.spec.memory_mb, listed.memory_mb)
+        append = f"{equipment.spec.extra_append} {listed.append}".strip()
+        spec = replace(equipment.spec, memory_mb=memory, extra_append=append)
+        return replace(equipment, spec=spec)
+
     judged = reports.of_series(complaints_of(with_series))
     return (
-        ComparedKernel(base, roomy[0], reports.of_base, reports, "base", listed),
-        ComparedKernel(session, roomy[1], judged, reports, "series", listed),
+        ComparedKernel(base, roomy(without), reports.of_base, reports, "base", listed),
+        ComparedKernel(session, roomy(with_series), judged, reports, "series", listed),
     )
 
 
@@ -198,9 +197,8 @@ def compare(
         cases = [case_of(test, listed.source, attempt) for test in again for attempt in repeats]
         without, with_series = base(cases, "", True), series(cases, "", True)
         for name in (test.name for test in again):
-            first_base, first_series = runs[name]
-            more = [*first_base, *without[name]], [*first_series, *with_series[name]]
-            runs[name] = SelftestRuns(*more)
+            first, more = runs[name], (without[name], with_series[name])
+            runs[name] = SelftestRuns([*first.base, *more[0]], [*first.series, *more[1]])
     records = [judge(test, runs[test.name], listed.clause) for test in selected]
     events.emit(ev.Note(summary(listed.tests, runs, records)))
     return records
