@@ -20,6 +20,7 @@ from harness.report.results import CaseRecord
 BARS_PERCENT = 45  # of the height, for the highest bar
 MAX_PLOTS = 4  # of one page
 MIN_SAMPLES = 3  # that make a plot
+_SAMPLE = re.compile(r"@sample t=([0-9.]+) (.*)")
 _FIELD = re.compile(r"(line|bar):([^=]+)=(\S+)")
 
 
@@ -60,14 +61,12 @@ class Plot:
 def samples(diagnostics: Iterable[str]) -> list[Sample]:
     """The samples among a case's diagnostics; what is none is passed over."""
     found = []
-    for text in diagnostics:
-        match = re.match(r"@sample t=([0-9.]+) ", text)
-        if match is None:
-            continue
-        fields = [(m[1], m[2].strip(), float(m[3])) for m in _FIELD.finditer(text)]
-        lines = {name: value for kind, name, value in fields if kind == "line"}
-        bars = {name: value for kind, name, value in fields if kind == "bar"}
-        found.append(Sample(float(match[1]), lines, bars))
+    for match in filter(None, map(_SAMPLE.match, diagnostics)):
+        sample = Sample(float(match[1]), {}, {})
+        for kind, name, value in _FIELD.findall(match[2]):
+            levels = sample.lines if kind == "line" else sample.bars
+            levels[name.strip()] = float(value)
+        found.append(sample)
     return found
 
 
