@@ -12,7 +12,6 @@ whether the rates differ (rates.py).
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -176,11 +175,9 @@ class RevisionRuns:
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
-        if _judged(self.steps[0], case):
+        if _runs(case, self.steps[0])[1]:
             return "the base", 0
-        if self.previous is not None and _judged(self.previous, case):
-            return "the previous revision", None
-        return "", 0
+        return ("the previous revision", None) if _runs(case, self.previous)[1] else ("", 0)
 
     def to_repeat(self) -> dict[StateNumber, tuple[str, ...]]:
         """The flaky cases that can be measured: each where it is flaky and on its baseline."""
@@ -195,36 +192,28 @@ class RevisionRuns:
     def flaky(self, case: str, state: int) -> Flaky:
         """What is said of a case that is flaky after ``state`` patches."""
         against, where = self.baseline(case)
+        baseline = self.steps[0] if where == 0 else self.previous
+        here, runs_here = _runs(case, self.steps[state], self.again.get(state))
+        there, runs_there = _runs(case, baseline, self.again.get(where)) if against else (0, 0)
         # It was chosen because its first record is a failure, so that one does not count:
         # it would make the rate look worse than it is.
-        here = _passes(case, self.steps[state], first=False) + _passes(case, self.again.get(state))
-        there: Counter[str] = Counter()
-        if against:
-            whole = self.steps[0] if where == 0 else self.previous
-            there = _passes(case, whole) + _passes(case, self.again.get(where))
-        rates = Rates(there["passes"], there["runs"], here["passes"], here["runs"])
+        rates = Rates(there, runs_there, here, runs_here - 1)
         verdict = str(rates.verdict()) if against else "no yardstick"
-        on_baseline = against, rates.passes_a, rates.runs_a
-        return Flaky(case, rates.passes_b, rates.runs_b, *on_baseline, verdict, round(rates.p, 6))
+        on_baseline = against, there, runs_there
+        return Flaky(case, here, rates.runs_b, *on_baseline, verdict, round(rates.p, 6))
 
 
-def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> Counter[str]:
-    """Of one run of a case and its repetitions; ``first``: its first record counts as well."""
-    counts: Counter[str] = Counter()
-    if document is None:
-        return counts
-    for passes in _judged(document, case) if first else ():
-        counts += Counter(passes=passes, runs=1)
-    for again in document["repeats"]:
-        if again["id"] == case:
-            counts += Counter(passes=again["passed"], runs=again["runs"])
-    return counts
-
-
-def _judged(document: RunDocument, case: str) -> list[bool]:
-    """Whether it passes, of each record of a case that says something of the kernel."""
-    records = [test["status"] for test in document["tests"] if test["id"] == case]
-    return [status == "pass" for status in records if status in JUDGED_CASES]
+def _runs(case: str, *documents: RunDocument | None) -> tuple[int, int]:
+    """How often a case passed and was judged in these runs, their repetitions included."""
+    counts = [
+        (int(test["status"] == "pass"), 1)
+        for document in filter(None, documents)
+        for test in document["tests"]
+        if test["id"] == case and test["status"] in JUDGED_CASES
+    ]
+    for document in filter(None, documents):
+        counts += [(r["passed"], r["runs"]) for r in document["repeats"] if r["id"] == case]
+    return sum(passed for passed, _ in counts), sum(runs for _, runs in counts)
 
 
 def flaky_cases(document: RunDocument) -> tuple[str, ...]:
@@ -281,8 +270,7 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
     for count, document in enumerate(runs.steps):
         before = clause_verdicts(runs.steps[count - 1]) if count else {}
         # The base is the baseline, and is not measured against itself.
-        cases = flaky_cases(document) if count else ()
-        flaky = tuple(runs.flaky(case, count) for case in cases)
+        flaky = tuple(runs.flaky(case, count) for case in flaky_cases(document) if count)
         excused = frozenset(one.case for one in flaky if one.excused)
         patch = inputs.patches[count - 1] if count else PatchName(BASE, "")
         steps.append(

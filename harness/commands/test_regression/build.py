@@ -127,22 +127,20 @@ def load(folder: Path, line: str) -> SelftestList:
             next_step="docs/regression.md says what stands there",
         )
     about, tests = data["kernels"][line], []
-    for row in about["tests"]:
-        words = str(row.pop("run"))
-        row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
-        settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
-        try:
+    words = line  # what is read, for an error
+    try:
+        for row in about.pop("tests"):
+            words = str(row.pop("run"))
+            row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
+            settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
             tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
-        except TypeError as error:
-            raise InternalError(f"{FILE}: {words}: {error}") from error
+        words = line
+        listed = SelftestList(path, data["clause"], data["floor"], tests=tests, **about)
+    except TypeError as error:
+        raise InternalError(f"{FILE}: {words}: {error}") from error
     names = [test.name for test in tests]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
-    about["tests"] = tests
-    try:
-        listed = SelftestList(path, data["clause"], data["floor"], **about)
-    except TypeError as error:
-        raise InternalError(f"{FILE}: {line}: {error}") from error
     if both := sorted(set(listed.programs) & set(listed.left_out)):
         raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
     return listed
@@ -190,12 +188,12 @@ def build_programs(
             lines = done.output.splitlines()
             said += [line for line in lines if "rror" in line or "cannot" in line]
         if absent := [name for name in listed.programs if not (out / name).is_file()]:
+            what = f"{', '.join(absent)} of {listed.folder} cannot be built here"
             raise MachineError(
-                "\n".join((f"{', '.join(absent)} of {listed.folder} cannot be built here",
-                           *said[:12])),
+                "\n".join((what, *said[:12])),
                 next_step="a missing -lNAME is Debian's package libNAME-dev; "
                 "what can be built nowhere belongs to left_out",
-            )  # fmt: skip
+            )
 
     entry = store.entry("selftests", inputs, make, also=("build",))
     there = set(json.loads((entry.path / "present.json").read_text()))
