@@ -11,6 +11,7 @@ A sample is a diagnostic line of a case (``sample()`` of guest-tests/lib/vtest.p
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -71,13 +72,10 @@ def samples(diagnostics: Iterable[str]) -> list[Sample]:
 
 
 def plots(tests: Iterable[CaseRecord]) -> list[Plot]:
-    """The pictures of a run's cases, in the run's order."""
-    drawn: list[Plot] = []
-    for test in tests:
-        taken = samples(test["diagnostics"])
-        if len(taken) >= MIN_SAMPLES and len(drawn) < MAX_PLOTS:
-            drawn.append(_plot(test["id"], test["about"], taken))
-    return drawn
+    """The pictures of a run's first cases that sampled, in the run's order."""
+    taken = ((test, samples(test["diagnostics"])) for test in tests)
+    drawn = (_plot(test["id"], test["about"], s) for test, s in taken if len(s) >= MIN_SAMPLES)
+    return list(itertools.islice(drawn, MAX_PLOTS))
 
 
 def _plot(case: str, about: str, taken: Sequence[Sample]) -> Plot:

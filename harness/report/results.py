@@ -179,12 +179,8 @@ def judge(
 
 
 def _stage(stage: ev.StageEnded) -> StageRecord:
-    record: StageRecord = {
-        "name": stage.name,
-        "seconds": round(stage.seconds, 3),
-        "cached": False,
-        "detail": "",
-    }
+    seconds = round(stage.seconds, 3)
+    record: StageRecord = {"name": stage.name, "seconds": seconds, "cached": False, "detail": ""}
     if isinstance(stage, ev.StageFailed):
         record.update({"failed": stage.kind, "detail": stage.message})
     elif isinstance(stage, ev.StageFinished):
@@ -216,14 +212,11 @@ def _splat(splat: ev.SplatSeen, decoded: ev.SplatDecoded | None = None) -> Splat
     }
 
 
-# What stands for an end that did not come.
-NOT_ENDED = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
-
-
 def document(results: Results, data: SeriesData | None) -> RunDocument:
     """``results.json``; parts that the run did not reach are empty."""
     run = results.last(ev.RunStarted) or ev.RunStarted("", "", "", {})
-    finished = results.last(ev.RunFinished) or NOT_ENDED
+    not_ended = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
+    finished = results.last(ev.RunFinished) or not_ended
     base = results.last(ev.BaseKnown) or ev.BaseKnown("", "", "")
     known = results.last(ev.SeriesKnown)
     series = known or ev.SeriesKnown("", (), 0)

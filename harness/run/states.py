@@ -57,9 +57,8 @@ class SeriesState:
 
 def table(states: Sequence[SeriesState]) -> Table:
     """One row a state."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("after", "patch", "builds", "boots", "cases", "complaints", "exit", "results"):
-        shown.add_column(name)
+    names = ("after", "patch", "builds", "boots", "cases", "complaints", "exit", "results")
+    shown = Table(*names, box=None, pad_edge=False, header_style="bold")
     for state in states:
         code = state.document["exit_code"]
         shown.add_row(

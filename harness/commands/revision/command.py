@@ -61,11 +61,9 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     console.print("\n" + reply(whole), markup=False, soft_wrap=True)
     console.print(f"results: {out}", markup=False)
     if settings.ktap:
-        named = [
-            (f"{step.patches} {step.subject}", not (step.error or (step.patches and step.bad)), doc)
-            for step, doc in zip(whole.steps, steps, strict=True)
-        ]
-        sys.stdout.write(ktap_out.states(named))
+        names = [f"{step.patches} {step.subject}" for step in whole.steps]
+        good = [not (step.error or (step.patches and step.bad)) for step in whole.steps]
+        sys.stdout.write(ktap_out.states(list(zip(names, good, steps, strict=True))))
     return whole.exit_code
 
 
@@ -88,13 +86,8 @@ def _compare(
     for state, cases in runs.to_repeat().items():
         where = "the previous revision" if state is None else inputs.name_of(state)
         kernel = earlier if state is None else replace(settings, patches=state)
-        asked = replace(
-            kernel,
-            tests=" or ".join(test_expression(CaseId.parse(case)) for case in cases),
-            only=cases,
-            repeat=FLAKY_RUNS - 1,
-            every=True,
-        )
+        tests = " or ".join(test_expression(CaseId.parse(case)) for case in cases)
+        asked = replace(kernel, tests=tests, only=cases, repeat=FLAKY_RUNS - 1, every=True)
         heading = f"flaky cases, {FLAKY_RUNS} times on: {where}"
         document = run_state(run, asked, console, heading).document
         if not document["error"]:

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The verdict on a revision from the results of its runs. Pure functions.
-
-It makes no difference whether the runs were made one after the other by ``make
-revision`` or one by one on many machines and merged: both end here.
+"""The verdict on a revision from the results of its runs, made in one go or merged. Pure.
 
 A case that gives both verdicts on one kernel cannot be judged by one run before a patch
 and one after it. It is run many times on both kernels, and Fisher's exact test says
@@ -256,11 +253,10 @@ def blame(document: RunDocument, base: RunDocument, excused: frozenset[str] = fr
     so excuses nothing. ``excused``: flaky cases that do not count.
     """
     known, here = set(broken(base)), broken(document)
-    new = [name for name in here if name not in known]
     return Blame(
-        tuple(name for name in new if name not in excused),
-        tuple(name for name in here if name in known),
-        tuple(name for name in new if name in excused),
+        ours=tuple(name for name in here if name not in known | excused),
+        before=tuple(name for name in here if name in known),
+        flaky=tuple(name for name in here if name in excused - known),
     )
 
 

@@ -96,9 +96,8 @@ class ComparedKernel:
         def take(event: ev.Event) -> None:
             if isinstance(event, ev.CaseFinished):
                 records.append(event)
-                now = str(event.id)
-                done = ev.StageProgress(self.name, len(records), len(cases), "tests", now)
-                session.events.emit(done)
+                done = len(records), len(cases), "tests", str(event.id)
+                session.events.emit(ev.StageProgress(self.name, *done))
             elif isinstance(event, ev.SplatSeen):
                 self.reports.waiting.append(event)
             elif not isinstance(event, ev.CaseStarted):
@@ -187,8 +186,8 @@ def compare(
     passed = len(runs) - len(failed)
     # A comparison of tests that fail everywhere finds no difference, and shows nothing.
     if not expression and passed < listed.floor:
-        few = f"only {passed} selftests pass on the bare base, and {listed.floor} must for the "
-        raise MachineError("\n".join((f"{few}comparison to say anything", *failed)))
+        few = f"only {passed} selftests pass on the bare base, and {listed.floor} must"
+        raise MachineError("\n".join((f"{few} for the comparison to say anything", *failed)))
     selected = [test for test in listed.tests if test.name in runs]
     again = [test for test in selected if runs[test.name].differ and not test.flaps]
     if again:

@@ -154,15 +154,8 @@ def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
     else:
         status, reason = "pass", chance[0] if chance else ""
     seconds = sum(run.seconds for run in (*runs.base, *runs.series))
-    return ev.CaseFinished(
-        ev.CaseId("regression", None, test.name, attempt=len(runs.base)),
-        status,
-        reason,
-        seconds,
-        (clause,),
-        diagnostics=tuple(notes),
-        about=test.claim,
-    )
+    case_id = ev.CaseId("regression", None, test.name, attempt=len(runs.base))
+    return ev.CaseFinished(case_id, status, reason, seconds, (clause,), tuple(notes), test.claim)
 
 
 def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
@@ -182,8 +175,6 @@ def summary(
     passed = sum(run.passes_on_base for run in runs.values())
     differ = sum(r.status == "fail" for r in records)
     varied = sum(r.status == "pass" and bool(r.reason) for r in records)
-    return (
-        f"{len(records)} of {len(listed)} selftests compared, {points} results in them: {passed} "
-        f"pass on the bare base, {differ} differ, {varied} vary on both without evidence of a "
-        "difference"
-    )
+    compared = f"{len(records)} of {len(listed)} selftests compared, {points} results in them"
+    found = f"{passed} pass on the bare base, {differ} differ, {varied} vary on both"
+    return f"{compared}: {found} without evidence of a difference"
