@@ -51,7 +51,7 @@ def run_kernel(settings: Settings) -> RunResult:
 def _tests(session: Session) -> None:
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
     canaries = proofs.known(session.store, equipment.prepared.kernel)
-    session.results.canaries.extend(canaries)
+    session.results.events.extend(canaries)
     session.events.emit(ev.Note(proofs.sentence(canaries)))
     try:
         _run_suite(session, equipment)
@@ -74,7 +74,7 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 GUEST_TESTS / session.data.guest_tests,
                 Part(settings.shard, settings.only, session.events.emit),
             )
-            outcome.detail = f"{len(session.results.tests)} cases"
+            outcome.detail = f"{len(session.results.all(ev.CaseFinished))} cases"
         _repeats(session, equipment, labs[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)
@@ -98,12 +98,13 @@ def _repeats(session: Session, equipment: Equipment, lab: Lab) -> None:
         return
     with stage(session.events, "repeats") as outcome:
         if settings.every:
-            ran = {record.id for record in session.results.tests if record.status in repeats.JUDGED}
+            records = session.results.all(ev.CaseFinished)
+            ran = {record.id for record in records if record.status in repeats.JUDGED}
             for case in (case for case in cases if case.id in ran):
                 repeats.repeat(case, lab, settings.repeat, session.events)
         else:
             repeats.repeat_broken(cases, session.results, lab, settings.repeat, session.events)
-        outcome.detail = f"{len(session.results.repeated)} cases"
+        outcome.detail = f"{len(session.results.all(ev.CaseRepeated))} cases"
 
 
 def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
@@ -165,4 +166,4 @@ def _canaries(session: Session) -> None:
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
         found = run_canaries(guests.fresh, session.events, config)
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
-    proofs.keep(session.store, equipment.prepared.kernel, session.results.canaries)
+    proofs.keep(session.store, equipment.prepared.kernel, found)

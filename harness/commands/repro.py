@@ -58,7 +58,7 @@ def _tell(session: Session, results: Sequence[RaceResult]) -> None:
         console.print()
         console.print(stress_table(results))
     console.print()
-    base = session.results.base
+    base = session.results.last(ev.BaseKnown)
     record = document(session.out.name, base.version if base else "", results)
     write_atomically(session.out / "repro.json", json.dumps(record, indent=1) + "\n")
 

@@ -195,8 +195,9 @@ class Rounds:
             raise self._ended(seed, error.what, error.evidence or log) from error
         self.strays()
         if complaints := self.results.complaints():
-            raise self._ended(seed, f"the kernel complained: {complaints[0].splat.title}", log)
-        guests, self._boots = len(self.results.boots) - self._boots, len(self.results.boots)
+            raise self._ended(seed, f"the kernel complained: {complaints[0]['title']}", log)
+        boots = len(self.results.all(ev.GuestBooted))
+        guests, self._boots = boots - self._boots, boots
         seconds = self.clock() - start
         return Record(
             self.identity,

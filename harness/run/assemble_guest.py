@@ -195,7 +195,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
-    open_ones = [splat for splat in session.results.splats if not splat.expected]
+    open_ones = [splat for splat in session.results.all(ev.SplatSeen) if not splat.expected]
     if not open_ones or not session.settings.decode:
         return
     try:

@@ -22,8 +22,7 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
-from harness.report.screen import PIPE_WIDTH, Screen
-from harness.report.summary import print_summary
+from harness.report.screen import PIPE_WIDTH, Screen, print_summary
 from harness.series.contract import SeriesData, load
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
@@ -104,7 +103,7 @@ def judge_run(results: Results) -> tuple[ev.Verdict, int]:
     """The verdict of a run that came to its end: the series is at fault or nobody is."""
     if results.failures() or results.complaints():
         return "fail", 1
-    if any(not canary.ok for canary in results.canaries):
+    if any(not canary.ok for canary in results.all(ev.CanaryFinished)):
         return "infra", InternalError.exit_code
     return "pass", 0
 
@@ -205,5 +204,5 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
                 write_all(out, told, data)
     if came and code != INTERRUPTED:
         raise KeyboardInterrupt
-    print_summary(console, results, data, out)
+    print_summary(console, told, data, out)
     return RunResult(code, out, told)

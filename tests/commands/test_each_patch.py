@@ -12,8 +12,8 @@ from rich.console import Console
 from harness.commands import each_patch
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.report.states import BASE, state_of
 from harness.run.session import RunKernel, RunResult, worst
+from harness.run.states import BASE, SeriesState
 from tests.support.toy import Toy, grow
 
 
@@ -87,9 +87,9 @@ def test_patches_makes_no_sense_here(settings: Settings) -> None:
 
 def test_a_state_that_does_not_build_says_where_it_failed() -> None:
     stages = [{"name": "config"}, {"name": "build", "failed": "series"}]
-    state = state_of(1, "x", document(1, stages=stages, tests=[]))
-    assert (state.build, state.boot, state.tests) == ("build failed", "", "none ran")
-    state = state_of(1, "x", document(1, stages=[{"name": "series", "failed": "series"}]))
+    state = SeriesState(1, "x", document(1, stages=stages, tests=[]))
+    assert (state.build, state.ended("boot"), state.tests) == ("build failed", "", "none ran")
+    state = SeriesState(1, "x", document(1, stages=[{"name": "series", "failed": "series"}]))
     assert not state.applies
 
 

@@ -30,8 +30,8 @@ from harness.report.results import (
     StageRecord,
     judge,
 )
-from harness.report.states import state_of
 from harness.run.session import JUDGED, RunResult, read_results, worst
+from harness.run.states import SeriesState
 from harness.series.contract import SeriesData, load
 
 MERGED = "merged"
@@ -85,8 +85,8 @@ def grouped(
             if f"p{count}" not in documents:
                 break
             steps.append(documents[f"p{count}"])
-            state = state_of(count, inputs.name_of(count), steps[-1])
-            if state.exit_code not in JUDGED or not state.applies:
+            state = SeriesState(count, inputs.name_of(count), steps[-1])
+            if steps[-1]["exit_code"] not in JUDGED or not state.applies:
                 break
         if steps:
             runs = RevisionRuns(steps, documents.get(PREVIOUS))

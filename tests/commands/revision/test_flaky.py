@@ -43,8 +43,8 @@ def test_a_broken_case_is_run_again_and_its_record_stays(
     lab = lab_of(data, guest)
     lab.run(case(), events.emit)
     repeat_broken([case()], results, lab, 3, events)
-    assert [(r.passed, r.runs) for r in results.repeated] == [(2, 3)]
-    (record,) = results.tests
+    assert [(r.passed, r.runs) for r in results.all(ev.CaseRepeated)] == [(2, 3)]
+    (record,) = results.all(ev.CaseFinished)
     assert (record.status, record.reason) == ("fail", "first")
     assert not results.complaints()
 
@@ -59,7 +59,7 @@ def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: Serie
     guest = FakeGuest([])
     cases = [case(name) for name in names]
     repeat_broken(cases, results, lab_of(data, guest), 3, events)
-    assert guest.asked == [] and results.repeated == []
+    assert guest.asked == [] and not results.all(ev.CaseRepeated)
 
 
 def document(status: str = "pass", repeats: tuple[int, int] | None = None, **more: Any) -> Any:
