@@ -30,7 +30,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.build.kconfig import read_values
-from harness.cases.soakers import Ground, Soaker, load_soakers
+from harness.cases.soakers import SoakContext, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
@@ -173,7 +173,7 @@ class Rounds:
 
     identity: Identity
     soaker: Soaker
-    ground: Ground
+    context: SoakContext
     settings: Settings
     results: Results
     strays: Callable[[], None]
@@ -188,9 +188,9 @@ class Rounds:
             InvocationError, MachineError: it could not be run.
         """
         start = self.clock()
-        log = self.ground.out / "console.log"
+        log = self.context.out / "console.log"
         try:
-            figures = self.soaker.round(self.ground, seed)
+            figures = self.soaker.round(self.context, seed)
         except SeriesError as error:
             raise self._ended(seed, error.what, error.evidence or log) from error
         self.strays()
@@ -205,7 +205,7 @@ class Rounds:
             guests=guests,
             cpus={str(self.settings.cpus): seconds},
             figures=dict(figures),
-            runs=(self.ground.out.name,),
+            runs=(self.context.out.name,),
             seeds=(seed,),
         )
 
@@ -228,14 +228,14 @@ class Rounds:
                 done = self.one(seed)
             except SeriesError as error:
                 if totals:
-                    run, what = self.ground.out.name, error.what.splitlines()[0]
+                    run, what = self.context.out.name, error.what.splitlines()[0]
                     failures = (SoakFailure(run, seed, what),)
                     totals.add(Record(self.identity, runs=(run,), failures=failures))
                 raise
             record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
             progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
-            self.ground.events.emit(progress)
+            self.context.events.emit(progress)
         return record
 
 
@@ -288,9 +288,9 @@ def _soak(session: Session) -> None:
         minutes, seeds = settings.minutes or 0, repeat(settings.seed)
     with booted(session, equipment) as guests:
         lab = labs_of(session, equipment, guests)[0]
-        ground = Ground(lab, equipment.suite, session.out, session.events)
+        context = SoakContext(lab, equipment.suite, session.out, session.events)
         soaker, strays = soakers[settings.kind], guests.report_strays
-        rounds = Rounds(identity, soaker, ground, settings, session.results, strays)
+        rounds = Rounds(identity, soaker, context, settings, session.results, strays)
         try:
             with stage(session.events, STAGE) as outcome:
                 record = rounds.until(minutes * 60, seeds, totals)
