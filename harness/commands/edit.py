@@ -73,10 +73,9 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
             next_step="leave it out; git rebase -i goes to any patch",
         )
     applied = apply_series(base, series, None, store, events)
-    folder = default_folder(settings, base)
-    if settings.series:
-        folder = Path(settings.series).expanduser().absolute()
-    writable = not _installed(folder) and (folder.is_dir() or not settings.series)
+    given = settings.series and Path(settings.series).expanduser().absolute()
+    folder = given or default_folder(settings, base)
+    writable = not _installed(folder) and (folder.is_dir() or not given)
     branch = f"series/{Path(settings.series or '').stem or settings.project.name}"
     target = place(settings)
     fresh = not (target.exists() and any(target.iterdir()))
@@ -84,7 +83,7 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
         with full_disk_explained(target.parent):
             _create(target, branch, base, applied)
     else:
-        _move(settings, branch, base, applied)
+        _update(settings, branch, base, applied)
     _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)
     return EditTree(target, branch, folder if writable else None, len(applied.patches), fresh)
 
@@ -110,7 +109,7 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
         git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
 
 
-def _move(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
+def _update(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
     """Brings an existing tree to the series as it is now, unless that would lose edits."""
     target = place(settings)
     at = _noted(target, "at")
@@ -121,17 +120,17 @@ def _move(settings: Settings, branch: str, base: Base, applied: Applied) -> None
         )
     ref = f"refs/heads/{branch}"
     head = git.text(target, "rev-parse", "--verify", "--quiet", ref, expect=(0, 1))
-    if head == applied.commit and not _edited(target):
-        return
-    if head != at or _edited(target):
+    if head not in (applied.commit, at) or _edited(target):
         raise InvocationError(
             f"{target} holds edits that are not in the patches",
             next_step=f"{settings.command('refresh')} writes them to the patches; "
             "or remove the directory",
         )
-    git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
-    git.text(target, "fetch", "--quiet", str(base.repo), f"+{base.commit}:refs/heads/{BASE_BRANCH}")
-    git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
+    if head != applied.commit:
+        bases = f"+{base.commit}:refs/heads/{BASE_BRANCH}"
+        git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
+        git.text(target, "fetch", "--quiet", str(base.repo), bases)
+        git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
 
 
 def _edited(target: Path) -> bool:
@@ -170,10 +169,11 @@ def write_back(settings: Settings) -> Refreshed:
             "be written back",
             next_step=settings.command("refresh", SERIES="DIRECTORY"),
         )
+    in_tree = f"git -C {quote(str(target))}"
     if _edited(target):
         raise InvocationError(
             f"{target} has changes that are not committed",
-            next_step=f"git -C {quote(str(target))} commit --all --amend, or git rebase, then "
+            next_step=f"{in_tree} commit --all --amend, or git rebase, then "
             f"{settings.command('refresh')}",
         )
     wrong = None
@@ -182,27 +182,21 @@ def write_back(settings: Settings) -> Refreshed:
     elif git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
         wrong = "has a merge, which patches cannot carry"
     if wrong:
-        raise InvocationError(
-            f"the branch in {target} {wrong}",
-            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
-        )
-    return _write(target, base, folder)
-
-
-def _write(target: Path, base: str, folder: Path) -> Refreshed:
+        step = f"{in_tree} rebase {base[:12]}"
+        raise InvocationError(f"the branch in {target} {wrong}", next_step=step)
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={scratch}", f"{base}..HEAD")
         fresh = {path.name: path.read_bytes() for path in Path(scratch).glob("*.patch")}
     folder.mkdir(parents=True, exist_ok=True)
     have = {path.name: path.read_bytes() for path in patch_files(folder)}
-    written = sorted(name for name, content in fresh.items() if have.get(name) != content)
+    written = tuple(sorted(name for name, content in fresh.items() if have.get(name) != content))
+    removed = tuple(sorted(have.keys() - fresh.keys()))
     for name in written:
         write_atomically(folder / name, fresh[name])
-    removed = sorted(have.keys() - fresh.keys())
     for name in removed:
         (folder / name).unlink()
     _note(target, at=git.text(target, "rev-parse", "HEAD"))
-    return Refreshed(folder, tuple(written), tuple(removed), len(fresh))
+    return Refreshed(folder, written, removed, len(fresh))
 
 
 def _shown(path: Path) -> str:

@@ -110,7 +110,7 @@ class Record:
 
 
 def _added(a: Mapping[str, N], b: Mapping[str, N]) -> dict[str, N]:
-    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in dict.fromkeys((*a, *b))}
+    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in {**a, **b}}
 
 
 def read_record(path: Path) -> Record | None:
@@ -128,36 +128,35 @@ def all_records(folder: Path) -> list[Record]:
 
 @dataclass(frozen=True)
 class TotalsFile:
-    """The file of one identity below ``folder`` (``out/soak``)."""
+    """The sums of one identity below ``folder``, such as out/soak/stress-6.1-kasan.json."""
 
     folder: Path
     identity: Identity
     version: str
 
     @property
-    def path(self) -> Path:
-        """The file of this soak's sums, such as stress-6.1-kasan.json."""
+    def _path(self) -> Path:
         of = self.identity
         return self.folder / f"{of.kind}-{of.line}-{of.flavour}.json"
 
     def read(self) -> Record:
         """The sum so far; an empty one for a kernel that has none."""
-        old = read_record(self.path)
+        old = read_record(self._path)
         return old if old and old.identity == self.identity else Record(self.identity, self.version)
 
     def add(self, more: Record) -> Record:
         """Adds to the sum, of whatever ``more`` has some; the new sum."""
+        path = self._path
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f".{self.path.stem}.lock", "w", encoding="utf-8") as lock:
+        with open(self.folder / f".{path.stem}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            record, old = self.read().plus(more), read_record(self.path)
+            record, old = self.read().plus(more), read_record(path)
             if old is not None and old.identity != self.identity:
                 earlier = self.folder / "earlier"
                 earlier.mkdir(exist_ok=True)
-                name = f"{self.path.stem}-{old.identity.kernel[:12]}.json"
-                os.replace(self.path, earlier / name)
+                os.replace(path, earlier / f"{path.stem}-{old.identity.kernel[:12]}.json")
             data = {"schema": SCHEMA, **asdict(record)}
-            write_atomically(self.path, json.dumps(data, indent=1) + "\n")
+            write_atomically(path, json.dumps(data, indent=1) + "\n")
         return record
 
 
@@ -184,18 +183,14 @@ class Rounds:
         """One round.
 
         Raises:
-            SeriesError: it diverged, or the kernel complained; with the seed.
+            SeriesError: it diverged, or the kernel complained.
             InvocationError, MachineError: it could not be run.
         """
         start = self.clock()
-        log = self.context.out / "console.log"
-        try:
-            figures = self.soaker.round(self.context, seed)
-        except SeriesError as error:
-            raise self._ended(seed, error.what, error.evidence or log) from error
+        figures = self.soaker.round(self.context, seed)
         self.strays()
         if complaints := self.results.complaints():
-            raise self._ended(seed, f"the kernel complained: {complaints[0].splat.title}", log)
+            raise SeriesError(f"the kernel complained: {complaints[0].splat.title}")
         guests, self._boots = len(self.results.boots) - self._boots, len(self.results.boots)
         seconds = self.clock() - start
         return Record(
@@ -209,29 +204,28 @@ class Rounds:
             seeds=(seed,),
         )
 
-    def _ended(self, seed: int, what: str, evidence: Path) -> SeriesError:
-        typed = again(self.settings, seed)
-        return SeriesError(f"seed {seed}: {what}", evidence=evidence, next_step=typed)
-
     def until(self, seconds: float, seeds: Iterator[int], totals: TotalsFile | None) -> Record:
         """Rounds with ``seeds`` until the kernel of ``totals`` has had ``seconds`` of them.
 
         Without totals nothing is kept, and one round is run at least.
 
         Raises:
-            as :meth:`one`; a failure of the series is in the totals then.
+            SeriesError: a round failed; it is in the totals, with the seed and what to type.
+            InvocationError, MachineError: see :meth:`one`.
         """
+        out = self.context.out
         record = totals.read() if totals else Record(self.identity)
         while record.seconds < seconds or not (totals or record.rounds):
             seed = next(seeds)
             try:
                 done = self.one(seed)
             except SeriesError as error:
+                what = f"seed {seed}: {error.what}"
                 if totals:
-                    run, what = self.context.out.name, error.what.splitlines()[0]
-                    failures = (SoakFailure(run, seed, what),)
-                    totals.add(Record(self.identity, runs=(run,), failures=failures))
-                raise
+                    failure = SoakFailure(out.name, seed, what.splitlines()[0])
+                    totals.add(Record(self.identity, runs=(out.name,), failures=(failure,)))
+                evidence, typed = error.evidence or out / "console.log", again(self.settings, seed)
+                raise SeriesError(what, evidence=evidence, next_step=typed) from error
             record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
             progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
@@ -299,7 +293,7 @@ def _soak(session: Session) -> None:
             decode_splats(session, equipment.prepared)
             raise
         scanned = look_for_leaks(session, guests, read_values(kernel.config))
-        guests.report_strays()
+        strays()
     if session.results.complaints():
         decode_splats(session, equipment.prepared)
     elif totals and scanned:
