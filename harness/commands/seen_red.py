@@ -86,6 +86,42 @@ class SeenRed:
             return SeriesError.exit_code
         return MachineError.exit_code if self.lost else 0
 
+    def report(self) -> Table:
+        """One row a clause and a broken kernel: the case that failed first, and how many more."""
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("clause", "broken kernel", "case that failed", "its complaint"):
+            shown.add_column(name, no_wrap=True, overflow="ellipsis")
+        first: dict[tuple[str, str], Red] = {}
+        for red in self.reds:
+            first.setdefault((red.clause, red.variant), red)
+        counts = Counter((red.clause, red.variant) for red in self.reds)
+        rows = [
+            (clause, variant, red.case + (f" +{more}" if more else ""), escape(red.reason))
+            for (clause, variant), red in first.items()
+            for more in [counts[clause, variant] - 1]
+        ]
+        rows += [(clause, "[red]never seen red[/]", "", "") for clause in self.never]
+        rows += [(clause, "[dim]exempt[/]", "", escape(why)) for clause, why in self.exempt.items()]
+        for row in sorted(rows, key=lambda row: _natural(row[0])):
+            shown.add_row(*row)
+        return shown
+
+    def print_on(self, console: Console) -> None:
+        """The report, what it lacks, and how long it took."""
+        console.print()
+        console.print(self.report())
+        for variant, clause, why in self.missed:
+            console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
+        for variant, why in self.lost.items():
+            console.print(f"[red]LOST[/] {variant}: {escape(why)}")
+        if self.absent:
+            console.print(f"not for Linux {self.line}: {', '.join(self.absent)}")
+        if self.cases:
+            count = f"{self.cases - len(self.green)} of {self.cases} guest cases"
+            console.print(f"{count} failed on a kernel that must break them")
+        minutes = sum(self.seconds.values()) / 60
+        console.print(f"control and {len(self.seconds) - 1} variants: {minutes:.1f} minutes")
+
 
 def passing(document: RunDocument) -> frozenset[str]:
     """The cases that pass on the finished series."""
@@ -113,25 +149,6 @@ def _what_came_of(document: RunDocument) -> str:
 def _natural(clause: str) -> list[tuple[int, str]]:
     """V-PG-9 before V-PG-10."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in clause.split("-")]
-
-
-def report(outcome: SeenRed) -> Table:
-    """One row a clause and a broken kernel: the case that failed first, and how many more."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("clause", "broken kernel", "case that failed", "its complaint"):
-        shown.add_column(name, no_wrap=True, overflow="ellipsis")
-    rows: dict[str, dict[str, list[Red]]] = {}
-    for red in outcome.reds:
-        rows.setdefault(red.clause, {}).setdefault(red.variant, []).append(red)
-    for clause in sorted({*rows, *outcome.never, *outcome.exempt}, key=_natural):
-        for variant, reds in rows.get(clause, {}).items():
-            more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
-            shown.add_row(clause, variant, reds[0].case + more, escape(reds[0].reason))
-        if clause in outcome.never:
-            shown.add_row(clause, "[red]never seen red[/]", "", "")
-        if clause in outcome.exempt:
-            shown.add_row(clause, "[dim]exempt[/]", "", escape(outcome.exempt[clause]))
-    return shown
 
 
 def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
@@ -176,25 +193,24 @@ def seen_red(
         asked = replace(settings, variant=name, tests=variant.tests)
         heading = f"variant {name} must break {', '.join(variant.clauses)}"
         result = run_state(run, asked, console, heading)
-        document = result.document
         if not result.judged and result.code != MachineError.exit_code:
-            _tell(outcome, console)  # what is known is not lost with what ended it
+            outcome.print_on(console)  # what is known is not lost with what ended it
             return result.code
-        outcome.seconds[name] = document["seconds"]
+        outcome.seconds[name] = result.document["seconds"]
         if not result.judged:
-            outcome.lost[name] = _what_came_of({**document, "tests": []})
+            outcome.lost[name] = _what_came_of({**result.document, "tests": []})
             continue
-        reds = reds_of(variant, document, good)
+        reds = reds_of(variant, result.document, good)
         outcome.reds += reds
         red = list(dict.fromkeys(red.clause for red in reds))
         green = sorted(set(variant.clauses) - set(red))
-        outcome.missed += [(name, clause, _what_came_of(document)) for clause in green]
+        outcome.missed += [(name, clause, _what_came_of(result.document)) for clause in green]
         said = [f"{', '.join(red)} seen red"] if red else []
         said += [f"MISSED {', '.join(green)}"] if green else []
         console.print(f"variant {name}: {'; '.join(said)}")
     if not only:
         outcome.judge(control.document)
-    _tell(outcome, console)
+    outcome.print_on(console)
     if outcome.lost:
         again = replace(settings, variant=only).command("seen-red", VARIANT=",".join(outcome.lost))
         console.print(f"next: {again}", markup=False, soft_wrap=True)
@@ -212,21 +228,3 @@ def see_red(settings: Settings, run: RunKernel, console: Console) -> int:
     table = load_table(load(settings.project))
     line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
     return seen_red(settings, run, table, line, console, settings.project)
-
-
-def _tell(outcome: SeenRed, console: Console) -> None:
-    console.print()
-    console.print(report(outcome))
-    for variant, clause, why in outcome.missed:
-        console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
-    for variant, why in outcome.lost.items():
-        console.print(f"[red]LOST[/] {variant}: {escape(why)}")
-    if outcome.absent:
-        console.print(f"not for Linux {outcome.line}: {', '.join(outcome.absent)}")
-    if outcome.cases:
-        red = outcome.cases - len(outcome.green)
-        console.print(
-            f"{red} of {outcome.cases} guest cases failed on a kernel that must break them"
-        )
-    minutes = sum(outcome.seconds.values()) / 60
-    console.print(f"control and {len(outcome.seconds) - 1} variants: {minutes:.1f} minutes")

@@ -120,7 +120,7 @@ def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
         command.Red("A-9", "one", "p::b", "no", "r"),
         command.Red("A-9", "two", "p::b", "no", "r"),
     ]
-    shown = command.report(command.SeenRed("6.1", reds=reds, never=["A-11"]))
+    shown = command.SeenRed("6.1", reds=reds, never=["A-11"]).report()
     cells = [list(column.cells) for column in shown.columns]
     assert cells[0] == ["A-9", "A-9", "A-10", "A-11"]
     assert cells[2] == ["p::a +1", "p::b", "p::a", ""]
