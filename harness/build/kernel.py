@@ -72,10 +72,8 @@ def build(
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
-    The output of make is added to ``log``, and lies in the entry as well.
-
-    Args:
-        stage: of which run's stage make's progress is told.
+    The output of make is added to ``log``, and lies in the entry as well; its progress is
+    that of ``stage``.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.

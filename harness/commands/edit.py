@@ -68,10 +68,8 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
     base = obtain_base(settings, store, events)
     series = load_series(settings, base)
     if settings.patches not in (None, len(series.patches)):
-        raise InvocationError(
-            "PATCHES= has no meaning here: refresh would drop the other patches",
-            next_step="leave it out; git rebase -i goes to any patch",
-        )
+        what = "PATCHES= has no meaning here: refresh would drop the other patches"
+        raise InvocationError(what, next_step="leave it out; git rebase -i goes to any patch")
     applied = apply_series(base, series, None, store, events)
     given = settings.series and Path(settings.series).expanduser().absolute()
     folder = given or default_folder(settings, base)
@@ -114,18 +112,13 @@ def _update(settings: Settings, branch: str, base: Base, applied: Applied) -> No
     target = place(settings)
     at = _noted(target, "at")
     if at is None:
-        raise InvocationError(
-            f"{target} is there already and is no tree of ours",
-            next_step="TREE=another/directory, or remove it",
-        )
+        what = f"{target} is there already and is no tree of ours"
+        raise InvocationError(what, next_step="TREE=another/directory, or remove it")
     ref = f"refs/heads/{branch}"
     head = git.text(target, "rev-parse", "--verify", "--quiet", ref, expect=(0, 1))
     if head not in (applied.commit, at) or _edited(target):
-        raise InvocationError(
-            f"{target} holds edits that are not in the patches",
-            next_step=f"{settings.command('refresh')} writes them to the patches; "
-            "or remove the directory",
-        )
+        step = f"{settings.command('refresh')} writes them to the patches; or remove the directory"
+        raise InvocationError(f"{target} holds edits that are not in the patches", next_step=step)
     if head != applied.commit:
         bases = f"+{base.commit}:refs/heads/{BASE_BRANCH}"
         git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
@@ -154,8 +147,7 @@ def write_back(settings: Settings) -> Refreshed:
     Writes only files that differ; the same branch gives the same bytes.
 
     Raises:
-        InvocationError: there is no tree, it has uncommitted edits or a merge, or
-            there is no directory to write to.
+        InvocationError: no tree, uncommitted edits, a merge, or no directory to write to.
     """
     target = place(settings)
     base = _noted(target, "base")
@@ -171,11 +163,8 @@ def write_back(settings: Settings) -> Refreshed:
         )
     in_tree = f"git -C {quote(str(target))}"
     if _edited(target):
-        raise InvocationError(
-            f"{target} has changes that are not committed",
-            next_step=f"{in_tree} commit --all --amend, or git rebase, then "
-            f"{settings.command('refresh')}",
-        )
+        step = f"{in_tree} commit --all --amend, or git rebase, then {settings.command('refresh')}"
+        raise InvocationError(f"{target} has changes that are not committed", next_step=step)
     wrong = None
     if git.text(target, "merge-base", base, "HEAD", expect=(0, 1)) != base:
         wrong = f"no longer starts at its base {base[:12]}"

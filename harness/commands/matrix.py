@@ -90,11 +90,7 @@ class MatrixCell:
 
 
 def load_cells(data: SeriesData) -> list[MatrixCell]:
-    """Reads ``matrix.yaml``.
-
-    Raises:
-        InvocationError: the series has none, or what it says makes no sense.
-    """
+    """Reads ``matrix.yaml``; an InvocationError where there is none, or where it makes no sense."""
     path = data.folder / TABLE
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step=HELP)
@@ -129,10 +125,10 @@ def load_cells(data: SeriesData) -> list[MatrixCell]:
 
 
 def check_keys(row: Any, where: str, needed: str, optional: str = "") -> None:
-    """Whether a mapping of the table has the keys ``needed`` and none but those and ``optional``.
+    """Raises InvocationError unless ``row`` is a mapping with the keys that it needs or may have.
 
-    Raises:
-        InvocationError: naming the key, ``where`` it is, and what is known there.
+    Args:
+        where: the file, and whose row it is.
     """
     must, may = needed.split(), optional.split()
     given = row if isinstance(row, dict) else {}
@@ -144,11 +140,7 @@ def check_keys(row: Any, where: str, needed: str, optional: str = "") -> None:
 
 
 def chosen(cells: Sequence[MatrixCell], name: str) -> list[MatrixCell]:
-    """The cell of that name, or all where none is named.
-
-    Raises:
-        InvocationError: there is no such cell.
-    """
+    """The cell of that name, or all where none is named; an InvocationError without such a cell."""
     found = [cell for cell in cells if name in ("", cell.name)]
     if not found:
         have = ", ".join(cell.name for cell in cells)
@@ -192,14 +184,7 @@ def misplaced(
 
 
 def build_matrix(settings: Settings, run: RunKernel) -> int:
-    """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status.
-
-    Args:
-        run: ``make test-kernel``, which boots a cell.
-
-    Raises:
-        InvocationError: the series has no matrix, or no such cell.
-    """
+    """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status."""
     cells = chosen(load_cells(load(settings.project)), settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:
@@ -231,16 +216,8 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
         if cell.name in guests:
             wrong += said_by_guest(guests[cell.name])
             said.append(f"booted, guest cases: {cell.tests}")
-        record = ev.CaseFinished(
-            ev.CaseId("matrix", None, cell.name),
-            "fail" if wrong else "pass",
-            wrong[0] if wrong else "",
-            time.monotonic() - start,
-            (cell.clause,),
-            diagnostics=(*wrong, *said),
-            about=cell.about,
-        )
-        events.emit(record)
+        case, seconds = ev.CaseId("matrix", None, cell.name), time.monotonic() - start
+        events.emit(ev.judged(case, wrong, said, seconds, (cell.clause,), cell.about))
 
 
 def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
@@ -315,11 +292,7 @@ def initramfs(program: bytes) -> bytes:
 
 
 def judge_console(console: str, case: str, ended: bool) -> tuple[list[str], tuple[str, ...]]:
-    """What is wrong by the whole console, and the program's diagnostics.
-
-    Args:
-        ended: QEMU did so by itself.
-    """
+    """What is wrong by the whole console, and the program's notes. ``ended``: QEMU by itself."""
     lines = [line.rstrip("\r") for line in console.splitlines()]
     text = "\n".join(lines)
     # It has no exit status to disagree with its result line, and it always reboots.

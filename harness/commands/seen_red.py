@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -91,15 +91,13 @@ class SeenRed:
         shown = Table(box=None, pad_edge=False, header_style="bold")
         for name in ("clause", "broken kernel", "case that failed", "its complaint"):
             shown.add_column(name, no_wrap=True, overflow="ellipsis")
-        first: dict[tuple[str, str], Red] = {}
+        found: dict[tuple[str, str], list[Red]] = {}
         for red in self.reds:
-            first.setdefault((red.clause, red.variant), red)
-        counts = Counter((red.clause, red.variant) for red in self.reds)
-        rows = [
-            (clause, variant, red.case + (f" +{more}" if more else ""), escape(red.reason))
-            for (clause, variant), red in first.items()
-            for more in [counts[clause, variant] - 1]
-        ]
+            found.setdefault((red.clause, red.variant), []).append(red)
+        rows = []
+        for (clause, variant), reds in found.items():
+            more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
+            rows.append((clause, variant, reds[0].case + more, escape(reds[0].reason)))
         rows += [(clause, "[red]never seen red[/]", "", "") for clause in self.never]
         rows += [(clause, "[dim]exempt[/]", "", escape(why)) for clause, why in self.exempt.items()]
         for row in sorted(rows, key=lambda row: _natural(row[0])):
@@ -123,13 +121,11 @@ class SeenRed:
         console.print(f"control and {len(self.seconds) - 1} variants: {minutes:.1f} minutes")
 
 
-def passing(document: RunDocument) -> frozenset[str]:
-    """The cases that pass on the finished series."""
-    return frozenset(t["id"] for t in document["tests"] if t["status"] == "pass")
+def reds_of(variant: Variant, document: RunDocument, good: Collection[str]) -> list[Red]:
+    """The clauses of ``variant`` that its run shows red, each with every case that does.
 
-
-def reds_of(variant: Variant, document: RunDocument, good: frozenset[str]) -> list[Red]:
-    """The clauses of ``variant`` that its run shows red, each with every case that does."""
+    ``good``: the cases that pass on the finished series.
+    """
     return [
         Red(clause, variant.name, test["id"], test["reason"], document["run"])
         for test in document["tests"]
@@ -152,7 +148,7 @@ def _natural(clause: str) -> list[tuple[int, str]]:
 
 
 def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
-    """The variants that VARIANT= names; all of them where it is empty."""
+    """The variants that VARIANT= names, or all; InvocationError for what is not in the table."""
     names = [name for name in only.split(",") if name]
     known = {variant.name: variant for variant in table.variants}
     if unknown := [name for name in names if name not in known]:
@@ -171,9 +167,6 @@ def seen_red(
     With VARIANT= only those that it names, with commas between, are run, and only their
     own clauses are judged. A status that blames anybody but the series ends the command
     with it; but what befalls this machine during one variant costs that one only.
-
-    Raises:
-        InvocationError: VARIANT= names what is not in the table.
     """
     only = settings.variant or ""
     chosen = chosen_variants(table, only)
@@ -182,7 +175,7 @@ def seen_red(
     control = run_state(run, asked, console, "control: the finished series")
     if not control.judged:
         return control.code
-    good = passing(control.document)
+    good = {t["id"] for t in control.document["tests"] if t["status"] == "pass"}
     outcome = SeenRed(line, exempt={} if only else dict(table.exempt))
     outcome.seconds["control"] = control.document["seconds"]
     for variant in chosen:

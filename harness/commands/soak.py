@@ -180,12 +180,7 @@ class Rounds:
     _boots: int = 0
 
     def one(self, seed: int) -> Record:
-        """One round.
-
-        Raises:
-            SeriesError: it diverged, or the kernel complained.
-            InvocationError, MachineError: it could not be run.
-        """
+        """One round; a SeriesError where it diverged, or where the kernel complained."""
         start = self.clock()
         figures = self.soaker.round(self.context, seed)
         self.strays()
@@ -211,7 +206,6 @@ class Rounds:
 
         Raises:
             SeriesError: a round failed; it is in the totals, with the seed and what to type.
-            InvocationError, MachineError: see :meth:`one`.
         """
         out = self.context.out
         record = totals.read() if totals else Record(self.identity)
@@ -264,22 +258,18 @@ def table(records: Sequence[Record]) -> Table:
 def _soak(session: Session) -> None:
     settings, soakers = session.settings, load_soakers(session.data.folder)
     if settings.kind not in soakers:
-        have = ", ".join(soakers) or "nothing to soak in"
-        raise InvocationError(
-            f"KIND={settings.kind}: {session.data.name} has {have}",
-            next_step=settings.command("soak", KIND="KIND"),
-        )
+        have = f"{session.data.name} has {', '.join(soakers) or 'nothing to soak in'}"
+        step = settings.command("soak", KIND="KIND")
+        raise InvocationError(f"KIND={settings.kind}: {have}", next_step=step)
     equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    identity = Identity(settings.kind, "", settings.config, "")
-    totals: TotalsFile | None = None
+    identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
+    totals, minutes = None, settings.minutes or 0
+    seeds: Iterator[int] = repeat(settings.seed or 0)
     if settings.seed is None:
-        identity = replace(identity, line=base.line, kernel=kernel.entry.name)
         totals = TotalsFile(settings.out / "soak", identity, base.version)
         minutes = settings.minutes or DEFAULT_MINUTES
-        seeds = iter(lambda: secrets.randbits(32), None)
-    else:
-        minutes, seeds = settings.minutes or 0, repeat(settings.seed)
+        seeds = iter(lambda: secrets.randbits(32), -1)
     with booted(session, equipment) as guests:
         lab = labs_of(session, equipment, guests)[0]
         context = SoakContext(lab, equipment.suite, session.out, session.events)
@@ -305,11 +295,10 @@ def soak(settings: Settings) -> int:
     """``make soak KIND=...``, or without a kind the table of what has been soaked so far."""
     if settings.kind:
         return run_session(settings, "soak", _soak).code
-    records = all_records(settings.out / "soak")
+    folder = settings.out / "soak"
+    records = all_records(folder)
     if not records:
-        raise InvocationError(
-            f"nothing below {settings.out / 'soak'} yet",
-            next_step=settings.command("soak", KIND="stress", MINUTES="30"),
-        )
+        step = settings.command("soak", KIND="stress", MINUTES="30")
+        raise InvocationError(f"nothing below {folder} yet", next_step=step)
     Console(highlight=False).print(table(records))
     return 0

@@ -87,10 +87,6 @@ class Waiver:
     pattern: str
     why: str
 
-    def fits(self, remark: Remark) -> bool:
-        """Whether it is about that remark, of its own tool and patch."""
-        return re.search(self.pattern, str(remark)) is not None
-
 
 @dataclass(frozen=True)
 class PatchRemarks:
@@ -113,14 +109,18 @@ class PatchRemarks:
     def justified(self, waivers: Sequence[Waiver]) -> PatchRemarks:
         """With the reason of each remark that has one."""
         own = [w for w in waivers if w.patch == self.number and w.tool in self.tools]
+
+        def fits(waiver: Waiver, tool: str, remark: Remark) -> bool:
+            return waiver.tool == tool and bool(re.search(waiver.pattern, str(remark)))
+
+        def why(tool: str, remark: Remark) -> str:
+            return next((w.why for w in own if fits(w, tool, remark)), "")
+
         tools = {
-            tool: tuple(
-                r._replace(why=next((w.why for w in own if w.tool == tool and w.fits(r)), ""))
-                for r in remarks
-            )
+            tool: tuple(remark._replace(why=why(tool, remark)) for remark in remarks)
             for tool, remarks in self.tools.items()
         }
-        stale = tuple(w for w in own if not any(map(w.fits, self.tools[w.tool])))
+        stale = tuple(w for w in own if not any(fits(w, w.tool, r) for r in self.tools[w.tool]))
         return replace(self, tools=tools, stale=stale)
 
 
@@ -145,11 +145,7 @@ def read_remarks(lines: Iterable[str], folders: Sequence[str] = (), mail: str = 
 
 
 def load_waivers(folder: Path, line: str) -> tuple[Waiver, ...]:
-    """The entries of ``folder/justified.yaml`` for a kernel line; none without the file.
-
-    Raises:
-        InternalError: an entry is incomplete, or names a tool that there is not.
-    """
+    """What ``folder/justified.yaml`` has for a kernel line; InternalError for a wrong entry."""
     path = folder / JUSTIFIED
     rows = yaml.safe_load(path.read_text("utf-8")) or [] if path.is_file() else []
     found = []
@@ -265,8 +261,7 @@ def _tree_remarks(
                 "sparse": sparse,
                 "kernel-doc": read_remarks(doc, (str(source.path),)),
             }
-        left = json.dumps({"tools": kept, "unseen": unseen})
-        (draft / "remarks.json").write_text(left + "\n")
+        (draft / "remarks.json").write_text(json.dumps({"tools": kept, "unseen": unseen}) + "\n")
 
     entry = tools.store.entry("statics", inputs, make, tools.events.note, also=("build",))
     left = json.loads((entry.path / "remarks.json").read_text("utf-8"))
@@ -302,16 +297,11 @@ def _checkpatch(source: SourceTree, mail: bytes, scratch: Path) -> list[Remark]:
 
 
 def records(found: Sequence[PatchRemarks], series: Series, *, own: bool) -> list[ev.CaseFinished]:
-    """One record a tool.
-
-    Args:
-        own: it is the project's own series, whose justifications must match.
-    """
+    """One record a tool; in the project's ``own`` series every justification must match."""
     made = []
-    missing = [
-        f"patch {number}: not judged: it does not apply or cannot be configured"
-        for number in range(len(found) + 1, len(series.patches) + 1)
-    ]
+    why_not = "not judged: it does not apply or cannot be configured"
+    unjudged = range(len(found) + 1, len(series.patches) + 1)
+    missing = [f"patch {number}: {why_not}" for number in unjudged]
     for tool in TOOLS:
         said = [(f"patch {p.number}: {r}", r.why) for p in found for r in p.tools[tool]]
         wrong = [text for text, why in said if not why] + missing
@@ -320,19 +310,10 @@ def records(found: Sequence[PatchRemarks], series: Series, *, own: bool) -> list
             unseen = [(p.number, name) for p in found for name in p.unchecked]
             kept += [f"patch {number}: not seen by sparse: {name}" for number, name in unseen]
         stale = [w for p in found for w in p.stale if w.tool == tool and own]
-        wrong += [
-            f"{JUSTIFIED}: {tool}, patch {w.patch}: {w.pattern!r} matches no remark" for w in stale
-        ]
-        record = ev.CaseFinished(
-            ev.CaseId("static", None, tool),
-            "fail" if wrong else "pass",
-            wrong[0] if wrong else "",
-            0.0,
-            (),
-            diagnostics=(*wrong, *kept),
-            about=f"No remark of {tool} on any patch but those that are justified.",
-        )
-        made.append(record)
+        label = f"{JUSTIFIED}: {tool}, patch"
+        wrong += [f"{label} {w.patch}: {w.pattern!r} matches no remark" for w in stale]
+        about = f"No remark of {tool} on any patch but those that are justified."
+        made.append(ev.judged(ev.CaseId("static", None, tool), wrong, kept, about=about))
     return made
 
 

@@ -25,7 +25,6 @@ from harness.report.results import (
     BROKEN,
     CaseRecord,
     RunDocument,
-    SplatRecord,
     StageRecord,
     judge,
 )
@@ -87,11 +86,9 @@ def merge(settings: Settings, console: Console) -> int:
     """
     plan = read_plan(settings.out)
     if plan is None:
-        raise InvocationError(
-            f"{settings.out / PLAN} is not there", next_step=f"{command('plan')}, then its cells"
-        )
-    planned = [parse(row.cell) for row in plan.cells]
-    have = cells_of(settings.out)
+        step = f"{command('plan')}, then its cells"
+        raise InvocationError(f"{settings.out / PLAN} is not there", next_step=step)
+    planned, have = [parse(row.cell) for row in plan.cells], cells_of(settings.out)
     data, out = load(settings.project), settings.out / MERGED
     verdicts: dict[str, Revision] = {}
     for group in dict.fromkeys(cell.group for cell in planned):
@@ -156,7 +153,10 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
     order = {case: at for at, case in enumerate(selection)}
     splats = [splat for shard in shards for splat in shard["splats"]]
     splats.sort(key=lambda splat: order.get(splat["test"], len(order)))
-    tests = _tests(shards, order, splats, data.sound)
+    tests = []
+    for same in _tests(shards, order):
+        whole = len(same) > 1 and data.sound in same[0]["clauses"]
+        tests.append(soundness.merged(same, splats) if whole else same[0])
     records = [
         ev.CaseFinished(
             ev.CaseId.parse(t["id"]), t["status"], t["reason"], t["seconds"], tuple(t["clauses"])
@@ -193,13 +193,11 @@ def _once(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _tests(
-    shards: Sequence[RunDocument],
-    order: Mapping[str, int],
-    splats: Sequence[SplatRecord],
-    sound: str | None,
-) -> list[CaseRecord]:
-    """Records of the host first, then the cases, then what is said of the kernel as a whole."""
+def _tests(shards: Sequence[RunDocument], order: Mapping[str, int]) -> list[list[CaseRecord]]:
+    """Each case's records, the one that counts first.
+
+    Checks on the host stand first, then cases, then what is said of the kernel as a whole.
+    """
 
     def place(test: CaseRecord) -> tuple[int, int]:
         if test["id"] in order:
@@ -209,12 +207,7 @@ def _tests(
     found: dict[str, list[CaseRecord]] = {}
     for test in sorted((test for shard in shards for test in shard["tests"]), key=place):
         found.setdefault(test["id"], []).append(test)
-    tests = []
-    for records in found.values():
-        records.sort(key=lambda t: WORST.index(t["status"]))
-        whole = len(records) > 1 and sound in records[0]["clauses"]
-        tests.append(soundness.merged(records, splats) if whole else records[0])
-    return tests
+    return [sorted(same, key=lambda t: WORST.index(t["status"])) for same in found.values()]
 
 
 def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:

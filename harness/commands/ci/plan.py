@@ -132,9 +132,7 @@ def cells(
 
     Args:
         counts: how many patches the series has on each kernel, by the kernel's name.
-        previous: whether there is a previous revision.
         shards: into how many parts the cases of each state go.
-        statics: whether the static checkers look at each patch.
     """
     found = []
     for kernel, total in counts.items():
@@ -148,12 +146,9 @@ def cells(
 
 
 def plan(settings: Settings, console: Console) -> int:
-    """Writes ``out/plan.json`` and prints a row for each cell; 0.
+    """Writes ``out/plan.json`` and prints a row for each cell; 0. Raises as ``read_inputs``.
 
     KERNEL= and CONFIG= take several, separated by commas.
-
-    Raises:
-        InvocationError, SeriesError, MachineError: see ``read_inputs``.
     """
     configs = listed(settings.config)
     fragments = {name: [p.read_text() for p in load_flavour(name).fragments] for name in configs}
@@ -200,16 +195,12 @@ def gitlab(rows: Sequence[Mapping[str, str]]) -> str:
 def run_cell(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
     """Runs one cell; 0 where it came to its end, whatever the verdict, which is ``merge``'s.
 
-    Args:
-        run: makes the run of a state, and ``look`` that of the static checkers.
-
-    Raises:
-        InvocationError: CELL= names none, or does not go with the other variables.
+    ``run`` makes the run of a state, and ``look`` that of the static checkers. Raises
+    InvocationError for a CELL= that is none, or does not go with the other variables.
     """
     if not settings.cell:
-        raise InvocationError(
-            "the command cell needs CELL=", next_step=f"{settings.command('plan')} prints the cells"
-        )
+        step = f"{settings.command('plan')} prints the cells"
+        raise InvocationError("the command cell needs CELL=", next_step=step)
     cell = parse(settings.cell)
     if planned := read_plan(settings.out):
         settings = _with_plan(settings, planned.asked)
@@ -238,25 +229,17 @@ def _with_plan(settings: Settings, asked: Mapping[str, str]) -> Settings:
 
 
 def settings_of(settings: Settings, cell: PlanCell) -> Settings:
-    """The settings of one cell's run.
-
-    Raises:
-        InvocationError: the cell does not go with the other variables.
-    """
+    """The settings of one cell's run; InvocationError where other variables contradict it."""
     if settings.patches is not None:
-        raise InvocationError(
-            "CELL= says how many patches", next_step=f"leave PATCHES={settings.patches} out"
-        )
+        step = f"leave PATCHES={settings.patches} out"
+        raise InvocationError("CELL= says how many patches", next_step=step)
     kernel = settings.kernel if cell.kernel == TREE else cell.kernel
     if kernel_name(kernel) != cell.kernel:
-        raise InvocationError(
-            f"CELL={cell.name} is for a kernel tree, and KERNEL={kernel} is none",
-            next_step="give KERNEL= as for the plan",
-        )
+        what = f"CELL={cell.name} is for a kernel tree, and KERNEL={kernel} is none"
+        raise InvocationError(what, next_step="give KERNEL= as for the plan")
     if cell.state == PREVIOUS and not settings.previous:
-        raise InvocationError(
-            f"CELL={cell.name} is of the previous revision", next_step="give PREVIOUS= as well"
-        )
+        what = f"CELL={cell.name} is of the previous revision"
+        raise InvocationError(what, next_step="give PREVIOUS= as well")
     series = settings.previous if cell.state == PREVIOUS else settings.series
     return replace(settings, kernel=kernel, config=cell.config, shard=cell.shard, cell=cell.name,
                    series=series, patches=cell.patches)  # fmt: skip
