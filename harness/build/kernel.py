@@ -41,7 +41,7 @@ MAX_SHOWN = 8  # warnings
 class KernelBuild:
     """A built kernel, in the store.
 
-    ``vmlinux`` is stripped, for booting; ``objects`` counts those of the whole kernel.
+    ``vmlinux`` is stripped, for booting; ``compiled``: the objects, as kbuild names them.
     """
 
     entry: Path
@@ -52,7 +52,12 @@ class KernelBuild:
     log: Path
     cached: bool
     release: str
-    objects: int
+    compiled: list[str]
+
+    @property
+    def objects(self) -> int:
+        """How many objects the whole kernel has."""
+        return len(self.compiled)
 
 
 def build(
@@ -63,10 +68,12 @@ def build(
     log: Path,
     *,
     bzimage: bool = False,
+    stage: str = STAGE,
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
-    The output of make is added to ``log``, and lies in the entry as well.
+    The output of make is added to ``log``, and lies in the entry as well; its progress is
+    that of ``stage``.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
@@ -75,18 +82,19 @@ def build(
 
     def make(draft: Path) -> None:
         with made(
-            tools, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
+            tools, base, applied, config.text, config.name, stage, draft, log, bzimage=bzimage
         ) as job:
             judge_warnings(job, config, log)
             out = job.out
-            stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
+            strip = f"{tools.toolchain.cross}strip"
+            stripped = (strip, "--strip-all", "-o", str(draft / "vmlinux"))
             proc.capture((*stripped, str(out / "vmlinux")))
             shutil.copyfile(out / ".config", draft / "kernel.config")
             shutil.copyfile(out / "System.map", draft / "System.map")
             if bzimage:
                 shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
             release = (out / "include/config/kernel.release").read_text("utf-8").strip()
-            about = {"release": release, "objects": len(read_records(out))}
+            about = {"release": release, "compiled": sorted(read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
     inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage

@@ -66,12 +66,4 @@ def run_check(item: HostCheck, tree: PatchedTree) -> ev.CaseFinished:
     start = time.monotonic()
     wrong = tuple(item.function(tree))
     seconds = time.monotonic() - start
-    return ev.CaseFinished(
-        item.id,
-        "fail" if wrong else "pass",
-        wrong[0] if wrong else "",
-        seconds,
-        item.clauses,
-        diagnostics=wrong,
-        about=item.about,
-    )
+    return ev.judged(item.id, wrong, seconds=seconds, clauses=item.clauses, about=item.about)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -213,6 +213,20 @@ class CaseFinished(Event):
     clauses: tuple[str, ...]
     diagnostics: tuple[str, ...] = ()
     about: str = ""
+
+
+def judged(
+    case: CaseId,
+    wrong: Sequence[str],
+    said: Sequence[str] = (),
+    seconds: float = 0.0,
+    clauses: tuple[str, ...] = (),
+    about: str = "",
+) -> CaseFinished:
+    """The record of a case that passes where nothing is ``wrong``; ``said``: more diagnostics."""
+    status: Status = "fail" if wrong else "pass"
+    reason = wrong[0] if wrong else ""
+    return CaseFinished(case, status, reason, seconds, clauses, (*wrong, *said), about)
 
 
 @dataclass(frozen=True)

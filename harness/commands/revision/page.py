@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.commands.revision.reply import reply, statement, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
-from harness.commands.static_checks.remarks import TOOLS
+from harness.commands.static_checks import TOOLS
 from harness.core import usage
 from harness.core.atomic import write_atomically
 from harness.core.events import CaseId

@@ -16,7 +16,7 @@ from typing import Literal
 
 from harness.cases.repeats import JUDGED as JUDGED_CASES
 from harness.commands.revision.inputs import Inputs, PatchName
-from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
+from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
 from harness.core.jsondata import from_json
 from harness.core.rates import Rates

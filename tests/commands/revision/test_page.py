@@ -15,7 +15,7 @@ from harness.commands.revision.page import (
     rows,
 )
 from harness.commands.revision.verdict import RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks import OpenRemarks
 from tests.commands.revision.test_flaky import CASE, document
 
 INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "two", "three")), "")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.commands import each_patch
+from harness.commands import test_series
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.run.session import RunKernel, RunResult, worst
@@ -59,7 +59,7 @@ def test_each_state_is_run_until_nothing_can_be_said(
     seen: list[int | None] = []
     console = Console(width=160, record=True)
     assert (
-        each_patch.test_series(settings, runner([document(code) for code in codes], seen), console)
+        test_series.test_series(settings, runner([document(code) for code in codes], seen), console)
         == status
     )
     assert seen == ran
@@ -74,7 +74,7 @@ def test_after_a_patch_that_does_not_apply_no_other_is_tried(settings: Settings)
     seen: list[int | None] = []
     stuck = document(1, stages=[{"name": "series", "failed": "series"}], tests=[])
     assert (
-        each_patch.test_series(settings, runner([document(0), stuck], seen), Console(quiet=True))
+        test_series.test_series(settings, runner([document(0), stuck], seen), Console(quiet=True))
         == 1
     )
     assert seen == [0, 1]
@@ -82,7 +82,7 @@ def test_after_a_patch_that_does_not_apply_no_other_is_tried(settings: Settings)
 
 def test_patches_makes_no_sense_here(settings: Settings) -> None:
     with pytest.raises(InvocationError, match="test-series runs every number of patches"):
-        each_patch.test_series(replace(settings, patches=1), runner([], []), Console())
+        test_series.test_series(replace(settings, patches=1), runner([], []), Console())
 
 
 def test_a_state_that_does_not_build_says_where_it_failed() -> None:

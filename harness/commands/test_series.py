@@ -19,11 +19,7 @@ from harness.series.patches import load_series
 
 
 def test_series(settings: Settings, run: RunKernel, console: Console) -> int:
-    """A revision's states without blame; the worst exit status.
-
-    Raises:
-        InvocationError: PATCHES= is given, or SERIES= or KERNEL= name none.
-    """
+    """A revision's states without blame; the worst exit status. InvocationError for PATCHES=."""
     refuse_patches(settings, "test-series")
     base = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events())
     subjects = [patch.subject for patch in load_series(settings, base).patches]
