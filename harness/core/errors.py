@@ -24,7 +24,9 @@ class HarnessError(Exception):
     verdict: ClassVar[str] = "infra"
     exit_code: ClassVar[int] = 70
 
-    def __init__(self, what: str, *, evidence: Path | None = None, next_step: str = "") -> None:
+    def __init__(
+        self, what: str, *, evidence: Path | None = None, next_step: str | None = None
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.evidence = evidence

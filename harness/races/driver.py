@@ -97,7 +97,7 @@ class InterleavingDriver:
                 raise RaceError(
                     "a lock kept the threads apart, and the program reports the bad outcome all"
                     " the same: its verdict does not come from this race",
-                    "look at struck() of the guest program",
+                    next_step="look at struck() of the guest program",
                 )
         except RaceError as error:
             error.steps = tuple(self._steps)
@@ -249,10 +249,10 @@ class InterleavingDriver:
         self._note(f"{thread.name} {'has come to its end' if ends else f'is at {point.place}'}")
         self.cpus.clear()
 
-    def _failed(self, what: str, advice: str = "") -> RaceError:
+    def _failed(self, what: str, next_step: str | None = None) -> RaceError:
         """The error, with what every CPU does just now as the last thing that happened."""
         self._note(what)
-        return RaceError(what, advice)
+        return RaceError(what, next_step=next_step)
 
     def _passed_by(self, point: Point, at: Breakpoint, times: int) -> RaceError:
         """The thread has come to its end without a stop at the point; it was there ``times``."""

@@ -158,7 +158,8 @@ def kernel_guests(
         stub = Path(short) / "gdb"
         symbols = kernel.symbols(context.session.store, context.prepared.base)
         folder.mkdir(parents=True, exist_ok=True)
-        spec = replace(context.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage, gdb=str(stub))
+        spec = replace(context.spec, vmlinux=kernel.build.vmlinux, bzimage=kernel.build.bzimage)
+        spec = replace(spec, gdb=str(stub))
         try:
             with Guests(spec, folder, folder / "console.log", events) as guests:
                 yield KernelGuests(context, kernel, symbols, guests, stub)

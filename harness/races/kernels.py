@@ -9,17 +9,13 @@ scenarios without control, both are ordinary builds.
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.debuginfo import STAGE, debug_config, purpose
+from harness.build.debuginfo import STAGE
 from harness.build.kconfig import configure, load_flavour
-from harness.build.kernel import build
-from harness.build.make import made
+from harness.build.kernel import KernelBuild, build
 from harness.core import events as ev
-from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
@@ -36,18 +32,13 @@ from harness.series.variants import FOLDER, find_patch, with_variant
 
 @dataclass(frozen=True)
 class RaceKernel:
-    """A kernel to boot, and where in it things are.
+    """A kernel to boot, the commit that it was built from, and where in it things are.
 
-    Args:
-        vmlinux, bzimage: as in :class:`harness.vm.machine.GuestSpec`.
-        applied: the commit that it was built from.
-        debug: the ELF file with debug information of the same code, in an entry of the store;
-            None where nobody asks.
+    ``debug``: the ELF file with debug information of the same code, in an entry of the store;
+    None where nobody asks.
     """
 
-    vmlinux: Path
-    bzimage: Path | None
-    system_map: Path
+    build: KernelBuild
     applied: Applied
     debug: Path | None = None
 
@@ -69,7 +60,7 @@ class RaceKernel:
             return None
         kept = store.root / "work" / "dwarf" / self.debug.parent.name
         debug = DebugInfo(self.debug, worktree(store, base.key), kept)
-        return Symbols(self.system_map.read_text("utf-8"), debug, self.source)
+        return Symbols(self.build.system_map.read_text("utf-8"), debug, self.source)
 
 
 def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceKernel:
@@ -79,21 +70,18 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
         InvocationError: with debug information its code would be elsewhere.
         SeriesError, MachineError: as for any build.
     """
-    kernel = prepared.kernel
-    ordinary = RaceKernel(kernel.vmlinux, kernel.bzimage, kernel.system_map, prepared.applied)
     if not debug:
-        return ordinary
+        return RaceKernel(prepared.kernel, prepared.applied)
     with stage(session.events, STAGE) as outcome:
         twin = debug_twin(session, prepared)
-        outcome.cached = twin.cached
-        outcome.detail = twin.verdict
+        outcome.cached, outcome.detail = twin.cached, twin.verdict
     if not twin.text_matches:
         raise InvocationError(
             "debug information cannot be had for this kernel: with it the code is elsewhere\n"
             + "\n".join(twin.differences),
             next_step="use a configuration that does not depend on DEBUG_INFO",
         )
-    return replace(ordinary, debug=twin.vmlinux)
+    return RaceKernel(prepared.kernel, prepared.applied, twin.vmlinux)
 
 
 def variant_patch(session: Session, base: Base, name: str) -> Path:
@@ -126,30 +114,6 @@ def variant_kernel(
         series = with_variant(load_series(settings, base), str(patch), settings.project, base.line)
         applied = apply_series(base, series, None, store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
-        outcome.detail = name
-        if not debug:
-            kernel = build(bench, base, applied, config, log, bzimage=bzimage)
-            outcome.cached = kernel.cached
-            return RaceKernel(kernel.vmlinux, kernel.bzimage, kernel.system_map, applied)
-        wanted = debug_config(config.text)
-        sha = hashlib.sha256(wanted.encode()).hexdigest()
-        inputs = applied.tree, sha, bench.toolchain.version, bzimage
-
-        def make(draft: Path) -> None:
-            kind = purpose(settings.config)
-            with made(
-                bench, base, applied, wanted, kind, STAGE, draft, log, bzimage=bzimage, settle=True
-            ) as job:
-                out = job.out
-                shutil.copyfile(out / "vmlinux", draft / "debug")
-                shutil.copyfile(out / "System.map", draft / "System.map")
-                stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
-                proc.capture((*stripped, str(out / "vmlinux")))
-                if bzimage:
-                    shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-
-        entry = store.entry("variant", inputs, make, bench.events.note, also=("build",))
-        outcome.cached = entry.cached
-    at = entry.path
-    image = at / "bzImage" if bzimage else None
-    return RaceKernel(at / "vmlinux", image, at / "System.map", applied, at / "debug")
+        kernel = build(bench, base, applied, config, log, bzimage=bzimage, debug=debug)
+        outcome.cached, outcome.detail = kernel.cached, name
+    return RaceKernel(kernel, applied, kernel.entry / "debug" if debug else None)

@@ -111,7 +111,7 @@ def _run_both(
             session,
             context.prepared,
             scenario.variant,
-            bzimage=series.kernel.bzimage is not None,
+            bzimage=series.kernel.build.bzimage is not None,
             debug=scenario.controlled,
         )
     below = f"races/{scenario.name}/variant"

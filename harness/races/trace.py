@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.core.errors import InvocationError
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
 
@@ -59,17 +60,13 @@ class RaceRun:
     holds: tuple[Hold, ...] = ()
 
 
-class RaceError(Exception):
+class RaceError(InvocationError):
     """A run could not be brought to its end: the scenario is wrong about this kernel.
 
     ``steps``: what had happened by then, the moment of the failure included.
     """
 
-    def __init__(self, what: str, advice: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.advice = advice
-        self.steps: tuple[RaceStep, ...] = ()
+    steps: tuple[RaceStep, ...] = ()
 
 
 def _snapshot_lines(snapshot: CpuSnapshot, symbols: Symbols) -> Iterator[str]:
