@@ -37,9 +37,7 @@ class HarnessError(Exception):
         lines = self.what.splitlines()
         if self.evidence is not None:
             lines.append(f"evidence: {self.evidence}")
-        if self.next_step:
-            lines.extend(f"next: {line}" for line in self.next_step.splitlines())
-        return lines
+        return lines + [f"next: {line}" for line in (self.next_step or "").splitlines()]
 
 
 class SeriesError(HarnessError):

@@ -99,7 +99,7 @@ class CpuControl:
         except StubError as error:
             raise RaceError(
                 f"breakpoint number {len(self.inserted) + 1} was refused ({error})",
-                next_step="the point is in several places of the code: narrow it down, or use ACCEL=tcg",
+                next_step="the point is in several places: narrow it down, or use ACCEL=tcg",
             ) from error
         self.inserted.add(address)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import InternalError, MachineError
+from harness.core.errors import MachineError
 from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
@@ -100,29 +100,24 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
 class KernelGuests:
     """The guests of one kernel; ``stub``: the socket of their gdbstub.
 
-    ``debug_symbols``: None where nothing is held in it.
+    ``symbols``: None where nothing is held in it.
     """
 
     context: RaceContext
     kernel: RaceKernel
-    debug_symbols: Symbols | None
+    symbols: Symbols | None
     guests: Guests
     stub: Path
     _guest: Guest | None = None
 
-    @property
-    def symbols(self) -> Symbols:
-        """Its symbols, for a scenario that holds something."""
-        if self.debug_symbols is None:
-            raise InternalError("a kernel without debug information is to be held somewhere")
-        return self.debug_symbols
-
     def breakpoints(self, scenario: Scenario) -> tuple[Breakpoint, ...]:
-        """Those of a scenario's points, in order.
+        """Those of a scenario's points, in order; none where nothing is held.
 
         Raises:
             InvocationError: one of them is nowhere in this kernel.
         """
+        if self.symbols is None:
+            return ()
         program = self.context.programs.symbols(scenario.name)
         return tuple(find_breakpoint(point, self.symbols, program) for point in scenario.points)
 
@@ -136,7 +131,7 @@ class KernelGuests:
             self._guest = self.guests.boot()
             measure_pace(self._guest, self.guests.events)
             wait_for_final_clocksource(self._guest)
-            if self.debug_symbols is None:
+            if self.symbols is None:
                 # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
                 self.guests.take_snapshot(self._guest)
         elif not self._guest.trustworthy:

@@ -244,7 +244,7 @@ def test_a_refusal_is_the_invocations_fault(
     with pytest.raises(InvocationError, match=message) as caught:
         getty.log_in(login, LOGIN, *says)
     assert caught.value.evidence == getty.console.log
-    assert "ROOTFS_LOGIN=" in caught.value.next_step
+    assert "ROOTFS_LOGIN=" in str(caught.value.next_step)
 
 
 def test_no_prompt_after_the_login(getty: Getty, monkeypatch: pytest.MonkeyPatch) -> None:
