@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypedDict, Unpack
+from typing import IO, TypedDict, Unpack, cast
 
 from harness.core.errors import HarnessError, InternalError, MachineError
 from harness.core.usage import SET_UP, command
@@ -51,9 +51,26 @@ class ProgramResult:
     output: str
 
 
+def full_disk(what: str, evidence: Path | None = None) -> MachineError:
+    """The error for a disk that is full; ``what`` shows it."""
+    step = f"{command('clean-cache')}, or set HARNESS_CACHE to more room"
+    return MachineError(f"the disk is full: {what}", evidence=evidence, next_step=step)
+
+
 def give_way() -> None:
     """This thread, and what it starts, runs when nobody else wants the CPU."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+
+
+def failure(
+    argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
+) -> HarnessError:
+    """The error for a program that failed and whose failure nobody expected."""
+    if any(sign in output for sign in FULL_DISK):
+        return full_disk(f"{argv[0]} could not write", evidence)
+    tail = "\n".join(output.strip().splitlines()[-15:])
+    how = f"was ended by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
+    return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip(), evidence=evidence)
 
 
 def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -> None:
@@ -62,25 +79,8 @@ def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -
     Raises:
         MachineError: the disk is full.
     """
-    if any(sign in output for sign in FULL_DISK):
-        raise MachineError(
-            f"the disk is full: {argv[0]} could not write",
-            evidence=evidence,
-            next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
-        )
-
-
-def failure(
-    argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
-) -> HarnessError:
-    """The error for a program that failed and whose failure nobody expected."""
-    try:
-        check_disk(argv, output, evidence)
-    except MachineError as error:
-        return error
-    tail = "\n".join(output.strip().splitlines()[-15:])
-    how = f"was ended by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
-    return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip(), evidence=evidence)
+    if isinstance(error := failure(argv, 1, output, evidence), MachineError):
+        raise error
 
 
 @functools.cache
@@ -90,15 +90,9 @@ def _prefix() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
-def _found(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:
-    """The command as a list.
-
-    Raises:
-        MachineError: the program is not installed.
-    """
+def _require(argv: Sequence[str], env: Mapping[str, str] | None) -> None:
     if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
         raise MachineError(f"{argv[0]} is not installed", next_step=SET_UP)
-    return list(argv)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -120,7 +114,6 @@ def start(
     argv: Sequence[str],
     *,
     stdin: int | IO[bytes] | None = subprocess.DEVNULL,
-    stdout: int | IO[bytes] | None = subprocess.PIPE,
     stderr: int | IO[bytes] | None = subprocess.STDOUT,
     much: bool = False,
     **where: Unpack[Surroundings],
@@ -133,11 +126,12 @@ def start(
     Raises:
         MachineError: the program is not installed.
     """
+    _require(argv, where.get("env"))
     process = subprocess.Popen(
-        [*_prefix(), *_found(argv, where.get("env"))],
+        [*_prefix(), *argv],
         bufsize=STREAM_BYTES if much else -1,
         stdin=stdin,
-        stdout=stdout,
+        stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,
         close_fds=False,  # the store's locks are the only inheritable descriptors
@@ -190,8 +184,7 @@ def run(
             timer = threading.Timer(timeout_s, end_group, (process,))
             timer.start()
             stack.callback(timer.cancel)
-        assert process.stdout is not None
-        for raw in process.stdout:
+        for raw in cast(IO[bytes], process.stdout):
             line = raw.decode("utf-8", "replace")
             keep(line)
             on_line(line.rstrip("\n"))
@@ -216,9 +209,10 @@ def capture(
         MachineError: the program is not installed.
         HarnessError: it ended with a status that is not in ``expect``, or took too long.
     """
+    _require(argv, where.get("env"))
     try:
         done = subprocess.run(
-            _found(argv, where.get("env")),
+            argv,
             input=stdin if isinstance(stdin, bytes) else None,
             stdin=None if isinstance(stdin, bytes) else stdin,
             capture_output=True,
@@ -244,11 +238,7 @@ def version(program: str) -> str:
 
 
 def run_tool(
-    argv: Sequence[str],
-    what: str,
-    *,
-    stdin: bytes | IO[bytes] = b"",
-    **where: Unpack[Surroundings],
+    argv: Sequence[str], what: str, stdin: bytes | IO[bytes] = b"", **where: Unpack[Surroundings]
 ) -> str:
     """Runs a tool, of the administrator's as well; its stdout.
 
@@ -259,8 +249,7 @@ def run_tool(
     where["env"] = {**os.environ, "LC_ALL": "C", "PATH": path, **(where.get("env") or {})}
 
     def problem(said: str) -> MachineError:
-        return MachineError(
-            f"{what} failed:\n{said[-2000:]}", next_step=f"try: {' '.join(argv)[:300]}"
-        )
+        step = f"try: {' '.join(argv)[:300]}"
+        return MachineError(f"{what} failed:\n{said[-2000:]}", next_step=step)
 
     return capture(argv, stdin=stdin, problem=problem, **where).decode("utf-8", "replace")

@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.core.atomic import DRAFT_PREFIX, drafted_directory
-from harness.core.errors import MachineError
-from harness.core.usage import command
+from harness.core.proc import full_disk
 
 HARNESS = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".c", ".h", ".yaml")
@@ -177,8 +176,10 @@ class Store:
             # there after all, the lock is waited for alone: it has been removed by hand.
             with self.lock(name, on_wait, share=share) as alone:
                 if alone and not final.is_dir():
-                    self._make(final, make)
                     cached = False
+                    self._grown.add(str(final))
+                    with full_disk_explained(self.root), drafted_directory(final) as draft:
+                        make(draft)
             share = False
         return Entry(final, cached)
 
@@ -197,11 +198,6 @@ class Store:
             return name in self._held
         self._touch(final)
         return True
-
-    def _make(self, final: Path, make: Callable[[Path], None]) -> None:
-        self._grown.add(str(final))
-        with full_disk_explained(self.root), drafted_directory(final) as draft:
-            make(draft)
 
     def release(self) -> None:
         """The entries used so far may be evicted."""
@@ -280,8 +276,7 @@ class Store:
             return
         for path in self._candidates():
             self._remove_unused(path)
-        # ccache's folder and the locks go with the last entry.
-        if not any(p.name not in ("locks",) for p in self._candidates()):
+        if not self._candidates():  # ccache's folder and the locks go with the last entry
             shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -292,8 +287,5 @@ def full_disk_explained(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError(
-                f"the disk that holds {where} is full",
-                next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
-            ) from error
+            raise full_disk(f"the one that holds {where}") from error
         raise

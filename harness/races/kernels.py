@@ -84,34 +84,27 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     return RaceKernel(prepared.kernel, prepared.applied, twin.vmlinux)
 
 
-def variant_patch(session: Session, base: Base, name: str) -> Path:
-    """The patch of a variant: of the series, or one of the project's own.
-
-    Raises:
-        InvocationError: there is none for this kernel line.
-    """
-    for folder in (session.settings.project, PROJECT / "patches"):
-        if (path := find_patch(folder, base.line, name)) is not None:
-            return path
-    places = f"patches/{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
-    raise InvocationError(f"there is no patch {name}.patch for Linux {base.line} in {places}")
-
-
 def variant_kernel(
     session: Session, prepared: Prepared, name: str, *, bzimage: bool, debug: bool
 ) -> RaceKernel:
-    """The series with a variant on top of it; the stage ``variant``.
+    """The series with a variant, its own or one of the project's, on top; the stage ``variant``.
 
     Raises:
-        InvocationError: there is no such variant.
+        InvocationError: there is no such variant for this kernel line.
         SeriesError, MachineError: it does not apply or build.
     """
     settings, store, base = session.settings, session.store, prepared.base
-    patch = variant_patch(session, base, name)
+    folders = settings.project, PROJECT / "patches"
+    found = [path for folder in folders if (path := find_patch(folder, base.line, name))]
+    if not found:
+        where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
+        what = f"there is no patch {name}.patch for Linux {base.line} in patches/{where}"
+        raise InvocationError(what)
     bench = workbench(session)
     log = session.out / "variants.log"
     with stage(session.events, "variant") as outcome:
-        series = with_variant(load_series(settings, base), str(patch), settings.project, base.line)
+        whole = load_series(settings, base)
+        series = with_variant(whole, str(found[0]), settings.project, base.line)
         applied = apply_series(base, series, None, store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
         kernel = build(bench, base, applied, config, log, bzimage=bzimage, debug=debug)
