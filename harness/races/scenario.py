@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,21 +25,13 @@ MAX_ARGUMENTS = 6  # that are in registers
 MAX_NTH = 1_000_000
 
 Kind = Literal["entry", "line", "return", "program", "end"]
-# How a place is written: {function} and {text} of a source line.
-_WRITTEN: dict[Kind, str] = {
+_FUNCTION = r"(?P<function>\w+)"
+_PLACES: dict[Kind, str] = {
     "end": "ends",
-    "program": "program {function}()",
-    "entry": "{function}()",
-    "return": "{function}() returns",
-    "line": "{function}: {text}",
-}
-_PATTERNS = {
-    kind: re.compile(
-        re.escape(form)
-        .replace(r"\{function\}", r"(?P<function>\w+)")
-        .replace(r"\{text\}", "(?P<text>.+)")
-    )
-    for kind, form in _WRITTEN.items()
+    "program": rf"program {_FUNCTION}\(\)",
+    "entry": rf"{_FUNCTION}\(\)",
+    "return": rf"{_FUNCTION}\(\) returns",
+    "line": rf"{_FUNCTION}: (?P<text>.+)",
 }
 
 
@@ -50,9 +42,10 @@ class Place:
     kind: Kind
     function: str = ""
     text: str = ""
+    written: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return _WRITTEN[self.kind].format(function=self.function, text=self.text)
+        return self.written
 
 
 @dataclass(frozen=True)
@@ -101,10 +94,9 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One race on one kernel line.
+    """One race on one kernel line; ``project``: its series, None: it goes with any.
 
-    ``project``: the series that it belongs to, None: it goes with any. ``splat``: a regular
-    expression for titles of the kernel's reports that make a run a hit.
+    ``splat``: a regular expression for titles of the kernel's reports that make a run a hit.
     """
 
     name: str
@@ -152,9 +144,9 @@ def parse_place(text: str) -> Place:
         InvocationError: nobody can tell what is meant.
     """
     text = " ".join(text.split())
-    for kind, pattern in _PATTERNS.items():
-        if match := pattern.fullmatch(text):
-            return Place(kind, **match.groupdict())
+    for kind, pattern in _PLACES.items():
+        if match := re.fullmatch(pattern, text):
+            return Place(kind, **match.groupdict(), written=text)
     raise InvocationError(
         f"{text!r} is no place: 'func()', 'func: text of a line', 'func() returns',"
         " 'program func()' or 'ends'"
