@@ -12,12 +12,9 @@ from typing import ClassVar
 
 
 class HarnessError(Exception):
-    """A failure with a known kind.
+    """A failure with a known kind: ``what`` happened, in lines; ``evidence``: the file to look at.
 
-    Args:
-        what: one or more lines that say what happened.
-        evidence: the file to look at, where there is one.
-        next_step: what the user can type or change.
+    ``next_step``: what the user can type or change.
     """
 
     kind: ClassVar[str] = "internal"

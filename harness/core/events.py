@@ -269,11 +269,6 @@ class Events:
     consumers: list[Consumer] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
-    def subscribe(self, consumer: Consumer) -> None:
-        """Adds a consumer; it sees the events emitted from now on."""
-        with self._lock:
-            self.consumers.append(consumer)
-
     def note(self, text: str) -> None:
         """Emits a plain note."""
         self.emit(Note(text))

@@ -12,8 +12,7 @@ T = TypeVar("T")
 def from_json(kind: type[T], data: Any) -> T:
     """An instance of ``kind``: a dataclass, or a tuple or dict of one sort of values.
 
-    Raises:
-        TypeError: a field is missing, or one that ``kind`` does not have is there.
+    A TypeError: a field is missing, or one that ``kind`` does not have is there.
     """
     return _value(kind, data)  # type: ignore[no-any-return]
 

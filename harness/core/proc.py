@@ -74,11 +74,7 @@ def failure(
 
 
 def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -> None:
-    """Looks in a program's output for the one failure that is not its own.
-
-    Raises:
-        MachineError: the disk is full.
-    """
+    """A MachineError where a program's output says that the disk is full."""
     if isinstance(error := failure(argv, 1, output, evidence), MachineError):
         raise error
 
@@ -120,11 +116,7 @@ def start(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running program whose whole group is ended if the block raises.
 
-    Args:
-        much: it writes gigabytes to a pipe that we read.
-
-    Raises:
-        MachineError: the program is not installed.
+    ``much``: it writes gigabytes to a pipe that we read. A MachineError: it is not installed.
     """
     _require(argv, where.get("env"))
     process = subprocess.Popen(
@@ -165,11 +157,7 @@ def run(
 ) -> ProgramResult:
     """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
 
-    Args:
-        timeout_s: after so many seconds its group is ended, by SIGTERM first.
-
-    Raises:
-        MachineError: the program is not installed.
+    After ``timeout_s`` its group is ended. A MachineError: it is not installed.
     """
     began = time.monotonic()
     kept: list[str] = []
@@ -200,10 +188,7 @@ def capture(
     problem: Callable[[str], HarnessError] | None = None,
     **where: Unpack[Surroundings],
 ) -> bytes:
-    """The stdout of a short command.
-
-    Args:
-        problem: makes the error from what the program said, where it is not ours.
+    """The stdout of a short command; ``problem`` makes the error, where that is not ours.
 
     Raises:
         MachineError: the program is not installed.
@@ -229,22 +214,14 @@ def capture(
 
 
 def version(program: str) -> str:
-    """The first line that a program says of its version.
-
-    Raises:
-        MachineError: it is not installed.
-    """
+    """The first line that a program says of its version; a MachineError where it is missing."""
     return capture((program, "--version")).decode("utf-8", "replace").partition("\n")[0]
 
 
 def run_tool(
     argv: Sequence[str], what: str, stdin: bytes | IO[bytes] = b"", **where: Unpack[Surroundings]
 ) -> str:
-    """Runs a tool, of the administrator's as well; its stdout.
-
-    Raises:
-        MachineError: the tool is missing or failed, with what it said.
-    """
+    """The stdout of a tool, of the administrator's as well; a MachineError where it fails."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     where["env"] = {**os.environ, "LC_ALL": "C", "PATH": path, **(where.get("env") or {})}
 

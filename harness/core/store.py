@@ -114,13 +114,10 @@ class Store:
     def lock(
         self, name: str, on_wait: Callable[[str], None] | None = None, *, share: bool = False
     ) -> Iterator[bool]:
-        """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken.
+        """Holds the lock ``name``, and says whether it is ours alone.
 
-        Args:
-            share: wait only until nobody has it alone; then it is not ours alone either.
-
-        Returns:
-            Whether it is ours alone.
+        ``on_wait`` hears once who has it, if it is taken. ``share``: wait only until nobody
+        has it alone; then it is not ours alone either.
         """
         path = self._lock_path(name)
         with open(path, "a+", encoding="utf-8") as handle:
@@ -160,13 +157,9 @@ class Store:
     ) -> Entry:
         """A directory of ``kind``, made by ``make(directory)`` where it is not there yet.
 
-        Args:
-            inputs: JSON-like; all that decides what is in it, but for the code.
-            also: see ``entry_key``.
-
-        Raises:
-            MachineError: the disk is full.
-            Whatever ``make`` raises; the half-made directory is removed first.
+        ``inputs``: JSON-like; all that decides what is in it, but for the code. ``also``: see
+        ``entry_key``. A MachineError: the disk is full. Whatever ``make`` raises is raised
+        when the half-made directory is removed.
         """
         key = entry_key(inputs, make, also)
         final, name = self.root / kind / key, f"{kind}-{key}"

@@ -101,11 +101,7 @@ def controlled(
     runs: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Batch:
-    """Drives ``runs`` runs in a guest. After an error the guest is of no use any more.
-
-    Args:
-        progress: hears of each run that is done.
-    """
+    """Drives ``runs`` runs in a guest, of no use after an error; ``progress`` hears of each."""
     guest, symbols, programs = on.guest(), on.symbols, on.context.programs
     assert symbols is not None  # of the kernels of a controlled scenario
     argv, program = programs.argv(scenario, ROUNDS, runs), programs.symbols(scenario.name)

@@ -28,12 +28,10 @@ CHECK_GROWTH = 1.5  # of the time between two checks
 
 @dataclass
 class CpuControl:
-    """Lets CPUs go and stops them.
+    """Lets CPUs go and stops them, in a ``guest`` that stands still.
 
-    Args:
-        guest: stands still.
-        threads: each pinned to a CPU of its own; the other CPUs always run.
-        program_end: says, once the guest program has ended, how it did.
+    ``threads``: each pinned to a CPU of its own; the others always run. ``program_end``: says,
+    once the guest program has ended, how it did.
     """
 
     remote: Remote
@@ -87,11 +85,7 @@ class CpuControl:
         return [cpu for cpu in self._free() if self.guest.registers(cpu).pc in self.inserted]
 
     def insert(self, address: int) -> None:
-        """CPUs that come to an address stop there.
-
-        Raises:
-            RaceError: there are no more breakpoints.
-        """
+        """CPUs that come to an address stop there; a RaceError where breakpoints run out."""
         if address in self.inserted:
             return
         try:

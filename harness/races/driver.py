@@ -41,14 +41,10 @@ class Blocked(Exception):  # noqa: N818 (no error: perhaps it is what should hap
 
 @dataclass
 class InterleavingDriver:
-    """Drives the runs of one scenario in one guest.
+    """Drives the runs of one scenario in one guest, which stands still.
 
-    Args:
-        remote: connected; the guest stands still.
-        breakpoints: of the scenario's points, in order.
-        program: the symbols of the guest program.
-        program_end: says, once the guest program has ended, how it did.
-        pace: how much slower than the reference the guest is.
+    ``breakpoints``: of the points, in order. ``program``: the symbols of the guest program;
+    ``program_end``: see CpuControl. ``pace``: how much slower than the reference the guest is.
     """
 
     remote: Remote
@@ -72,10 +68,7 @@ class InterleavingDriver:
     # ---- one run -------------------------------------------------------------------
 
     def run(self, number: int) -> RaceRun:
-        """One run, from all threads at their beginning to the program's verdict.
-
-        Args:
-            number: of the run, from 1.
+        """Run ``number``, from 1: from all threads at their beginning to the program's verdict.
 
         Raises:
             RaceError: it could not be brought to an end.
@@ -269,10 +262,10 @@ class InterleavingDriver:
         stack = self._doing(thread)
         names = stack.names(self.symbols)
         wait = blocked_on(names)
-        lasting = wait if wait is not None and wait.kind not in TRANSIENT else None
-        what = f"{lasting.function} {len(names)}" if lasting is not None else None
-        if watchdog.stuck(what, self.guest.ticks()) and lasting is not None:
-            raise Blocked(thread, lasting, stack)
+        lasting = wait is not None and wait.kind not in TRANSIENT
+        what = f"{wait.function} {len(names)}" if wait is not None and lasting else None
+        if watchdog.stuck(what, self.guest.ticks()) and wait is not None:
+            raise Blocked(thread, wait, stack)
         if not watchdog.expired():
             return
         doing = "is nowhere"

@@ -75,11 +75,7 @@ class RaceContext:
 
 
 def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
-    """The stages up to all that the scenarios of one flavour need, but for their variants.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see each stage.
-    """
+    """The stages up to all that the scenarios of one flavour need, but for their variants."""
     settings, events, store = session.settings, session.events, session.store
     prepared = prepare(session)
     series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
@@ -98,10 +94,7 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
 
 @dataclass
 class KernelGuests:
-    """The guests of one kernel; ``stub``: the socket of their gdbstub.
-
-    ``symbols``: None where nothing is held in it.
-    """
+    """One kernel's; ``stub``: their gdbstub's socket, ``symbols``: None where nothing is held."""
 
     context: RaceContext
     kernel: RaceKernel
@@ -111,22 +104,14 @@ class KernelGuests:
     _guest: Guest | None = None
 
     def breakpoints(self, scenario: Scenario) -> tuple[Breakpoint, ...]:
-        """Those of a scenario's points, in order; none where nothing is held.
-
-        Raises:
-            InvocationError: one of them is nowhere in this kernel.
-        """
+        """Those of a scenario's points, in order, as ``find_breakpoint``; none: nothing is held."""
         if self.symbols is None:
             return ()
         program = self.context.programs.symbols(scenario.name)
         return tuple(find_breakpoint(point, self.symbols, program) for point in scenario.points)
 
     def guest(self) -> Guest:
-        """A guest that can be trusted.
-
-        Raises:
-            SeriesError, MachineError: it does not boot.
-        """
+        """A guest that can be trusted; a SeriesError or MachineError where it does not boot."""
         if self._guest is None:
             self._guest = self.guests.boot()
             measure_pace(self._guest, self.guests.events)

@@ -48,14 +48,7 @@ class RaceKernel:
         return KernelSource(self.applied.repo, self.applied.commit)
 
     def symbols(self, store: Store, base: Base) -> Symbols | None:
-        """Its symbols, read anew; None without debug information.
-
-        Args:
-            base: builds read one tree for each, which the debug information's paths are below.
-
-        Raises:
-            InternalError: the debug information cannot be read.
-        """
+        """Its symbols, read anew, of the tree of ``base``; None without debug information."""
         if self.debug is None:
             return None
         kept = store.root / "work" / "dwarf" / self.debug.parent.name

@@ -46,11 +46,7 @@ class RacePrograms:
         return [str(IN_GUEST / FOLDER / scenario.name), option, str(value), *cpus]
 
     def symbols(self, name: str) -> dict[str, int]:
-        """The addresses of a program's functions and variables.
-
-        Raises:
-            InternalError: it is not linked to fixed addresses.
-        """
+        """The addresses of a program's functions and variables; an InternalError if they move."""
         with open(self.folder / name, "rb") as handle:
             elf = ELFFile(handle)
             table = elf.get_section_by_name(".symtab")
@@ -66,14 +62,10 @@ class RacePrograms:
 def build_race_programs(
     store: Store, scenarios: Sequence[Scenario], guest_tests: str, headers: Path
 ) -> RacePrograms:
-    """Compiles the programs of some scenarios into an image.
+    """Compiles the programs of some scenarios into an image; an InvocationError where one fails.
 
-    Args:
-        guest_tests: the folder below guest-tests/ whose lib/ they may use.
-        headers: the include folder of the patched tree's installed uapi headers.
-
-    Raises:
-        InvocationError: one does not compile.
+    ``guest_tests``: the folder below guest-tests/ whose lib/ they may use. ``headers``: the
+    include folder of the patched tree's installed uapi headers.
     """
     libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
     inputs = [

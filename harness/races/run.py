@@ -36,11 +36,7 @@ def filtered(events: ev.Events, keep: Callable[[ev.Event], bool]) -> ev.Events:
 def run_batch(
     on: KernelGuests, scenario: Scenario, breakpoints: Sequence[Breakpoint], runs: int
 ) -> Batch:
-    """All runs of a scenario on one kernel; StageProgress after each.
-
-    Raises:
-        SeriesError, MachineError: a guest does not boot, or is lost in a way of its own.
-    """
+    """All runs of a scenario on one kernel; StageProgress after each. Errors as of ``guest``."""
 
     def tell(done: int) -> None:
         events = on.context.session.events
@@ -145,11 +141,7 @@ def run_scenarios(
 ) -> None:
     """Adds what all scenarios of one flavour come to, in their order; each is a test of the run.
 
-    Args:
-        line: of the kernel, such as '6.1'.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: none of them could be tried.
+    ``line``: of the kernel, such as '6.1'. Any error but of a scenario's own is raised.
     """
     context = assemble(session, scenarios)
     with kernel_guests(context, context.series, "races/series", session.events) as series:

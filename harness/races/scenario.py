@@ -126,11 +126,7 @@ class Scenario:
 
 
 def header(text: str) -> str:
-    """The YAML in the first block comment of a C file.
-
-    Raises:
-        InvocationError: there is none.
-    """
+    """The YAML in the first block comment of a C file; an InvocationError without one."""
     match = re.search(r"^/\*\n(?P<body>(?: \*(?: .*)?\n)+) \*/$", text, re.MULTILINE)
     if match is None:
         raise InvocationError("the file does not begin with a comment that describes the race")
@@ -138,11 +134,7 @@ def header(text: str) -> str:
 
 
 def parse_place(text: str) -> Place:
-    """A place as it is written in a point.
-
-    Raises:
-        InvocationError: nobody can tell what is meant.
-    """
+    """A place as it is written in a point; an InvocationError where it is none."""
     text = " ".join(text.split())
     for kind, pattern in _PLACES.items():
         if match := re.fullmatch(pattern, text):

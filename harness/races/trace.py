@@ -16,10 +16,7 @@ Ending = Literal["hit", "miss", "excluded", "error"]  # error: it did not come t
 
 @dataclass(frozen=True)
 class CpuSnapshot:
-    """What one CPU did at a moment.
-
-    ``thread``: the one that is pinned to it; ``held_at``: where that is held.
-    """
+    """What one CPU did; ``thread``: pinned to it, and ``held_at``: where that is held."""
 
     cpu: int
     thread: str | None
@@ -48,10 +45,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class RaceRun:
-    """One run to its end; ``remark``: the guest program's own.
-
-    Without control there are no ``steps`` and nobody is held.
-    """
+    """One run; ``remark``: the guest program's. Without control: no ``steps``, no ``holds``."""
 
     number: int
     ending: Ending

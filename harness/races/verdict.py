@@ -121,9 +121,7 @@ def explanation(
 ) -> RenderableType:
     """A scenario as a maintainer would draw it: a column a thread, the points in order.
 
-    Args:
-        breakpoints: of the scenario's points, in order; none where nobody is held.
-        source: of the kernel in which they are.
+    ``breakpoints``: of the points, in order; ``source``: of the kernel in which they are.
     """
     columns = _empty_table("")
     for thread in scenario.threads:

@@ -115,7 +115,7 @@ class Bench:
 @pytest.fixture
 def bench(settings: Settings, events: ev.Events, data: SeriesData, tmp_path: Path) -> Bench:
     made = Bench(settings, events, data, tmp_path)
-    events.subscribe(made.results)
+    events.consumers.append(made.results)
     return made
 
 
