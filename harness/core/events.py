@@ -24,8 +24,7 @@ Kind = Literal["guest"] | OtherKind
 class CaseId:
     """What a record is of: ``program::name`` of a guest case, ``kind::name`` of any other.
 
-    ``program``: the source file of a guest case. ``attempt`` counts from 1 and is no part
-    of the text.
+    ``program``: a guest case's source file. ``attempt`` counts from 1 and is not in the text.
     """
 
     kind: Kind
@@ -261,10 +260,7 @@ Consumer = Callable[[Event], None]
 
 @dataclass
 class Events:
-    """Hands each event to every consumer, in order, one at a time.
-
-    Safe to call from the console's thread as well as the main one.
-    """
+    """Hands each event to every consumer, in order, one at a time; from any thread."""
 
     consumers: list[Consumer] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)

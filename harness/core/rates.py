@@ -22,7 +22,7 @@ RateVerdict = Literal["worse", "better", "no evidence of a difference", "too few
 
 
 def fisher(passes_a: int, runs_a: int, passes_b: int, runs_b: int) -> float:
-    """The two-sided p-value of Fisher's exact test; 1.0: a side has no runs. ValueError: no rates."""
+    """The two-sided p-value of Fisher's exact test; 1.0 where a side has no runs."""
     if not (0 <= passes_a <= runs_a and 0 <= passes_b <= runs_b):
         raise ValueError(f"{passes_a} of {runs_a}, {passes_b} of {runs_b}: no rates")
     passes = passes_a + passes_b

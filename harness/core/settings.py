@@ -64,6 +64,14 @@ def _given(name: str, read: Callable[[str], T], *, asked: bool = False) -> T:
 
 
 @dataclass(frozen=True)
+class Login:
+    """Who logs in on the serial console of an image with an init of its own."""
+
+    user: str
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Shard:
     """Part ``number`` (from 1) of ``of`` parts of the cases, so that others can take the rest.
 

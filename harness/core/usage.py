@@ -26,6 +26,13 @@ else:
     PROJECT, HOME, PROGRAM = _PACKAGE.parent, _PACKAGE.parent, "make"
     SET_UP = "python3 harness/setup/bootstrap.py --for test-kernel   (lists what is missing)"
 
+# Tried: systemd starts a getty on the serial console by itself, if udev shows it that.
+HOW_TO_MAKE_A_ROOTFS = """an image with an init of its own, from Debian:
+  mmdebstrap --variant=minbase --include=systemd-sysv,udev,openssh-server,python3 \\
+    --customize-hook='chroot "$1" passwd -d root' bookworm DIRECTORY
+  mke2fs -t ext2 -d DIRECTORY IMAGE 700M
+or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
+
 # name: (default, what it means); variables that are yes or no take 1 0 yes no true false on off.
 VARIABLES: dict[str, tuple[str, str]] = {
     "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),

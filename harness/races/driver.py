@@ -17,7 +17,7 @@ from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
 from harness.debugger.wait_kinds import TRANSIENT, Wait, WaitKind, blocked_on
 from harness.races.breakpoints import Breakpoint
-from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog, step_limit_s
+from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
 from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
@@ -74,7 +74,8 @@ class InterleavingDriver:
             RaceError: it could not be brought to an end.
             StubError: QEMU's stub does not do what it should.
         """
-        self.cpus.begin_run()
+        self.cpus.holds.clear()
+        self.cpus.ran_s = 0.0
         self._steps.clear()
         blocked = False
         try:
@@ -113,16 +114,14 @@ class InterleavingDriver:
 
     def _gather(self) -> None:
         """All threads are held at the beginning of their parts."""
-
-        def missing() -> list[str]:
-            return [t.name for t in self.scenario.threads if t.name not in self.cpus.held]
-
+        missing = [thread.name for thread in self.scenario.threads]
         overdue = "thread {} does not come to begin a run"
-        for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing()[0])):
+        for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing[0])):
             if thread := self._by_cpu.get(cpu):
                 self._tasks[thread.name] = self.guest.current(cpu)
                 self.cpus.hold(thread, "the beginning of its part")
-            if not missing():
+                missing.remove(thread.name)
+            if not missing:
                 break
         self.cpus.clear()
         self._note("all threads are at the beginning of their parts")
@@ -182,9 +181,8 @@ class InterleavingDriver:
 
     def _own(self, thread: Thread) -> bool:
         """Whether its CPU does the thread's own work: no other task, and no interrupt."""
-        if self.guest.current(thread.cpu) != self._tasks[thread.name]:
-            return False
-        return not self.guest.stack(thread.cpu).interrupt
+        ours = self.guest.current(thread.cpu) == self._tasks[thread.name]
+        return ours and not self.guest.stack(thread.cpu).interrupt
 
     def _meets(self, point: Point, thread: Thread) -> bool:
         """Whether the thread, on its CPU, stands at the point with all that it asks for."""
@@ -277,7 +275,7 @@ class InterleavingDriver:
             doing = f"{'sleeps' if stack.asleep else 'is'} in {names[0]}()"
         raise self._failed(
             f"thread {point.thread} does not come to '{point.place}' within"
-            f" {step_limit_s(self.pace):.0f} s: it {doing}",
+            f" {watchdog.limit_s:.0f} s: it {doing}",
             "the trace has the stacks",
         )
 
@@ -310,13 +308,10 @@ class InterleavingDriver:
         )
 
     def _excludes(self, expected: Exclusion, blocked: Blocked) -> bool:
-        if blocked.wait.kind != "lock" or blocked.thread.name != expected.thread:
+        waits = blocked.wait.kind == "lock" and blocked.thread.name == expected.thread
+        if not waits or expected.function not in self._functions(blocked.stack):
             return False
-        if expected.function not in self._functions(blocked.stack):
-            return False
-        if expected.holder is None or expected.holder_function is None:
-            return True
-        if expected.holder not in self.cpus.held:
-            return False
+        if expected.holder is None or expected.holder not in self.cpus.held:
+            return expected.holder is None
         holder = self._doing(self.scenario.thread(expected.holder))
         return expected.holder_function in self._functions(holder)

@@ -48,19 +48,17 @@ def wait_for_final_clocksource(guest: Guest) -> None:
     """
     before, timeout_s = len(guest.console.lines), SWITCH_TIMEOUT_S * guest.pace
     done = guest.exec(["/bin/cat", CLOCKSOURCE], timeout_s)
-    problem = None
-    if done.exit_code != 0:
-        problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
-    elif (
-        done.stdout.strip() == TRANSIENT_CLOCKSOURCE
-        and guest.console.wait_for(SWITCHED, timeout_s, since=before) is None
-    ):
+    problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
+    if done.exit_code == 0:
+        if done.stdout.strip() != TRANSIENT_CLOCKSOURCE:
+            return
+        if guest.console.wait_for(SWITCHED, timeout_s, since=before) is not None:
+            return
         problem = (
             f"the guest stays with the clocksource {TRANSIENT_CLOCKSOURCE}, and would stop"
             " all CPUs to leave it while some are held"
         )
-    if problem is not None:
-        raise MachineError(problem, evidence=guest.console.log)
+    raise MachineError(problem, evidence=guest.console.log)
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
         programs = build_race_programs(store, scenarios, session.data.guest_tests, prepared.headers)
-        outcome.cached = programs.cached
-        outcome.detail = f"{len(scenarios)} scenarios"
+        outcome.cached, outcome.detail = programs.cached, f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)
     spec = replace(spec, extra_append=APPEND.format(last=cpus - 1))

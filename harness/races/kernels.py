@@ -22,6 +22,7 @@ from harness.core.stages import stage
 from harness.core.store import Store
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
+from harness.races.scenario import Scenario
 from harness.run.pipeline import Prepared, debug_twin, workbench
 from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
@@ -32,11 +33,7 @@ from harness.series.variants import FOLDER, find_patch, with_variant
 
 @dataclass(frozen=True)
 class RaceKernel:
-    """A kernel to boot, the commit that it was built from, and where in it things are.
-
-    ``debug``: the ELF file with debug information of the same code, in an entry of the store;
-    None where nobody asks.
-    """
+    """A kernel to boot and its commit; ``debug``: the ELF file that tells where things are."""
 
     build: KernelBuild
     applied: Applied
@@ -77,28 +74,26 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     return RaceKernel(prepared.kernel, prepared.applied, twin.vmlinux)
 
 
-def variant_kernel(
-    session: Session, prepared: Prepared, name: str, *, bzimage: bool, debug: bool
-) -> RaceKernel:
+def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> RaceKernel:
     """The series with a variant, its own or one of the project's, on top; the stage ``variant``.
 
     Raises:
         InvocationError: there is no such variant for this kernel line.
         SeriesError, MachineError: it does not apply or build.
     """
-    settings, store, base = session.settings, session.store, prepared.base
+    settings, base, name = session.settings, prepared.base, scenario.variant
+    bzimage, debug = prepared.kernel.bzimage is not None, scenario.controlled
     folders = settings.project, PROJECT / "patches"
     found = [path for folder in folders if (path := find_patch(folder, base.line, name))]
     if not found:
         where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
-        what = f"there is no patch {name}.patch for Linux {base.line} in patches/{where}"
-        raise InvocationError(what)
+        raise InvocationError(f"there is no {name}.patch for Linux {base.line} in patches/{where}")
     bench = workbench(session)
     log = session.out / "variants.log"
     with stage(session.events, "variant") as outcome:
         whole = load_series(settings, base)
         series = with_variant(whole, str(found[0]), settings.project, base.line)
-        applied = apply_series(base, series, None, store, ev.Events())
+        applied = apply_series(base, series, None, session.store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
         kernel = build(bench, base, applied, config, log, bzimage=bzimage, debug=debug)
         outcome.cached, outcome.detail = kernel.cached, name

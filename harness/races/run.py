@@ -93,13 +93,7 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     breakpoints = series.breakpoints(scenario)
     with _of_the_variant(scenario):
-        kernel = variant_kernel(
-            session,
-            context.prepared,
-            scenario.variant,
-            bzimage=series.kernel.build.bzimage is not None,
-            debug=scenario.controlled,
-        )
+        kernel = variant_kernel(session, context.prepared, scenario)
     below = f"races/{scenario.name}/variant"
     events = filtered(session.events, lambda event: isinstance(event, _OF_VARIANTS))
     with kernel_guests(context, kernel, below, events) as variant:

@@ -80,10 +80,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Expected: ``thread`` waits in ``function`` for ``lock``, which ``holder`` holds.
-
-    ``holder_function`` is among the holder's callers then. None: any will do.
-    """
+    """Expected: ``thread`` waits in ``function`` for ``lock``; ``holder``, in its, has it."""
 
     thread: str
     function: str
@@ -148,8 +145,7 @@ def parse_place(text: str) -> Place:
 def parse(text: str, source: Path, line: str) -> Scenario | None:
     """The scenario in a file's text for a kernel line such as '6.1'; None: not for that line.
 
-    Raises:
-        InvocationError: it is malformed; the message says where.
+    An InvocationError: it is malformed; the message says where.
     """
     try:
         return _scenario(yaml.safe_load(header(text)), source, line)
@@ -180,8 +176,7 @@ def _scenario(given: Any, source: Path, line: str) -> Scenario | None:
     _require(name == source.stem, f"it is named {name}, and its file {source.name}")
     _require(isinstance(outcome, dict), "'outcome' is a mapping")
     for ending in ("hit", "miss"):
-        said = isinstance(outcome.get(ending), str)
-        _require(said, f"'outcome' does not say what a {ending} is")
+        _require(isinstance(outcome.get(ending), str), f"'outcome' does not say what a {ending} is")
     _require(isinstance(controlled, bool), "'controlled' is true or false")
     cpus = _number(given.get("cpus", 3), "cpus", MIN_CPUS, MAX_CPUS)
     threads = _threads(given["threads"], cpus)
@@ -302,8 +297,7 @@ def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
 def choose(asked: str, line: str, project: str, folder: Path = RACES) -> tuple[Scenario, ...]:
     """What RACE= asks for: one by name or as a file, several with commas, or all of a series.
 
-    Raises:
-        InvocationError: one is malformed, or not there, or not for this kernel line.
+    An InvocationError: one is malformed, or not there, or not for this kernel line.
     """
     if asked == "all":
         every = [parse(p.read_text("utf-8"), p, line) for p in sorted(folder.glob("*.c"))]

@@ -18,7 +18,7 @@ import pytest
 from harness.core import settings
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.core.store import Store
 from harness.image import ext2
 from harness.image.ext2 import debugfs_script, owner_script

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError, SeriesError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import boot as boot_module
 from harness.vm.boot import Patience, boot, boot_failure
 from harness.vm.guest import Guest

@@ -14,7 +14,7 @@ import pytest
 from pexpect.exceptions import EOF, TIMEOUT
 
 from harness.core.errors import InvocationError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import serial_dialogue
 from harness.vm.console import Console
 from harness.vm.serial_dialogue import ADOPT, SerialDialogue, log_in
