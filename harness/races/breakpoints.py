@@ -25,9 +25,8 @@ Code = Sequence[tuple[Unit, Scope]]  # all copies of one function
 class Breakpoint:
     """Where a point is in the kernel under test: the first that is reached of ``addresses``.
 
-    ``file``: None for a place in the guest program, or in assembly. ``inlined_into``: the
-    functions that hold copies of the code. ``on_return``: the addresses are of the entry; the
-    thread is held when the call is over.
+    ``file``: None in the guest program or in assembly. ``inlined_into``: functions that hold
+    copies. ``on_return``: addresses of the entry; the thread is held when the call is over.
     """
 
     addresses: tuple[int, ...]

@@ -70,9 +70,7 @@ class InterleavingDriver:
     def run(self, number: int) -> RaceRun:
         """Run ``number``, from 1: from all threads at their beginning to the program's verdict.
 
-        Raises:
-            RaceError: it could not be brought to an end.
-            StubError: QEMU's stub does not do what it should.
+        A RaceError: it could not be brought to an end. A StubError: QEMU's stub is wrong.
         """
         self.cpus.holds.clear()
         self.cpus.ran_s = 0.0

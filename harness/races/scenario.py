@@ -80,7 +80,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Expected: ``thread`` waits in ``function`` for ``lock``; ``holder``, in its, has it."""
+    """Expected: ``thread`` waits in ``function`` for ``lock``, ``holder``'s; None: anybody's."""
 
     thread: str
     function: str

@@ -55,10 +55,7 @@ class RaceRun:
 
 
 class RaceError(InvocationError):
-    """A run could not be brought to its end: the scenario is wrong about this kernel.
-
-    ``steps``: what had happened by then, the moment of the failure included.
-    """
+    """A run did not come to its end: the scenario is wrong. ``steps``: up to the failure."""
 
     steps: tuple[RaceStep, ...] = ()
 
