@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A run as a sequence of typed events.
 
-Everything that happens in a run is emitted here once; the screen, the event
-log, ``results.json``, ``junit.xml`` and the harness's own tests are consumers.
-Times are seconds. None stands for what there is not.
+Everything that happens is emitted here once; the screen, the event log, ``results.json``,
+``junit.xml`` and our tests consume. Times are seconds. None stands for what there is not.
 """
 
 from __future__ import annotations

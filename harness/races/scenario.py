@@ -172,7 +172,8 @@ def _scenario(given: Any, source: Path, line: str) -> Scenario | None:
         _require(key in _KEYS, f"there is no key {key!r}")
     for key in _REQUIRED:
         _require(given.get(key), f"{key!r} is missing")
-    name, outcome, controlled = given["name"], given["outcome"], given.get("controlled", True)
+    name, outcome = str(given["name"]), given["outcome"]
+    controlled = given.get("controlled", True)
     _require(name == source.stem, f"it is named {name}, and its file {source.name}")
     _require(isinstance(outcome, dict), "'outcome' is a mapping")
     for ending in ("hit", "miss"):
@@ -288,8 +289,8 @@ def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
     lock = functions.pop("lock", "")
     waiting = [pair for pair in functions.items() if pair[0] in threads]
     holding = [(k.removeprefix("from "), f) for k, f in functions.items() if k not in threads]
-    fits = lock and len(waiting) == 1 and len(holding) <= 1
-    _require(fits and all(name in threads for name, _ in holding), what)
+    known = dict(holding).keys() <= set(threads)
+    _require(lock and known and len(waiting) == 1 and len(holding) <= 1, what)
     _require(waiting[0][0] not in dict(holding), "'excluded': a thread does not wait for itself")
     return Exclusion(*waiting[0], lock, *(holding[0] if holding else ()))
 
