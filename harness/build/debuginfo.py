@@ -11,12 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.kernel import KernelBuild
+from harness.build.kernel import KernelBuild, debug_config, purpose
 from harness.build.make import made
 from harness.build.toolchain import BuildTools
 from harness.core import proc
@@ -27,12 +26,6 @@ from harness.series.base import Base, worktree
 STAGE = "debuginfo"
 DECODE_TIMEOUT_S = 180  # addr2line takes up to a second for each new function
 MAX_DIFFERENCES = 5  # told
-# In this order: the first two are a choice.
-_SETTINGS = (
-    "# CONFIG_DEBUG_INFO_NONE is not set\n"
-    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
-    "CONFIG_DEBUG_INFO_REDUCED=y\n"
-)
 
 
 @dataclass(frozen=True)
@@ -53,11 +46,6 @@ class DebugKernel:
     def verdict(self) -> str:
         """``text_matches`` as the stage says it."""
         return "text addresses agree" if self.text_matches else "text addresses DIFFER"
-
-
-def purpose(flavour: str) -> str:
-    """The build folder of a flavour's kernels with debug information."""
-    return f"{flavour}-debug"
 
 
 def build_debug(
@@ -87,12 +75,6 @@ def build_debug(
     told = json.loads((entry.path / "differences.json").read_text("utf-8"))
     source = worktree(tools.store, base.key)
     return DebugKernel(entry.path / "vmlinux", source, entry.cached, tuple(told))
-
-
-def debug_config(config: str) -> str:
-    """A .config with debug information switched on and nothing else changed."""
-    names = "|".join(re.findall(r"CONFIG_\w+", _SETTINGS))
-    return re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M) + _SETTINGS
 
 
 def differences(tested: str, debug: str) -> list[str]:

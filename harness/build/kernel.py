@@ -8,7 +8,9 @@ from the base in a second worktree and build folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,12 @@ from harness.series.worktree import base_twin
 
 STAGE = "build"
 MAX_SHOWN = 8  # warnings
+# In this order: the first two are a choice.
+_WITH_DEBUG_INFO = (
+    "# CONFIG_DEBUG_INFO_NONE is not set\n"
+    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
+    "CONFIG_DEBUG_INFO_REDUCED=y\n"
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,18 @@ class KernelBuild:
         return len(self.compiled)
 
 
+def purpose(flavour: str) -> str:
+    """The build folder of a flavour's kernels with debug information."""
+    return f"{flavour}-debug"
+
+
+def debug_config(config: str) -> str:
+    """A .config with debug information switched on and nothing else changed."""
+    names = "|".join(re.findall(r"CONFIG_\w+", _WITH_DEBUG_INFO))
+    changed = re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M)
+    return changed + _WITH_DEBUG_INFO
+
+
 def build(
     tools: BuildTools,
     base: Base,
@@ -69,23 +89,36 @@ def build(
     *,
     bzimage: bool = False,
     stage: str = STAGE,
+    debug: bool = False,
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
     The output of make is added to ``log``, and lies in the entry as well; its progress is
     that of ``stage``.
 
+    Args:
+        debug: with debug information, which the file ``debug`` of the entry keeps. Such a
+            kernel's warnings are not judged.
+
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
 
+    text = debug_config(config.text) if debug else config.text
+    kind, sha = config.name, config.sha256
+    if debug:
+        kind, sha = purpose(config.name), hashlib.sha256(text.encode()).hexdigest()
+
     def make(draft: Path) -> None:
         with made(
-            tools, base, applied, config.text, config.name, stage, draft, log, bzimage=bzimage
+            tools, base, applied, text, kind, stage, draft, log, bzimage=bzimage, settle=debug
         ) as job:
-            judge_warnings(job, config, log)
             out = job.out
+            if debug:
+                shutil.copyfile(out / "vmlinux", draft / "debug")
+            else:
+                judge_warnings(job, config, log)
             strip = f"{tools.toolchain.cross}strip"
             stripped = (strip, "--strip-all", "-o", str(draft / "vmlinux"))
             proc.capture((*stripped, str(out / "vmlinux")))
@@ -97,7 +130,7 @@ def build(
             about = {"release": release, "compiled": sorted(read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage
+    inputs = applied.tree, sha, tools.toolchain.version, bzimage, debug
     entry = tools.store.entry("kernel", inputs, make, tools.events.note)
     return KernelBuild(
         entry.path,

@@ -31,9 +31,9 @@ from harness.core import proc
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.jsondata import from_json
-from harness.core.login import HOW_TO_MAKE_ONE, Login
-from harness.core.settings import Settings
+from harness.core.settings import Login, Settings
 from harness.core.store import Store
+from harness.core.usage import HOW_TO_MAKE_A_ROOTFS
 from harness.image.ext2 import (
     debugfs,
     debugfs_script,
@@ -335,7 +335,7 @@ def image_from_user(given: Path, draft: Path, *, own_init: bool = True) -> None:
     if lacks := missing_from(given):
         raise InvocationError(
             f"ROOTFS={given} lacks {', '.join(lacks)}",
-            next_step=HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED,
+            next_step=HOW_TO_MAKE_A_ROOTFS if own_init else WHAT_IS_NEEDED,
         )
     if given.is_dir():
         image_from_tree(given, draft)

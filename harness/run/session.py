@@ -183,7 +183,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         stack.callback(screen.close)
         log = stack.enter_context(open(out / "events.jsonl", "w", encoding="utf-8"))
         for consumer in (results, EventLog(log), screen):
-            events.subscribe(consumer)
+            events.consumers.append(consumer)
         events.emit(ev.RunStarted(out.name, str(out), command, settings.asked()))
         store = Store(settings.cache, settings.cache_limit)
         session = Session(settings, events, results, store, data, out, console)

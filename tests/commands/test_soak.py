@@ -122,7 +122,7 @@ class Bench:
 @pytest.fixture
 def bench(settings: Settings, events: ev.Events, data: SeriesData, tmp_path: Path) -> Bench:
     made = Bench(settings, events, data, tmp_path)
-    events.subscribe(made.results)
+    events.consumers.append(made.results)
     return made
 
 
@@ -152,7 +152,7 @@ def test_a_divergence_ends_it_with_the_seed_and_what_to_type(bench: Bench) -> No
         bench.rounds(soaker).until(60.0, iter([5, 99]), bench.totals)
     assert caught.value.exit_code == 1
     wanted = "make soak KERNEL=6.12 CONFIG=kasan KIND=stress SEED=99"
-    assert caught.value.next_step.startswith(wanted)
+    assert str(caught.value.next_step).startswith(wanted)
     record = bench.totals.read()
     assert (record.rounds, record.failures[0].seed) == (1, 99)
     assert record.failures[0].what == "seed 99: page 7 was lost"

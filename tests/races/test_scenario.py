@@ -138,6 +138,12 @@ def test_what_makes_no_sense_is_refused(old: str, new: str, why: str | None) -> 
     assert caught.value.exit_code == 2
 
 
+def test_a_name_may_look_like_a_number() -> None:
+    text = written(BODY.replace("name: toy", "name: 2024", 1))
+    found = parse(text, Path("2024.c"), "6.1")
+    assert found is not None and found.name == "2024"
+
+
 def test_an_argument_belongs_to_an_entry() -> None:
     body = BODY.replace("  - A: do_it()", "  - A: do_it() returns")
     with pytest.raises(InvocationError, match="arguments are known on entry"):

@@ -91,7 +91,7 @@ def test_room_for_every_pair_is_seen_to_first(
 ) -> None:
     with pytest.raises(MachineError, match=r"needs \d{6} GB") as caught:
         bench.bench(replace(settings, repeat=100_000))
-    assert "OUT=" in caught.value.next_step
+    assert "OUT=" in str(caught.value.next_step)
     assert not seen
 
 

@@ -110,7 +110,7 @@ def test_an_unknown_key_is_told_with_those_that_are_known(tmp_path: Path) -> Non
     cells = {"one": CELL | {"flavor": "kasan"}}
     with pytest.raises(InvocationError) as caught:
         load_cells(data(tmp_path, TABLE | {"cells": cells}))
-    assert "known here: about, expect, fragments" in caught.value.next_step
+    assert "known here: about, expect, fragments" in (caught.value.next_step or "")
 
 
 def test_a_series_without_a_matrix_is_told(tmp_path: Path) -> None:

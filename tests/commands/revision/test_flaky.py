@@ -37,7 +37,7 @@ def test_a_broken_case_is_run_again_and_its_record_stays(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
     results = Results()
-    events.subscribe(results)
+    events.consumers.append(results)
     bad = run(said("not ok 1 one", "first"), exit_code=1)
     guest = FakeGuest([bad, run(), run(said("not ok 1 one", "second"), exit_code=1), run()])
     lab = lab_of(data, guest)
