@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from harness.build.kernel import KernelBuild
 from harness.build.make import made
-from harness.build.toolchain import BuildTools
+from harness.build.toolchain import BuildTools, environment
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
 from harness.series.apply import Applied
@@ -121,14 +120,15 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_
     def problem(said: str) -> InternalError:
         return InternalError(f"decode_stacktrace.sh failed: {said[-1000:]}", evidence=script)
 
-    # The script also disassembles 'Code:' lines, with an assembler run for each; nobody
+    # Not the user's environment: the script takes its tools by LLVM and CROSS_COMPILE.
+    # It also disassembles 'Code:' lines, with an assembler run for each; nobody
     # reads that in a report, and the line stays as it is.
     frames = [line for line in text.splitlines() if "Code:" not in line]
     out = proc.capture(
         ("bash", str(script), str(vmlinux), str(source)),
         stdin="\n".join([*frames, ""]).encode(),
         timeout_s=timeout_s,
-        env={**os.environ, "LC_ALL": "C"},
+        env=environment(),
         problem=problem,
     )
     decoded = out.decode("utf-8", "replace").splitlines()

@@ -32,6 +32,26 @@ from harness.series.worktree import SourceTree, source_tree
 
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
+# A line of a fragment: what kbuild itself writes into a .config, and what it passes over.
+_REQUEST = re.compile(
+    r'CONFIG_(?P<on>\w+)=(?P<value>[ymn]|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*")'
+    r"|# CONFIG_(?P<off>\w+) is not set",
+    re.ASCII,
+)
+_NO_REQUEST = re.compile(r"\s*(?:#(?!\s*CONFIG_\w+\s+is\s+not\s+set\b).*)?")
+_FORMS = "a line is CONFIG_X=value, or '# CONFIG_X is not set', or a comment"
+# What is wrong with any other line, the first that fits.
+_MEANT = (
+    ("^\ufeff", "the file begins with a byte order mark: save it as UTF-8 without one"),
+    (r"^\s", "blanks before it: begin the line with CONFIG_ or #"),
+    (r"\s$", "blanks after it: remove them"),
+    (r"^#", "neither a request nor a comment: write exactly '# CONFIG_X is not set'"),
+    (r"^CONFIG_\w+(\s+=|=\s)", "no blanks around ="),
+    (r'^CONFIG_\w+=("[^"]*"|[^\s"]+)\s*#', "a comment goes on a line of its own"),
+    (r"^CONFIG_\w+=", 'the value must be y, m, n, a number, or a string in "quotes"'),
+    (r"^CONFIG_\w+$", "no value: write =y behind it"),
+    ("", "no request and no comment"),
+)
 # What begins an entry. Help texts are indented, so words at the start of a line are code.
 _ENTRY = re.compile(
     r'^(?:[ \t]*[ro]*source[ \t]+"(?P<file>[^"]+)"'
@@ -119,28 +139,42 @@ def load_flavour(name: str, folder: Path = FOLDER) -> Flavour:
     return Flavour(name, fragments, table[name].get("memory_mb"))
 
 
-def parse_config(text: str) -> dict[str, tuple[str, int]]:
-    """``{symbol: (value, line)}`` of a fragment or a .config; 'is not set' is 'n'."""
-    found: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := re.match(r"CONFIG_(\w+)=(.*)$", line):
-            found[match[1]] = (match[2].strip(), number)
-        elif match := re.match(r"# CONFIG_(\w+) is not set", line):
-            found[match[1]] = (NOT_SET, number)
-    return found
+def read_fragment(path: Path) -> str:
+    """The text of a fragment, its lines ended as Linux does and the last one as well.
+
+    Raises:
+        InvocationError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text("utf-8").rstrip("\n") + "\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvocationError(f"{path}: {error}", next_step="see kconfig/flavours.yaml") from error
 
 
 def requests(fragments: Sequence[Path]) -> list[Request]:
-    """What the fragments ask for; where two ask for the same symbol, the later one's word."""
-    wanted: dict[str, Request] = {}
-    for path in fragments:
-        text = path.read_text("utf-8")
-        before = ["", *text.splitlines()]
-        for symbol, (value, line) in parse_config(text).items():
-            optional = before[line - 1].startswith("# optional")
-            name = f"{path.parent.name}/{path.name}"
-            wanted[symbol] = Request(symbol, value, name, line, optional)
-    return list(wanted.values())
+    """What the fragments ask for; where two ask for the same symbol, the later one's word.
+
+    Raises:
+        InvocationError: a line that asks for nothing and is no comment, by file and line.
+    """
+    return list({r.symbol: r for path in fragments for r in _requests_of(path)}.values())
+
+
+def _requests_of(path: Path) -> Iterator[Request]:
+    name, before = f"{path.parent.name}/{path.name}", ""
+    seen: dict[str, Request] = {}
+    for number, line in enumerate(read_fragment(path).split("\n"), 1):
+        if match := _REQUEST.fullmatch(line):
+            symbol, value = match["on"] or match["off"], match["value"] or NOT_SET
+            asked = Request(symbol, value, name, number, before.startswith("# optional"))
+            if seen.setdefault(symbol, asked).value != value:
+                what = f"{asked}: line {seen[symbol].line} asks for {seen[symbol].value}"
+                raise InvocationError(what, next_step="leave one of the two lines out")
+            yield asked
+        elif not _NO_REQUEST.fullmatch(line):
+            hint = next(what for sign, what in _MEANT if re.search(sign, line))
+            raise InvocationError(f"{name}:{number}: {line!r}: {hint}", next_step=_FORMS)
+        before = line
 
 
 def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
@@ -150,8 +184,7 @@ def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
 
 def read_values(config: Path) -> dict[str, str]:
     """``{symbol: value}`` of a .config; symbols that are not set are left out."""
-    parsed = parse_config(config.read_text("utf-8"))
-    return {symbol: value for symbol, (value, _) in parsed.items() if value != NOT_SET}
+    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8"), re.M))
 
 
 class LostSymbolsError(InvocationError):
@@ -178,10 +211,14 @@ def configure(
             leaves most of the second CPU to it.
 
     Raises:
-        InvocationError: the flavour asks for what this kernel does not have.
+        InvocationError: the flavour asks for what this kernel does not have, or a fragment
+            is malformed.
         SeriesError: the base would grant it and the series took it away.
     """
-    fragments = [path.read_text("utf-8") for path in flavour.fragments]
+    fragments, asked = (
+        [read_fragment(path) for path in flavour.fragments],
+        requests(flavour.fragments),
+    )
     arch = tools.toolchain.arch
 
     def make(draft: Path) -> None:
@@ -195,7 +232,7 @@ def configure(
             shutil.copyfile(config, draft / "kernel.config")
 
     def check(source: Path, config: dict[str, str]) -> None:
-        if not (lost := vanished(requests(flavour.fragments), config)):
+        if not (lost := vanished(asked, config)):
             return
         blocks = list(read_kconfig(source, arch))
         known = {block.symbol for block in blocks}
@@ -280,11 +317,14 @@ def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log:
     rest = () if flavour.defconfig else ("-n",)
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
     flags = " ".join(value.replace(" ", "\\ ") for value in variables(tools.toolchain))
-    argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
-            *(str(path) for path in flavour.fragments))  # fmt: skip
     env = {**environment(), "MAKEFLAGS": f" -- {flags}"}
     lines: list[str] = []
-    out.mkdir(parents=True, exist_ok=True)
+    # Copies: merge_config.sh would join a last line without its end to the next file's first.
+    fragments = [out / f".harness-{number}.config" for number in range(len(flavour.fragments))]
+    for copy, path in zip(fragments, flavour.fragments, strict=True):
+        copy.write_text(read_fragment(path), "utf-8")
+    argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
+            *map(str, fragments))  # fmt: skip
     with marked(out):
         done = proc.run(argv, cwd=source, env=env, log=log, on_line=lines.append)
     if done.returncode != 0:

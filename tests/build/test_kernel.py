@@ -84,7 +84,8 @@ def test_the_callers_environment_does_not_reach_make(
 ) -> None:
     for name, value in {
         "MAKEFLAGS": " -- ARCH=arm CC=false",
-        "ARCH": "arm",
+        "ARCH": "x86_64",
+        "V": "1",
         "KBUILD_OUTPUT": "/nonexistent",
         "CC": "false",
         "O": "/nonexistent",
