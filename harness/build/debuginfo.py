@@ -62,14 +62,11 @@ def purpose(flavour: str) -> str:
 def build_debug(
     tools: BuildTools, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
 ) -> DebugKernel:
-    """The debug twin of ``kernel``, from the store or built now.
+    """The debug twin of ``kernel``, from the store or built now; raises what ``build`` does.
 
     Args:
         flavour: the configuration's name, by which the build folder is found again.
         log: gets what make says.
-
-    Raises:
-        SeriesError, MachineError: as for any build.
     """
     wanted = debug_config(kernel.config.read_text("utf-8"))
 

@@ -13,7 +13,6 @@ import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -202,7 +201,9 @@ def configure(
     applied: Applied,
     flavour: Flavour,
     log: Path,
-    beside: Callable[[SourceTree], AbstractContextManager[object]] = contextlib.nullcontext,
+    beside: Callable[
+        [SourceTree], contextlib.AbstractContextManager[object]
+    ] = contextlib.nullcontext,
 ) -> KernelConfig:
     """The configuration of the patched tree, from the store or made now.
 
@@ -211,9 +212,9 @@ def configure(
             leaves most of the second CPU to it.
 
     Raises:
-        InvocationError: the flavour asks for what this kernel does not have, or a fragment
-            is malformed.
-        SeriesError: the base would grant it and the series took it away.
+        InvocationError: the flavour asks for what this kernel does not have (a symbol, its
+            defconfig), or a fragment is malformed.
+        SeriesError: the base would grant it and the series took it away, or broke Kconfig files.
     """
     fragments, asked = (
         [read_fragment(path) for path in flavour.fragments],
@@ -227,7 +228,7 @@ def configure(
             beside(source),
             build_dir(tools, base, flavour.name, source) as out,
         ):
-            config = run_merge(tools, source.path, out, flavour, log)
+            config = _run_merge(tools, source.path, out, flavour, log)
             check(source.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
@@ -240,16 +241,23 @@ def configure(
         for request in (r for r in lost if not r.optional or r.symbol in known):
             has = config.get(request.symbol)
             told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
-            reasons = explain(request.symbol, blocks, config)
-            told += [f"  {line}" for line in reasons]
+            told += [f"  {line}" for line in explain(request.symbol, blocks, config)]
         if told:
             what = (
                 f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant"
             )
             raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
-    state = _kconfig_state(applied, arch, flavour.start(arch))
-    inputs = fragments, state, tools.toolchain.version
+    # Every file of the tree that a configuration can depend on.
+    start = (*flavour.start(arch), "Makefile", f"arch/{arch}/Makefile")
+    relevant = {
+        path: blob
+        for path, blob in git.tree_files(applied.repo, applied.commit).items()
+        if path.rpartition("/")[2].startswith("Kconfig")
+        or path.startswith("scripts/")
+        or path in start
+    }
+    inputs = fragments, digest(relevant), tools.toolchain.version
     try:
         entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
@@ -264,11 +272,7 @@ def configure(
 def _compare_with_base(
     tools: BuildTools, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
 ) -> None:
-    """Fails for symbols that the bare base keeps.
-
-    Raises:
-        SeriesError: naming them.
-    """
+    """Raises SeriesError for symbols that the bare base keeps."""
     try:
         path = configure(tools, base, unpatched(base), flavour, log).path
         lost_there = {r.symbol for r in vanished(requests(flavour.fragments), read_values(path))}
@@ -285,26 +289,8 @@ def _compare_with_base(
         ) from lost
 
 
-def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
-    """A hash of every file of the tree that a configuration can depend on."""
-    files = git.tree_files(applied.repo, applied.commit)
-    relevant = {
-        path: blob
-        for path, blob in files.items()
-        if path.rpartition("/")[2].startswith("Kconfig")
-        or path.startswith("scripts/")
-        or path in (*start, "Makefile", f"arch/{arch}/Makefile")
-    }
-    return digest(relevant)
-
-
-def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
-    """Runs the tree's merge_config.sh in ``out``; the .config.
-
-    Raises:
-        SeriesError: the tree's Kconfig files are broken.
-        InvocationError: the tree has no such defconfig.
-    """
+def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
+    """Runs the tree's merge_config.sh in ``out``; the .config."""
     for leftover in source.glob(".tmp.config.*"):
         leftover.unlink()
     start = [name for name in flavour.start(tools.toolchain.arch) if (source / name).is_file()]
@@ -360,7 +346,7 @@ def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[st
     if not path.is_file():
         return
     # A line that goes on is one, and its parts still count as lines.
-    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " \f")
+    text = path.read_text("utf-8", "replace").replace("\\\n", " \f")
     enclosing: list[tuple[str, ...]] = []
     entries = list(_ENTRY.finditer(text))
     ends = [entry.start() for entry in entries[1:]] + [len(text)]

@@ -69,13 +69,9 @@ def recover(out: Path) -> int:
     if not marker.exists():
         return 0
     since = marker.stat().st_mtime_ns
-    files = [Path(folder) / name for folder, _, names in os.walk(out) for name in names]
-    newer = [
-        path
-        for path in files
-        if not path.is_symlink() and path != marker and path.name != SOURCE_ID
-        if path.stat().st_mtime_ns >= since
-    ]
+    files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
+    plain = (p for p in files if not p.is_symlink() and p != marker and p.name != SOURCE_ID)
+    newer = [path for path in plain if path.stat().st_mtime_ns >= since]
     for path in (*newer, marker):
         path.unlink()
     return len(newer)
@@ -137,7 +133,7 @@ def made(
         draft: its build.log gets what make says; ``log`` gets it too, and outlives a failure.
 
     Raises:
-        SeriesError, InvocationError, MachineError: see ``failure``.
+        HarnessError: see ``failure``.
     """
     with (
         source_tree(tools.store, base, applied, tools.events) as source,
@@ -154,7 +150,7 @@ def made(
 
 
 def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
-    """What make says for ``what``, past all that cannot be compiled; the caller marks ``out``.
+    """What make says for ``what``, past what cannot be compiled; the caller marks ``out``.
 
     Raises:
         MachineError: the disk is full.
@@ -244,13 +240,8 @@ def place_config(config: str, out: Path) -> None:
 
 
 def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
-    """Who is at fault for a make of the kernel that failed: the series, the base, this machine.
-
-    Raises:
-        MachineError: the disk is full.
-    """
-    errors = reader.first_errors()
-    said = "\n".join(errors)
+    """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
+    said = "\n".join(reader.first_errors())
     proc.check_disk(("make",), "\n".join(reader.tail), log)
     if "Killed signal" in said:
         what, step = f"the compiler was killed: not enough memory?\n{said}", "JOBS=1"

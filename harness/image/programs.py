@@ -127,8 +127,7 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
             raise InvocationError(
                 f"{program.name} --list printed a line that is no case: {line!r} ({error})"
             ) from error
-        unknown = [c for c in case.clauses if c not in known_clauses]
-        if unknown:
+        if unknown := [c for c in case.clauses if c not in known_clauses]:
             raise InvocationError(f"{case.id} names {unknown[0]}, which the contract does not have")
         if not case.clauses:
             raise InvocationError(f"{case.id} names no clause")
@@ -173,12 +172,11 @@ def copy_python(folder: Path, target: Path) -> None:
         (target / path.name).write_bytes(path.read_bytes())
 
 
-def _fill(draft: Path, folder: Path, headers: Path) -> None:
+def _fill(draft: Path, folder: Path, programs: Sequence[Program], headers: Path) -> None:
     lib, tree = GUEST_TESTS / "lib", draft / "tree"
     copy_python(lib, tree / "lib")
     copy_python(folder / "lib", tree / folder.name / "lib")
     copy_python(folder, tree / folder.name)
-    programs = [_program(source) for source in sources(folder)]
 
     def make(program: Program) -> str:
         built = tree / Path(program.name).with_suffix("")
@@ -207,17 +205,13 @@ def build_suite(
     Raises:
         InvocationError: a program does not compile, or lists nonsense.
     """
-    inputs = [
-        file_digest(GUEST_TESTS / "lib"),
-        file_digest(suite_folder),
-        file_digest(headers),
-        proc.version("gcc"),
-        CFLAGS,
-        # The guest runs bytecode of the interpreter that compiled it.
-        sys.version_info[:2],
-    ]
-    entry = store.entry("programs", inputs, lambda draft: _fill(draft, suite_folder, headers))
-    listings = json.loads((entry.path / "listings.json").read_text())
+    read = [file_digest(folder) for folder in (GUEST_TESTS / "lib", suite_folder, headers)]
+    # The guest runs bytecode of the interpreter that compiled it.
+    inputs = [*read, proc.version("gcc"), CFLAGS, sys.version_info[:2]]
     programs = [_program(source) for source in sources(suite_folder)]
+    entry = store.entry(
+        "programs", inputs, lambda draft: _fill(draft, suite_folder, programs, headers)
+    )
+    listings = json.loads((entry.path / "listings.json").read_text())
     cases = [c for p in programs for c in parse_listing(p, listings[p.name], known_clauses)]
     return Suite(tuple(cases), entry.path / "tests.img", entry.cached)
