@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.build.make import failure
-from harness.build.make_log import BuildLog
+from harness.build.make import BuildLog, failure
 from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import git, proc
 from harness.core.store import digest

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.build import make
 from harness.build.kconfig import KernelConfig
-from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
+from harness.build.make import BuildLog, Warned, from_json, new_warnings
 from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError

@@ -30,8 +30,8 @@ from harness.run.pipeline import Prepared, debug_twin, workbench
 from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, worktree
+from harness.series.contract import FOLDER, find_patch, with_variant
 from harness.series.patches import load_series
-from harness.series.variants import FOLDER, find_patch, with_variant
 
 
 @dataclass(frozen=True)

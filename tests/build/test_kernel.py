@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.build import make
-from harness.build.make import MARKER
-from harness.build.make_log import Warned
+from harness.build.make import MARKER, Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress
 from harness.core.settings import PROJECT

@@ -21,8 +21,7 @@ from pathlib import Path
 from rich.table import Table
 
 from harness.build.kconfig import KernelConfig, configure, load_flavour
-from harness.build.make import build_dir, marked, place_config, run_on
-from harness.build.make_log import new_warnings
+from harness.build.make import build_dir, marked, new_warnings, place_config, run_on
 from harness.build.toolchain import BuildTools
 from harness.commands.static_checks.remarks import (
     LEFT,

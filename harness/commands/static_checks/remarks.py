@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import yaml
 
-from harness.build.make_log import Warned
+from harness.build.make import Warned
 from harness.core.errors import InternalError
 
 TOOLS = ("checkpatch", "sparse", "kernel-doc")
