@@ -97,15 +97,9 @@ def load(folder: Path) -> SeriesData:
         raise InternalError(f"{folder / data['contract']} has no clauses")
     if data.get("sound") not in (None, *clauses):
         raise InternalError(f"series.yaml: sound: the contract has no {data['sound']}")
-    return SeriesData(
-        name=data["name"],
-        title=data["title"],
-        folder=folder,
-        guest_tests=data["guest_tests"],
-        subjects=tuple(data["patches"]),
-        clauses=clauses,
-        sound=data.get("sound"),
-    )
+    same = {name: data[name] for name in ("name", "title", "guest_tests")}
+    subjects, sound = tuple(data["patches"]), data.get("sound")
+    return SeriesData(folder=folder, subjects=subjects, clauses=clauses, sound=sound, **same)
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,7 @@ def tar_members(stream: IO[bytes]) -> Iterator[Member]:
         if len(head) < BLOCK_BYTES or head[148:156] == b"\0" * 8:
             break
         try:
-            size = _number(head[124:136])
-            mode = _number(head[100:108])
+            mode, size = _number(head[100:108]), _number(head[124:136])
         except ValueError as error:
             raise InvocationError("this is no tarball") from error
         data = stream.read(-(-size // BLOCK_BYTES) * BLOCK_BYTES)[:size] if size else b""
@@ -95,10 +94,9 @@ def tar_members(stream: IO[bytes]) -> Iterator[Member]:
             raise InvocationError("the tarball ends in the middle")
         if kind in (b"L", b"K"):
             override[b"path" if kind == b"L" else b"linkpath"] = data.rstrip(b"\0")
-            continue
-        if kind in (b"x", b"g"):
-            if kind == b"x":
-                override.update(_pax(data))
+        elif kind == b"x":
+            override.update(_pax(data))
+        if kind in (b"L", b"K", b"x", b"g"):
             continue
         name = head[:100].rstrip(b"\0")
         prefix = head[345:500].rstrip(b"\0") if head[257:263] == b"ustar\0" else b""
@@ -172,7 +170,6 @@ class PackWriter:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
         self._path = folder / "tmp_pack_harness"
         self._file = open(self._path, "wb", buffering=1 << 20)  # noqa: SIM115
         self._file.write(struct.pack(">4sII", b"PACK", 2, 0))
@@ -202,9 +199,9 @@ class PackWriter:
             check = hashlib.file_digest(file, lambda: hashlib.sha1(usedforsecurity=False)).digest()
         with open(self._path, "ab") as file:
             file.write(check)
-        stem = f"pack-{check.hex()}"
-        (self._folder / f"{stem}.idx").write_bytes(_index(self._objects, check))
-        self._path.rename(self._folder / f"{stem}.pack")
+        pack = self._path.with_name(f"pack-{check.hex()}.pack")
+        pack.with_suffix(".idx").write_bytes(_index(self._objects, check))
+        self._path.rename(pack)
 
     def abandon(self) -> None:
         """Closes the file of a pack that will not be finished."""
@@ -213,15 +210,12 @@ class PackWriter:
 
 def _head(kind: int, size: int) -> bytes:
     """Kind and size of an object, seven bits a byte after the first four."""
-    head = bytearray()
-    byte = (kind << 4) | (size & 15)
+    head, byte = b"", (kind << 4) | (size & 15)
     size >>= 4
     while size:
-        head.append(byte | 0x80)
-        byte = size & 0x7F
+        head, byte = head + bytes([byte | 0x80]), size & 0x7F
         size >>= 7
-    head.append(byte)
-    return bytes(head)
+    return head + bytes([byte])
 
 
 def _index(objects: dict[bytes, tuple[int, int]], check: bytes) -> bytes:
@@ -232,18 +226,11 @@ def _index(objects: dict[bytes, tuple[int, int]], check: bytes) -> bytes:
     large = [offset for offset in offsets if offset >= LARGE_OFFSET]
     numbers = itertools.count(LARGE_OFFSET)
     small = [offset if offset < LARGE_OFFSET else next(numbers) for offset in offsets]
-    body = b"".join(
-        (
-            b"\xfftOc",
-            struct.pack(">I", 2),
-            struct.pack(">256I", *fan),
-            b"".join(names),
-            struct.pack(f">{len(names)}I", *(objects[name][0] for name in names)),
-            struct.pack(f">{len(small)}I", *small),
-            struct.pack(f">{len(large)}Q", *large),
-            check,
-        )
-    )
+    sums = [objects[name][0] for name in names]
+    parts = [b"\xfftOc", struct.pack(">257I", 2, *fan), *names]
+    parts += [struct.pack(f">{2 * len(names)}I", *sums, *small)]
+    parts += [struct.pack(f">{len(large)}Q", *large), check]
+    body = b"".join(parts)
     return body + hashlib.sha1(body, usedforsecurity=False).digest()
 
 
