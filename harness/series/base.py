@@ -92,7 +92,7 @@ def worktree(store: Store, key: str) -> Path:
 def _version(repo: Path, commit: str, name: str) -> str:
     """The version in the tree's Makefile, as in '6.1.192' or '6.12.0-rc3'."""
     makefile = git.file_text(repo, commit, "Makefile") or ""
-    fields = dict(re.findall(r"^((?:VERSION|\w+LEVEL|EXTRAVERSION)) *= *(.*)$", makefile, re.M))
+    fields = dict(re.findall(r"^(\w*VERSION|\w+LEVEL) *= *(.*)$", makefile, re.M))
     if "VERSION" not in fields or "PATCHLEVEL" not in fields:
         what = f"KERNEL={name} is no kernel tree: its Makefile names no version"
         raise InvocationError(what, next_step=FORMS)

@@ -84,14 +84,9 @@ def installed(package: str) -> str | None:
 
 
 def download(package: str, version: str, folder: Path, store: Store) -> Path:
-    """Fetches one package file into ``folder``.
-
-    Raises:
-        UnavailableError: it could not be had.
-    """
-    options = [*keeping(store)]
-    options += ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    argv = ("apt-get", *options, "-q", "download", f"{package}={version}")
+    """Fetches one package file into ``folder``, or raises UnavailableError."""
+    plain = ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
+    argv = ("apt-get", *keeping(store), *plain, "-q", "download", f"{package}={version}")
     done = proc.run(argv, cwd=folder, env={**os.environ, **_ENV})
     files = sorted(folder.glob(f"{package}_*.deb"))
     if done.returncode == 0 and files:
