@@ -29,6 +29,7 @@ from harness.series.apply import Applied, unpatched
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
 
+Beside = Callable[[SourceTree], contextlib.AbstractContextManager[object]]
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
 # A line of a fragment: what kbuild itself writes into a .config, and what it passes over.
@@ -130,10 +131,8 @@ def load_flavour(name: str, folder: Path = FOLDER) -> Flavour:
     """
     table: dict[str, dict[str, Any]] = yaml.safe_load((folder / "flavours.yaml").read_text("utf-8"))
     if name not in table:
-        raise InvocationError(
-            f"CONFIG={name}: there is no such flavour, only {', '.join(sorted(table))}",
-            next_step="see kconfig/flavours.yaml",
-        )
+        what = f"CONFIG={name}: there is no such flavour, only {', '.join(sorted(table))}"
+        raise InvocationError(what, next_step="see kconfig/flavours.yaml")
     fragments = tuple(folder / f"{fragment}.config" for fragment in table[name]["fragments"])
     return Flavour(name, fragments, table[name].get("memory_mb"))
 
@@ -201,9 +200,7 @@ def configure(
     applied: Applied,
     flavour: Flavour,
     log: Path,
-    beside: Callable[
-        [SourceTree], contextlib.AbstractContextManager[object]
-    ] = contextlib.nullcontext,
+    beside: Beside = contextlib.nullcontext,
 ) -> KernelConfig:
     """The configuration of the patched tree, from the store or made now.
 
@@ -216,11 +213,8 @@ def configure(
             defconfig), or a fragment is malformed.
         SeriesError: the base would grant it and the series took it away, or broke Kconfig files.
     """
-    fragments, asked = (
-        [read_fragment(path) for path in flavour.fragments],
-        requests(flavour.fragments),
-    )
-    arch = tools.toolchain.arch
+    fragments = [read_fragment(path) for path in flavour.fragments]
+    asked, arch = requests(flavour.fragments), tools.toolchain.arch
 
     def make(draft: Path) -> None:
         with (
@@ -243,20 +237,15 @@ def configure(
             told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
             told += [f"  {line}" for line in explain(request.symbol, blocks, config)]
         if told:
-            what = (
-                f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant"
-            )
+            name, linux = f"CONFIG={flavour.name}", f"Linux {base.version}"
+            what = f"{name} asks for symbols that {linux} does not grant"
             raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
     # Every file of the tree that a configuration can depend on.
     start = (*flavour.start(arch), "Makefile", f"arch/{arch}/Makefile")
-    relevant = {
-        path: blob
-        for path, blob in git.tree_files(applied.repo, applied.commit).items()
-        if path.rpartition("/")[2].startswith("Kconfig")
-        or path.startswith("scripts/")
-        or path in start
-    }
+    files = git.tree_files(applied.repo, applied.commit).items()
+    kbuild = re.compile(r"scripts/|(.*/)?Kconfig[^/]*$")
+    relevant = {path: blob for path, blob in files if kbuild.match(path) or path in start}
     inputs = fragments, digest(relevant), tools.toolchain.version
     try:
         entry = tools.store.entry("config", inputs, make, tools.events.note)
@@ -282,11 +271,9 @@ def _compare_with_base(
         return  # the base cannot be configured at all
     if taken := lost.symbols - lost_there:
         names = ", ".join(f"CONFIG_{symbol}" for symbol in sorted(taken))
-        raise SeriesError(
-            f"the configuration loses symbols, and on the bare base it keeps {names}\n{lost.told}",
-            evidence=log,
-            next_step="the series changes what these symbols depend on",
-        ) from lost
+        what = f"the configuration loses symbols, and on the bare base it keeps {names}"
+        step = "the series changes what these symbols depend on"
+        raise SeriesError(f"{what}\n{lost.told}", evidence=log, next_step=step) from lost
 
 
 def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
@@ -316,11 +303,8 @@ def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log
     if done.returncode != 0:
         proc.check_disk(argv, "\n".join(lines), log)
         first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
-        raise SeriesError(
-            "\n".join(["the kernel cannot be configured", *(first or lines)[:6]]),
-            evidence=log,
-            next_step="mend the Kconfig file that it names",
-        )
+        what = "\n".join(["the kernel cannot be configured", *(first or lines)[:6]])
+        raise SeriesError(what, evidence=log, next_step="mend the Kconfig file that it names")
     return out / ".config"
 
 
@@ -350,9 +334,9 @@ def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[st
     enclosing: list[tuple[str, ...]] = []
     entries = list(_ENTRY.finditer(text))
     ends = [entry.start() for entry in entries[1:]] + [len(text)]
-    number, at = 1, 0
     for entry, end in zip(entries, ends, strict=True):
-        number, at = number + len(re.findall("[\n\f]", text[at : entry.start()])), entry.start()
+        at = entry.start()
+        number = 1 + text.count("\n", 0, at) + text.count("\f", 0, at)
         around = (*outer, *(line for lines in enclosing for line in lines))
         if entry["file"]:
             inner = entry["file"].replace("$(SRCARCH)", arch).replace("$SRCARCH", arch)
@@ -362,9 +346,8 @@ def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[st
         elif not entry["other"]:
             body = _HELP.split(text[at:end], maxsplit=1)[0].split("\n")
             starts = itertools.accumulate((1 + x.count("\f") for x in body), initial=number)
-            lines = tuple(
-                f"{name}:{n}: {' '.join(x.split())}" for n, x in zip(starts, body, strict=False)
-            )
+            placed = zip(starts, body, strict=False)
+            lines = tuple(f"{name}:{n}: {' '.join(line.split())}" for n, line in placed)
             if entry["opens"]:
                 enclosing.append(_telling(lines))
             else:

@@ -100,9 +100,8 @@ class BuildLog:
         if step := _STEP.match(line):
             return self._step(step[1], step[2])
         if warning := _WARNING.match(line):
-            warned = Warned(
-                self.relative(warning["file"]), int(warning["line"] or 0), warning["text"]
-            )
+            place = self.relative(warning["file"])
+            warned = Warned(place, int(warning["line"] or 0), warning["text"])
             owner = warned.file if warned.text.startswith("objtool:") else self._current
             if owner:
                 self.objects.setdefault(owner, []).append(warned)
@@ -357,13 +356,9 @@ def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> Harnes
         what = f"a program that the build itself needs does not compile here\n{said}"
         return MachineError(what, evidence=log, next_step=SET_UP)
     if not applied.patches:
-        return InvocationError(
-            f"KERNEL={base.name} does not build even without patches\n{said}",
-            evidence=log,
-            next_step="choose another KERNEL= or CONFIG=",
-        )
-    return SeriesError(
-        f"the patched kernel does not build\n{said}",
-        evidence=log,
-        next_step="mend the first error first; PATCHES=0 shows whether the base builds",
-    )
+        what = f"KERNEL={base.name} does not build even without patches\n{said}"
+        step = "choose another KERNEL= or CONFIG="
+        return InvocationError(what, evidence=log, next_step=step)
+    what = f"the patched kernel does not build\n{said}"
+    step = "mend the first error first; PATCHES=0 shows whether the base builds"
+    return SeriesError(what, evidence=log, next_step=step)

@@ -87,7 +87,7 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
         twin = debug_twin(session, prepared)
         outcome.cached = twin.cached
         outcome.detail = twin.verdict
-    if not twin.text_matches:
+    if twin.differences:
         raise InvocationError(
             "debug information cannot be had for this kernel: with it the code is elsewhere\n"
             + "\n".join(twin.differences),
