@@ -69,13 +69,9 @@ def build(
         ) as job:
             judge_warnings(job, config, log)
             out = job.out
-            proc.capture(
-                ("strip", "--strip-all", "-o", str(draft / "vmlinux"), str(out / "vmlinux"))
-            )
+            job.keep(draft, bzimage=bzimage)
             shutil.copyfile(out / ".config", draft / "kernel.config")
             shutil.copyfile(out / "System.map", draft / "System.map")
-            if bzimage:
-                shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
             release = (out / "include/config/kernel.release").read_text("utf-8").strip()
             about = {"release": release, "objects": len(make.read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")

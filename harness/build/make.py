@@ -209,6 +209,13 @@ class Job:
         """Where it is kept how many objects a build from nothing has compiled."""
         return self.tools.store.root / "counts" / f"{self.base.line}-{self.purpose}"
 
+    def keep(self, draft: Path, *, bzimage: bool = False, cross: str = "") -> None:
+        """Puts what boots into ``draft``: vmlinux (stripped by ``cross``strip), maybe bzImage."""
+        stripped = (f"{cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
+        proc.capture((*stripped, str(self.out / "vmlinux")))
+        if bzimage:
+            shutil.copyfile(self.out / "arch/x86/boot/bzImage", draft / "bzImage")
+
     def expected_objects(self) -> int:
         """How many objects a build from nothing will compile; 0: nobody knows."""
         with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
@@ -350,8 +357,8 @@ def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> Harnes
     said = "\n".join(reader.first_errors())
     proc.check_disk(("make",), "\n".join(reader.tail), log)
     if "Killed signal" in said:
-        what, step = f"the compiler was killed: not enough memory?\n{said}", "JOBS=1"
-        return MachineError(what, evidence=log, next_step=step)
+        what = f"the compiler was killed: not enough memory?\n{said}"
+        return MachineError(what, evidence=log, next_step="JOBS=1")
     if said.startswith(("scripts/", "tools/")):
         what = f"a program that the build itself needs does not compile here\n{said}"
         return MachineError(what, evidence=log, next_step=SET_UP)

@@ -70,11 +70,9 @@ def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolch
     for name, value in sorted(os.environ.items()):
         known = () if name.startswith("KCONFIG_") else _REFUSED.get(name, (value,))
         if value and value not in known:
-            raise InvocationError(
-                f"{name}={value} is set, for the command or in the environment, and is not obeyed: "
-                "a kernel of this input is always built in the same way",
-                next_step=f"leave it out, or: unset {name}",
-            )
+            what = f"{name}={value} is set, for the command or in the environment, and not obeyed"
+            why = "a kernel of this input is always built in the same way"
+            raise InvocationError(f"{what}: {why}", next_step=f"leave it out, or: unset {name}")
     version = "; ".join(proc.version(f"{cross}{name}") for name in (cc, "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.

@@ -305,8 +305,7 @@ def _build(
             compiled = json.dumps({"compiled": sorted(read_records(job.out))})
             (draft / "cell.json").write_text(compiled + "\n", "utf-8")
             if boots:
-                strip = (f"{cell.cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
-                proc.capture((*strip, str(job.out / "vmlinux")))
+                job.keep(draft, cross=cell.cross)
 
     entry = bench.store.entry("matrix", inputs, make, bench.events.note, also=("build",))
     return entry.path, entry.cached

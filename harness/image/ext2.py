@@ -36,9 +36,7 @@ def make_image(tree: Path, image: Path) -> None:
 def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
     """Commands for debugfs that put files into an image, all of them root's.
 
-    Args:
-        files: path in the image: (file here, permissions).
-        have: directories of the image's top level that exist already.
+    ``files``: path in the image: (file here, permissions); ``have``: its top directories.
     """
     folders = ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
     lines = [f"mkdir {name}" for name in folders if name not in have]

@@ -3,10 +3,9 @@
 
 No package script is run and nothing needs root: packages are fetched and
 unpacked by hand, our init is compiled, and the image is packed. ``ROOTFS=``
-replaces the packages with a directory or an image of the user's; into a
-directory's copy and into an image's copy go the same few files of ours, all
-below ``/harness``: process 1, and the SSH server's host key, whose public half
-stays on the host to be pinned.
+replaces the packages with a copy of the user's directory or image. Into each go the
+same few files of ours, all below ``/harness``: process 1, and the SSH server's host
+key, whose public half stays on the host to be pinned.
 """
 
 from __future__ import annotations
@@ -76,10 +75,7 @@ def load_recipe() -> Recipe:
 
 
 def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tuple[str, ...], str]:
-    """The packages to fetch and the version of Python among them.
-
-    Args:
-        exists: whether the distribution has a package of that name.
+    """The packages to fetch, those that ``exists`` knows, and the version of Python among them.
 
     Raises:
         MachineError: no alternative of an entry exists.
@@ -88,10 +84,8 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     def first(names: Sequence[str]) -> str:
         if known := [name for name in names if exists(name)]:
             return known[0]
-        raise MachineError(
-            f"the package {' or '.join(names)} is not known to apt",
-            next_step=f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}",
-        )
+        step = f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}"
+        raise MachineError(f"the package {' or '.join(names)} is not known to apt", next_step=step)
 
     minimal = first([f"python{version}-minimal" for version in recipe.pythons])
     python = minimal.removeprefix("python").removesuffix("-minimal")
@@ -109,9 +103,8 @@ def candidates(recipe: Recipe) -> tuple[str, ...]:
 def _private_lists(folder: Path) -> list[str]:
     """Fetches package lists into a folder of ours; the options that make apt use them.
 
-    An image fresh from a registry has no lists at all, and lists that are some
-    weeks old name packages that the mirrors no longer have; neither is fixed in
-    the system's own place, which may not be ours to write.
+    A fresh image has no lists at all, and old ones name packages that the mirrors no longer
+    have; neither is mended in the system's own place, which may not be ours to write.
     """
     (folder / "lists" / "partial").mkdir(parents=True)
     options = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}"]
@@ -185,10 +178,9 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
 def _from_packages(draft: Path, store: Store) -> None:
     recipe = load_recipe()
     if not apt.available():
-        raise MachineError(
-            "the guest's root file system is made from Debian packages, and here is no apt",
-            next_step=f"ROOTFS=/a/directory or an image; {WHAT_IS_NEEDED}",
-        )
+        what = "the guest's root file system is made from Debian packages, and here is no apt"
+        step = f"ROOTFS=/a/directory or an image; {WHAT_IS_NEEDED}"
+        raise MachineError(what, next_step=step)
     debs, root = draft / "debs", draft / "root"
     debs.mkdir()
     python = _fetch(recipe, debs, store)
@@ -248,10 +240,8 @@ def check_ext2(image: Path) -> None:
         raise InvocationError(f"ROOTFS={image} is no ext2 image", next_step=WHAT_IS_NEEDED)
     (incompatible,) = struct.unpack_from("<I", block, 0x60)
     if incompatible & ~_EXT2_KNOWS:
-        raise InvocationError(
-            f"ROOTFS={image} has features beyond ext2 (0x{incompatible:x}), probably ext4's",
-            next_step=WHAT_IS_NEEDED,
-        )
+        what = f"ROOTFS={image} has features beyond ext2 (0x{incompatible:x}), probably ext4's"
+        raise InvocationError(what, next_step=WHAT_IS_NEEDED)
 
 
 _MUST_HAVE = (
@@ -300,17 +290,14 @@ def _image_from_tree(tree: Path, draft: Path) -> None:
 def _image_from_user(given: Path, draft: Path, *, own_init: bool) -> None:
     """Makes ``draft/rootfs.img`` from a user's directory or image, which stays as it is.
 
-    Args:
-        own_init: an image that has an init is to be booted by it, and ``OWN_INIT`` says so.
+    ``own_init``: an image that has an init is to be booted by it, and ``OWN_INIT`` says so.
     """
     if not given.is_dir():
         check_ext2(given)
     own_init = own_init and not given.is_dir() and ext2.in_image(given, "sbin/init")
     if lacks := missing_from(given):
-        raise InvocationError(
-            f"ROOTFS={given} lacks {', '.join(lacks)}",
-            next_step=HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED,
-        )
+        step = HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED
+        raise InvocationError(f"ROOTFS={given} lacks {', '.join(lacks)}", next_step=step)
     if given.is_dir():
         _image_from_tree(given, draft)
         return

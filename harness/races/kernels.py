@@ -19,7 +19,6 @@ from harness.build.kconfig import configure, load_flavour
 from harness.build.kernel import build
 from harness.build.make import made
 from harness.core import events as ev
-from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
@@ -140,13 +139,9 @@ def variant_kernel(
             with made(
                 bench, base, applied, wanted, kind, STAGE, draft, log, bzimage=bzimage, settle=True
             ) as job:
-                out = job.out
-                shutil.copyfile(out / "vmlinux", draft / "debug")
-                shutil.copyfile(out / "System.map", draft / "System.map")
-                stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
-                proc.capture((*stripped, str(out / "vmlinux")))
-                if bzimage:
-                    shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
+                shutil.copyfile(job.out / "vmlinux", draft / "debug")
+                shutil.copyfile(job.out / "System.map", draft / "System.map")
+                job.keep(draft, bzimage=bzimage)
 
         entry = store.entry("variant", inputs, make, bench.events.note, also=("build",))
         outcome.cached = entry.cached

@@ -112,10 +112,8 @@ class _Obtained:
         kernel, ref = self.settings.kernel, self.settings.ref
         if about := known_kernels().get(kernel):
             if ref:
-                raise InvocationError(
-                    f"REF={ref} needs a git tree: KERNEL={kernel} is a package",
-                    next_step=f"KERNEL=/path/to/a/git/tree REF={ref}",
-                )
+                what = f"REF={ref} needs a git tree: KERNEL={kernel} is a package"
+                raise InvocationError(what, next_step=f"KERNEL=/path/to/a/git/tree REF={ref}")
             return self._package(about)
         path = Path(kernel).expanduser().absolute()
         if not path.exists():
@@ -156,11 +154,7 @@ class _Obtained:
         return Base(name, repo=repo, key=entry.name, origin=origin, cached=cached, **same)
 
     def _imported(self, inputs: object, source: str, members: Members, files: int = 0) -> Base:
-        """A base made from files, with its plain copy unless a checkout has one.
-
-        Args:
-            files: how many are expected; 0: nobody knows.
-        """
+        """A base made from so many files (0: nobody knows), and a plain copy unless there is one."""
 
         def progress(done: int) -> None:
             self.events.emit(StageProgress(STAGE, done, files, "files"))
@@ -177,11 +171,9 @@ class _Obtained:
     def _package(self, about: dict[str, Any]) -> Base:
         package, inside = str(about["package"]), str(about["tarball"])
         if not apt.available():
-            raise MachineError(
-                f"KERNEL={self.settings.kernel} is Debian's package {package}, and this machine "
-                "has no apt",
-                next_step="give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)",
-            )
+            what = f"KERNEL={self.settings.kernel} is Debian's package {package}"
+            step = "give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)"
+            raise MachineError(f"{what}, and this machine has no apt", next_step=step)
         here = apt.installed(package) if Path("/", inside).is_file() else None
 
         def of(version: str) -> Base:
@@ -194,10 +186,8 @@ class _Obtained:
 
             return self._imported(inputs, f"{package} {version}", members, int(about["files"]))
 
-        failure: HarnessError = MachineError(
-            f"apt has no package {package}",
-            next_step="apt-get update, or give a kernel tree: KERNEL=/path/to/linux",
-        )
+        step = "apt-get update, or give a kernel tree: KERNEL=/path/to/linux"
+        failure: HarnessError = MachineError(f"apt has no package {package}", next_step=step)
         # Lists that are missing or older than the mirror are renewed once, by root only.
         for renew in (False, True):
             if (not renew or apt.update()) and (version := apt.candidate(package, self.store)):
@@ -264,10 +254,9 @@ class _Obtained:
             commit = git.commit_id(path, ref)
             common = Path(git.text(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
         except HarnessError as error:
-            raise InvocationError(
-                f"KERNEL={path} has no commit {ref}",
-                next_step="REF= takes a commit, a tag or a branch of that tree; git log shows them",
-            ) from error
+            step = "REF= takes a commit, a tag or a branch of that tree; git log shows them"
+            what = f"KERNEL={path} has no commit {ref}"
+            raise InvocationError(what, next_step=step) from error
         if not self.settings.ref and git.text(path, "rev-parse", "--is-bare-repository") != "true":
             edited = git.text(path, "status", "--porcelain", "--untracked-files=no").splitlines()
             if edited:

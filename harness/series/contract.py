@@ -23,8 +23,8 @@ from harness.series.patches import Series, parse_patch
 
 _ROW = re.compile(r"^\|\s*(?P<id>[A-Z]+(?:-[A-Z]+)*-\d+)\s*\|\s*(?P<text>.+?)\s*\|\s*$")
 _HEADING = re.compile(r"^##\s+(?P<title>.+?)\s*$")
-TABLE = "variants.yaml"
-FOLDER = "variants"
+# The variants of a series, beside its series.yaml: the table of them, and the folder of patches.
+TABLE, FOLDER = "variants.yaml", "variants"
 
 
 @dataclass(frozen=True)
@@ -157,10 +157,9 @@ def load_table(data: SeriesData) -> Variants:
             raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
         for line in variant.lines or sorted(every):
             if find_patch(data.folder, line, variant.name) is None:
-                raise InternalError(
-                    f"{path}: there is no patch for {variant.name} on Linux {line}",
-                    next_step="where the mistake cannot be made there, say so with lines:",
-                )
+                step = "where the mistake cannot be made there, say so with lines:"
+                what = f"{path}: there is no patch for {variant.name} on Linux {line}"
+                raise InternalError(what, next_step=step)
     return Variants(tuple(variants), exempt)
 
 
@@ -174,9 +173,7 @@ def with_variant(series: Series, name: str, folder: Path, line: str) -> Series:
     path = given if given.is_file() else find_patch(folder, line, name)
     if path is None:
         have = ", ".join(sorted({p.stem for p in (folder / FOLDER).rglob("*.patch")})) or "none"
-        raise InvocationError(
-            f"VARIANT={name}: no such file, and no variant of that name for Linux {line}",
-            next_step=f"there is: {have}",
-        )
+        what = f"VARIANT={name}: no such file, and no variant of that name for Linux {line}"
+        raise InvocationError(what, next_step=f"there is: {have}")
     patch = parse_patch(path.read_bytes(), str(path))
     return Series(f"{series.source} and {path.name}", (*series.patches, patch))

@@ -37,6 +37,7 @@ BATCH_BYTES = 1 << 20  # handed to the other threads at once
 BATCH_FILES = 500
 MAX_BATCHES_WAITING = 16  # batches, each counted once a thread, that may wait for them
 FILE, PROGRAM, LINK = b"100644", b"100755", b"120000"
+_NO_PART = {b"", b".", b"..", b".git"}  # of a path, lest it leads out of the tree
 KINDS = {"commit": 1, "tree": 2, "blob": 3}
 FOLDER = b"40000"  # the mode of a tree in a tree
 LEVEL = 1  # of 0 to 3; 0.3 GB for a kernel; higher levels only take longer
@@ -128,12 +129,6 @@ def folder_members(root: Path, names: Iterable[str]) -> Iterator[Member]:
         elif stat.S_ISREG(mode):
             kind = PROGRAM if mode & stat.S_IXUSR else FILE
             yield Member(os.fsencode(name), kind, path.read_bytes())
-
-
-def _checked(path: bytes) -> None:
-    parts = path.split(b"/")
-    if any(part in (b"", b".", b"..", b".git") for part in parts) or b"\n" in path:
-        raise InvocationError(f"a path that a kernel tree cannot have: {os.fsdecode(path)!r}")
 
 
 def _writer(root: Path) -> Callable[[list[Member]], None]:
@@ -312,7 +307,9 @@ def _batches(members: Iterable[Member], progress: Callable[[int], None]) -> Iter
     batch: list[Member] = []
     size = 0
     for count, member in enumerate(members, 1):
-        _checked(member.path)
+        if b"\n" in member.path or _NO_PART & set(member.path.split(b"/")):
+            what = f"a path that a kernel tree cannot have: {os.fsdecode(member.path)!r}"
+            raise InvocationError(what)
         batch.append(member)
         size += len(member.data)
         if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:

@@ -93,7 +93,6 @@ def download(package: str, version: str, folder: Path, store: Store) -> Path:
         return files[-1]
     proc.check_disk(argv, done.output)
     tail = "\n".join(done.output.strip().splitlines()[-3:])
-    raise UnavailableError(
-        f"the package {package} {version} could not be downloaded\n{tail}",
-        next_step="check the network, apt-get update, or give a tree: KERNEL=/path/to/linux",
-    )
+    step = "check the network, apt-get update, or give a tree: KERNEL=/path/to/linux"
+    what = f"the package {package} {version} could not be downloaded\n{tail}"
+    raise UnavailableError(what, next_step=step)
