@@ -154,7 +154,7 @@ class _Obtained:
         return Base(name, repo=repo, key=entry.name, origin=origin, cached=cached, **same)
 
     def _imported(self, inputs: object, source: str, members: Members, files: int = 0) -> Base:
-        """A base made from so many files (0: nobody knows), and a plain copy unless there is one."""
+        """A base made from so many files (0: unknown), and a plain copy unless there is one."""
 
         def progress(done: int) -> None:
             self.events.emit(StageProgress(STAGE, done, files, "files"))
