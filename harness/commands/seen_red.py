@@ -31,8 +31,7 @@ from harness.report.results import BROKEN, RunDocument
 from harness.run.session import RunKernel
 from harness.run.states import run_state
 from harness.series.base import obtain_base
-from harness.series.contract import load
-from harness.series.variants import TABLE, Variant, Variants, find_patch, load_table
+from harness.series.contract import TABLE, Variant, Variants, find_patch, load, load_table
 
 INCONCLUSIVE = "inconclusive"
 

@@ -23,8 +23,7 @@ import yaml
 from rich.table import Table
 
 from harness.build.kconfig import KernelConfig, configure, load_flavour
-from harness.build.make import build_dir, marked, place_config, run_on
-from harness.build.make_log import Warned, new_warnings
+from harness.build.make import Warned, build_dir, marked, new_warnings, place_config, run_on
 from harness.build.toolchain import BuildTools
 from harness.core import events as ev
 from harness.core import git, proc

@@ -27,8 +27,8 @@ from harness.run.pipeline import Prepared, debug_twin, workbench
 from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, worktree
+from harness.series.contract import FOLDER, find_patch, with_variant
 from harness.series.patches import load_series
-from harness.series.variants import FOLDER, find_patch, with_variant
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     with stage(session.events, STAGE) as outcome:
         twin = debug_twin(session, prepared)
         outcome.cached, outcome.detail = twin.cached, twin.verdict
-    if not twin.text_matches:
+    if twin.differences:
         raise InvocationError(
             "debug information cannot be had for this kernel: with it the code is elsewhere\n"
             + "\n".join(twin.differences),

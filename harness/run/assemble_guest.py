@@ -205,7 +205,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
             outcome.detail = debug.verdict
         how = (
             "decoded with debug information of the same text"
-            if debug.text_matches
+            if not debug.differences
             else "decoded with debug information whose text addresses differ: lines may be off"
         )
         for splat in open_ones:

@@ -16,9 +16,8 @@ from harness.commands.seen_red import reds_of, seen_red
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.run.session import RunKernel, RunResult
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData, Variant, Variants, load, load_table, with_variant
 from harness.series.patches import Series
-from harness.series.variants import Variant, Variants, load_table, with_variant
 from tests.support.toy import Toy, grow
 
 TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")

@@ -21,8 +21,8 @@ from harness.races.scenario import (
     parse,
     parse_place,
 )
+from harness.series.contract import find_patch
 from harness.series.contract import load as load_contract
-from harness.series.variants import find_patch
 
 BODY = """\
 name: toy

@@ -14,8 +14,8 @@ from harness.core import git
 from harness.core.errors import MachineError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.series.apply import apply_series
+from harness.series.contract import with_variant
 from harness.series.patches import load_series
-from harness.series.variants import with_variant
 from tests.support.toy import Toy, grow
 from tools import bench
 
