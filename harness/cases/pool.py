@@ -13,8 +13,9 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
 
@@ -32,30 +33,31 @@ def at_once(jobs: int) -> int:
 
 
 class GuestPool:
-    """Runs the cases of one suite on ``labs``, a guest each, and hands events to ``emit``.
+    """Runs the cases of one suite on ``runners``, a guest each, and hands events to ``emit``.
 
     ``begin`` names the cases; after it ``run`` must be called for them in the same
     order. ``stop`` keeps the threads from beginning another case.
     """
 
-    def __init__(self, emit: ev.Consumer, labs: Sequence[Lab]) -> None:
+    def __init__(self, emit: ev.Consumer, runners: Sequence[CaseRunner]) -> None:
         self._emit = emit
-        self._labs = labs
+        self._runners = runners
         self._waiting: deque[Case] = deque()
         self._futures: dict[ev.CaseId, Future[list[ev.Event]]] = {}
 
     def begin(self, cases: Sequence[Case]) -> None:
         """Sets the threads to work; with few cases or one guest there are none."""
-        guests = min(len(self._labs), len(cases) // MIN_CASES_PER_GUEST)
+        guests = min(len(self._runners), len(cases) // MIN_CASES_PER_GUEST)
         if guests < 2:
             return
         self._futures = {case.id: Future() for case in cases}
         # Long ones first, or one of them is alone at the end. How long a case may take says
         # well enough which those are.
-        self._waiting.extend(sorted(cases, key=lambda case: -case.timeout))
-        for lab in self._labs[:guests]:
-            lab.factor *= SHARED_FACTOR
-            threading.Thread(target=self._work, args=(lab,), daemon=True).start()
+        longest_first = sorted(cases, key=lambda case: -case.timeout)
+        for case in longest_first:
+            self._waiting.append(replace(case, timeout=case.timeout * SHARED_FACTOR))
+        for runner in self._runners[:guests]:
+            threading.Thread(target=self._work, args=(runner,), daemon=True).start()
 
     def run(self, case: Case) -> ev.CaseFinished:
         """The record of a case, when it is there; its events are emitted now.
@@ -64,7 +66,7 @@ class GuestPool:
             HarnessError: whatever kept the case from being run.
         """
         if not self._futures:
-            return self._labs[0].run(case, self._emit)
+            return self._runners[0].run(case, self._emit)
         self._emit(ev.CaseStarted(case.id, case.clauses))  # the screen says what it waits for
         seen = self._futures[case.id].result()
         for event in seen:
@@ -84,11 +86,11 @@ class GuestPool:
         except IndexError:
             return None
 
-    def _work(self, lab: Lab) -> None:
+    def _work(self, runner: CaseRunner) -> None:
         while case := self._next():
             seen: list[ev.Event] = []
             try:
-                lab.run(case, seen.append)
+                runner.run(case, seen.append)
             except BaseException as error:
                 # For whoever asks for this case, or for one that now nobody begins.
                 while case:

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time."""
+"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time.
+
+Broken cases are run again where that is asked for. One that gives both verdicts is flaky,
+which is a finding of its own. Its first record stays what it is, with its evidence: that it
+passes later changes no verdict of the run. What the kernel says in a repetition counts as
+that repetition's failure, and not as another complaint.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +19,7 @@ from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
 from harness.core.usage import command
 from harness.image.programs import Case
+from harness.report.results import BROKEN, Results
 from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.protocol import Ask
@@ -20,6 +27,9 @@ from harness.vm.splats import Splat
 from harness.vm.swap_disk import find_tags
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
+JUDGED_STATUSES = BROKEN | {"pass"}  # what says something of a kernel
+MAX_BROKEN_CASES = 8  # more are a broken kernel and no flaky cases
+MAX_STDERR_LINES = 20  # among a case's diagnostics
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
@@ -61,7 +71,9 @@ def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
     return ""
 
 
-def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, str, tuple[str, ...]]:
+def judge_case(
+    case: Case, run: CaseRun, swap_image: Path
+) -> tuple[ev.Status, str, tuple[str, ...]]:
     """Status, reason and diagnostics of one case, from all that was seen of it.
 
     The kernel's own complaints come first: a test that says ok on a kernel that
@@ -85,7 +97,7 @@ def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, st
 
 
 @dataclass
-class Lab:
+class CaseRunner:
     """Runs cases, replacing the guest whenever it can no longer be trusted.
 
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
@@ -170,7 +182,7 @@ class Lab:
             )
         if run.lost:
             emit(ev.GuestLost(run.lost, case.id, str(run.evidence) if run.evidence else None))
-        status, reason, notes = judge_run(case, run, guest.swap_image)
+        status, reason, notes = judge_case(case, run, guest.swap_image)
         for judgement in judgements:
             notes += judgement.notes
             if status == "pass":
@@ -184,3 +196,28 @@ class Lab:
             diagnostics=notes,
             about=case.about,
         )
+
+
+def repeat(case: Case, runner: CaseRunner, times: int, events: ev.Events) -> None:
+    """Runs ``case`` that many times more and emits how it went.
+
+    A repetition that was skipped says nothing and is not counted.
+    """
+    statuses = [runner.run(case, lambda _: None).status for _ in range(times)]
+    judged = sum(status in JUDGED_STATUSES for status in statuses)
+    passed = statuses.count("pass")
+    events.emit(ev.CaseRepeated(case.id, passed, judged))
+    events.emit(ev.Note(f"{case.id}: run {judged} times more, passed {passed}"))
+
+
+def repeat_broken(
+    cases: Sequence[Case], results: Results, runner: CaseRunner, times: int, events: ev.Events
+) -> None:
+    """Repeats each case that broke; none where so many did that the kernel is at fault."""
+    ids = {record.id for record in results.failures()}
+    broken = [case for case in cases if case.id in ids]
+    if len(broken) > MAX_BROKEN_CASES:
+        events.emit(ev.Note(f"{len(broken)} cases are broken: none is run again"))
+        return
+    for case in broken:
+        repeat(case, runner, times, events)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cases.plugins import load_plugin
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.image.programs import Suite
@@ -37,14 +37,14 @@ class DivergenceError(SeriesError):
 class Ground:
     """What a round has: who runs cases, the series' programs, and the run's folder."""
 
-    lab: Lab
+    runner: CaseRunner
     suite: Suite
     out: Path
     events: ev.Events
 
     def guest(self) -> Guest:
         """A guest that can be trusted: the one of the round before, or a new one."""
-        return self.lab.ready()
+        return self.runner.ready()
 
 
 class Soaker(Protocol):
@@ -82,7 +82,7 @@ class CaseSoaker:
         if case is None:
             raise InternalError(f"there is no case {wanted} to soak in")
         case = replace(case, timeout=case.timeout * self.patience)
-        record = ground.lab.run(case, ground.events.emit, {**self.env, SEED_VARIABLE: str(seed)})
+        record = ground.runner.run(case, ground.events.emit, {**self.env, SEED_VARIABLE: str(seed)})
         if record.status in ("skip", "not_applicable"):
             raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
         if record.status != "pass":

@@ -13,8 +13,9 @@ from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.states import table
-from harness.run.session import RunKernel, worst
+from harness.run.session import RunKernel
 from harness.run.states import every_state, refuse_patches
+from harness.run.verdict import worst
 from harness.series.base import obtain_base
 from harness.series.patches import load_series
 

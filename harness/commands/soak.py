@@ -41,8 +41,8 @@ from harness.report.results import Results
 from harness.run.assemble_guest import (
     assemble_guest,
     booted,
+    case_runners,
     decode_splats,
-    labs_of,
     look_for_leaks,
 )
 from harness.run.session import Session, run_session
@@ -287,8 +287,8 @@ def _soak(session: Session) -> None:
     else:
         minutes, seeds = settings.minutes or 0, repeat(settings.seed)
     with booted(session, equipment) as guests:
-        lab = labs_of(session, equipment, guests)[0]
-        ground = Ground(lab, equipment.suite, session.out, session.events)
+        runner = case_runners(session, equipment, guests)[0]
+        ground = Ground(runner, equipment.suite, session.out, session.events)
         soaker, strays = soakers[settings.kind], guests.report_strays
         rounds = Rounds(identity, soaker, ground, settings, session.results, strays)
         try:

@@ -1,21 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Detectors are proven, not assumed: faults are provoked, and each must be named rightly."""
+"""Detectors are proven, not assumed: faults are provoked, and each must be named rightly.
+
+The outcome of ``make selftest-detectors`` is kept under the built kernel's key, and every
+later run of the same kernel reports it.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from harness.build.kernel import KernelBuild
 from harness.cases.ktap import read_case
+from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, CaseId, Events
 from harness.core.jsondata import from_json
 from harness.core.settings import PROJECT
+from harness.core.store import Store
+from harness.core.usage import command
 from harness.detectors.leaks import leaks_of
 from harness.vm.guest import CaseRun, Guest
 
@@ -114,3 +123,31 @@ def run_canaries(
         results.append(result)
         events.emit(result)
     return tuple(results)
+
+
+def _path(store: Store, kernel: KernelBuild) -> Path:
+    return store.root / "counts" / f"detectors-{kernel.entry.name}.json"
+
+
+def keep(store: Store, kernel: KernelBuild, canaries: Iterable[CanaryFinished]) -> None:
+    """Keeps the outcome for this kernel."""
+    path = _path(store, kernel)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps([asdict(canary) for canary in canaries], indent=1) + "\n")
+
+
+def known(store: Store, kernel: KernelBuild) -> tuple[CanaryFinished, ...]:
+    """What was proven for this kernel; nothing if it was never tried."""
+    path = _path(store, kernel)
+    if not path.is_file():
+        return ()
+    return tuple(CanaryFinished(**record) for record in json.loads(path.read_text()))
+
+
+def sentence(canaries: tuple[CanaryFinished, ...]) -> str:
+    """One line for the screen and the report."""
+    if not canaries:
+        return f"detectors: not proven on this kernel yet ({command('selftest-detectors')})"
+    seen = sum(canary.ok for canary in canaries)
+    missed = "".join(f", {canary.name} MISSED" for canary in canaries if not canary.ok)
+    return f"detectors: {seen} of {len(canaries)} proven on this kernel{missed}"

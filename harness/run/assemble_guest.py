@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.build.debuginfo import decode
 from harness.build.kconfig import load_flavour
 from harness.cases.pool import at_once
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import HarnessError
@@ -145,12 +145,12 @@ def booted(
         yield guests
 
 
-def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
+def case_runners(session: Session, equipment: Equipment, guests: Guests) -> list[CaseRunner]:
     """For the cases of this kernel, one for each guest at once; the first has the first guest."""
     here = (guests.the_first, *[None] * (at_once(session.settings.jobs) - 1))
     prepared = equipment.prepared
     return [
-        Lab(
+        CaseRunner(
             session.data,
             len(prepared.applied.patches),
             prepared.base.version,

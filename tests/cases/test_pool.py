@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from harness.cases.pool import MIN_CASES_PER_GUEST, GuestPool
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT
@@ -58,14 +58,14 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def lab_with(data: SeriesData, guest: MeetingGuest, factor: float = 1.0) -> Lab:
-    return Lab(data, 4, "6.1.192", factor, cast(Callable[[], Guest], lambda: guest))
+def runner_with(data: SeriesData, guest: MeetingGuest, factor: float = 1.0) -> CaseRunner:
+    return CaseRunner(data, 4, "6.1.192", factor, cast(Callable[[], Guest], lambda: guest))
 
 
 def pool_of(
     events: ev.Events, data: SeriesData, *guests: MeetingGuest, factor: float = 1.0
 ) -> GuestPool:
-    return GuestPool(events.emit, [lab_with(data, guest, factor) for guest in guests])
+    return GuestPool(events.emit, [runner_with(data, guest, factor) for guest in guests])
 
 
 def run_all(pool: GuestPool, cases: Sequence[Case]) -> list[str]:
@@ -114,8 +114,8 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
     def none_left() -> Guest:
         raise SeriesError("does not boot again")
 
-    labs = [Lab(data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
-    pool = GuestPool(events.emit, labs)
+    runners = [CaseRunner(data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
+    pool = GuestPool(events.emit, runners)
     pool.begin(CASES)
     with pytest.raises(SeriesError, match="does not boot again"):
         for case in CASES:
@@ -148,16 +148,18 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
         ended.result(10)
 
 
-def test_a_lab_that_shared_the_cases_speaks_to_whoever_asks_it_next(
+def test_a_runner_that_shared_the_cases_speaks_to_whoever_asks_it_next(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
-    labs = [lab_with(data, MeetingGuest(threading.Barrier(1))) for _ in range(2)]
-    run_all(GuestPool(events.emit, labs), CASES)
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
+    runners = [runner_with(data, guest) for guest in guests]
+    run_all(GuestPool(events.emit, runners), CASES)
     said: list[ev.Event] = []
     more = replace(CASES[0], id=ev.CaseId.parse("volatile/p.c::more"))
-    assert labs[0].run(more, said.append) == said[-1]
+    assert runners[0].run(more, said.append) == said[-1]
     assert [type(event) for event in said] == [ev.CaseStarted, ev.CaseFinished]
     assert len(recorder.of(ev.CaseFinished)) == len(CASES)
+    assert guests[0].limits[-1] == 5.0  # alone again, it has the time of one that is alone
 
 
 def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:

@@ -13,7 +13,8 @@ from harness.commands import each_patch
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.report.states import BASE, state_of
-from harness.run.session import RunKernel, RunResult, worst
+from harness.run.session import RunKernel, RunResult
+from harness.run.verdict import worst
 from tests.support.toy import Toy, grow
 
 

@@ -31,7 +31,8 @@ from harness.report.results import (
     judge,
 )
 from harness.report.states import state_of
-from harness.run.session import JUDGED, RunResult, read_results, worst
+from harness.run.session import RunResult, read_results
+from harness.run.verdict import JUDGED, worst
 from harness.series.contract import SeriesData, load
 
 MERGED = "merged"

@@ -26,8 +26,9 @@ from harness.report.files import point_latest
 from harness.report.results import RunDocument
 from harness.report.states import SeriesState, table
 from harness.report.summary import test_expression
-from harness.run.session import JUDGED, RunKernel
+from harness.run.session import RunKernel
 from harness.run.states import every_state, run_state
+from harness.run.verdict import JUDGED
 
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
 

@@ -18,14 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.cases.repeats import JUDGED as JUDGED_CASES
+from harness.cases.runner import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs
 from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
 from harness.core.jsondata import from_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
-from harness.run.session import JUDGED, worst
+from harness.run.verdict import JUDGED, worst
 
 FORMAT = 1  # of revision.json
 # Runs of a flaky case on each kernel: always against three in four is a difference at the
@@ -211,7 +211,7 @@ def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> C
     """Of one run of a case and its repetitions; ``first``: its first record counts as well."""
     counts: Counter[str] = Counter()
     for test in document["tests"] if document and first else ():
-        if test["id"] == case and test["status"] in JUDGED_CASES:
+        if test["id"] == case and test["status"] in JUDGED_STATUSES:
             counts += Counter(passes=test["status"] == "pass", runs=1)
     for again in document["repeats"] if document else ():
         if again["id"] == case:
@@ -220,7 +220,7 @@ def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> C
 
 
 def _applicable(document: RunDocument, case: str) -> bool:
-    return any(t["id"] == case and t["status"] in JUDGED_CASES for t in document["tests"])
+    return any(t["id"] == case and t["status"] in JUDGED_STATUSES for t in document["tests"])
 
 
 def flaky_cases(document: RunDocument) -> tuple[str, ...]:

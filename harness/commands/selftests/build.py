@@ -207,7 +207,7 @@ def build_programs(
 
 
 def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
-    """A test as a case that a lab can run; ``attempt`` tells repetitions apart."""
+    """A test as a case that a runner can run; ``attempt`` tells repetitions apart."""
     program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
     return Case(
         id=CaseId("guest", None, test.name, attempt),

@@ -34,9 +34,9 @@ from harness.run.assemble_guest import (
     Equipment,
     assemble_guest,
     booted,
+    case_runners,
     complaints_of,
     decode_splats,
-    labs_of,
 )
 from harness.run.session import Session, run_session
 from harness.series.base import Base, known_kernels
@@ -106,7 +106,7 @@ class ComparedKernel:
 
         with booted(session, self.equipment, self.sort_out) as guests:
             # What is said of the cases goes through take() only: a run of a test is no record yet.
-            pool = GuestPool(take, labs_of(session, self.equipment, guests))
+            pool = GuestPool(take, case_runners(session, self.equipment, guests))
             with stage(session.events, self.name) as outcome:
                 run_cases(cases, pool, expression, session.data.folder)
                 passed = sum(record.status == "pass" for record in records)
