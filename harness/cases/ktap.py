@@ -4,7 +4,7 @@
 Of a case of ours the rules are strict on purpose. A program that dies early looks like zero
 failures to a lenient reader, so a verdict counts only with the plan, exactly one result line
 for the case that was asked for, and an exit status that agrees.
-The package tap.py reads neither subtests, escapes nor colours, takes 'okay' for a result, and
+The tap package of PyPI reads neither subtests, escapes nor colours, takes 'okay' for a result, and
 raises at a version line that it does not like: what a program prints must never do that.
 Sources: Documentation/dev-tools/ktap.rst of the kernel, https://testanything.org.
 """
@@ -21,9 +21,8 @@ from typing import Literal
 
 MAX_POINTS = 100_000  # kept of one program; more are counted
 MAX_NOTES = 10_000  # diagnostics kept from the beginning, and as many from the end
-MAX_NOTE_CHARS = 4096
+MAX_LINE_CHARS = 4096
 
-# Each is linear in the length of the line, which is the program's to choose.
 _COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _RESULT = re.compile(r"(?P<not>not )?ok(?:[ \t]+(?P<number>\d{1,9}))?(?=[\s#]|$)")
 _PLAN = re.compile(r"1\.\.(?P<count>\d{1,9})(?=[\s#]|$)")
@@ -37,7 +36,7 @@ Outcome = Literal["pass", "fail", "skip", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class TapPoint:
     """One result. ``outcome``: pass, fail, or skip, todo, xfail where a directive says so.
 
     ``ok``: what its first word is. ``reason``: of a directive, or why an ok is none.
@@ -62,7 +61,7 @@ class TapOutput:
     plan: int | None = None
     skipped: str | None = None
     bailed: str | None = None
-    points: list[Point] = field(default_factory=list)
+    points: list[TapPoint] = field(default_factory=list)
     count: int = 0
     notes: tuple[str, ...] = ()
 
@@ -79,7 +78,7 @@ class TapOutput:
         return f"{self.count} of {self.plan} planned points came; missing: {shown}"
 
 
-def _point(line: str, before: int, inner: str | None) -> Point | None:
+def _point(line: str, before: int, inner: str | None) -> TapPoint | None:
     """A result line; one without a number counts on. ``inner``: a failure in its subtest."""
     match = _RESULT.match(line)
     if match is None:
@@ -93,7 +92,7 @@ def _point(line: str, before: int, inner: str | None) -> Point | None:
     elif ok and inner is not None:
         outcome, reason = "fail", f"says ok, and its subtest says {inner!r}"
     number = int(match["number"] or before + 1)
-    return Point(ok, number, name.replace("\\#", "#"), outcome, reason)
+    return TapPoint(ok, number, name.replace("\\#", "#"), outcome, reason)
 
 
 def read_tap(lines: Iterable[str]) -> TapOutput:
@@ -104,17 +103,16 @@ def read_tap(lines: Iterable[str]) -> TapOutput:
     left_out, number = 0, 0
     inner: str | None = None
     for raw in lines:
-        line = raw.rstrip("\r\n")
+        line = raw[:MAX_LINE_CHARS].rstrip("\r\n")
         if "\x1b" in line:
             line = _COLOUR.sub("", line)
         if line.startswith("# "):
-            note = line[2 : 2 + MAX_NOTE_CHARS]
             left_out += len(last) == MAX_NOTES
-            (first if len(first) < MAX_NOTES else last).append(note)
+            (first if len(first) < MAX_NOTES else last).append(line[2:])
         elif line.startswith((" ", "\t")):
             nested = line.lstrip()
             if nested.startswith("not ok ") and not _DIRECTIVE.search(nested):
-                inner = inner or nested[:MAX_NOTE_CHARS].rstrip()
+                inner = inner or nested.rstrip()
         elif point := _point(line, number, inner):
             tap.count, number, inner = tap.count + 1, point.number, None
             if tap.count <= MAX_POINTS:

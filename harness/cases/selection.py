@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,21 +16,6 @@ from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.settings import WHOLE, Shard
 from harness.core.usage import command
 from harness.image.programs import Case
-
-
-@dataclass(frozen=True)
-class Part:
-    """What of a selection is run: one shard, and no cases but ``only``, where that says any.
-
-    ``on_chosen`` hears of the selection before any case runs.
-    """
-
-    shard: Shard = WHOLE
-    only: tuple[str, ...] = ()
-    on_chosen: Callable[[ev.CasesChosen], None] = lambda _: None
-
-
-EVERYTHING = Part()
 
 
 class _Item(pytest.Item):
@@ -105,25 +89,29 @@ def run_cases(
     pool: GuestPool,
     expression: str,
     folder: Path,
-    part: Part = EVERYTHING,
+    shard: Shard = WHOLE,
+    only: Sequence[str] = (),
+    emit: ev.Consumer = lambda _: None,
 ) -> None:
-    """Runs the cases of ``part`` that ``expression`` selects; records are events.
+    """Runs the cases that ``expression`` selects; records are events of the pool.
 
-    A shard may be empty.
+    Args:
+        shard: the part of them to run; it may be empty.
+        only: ids of the only cases to select, where there are any.
+        emit: hears of the selection, of all shards, before any case runs.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
         HarnessError: whatever kept the guests from going on.
     """
     selected = select_cases(cases, expression, folder)
-    chosen = [case for case in selected if not part.only or str(case.id) in part.only]
+    chosen = [case for case in selected if not only or str(case.id) in only]
     if not chosen:
         raise InvocationError(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
             next_step=f"{command('list-tests')} prints their names",
         )
-    shard = part.shard
-    part.on_chosen(ev.CasesChosen(shard.number, shard.of, tuple(case.id for case in chosen)))
+    emit(ev.CasesChosen(shard.number, shard.of, tuple(case.id for case in chosen)))
     chosen = [case for case in chosen if shard.holds(str(case.id))]
     try:
         pool.begin(chosen)

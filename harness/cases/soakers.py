@@ -59,7 +59,6 @@ class Soaker(Protocol):
         Raises:
             DivergenceError: the kernel is wrong; says how.
         """
-        ...
 
 
 @dataclass(frozen=True)

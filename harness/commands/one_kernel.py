@@ -10,12 +10,13 @@ from harness.build.kconfig import read_values
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import GuestPool, at_once
 from harness.cases.runner import JUDGED_STATUSES, CaseRunner, repeat, repeat_broken
-from harness.cases.selection import Part, run_cases
+from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.detectors import canaries, soundness
+from harness.detectors.canaries import load_canaries, run_canaries
 from harness.image.programs import GUEST_TESTS
 from harness.report import ktap_out
 from harness.run.assemble_guest import (
@@ -70,7 +71,9 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 GuestPool(session.events.emit, runners),
                 settings.tests or "",
                 GUEST_TESTS / session.data.guest_tests,
-                Part(settings.shard, settings.only, session.events.emit),
+                settings.shard,
+                settings.only,
+                session.events.emit,
             )
             outcome.detail = f"{len(session.results.tests)} cases"
         _repeats(session, equipment, runners[0])
@@ -163,6 +166,6 @@ def _canaries(session: Session) -> None:
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
     config = read_values(equipment.prepared.kernel.config)
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
-        found = canaries.run_canaries(guests.fresh, session.events, config)
+        found = run_canaries(guests.fresh, session.events, config, load_canaries())
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
     canaries.keep(session.store, equipment.prepared.kernel, session.results.canaries)

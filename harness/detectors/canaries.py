@@ -48,9 +48,9 @@ class Canary:
     leaks: bool = False
 
 
-def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
+def load_canaries() -> tuple[Canary, ...]:
     """Reads canaries.yaml."""
-    return from_json(tuple[Canary, ...], yaml.safe_load(path.read_text()))
+    return from_json(tuple[Canary, ...], yaml.safe_load(TABLE.read_text()))
 
 
 def describe(run: CaseRun) -> str:
@@ -104,7 +104,7 @@ def run_canaries(
     boot: Callable[[], Guest],
     events: Events,
     config: Mapping[str, str],
-    canaries: tuple[Canary, ...] | None = None,
+    canaries: Iterable[Canary],
 ) -> tuple[CanaryFinished, ...]:
     """Provokes every fault, each in a fresh guest from ``boot``, and emits what was seen.
 
@@ -112,7 +112,7 @@ def run_canaries(
     kernel does not have is left out.
     """
     results = []
-    for canary in load_canaries() if canaries is None else canaries:
+    for canary in canaries:
         if canary.needs and config.get(canary.needs) != "y":
             continue
         guest = boot()

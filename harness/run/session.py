@@ -71,13 +71,8 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
 RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs
 
 
-def run_id(now: datetime, pid: int) -> str:
-    """A name that sorts by time and that two processes at once do not share."""
-    return f"{now.strftime('%Y%m%d-%H%M%S')}-{pid}"
-
-
 def make_run_folder(out: Path, suffix: str = "") -> Path:
-    """Makes the folder of a new run below ``out``, named by its id, which is nobody else's.
+    """Makes the folder of a new run below ``out``: its name sorts by time, and is nobody else's.
 
     Two runs of one process may begin in one second: what is there already decides, and the
     later one takes the next second that is free.
@@ -85,7 +80,7 @@ def make_run_folder(out: Path, suffix: str = "") -> Path:
     out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     while True:
-        folder = out / f"{run_id(now, os.getpid())}{suffix}"
+        folder = out / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}{suffix}"
         try:
             folder.mkdir()
         except FileExistsError:

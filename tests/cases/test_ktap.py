@@ -171,11 +171,14 @@ def test_of_many_diagnostics_the_first_and_the_last_are_kept() -> None:
     assert len(notes) == 2 * ktap.MAX_NOTES + 1
     assert (notes[0], notes[-1]) == ("0", str(count - 1))
     assert notes[ktap.MAX_NOTES] == "... 5 lines are left out ..."
-    assert len(read_tap(["# " + "x" * 100_000]).notes[0]) == ktap.MAX_NOTE_CHARS
+    assert len(read_tap(["# " + "x" * 100_000]).notes[0]) < ktap.MAX_LINE_CHARS
 
 
 @pytest.mark.parametrize("filling", [" ", "#", "# ", "# SKIP", "\\#", "\x1b[", "1", "ok 1 ", "\r"])
 def test_a_long_line_takes_no_longer_than_its_length(filling: str) -> None:
     """A pattern that goes back and forth would take hours, and the test would be ended."""
     text = HEAD + "ok 1 marks" + filling * 500_000
-    assert read_case(text, "marks", 0).outcome in ("pass", "error", "skip")
+    output = read_case(text, "marks", 0)
+    assert (
+        output.outcome in ("pass", "error", "skip") and len(output.reason) < 4 * ktap.MAX_LINE_CHARS
+    )
