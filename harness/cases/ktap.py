@@ -118,9 +118,8 @@ def read_tap(lines: Iterable[str]) -> TapOutput:
             if tap.count <= MAX_POINTS:
                 tap.points.append(point)
         elif plan := _PLAN.match(line):
-            tap.plan = int(plan["count"])
+            tap.plan, why = int(plan["count"]), _DIRECTIVE.search(line)
             if not tap.plan:
-                why = _DIRECTIVE.search(line)
                 tap.skipped = why["reason"].strip() if why else ""
         elif line.startswith("Bail out!"):
             tap.bailed = line[len("Bail out!") :].strip() or "without a reason"

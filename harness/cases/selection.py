@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cases.pool import GuestPool
+from harness.cases.pool import run_shared
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.settings import WHOLE, Shard
@@ -86,19 +87,18 @@ def select_cases(cases: Sequence[Case], expression: str, folder: Path) -> list[C
 
 def run_cases(
     cases: Sequence[Case],
-    pool: GuestPool,
+    runners: Sequence[CaseRunner],
+    emit: ev.Consumer,
     expression: str,
     folder: Path,
     shard: Shard = WHOLE,
     only: Sequence[str] = (),
-    emit: ev.Consumer = lambda _: None,
 ) -> None:
-    """Runs the cases that ``expression`` selects; records are events of the pool.
+    """Runs those of the cases that ``expression`` selects; ``emit`` hears of them all.
 
     Args:
-        shard: the part of them to run; it may be empty.
+        shard: the part of what is selected that is run; it may be empty.
         only: ids of the only cases to select, where there are any.
-        emit: hears of the selection, of all shards, before any case runs.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
@@ -112,14 +112,9 @@ def run_cases(
             next_step=f"{command('list-tests')} prints their names",
         )
     emit(ev.CasesChosen(shard.number, shard.of, tuple(case.id for case in chosen)))
-    chosen = [case for case in chosen if shard.holds(str(case.id))]
     try:
-        pool.begin(chosen)
-        for case in chosen:
-            pool.run(case)
+        run_shared([case for case in chosen if shard.holds(str(case.id))], runners, emit)
     except HarnessError:
         raise
     except Exception as error:
         raise InternalError(f"running cases failed: {error!r}") from error
-    finally:
-        pool.stop()

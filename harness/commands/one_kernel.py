@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.build.kconfig import read_values
 from harness.cases.host_checks import load_checks, run_check
-from harness.cases.pool import GuestPool, at_once
+from harness.cases.pool import at_once
 from harness.cases.runner import JUDGED_STATUSES, CaseRunner, repeat, repeat_broken
 from harness.cases.selection import run_cases
 from harness.core import events as ev
@@ -68,12 +68,12 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
             _host_checks(session, equipment, runners[0])
             run_cases(
                 equipment.suite.cases,
-                GuestPool(session.events.emit, runners),
+                runners,
+                session.events.emit,
                 settings.tests or "",
                 GUEST_TESTS / session.data.guest_tests,
                 settings.shard,
                 settings.only,
-                session.events.emit,
             )
             outcome.detail = f"{len(session.results.tests)} cases"
         _repeats(session, equipment, runners[0])

@@ -7,6 +7,7 @@ later run of the same kernel reports it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -58,10 +59,8 @@ def describe(run: CaseRun) -> str:
     parts = [f"splat {s.category}: {s.title}" for s in run.splats if not s.expected]
     if run.lost:
         parts.append(f"lost: {run.lost}")
-    elif run.timed_out and not parts:
-        parts.append("timeout")
-    if parts:
-        return "; ".join(parts)
+    if parts or run.timed_out:
+        return "; ".join(parts) or "timeout"
     output = read_case(run.stdout, CASE, run.exit_code)
     return f"{output.outcome}: {output.reason}" if output.reason else output.outcome
 
@@ -87,14 +86,10 @@ def run_canary(canary: Canary, guest: Guest) -> CanaryFinished:
     """Provokes one fault in a guest of its own, which may not survive it."""
     install(guest)
     start = time.monotonic()
+    name, limit = str(CaseId("canary", None, canary.program)), canary.seconds * guest.pace
     argv = ["python3", f"{IN_GUEST}/{canary.program}.py", *canary.args]
     for _ in range(canary.repeat):
-        run = guest.run_case(
-            str(CaseId("canary", None, canary.program)),
-            argv,
-            canary.seconds * guest.pace,
-            env={"PYTHONPATH": IN_GUEST},
-        )
+        run = guest.run_case(name, argv, limit, env={"PYTHONPATH": IN_GUEST})
     if canary.leaks:
         run = replace(run, splats=run.splats + leaks_of(guest))
     return judge(canary, describe(run), time.monotonic() - start)
@@ -115,11 +110,8 @@ def run_canaries(
     for canary in canaries:
         if canary.needs and config.get(canary.needs) != "y":
             continue
-        guest = boot()
-        try:
+        with contextlib.closing(boot()) as guest:
             result = run_canary(canary, guest)
-        finally:
-            guest.close()
         results.append(result)
         events.emit(result)
     return tuple(results)

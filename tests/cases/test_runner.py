@@ -10,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from harness.cases.pool import GuestPool
 from harness.cases.runner import CaseRunner, check_swap_image, judge_case
 from harness.cases.selection import run_cases
 from harness.core import events as ev
@@ -165,10 +164,6 @@ def runner_of(
     return CaseRunner(data, applied, version, factor, fresh)
 
 
-def pool_of(events: ev.Events, *runners: CaseRunner) -> GuestPool:
-    return GuestPool(events.emit, runners)
-
-
 def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
@@ -269,7 +264,7 @@ def test_expressions_select_by_name_program_and_clause(
     names: list[str],
 ) -> None:
     guest = FakeGuest([run(said(f"ok 1 {name}")) for name in names])
-    run_cases(cases_in(folder), pool_of(events, runner_of(data, guest)), expression, folder)
+    run_cases(cases_in(folder), [runner_of(data, guest)], events.emit, expression, folder)
     found = [e.id.name for e in recorder.of(ev.CaseFinished)]
     assert found == names
 
@@ -279,14 +274,14 @@ def test_an_expression_that_makes_no_sense_is_the_users_mistake(
     events: ev.Events, data: SeriesData, folder: Path, expression: str, message: str
 ) -> None:
     with pytest.raises(InvocationError, match=message):
-        run_cases(cases_in(folder), pool_of(events, runner_of(data)), expression, folder)
+        run_cases(cases_in(folder), [runner_of(data)], events.emit, expression, folder)
 
 
 def test_a_failing_case_does_not_stop_the_others(
     events: ev.Events, recorder: Recorder, data: SeriesData, folder: Path
 ) -> None:
     guest = FakeGuest([run(said("not ok 1 one", "no"), exit_code=1), run(said("ok 1 two"))])
-    run_cases(cases_in(folder), pool_of(events, runner_of(data, guest)), "", folder)
+    run_cases(cases_in(folder), [runner_of(data, guest)], events.emit, "", folder)
     statuses = [e.status for e in recorder.of(ev.CaseFinished)]
     assert statuses == ["fail", "pass"]
 
@@ -300,7 +295,7 @@ def test_what_keeps_the_runner_from_going_on_ends_the_run_as_what_it_is(
 ) -> None:
     guest = FakeGuest([raised])
     with pytest.raises(kind):
-        run_cases(cases_in(folder), pool_of(events, runner_of(data, guest)), "", folder)
+        run_cases(cases_in(folder), [runner_of(data, guest)], events.emit, "", folder)
     assert len(guest.asked) == 1
 
 
@@ -310,4 +305,4 @@ def test_ctrl_c_in_a_case_is_ctrl_c(events: ev.Events, data: SeriesData, folder:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_cases(cases_in(folder), pool_of(events, runner_of(data, Interrupted([]))), "", folder)
+        run_cases(cases_in(folder), [runner_of(data, Interrupted([]))], events.emit, "", folder)
