@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,53 +25,43 @@ class _Item(pytest.Item):
         raise NotImplementedError  # pytest only collects
 
 
-class _ProgramFile(pytest.File):
-    cases: Sequence[Case]
-
-    def collect(self) -> Iterator[_Item]:
-        for case in self.cases:
-            item: _Item = _Item.from_parent(self, name=case.name)
-            item.case = case
-            # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
-            item.extra_keyword_matches.update(case.clauses)
-            yield item
-
-
 class _Plugin:
-    """Offers cases to pytest as items of their programs, and keeps those that it selects."""
+    """Has pytest select from cases, instead of what it would collect itself."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self.cases = cases
         self.selected: list[Case] = []
 
-    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> _ProgramFile | None:
-        cases = [case for case in self.cases if case.program.source == file_path]
-        if not cases:
-            return None
-        node: _ProgramFile = _ProgramFile.from_parent(parent, path=file_path)
-        node.cases = cases
-        return node
+    def pytest_collection(self, session: pytest.Session) -> bool:
+        items: list[pytest.Item] = []
+        for case in self.cases:
+            item: _Item = _Item.from_parent(session, name=case.name)
+            item.case = case
+            source = case.program.source
+            # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
+            item.extra_keyword_matches.update((source.parent.name, source.name, *case.clauses))
+            items.append(item)
+        hook = session.config.hook.pytest_collection_modifyitems
+        hook(session=session, config=session.config, items=items)
+        self.selected = [item.case for item in items if isinstance(item, _Item)]
+        return True
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.selected = [item.case for item in session.items if isinstance(item, _Item)]
 
-
-def select_cases(cases: Sequence[Case], expression: str, folder: Path) -> list[Case]:
-    """Those that ``expression`` (pytest's -k) selects, in the order of the files in ``folder``.
+def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
+    """Those that ``expression`` (pytest's -k) selects, in their order.
 
     Raises:
         InvocationError: the expression is malformed.
     """
     plugin = _Plugin(cases)
-    arguments = ["--collect-only", "-s", "-c", "/dev/null", "--assert=plain"]
+    arguments = ["--collect-only", "--noconftest", "-s", "-c", "/dev/null", "--assert=plain"]
     # hypothesispytest, which comes with what drivers use, is for other tests.
     for name in ("cacheprovider", "terminal", "python", "hypothesispytest", "faulthandler",
                  "logging", "warnings"):  # fmt: skip
         arguments += ["-p", f"no:{name}"]
-    arguments += ["--rootdir", str(folder.parent), str(folder), "-k", expression]
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-        status = pytest.main(arguments, plugins=[plugin])
+        status = pytest.main([*arguments, "-k", expression], plugins=[plugin])
     if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if status == pytest.ExitCode.USAGE_ERROR:
@@ -90,7 +79,6 @@ def run_cases(
     runners: Sequence[CaseRunner],
     emit: ev.Consumer,
     expression: str,
-    folder: Path,
     shard: Shard = WHOLE,
     only: Sequence[str] = (),
 ) -> None:
@@ -104,7 +92,7 @@ def run_cases(
         InvocationError: the expression is malformed or selects nothing.
         HarnessError: whatever kept the guests from going on.
     """
-    selected = select_cases(cases, expression, folder)
+    selected = select_cases(cases, expression)
     chosen = [case for case in selected if not only or str(case.id) in only]
     if not chosen:
         raise InvocationError(

@@ -17,7 +17,6 @@ from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.detectors import canaries, soundness
 from harness.detectors.canaries import load_canaries, run_canaries
-from harness.image.programs import GUEST_TESTS
 from harness.report import ktap_out
 from harness.run.assemble_guest import (
     Equipment,
@@ -71,7 +70,6 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 runners,
                 session.events.emit,
                 settings.tests or "",
-                GUEST_TESTS / session.data.guest_tests,
                 settings.shard,
                 settings.only,
             )

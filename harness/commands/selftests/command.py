@@ -108,7 +108,7 @@ class ComparedKernel:
             # What is said of the cases goes through take() only: a run of a test is no record yet.
             runners = case_runners(session, self.equipment, guests)
             with stage(session.events, self.name) as outcome:
-                run_cases(cases, runners, take, expression, session.data.folder)
+                run_cases(cases, runners, take, expression)
                 passed = sum(record.status == "pass" for record in records)
                 outcome.detail = f"{passed} of {len(records)} runs pass"
             guests.report_strays()
