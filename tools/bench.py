@@ -141,9 +141,10 @@ def boot_times(settings: Settings, count: int = 5) -> tuple[tuple[float, ...], t
 
     def body(session: Session) -> None:
         with booted(session, assemble_guest(session)) as guests:
-            for make in (guests.boot, guests.fresh):
+            for snapshot in (None, guests.snapshot):
+                guests.snapshot = snapshot
                 for _ in range(count):
-                    make().close()
+                    guests.fresh().close()
         measured.extend(session.results.boots)
 
     if run_session(settings, "bench", body).code != 0:

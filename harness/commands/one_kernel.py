@@ -143,7 +143,7 @@ def _shell(session: Session) -> None:
         session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)
     with booted(session, equipment) as guests:
         session.console.print(f"console: {session.out / 'console.log'}", soft_wrap=True)
-        first = guests.the_first
+        first = guests.first
         if session.settings.console:
             session.console.print("the serial console; Ctrl-], exit or Ctrl-D ends the guest")
             with SerialDialogue(first.console) as line:

@@ -45,7 +45,7 @@ from harness.image.ext2 import (
 from harness.setup import apt
 
 _AGENT = Path(__file__).resolve().parents[1] / "agent"
-INIT_SOURCES = tuple(_AGENT / name for name in ("init.c", "case.c", "serve.c", "pace.c"))
+INIT_SOURCES = tuple(_AGENT / name for name in ("init.c", "case.c", "serve.c", "benchmark.c"))
 
 WHAT_IS_NEEDED = """a root file system for the guest must hold:
   python3 of version 3.11 or later in the default path, with ctypes

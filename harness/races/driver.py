@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.debugger.blocked_on import TRANSIENT, Wait, WaitKind, blocked_on
 from harness.debugger.gdb_remote import Registers, Remote
 from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
-from harness.debugger.wait_kinds import TRANSIENT, Wait, WaitKind, blocked_on
 from harness.races.breakpoints import Breakpoint
 from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog, step_limit_s
 from harness.races.programs import BEGIN, END, MAGIC, OUTCOME

@@ -22,8 +22,9 @@ from harness.run.assemble_guest import guest_spec
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
 from harness.vm.guest import Guest
-from harness.vm.guests import Guests, measure_pace
+from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec
+from harness.vm.pace import measure_pace
 
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.
@@ -133,7 +134,7 @@ class KernelGuests:
             SeriesError, MachineError: it does not boot.
         """
         if self._guest is None:
-            self._guest = self.guests.boot()
+            self._guest = self.guests.fresh()
             measure_pace(self._guest, self.guests.events)
             wait_for_final_clocksource(self._guest)
             if self.debug_symbols is None:

@@ -27,8 +27,9 @@ from harness.run.pipeline import Prepared, debug_twin, prepare
 from harness.run.session import Session
 from harness.series.base import Base
 from harness.vm.accel import choose_accel
-from harness.vm.guests import Guests, measure_pace
+from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
+from harness.vm.pace import measure_pace
 from harness.vm.protocol import SEED_VARIABLE
 from harness.vm.splats import Splat
 
@@ -132,7 +133,7 @@ def booted(
     log = session.out / "console.log"
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
-            first = guests.boot()
+            first = guests.fresh()
             measure_pace(first, session.events)
             guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
@@ -142,12 +143,12 @@ def booted(
 def case_runners(session: Session, equipment: Equipment, guests: Guests) -> list[CaseRunner]:
     """For the cases of this kernel, one for each guest at once; the first has the first guest."""
     applied, version = len(equipment.prepared.applied.patches), equipment.prepared.base.version
-    pace, again = guests.the_first.pace, session.settings.command("test-kernel", TESTS="", SEED="")
+    pace, again = guests.first.pace, session.settings.command("test-kernel", TESTS="", SEED="")
     return [
         CaseRunner(
             session.data, applied, version, pace, guests.fresh, guest, guests.sort_out, again
         )
-        for guest in (guests.the_first, *[None] * (at_once(session.settings.jobs) - 1))
+        for guest in (guests.first, *[None] * (at_once(session.settings.jobs) - 1))
     ]
 
 

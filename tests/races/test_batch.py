@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from harness.core.errors import InvocationError
-from harness.debugger.wait_kinds import base_name, blocked_on
+from harness.debugger.blocked_on import base_name, blocked_on
 from harness.races.batch import Batch, StressTotals, outcome
 from harness.races.programs import ROUNDS, program_argv, reported_runs, total_line
 from harness.races.scenario import parse

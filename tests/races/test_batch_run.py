@@ -21,7 +21,7 @@ from harness.races.scenario import Scenario, parse
 from harness.vm.guest import CaseRun
 from harness.vm.splats import Splat
 from tests.debugger.fake_stub import Cpu, PlayedStub
-from tests.races.played_machine import (
+from tests.races.fake_machine import (
     PROGRAM,
     Machine,
     address,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a run is driven and judged, on a machine that is played (tests/races/played_machine.py)."""
+"""How a run is driven and judged, on a machine that is played (tests/races/fake_machine.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.races.cpus import StepWatchdog
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun, trace
 from tests.debugger.fake_stub import Cpu
-from tests.races.played_machine import (
+from tests.races.fake_machine import (
     DIRECT,
     PROGRAM,
     Machine,

@@ -12,12 +12,10 @@ import pytest
 
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.login import Login
-from harness.vm import boot as boot_module
 from harness.vm.boot import Patience, boot, boot_failure
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.qemu import Qemu
-from harness.vm.qmp import MonitorClosedError
+from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.ssh import KeyPair
 from tests.support.limits import NEVER_S, SOON_S
 from tests.vm.fake_guest import WARNING, FakeGuest
@@ -222,4 +220,4 @@ def test_the_last_step_is_named(fake: FakeGuest) -> None:
 
 
 def test_patience_is_long_for_a_slow_machine() -> None:
-    assert boot_module.PATIENCE.stall >= 30
+    assert Patience().stall >= 30

@@ -41,7 +41,7 @@ def test_half_a_line_is_heard(guest: GuestEnd, console: Console) -> None:
     with SerialDialogue(console) as line:
         guest.sendall(b"debian login: ")
         assert line.comes("login: ", 10.0)
-        line.sendline("root")
+        line.send("root\n")
     assert guest.recv(10) == b"root\n"
 
 
