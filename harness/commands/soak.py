@@ -41,8 +41,8 @@ from harness.report.results import Results
 from harness.run.assemble_guest import (
     assemble_guest,
     booted,
+    case_runners,
     decode_splats,
-    labs_of,
     look_for_leaks,
 )
 from harness.run.session import Session, run_session
@@ -272,8 +272,8 @@ def _soak(session: Session) -> None:
         minutes = settings.minutes or DEFAULT_MINUTES
         seeds = iter(lambda: secrets.randbits(32), -1)
     with booted(session, equipment) as guests:
-        lab = labs_of(session, equipment, guests)[0]
-        context = SoakContext(lab, equipment.suite, session.out, session.events)
+        runner = case_runners(session, equipment, guests)[0]
+        context = SoakContext(runner, equipment.suite, session.out, session.events)
         soaker, strays = soakers[settings.kind], guests.report_strays
         rounds = Rounds(identity, soaker, context, settings, session.results, strays)
         try:

@@ -12,8 +12,9 @@ from rich.console import Console
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.run.session import RunKernel, worst
+from harness.run.session import RunKernel
 from harness.run.states import every_state, refuse_patches, table
+from harness.run.verdict import worst
 from harness.series.base import obtain_base
 from harness.series.patches import load_series
 

@@ -42,15 +42,8 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
         status, reason, notes = "error", "no case ran under them", []
     else:
         status, reason = "pass", ""
-    return ev.CaseFinished(
-        ev.CaseId("kernel", None, flavour),
-        status,
-        reason,
-        0.0,
-        (clause,),
-        diagnostics=tuple(notes),
-        about=ABOUT,
-    )
+    identity = ev.CaseId("kernel", None, flavour)
+    return ev.CaseFinished(identity, status, reason, 0.0, (clause,), tuple(notes), ABOUT)
 
 
 def merged(records: Sequence[CaseRecord], splats: Sequence[SplatRecord]) -> CaseRecord:

@@ -13,7 +13,8 @@ from rich.table import Table
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.report.results import RunDocument
-from harness.run.session import JUDGED, RunKernel, RunResult
+from harness.run.session import RunKernel, RunResult
+from harness.run.verdict import JUDGED
 
 BASE = "the bare base"  # the state of no patches
 BUILT_BY = ("series", "config", "build")  # stages; the first of them that fails is named

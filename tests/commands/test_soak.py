@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.cases.soakers import (
     CaseSoaker,
     DivergenceError,
@@ -87,8 +87,8 @@ def settings(tmp_path: Path) -> Settings:
 
 def context_of(events: ev.Events, data: SeriesData, out: Path, *script: CaseRun) -> SoakContext:
     guest = FakeGuest(list(script))
-    lab = Lab(data, 4, "6.12.1", 3.0, lambda: cast(Guest, guest), cast(Guest, guest))
-    return SoakContext(lab, Suite(CASES, out / "tests.img", True), out / "run-1", events)
+    runner = CaseRunner(data, 4, "6.12.1", 3.0, lambda: cast(Guest, guest), cast(Guest, guest))
+    return SoakContext(runner, Suite(CASES, out / "tests.img", True), out / "run-1", events)
 
 
 @dataclass

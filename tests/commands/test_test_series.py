@@ -12,8 +12,9 @@ from rich.console import Console
 from harness.commands import test_series
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.run.session import RunKernel, RunResult, worst
+from harness.run.session import RunKernel, RunResult
 from harness.run.states import BASE, SeriesState
+from harness.run.verdict import worst
 from tests.support.toy import Toy, grow
 
 

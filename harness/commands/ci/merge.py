@@ -28,8 +28,9 @@ from harness.report.results import (
     StageRecord,
     judge,
 )
-from harness.run.session import JUDGED, RunResult, read_results, worst
+from harness.run.session import RunResult, read_results
 from harness.run.states import SeriesState
+from harness.run.verdict import JUDGED, worst
 from harness.series.contract import SeriesData, load
 
 MERGED = "merged"

@@ -24,8 +24,9 @@ from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
 from harness.report.screen import test_expression
-from harness.run.session import JUDGED, RunKernel
+from harness.run.session import RunKernel
 from harness.run.states import every_state, run_state, table
+from harness.run.verdict import JUDGED
 
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
 

@@ -14,15 +14,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.cases.repeats import JUDGED as JUDGED_CASES
+from harness.cases.runner import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
 from harness.core.jsondata import from_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
-from harness.run.session import JUDGED, worst
 from harness.run.states import BASE
+from harness.run.verdict import JUDGED, worst
 
 FORMAT = 1  # of revision.json
 # Runs of a flaky case on each kernel: always against three in four is a difference at the
@@ -206,7 +206,7 @@ def _runs(case: str, *documents: RunDocument | None) -> tuple[int, int]:
         (int(test["status"] == "pass"), 1)
         for document in filter(None, documents)
         for test in document["tests"]
-        if test["id"] == case and test["status"] in JUDGED_CASES
+        if test["id"] == case and test["status"] in JUDGED_STATUSES
     ]
     for document in filter(None, documents):
         counts += [(r["passed"], r["runs"]) for r in document["repeats"] if r["id"] == case]

@@ -203,7 +203,7 @@ def build_programs(
 
 
 def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
-    """A test as a case that a lab can run; ``attempt`` tells repetitions apart."""
+    """A test as a case that a runner can run; ``attempt`` tells repetitions apart."""
     program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
     limit, about = TIME_FACTOR * test.timeout + SPARE_S, shlex.join(test.argv)
     return Case(CaseId("guest", None, test.name, attempt), program, (), limit, about)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.build.kconfig import read_values
-from harness.cases.pool import GuestPool, at_once
+from harness.cases.pool import at_once
 from harness.cases.selection import run_cases
 from harness.commands.test_regression.build import SelftestList, build_suite, case_of, load
 from harness.commands.test_regression.judge import (
@@ -34,9 +34,9 @@ from harness.run.assemble_guest import (
     Equipment,
     assemble_guest,
     booted,
+    case_runners,
     complaints_of,
     decode_splats,
-    labs_of,
 )
 from harness.run.session import Session, run_session
 from harness.series.base import Base, known_kernels
@@ -100,14 +100,14 @@ class ComparedKernel:
                 session.events.emit(ev.StageProgress(self.name, *done))
             elif isinstance(event, ev.SplatSeen):
                 self.reports.waiting.append(event)
-            elif not isinstance(event, ev.CaseStarted):
+            elif not isinstance(event, (ev.CaseStarted, ev.CasesChosen)):
                 session.events.emit(event)
 
         with booted(session, self.equipment, self.sort_out) as guests:
             # What is said of the cases goes through take() only: a run of a test is no record yet.
-            pool = GuestPool(take, labs_of(session, self.equipment, guests))
+            runners = case_runners(session, self.equipment, guests)
             with stage(session.events, self.name) as outcome:
-                run_cases(cases, pool, expression, session.data.folder)
+                run_cases(cases, runners, take, expression)
                 passed = sum(record.status == "pass" for record in records)
                 outcome.detail = f"{passed} of {len(records)} runs pass"
             guests.report_strays()

@@ -15,10 +15,12 @@ Source: tools/testing/selftests/kselftest.h and kselftest_harness.h of the kerne
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from harness.cases.ktap import TapOutput, read_tap
 from harness.commands.test_regression.build import Selftest
 from harness.core import events as ev
 from harness.core.rates import Rates
@@ -26,11 +28,10 @@ from harness.core.rates import Rates
 AGAIN = 10  # runs on each kernel of what differs or flaps: 10 of 10 against 3 of 10 is a difference
 MAX_LINES_SHOWN = 12  # of a program's output, beside a difference
 MARK = "| "  # what selftest.py prints before each line of the program
+LEFT_OUT = "left out: "  # and before the number of results that it does not print
 WHOLE = "exit status"  # the name of the program's own verdict among its points
 SKIPPED = ("skip", "skipped")
 ABSENT = "absent"  # the outcome of a point that a run does not have
-_POINT = re.compile(r"^(?P<not>not )?ok (?P<number>\d+)\s*(?:- )?(?P<rest>.*)$")
-_DIRECTIVE = re.compile(r"#\s*(?P<word>SKIP|XFAIL)\b", re.IGNORECASE)
 # What differs from run to run of one kernel: addresses, and times with their unit.
 _VARIES = (
     (re.compile(r"0x[0-9a-fA-F]+"), "0x.."),
@@ -70,40 +71,53 @@ class SelftestRuns(NamedTuple):
         return any(run.status == "pass" for run in self.base)
 
 
-def _tap(match: re.Match[str]) -> tuple[str, str]:
-    """Name and outcome of a line of TAP."""
-    name, outcome = match["rest"].partition("#")[0], "fail" if match["not"] else "pass"
-    for pattern, instead in _VARIES:
-        name = pattern.sub(instead, name)
-    if directive := _DIRECTIVE.search(match["rest"]):
-        outcome = directive["word"].lower()
-    return f"{match['number']} {name.strip()}".strip(), outcome
+def _results(tap: TapOutput) -> Iterator[tuple[str, str]]:
+    """Name, less what varies from run to run, and outcome of each point of TAP."""
+    for point in tap.points:
+        name = point.name
+        for pattern, instead in _VARIES:
+            name = pattern.sub(instead, name)
+        yield f"{point.number} {name}".strip(), point.outcome
 
 
 def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
     """The results in a program's output: name -> outcome.
 
     ``own``: the ``points`` of its Selftest; '' for TAP, where a name is number and
-    description, and an outcome pass, fail, skip or xfail.
+    description, and an outcome pass, fail, skip, todo or xfail (``cases/ktap.py``).
     """
+    if own:
+        matches = filter(None, map(re.compile(own).search, lines))
+        results = iter([(match["name"], match["outcome"].lower()) for match in matches])
+    else:
+        results = _results(read_tap(lines))
     found: dict[str, str] = {}
-    for match in filter(None, map(re.compile(own or _POINT).search, lines)):
-        name, outcome = (match["name"], match["outcome"].lower()) if own else _tap(match)
-        while name in found:
-            name += " (again)"
-        found[name] = outcome
+    times: Counter[str] = Counter()
+    for name, outcome in results:
+        times[name] += 1
+        again = "" if times[name] == 1 else " (again)" if times[name] == 2 else f" ({times[name]})"
+        found[name + again] = outcome
     return found
 
 
 def seen(record: ev.CaseFinished, own: str = "") -> Seen:
     """What the record of one run says; ``own`` as for ``points``.
 
-    A program that skips all of its points and exits with 0 has skipped, and not passed.
+    A program that skips all of its points and exits with 0 has skipped, and not passed. Nor
+    has one that passes and says that it gave up, or that lacks points of its own plan.
     """
     lines = tuple(d.removeprefix(MARK) for d in record.diagnostics if d.startswith(MARK))
     found = points(lines, own)
     status, reason = record.status, record.reason
-    if status == "pass" and found and all(o in SKIPPED for o in found.values()):
+    tap = TapOutput() if own else read_tap(lines)
+    whole = not any(note.startswith(LEFT_OUT) for note in record.diagnostics)
+    if status == "pass" and tap.bailed is not None:
+        status, reason = "fail", f"bailed out: {tap.bailed}"
+    elif status == "pass" and whole and (missing := tap.missing()):
+        status, reason = "fail", missing
+    elif status == "pass" and not found and tap.skipped is not None:
+        status, reason = "skip", tap.skipped or "its plan is 1..0"
+    elif status == "pass" and found and all(o in SKIPPED for o in found.values()):
         status, reason = "skip", f"each of its {len(found)} results is a skip"
     return Seen({WHOLE: status, **found}, reason, record.seconds, lines)
 
