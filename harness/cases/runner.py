@@ -1,25 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time."""
+"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time.
+
+Broken cases are run again where that is asked for. One that gives both verdicts is flaky,
+which is a finding of its own. Its first record stays what it is, with its evidence: that it
+passes later changes no verdict of the run. What the kernel says in a repetition counts as
+that repetition's failure, and not as another complaint.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cases.ktap import read_case
+from harness.cases.ktap import MAX_LINE_CHARS, read_case
 from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
 from harness.core.usage import command
 from harness.image.programs import Case
+from harness.report.results import BROKEN, Results
 from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
 from harness.vm.swap_disk import find_tags
 
-_KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
+_KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
+JUDGED_STATUSES = BROKEN | {"pass"}  # what says something of a kernel
+MAX_BROKEN_CASES = 8  # more are a broken kernel and no flaky cases
+MAX_STDERR_LINES = 20  # among a case's diagnostics
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
@@ -29,17 +39,11 @@ def unmet_kernel(needs: tuple[str, ...], version: str) -> str:
     Such a case is about something that older kernels do not have. The version
     decides and no probe: on a kernel that has it, a series that breaks it must fail.
     """
-    have = _numbers(version)
-    for need in needs:
-        if (since := _KERNEL_NEED.match(need)) and have < _numbers(since["line"]):
-            return since["line"]
+    have = [int(number) for number in version.split(".")[:2]]
+    for since in filter(None, map(_KERNEL_NEED.match, needs)):
+        if have < [int(since["major"]), int(since["minor"])]:
+            return since[0].removeprefix("linux-")
     return ""
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    """(6, 12) for '6.12.117' and '6.12.0-rc3'."""
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
 
 
 def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
@@ -61,7 +65,9 @@ def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
     return ""
 
 
-def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, str, tuple[str, ...]]:
+def judge_case(
+    case: Case, run: CaseRun, swap_image: Path
+) -> tuple[ev.Status, str, tuple[str, ...]]:
     """Status, reason and diagnostics of one case, from all that was seen of it.
 
     The kernel's own complaints come first: a test that says ok on a kernel that
@@ -69,8 +75,8 @@ def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, st
     """
     output = read_case(run.stdout, case.name, run.exit_code)
     notes = output.diagnostics
-    if run.stderr.strip():
-        notes += tuple(f"stderr: {line}" for line in run.stderr.strip().splitlines()[:20])
+    errors = run.stderr.strip().splitlines()[:MAX_STDERR_LINES]
+    notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
     complaints = [s for s in run.splats if not s.expected and not s.foreign]
     if complaints:
         return "fail", f"the kernel complained: {complaints[0].title}", notes
@@ -85,7 +91,7 @@ def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, st
 
 
 @dataclass
-class Lab:
+class CaseRunner:
     """Runs cases, replacing the guest whenever it can no longer be trusted.
 
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
@@ -162,25 +168,40 @@ class Lab:
             talk=talk,
         )
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
-        for splat in run.splats:
-            emit(
-                ev.SplatSeen(
-                    splat.title, splat.category, case.id, splat.text, splat.expected, splat.foreign
-                )
-            )
+        for s in run.splats:
+            emit(ev.SplatSeen(s.title, s.category, case.id, s.text, s.expected, s.foreign))
         if run.lost:
             emit(ev.GuestLost(run.lost, case.id, str(run.evidence) if run.evidence else None))
-        status, reason, notes = judge_run(case, run, guest.swap_image)
+        status, reason, notes = judge_case(case, run, guest.swap_image)
         for judgement in judgements:
             notes += judgement.notes
             if status == "pass":
                 status, reason = judgement.status, judgement.reason
         return ev.CaseFinished(
-            case.id,
-            status,
-            reason,
-            run.seconds,
-            case.clauses,
-            diagnostics=notes,
-            about=case.about,
+            case.id, status, reason, run.seconds, case.clauses, notes, case.about
         )
+
+
+def repeat(case: Case, runner: CaseRunner, times: int, events: ev.Events) -> None:
+    """Runs ``case`` that many times more and emits how it went.
+
+    A repetition that was skipped says nothing and is not counted.
+    """
+    statuses = [runner.run(case, lambda _: None).status for _ in range(times)]
+    judged = sum(status in JUDGED_STATUSES for status in statuses)
+    passed = statuses.count("pass")
+    events.emit(ev.CaseRepeated(case.id, passed, judged))
+    events.emit(ev.Note(f"{case.id}: run {judged} times more, passed {passed}"))
+
+
+def repeat_broken(
+    cases: Sequence[Case], results: Results, runner: CaseRunner, times: int, events: ev.Events
+) -> None:
+    """Repeats each case that broke; none where so many did that the kernel is at fault."""
+    ids = {record.id for record in results.failures()}
+    broken = [case for case in cases if case.id in ids]
+    if len(broken) > MAX_BROKEN_CASES:
+        events.emit(ev.Note(f"{len(broken)} cases are broken: none is run again"))
+        return
+    for case in broken:
+        repeat(case, runner, times, events)

@@ -8,6 +8,7 @@ would. A mark of 128 random bits tells where it ends, which no case can guess.
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -211,6 +212,8 @@ class CaseLine:
                 status = streams.read()
             if status is None:
                 raise SshError("the SSH connection is lost: the guest runs no more cases on it")
+            if not re.fullmatch(r"-?\d{1,3}", status):
+                raise SshError(f"the guest names no exit status: {status[:80]!r}")
         except BaseException:
             self.close()
             raise
