@@ -19,6 +19,7 @@ from harness.build.make import made
 from harness.build.toolchain import BuildTools, environment
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
+from harness.core.sandbox import Inside, taken
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
 
@@ -57,8 +58,9 @@ def build_debug(
         with made(
             tools, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
         ) as job:
-            shutil.copyfile(job.out / "vmlinux", draft / "vmlinux")
-            maps = (path.read_text("utf-8") for path in (kernel.system_map, job.out / "System.map"))
+            shutil.copyfile(taken(job.out, "vmlinux"), draft / "vmlinux")
+            own = taken(job.out, "System.map")
+            maps = (path.read_text("utf-8") for path in (kernel.system_map, own))
             (draft / "differences.json").write_text(json.dumps(differences(*maps)), "utf-8")
 
     inputs = applied.tree, hashlib.sha256(wanted.encode()).hexdigest(), tools.toolchain.version
@@ -103,6 +105,7 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_
         stdin="\n".join([*frames, ""]).encode(),
         timeout_s=timeout_s,
         env=environment(),
+        inside=Inside(reads=(vmlinux, source)),
         problem=problem,
     )
     decoded = out.decode("utf-8", "replace").splitlines()

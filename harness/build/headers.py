@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.build.make import BuildLog, failure
-from harness.build.toolchain import BuildTools, environment, make_argv
+from harness.build.make import BuildLog, failure, tell_refused
+from harness.build.toolchain import BuildTools, environment, inside, make_argv
 from harness.core import git, proc
+from harness.core.sandbox import taken
 from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base
@@ -36,6 +37,13 @@ def _state(repo: Path, commit: str) -> str:
     """A hash of every file that the headers can depend on."""
     files = git.tree_files(repo, commit)
     return digest({path: blob for path, blob in files.items() if _READ.match(path)})
+
+
+def _no_headers(folder: str, names: list[str]) -> set[str]:
+    """What stays behind: kbuild's own files, and links, which may lead to the user's."""
+    own = shutil.ignore_patterns(".*", "*.hdrtest")(folder, names)
+    paths = [Path(folder, name) for name in names]
+    return own | {p.name for p in paths if p.is_symlink() or not (p.is_file() or p.is_dir())}
 
 
 def install_headers(
@@ -58,11 +66,13 @@ def install_headers(
             reader = BuildLog(str(tree.path), str(out))
             argv = make_argv(tools, tree.path, out, "headers")
             own = log.with_name("headers.log")
-            done = proc.run(argv, env=environment(), log=own, on_line=reader.feed)
+            box, listen = inside(tools, tree.path, out), reader.feed
+            done = proc.run(argv, env=environment(), inside=box, log=own, on_line=listen)
         if done.returncode != 0:
             raise failure(reader, base, applied, own)
-        ignore = shutil.ignore_patterns(".*", "*.hdrtest")
-        shutil.copytree(out / "usr/include", draft / "include", ignore=ignore)
+        tell_refused(tools.events, reader.refused, own)
+        include = taken(out, "usr/include", Path.is_dir)
+        shutil.copytree(include, draft / "include", ignore=_no_headers)
         shutil.rmtree(out)
 
     inputs = _state(applied.repo, applied.commit), tools.toolchain.version

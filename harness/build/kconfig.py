@@ -19,11 +19,19 @@ from typing import Any
 
 import yaml
 
-from harness.build.make import build_dir, marked
-from harness.build.toolchain import BuildTools, environment, variables
+from harness.build.make import (
+    MAX_REFUSED,
+    build_dir,
+    check_said,
+    marked,
+    tell_refused,
+    told_refused,
+)
+from harness.build.toolchain import BuildTools, environment, inside, variables
 from harness.core import git, proc
+from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
-from harness.core.machine_faults import check_output
+from harness.core.sandbox import refused, taken
 from harness.core.settings import PROJECT
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
@@ -278,10 +286,14 @@ def _compare_with_base(
 
 
 def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
-    """Runs the tree's merge_config.sh in ``out``; the .config."""
-    for leftover in source.glob(".tmp.config.*"):
-        leftover.unlink()
-    start = [name for name in flavour.start(tools.toolchain.arch) if (source / name).is_file()]
+    """Runs the tree's merge_config.sh in ``out``; the .config.
+
+    There rather than in the tree, which it may not write; so its make needs a Makefile there,
+    the one that kbuild makes.
+    """
+    parts = (source / name for name in flavour.start(tools.toolchain.arch))
+    start = [str(path) for path in parts if path.is_file()]
+    write_atomically(out / "Makefile", f"include {source}/Makefile\n")
     if flavour.defconfig and not start:
         raise InvocationError(
             f"{flavour.name}: this kernel has no {flavour.defconfig}",
@@ -296,17 +308,21 @@ def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log
     # Copies: merge_config.sh would join a last line without its end to the next file's first.
     fragments = [out / f".harness-{number}.config" for number in range(len(flavour.fragments))]
     for copy, path in zip(fragments, flavour.fragments, strict=True):
-        copy.write_text(read_fragment(path), "utf-8")
-    argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
+        write_atomically(copy, read_fragment(path))
+    argv = ("sh", f"{source}/scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
             *map(str, fragments))  # fmt: skip
     with marked(out):
-        done = proc.run(argv, cwd=source, env=env, log=log, on_line=lines.append)
+        box = inside(tools, source, out)
+        done = proc.run(argv, cwd=out, env=env, inside=box, log=log, on_line=lines.append)
+    tried = refused(lines)
     if done.returncode != 0:
-        check_output(argv[0], "\n".join(lines), log)
+        check_said(argv[0], lines, log)
         first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
-        what = "\n".join(["the kernel cannot be configured", *(first or lines)[:6]])
+        told = [*(first or lines)[:6], *map(told_refused, tried[:MAX_REFUSED])]
+        what = "\n".join(["the kernel cannot be configured", *told])
         raise SeriesError(what, evidence=log, next_step="mend the Kconfig file that it names")
-    return out / ".config"
+    tell_refused(tools.events, tried, log)
+    return taken(out, ".config")
 
 
 # ---- what a tree's Kconfig files say of a symbol

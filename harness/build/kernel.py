@@ -18,9 +18,10 @@ from pathlib import Path
 from harness.build import make
 from harness.build.kconfig import KernelConfig
 from harness.build.make import BuildLog, Warned, from_json, new_warnings
-from harness.build.toolchain import BuildTools, environment, make_argv
+from harness.build.toolchain import BuildTools, environment, inside, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
+from harness.core.sandbox import taken
 from harness.series.apply import Applied
 from harness.series.base import Base
 from harness.series.worktree import base_twin
@@ -106,13 +107,13 @@ def build(
         ) as job:
             out = job.out
             if debug:
-                shutil.copyfile(out / "vmlinux", draft / "debug")
+                shutil.copyfile(taken(out, "vmlinux"), draft / "debug")
             else:
                 judge_warnings(job, config, log)
             job.keep(draft, bzimage=bzimage)
-            shutil.copyfile(out / ".config", draft / "kernel.config")
-            shutil.copyfile(out / "System.map", draft / "System.map")
-            release = (out / "include/config/kernel.release").read_text("utf-8").strip()
+            shutil.copyfile(taken(out, ".config"), draft / "kernel.config")
+            shutil.copyfile(taken(out, "System.map"), draft / "System.map")
+            release = taken(out, "include/config/kernel.release").read_text("utf-8").strip()
             about = {"release": release, "compiled": sorted(make.read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
@@ -176,7 +177,8 @@ def _base_warnings(
             targets = ["vmlinux"] if "vmlinux.o" in objects else objects
             with make.marked(out):
                 argv = make_argv(tools, source.path, out, "olddefconfig")
-                proc.run(argv, env=environment(), log=log)
+                box = inside(tools, source.path, out)
+                proc.run(argv, env=environment(), inside=box, log=log)
                 # Past those that the base lacks or cannot compile.
                 for line in make.run_on(tools, source, out, log, *targets):
                     reader.feed(line)

@@ -16,17 +16,18 @@ import os
 import re
 import shutil
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from harness.build.toolchain import BuildTools, compiling, environment, make_argv
+from harness.build.toolchain import BuildTools, compiling, environment, inside, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
-from harness.core.events import StageProgress
+from harness.core.events import Events, StageProgress
 from harness.core.machine_faults import check_output
+from harness.core.sandbox import Inside, refused, taken
 from harness.core.store import digest
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
@@ -37,6 +38,7 @@ MARKER = ".harness-make-is-running"
 SOURCE_ID = ".harness-source"
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY_OBJECTS = 30
+MAX_REFUSED = 3  # lines shown of what was tried in the sandbox
 _STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
 _WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
 _ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$")
@@ -87,6 +89,7 @@ class BuildLog:
     objects: dict[str, list[Warned]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=40))
+    refused: list[str] = field(default_factory=list)  # what it tried in vain in the sandbox
     _current: str = ""
 
     def relative(self, path: str) -> str:
@@ -98,6 +101,7 @@ class BuildLog:
     def feed(self, line: str) -> str | None:
         """Takes one line; the object whose compilation it announces, if it does."""
         self.tail.append(line)
+        self.refused += refused([line])
         if step := _STEP.match(line):
             return self._step(step[1], step[2])
         if warning := _WARNING.match(line):
@@ -163,7 +167,8 @@ def adopt(out: Path, source_id: str) -> None:
     make compares times, and those of two worktrees say nothing about each other.
     """
     stamp = out / SOURCE_ID
-    if stamp.is_file() and stamp.read_text("utf-8") == source_id:
+    plain = stamp.is_file() and not stamp.is_symlink()
+    if plain and stamp.read_text("utf-8") == source_id:
         return
     shutil.rmtree(out)
     out.mkdir()
@@ -173,9 +178,9 @@ def adopt(out: Path, source_id: str) -> None:
 def recover(out: Path) -> int:
     """Removes what a killed make may have left half written; how many files that was."""
     marker = out / MARKER
-    if not marker.exists():
+    if not os.path.lexists(marker):
         return 0
-    since = marker.stat().st_mtime_ns
+    since = marker.lstat().st_mtime_ns
     files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
     plain = (p for p in files if not p.is_symlink() and p != marker and p.name != SOURCE_ID)
     newer = [path for path in plain if path.stat().st_mtime_ns >= since]
@@ -188,9 +193,9 @@ def recover(out: Path) -> int:
 def marked(out: Path) -> Iterator[None]:
     """Marks the folder while the block runs; an exception leaves the mark."""
     marker = out / MARKER
-    marker.touch()
+    write_atomically(marker, "")
     yield
-    marker.unlink()
+    marker.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -218,9 +223,10 @@ class Job:
             "-o",
             str(draft / "vmlinux"),
         )
-        proc.capture((*stripped, str(self.out / "vmlinux")))
+        box = Inside(reads=(self.out,), writes=(draft,))
+        proc.capture((*stripped, str(taken(self.out, "vmlinux"))), inside=box)
         if bzimage:
-            shutil.copyfile(self.out / "arch/x86/boot/bzImage", draft / "bzImage")
+            shutil.copyfile(taken(self.out, "arch/x86/boot/bzImage"), draft / "bzImage")
 
     def expected_objects(self) -> int:
         """How many objects a build from nothing will compile; 0: nobody knows."""
@@ -262,7 +268,7 @@ def made(
         if settle:
             with marked(out):
                 argv = make_argv(tools, source.path, out, "olddefconfig")
-                proc.capture(argv, env=environment())
+                proc.capture(argv, env=environment(), inside=inside(tools, source.path, out))
         job = Job(tools, base, applied, source, out, purpose, stage)
         _run_make(job, ("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
         yield job
@@ -276,8 +282,9 @@ def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: s
     """
     lines: list[str] = []
     argv = make_argv(tools, source.path, out, "-k", *what)
-    proc.run(argv, env=compiling(tools), log=log, on_line=lines.append)
-    check_output(argv[0], "\n".join(lines[-40:]), log)
+    env, box = compiling(tools), inside(tools, source.path, out)
+    proc.run(argv, env=env, inside=box, log=log, on_line=lines.append)
+    check_said(argv[0], lines[-40:], log)
     return lines
 
 
@@ -302,7 +309,8 @@ def _run_make(job: Job, targets: tuple[str, ...], draft: Path, log: Path) -> Non
     own_log.touch()
     try:
         with marked(out):
-            done = proc.run(argv, env=compiling(job.tools), log=own_log, on_line=on_line)
+            env, box = compiling(job.tools), inside(job.tools, job.source.path, out)
+            done = proc.run(argv, env=env, inside=box, log=own_log, on_line=on_line)
             # Still marked: objects without their records must not survive a kill.
             records |= reader.objects
             write_records(out, records)
@@ -312,9 +320,32 @@ def _run_make(job: Job, targets: tuple[str, ...], draft: Path, log: Path) -> Non
             whole_log.write(own_log.read_bytes())
     if done.returncode != 0:
         raise failure(reader, job.base, job.applied, log)
+    tell_refused(events, reader.refused, log)
     if whole:
         job.memo.parent.mkdir(exist_ok=True)
         job.memo.write_text(str(len(records)), "utf-8")
+
+
+def check_said(program: str, lines: Iterable[str], log: Path) -> None:
+    """``check_output`` of what was said in the sandbox, less what only the sandbox refuses.
+
+    Raises:
+        MachineError: the disk is full, say.
+    """
+    lines = list(lines)
+    tried = refused(lines)
+    check_output(program, "\n".join(line for line in lines if line not in tried), log)
+
+
+def told_refused(line: str) -> str:
+    """What a program of the tree said when the sandbox refused something, as it is shown."""
+    return f"tried in the sandbox, and refused: {line.strip()}"
+
+
+def tell_refused(events: Events, lines: Sequence[str], log: Path) -> None:
+    """Says what a build that went well all the same has tried to do, as far as it said so."""
+    for line in lines[:MAX_REFUSED]:
+        events.note(f"{told_refused(line)} ({log.name})")
 
 
 def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
@@ -324,7 +355,7 @@ def write_records(out: Path, records: dict[str, list[Warned]]) -> None:
 
 def read_records(out: Path) -> dict[str, list[Warned]]:
     """The warnings of every object in a build folder, as when it was compiled."""
-    path = out / RECORDS
+    path = taken(out, RECORDS)
     return from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
 
 
@@ -346,7 +377,8 @@ def is_linked(out: Path, name: str) -> bool:
     """Whether its directory's archive holds the object; a configuration may have dropped it."""
     folder = (out / name).parent
     archives = [folder / a for a in ("built-in.a", "lib.a") if (folder / a).is_file()]
-    members = b"".join(proc.capture(("ar", "t", str(archive))) for archive in archives)
+    box = Inside(reads=(out,))
+    members = b"".join(proc.capture(("ar", "t", str(a)), inside=box) for a in archives)
     names = {Path(line).name for line in members.decode().splitlines()}
     return not archives or Path(name).name in names
 
@@ -354,14 +386,15 @@ def is_linked(out: Path, name: str) -> bool:
 def place_config(config: str, out: Path) -> None:
     """Puts the text of a configuration in place, touching nothing where it is the same."""
     place = out / ".config"
-    if not place.is_file() or place.read_text("utf-8") != config:
-        place.write_text(config, "utf-8")
+    # Never through a link that an earlier build may have left there.
+    if place.is_symlink() or not place.is_file() or place.read_text("utf-8") != config:
+        write_atomically(place, config)
 
 
 def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
     """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
-    said = "\n".join(reader.first_errors())
-    check_output("make", "\n".join(reader.tail), log)
+    said = "\n".join([*reader.first_errors(), *map(told_refused, reader.refused[:MAX_REFUSED])])
+    check_said("make", reader.tail, log)
     if "Killed signal" in said:
         what = f"the compiler was killed: not enough memory?\n{said}"
         return MachineError(what, evidence=log, next_step="JOBS=1")

@@ -17,6 +17,7 @@ from harness.core import proc
 from harness.core.atomic import drafted_file
 from harness.core.errors import InvocationError
 from harness.core.events import Events
+from harness.core.sandbox import Inside
 from harness.core.store import Store
 
 ARCH = "x86"
@@ -101,10 +102,9 @@ def compiling(tools: BuildTools) -> dict[str, str]:
     configuration, which asks the compiler a few hundred times what it can, does without,
     and for kbuild a build without ccache has the same commands.
     """
-    env, folder = environment(), tools.store.root / "ccache"
+    env, folder, links = environment(), _ccache(tools), _compilers(tools)
     if not tools.toolchain.ccache:
         return env
-    links = folder / "compilers"
     links.mkdir(parents=True, exist_ok=True)
     link, program = links / tools.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
@@ -120,6 +120,22 @@ def compiling(tools: BuildTools) -> dict[str, str]:
         "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime,time_macros",
         "CCACHE_MAXSIZE": str(tools.store.ccache_limit),
     }
+
+
+def _ccache(tools: BuildTools) -> Path:
+    return tools.store.root / "ccache"
+
+
+def _compilers(tools: BuildTools) -> Path:
+    return _ccache(tools) / "compilers"
+
+
+def inside(tools: BuildTools, source: Path, out: Path) -> Inside:
+    """Where the kernel's make runs: ``out`` and ccache's folder are all that it may write."""
+    cache = _ccache(tools) if _compilers(tools).is_dir() else None
+    if cache is None:
+        return Inside(reads=(source,), writes=(out,))
+    return Inside(reads=(source, _compilers(tools)), writes=(out, cache))
 
 
 def make_argv(tools: BuildTools, source: Path, out: Path, *what: str) -> list[str]:

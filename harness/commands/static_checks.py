@@ -29,6 +29,7 @@ from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError, SeriesError
+from harness.core.sandbox import Inside
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.run.pipeline import base_stage, workbench
@@ -254,11 +255,12 @@ def _tree_remarks(
         with source_tree(tools.store, base, applied, tools.events) as source:
             sparse, unseen = _sparse(tools, base, source, config, units, log)
             kernel_doc = (str(source.path / "scripts/kernel-doc"), "-none", *code)
-            doc = proc.run(kernel_doc, cwd=source.path).output.splitlines() if code else []
+            box = Inside(reads=(source.path,))
+            doc = proc.run(kernel_doc, cwd=source.path, inside=box).output if code else ""
             kept = {
                 "checkpatch": _checkpatch(source, mail, draft) if mail else [],
                 "sparse": sparse,
-                "kernel-doc": read_remarks(doc, (str(source.path),)),
+                "kernel-doc": read_remarks(doc.splitlines(), (str(source.path),)),
             }
         (draft / "remarks.json").write_text(json.dumps({"tools": kept, "unseen": unseen}) + "\n")
 
@@ -287,7 +289,8 @@ def _checkpatch(source: SourceTree, mail: bytes, scratch: Path) -> list[Remark]:
     path = scratch / "mail"
     path.write_bytes(mail)
     program = str(source.path / "scripts/checkpatch.pl")
-    done = proc.run((program, *CHECKPATCH, str(path)), cwd=source.path)
+    box = Inside(reads=(source.path, path))
+    done = proc.run((program, *CHECKPATCH, str(path)), cwd=source.path, inside=box)
     path.unlink()
     said = read_remarks(done.output.splitlines(), mail=str(path))
     if done.returncode not in (0, 1) or (done.returncode == 1) != bool(said):

@@ -25,6 +25,7 @@ from typing import IO, TypedDict, Unpack, cast
 
 from harness.core.errors import HarnessError, InternalError, MachineError
 from harness.core.machine_faults import check_output
+from harness.core.sandbox import Inside
 from harness.core.usage import SET_UP
 
 NICE = 10
@@ -34,11 +35,17 @@ END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 STREAM_BYTES = 1 << 18
 
 
-class Surroundings(TypedDict, total=False):
+class Place(TypedDict, total=False):
     """Where a program runs; what is left out is as it is here."""
 
     cwd: Path | None
     env: Mapping[str, str] | None
+
+
+class Surroundings(Place, total=False):
+    """The same, and whether in the sandbox, as what is or runs code of the tree under test."""
+
+    inside: Inside | None
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,13 @@ def _prefix() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
-def _require(argv: Sequence[str], env: Mapping[str, str] | None) -> None:
-    if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
+def _placed(argv: Sequence[str], where: Surroundings) -> tuple[tuple[str, ...], Place]:
+    """The command line with what it runs inside of; a MachineError: it is not installed."""
+    if shutil.which(argv[0], path=(where.get("env") or os.environ).get("PATH")) is None:
         raise MachineError(f"{argv[0]} is not installed", next_step=SET_UP)
+    inside = where.get("inside")
+    place: Place = {"cwd": where.get("cwd"), "env": where.get("env")}
+    return (*(inside.prefix() if inside else ()), *argv), place
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -109,16 +120,16 @@ def start(
 
     ``much``: it writes gigabytes to a pipe that we read. A MachineError: it is not installed.
     """
-    _require(argv, where.get("env"))
+    placed, place = _placed(argv, where)
     process = subprocess.Popen(
-        [*_prefix(), *argv],
+        [*_prefix(), *placed],
         bufsize=STREAM_BYTES if much else -1,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,
         close_fds=False,  # the store's locks are the only inheritable descriptors
-        **where,
+        **place,
     )
     try:
         if much and process.stdout is not None:
@@ -185,16 +196,17 @@ def capture(
         MachineError: the program is not installed.
         HarnessError: it ended with a status that is not in ``expect``, or took too long.
     """
-    _require(argv, where.get("env"))
+    placed, place = _placed(argv, where)
     try:
         done = subprocess.run(
-            argv,
+            placed,
             input=stdin if isinstance(stdin, bytes) else None,
             stdin=None if isinstance(stdin, bytes) else stdin,
             capture_output=True,
             check=False,
             timeout=timeout_s,
-            **where,
+            start_new_session=len(placed) > len(argv),  # no terminal for what is not trusted
+            **place,
         )
     except subprocess.TimeoutExpired as error:
         raise (problem or InternalError)(f"{argv[0]} took more than {timeout_s} s") from error

@@ -134,6 +134,7 @@ class Settings:
     notes: bool = _given("NOTES", _flag)
     slow: bool = _given("SLOW", _flag)
     jobs: int = _given("JOBS", lambda v: _number(1)(v or f"{os.cpu_count() or 1}"), asked=True)
+    sandbox: str = _given("SANDBOX", _choice("auto", "require", "no"), asked=True)
     tree: str | None = _given("TREE", _optional(str))
     out: Path = _given("OUT", _path)
     cache: Path = _given("HARNESS_CACHE", _path)

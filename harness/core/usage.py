@@ -68,13 +68,14 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "SLOW": ("1", "0: check leaves out what builds a kernel or runs guests"),
     "JOBS": ("", "how many CPUs to use; default: all"),
     "TREE": ("", "tree, refresh: where the tree to edit is; default: tree/<kernel>"),
+    "SANDBOX": ("auto", "auto, require or no: whether code of the series runs in a sandbox here"),
     "OUT": ("out", "where runs leave their results"),
     "HARNESS_CACHE": ("", "the store; else kernel-series-harness in $XDG_CACHE_HOME or ~/.cache"),
     "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
 }
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
-_SOURCE = f"PROJECT KERNEL REF SERIES JOBS {_STORE}"
+_SOURCE = f"PROJECT KERNEL REF SERIES JOBS SANDBOX {_STORE}"
 _GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT"
 

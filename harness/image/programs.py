@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.events import CaseId
+from harness.core.sandbox import Inside
 from harness.core.settings import PROJECT
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
@@ -91,7 +92,9 @@ def compile_program(source: Path, target: Path, headers: Path, libraries: Sequen
         what = f"the guest test {source.name} does not compile:\n{said[:3000]}"
         return InvocationError(what, evidence=source, next_step=" ".join(command))
 
-    proc.capture(command, problem=problem)
+    # A header of the tree could have any file of this machine read.
+    reads = (GUEST_TESTS, source.parent, headers, *libraries)
+    proc.capture(command, problem=problem, inside=Inside(reads, writes=(target.parent,)))
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
@@ -155,7 +158,9 @@ def _listing(program: Program, built: Path, lib: Path) -> str:
         what = f"{program.name} --list failed:\n{said[:2000]}"
         return InvocationError(what, next_step=" ".join(command))
 
-    return proc.capture(command, env=env, timeout_s=60, problem=problem).decode()
+    # What is compiled has code of the tree's headers in it.
+    box = None if interpreted else Inside(reads=(built.parent,))
+    return proc.capture(command, env=env, timeout_s=60, problem=problem, inside=box).decode()
 
 
 def copy_python(folder: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ from rich.console import Console
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError
 from harness.core.machine_faults import check_store, machine_faults
+from harness.core.sandbox import settle
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.core.terminal import ENDING
@@ -97,6 +98,7 @@ INTERRUPTED_END: End = ("infra", INTERRUPTED, ["interrupted"])
 def _conclude(body: Callable[[Session], None], session: Session) -> End:
     try:
         with machine_faults(session.out, session.store.root):
+            settle(session.settings.sandbox, session.events.note)
             check_store(session.store.root)
             body(session)
     except HarnessError as error:

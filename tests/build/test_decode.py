@@ -16,8 +16,10 @@ TEXT = "[ 1.0] Call Trace:\n[ 1.0] Code: 0f 0b <c3>\n[ 1.0]  do_thing+0x1/0x2"
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    (tmp_path / "scripts").mkdir()
-    return tmp_path
+    tree = tmp_path / "tree"
+    (tree / "scripts").mkdir(parents=True)
+    (tree / "vmlinux").touch()
+    return tree
 
 
 def script(source: Path, body: str) -> None:
@@ -25,14 +27,13 @@ def script(source: Path, body: str) -> None:
 
 
 def test_frames_are_decoded_and_code_is_left(source: Path) -> None:
-    script(source, 'echo "$1 $2" > "$2/args"; sed "s/+0x.*/ (mm\\/x.c:5)/"\n')
+    script(source, 'test -f "$1" -a -d "$2/scripts" && sed "s/+0x.*/ (mm\\/x.c:5)/"\n')
     decoded = decode(TEXT, source / "vmlinux", source)
     assert decoded.splitlines() == [
         "[ 1.0] Call Trace:",
         "[ 1.0] Code: 0f 0b <c3>",
         "[ 1.0]  do_thing (mm/x.c:5)",
     ]
-    assert (source / "args").read_text().split() == [str(source / "vmlinux"), str(source)]
 
 
 def test_the_script_takes_no_tools_from_the_users_environment(

@@ -26,6 +26,7 @@ from harness.build.toolchain import environment
 from harness.core import git, proc
 from harness.core.errors import InternalError, InvocationError, MachineError
 from harness.core.events import CaseId
+from harness.core.sandbox import Inside, taken
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite, copy_python
@@ -177,12 +178,15 @@ def build_programs(
         # Nothing of ours: a Makefile would take CONFIG or OUT, and MAKEFLAGS, for its own.
         env = environment()
         question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
-        there = present(folder / "run_vmtests.sh", proc.capture(question, env=env).decode())
+        box = Inside(reads=(headers,), writes=(draft,))
+        names = proc.capture(question, env=env, inside=box).decode()
+        there = present(folder / "run_vmtests.sh", names)
         (draft / "present.json").write_text(json.dumps(sorted(there)))
         said = []
-        for cflags, names in by_cflags.items():
+        for cflags, wanted in by_cflags.items():
             words = (f"EXTRA_CFLAGS=-static {cflags}", "-k", f"-j{jobs}")
-            done = proc.run((*argv, *words, *(str(out / name) for name in names)), env=env)
+            targets = (str(out / name) for name in wanted)
+            done = proc.run((*argv, *words, *targets), env=env, inside=box)
             lines = done.output.splitlines()
             said += [line for line in lines if "rror" in line or "cannot" in line]
         if absent := [name for name in listed.programs if not (out / name).is_file()]:
@@ -226,7 +230,8 @@ def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, j
         tree = draft / "tree"
         (tree / "bin").mkdir(parents=True)
         for name in listed.programs:
-            proc.capture(("strip", "-o", str(tree / "bin" / name), str(programs / name)))
+            argv = ("strip", "-o", str(tree / "bin" / name), str(taken(programs, name)))
+            proc.capture(argv, inside=Inside(reads=(programs,), writes=(tree / "bin",)))
         copy_python(GUEST_TESTS / "lib", tree / "lib")
         (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
         (tree / "plan.json").write_text(json.dumps(plan, indent=1))
