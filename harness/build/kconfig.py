@@ -19,14 +19,8 @@ from typing import Any
 
 import yaml
 
-from harness.build.make import (
-    MAX_REFUSED,
-    build_dir,
-    check_said,
-    marked,
-    tell_refused,
-    told_refused,
-)
+from harness.build.folder import build_dir, marked
+from harness.build.make import MAX_REFUSED, check_said, tell_refused, told_refused
 from harness.build.toolchain import BuildTools, environment, inside, variables
 from harness.core import git, proc
 from harness.core.atomic import write_atomically

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build import make
+from harness.build.folder import build_dir, marked, place_config
 from harness.build.kconfig import KernelConfig
 from harness.build.make import BuildLog, Warned, from_json, new_warnings
 from harness.build.toolchain import BuildTools, environment, inside, make_argv
@@ -169,13 +170,13 @@ def _base_warnings(
     def fill(draft: Path) -> None:
         with (
             base_twin(tools.store, base, job.source, tools.events) as source,
-            make.build_dir(tools, base, f"{job.purpose}-base", source) as out,
+            build_dir(tools, base, f"{job.purpose}-base", source) as out,
         ):
-            make.place_config(config.text, out)
+            place_config(config.text, out)
             reader = BuildLog(str(source.path), str(out))
             # vmlinux.o: objtool looked at the whole kernel.
             targets = ["vmlinux"] if "vmlinux.o" in objects else objects
-            with make.marked(out):
+            with marked(out):
                 argv = make_argv(tools, source.path, out, "olddefconfig")
                 box = inside(tools, source.path, out)
                 proc.run(argv, env=environment(), inside=box, log=log)

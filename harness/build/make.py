@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the kernel's make in a build folder and reads what it says: objects, warnings, errors.
-
-The build folder (make's O=) is one per base, flavour and compiler, kept between runs.
-While make runs a marker lies in it. A marker found on entry means that the last
-make was killed, and that some file may be half written. Everything since the
-marker is then removed, whatever it is: kbuild makes it again, and what had been
-compiled comes from ccache.
-"""
+"""Runs the kernel's make in a build folder and reads what it says: objects, warnings, errors."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 from collections import Counter, deque
@@ -21,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from harness.build.folder import build_dir, marked, place_config
 from harness.build.toolchain import BuildTools, compiling, environment, inside, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
@@ -28,14 +21,11 @@ from harness.core.errors import HarnessError, InvocationError, MachineError, Ser
 from harness.core.events import Events, StageProgress
 from harness.core.machine_faults import check_output
 from harness.core.sandbox import Inside, refused, taken
-from harness.core.store import digest
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
 from harness.series.base import Base, known_kernels
 from harness.series.worktree import SourceTree, source_tree
 
-MARKER = ".harness-make-is-running"
-SOURCE_ID = ".harness-source"
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY_OBJECTS = 30
 MAX_REFUSED = 3  # lines shown of what was tried in the sandbox
@@ -146,56 +136,6 @@ def new_warnings(here: Iterable[W], base: Iterable[W]) -> list[W]:
         if known[warned.same()] < 0:
             fresh.append(warned)
     return fresh
-
-
-@contextlib.contextmanager
-def build_dir(tools: BuildTools, base: Base, purpose: str, source: SourceTree) -> Iterator[Path]:
-    """The build folder for ``purpose`` (a flavour), ours until the block ends.
-
-    The caller holds the source worktree's lock already: always in that order.
-    """
-    key = digest(base.key, purpose, tools.toolchain.version)
-    with tools.store.work_dir("build", key, tools.events.note) as out:
-        recover(out)
-        adopt(out, source.id)
-        yield out
-
-
-def adopt(out: Path, source_id: str) -> None:
-    """Empties a folder whose objects were built from another worktree.
-
-    make compares times, and those of two worktrees say nothing about each other.
-    """
-    stamp = out / SOURCE_ID
-    plain = stamp.is_file() and not stamp.is_symlink()
-    if plain and stamp.read_text("utf-8") == source_id:
-        return
-    shutil.rmtree(out)
-    out.mkdir()
-    stamp.write_text(source_id, "utf-8")
-
-
-def recover(out: Path) -> int:
-    """Removes what a killed make may have left half written; how many files that was."""
-    marker = out / MARKER
-    if not os.path.lexists(marker):
-        return 0
-    since = marker.lstat().st_mtime_ns
-    files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
-    plain = (p for p in files if not p.is_symlink() and p != marker and p.name != SOURCE_ID)
-    newer = [path for path in plain if path.stat().st_mtime_ns >= since]
-    for path in (*newer, marker):
-        path.unlink()
-    return len(newer)
-
-
-@contextlib.contextmanager
-def marked(out: Path) -> Iterator[None]:
-    """Marks the folder while the block runs; an exception leaves the mark."""
-    marker = out / MARKER
-    write_atomically(marker, "")
-    yield
-    marker.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -381,14 +321,6 @@ def is_linked(out: Path, name: str) -> bool:
     members = b"".join(proc.capture(("ar", "t", str(a)), inside=box) for a in archives)
     names = {Path(line).name for line in members.decode().splitlines()}
     return not archives or Path(name).name in names
-
-
-def place_config(config: str, out: Path) -> None:
-    """Puts the text of a configuration in place, touching nothing where it is the same."""
-    place = out / ".config"
-    # Never through a link that an earlier build may have left there.
-    if place.is_symlink() or not place.is_file() or place.read_text("utf-8") != config:
-        write_atomically(place, config)
 
 
 def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:

@@ -22,8 +22,9 @@ from typing import NamedTuple
 import yaml
 from rich.table import Table
 
+from harness.build.folder import build_dir, marked, place_config
 from harness.build.kconfig import KernelConfig, configure, load_flavour
-from harness.build.make import Warned, build_dir, marked, new_warnings, place_config, run_on
+from harness.build.make import Warned, new_warnings, run_on
 from harness.build.toolchain import BuildTools
 from harness.core import events as ev
 from harness.core import git, proc

@@ -35,14 +35,14 @@ END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 STREAM_BYTES = 1 << 18
 
 
-class Place(TypedDict, total=False):
+class RunsIn(TypedDict, total=False):
     """Where a program runs; what is left out is as it is here."""
 
     cwd: Path | None
     env: Mapping[str, str] | None
 
 
-class Surroundings(Place, total=False):
+class Surroundings(RunsIn, total=False):
     """The same, and whether in the sandbox, as what is or runs code of the tree under test."""
 
     inside: Inside | None
@@ -84,12 +84,12 @@ def _prefix() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
-def _placed(argv: Sequence[str], where: Surroundings) -> tuple[tuple[str, ...], Place]:
+def _placed(argv: Sequence[str], where: Surroundings) -> tuple[tuple[str, ...], RunsIn]:
     """The command line with what it runs inside of; a MachineError: it is not installed."""
     if shutil.which(argv[0], path=(where.get("env") or os.environ).get("PATH")) is None:
         raise MachineError(f"{argv[0]} is not installed", next_step=SET_UP)
     inside = where.get("inside")
-    place: Place = {"cwd": where.get("cwd"), "env": where.get("env")}
+    place: RunsIn = {"cwd": where.get("cwd"), "env": where.get("env")}
     return (*(inside.prefix() if inside else ()), *argv), place
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import MachineError, SeriesError
+from harness.core.usage import command
 
 # In a range that nobody allocates from (systemd's UIDS-GIDS: 60578 to 61183 are unused), and
 # below 65536, where the user namespace of a container ends.
@@ -178,7 +179,7 @@ def _check_readable(path: Path) -> None:
     if not mode & (0o001 if path.is_dir() else 0o004):
         raise MachineError(
             f"{path} was made with another umask, and the sandbox's user cannot read it",
-            next_step="make clean-cache, umask 022, and once more; or SANDBOX=no",
+            next_step=f"umask 022; {command('clean-cache')}; or SANDBOX=no",
         )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness.build import make
-from harness.build.make import MARKER, Warned
+from harness.build.folder import MARKER
+from harness.build.make import Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress
 from harness.core.settings import PROJECT

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.make import MARKER, SOURCE_ID, adopt, marked, recover
+from harness.build.folder import MARKER, SOURCE_ID, adopt, marked, recover
 
 
 def names(folder: Path) -> set[str]:
