@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import MachineError, SeriesError
-from harness.core.usage import command
 
 # In a range that nobody allocates from (systemd's UIDS-GIDS: 60578 to 61183 are unused), and
 # below 65536, where the user namespace of a container ends.
@@ -80,7 +79,7 @@ class Inside:
         Where that runs as another user, what it ``writes`` is given to that user.
 
         Raises:
-            MachineError: another umask has made a folder that this user cannot read.
+            MachineError: this user cannot read what it ``reads``.
         """
         return () if _asked.off or why_not() else self._prefix()
 
@@ -178,8 +177,8 @@ def _check_readable(path: Path) -> None:
     mode = path.stat().st_mode
     if not mode & (0o001 if path.is_dir() else 0o004):
         raise MachineError(
-            f"{path} was made with another umask, and the sandbox's user cannot read it",
-            next_step=f"umask 022; {command('clean-cache')}; or SANDBOX=no",
+            f"{path} is not for others to read, and the sandbox's user is another",
+            next_step=f"chmod -R o+rX {path}, or SANDBOX=no",
         )
 
 

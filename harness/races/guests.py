@@ -47,7 +47,7 @@ def wait_for_final_clocksource(guest: Guest) -> None:
         MachineError: it cannot be asked, or stays with the transient one.
         SshError: the connection is lost.
     """
-    before, timeout_s = len(guest.console.lines), SWITCH_TIMEOUT_S * guest.pace
+    before, timeout_s = guest.console.count, SWITCH_TIMEOUT_S * guest.pace
     done = guest.exec(["/bin/cat", CLOCKSOURCE], timeout_s)
     problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
     if done.exit_code == 0:

@@ -19,6 +19,7 @@ import paramiko
 from harness.vm.protocol import REPLY, EndedError
 
 MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
+MAX_AFTER_BYTES = 256  # of what follows a mark: a number and the end of its line
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ class _Stream:
 
     def add(self, more: bytes) -> None:
         """Keeps the beginning: a case that prints for ever must not fill our memory."""
+        if self.after is not None:
+            return  # over; what comes all the same is nobody's
         self._tail += more
         text, found, rest = self._tail, b"", b""
         if self._mark:
             text, found, rest = self._tail.partition(self._mark)
-        if found and b"\n" in rest:
-            self.after = rest.partition(b"\n")[0].decode(errors="replace").strip()
+        if found and (b"\n" in rest or len(rest) > MAX_AFTER_BYTES):
+            self.after = rest.partition(b"\n")[0][:MAX_AFTER_BYTES].decode(errors="replace").strip()
         # As long as it may be the beginning of the mark's line, it is not the case's.
         sure = len(text) if found else max(0, len(text) - len(self._mark))
         self.kept += text[: min(sure, max(0, MAX_KEPT_BYTES - len(self.kept)))]

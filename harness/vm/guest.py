@@ -229,7 +229,7 @@ class Guest:
         seq = self._sequence
         if oom_expected:
             self._expecting_oom.add(seq)
-        since = len(self.console.lines)
+        since = self.console.count
         words = [str(seq), case_id.replace(" ", "_"), f"{timeout:g}"]
         env = dict(self.spec.env) | {protocol.PACE_VARIABLE: f"{self.pace:g}"} | dict(env or {})
 
@@ -333,7 +333,7 @@ class Guest:
         self.tainted = tainted
         with self._lock:
             if fresh and not any(s.case == seq for s in self._splats):
-                at = len(self.console.lines)
+                at = self.console.count
                 text = f"/proc/sys/kernel/tainted went to {tainted} and no report was recognised"
                 self._keep([Splat(f"kernel tainted 0x{fresh:x}", "taint", text, seq, at, at)])
 

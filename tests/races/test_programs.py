@@ -48,7 +48,8 @@ RACE_MAIN(.struck = struck, .threads = { { "A", part, .process = true } })
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("race")
+    folder = tmp_path_factory.mktemp("race") / "source"
+    folder.mkdir()
     (folder / "toy.c").write_text(SOURCE)
     compile_program(folder / "toy.c", folder / "toy", folder, [LIB])
     return folder / "toy"
