@@ -72,13 +72,17 @@ class KernelConfig:
 
     name: str
     path: Path
-    sha256: str
     cached: bool = False
 
     @property
     def text(self) -> str:
         """The .config itself."""
         return self.path.read_text("utf-8")
+
+    @property
+    def sha256(self) -> str:
+        """Its hash."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -253,9 +257,7 @@ def configure(
         if applied.commit != base.commit:
             _compare_with_base(tools, base, flavour, log, error)
         raise
-    path = entry.path / "kernel.config"
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return KernelConfig(flavour.name, path, sha256, entry.cached)
+    return KernelConfig(flavour.name, entry.path / "kernel.config", entry.cached)
 
 
 def _compare_with_base(
