@@ -80,13 +80,13 @@ def inline(text: str) -> Markup:
 
 
 def page_environment(*folders: Path) -> jinja2.Environment:
-    """How pages are made: all that is put in is escaped, and what is missing is an error.
+    """How pages are made: what is put into HTML is escaped, and what is missing is an error.
 
     ``folders``: where templates are looked for, beside those of this room.
     """
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -30,7 +30,7 @@ FORMAT = 1  # of revision.json
 FLAKY_RUNS = 20
 NO_EVIDENCE = "no evidence of a difference"
 SAYS = frozenset({"pass", "fail"})  # untested, not applicable and absent say nothing of a kernel
-Kind = Literal["fixed", "broken", "new", "gone"]
+Kind = Literal["broken", "fixed", "new", "gone"]
 StateNumber = int | None  # a kernel of a revision: how many patches; None: the previous revision
 
 
