@@ -116,7 +116,7 @@ def test_the_case_that_is_named_is_run_where_it_was_seen(
         typed,
         asked(**WHOLE, PATCHES="3", **more),
     )
-    of_two = of_a_patch(case, 2, seen.asked())
+    of_two = of_a_patch(seen.asked(), case, 2)
     assert paste(of_two) == (typed, asked(**WHOLE, PATCHES="2", **more))
 
 
