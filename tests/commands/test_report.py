@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands.report import lines, merge, overall, read_runs
+from harness.commands.report import lines, merge, overall, read_runs, rows
 from harness.core.errors import InvocationError
 
 
@@ -34,8 +34,8 @@ def test_cells_become_columns_and_failures_outweigh_passes() -> None:
             run("2", {"A-1": "fail", "A-2": "pass", "A-3": "not_applicable"}, kernel="6.12.1"),
         ]
     )
-    assert merged.rows["A-1"] == ("pass", "fail")
-    found = [overall(merged.rows[clause]) for clause in ("A-1", "A-2", "A-3")]
+    assert rows(merged)["A-1"] == ("pass", "fail")
+    found = [overall(rows(merged)[clause]) for clause in ("A-1", "A-2", "A-3")]
     assert found == [
         "fail",
         "pass",
@@ -45,7 +45,7 @@ def test_cells_become_columns_and_failures_outweigh_passes() -> None:
 
 def test_the_later_run_of_a_cell_counts_and_merging_twice_changes_nothing() -> None:
     runs = [run("1", {"A-1": "fail"}), run("2", {"A-1": "pass"})]
-    assert merge(runs).rows == {"A-1": ("pass",)}
+    assert rows(merge(runs)) == {"A-1": ("pass",)}
     assert merge([*runs, runs[-1]]) == merge(runs)
 
 
@@ -55,7 +55,7 @@ def test_another_series_and_partial_runs_stay_out() -> None:
         run("2", {"A-1": "pass"}),
         run("3", {"A-1": "fail"}, tests="one"),
     ]
-    assert [cell.run for cell in merge(runs).cells] == ["2"]
+    assert [cell.run for cell in merge(runs)] == ["2"]
 
 
 def test_nothing_to_merge_is_the_users_mistake() -> None:
@@ -79,7 +79,7 @@ def test_the_text_names_cells_and_clauses() -> None:
 def test_a_soak_is_no_complete_run() -> None:
     soaked = run("2", {"A-1": "untested"})
     soaked["asked"]["KIND"] = "stress"
-    assert merge([run("1", {"A-1": "pass"}), soaked]).rows == {"A-1": ("pass",)}
+    assert rows(merge([run("1", {"A-1": "pass"}), soaked])) == {"A-1": ("pass",)}
 
 
 def test_races_are_a_column_that_grows_race_by_race() -> None:
@@ -90,8 +90,8 @@ def test_races_are_a_column_that_grows_race_by_race() -> None:
             run("3", {"A-1": "untested", "A-2": "untested", "A-3": "fail"}, command="repro"),
         ]
     )
-    assert [cell.name for cell in merged.cells] == ["6.1.192 default", "6.1.192 default, repro"]
-    assert merged.rows == {
+    assert [cell.name for cell in merged] == ["6.1.192 default", "6.1.192 default, repro"]
+    assert rows(merged) == {
         "A-1": ("pass", "untested"),
         "A-2": ("untested", "pass"),
         "A-3": ("untested", "fail"),
