@@ -160,12 +160,6 @@ class TotalsFile:
         return record
 
 
-def again(settings: Settings, seed: int) -> str:
-    """What to type to see the round with ``seed`` again."""
-    typed = settings.command("soak", SEED=str(seed))
-    return f"{typed}   # MINUTES=10: that seed again and again"
-
-
 @dataclass
 class Rounds:
     """Runs rounds and judges them. ``strays`` emits what kernels said outside of cases."""
@@ -219,7 +213,9 @@ class Rounds:
                 if totals:
                     failure = SoakFailure(out.name, seed, what.splitlines()[0])
                     totals.add(Record(self.identity, runs=(out.name,), failures=(failure,)))
-                evidence, typed = error.evidence or out / "console.log", again(self.settings, seed)
+                evidence = error.evidence or out / "console.log"
+                typed = self.settings.command("soak", SEED=str(seed))
+                typed += "   # MINUTES=10: that seed again and again"
                 raise SeriesError(what, evidence=evidence, next_step=typed) from error
             record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
