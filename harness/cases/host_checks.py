@@ -58,6 +58,4 @@ def run_check(item: HostCheck, tree: PatchedTree) -> ev.CaseFinished:
     start = time.monotonic()
     wrong = tuple(item.function(tree))
     seconds = time.monotonic() - start
-    status: ev.Status = "fail" if wrong else "pass"
-    reason = wrong[0] if wrong else ""
-    return ev.CaseFinished(item.id, status, reason, seconds, item.clauses, wrong, item.about)
+    return ev.judged(item.id, wrong, seconds=seconds, clauses=item.clauses, about=item.about)

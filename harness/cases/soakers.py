@@ -34,7 +34,7 @@ class DivergenceError(SeriesError):
 
 
 @dataclass(frozen=True)
-class Ground:
+class SoakContext:
     """What a round has: who runs cases, the series' programs, and the run's folder."""
 
     runner: CaseRunner
@@ -50,7 +50,7 @@ class Ground:
 class Soaker(Protocol):
     """One kind of soak."""
 
-    def round(self, ground: Ground, seed: int) -> Figures:
+    def round(self, context: SoakContext, seed: int) -> Figures:
         """One round, of some seconds up to two minutes: what is killed is lost.
 
         All that is random in it follows from ``seed`` (32 bits). Complaints of the kernel
@@ -74,14 +74,16 @@ class CaseSoaker:
     env: Mapping[str, str]
     patience: float = 1.0
 
-    def round(self, ground: Ground, seed: int) -> Figures:
+    def round(self, context: SoakContext, seed: int) -> Figures:
         """See :class:`Soaker`."""
         wanted = self.cases[seed % len(self.cases)]
-        case = next((c for c in ground.suite.cases if str(c.id) == wanted), None)
+        case = next((c for c in context.suite.cases if str(c.id) == wanted), None)
         if case is None:
             raise InternalError(f"there is no case {wanted} to soak in")
         case = replace(case, timeout=case.timeout * self.patience)
-        record = ground.runner.run(case, ground.events.emit, {**self.env, SEED_VARIABLE: str(seed)})
+        record = context.runner.run(
+            case, context.events.emit, {**self.env, SEED_VARIABLE: str(seed)}
+        )
         if record.status in ("skip", "not_applicable"):
             raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
         if record.status != "pass":

@@ -49,7 +49,7 @@ def run_kernel(settings: Settings) -> RunResult:
 def _tests(session: Session) -> None:
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
     proven = canaries.known(session.store, equipment.prepared.kernel)
-    session.results.canaries.extend(proven)
+    session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
     try:
         _run_suite(session, equipment)
@@ -73,7 +73,7 @@ def _run_suite(session: Session, equipment: Equipment) -> None:
                 settings.shard,
                 settings.only,
             )
-            outcome.detail = f"{len(session.results.tests)} cases"
+            outcome.detail = f"{len(session.results.all(ev.CaseFinished))} cases"
         _repeats(session, equipment, runners[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)
@@ -97,14 +97,13 @@ def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None
         return
     with stage(session.events, "repeats") as outcome:
         if settings.every:
-            ran = {
-                record.id for record in session.results.tests if record.status in JUDGED_STATUSES
-            }
+            records = session.results.all(ev.CaseFinished)
+            ran = {record.id for record in records if record.status in JUDGED_STATUSES}
             for case in (case for case in cases if case.id in ran):
                 repeat(case, runner, settings.repeat, session.events)
         else:
             repeat_broken(cases, session.results, runner, settings.repeat, session.events)
-        outcome.detail = f"{len(session.results.repeated)} cases"
+        outcome.detail = f"{len(session.results.all(ev.CaseRepeated))} cases"
 
 
 def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
@@ -166,4 +165,4 @@ def _canaries(session: Session) -> None:
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
         found = run_canaries(guests.fresh, session.events, config, load_canaries())
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
-    canaries.keep(session.store, equipment.prepared.kernel, session.results.canaries)
+    canaries.keep(session.store, equipment.prepared.kernel, found)

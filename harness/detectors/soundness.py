@@ -27,7 +27,9 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
     """
     watching = [symbol for symbol in WATCHERS if config.get(symbol) == "y"]
     notes = [f"watched by {', '.join(watching)}"]
-    notes += [f"does not count: {s.title}: {s.foreign}" for s in results.splats if s.foreign]
+    notes += [
+        f"does not count: {s.title}: {s.foreign}" for s in results.all(ev.SplatSeen) if s.foreign
+    ]
     complaints = results.complaints()
     status: ev.Status
     if not set(CHECKERS) & set(watching):
@@ -35,8 +37,8 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
         status = "not_applicable"
     elif complaints:
         status = "fail"
-        reason = f"{len(complaints)} complaints, first: {complaints[0].splat.title}"
-    elif not any(test.status in ("pass", "fail") for test in results.tests):
+        reason = f"{len(complaints)} complaints, first: {complaints[0]['title']}"
+    elif not any(test.status in ("pass", "fail") for test in results.all(ev.CaseFinished)):
         status, reason, notes = "error", "no case ran under them", []
     else:
         status, reason = "pass", ""

@@ -182,7 +182,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
-    open_ones = [splat for splat in session.results.splats if not splat.expected]
+    open_ones = [splat for splat in session.results.all(ev.SplatSeen) if not splat.expected]
     if not open_ones or not session.settings.decode:
         return
     try:
@@ -191,7 +191,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
             outcome.cached = debug.cached
             outcome.detail = debug.verdict
         how = "decoded with debug information of the same text"
-        if not debug.text_matches:
+        if debug.differences:
             how = "decoded with debug information whose text addresses differ: lines may be off"
         for splat in open_ones:
             text = decode(splat.text, debug.vmlinux, debug.source)

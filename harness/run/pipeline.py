@@ -20,8 +20,8 @@ from harness.core.stages import stage
 from harness.run.session import Session
 from harness.series.apply import Applied, PatchedTree, apply_series
 from harness.series.base import Base, obtain_base
+from harness.series.contract import with_variant
 from harness.series.patches import load_series
-from harness.series.variants import with_variant
 from harness.vm.machine import choose_machine
 
 

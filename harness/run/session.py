@@ -22,8 +22,7 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
-from harness.report.screen import PIPE_WIDTH, Screen
-from harness.report.summary import print_summary
+from harness.report.screen import PIPE_WIDTH, Screen, print_summary
 from harness.run.verdict import JUDGED, judge_run
 from harness.series.contract import SeriesData, load
 
@@ -164,7 +163,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         stack.callback(screen.close)
         log = stack.enter_context(open(out / "events.jsonl", "w", encoding="utf-8"))
         for consumer in (results, EventLog(log), screen):
-            events.subscribe(consumer)
+            events.consumers.append(consumer)
         events.emit(ev.RunStarted(out.name, str(out), command, settings.asked()))
         store = Store(settings.cache, settings.cache_limit)
         session = Session(settings, events, results, store, data, out, console)
@@ -185,5 +184,5 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
                 write_all(out, told, data)
     if came and code != INTERRUPTED:
         raise KeyboardInterrupt
-    print_summary(console, results, data, out)
+    print_summary(console, told, data, out)
     return RunResult(code, out, told)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.core.errors import InternalError, SeriesError
-from harness.core.events import Verdict
+from harness.core.events import CanaryFinished, Verdict
 from harness.report.results import Results
 
 JUDGED = (0, SeriesError.exit_code)  # the statuses of a run that says something of the series
@@ -22,7 +22,7 @@ def judge_run(results: Results) -> tuple[Verdict, int]:
     """The verdict and exit status of a run that came to its end: no error ended it early."""
     if results.failures() or results.complaints():
         return "fail", SeriesError.exit_code
-    if any(not canary.ok for canary in results.canaries):
+    if any(not canary.ok for canary in results.all(CanaryFinished)):
         return "infra", InternalError.exit_code
     return "pass", 0
 

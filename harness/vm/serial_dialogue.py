@@ -20,7 +20,7 @@ from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from harness.core.errors import InvocationError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import protocol
 from harness.vm.console import Console
 

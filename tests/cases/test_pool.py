@@ -176,7 +176,7 @@ def test_after_an_interrupt_no_case_begins(events: ev.Events, data: SeriesData) 
 
     guests = [Waiting(threading.Barrier(1)) for _ in range(2)]
     before = set(threading.enumerate())
-    events.subscribe(interrupt)
+    events.consumers.append(interrupt)
     with pytest.raises(KeyboardInterrupt):
         run_all(events, data, guests, CASES)
     workers = set(threading.enumerate()) - before

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands.selftests.build import RUNNER, TIME_FACTOR
+from harness.commands.test_regression.build import RUNNER, TIME_FACTOR
 from harness.image.programs import GUEST_TESTS
 from tests.support.limits import HUNG_S, wait_gone
 

@@ -37,14 +37,14 @@ def test_a_broken_case_is_run_again_and_its_record_stays(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
     results = Results()
-    events.subscribe(results)
+    events.consumers.append(results)
     bad = run(said("not ok 1 one", "first"), exit_code=1)
     guest = FakeGuest([bad, run(), run(said("not ok 1 one", "second"), exit_code=1), run()])
     runner = runner_of(data, guest)
     runner.run(case(), events.emit)
     repeat_broken([case()], results, runner, 3, events)
-    assert [(r.passed, r.runs) for r in results.repeated] == [(2, 3)]
-    (record,) = results.tests
+    assert [(r.passed, r.runs) for r in results.all(ev.CaseRepeated)] == [(2, 3)]
+    (record,) = results.all(ev.CaseFinished)
     assert (record.status, record.reason) == ("fail", "first")
     assert not results.complaints()
 
@@ -59,7 +59,7 @@ def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: Serie
     guest = FakeGuest([])
     cases = [case(name) for name in names]
     repeat_broken(cases, results, runner_of(data, guest), 3, events)
-    assert guest.asked == [] and results.repeated == []
+    assert guest.asked == [] and not results.all(ev.CaseRepeated)
 
 
 def document(status: str = "pass", repeats: tuple[int, int] | None = None, **more: Any) -> Any:

@@ -13,10 +13,10 @@ from typing import Any, cast
 import pytest
 
 from harness.cases.runner import CaseRunner
-from harness.commands.selftests import command
-from harness.commands.selftests.build import FILE, Selftest, SelftestList, case_of
-from harness.commands.selftests.command import Observed, Reports, compare, test_regression
-from harness.commands.selftests.judge import WHOLE, Seen
+from harness.commands.test_regression import command
+from harness.commands.test_regression.build import FILE, Selftest, SelftestList, case_of
+from harness.commands.test_regression.command import Observed, Reports, compare, test_regression
+from harness.commands.test_regression.judge import WHOLE, Seen
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.judge import WHOLE, Seen, SelftestRuns, points, seen
+from harness.commands.test_regression.judge import WHOLE, Seen, SelftestRuns, points, seen
 from harness.core import events as ev
 
 RECORDED = Path(__file__).parent / "data"

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from harness.cases.ktap import TapOutput, read_tap
-from harness.commands.selftests.build import Selftest
+from harness.commands.test_regression.build import Selftest
 from harness.core import events as ev
 from harness.core.rates import Rates
 
@@ -53,10 +53,6 @@ class Seen:
         """The program's own verdict."""
         return self.outcomes[WHOLE]
 
-    def outcome(self, point: str) -> str:
-        """What a point said; ``ABSENT`` where it is not there."""
-        return self.outcomes.get(point, ABSENT)
-
 
 class SelftestRuns(NamedTuple):
     """All runs of one test: the first on each kernel, then those by which rates are judged."""
@@ -87,9 +83,8 @@ def _results(tap: TapOutput) -> Iterator[tuple[str, str]]:
 def points(lines: Iterable[str], own: str = "") -> dict[str, str]:
     """The results in a program's output: name -> outcome.
 
-    Args:
-        own: see :class:`.build.Selftest`; '' for TAP, where a name is number and
-            description, and an outcome pass, fail, skip, todo or xfail (``cases/ktap.py``).
+    ``own``: the ``points`` of its Selftest; '' for TAP, where a name is number and
+    description, and an outcome pass, fail, skip, todo or xfail.
     """
     if own:
         matches = filter(None, map(re.compile(own).search, lines))
@@ -131,28 +126,26 @@ def differences(runs: SelftestRuns) -> tuple[list[str], list[str]]:
     """What differs, and what varies without evidence that it does; a sentence each."""
     ours: list[str] = []
     chance: list[str] = []
-    everything = (*runs.base, *runs.series)
-    base, series = runs.base[1:], runs.series[1:]
-    for point in dict.fromkeys(name for run in everything for name in run.outcomes):
-        outcomes = dict.fromkeys(run.outcome(point) for run in everything)
+    for point in dict.fromkeys(name for run in (*runs.base, *runs.series) for name in run.outcomes):
+        (base, *more_base), (series, *more_series) = (
+            [run.outcomes.get(point, ABSENT) for run in side] for side in runs
+        )
+        outcomes = dict.fromkeys((base, *more_base, series, *more_series))
         if len(outcomes) < 2:
             continue
-        if not base:
-            ours.append(f"{point}: {runs.base[0].outcome(point)} without the series, "
-                        f"{runs.series[0].outcome(point)} with it")  # fmt: skip
+        if not more_base:
+            ours.append(f"{point}: {base} without the series, {series} with it")
             continue
         for outcome in outcomes:
-            hits_base, hits_series = (
-                sum(run.outcome(point) == outcome for run in side) for side in (base, series)
-            )
-            rates = Rates(hits_base, len(base), hits_series, len(series))
+            hits_base, hits_series = more_base.count(outcome), more_series.count(outcome)
+            rates = Rates(hits_base, len(more_base), hits_series, len(more_series))
             verdict = rates.verdict()
             same = verdict == "no evidence of a difference"
             # Of an outcome such as 'fail' more is not better.
             said = verdict if same or outcome == "pass" else "a difference"
             (chance if same else ours).append(
-                f"{point}: {outcome} {hits_base} of {len(base)} without the series, "
-                f"{hits_series} of {len(series)} with it, p = {rates.p:.2g}: {said}"
+                f"{point}: {outcome} {hits_base} of {len(more_base)} without the series, "
+                f"{hits_series} of {len(more_series)} with it, p = {rates.p:.2g}: {said}"
             )
     return ours, chance
 
@@ -168,23 +161,15 @@ def judge(test: Selftest, runs: SelftestRuns, clause: str) -> ev.CaseFinished:
     status: ev.Status
     if ours:
         status, reason = "fail", ours[0]
-        shown = runs.series[0].lines[-MAX_LINES_SHOWN:]
-        notes += [f"with the series: {line}" for line in shown]
+        notes += [f"with the series: {line}" for line in runs.series[0].lines[-MAX_LINES_SHOWN:]]
     elif not runs.passes_on_base:
         first = runs.base[0]
         status, reason = "skip", f"on the bare base too: {first.status}: {first.reason}"
     else:
         status, reason = "pass", chance[0] if chance else ""
     seconds = sum(run.seconds for run in (*runs.base, *runs.series))
-    return ev.CaseFinished(
-        ev.CaseId("regression", None, test.name, attempt=len(runs.base)),
-        status,
-        reason,
-        seconds,
-        (clause,),
-        diagnostics=tuple(notes),
-        about=test.claim,
-    )
+    case_id = ev.CaseId("regression", None, test.name, attempt=len(runs.base))
+    return ev.CaseFinished(case_id, status, reason, seconds, (clause,), tuple(notes), test.claim)
 
 
 def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
@@ -194,15 +179,16 @@ def cannot_run(test: Selftest, symbol: str, clause: str) -> ev.CaseFinished:
     return ev.CaseFinished(identity, "skip", reason, 0.0, (clause,), about=test.claim)
 
 
-def summary(listed: Sequence[Selftest], runs: Mapping[str, SelftestRuns],
-            records: Sequence[ev.CaseFinished]) -> str:  # fmt: skip
+def summary(
+    listed: Sequence[Selftest],
+    runs: Mapping[str, SelftestRuns],
+    records: Sequence[ev.CaseFinished],
+) -> str:
     """One line: how much was compared, and what came of it."""
     points = sum(len(run.base[0].outcomes) - 1 for run in runs.values())
     passed = sum(run.passes_on_base for run in runs.values())
     differ = sum(r.status == "fail" for r in records)
     varied = sum(r.status == "pass" and bool(r.reason) for r in records)
-    return (
-        f"{len(records)} of {len(listed)} selftests compared, {points} results in them: {passed} "
-        f"pass on the bare base, {differ} differ, {varied} vary on both without evidence of a "
-        "difference"
-    )
+    compared = f"{len(records)} of {len(listed)} selftests compared, {points} results in them"
+    found = f"{passed} pass on the bare base, {differ} differ, {varied} vary on both"
+    return f"{compared}: {found} without evidence of a difference"
