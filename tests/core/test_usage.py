@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.commands import soak
 from harness.commands.revision.page import command as of_a_patch
 from harness.core import usage
 from harness.core.events import CaseId
@@ -122,7 +121,10 @@ def test_the_case_that_is_named_is_run_where_it_was_seen(
 
 def test_a_seed_is_soaked_again_where_it_failed(paste: Paste) -> None:
     seen = asked(**WHOLE, KIND="stress", MINUTES="30")
-    assert paste(soak.again(seen, 3)) == ("soak", asked(**WHOLE, KIND="stress", SEED="3"))
+    assert paste(seen.command("soak", SEED="3")) == (
+        "soak",
+        asked(**WHOLE, KIND="stress", SEED="3"),
+    )
 
 
 def test_what_is_at_its_default_or_not_read_is_left_out() -> None:
