@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.cases.runner import JUDGED_STATUSES
+from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
