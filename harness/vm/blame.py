@@ -21,7 +21,7 @@ _NAME = r"(?P<name>[A-Za-z_$][\w.$]*)"
 _OFFSET = r"\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?"
 # x86, arm64, riscv, powerpc (two addresses), s390 (in parentheses).
 _FRAME = re.compile(
-    rf"^(?:\s+|(?=\[<))(?:</?\w+>\s*)?\(?{_ADDRESS}{{0,2}}(?P<unsure>\? +)?(?:\d+:)?{_NAME}{_OFFSET}"
+    rf"^(?:\s+|(?=\[<?[0-9a-f]{{8}}))(?:</?\w+>\s*)?\(?{_ADDRESS}{{0,2}}(?P<unsure>\? +)?(?:\d+:)?{_NAME}{_OFFSET}"
     r"(?P<doubt>.*\(unreliable\))?"
 )
 # arm: the callee, then the address in its caller.
@@ -39,9 +39,10 @@ _TRACE = re.compile(
 # Stacks of something else than of what happened.
 _OTHER_STACK = re.compile(
     r"^(?:(?:Allocated|Freed|Last potentially|Second to last|Uninit was|allocated|freed) "
-    r"|(?:Allocated|Freed):|-> #\d|page last |.*INITIAL USE at:|the (?:existing|first) )"
+    r"|(?:Allocated|Freed):|-> #\d|page last |Preemption disabled at:|.*INITIAL USE at:|the (?:existing|first) )"
 )
 _AT = re.compile(rf"(?<![\w.])(?<!\? )(?:\[<[0-9a-f]+>\] *)?{_NAME}\+0x[0-9a-f]+/0x[0-9a-f]+")
+_HELD = re.compile(r"^\s*#\d+: ")  # in lockdep's list of the locks that are held
 # Suffixes of compiler-made copies: the function is the same.
 _COPY = re.compile(r"\.(?:part|isra|constprop|cold|llvm|__uniq)(?:\.\d+)*")
 # How one system call is called at its entries; which of them is inlined is chance.
@@ -211,11 +212,13 @@ def culprit(lines: Sequence[str], rule: BlameRule, tables: SkipTables) -> str:
 
 
 def _named_behind(lines: Sequence[str], at: re.Pattern[str] | None) -> list[str]:
-    """The functions with an offset behind what ``at`` matches, in its line and a few more."""
+    """The functions with an offset behind what ``at`` matches, in its line or else in a few more."""
     for index, line in enumerate(lines):
         if at is not None and (match := at.search(line)):
-            text = "\n".join([line[match.end() :], *lines[index + 1 : index + 9]])
-            return [plain_name(found["name"]) for found in _AT.finditer(text)]
+            own = list(_AT.finditer(line, match.end()))
+            near = itertools.takewhile(lambda text: not _HELD.match(text), lines[index + 1 :])
+            after = "\n".join(itertools.islice(near, 8))
+            return [plain_name(found["name"]) for found in own or _AT.finditer(after)]
     return []
 
 
@@ -263,7 +266,7 @@ def _stall(stacks: Sequence[_Stack], first: _First, tables: SkipTables) -> str |
     for index, stack in enumerate(stacks):
         names = stack.all
         entries = [at for at, name in enumerate(names) if tables.interrupt.search(name)]
-        if entries:
+        if entries and not stack.where:  # else it was where it is in an interrupt
             names = names[entries[0] + 1 :]
         for rest in itertools.takewhile(lambda s: s.resumed, stacks[index + 1 :]):
             names = names + rest.all
@@ -274,9 +277,9 @@ def _stall(stacks: Sequence[_Stack], first: _First, tables: SkipTables) -> str |
         for name in names:
             if stands := _gathered([name], tables.gathered["stall"]):
                 return stands
+            if not first([name]):
+                continue
             if tables.dispatch.search(name):
-                if before is not None:
-                    return before
-            elif first([name]):
-                before = name
+                return before or name
+            before = name
     return next((name for names in candidates if (name := first(names))), None)

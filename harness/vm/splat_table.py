@@ -39,6 +39,7 @@ class Table:
 
     cut_here: re.Pattern[str]
     replay: re.Pattern[str]
+    consequences: re.Pattern[str]
     leads: re.Pattern[str]
     evidence: re.Pattern[str]
     remarks: tuple[tuple[re.Pattern[str], str], ...]
@@ -78,6 +79,7 @@ def load_table(path: Path = TABLE) -> Table:
     return Table(
         re.compile(data["cut_here"]),
         re.compile(data["replay"]),
+        re.compile(data["consequences"]),
         re.compile(f"(?:{data['leads']})*"),
         any_of(data["evidence"]),
         tuple((re.compile(remark["line"]), remark["why"]) for remark in data["remarks"]),

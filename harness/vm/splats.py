@@ -29,6 +29,7 @@ __all__ = ["Recogniser", "Remark", "Splat", "bare", "find_splats", "load_table",
 
 LONGEST = 500  # lines; a report that has not ended by then is cut
 WIDEST = 4096  # characters of a line that are looked at
+UNRELATED_IN_STACK = 3  # lines of others between two frames of a stack
 UNRELATED = 12  # lines of others that may stand between a report's first line and its stack
 REMARKS = 50  # different remarks that are kept
 REPLAYED = 1000  # first lines of reports that are known again
@@ -137,6 +138,8 @@ class Recogniser:
         current = self._open.get(caller)
         if current is not None:
             verdict = self._belongs(current, text)
+            if verdict == "beside":
+                return self._once(line, text)
             if verdict == "other":
                 current.others.append((self._index, line, text))
                 return done
@@ -162,6 +165,16 @@ class Recogniser:
             (other,) = self._open.values()
             if other.report is not None and self.table.body.search(text):
                 self._append(other, line, text)
+        return done
+
+    def _once(self, line: str, text: str) -> list[Splat]:
+        """A report of one line, amid another one."""
+        report, _, _ = self._start(text)
+        self._open[""], kept = _Open(report, self.case, self._index, self._index), self._open.get("")
+        self._append(self._open[""], line, text)
+        done = self._finish("")
+        if kept is not None:
+            self._open[""] = kept
         return done
 
     def flush(self) -> list[Splat]:
@@ -221,7 +234,11 @@ class Recogniser:
         return next(report for where, report in found if where == at), at, False
 
     def _belongs(self, current: _Open, text: str) -> str:
-        """'' : not part of the report; 'yes'; 'last': part, and ends it; 'other': who knows."""
+        """How a line belongs to a report that is open.
+
+        '': not at all; 'yes'; 'last': it ends it; 'other': who knows; 'beside': it is a
+        report by itself, and this one goes on.
+        """
         if len(current.raw) >= LONGEST:
             return ""
         if current.report is None:
@@ -237,13 +254,20 @@ class Recogniser:
             return "yes"
         if report.also is not None and report.also.search(text):
             return "yes"
-        _, _, sure = self._start(text)
+        if self.table.consequences.search(text):
+            return "yes"
+        started, _, sure = self._start(text)
+        if sure and started and started.once:
+            return "beside"
         if sure or self.table.cut_here.search(text):
             return ""
-        if report.until is not None or self.table.body.search(text):
+        if report.until is not None:
             return "yes"
-        early = not current.traced and len(current.others) < UNRELATED
-        return "other" if early else ""
+        if self.table.body.search(text):
+            torn = current.others and current.traced and frame_of(text) is None
+            return "" if torn else "yes"
+        limit = UNRELATED_IN_STACK if current.traced else UNRELATED
+        return "other" if len(current.others) < limit else ""
 
     def _belongs_to_unknown(self, current: _Open, text: str) -> str:
         """Between 'cut here' and the line that says what it is there may be a few others."""
@@ -291,4 +315,4 @@ def find_splats(text: str) -> list[Splat]:
     """All complaints in a whole console log."""
     recogniser = Recogniser()
     found = [splat for line in text.splitlines() for splat in recogniser.feed(line)]
-    return found + recogniser.flush()
+    return sorted(found + recogniser.flush(), key=lambda splat: splat.first)
