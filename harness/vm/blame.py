@@ -21,25 +21,28 @@ _NAME = r"(?P<name>[A-Za-z_$][\w.$]*)"
 _OFFSET = r"\+0x[0-9a-f]+(?:/0x[0-9a-f]+)?"
 # x86, arm64, riscv, powerpc (two addresses), s390 (in parentheses).
 _FRAME = re.compile(
-    rf"^(?:\s+|(?=\[<?[0-9a-f]{{8}}))(?:</?\w+>\s*)?\(?{_ADDRESS}{{0,2}}(?P<unsure>\? +)?(?:\d+:)?{_NAME}{_OFFSET}"
-    r"(?P<doubt>.*\(unreliable\))?"
+    rf"^(?:\s+|(?=\[<?[0-9a-f]{{8}}))(?:</?\w+>\s*)?\(?{_ADDRESS}{{0,2}}"
+    rf"(?P<unsure>\? +)?(?:\d+:)?{_NAME}{_OFFSET}(?P<doubt>.*\(unreliable\))?"
 )
 # arm: the callee, then the address in its caller.
 _FROM = re.compile(r"^\s*(?:\[<[0-9a-f]+>\] )?\(?(?P<name>[A-Za-z_]\w*)\)? from (?P<caller>.*)$")
 _CALLER = re.compile(rf"^(?:\[<[0-9a-f]+>\] )?\(?{_NAME}{_OFFSET}")
 # Where the processor was: x86 of today and of 4.x, arm64, arm, riscv, powerpc, s390.
 _WHERE = re.compile(
-    r"^(?:E?IP: (?:\d+:)?|RIP: (?:0010|e030):|RIP  ?(?:0010:)?|NIP |PC is at |pc : |epc : |Krnl PSW : .*\()"
+    r"^(?:E?IP: (?:\d+:)?|RIP: (?:0010|e030):|RIP  ?(?:0010:)?|NIP |PC is at |pc : |epc : "
+    r"|Krnl PSW : .*\()"
     rf"(?:{_ADDRESS}{{0,2}}\[?{_NAME}{_OFFSET}|(?:\[<)?(?:0x)?[0-9a-f]+)"
 )
 _TRACE = re.compile(
-    r"^(?:CPU: \d+ (?:UID|PID|Comm)|\s*Call [Tt]race:|\s*[Bb]acktrace:|\s*stack backtrace:|NMI backtrace for cpu"
-    r"|Task dump for CPU|task:\S|\S+ +[RSDTtXZPI] +(?:running|\d|[0-9a-f]{8,})|Stack:)"
+    r"^(?:CPU: \d+ (?:UID|PID|Comm)|\s*Call [Tt]race:|\s*[Bb]acktrace:|\s*stack backtrace:"
+    r"|NMI backtrace for cpu|Task dump for CPU|task:\S|Stack:"
+    r"|\S+ +[RSDTtXZPI] +(?:running|\d|[0-9a-f]{8,}))"
 )
 # Stacks of something else than of what happened.
 _OTHER_STACK = re.compile(
     r"^(?:(?:Allocated|Freed|Last potentially|Second to last|Uninit was|allocated|freed) "
-    r"|(?:Allocated|Freed):|-> #\d|page last |Preemption disabled at:|.*INITIAL USE at:|the (?:existing|first) )"
+    r"|(?:Allocated|Freed):|-> #\d|page last |Preemption disabled at:"
+    r"|.*INITIAL USE at:|the (?:existing|first) )"
 )
 _AT = re.compile(rf"(?<![\w.])(?<!\? )(?:\[<[0-9a-f]+>\] *)?{_NAME}\+0x[0-9a-f]+/0x[0-9a-f]+")
 _HELD = re.compile(r"^\s*#\d+: ")  # in lockdep's list of the locks that are held
@@ -212,7 +215,7 @@ def culprit(lines: Sequence[str], rule: BlameRule, tables: SkipTables) -> str:
 
 
 def _named_behind(lines: Sequence[str], at: re.Pattern[str] | None) -> list[str]:
-    """The functions with an offset behind what ``at`` matches, in its line or else in a few more."""
+    """The functions with an offset behind what ``at`` matches, in its line or else soon after."""
     for index, line in enumerate(lines):
         if at is not None and (match := at.search(line)):
             own = list(_AT.finditer(line, match.end()))
@@ -282,4 +285,4 @@ def _stall(stacks: Sequence[_Stack], first: _First, tables: SkipTables) -> str |
             if tables.dispatch.search(name):
                 return before or name
             before = name
-    return next((name for names in candidates if (name := first(names))), None)
+    return next((found for names in candidates if (found := first(names))), None)

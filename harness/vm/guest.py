@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from harness.vm.console import Console
 from harness.vm.machine import GuestSpec
 from harness.vm.protocol import Ask
 from harness.vm.qemu import Qemu
-from harness.vm.splats import Recogniser, Splat
+from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
 from harness.vm.state_dump import state_of, why_silent
 
@@ -60,11 +61,6 @@ class CaseRun:
     lost: str = ""
     evidence: Path | None = None
     splats: tuple[Splat, ...] = ()
-
-
-def _end_marker(seq: int) -> str:
-    """What case.c prints at a case's end."""
-    return rf"{protocol.HEAD}{protocol.END} {seq} (\w+)=(\d+) tainted=(\d+)"
 
 
 class Guest:
@@ -120,9 +116,7 @@ class Guest:
             self._lock.notify_all()
 
     def _keep(self, splats: Sequence[Splat]) -> None:
-        if self._dumping:
-            return  # what a dump of a hung guest provokes is no news
-        for splat in splats:
+        for splat in () if self._dumping else splats:  # what a dump provokes is no news
             if any(s.title == splat.title and s.case == splat.case for s in self._splats):
                 continue  # the kernel repeats itself; the whole of it is in the log
             if splat.category == "oom" and splat.case in self._expecting_oom:
@@ -159,13 +153,15 @@ class Guest:
         That are complaints that no CaseRun has: at boot, between cases, or too late.
         """
         with self._lock:
-            fresh = [
-                splat
-                for splat in self._splats
-                if id(splat) not in self._handed_out and case in (None, splat.case)
-            ]
+            of_case = [splat for splat in self._splats if case in (None, splat.case)]
+            fresh = [splat for splat in of_case if id(splat) not in self._handed_out]
             self._handed_out.update(map(id, fresh))
         return tuple(fresh)
+
+    def take_remarks(self) -> list[ConsoleRemark]:
+        """What looked like a complaint and is none; each once."""
+        with self._lock:
+            return self._recogniser.take_remarks()
 
     def settle(self, timeout: float = 3.0) -> None:
         """Waits until no report is half printed, which none is when the console has ended."""
@@ -260,8 +256,7 @@ class Guest:
             oom_expected: the case means to be out of memory.
             talk: the host's half of a dialogue with it, see protocol.py.
         """
-        self._sequence += 1
-        seq = self._sequence
+        seq = self._sequence = self._recogniser.announced = self._sequence + 1
         if oom_expected:
             self._expecting_oom.add(seq)
         since = len(self.console.lines)
@@ -282,7 +277,7 @@ class Guest:
         run = self._execute_case(execute, seq, timeout, since)
         lost, ended = run.lost, None
         if not lost:
-            ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
+            ended = self._ending(seq, 5.0, since)
         elif not self.alive:
             self.console.join()
         self.settle()
@@ -320,7 +315,7 @@ class Guest:
 
         def limit() -> float | None:
             # The case is over, and a process that nobody can kill holds its output open.
-            if self.console.seen(f"{protocol.HEAD}{protocol.END} {seq} ", since):
+            if self._ending(seq, 0.0, since):
                 return LATE
             # The kernel has reported that it is stuck, or worse: it is not worth waiting for.
             return GIVE_UP * self.pace if self._spoiled else None
@@ -340,7 +335,7 @@ class Guest:
     def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> CaseRun:
         """The guest should have ended the case by itself; why did it not?"""
         run = CaseRun(None, error.stdout, error.stderr)
-        marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
+        marker = self._ending(seq, 0.0, since)
         stuck = self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since)
         if self._spoiled and marker is None:
             return replace(run, lost="the case was given up")
@@ -351,10 +346,13 @@ class Guest:
             return replace(run, exit_code=int(marker[2]) + signals)
         with contextlib.suppress(SshError, TimeoutError):
             self.exec([INIT, "kill", str(seq)], PING * self.pace)
-        # The guest goes by its own clock, which falls behind where its host has no time for it.
-        ended = self.console.wait_for(_end_marker(seq), LATE * self.pace, since=since)
+        # The guest's clock falls behind where its host has no time for it.
+        ended = self._ending(seq, LATE * self.pace, since)
         lost = "the case was ended by the host" if ended else "the case cannot be ended"
         return replace(run, lost=f"{lost}: the guest did not do it in time")
+
+    def _ending(self, seq: int, timeout: float, since: int) -> re.Match[str] | None:
+        return self.console.wait_for(self._recogniser.end_marker(seq), timeout, since=since)
 
     def _silence(self) -> str:
         self._talks, why = why_silent(self.qemu, self.console, ASK * self.pace)

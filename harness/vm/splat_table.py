@@ -23,6 +23,7 @@ class Report:
 
     category: str
     start: re.Pattern[str]
+    words: tuple[str, ...]
     titles: tuple[tuple[re.Pattern[str], str], ...]
     blame: BlameRule
     needs: re.Pattern[str] | None
@@ -43,10 +44,11 @@ class Table:
     leads: re.Pattern[str]
     evidence: re.Pattern[str]
     remarks: tuple[tuple[re.Pattern[str], str], ...]
+    any_remark: re.Pattern[str]
     body: re.Pattern[str]
     blame: SkipTables
     reports: tuple[Report, ...]
-    any_start: re.Pattern[str]
+    words: frozenset[str]
 
 
 def _report(data: dict[str, Any], blame: SkipTables) -> Report:
@@ -60,6 +62,7 @@ def _report(data: dict[str, Any], blame: SkipTables) -> Report:
     return Report(
         data["category"],
         re.compile(data["start"]),
+        tuple(data["words"]),
         tuple((re.compile(pattern), title) for pattern, title in data["titles"]),
         rule,
         maybe("needs"),
@@ -76,6 +79,7 @@ def load_table(path: Path = TABLE) -> Table:
     """Reads and compiles splats.yaml."""
     data = yaml.safe_load(path.read_text())
     blame = compile_tables(data["blame"])
+    reports = tuple(_report(report, blame) for report in data["reports"])
     return Table(
         re.compile(data["cut_here"]),
         re.compile(data["replay"]),
@@ -83,11 +87,12 @@ def load_table(path: Path = TABLE) -> Table:
         re.compile(f"(?:{data['leads']})*"),
         any_of(data["evidence"]),
         tuple((re.compile(remark["line"]), remark["why"]) for remark in data["remarks"]),
+        any_of([remark["line"] for remark in data["remarks"]]),
         any_of(data["body"]),
         blame,
-        tuple(_report(report, blame) for report in data["reports"]),
-        # One search rejects nearly every line of a healthy console.
-        any_of([report["start"] for report in data["reports"]]),
+        reports,
+        # These reject nearly every line of a healthy console.
+        frozenset(word for report in reports for word in report.words),
     )
 
 

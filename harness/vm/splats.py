@@ -22,10 +22,8 @@ import re
 from dataclasses import dataclass, field
 
 from harness.vm import protocol
-from harness.vm.blame import frame_of, plain_name
+from harness.vm.blame import frame_of
 from harness.vm.splat_table import Report, Table, load_table, title_of
-
-__all__ = ["Recogniser", "Remark", "Splat", "bare", "find_splats", "load_table", "plain_name"]
 
 LONGEST = 500  # lines; a report that has not ended by then is cut
 WIDEST = 4096  # characters of a line that are looked at
@@ -69,7 +67,7 @@ class Splat:
 
 
 @dataclass(frozen=True)
-class Remark:
+class ConsoleRemark:
     """A line that looks like a complaint and is none, or tells that some may be missing."""
 
     line: str
@@ -111,8 +109,9 @@ class Recogniser:
     def __init__(self, table: Table | None = None) -> None:
         self.table = table or load_table()
         self.case: int | None = None
-        self.teller = ""  # the caller that has begun the case, where lines have callers
-        self.remarks: list[Remark] = []
+        self.announced: int | None = None  # the case that may begin; None: any
+        self._tellers: dict[int, str] = {}  # who has begun a case, where lines have callers
+        self._remarks: dict[ConsoleRemark, bool] = {}  # whether it was taken
         self._index = -1
         self._open: dict[str, _Open] = {}
         self._told: set[str] = set()  # timed first lines of reports
@@ -170,12 +169,19 @@ class Recogniser:
     def _once(self, line: str, text: str) -> list[Splat]:
         """A report of one line, amid another one."""
         report, _, _ = self._start(text)
-        self._open[""], kept = _Open(report, self.case, self._index, self._index), self._open.get("")
+        kept = self._open.get("")
+        self._open[""] = _Open(report, self.case, self._index, self._index)
         self._append(self._open[""], line, text)
         done = self._finish("")
         if kept is not None:
             self._open[""] = kept
         return done
+
+    def end_marker(self, seq: int) -> str:
+        """A pattern for the end of a case, as the process that has begun it writes it."""
+        teller = self._tellers.get(seq)
+        by = rf"\[ *{teller}\] " if teller else ""
+        return rf"{by}{protocol.HEAD}{protocol.END} {seq} (\w+)=(\d+) tainted=(\d+)"
 
     def flush(self) -> list[Splat]:
         """Closes what is open: the console has been quiet, or has ended."""
@@ -186,14 +192,26 @@ class Recogniser:
         if match is None:
             return []
         begins, seq = match["what"] == protocol.BEGIN, int(match["seq"])
-        forged = self.case is not None and caller != self.teller
-        if forged or (not begins and seq != self.case):
-            if self.case is not None:
-                self._remark(text, "a marker of the harness that the harness did not write")
-                return []
-        self.case, self.teller = (seq, caller) if begins else (None, "")
+        if self._forged(begins, seq, caller):
+            self._remark(text, "a marker of the harness that the harness did not write")
+            return []
+        if begins:
+            self._tellers[seq] = caller
+        self.case = seq if begins else None
         ended = [caller for caller, current in self._open.items() if current.ended]
         return [splat for caller in ended for splat in self._finish(caller)]
+
+    def _forged(self, begins: bool, seq: int, caller: str) -> bool:
+        """Whether a marker is somebody else's.
+
+        So is a beginning that was not announced, and a second one, and an end of another
+        case or from another process. A next case may begin although this one did not end.
+        """
+        if begins:
+            return self.announced not in (None, seq) or self.case == seq
+        if self.case is None:
+            return False
+        return seq != self.case or caller != self._tellers.get(seq)
 
     def _take_back(self) -> None:
         """printk says its last line again, which was cut off."""
@@ -206,28 +224,37 @@ class Recogniser:
                     del self._open[caller]
 
     def _look_for_remarks(self, text: str) -> None:
-        for pattern, why in self.table.remarks:
-            if pattern.search(text):
-                self._remark(text, why)
+        if self.table.any_remark.search(text):
+            for pattern, why in self.table.remarks:
+                if pattern.search(text):
+                    self._remark(text, why)
 
     def _remark(self, text: str, why: str) -> None:
-        remark = Remark(text[:200], why)
-        if len(self.remarks) < REMARKS and remark not in self.remarks:
-            self.remarks.append(remark)
+        remark = ConsoleRemark(text[:200], why)
+        if len(self._remarks) < REMARKS:
+            self._remarks.setdefault(remark, False)
+
+    def take_remarks(self) -> list[ConsoleRemark]:
+        """What looked like a complaint and is none, each once."""
+        fresh = [remark for remark, taken in self._remarks.items() if not taken]
+        self._remarks.update(dict.fromkeys(fresh, True))
+        return fresh
 
     def _start(self, text: str) -> tuple[Report | None, int, bool]:
         """The report that begins in the line, where, and whether words alone make it one."""
-        if not self.table.any_start.search(text):
+        words = {word for word in self.table.words if word in text}
+        if not words:
             return None, 0, False
-        if any(pattern.search(text) for pattern, _ in self.table.remarks):
+        reports = [report for report in self.table.reports if not words.isdisjoint(report.words)]
+        if self.table.any_remark.search(text):
             return None, 0, False
         lead = self.table.leads.match(text)
         begin = lead.end() if lead else 0
-        for report in self.table.reports:
+        for report in reports:
             if report.start.match(text, begin):
                 return report, 0, True
         # Behind half a line of somebody's; the earliest word is the one that was said.
-        found = [(m.start(), r) for r in self.table.reports if (m := r.start.search(text))]
+        found = [(m.start(), r) for r in reports if (m := r.start.search(text))]
         if not found:
             return None, 0, False
         at = min(at for at, _ in found)

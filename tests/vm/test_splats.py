@@ -13,9 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.vm.splats import Recogniser, Splat, bare, find_splats, load_table, plain_name
-from tests.vm.kernel_forms import END, REGISTERS, SAMPLES
+from harness.vm.blame import plain_name
+from harness.vm.splat_table import load_table
+from harness.vm.splats import Recogniser, Splat, bare, find_splats
+from tests.vm.kernel_forms import END, REGISTERS
+from tests.vm.kernel_forms import SAMPLES as COMMON_SAMPLES
+from tests.vm.more_kernel_forms import MORE_SAMPLES
 
+SAMPLES = COMMON_SAMPLES | MORE_SAMPLES
 DATA = Path(__file__).resolve().parent / "data" / "console"
 EXPECTED: dict[str, list[list[str]]] = yaml.safe_load((DATA / "expected.yaml").read_text())
 LOGS = sorted(path.stem for path in DATA.glob("*.log"))
@@ -199,7 +204,7 @@ def test_a_panic_after_a_warning_is_another() -> None:
         ("Attempted to kill init! exitcode=0x0000000b", "kernel panic: Attempted to kill init!"),
         (
             "stack-protector: Kernel stack is corrupted in: do_thing+0x1/0x2",
-            "kernel panic: stack-protector: Kernel stack is corrupted in: do_thing",
+            "kernel panic: stack is corrupted in do_thing",
         ),
         (
             "VFS: Unable to mount root fs on unknown-block(254,0)",
