@@ -37,6 +37,7 @@ _PREFIX = re.compile(r"^(?:<\d+>)?(?:(?=\[)(?:\[ *\d+\.\d+\])?(?:\[ *(?P<caller>
 # Where the kernel begins a line although somebody has left his own open.
 _INNER = re.compile(r"(?<=.)\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? ")
 _TIMED = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\]")
+_ENDED = re.compile(r"(\w+)=(\d+) tainted=(\d+)")  # how, with which number
 _MARKER = re.compile(
     rf"^{protocol.HEAD}(?P<what>{protocol.BEGIN}|{protocol.END}) (?P<seq>\d+) ?(?P<rest>.*)$"
 )
@@ -181,7 +182,7 @@ class Recogniser:
         """A pattern for the end of a case, as the process that has begun it writes it."""
         teller = self._tellers.get(seq)
         by = rf"\[ *{teller}\] " if teller else ""
-        return rf"{by}{protocol.HEAD}{protocol.END} {seq} (\w+)=(\d+) tainted=(\d+)"
+        return rf"{by}{protocol.HEAD}{protocol.END} {seq} {_ENDED.pattern}"
 
     def flush(self) -> list[Splat]:
         """Closes what is open: the console has been quiet, or has ended."""
@@ -192,7 +193,7 @@ class Recogniser:
         if match is None:
             return []
         begins, seq = match["what"] == protocol.BEGIN, int(match["seq"])
-        if self._forged(begins, seq, caller):
+        if self._forged(match, seq, caller):
             self._remark(text, "a marker of the harness that the harness did not write")
             return []
         if begins:
@@ -201,17 +202,18 @@ class Recogniser:
         ended = [caller for caller, current in self._open.items() if current.ended]
         return [splat for caller in ended for splat in self._finish(caller)]
 
-    def _forged(self, begins: bool, seq: int, caller: str) -> bool:
+    def _forged(self, match: re.Match[str], seq: int, caller: str) -> bool:
         """Whether a marker is somebody else's.
 
         So is a beginning that was not announced, and a second one, and an end of another
         case or from another process. A next case may begin although this one did not end.
         """
-        if begins:
+        if match["what"] == protocol.BEGIN:
             return self.announced not in (None, seq) or self.case == seq
         if self.case is None:
             return False
-        return seq != self.case or caller != self._tellers.get(seq)
+        ends = _ENDED.match(match["rest"])
+        return not ends or seq != self.case or caller != self._tellers.get(seq)
 
     def _take_back(self) -> None:
         """printk says its last line again, which was cut off."""
