@@ -29,8 +29,8 @@ _FROM = re.compile(r"^\s*(?:\[<[0-9a-f]+>\] )?\(?(?P<name>[A-Za-z_]\w*)\)? from 
 _CALLER = re.compile(rf"^(?:\[<[0-9a-f]+>\] )?\(?{_NAME}{_OFFSET}")
 # Where the processor was: x86 of today and of 4.x, arm64, arm, riscv, powerpc, s390.
 _WHERE = re.compile(
-    r"^(?:E?IP: (?:\d+:)?|RIP: (?:0010|e030):|RIP  ?(?:0010:)?|NIP |PC is at |pc : |epc : "
-    r"|Krnl PSW : .*\()"
+    r"^(?:E?IP: (?:\d+:)?|RIP: (?:0010|e030):|RIP  ?(?:0010:)?|EIP is at |NIP |PC is at |pc : "
+    r"|epc\s+: |\s*ERA: |Krnl PSW : .*\()"
     rf"(?:{_ADDRESS}{{0,2}}\[?{_NAME}{_OFFSET}|(?:\[<)?(?:0x)?[0-9a-f]+)"
 )
 _TRACE = re.compile(

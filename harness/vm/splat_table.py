@@ -51,7 +51,7 @@ class Table:
     words: frozenset[str]
 
 
-def _report(data: dict[str, Any], blame: SkipTables) -> Report:
+def _report(data: dict[str, Any], blame: SkipTables, evidence: re.Pattern[str]) -> Report:
     def maybe(name: str) -> re.Pattern[str] | None:
         return re.compile(data[name]) if name in data else None
 
@@ -65,7 +65,7 @@ def _report(data: dict[str, Any], blame: SkipTables) -> Report:
         tuple(data["words"]),
         tuple((re.compile(pattern), title) for pattern, title in data["titles"]),
         rule,
-        maybe("needs"),
+        evidence if data.get("needs") == "evidence" else maybe("needs"),
         maybe("until"),
         maybe("also"),
         maybe("tail"),
@@ -79,13 +79,14 @@ def load_table(path: Path = TABLE) -> Table:
     """Reads and compiles splats.yaml."""
     data = yaml.safe_load(path.read_text())
     blame = compile_tables(data["blame"])
-    reports = tuple(_report(report, blame) for report in data["reports"])
+    evidence = any_of(data["evidence"])
+    reports = tuple(_report(report, blame, evidence) for report in data["reports"])
     return Table(
         re.compile(data["cut_here"]),
         re.compile(data["replay"]),
         re.compile(data["consequences"]),
         re.compile(f"(?:{data['leads']})*"),
-        any_of(data["evidence"]),
+        evidence,
         tuple((re.compile(remark["line"]), remark["why"]) for remark in data["remarks"]),
         any_of([remark["line"] for remark in data["remarks"]]),
         any_of(data["body"]),

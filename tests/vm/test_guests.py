@@ -13,7 +13,8 @@ import pytest
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.vm.channel import Completed, SshError
-from harness.vm.guests import PACE_REFERENCE_S, measure_pace
+from harness.vm.guests import PACE_REFERENCE_S, Guests, measure_pace
+from harness.vm.splats import ConsoleRemark
 
 
 @dataclass
@@ -55,3 +56,14 @@ def test_the_guest_keeps_its_pace_and_the_run_knows_it() -> None:
 def test_a_guest_that_cannot_work_is_told(said: Completed | Exception) -> None:
     with pytest.raises(SeriesError, match="cannot do the first work"):
         measure_pace(Answer(said), ev.Events())  # type: ignore[arg-type]
+
+
+def test_a_remark_of_several_guests_is_one_note() -> None:
+    seen: list[ev.Event] = []
+    remark = ConsoleRemark("WARNING: the water is shallow", "words of a message")
+    guests = Guests(None, Path("/out"), Path("/log"), ev.Events([seen.append]))  # type: ignore[arg-type]
+    for _ in range(2):
+        guest = SimpleNamespace(take_stray_splats=tuple, take_remarks=lambda: [remark])
+        guests._made.append(guest)  # type: ignore[arg-type]
+    guests.report_strays()
+    assert seen == [ev.Note("the console: WARNING: the water is shallow: words of a message")]
