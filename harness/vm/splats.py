@@ -178,11 +178,10 @@ class Recogniser:
             self._open[""] = kept
         return done
 
-    def end_marker(self, seq: int) -> str:
-        """A pattern for the end of a case, as the process that has begun it writes it."""
+    def told_by(self, seq: int) -> str:
+        """A pattern for what stands before a marker of the process that has begun a case."""
         teller = self._tellers.get(seq)
-        by = rf"\[ *{teller}\] " if teller else ""
-        return rf"{by}{protocol.HEAD}{protocol.END} {seq} {_ENDED.pattern}"
+        return rf"\[ *{teller}\] " if teller else ""
 
     def flush(self) -> list[Splat]:
         """Closes what is open: the console has been quiet, or has ended."""

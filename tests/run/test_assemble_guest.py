@@ -10,7 +10,7 @@ from harness.core import events as ev
 from harness.detectors.known import KnownComplaint
 from harness.report.results import Results
 from harness.run.assemble_guest import Equipment, complaints_of
-from harness.run.session import judge_run
+from harness.run.verdict import judge_run
 from harness.vm.splats import Splat
 
 SPLAT = Splat("WARNING in pond_fill", "warning", "text", None, 0, 0)

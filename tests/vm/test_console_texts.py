@@ -7,6 +7,7 @@ Written as a guest's console shows them: each line of a record with its time and
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
@@ -313,7 +314,8 @@ def test_a_case_that_was_not_announced_does_not_begin() -> None:
 def test_the_end_is_that_of_the_process_that_has_begun() -> None:
     recogniser = Recogniser()
     recogniser.feed(logged("harness: begin 4 a::b", caller=RUNNER).rstrip())
-    assert "T50" in recogniser.end_marker(4) and "T50" not in recogniser.end_marker(5)
+    assert re.match(recogniser.told_by(4), "[   T50] ")
+    assert not re.match(recogniser.told_by(4), "[   T77] ") and recogniser.told_by(5) == ""
 
 
 def test_two_conditions_of_one_line_have_titles_of_their_own() -> None:
