@@ -114,6 +114,7 @@ class Settings:
     kernel: str = _given("KERNEL", _text, asked=True)
     ref: str | None = _given("REF", _optional, asked=True)
     series: str | None = _given("SERIES", _optional, asked=True)
+    allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
     previous: str | None = _given("PREVIOUS", _optional)
     patches: int | None = _given("PATCHES", _optional_number(0), asked=True)
     variant: str | None = _given("VARIANT", _optional, asked=True)
