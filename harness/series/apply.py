@@ -28,6 +28,10 @@ MAX_LINES_SHOWN = 16  # of a hunk, and of the tree
 _FAILED = re.compile(
     r"(?ms)^error: while searching for:\n(.*?)\n*^error: patch failed: (.*?):(\d+)$"
 )
+# What git apply says of a diff that is none, wherever it would be applied.
+_GARBLED = re.compile(
+    r"corrupt|lacks filename information|unrecognized|without header|invalid|No valid"
+)
 AM = ("am", "--patch-format=mbox", "--3way", "--keep-cr", "--committer-date-is-author-date")
 # With which option of git apply a patch applies that does not without, and what that tells.
 MISREAD = {
@@ -137,7 +141,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
         state = repo / "rebase-apply" / "next"
         number = int(state.read_text()) if state.is_file() else 1
         before = git.text(repo, "rev-parse", "HEAD")
-        reason = _explain(repo, before, mails[number - 1])
+        reason = _explain(repo, before, mails[number - 1], _named(patches, number))
         if reason is None:
             lines = [line for line in done.output.splitlines() if not line.startswith("hint:")]
             raise InvocationError(
@@ -163,13 +167,13 @@ def _named(patches: tuple[Patch, ...], number: int) -> str:
     return f"patch {number} of {len(patches)} ({patches[number - 1].subject})"
 
 
-def _explain(repo: Path, commit: str, mail: Path) -> str | None:
+def _explain(repo: Path, commit: str, mail: Path, named: str) -> str | None:
     """What stands against applying a patch to ``commit``, by git, and what the tree has there.
 
     None where it does apply.
 
     Raises:
-        InvocationError: it would apply if it were read otherwise.
+        InvocationError: it would apply if it were read otherwise, or is no diff.
     """
     env = git.environment({"GIT_INDEX_FILE": str(mail.with_suffix(".index"))})
     git.text(repo, "read-tree", commit, env=env)
@@ -187,11 +191,16 @@ def _explain(repo: Path, commit: str, mail: Path) -> str | None:
         kept = option == "--ignore-whitespace" and b"\t" in mail.read_bytes()
         if not kept and check(option).returncode == 0:
             raise InvocationError(
-                f"{mail.name} does not apply; {why}", next_step="get it as it was sent"
+                f"{named} does not apply; {why}", next_step="get it as it was sent"
             )
     failed = _FAILED.search(tried.output)
     if failed is None:
         errors = [line for line in tried.output.splitlines() if line.startswith("error: ")]
+        if errors and _GARBLED.search(errors[0]):
+            raise InvocationError(
+                f"{named} is damaged; git says:\n" + "\n".join(f"  {e}" for e in errors[-8:]),
+                next_step="get it as it was sent",
+            )
         return "\n".join(["git says:", *(f"  {line}" for line in errors[-8:])])
     wanted, path, number = failed[1].split("\n"), failed[2], int(failed[3])
     have = (git.file_text(repo, commit, path) or "").splitlines()

@@ -53,11 +53,10 @@ def read_diff(text: bytes) -> Iterator[DiffLine]:
     for line in lines[:-1] if lines[-1] == b"" else lines:
         first = line[:1].strip(b"\r")
         if old > 0 or new > 0:
-            if first in (b" ", b"", b"+", b"-", b"\\"):
+            was, becomes = first in (b" ", b"", b"-"), first in (b" ", b"", b"+")
+            if (was or becomes or first == b"\\") and was <= old and becomes <= new:
                 yield DiffLine(line, HUNK, path, number)
-                old -= first in (b" ", b"", b"-")
-                new -= first in (b" ", b"", b"+")
-                number += first in (b" ", b"", b"+")
+                old, new, number = old - was, new - becomes, number + becomes
             else:
                 old = new = 0
                 yield DiffLine(line, DAMAGED, path, number)
@@ -67,8 +66,8 @@ def read_diff(text: bytes) -> Iterator[DiffLine]:
             old, number, new = int(counts[1] or 1), int(counts[2]), int(counts[3] or 1)
         elif line.startswith(b"+++ ") and header.startswith(b"--- "):
             path, inside = _without_prefix(line[4:]), True
-        elif inside and first in (b"+", b"-") and not line.startswith(b"--"):
-            yield DiffLine(line, DAMAGED, path, number)  # git apply leaves it out in silence
+        elif inside and first in (b" ", b"+", b"-") and not line.startswith(b"--"):
+            yield DiffLine(line, DAMAGED, path, number)  # git apply may leave it out in silence
             continue
         elif not line.startswith(b"\\"):
             inside = False

@@ -141,7 +141,8 @@ def read_mail(raw: bytes) -> list[Mail]:
 
 def _unix(text: bytes, undone: list[str]) -> bytes:
     """The text without CR at line ends, where every line has one: so it came by mail."""
-    if (ends := text.count(b"\r\n")) and ends == text.count(b"\n"):
+    core = text.rstrip(b"\n")  # an mbox adds an empty line
+    if (ends := core.count(b"\r\n")) and ends == core.count(b"\n"):
         undone.append("CRLF")
         return text.replace(b"\r\n", b"\n")
     return text
