@@ -23,7 +23,7 @@ import re
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -46,15 +46,15 @@ def message_id(spec: str) -> str | None:
 
 
 def fetch(asked: str, folder: Path) -> Path:
-    """The thread of a message-id as an mbox that is ready to apply, in ``folder``.
+    """The thread of a message-id as an mbox in ``folder``, as it was posted.
 
-    b4 leaves the cover letter beside it, under the suffix ``.cover``.
+    Not by ``b4 am``, which writes the mails anew: see ``mail.py`` for what is lost.
 
     Raises:
         MachineError: b4 cannot get it, with b4's own words.
     """
     program = shutil.which("b4") or str(Path(sys.executable).with_name("b4"))
-    argv = (program, "am", "--outdir", str(folder), asked)
+    argv = (program, "mbox", "--outdir", str(folder), asked)
     env = {**os.environ, "LC_ALL": "C"}
     done = proc.run(argv, cwd=folder, env=env, timeout_s=FETCH_TIMEOUT_S)
     threads = sorted(folder.glob("*.mbx"))
@@ -126,7 +126,10 @@ class _Choice:
         """Patches without numbers, in the order that they are in."""
         newest = max(map(_version, patches))
         chosen = self._once([mail for mail in patches if _version(mail) == newest])
-        self._say_older({_version(mail) for mail in patches} - {newest}, newest)
+        older = self._left({_version(mail) for mail in patches} - {newest})
+        if older or len(chosen) > 1:
+            how = "in the order that they are in: they have no numbers"
+            self.remarks.append(f"{_shown(newest)}, {len(chosen)} patches, {how}{older}")
         by_id = {mail.message_id: mail for mail in chosen}
         for mail in chosen:
             for above in (by_id[answer] for answer in mail.answers if answer in by_id):
@@ -161,20 +164,20 @@ class _Choice:
         new = [mail for mail in kept if _version(mail) == newest]
         if old and not partial and not self._related(old, new):
             raise self.unclear("there are two series in it")
+        said = f"b4: {_shown(newest)}, {len(chosen)} patches"
+        said += ", with its cover letter" if letter else ""
         if partial:
-            numbers = ", ".join(f"{mail.subject.count[0]}" for mail in new if mail.subject.count)
-            self.remarks.append(
-                f"b4: {_shown(newest)} of {numbers} only; the others are those of "
-                + " and ".join(sorted({_shown(_version(m)) for m in chosen} - {_shown(newest)}))
-            )
-        else:
-            self._say_older(set(versions[:-1]), newest)
+            numbers = ", ".join(str(mail.subject.count[0]) for mail in new if mail.subject.count)
+            others = sorted({_version(mail) for mail in chosen} - {newest})
+            said += f"; {numbers} sent again, the others are those of "
+            said += " and ".join(map(_shown, others))
+        self.remarks.append(said + self._left(versions[:-1] if not partial else []))
         return chosen, letter
 
-    def _say_older(self, older: set[tuple[int, ...]], newest: tuple[int, ...]) -> None:
-        if older:
-            left = ", ".join(map(_shown, sorted(older)))
-            self.remarks.append(f"the newest version is taken, {_shown(newest)}; there is {left}")
+    def _left(self, older: Iterable[tuple[int, ...]]) -> str:
+        """The versions that are left out, as the end of a remark."""
+        left = ", ".join(map(_shown, sorted(older)))
+        return f"; left out: {left}" if left else ""
 
     def _of_version(self, mails: list[Mail], newest: tuple[int, ...]) -> list[Mail]:
         """The patches of a version, each number once. Older versions need not be clear."""

@@ -109,8 +109,7 @@ def _load(settings: Settings, base: Base) -> Series:
         return _mailbox(spec, mails_of(given), str(given))
     if message := b4.message_id(spec):
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            b4.fetch(message, Path(scratch))
-            return _mailbox(spec, box_of(Path(scratch)) or [], spec)
+            return _mailbox(spec, mails_of(b4.fetch(message, Path(scratch))), spec)
     if ".." in spec:
         return Series(spec, _range(spec, base))
     if base.origin is not None:

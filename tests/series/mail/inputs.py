@@ -106,7 +106,7 @@ def versions() -> Iterator[Input]:
         yield Input(
             f"the one before and {new}",
             lambda parts, t=tag: mbox([*posted(parts, t, "new"), *posted(worse(parts))]),  # type: ignore[misc]
-            says=f"the newest version is taken, {new}; there is v1",
+            says=f"b4: {new}, 3 patches; left out: v1",
         )
     for name, tag in {
         "v2": "PATCH v2 {n}/3",
@@ -119,7 +119,7 @@ def versions() -> Iterator[Input]:
                 [letter("PATCH 0/3"), *posted(worse(parts)),
                  mail(f"[{t.format(n=1)}] {parts[0].subject}", parts[0].body, "again", "v1-1")]
             ),
-            says="of 1 only; the others are those of v1",
+            says=", 3 patches, with its cover letter; 1 sent again, the others are those of v1",
         )  # fmt: skip
     yield Input(
         "one patch again that answers nothing",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -128,11 +129,26 @@ def test_hidden_characters_are_taken_when_asked_for(reader: Reader, tmp_path: Pa
     assert len(reader.apply(path, allow_bidi=True)[1].patches) == 1
 
 
+def test_b4_does_not_use_the_network_for_a_mailbox(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it tried the network")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+    path = tmp_path / "x.mbox"
+    signed = {"DKIM_Signature": "v=1; a=rsa-sha256; d=example.org; s=x; b=AA==", "List_Id": "<x.y>"}
+    link = mail("Re: [PATCH 1/3] x", b"Reviewed-by: A <a@b.c>\nLink: https://x.y/\n", "r", "v1-1")
+    path.write_bytes(mbox([*posted(reader.parts, **signed), link]))
+    assert reader.apply(path)[1].tree == reader.tree
+
+
 def test_a_remark_is_one_line(reader: Reader, tmp_path: Path) -> None:
     path = tmp_path / "x.mbox"
     path.write_bytes(mbox([*posted(reader.parts), *posted(reader.parts, "PATCH v2 {n}/{m}", "v2")]))
     series, _ = reader.apply(path)
-    assert series.remarks == ("the newest version is taken, v2; there is v1",)
+    assert series.remarks == ("b4: v2, 3 patches; left out: v1",)
 
 
 WORDS = [b"\n\n", b"=?x?Q?", b"\0", b"\n@@ -1,9 +1 @@\n", b"Content-Type: multipart/mixed\n"]
