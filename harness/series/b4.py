@@ -226,16 +226,18 @@ class _Choice:
 
         b4.can_network = False
         b4.logger.disabled = True  # it speaks of merging; what it decided is in our remarks
+        # Ids of our own: of a damaged one b4 takes a part.
+        ids = {mail.message_id or str(n): f"{n}@localhost" for n, mail in enumerate(self.mails)}
         known: dict[str, Mail] = {}
         box = b4.LoreMailbox()
         wanted = {id(mail) for mail in patches}
         for number, mail in enumerate(self.mails):
-            if mail.is_patch and id(mail) not in wanted:
+            mail_id = ids[mail.message_id or str(number)]
+            if mail_id in known or (mail.is_patch and id(mail) not in wanted):
                 continue
-            mail_id = mail.message_id or f"{number}@localhost"
-            if mail_id not in known:
-                known[mail_id] = mail
-                box.add_message(_for_b4(mail, mail_id, versions))
+            known[mail_id] = mail
+            above = next((ids[answer] for answer in mail.answers if answer in ids), None)
+            box.add_message(_for_b4(mail, mail_id, above, versions))
         rank = len(versions)
         made = box.get_series(rank, codereview_trailers=False)
         slots = made.patches if made else [None]
@@ -249,7 +251,9 @@ class _Choice:
         return [known[p.msgid] for p in slots[1:] if p], letter, made.partial_reroll
 
 
-def _for_b4(mail: Mail, mail_id: str, versions: list[tuple[int, ...]]) -> EmailMessage:
+def _for_b4(
+    mail: Mail, mail_id: str, above: str | None, versions: list[tuple[int, ...]]
+) -> EmailMessage:
     """What b4 has to know of a mail, in words that it reads rightly."""
     subject, version = mail.subject, _version(mail)
     message = EmailMessage()
@@ -261,8 +265,8 @@ def _for_b4(mail: Mail, mail_id: str, versions: list[tuple[int, ...]]) -> EmailM
     message["From"] = re.sub(r"[^\w.@+-]", "?", mail.sender, flags=re.ASCII) or "nobody"
     message["Date"] = _DATE
     message["Message-Id"] = f"<{mail_id}>"
-    if mail.answers:
-        message["In-Reply-To"] = f"<{mail.answers[0]}>"
+    if above:
+        message["In-Reply-To"] = f"<{above}>"
     # Whether there is a diff is known; what is in it is not b4's matter.
     message.set_content("diff --git a/x b/x\n" if mail.is_patch else "Talk.\n")
     return message

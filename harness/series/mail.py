@@ -243,12 +243,11 @@ class _Head:
                     has_diff, undone)  # fmt: skip
 
     def written(self, charset: str) -> bytes:
-        """The fields that git am reads, as ASCII."""
-        name = _encoded(self.name or self.address)
-        quoted = email.utils.formataddr((name, self.address))
-        sender = quoted if self.name.isascii() else f"{name} <{self.address}>"
+        """The fields that git am reads."""
+        name = self.name or self.address
+        sender = f'"{email.utils.quote(name)}"' if name.isascii() else _encoded(name)
         fields = {
-            "From": sender if self.address else None,
+            "From": f"{sender} <{self.address}>" if self.address else None,
             "Subject": _encoded(self.subject.whole),
             "Date": self.date,
             "Message-Id": f"<{self.message_id}>" if self.message_id else None,
@@ -256,7 +255,7 @@ class _Head:
             "Content-Transfer-Encoding": "8bit",
         }
         lines = (f"{name}: {' '.join(text.split())}\n" for name, text in fields.items() if text)
-        return "".join(lines).encode("ascii", "replace")
+        return "".join(lines).encode("utf-8", "replace")
 
 
 def _person(field: str) -> tuple[str, str]:
@@ -273,7 +272,11 @@ def _guessed(raw: bytes) -> str:
 
 def _encoded(text: str) -> str:
     """A word as RFC 2047 has it. Not by email.header: b4 changes what that does with UTF-8."""
-    return text if text.isascii() else f"=?utf-8?b?{base64.b64encode(text.encode()).decode()}?="
+    return (
+        text
+        if text.isascii()
+        else f"=?utf-8?b?{base64.b64encode(text.encode('utf-8', 'replace')).decode()}?="
+    )
 
 
 def _decode(data: bytes, charset: str) -> str | None:
