@@ -30,7 +30,7 @@ _FAILED = re.compile(
 )
 # What git apply says of a diff that is none, wherever it would be applied.
 _GARBLED = re.compile(
-    r"corrupt|lacks filename information|unrecognized|without header|invalid|No valid"
+    "corrupt|garbage|bad git-diff|lacks filename|unrecognized|without header|invalid|No valid"
 )
 AM = ("am", "--patch-format=mbox", "--3way", "--keep-cr", "--committer-date-is-author-date")
 # With which option of git apply a patch applies that does not without, and what that tells.

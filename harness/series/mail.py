@@ -167,7 +167,7 @@ def _payload(part: Message) -> bytes:
     try:
         if charset and "diff".encode(charset) != b"diff":  # UTF-16 and the like
             return text.decode(charset).encode()
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):  # no such charset, or not in it
         pass
     return text
 
@@ -284,7 +284,7 @@ def _decode(data: bytes, charset: str) -> str | None:
     for one in (charset, "utf-8"):
         try:
             return data.decode(one)
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):  # no such charset, or not in it
             continue
     return None
 

@@ -89,7 +89,7 @@ def load_series(settings: Settings, base: Base) -> Series:
     """
     try:
         series = _load(settings, base)
-    except OSError as error:
+    except (OSError, RecursionError) as error:  # a mail in a mail in a mail ...
         raise InvocationError(f"SERIES={settings.series}: {error}", next_step=FORMS) from error
     if not settings.allow_bidi:
         _refuse_hidden(series)

@@ -139,6 +139,8 @@ def odd_bytes() -> Iterator[Input]:
         "half a gzip": gzip.compress(b"x" * 999)[:20],
         "no gzip": b"\x1f\x8bno",
         "a header without end": b"From: a\n" * 3 + SMALL,
+        "a mail in a mail": b"From: a\nContent-Type: message/rfc822\n\n" * 3000,
+        "a charset with NUL": mail("[PATCH] x", SMALL, Content_Type="text/plain; charset=a\0b"),
     }.items():
         yield Input(f"bytes: {name}", lambda p, t=text: t, 2)  # type: ignore[misc]
     yield Input(
