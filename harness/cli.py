@@ -27,7 +27,7 @@ OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
 SHARED = {
     "console": "harness.run.session:console_of",
     "run": "harness.commands.one_kernel:run_kernel",
-    "look": "harness.commands.static_checks.command:static_checks",
+    "look": "harness.commands.static_checks:static_checks",
 }
 
 

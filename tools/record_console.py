@@ -130,7 +130,8 @@ def play(guest: Guest, name: str, line: str, seconds: float) -> None:
             seconds,
         )
     while time.monotonic() - start < seconds and guest.alive:
-        if time.monotonic() - max(guest.console.last_byte, start) > 1.5 and seconds < 4:
+        silent = time.time() - guest.console.log.stat().st_mtime
+        if min(silent, time.monotonic() - start) > 1.5 and seconds < 4:
             break
         time.sleep(0.1)
 

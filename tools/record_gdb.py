@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
-from harness.debugger.gdb_remote import SIGTRAP, Remote, Stop
+from harness.debugger.gdb_remote import Remote
 from harness.image.rootfs import build_rootfs
 from harness.vm.boot import boot
 from harness.vm.machine import GuestSpec
@@ -76,11 +76,11 @@ def exercise(remote: Remote, where: int) -> None:
     remote.read_physical(0x1000000, 64)
     remote.insert(where)
     remote.resume(cpus)
-    stop = remote.wait(60.0)
-    assert isinstance(stop, Stop) and stop.signal == SIGTRAP
+    stopped = remote.wait(60.0)
+    assert stopped is not None
     remote.remove(where)
-    remote.step(stop.cpu)
-    remote.resume(cpu for cpu in cpus if cpu != stop.cpu)
+    remote.step(stopped)
+    remote.resume(cpu for cpu in cpus if cpu != stopped)
     assert remote.wait(0.05) is None
     remote.interrupt()
     remote.detach()

@@ -74,7 +74,7 @@ int kill_case(const char *seq);
 /* serve.c */
 int serve(const char *mark);
 
-/* pace.c */
-int pace(void);
+/* benchmark.c */
+int benchmark(void);
 
 #endif

@@ -391,8 +391,8 @@ int main(int argc, char **argv)
 		return serve(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "kill") == 0)
 		return kill_case(argv[2]);
-	if (argc == 2 && strcmp(argv[1], "pace") == 0)
-		return pace();
+	if (argc == 2 && strcmp(argv[1], "benchmark") == 0)
+		return benchmark();
 	if (argc == 2 && strcmp(argv[1], "off") == 0)
 		return kill(1, SIGTERM) ? 1 : 0;
 	fprintf(stderr, "usage: init {adopt | hello SECONDS HEX | case SEQ ID SECONDS CMD... | serve MARK | kill SEQ | pace | off}\n");

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.kernel import KernelBuild
+from harness.build.kernel import KernelBuild, debug_config, purpose
 from harness.build.make import made
-from harness.build.toolchain import BuildTools
+from harness.build.toolchain import BuildTools, environment
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
 from harness.series.apply import Applied
@@ -27,12 +25,6 @@ from harness.series.base import Base, worktree
 STAGE = "debuginfo"
 DECODE_TIMEOUT_S = 180  # addr2line takes up to a second for each new function
 MAX_DIFFERENCES = 5  # told
-# In this order: the first two are a choice.
-_SETTINGS = (
-    "# CONFIG_DEBUG_INFO_NONE is not set\n"
-    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
-    "CONFIG_DEBUG_INFO_REDUCED=y\n"
-)
 
 
 @dataclass(frozen=True)
@@ -45,32 +37,19 @@ class DebugKernel:
     differences: tuple[str, ...]
 
     @property
-    def text_matches(self) -> bool:
-        """Every symbol of the text is where the tested kernel has it."""
-        return not self.differences
-
-    @property
     def verdict(self) -> str:
-        """``text_matches`` as the stage says it."""
-        return "text addresses agree" if self.text_matches else "text addresses DIFFER"
-
-
-def purpose(flavour: str) -> str:
-    """The build folder of a flavour's kernels with debug information."""
-    return f"{flavour}-debug"
+        """Whether every symbol of the text is where the tested kernel has it, in words."""
+        return "text addresses DIFFER" if self.differences else "text addresses agree"
 
 
 def build_debug(
     tools: BuildTools, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
 ) -> DebugKernel:
-    """The debug twin of ``kernel``, from the store or built now.
+    """The debug twin of ``kernel``, from the store or built now; raises what ``build`` does.
 
     Args:
         flavour: the configuration's name, by which the build folder is found again.
         log: gets what make says.
-
-    Raises:
-        SeriesError, MachineError: as for any build.
     """
     wanted = debug_config(kernel.config.read_text("utf-8"))
 
@@ -87,12 +66,6 @@ def build_debug(
     told = json.loads((entry.path / "differences.json").read_text("utf-8"))
     source = worktree(tools.store, base.key)
     return DebugKernel(entry.path / "vmlinux", source, entry.cached, tuple(told))
-
-
-def debug_config(config: str) -> str:
-    """A .config with debug information switched on and nothing else changed."""
-    names = "|".join(re.findall(r"CONFIG_\w+", _SETTINGS))
-    return re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M) + _SETTINGS
 
 
 def differences(tested: str, debug: str) -> list[str]:
@@ -121,14 +94,15 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_
     def problem(said: str) -> InternalError:
         return InternalError(f"decode_stacktrace.sh failed: {said[-1000:]}", evidence=script)
 
-    # The script also disassembles 'Code:' lines, with an assembler run for each; nobody
+    # Not the user's environment: the script takes its tools by LLVM and CROSS_COMPILE.
+    # It also disassembles 'Code:' lines, with an assembler run for each; nobody
     # reads that in a report, and the line stays as it is.
     frames = [line for line in text.splitlines() if "Code:" not in line]
     out = proc.capture(
         ("bash", str(script), str(vmlinux), str(source)),
         stdin="\n".join([*frames, ""]).encode(),
         timeout_s=timeout_s,
-        env={**os.environ, "LC_ALL": "C"},
+        env=environment(),
         problem=problem,
     )
     decoded = out.decode("utf-8", "replace").splitlines()

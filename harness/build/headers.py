@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.build.make import failure
-from harness.build.make_log import BuildLog
+from harness.build.make import BuildLog, failure
 from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import git, proc
 from harness.core.store import digest
@@ -49,16 +48,13 @@ def install_headers(
         source: the patched tree, where the caller holds it already.
 
     Raises:
-        SeriesError, InvocationError, MachineError: see ``make.failure``.
+        HarnessError: see ``make.failure``.
     """
 
     def make(draft: Path) -> None:
-        out = draft / "out"
+        out, ours = draft / "out", source_tree(tools.store, base, applied, tools.events)
         out.mkdir()
-        with contextlib.ExitStack() as stack:
-            tree = source or stack.enter_context(
-                source_tree(tools.store, base, applied, tools.events)
-            )
+        with contextlib.nullcontext(source) if source else ours as tree:
             reader = BuildLog(str(tree.path), str(out))
             argv = make_argv(tools, tree.path, out, "headers")
             own = log.with_name("headers.log")
@@ -77,11 +73,7 @@ def install_headers(
 def installing(
     tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree
 ) -> Iterator[None]:
-    """Installs the headers of ``source`` into the store while the block runs.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see ``install_headers``.
-    """
+    """``install_headers`` of ``source``, while the block runs."""
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
         making = beside.submit(install_headers, tools, base, applied, log, source)
         yield

@@ -8,24 +8,16 @@ from the base in a second worktree and build folder.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.build import make
 from harness.build.kconfig import KernelConfig
-from harness.build.make import (
-    Job,
-    build_dir,
-    is_linked,
-    made,
-    marked,
-    place_config,
-    read_records,
-    run_on,
-    write_records,
-)
-from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
+from harness.build.make import BuildLog, Warned, from_json, new_warnings
 from harness.build.toolchain import BuildTools, environment, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
@@ -35,13 +27,19 @@ from harness.series.worktree import base_twin
 
 STAGE = "build"
 MAX_SHOWN = 8  # warnings
+# In this order: the first two are a choice.
+_WITH_DEBUG_INFO = (
+    "# CONFIG_DEBUG_INFO_NONE is not set\n"
+    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
+    "CONFIG_DEBUG_INFO_REDUCED=y\n"
+)
 
 
 @dataclass(frozen=True)
 class KernelBuild:
     """A built kernel, in the store.
 
-    ``vmlinux`` is stripped, for booting; ``objects`` counts those of the whole kernel.
+    ``vmlinux`` is stripped, for booting; ``compiled``: the objects, as kbuild names them.
     """
 
     entry: Path
@@ -52,7 +50,24 @@ class KernelBuild:
     log: Path
     cached: bool
     release: str
-    objects: int
+    compiled: list[str]
+
+    @property
+    def objects(self) -> int:
+        """How many objects the whole kernel has."""
+        return len(self.compiled)
+
+
+def purpose(flavour: str) -> str:
+    """The build folder of a flavour's kernels with debug information."""
+    return f"{flavour}-debug"
+
+
+def debug_config(config: str) -> str:
+    """A .config with debug information switched on and nothing else changed."""
+    names = "|".join(re.findall(r"CONFIG_\w+", _WITH_DEBUG_INFO))
+    changed = re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M)
+    return changed + _WITH_DEBUG_INFO
 
 
 def build(
@@ -63,47 +78,60 @@ def build(
     log: Path,
     *,
     bzimage: bool = False,
+    stage: str = STAGE,
+    debug: bool = False,
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
-    The output of make is added to ``log``, and lies in the entry as well.
+    The output of make is added to ``log``, and lies in the entry as well; its progress is
+    that of ``stage``.
+
+    Args:
+        debug: with debug information, which the file ``debug`` of the entry keeps. Such a
+            kernel's warnings are not judged.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
 
-    def make(draft: Path) -> None:
-        with made(
-            tools, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
+    text = debug_config(config.text) if debug else config.text
+    kind, sha = config.name, config.sha256
+    if debug:
+        kind, sha = purpose(config.name), hashlib.sha256(text.encode()).hexdigest()
+
+    def fill(draft: Path) -> None:
+        with make.made(
+            tools, base, applied, text, kind, stage, draft, log, bzimage=bzimage, settle=debug
         ) as job:
-            judge_warnings(job, config, log)
             out = job.out
-            stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
-            proc.capture((*stripped, str(out / "vmlinux")))
+            if debug:
+                shutil.copyfile(out / "vmlinux", draft / "debug")
+            else:
+                judge_warnings(job, config, log)
+            job.keep(draft, bzimage=bzimage)
             shutil.copyfile(out / ".config", draft / "kernel.config")
             shutil.copyfile(out / "System.map", draft / "System.map")
-            if bzimage:
-                shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
             release = (out / "include/config/kernel.release").read_text("utf-8").strip()
-            about = {"release": release, "objects": len(read_records(out))}
+            about = {"release": release, "compiled": sorted(make.read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage
-    entry = tools.store.entry("kernel", inputs, make, tools.events.note)
+    inputs = applied.tree, sha, tools.toolchain.version, bzimage, debug
+    entry = tools.store.entry("kernel", inputs, fill, tools.events.note)
+    at = entry.path
     return KernelBuild(
-        entry.path,
-        entry.path / "vmlinux",
-        entry.path / "bzImage" if bzimage else None,
-        entry.path / "System.map",
-        entry.path / "kernel.config",
-        entry.path / "build.log",
+        at,
+        at / "vmlinux",
+        at / "bzImage" if bzimage else None,
+        at / "System.map",
+        at / "kernel.config",
+        at / "build.log",
         entry.cached,
-        **json.loads((entry.path / "kernel.json").read_text("utf-8")),
+        **json.loads((at / "kernel.json").read_text("utf-8")),
     )
 
 
-def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
+def judge_warnings(job: make.Job, config: KernelConfig, log: Path) -> None:
     """Fails for a warning that is new against the base; the job's folder is built.
 
     Raises:
@@ -111,8 +139,8 @@ def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
     """
     if not job.applied.patches:
         return
-    records = read_records(job.out).items()
-    flagged = {name: warned for name, warned in records if warned and is_linked(job.out, name)}
+    records = make.read_records(job.out).items()
+    flagged = {n: warned for n, warned in records if warned and make.is_linked(job.out, n)}
     if not flagged:
         return
     known = _base_warnings(job, config, sorted(flagged), log)
@@ -131,32 +159,32 @@ def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
 
 
 def _base_warnings(
-    job: Job, config: KernelConfig, objects: list[str], log: Path
+    job: make.Job, config: KernelConfig, objects: list[str], log: Path
 ) -> dict[str, list[Warned]]:
     """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
     tools, base = job.tools, job.base
     inputs = base.tree, config.sha256, tools.toolchain.version, objects
 
-    def make(draft: Path) -> None:
+    def fill(draft: Path) -> None:
         with (
             base_twin(tools.store, base, job.source, tools.events) as source,
-            build_dir(tools, base, f"{job.purpose}-base", source) as out,
+            make.build_dir(tools, base, f"{job.purpose}-base", source) as out,
         ):
-            place_config(config.text, out)
+            make.place_config(config.text, out)
             reader = BuildLog(str(source.path), str(out))
-            whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
-            targets = ["vmlinux"] if whole else objects
-            with marked(out):
+            # vmlinux.o: objtool looked at the whole kernel.
+            targets = ["vmlinux"] if "vmlinux.o" in objects else objects
+            with make.marked(out):
                 argv = make_argv(tools, source.path, out, "olddefconfig")
                 proc.run(argv, env=environment(), log=log)
                 # Past those that the base lacks or cannot compile.
-                for line in run_on(tools, source, out, log, *targets):
+                for line in make.run_on(tools, source, out, log, *targets):
                     reader.feed(line)
                 # Objects that an earlier series had compiled here are not compiled again.
-                records = read_records(out) | reader.objects
-                write_records(out, records)
+                records = make.read_records(out) | reader.objects
+                make.write_records(out, records)
             kept = {name: records[name] for name in objects if name in records}
             (draft / "warnings.json").write_text(json.dumps(kept), "utf-8")
 
-    entry = tools.store.entry("basewarnings", inputs, make, tools.events.note)
+    entry = tools.store.entry("basewarnings", inputs, fill, tools.events.note)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs the kernel's make in a build folder: progress, the objects' records, who is at fault.
+"""Runs the kernel's make in a build folder and reads what it says: objects, warnings, errors.
 
 The build folder (make's O=) is one per base, flavour and compiler, kept between runs.
 While make runs a marker lies in it. A marker found on entry means that the last
@@ -15,11 +15,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from harness.build.make_log import BuildLog, Warned, from_json
 from harness.build.toolchain import BuildTools, compiling, environment, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
@@ -35,6 +36,111 @@ MARKER = ".harness-make-is-running"
 SOURCE_ID = ".harness-source"
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY_OBJECTS = 30
+_STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
+_WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
+_ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$")
+_OTHER_ERRORS = re.compile(
+    r"undefined reference to|multiple definition of|^ld: |: \*\*\* |^ERROR: |^Error: |"
+    r"No rule to make target|internal compiler error|Killed signal|[Ss]yntax error"
+)
+MAKE_STOPS = re.compile(r"^make(\[\d+\])?: \*\*\* ")
+
+
+class Warned(NamedTuple):
+    """A warning. ``file`` is relative to the source tree; ``line`` 0 where there is none."""
+
+    file: str
+    line: int
+    text: str
+
+    def same(self) -> tuple[str, str]:
+        """What stays when lines above it come and go."""
+        return self.file, re.sub(r"\b\d+\b", "N", re.sub(r"0x[0-9a-f]+", "N", self.text))
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: warning: {self.text}"
+
+
+class Comparable(Protocol):
+    """A warning or a remark, of this tree or of its base."""
+
+    def same(self) -> tuple[str, str]:
+        """What stays when lines above it come and go."""
+        ...
+
+
+W = TypeVar("W", bound=Comparable)
+
+
+@dataclass
+class BuildLog:
+    """What one run of make did, line by line: make groups the lines of a target
+    (``--output-sync=target``), so a warning belongs to the object named before it.
+
+    ``source`` and ``out`` are the absolute folders, cut off the paths it names.
+    """
+
+    source: str
+    out: str
+    objects: dict[str, list[Warned]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=40))
+    _current: str = ""
+
+    def relative(self, path: str) -> str:
+        """A path as the tree names it."""
+        for folder in (self.source, self.out):
+            path = path.removeprefix(f"{folder}/")
+        return path.removeprefix("./")
+
+    def feed(self, line: str) -> str | None:
+        """Takes one line; the object whose compilation it announces, if it does."""
+        self.tail.append(line)
+        if step := _STEP.match(line):
+            return self._step(step[1], step[2])
+        if warning := _WARNING.match(line):
+            place = self.relative(warning["file"])
+            warned = Warned(place, int(warning["line"] or 0), warning["text"])
+            owner = warned.file if warned.text.startswith("objtool:") else self._current
+            if owner:
+                self.objects.setdefault(owner, []).append(warned)
+        elif error := _ERROR.match(line):
+            place = f"{self.relative(error['file'])}:{error['line']}"
+            self.errors.append(f"{place}: error: {error['text']}")
+        elif _OTHER_ERRORS.search(line):
+            self.errors.append(self.relative(line))
+        return None
+
+    def _step(self, step: str, target: str) -> str | None:
+        self._current = ""
+        compiled = step.split()[0] in ("CC", "AS") and target.endswith(".o")
+        if not compiled or target.startswith(("/", "tools/", ".tmp_")):  # host's, symbol tables
+            return None
+        self._current = target
+        self.objects[target] = []
+        return target
+
+    def first_errors(self, most: int = 6) -> list[str]:
+        """The errors that matter, first ones first: make's own lines only where alone."""
+        real = [line for line in self.errors if not MAKE_STOPS.match(line)]
+        return list(dict.fromkeys(real or self.errors or list(self.tail)[-most:]))[:most]
+
+
+def from_json(data: dict[str, list[list[Any]]]) -> dict[str, list[Warned]]:
+    """Warnings by the name of what warns, as ``json`` gives them back."""
+    return {name: [Warned(*one) for one in warned] for name, warned in data.items()}
+
+
+def new_warnings(here: Iterable[W], base: Iterable[W]) -> list[W]:
+    """The warnings that the base does not have, counting equal ones."""
+    known = Counter(warned.same() for warned in base)
+    fresh = []
+    for warned in here:
+        known[warned.same()] -= 1
+        if known[warned.same()] < 0:
+            fresh.append(warned)
+    return fresh
 
 
 @contextlib.contextmanager
@@ -69,13 +175,9 @@ def recover(out: Path) -> int:
     if not marker.exists():
         return 0
     since = marker.stat().st_mtime_ns
-    files = [Path(folder) / name for folder, _, names in os.walk(out) for name in names]
-    newer = [
-        path
-        for path in files
-        if not path.is_symlink() and path != marker and path.name != SOURCE_ID
-        if path.stat().st_mtime_ns >= since
-    ]
+    files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
+    plain = (p for p in files if not p.is_symlink() and p != marker and p.name != SOURCE_ID)
+    newer = [path for path in plain if path.stat().st_mtime_ns >= since]
     for path in (*newer, marker):
         path.unlink()
     return len(newer)
@@ -107,6 +209,18 @@ class Job:
         """Where it is kept how many objects a build from nothing has compiled."""
         return self.tools.store.root / "counts" / f"{self.base.line}-{self.purpose}"
 
+    def keep(self, draft: Path, *, bzimage: bool = False) -> None:
+        """Puts what boots into ``draft``: vmlinux, stripped, and bzImage if asked for."""
+        stripped = (
+            f"{self.tools.toolchain.cross}strip",
+            "--strip-all",
+            "-o",
+            str(draft / "vmlinux"),
+        )
+        proc.capture((*stripped, str(self.out / "vmlinux")))
+        if bzimage:
+            shutil.copyfile(self.out / "arch/x86/boot/bzImage", draft / "bzImage")
+
     def expected_objects(self) -> int:
         """How many objects a build from nothing will compile; 0: nobody knows."""
         with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
@@ -137,7 +251,7 @@ def made(
         draft: its build.log gets what make says; ``log`` gets it too, and outlives a failure.
 
     Raises:
-        SeriesError, InvocationError, MachineError: see ``failure``.
+        HarnessError: see ``failure``.
     """
     with (
         source_tree(tools.store, base, applied, tools.events) as source,
@@ -154,7 +268,7 @@ def made(
 
 
 def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
-    """What make says for ``what``, past all that cannot be compiled; the caller marks ``out``.
+    """What make says for ``what``, past what cannot be compiled; the caller marks ``out``.
 
     Raises:
         MachineError: the disk is full.
@@ -244,28 +358,19 @@ def place_config(config: str, out: Path) -> None:
 
 
 def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
-    """Who is at fault for a make of the kernel that failed: the series, the base, this machine.
-
-    Raises:
-        MachineError: the disk is full.
-    """
-    errors = reader.first_errors()
-    said = "\n".join(errors)
+    """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
+    said = "\n".join(reader.first_errors())
     proc.check_disk(("make",), "\n".join(reader.tail), log)
     if "Killed signal" in said:
-        what, step = f"the compiler was killed: not enough memory?\n{said}", "JOBS=1"
-        return MachineError(what, evidence=log, next_step=step)
+        what = f"the compiler was killed: not enough memory?\n{said}"
+        return MachineError(what, evidence=log, next_step="JOBS=1")
     if said.startswith(("scripts/", "tools/")):
         what = f"a program that the build itself needs does not compile here\n{said}"
         return MachineError(what, evidence=log, next_step=SET_UP)
     if not applied.patches:
-        return InvocationError(
-            f"KERNEL={base.name} does not build even without patches\n{said}",
-            evidence=log,
-            next_step="choose another KERNEL= or CONFIG=",
-        )
-    return SeriesError(
-        f"the patched kernel does not build\n{said}",
-        evidence=log,
-        next_step="mend the first error first; PATCHES=0 shows whether the base builds",
-    )
+        what = f"KERNEL={base.name} does not build even without patches\n{said}"
+        step = "choose another KERNEL= or CONFIG="
+        return InvocationError(what, evidence=log, next_step=step)
+    what = f"the patched kernel does not build\n{said}"
+    step = "mend the first error first; PATCHES=0 shows whether the base builds"
+    return SeriesError(what, evidence=log, next_step=step)

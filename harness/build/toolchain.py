@@ -15,11 +15,20 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.atomic import drafted_file
+from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.store import Store
 
 ARCH = "x86"
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
+# What kbuild would read of the user's environment and build another kernel for: refused where it
+# is set, to anything but the values here. What only says where to or how loudly (O, KBUILD_OUTPUT,
+# V, MAKEFLAGS) is left out of what make gets, like all the rest.
+_REFUSED = {
+    "ARCH": ("x86", "x86_64"),
+    **dict.fromkeys(("CROSS_COMPILE", "LLVM", "LLVM_IAS", "W"), ()),
+    **dict.fromkeys(("KCFLAGS", "KCPPFLAGS", "KAFLAGS", "KRUSTFLAGS"), ()),
+}
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,15 @@ def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolch
         cross: prefix of a cross compiler's tools, such as 'aarch64-linux-gnu-'.
 
     Raises:
+        InvocationError: the user's environment asks for another build.
         MachineError: there is no compiler.
     """
+    for name, value in sorted(os.environ.items()):
+        known = () if name.startswith("KCONFIG_") else _REFUSED.get(name, (value,))
+        if value and value not in known:
+            what = f"{name}={value} is set, for the command or in the environment, and not obeyed"
+            why = "a kernel of this input is always built in the same way"
+            raise InvocationError(f"{what}: {why}", next_step=f"leave it out, or: unset {name}")
     version = "; ".join(proc.version(f"{cross}{name}") for name in (cc, "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.

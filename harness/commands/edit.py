@@ -69,15 +69,12 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
     base = obtain_base(settings, store, events)
     series = load_series(settings, base)
     if settings.patches not in (None, len(series.patches)):
-        raise InvocationError(
-            "PATCHES= has no meaning here: refresh would drop the other patches",
-            next_step="leave it out; git rebase -i goes to any patch",
-        )
+        what = "PATCHES= has no meaning here: refresh would drop the other patches"
+        raise InvocationError(what, next_step="leave it out; git rebase -i goes to any patch")
     applied = apply_series(base, series, None, store, events)
-    folder = default_folder(settings, base)
-    if settings.series:
-        folder = Path(settings.series).expanduser().absolute()
-    writable = not _installed(folder) and (folder.is_dir() or not settings.series)
+    given = settings.series and Path(settings.series).expanduser().absolute()
+    folder = given or default_folder(settings, base)
+    writable = not _installed(folder) and (folder.is_dir() or not given)
     branch = f"series/{Path(settings.series or '').stem or settings.project.name}"
     target = place(settings)
     fresh = not (target.exists() and any(target.iterdir()))
@@ -85,7 +82,7 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
         with full_disk_explained(target.parent):
             _create(target, branch, base, applied)
     else:
-        _move(settings, branch, base, applied)
+        _update(settings, branch, base, applied)
     _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)
     return EditTree(target, branch, folder if writable else None, len(applied.patches), fresh)
 
@@ -111,28 +108,23 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
         git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
 
 
-def _move(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
+def _update(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
     """Brings an existing tree to the series as it is now, unless that would lose edits."""
     target = place(settings)
     at = _noted(target, "at")
     if at is None:
-        raise InvocationError(
-            f"{target} is there already and is no tree of ours",
-            next_step="TREE=another/directory, or remove it",
-        )
+        what = f"{target} is there already and is no tree of ours"
+        raise InvocationError(what, next_step="TREE=another/directory, or remove it")
     ref = f"refs/heads/{branch}"
     head = git.text(target, "rev-parse", "--verify", "--quiet", ref, expect=(0, 1))
-    if head == applied.commit and not _edited(target):
-        return
-    if head != at or _edited(target):
-        raise InvocationError(
-            f"{target} holds edits that are not in the patches",
-            next_step=f"{settings.command('refresh')} writes them to the patches; "
-            "or remove the directory",
-        )
-    git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
-    git.text(target, "fetch", "--quiet", str(base.repo), f"+{base.commit}:refs/heads/{BASE_BRANCH}")
-    git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
+    if head not in (applied.commit, at) or _edited(target):
+        step = f"{settings.command('refresh')} writes them to the patches; or remove the directory"
+        raise InvocationError(f"{target} holds edits that are not in the patches", next_step=step)
+    if head != applied.commit:
+        bases = f"+{base.commit}:refs/heads/{BASE_BRANCH}"
+        git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
+        git.text(target, "fetch", "--quiet", str(base.repo), bases)
+        git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
 
 
 def _edited(target: Path) -> bool:
@@ -156,8 +148,7 @@ def write_back(settings: Settings) -> Refreshed:
     Writes only files that differ; the same branch gives the same bytes.
 
     Raises:
-        InvocationError: there is no tree, it has uncommitted edits or a merge, or
-            there is no directory to write to.
+        InvocationError: no tree, uncommitted edits, a merge, or no directory to write to.
     """
     target = place(settings)
     base = _noted(target, "base")
@@ -171,39 +162,31 @@ def write_back(settings: Settings) -> Refreshed:
             "be written back",
             next_step=settings.command("refresh", SERIES="DIRECTORY"),
         )
+    in_tree = f"git -C {quote(str(target))}"
     if _edited(target):
-        raise InvocationError(
-            f"{target} has changes that are not committed",
-            next_step=f"git -C {quote(str(target))} commit --all --amend, or git rebase, then "
-            f"{settings.command('refresh')}",
-        )
+        step = f"{in_tree} commit --all --amend, or git rebase, then {settings.command('refresh')}"
+        raise InvocationError(f"{target} has changes that are not committed", next_step=step)
     wrong = None
     if git.text(target, "merge-base", base, "HEAD", expect=(0, 1)) != base:
         wrong = f"no longer starts at its base {base[:12]}"
     elif git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
         wrong = "has a merge, which patches cannot carry"
     if wrong:
-        raise InvocationError(
-            f"the branch in {target} {wrong}",
-            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
-        )
-    return _write(target, base, folder)
-
-
-def _write(target: Path, base: str, folder: Path) -> Refreshed:
+        step = f"{in_tree} rebase {base[:12]}"
+        raise InvocationError(f"the branch in {target} {wrong}", next_step=step)
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={scratch}", f"{base}..HEAD")
         fresh = {path.name: path.read_bytes() for path in Path(scratch).glob("*.patch")}
     folder.mkdir(parents=True, exist_ok=True)
     have = {path.name: path.read_bytes() for path in patch_files(folder)}
-    written = sorted(name for name, content in fresh.items() if have.get(name) != content)
+    written = tuple(sorted(name for name, content in fresh.items() if have.get(name) != content))
+    removed = tuple(sorted(have.keys() - fresh.keys()))
     for name in written:
         write_atomically(folder / name, fresh[name])
-    removed = sorted(have.keys() - fresh.keys())
     for name in removed:
         (folder / name).unlink()
     _note(target, at=git.text(target, "rev-parse", "HEAD"))
-    return Refreshed(folder, tuple(written), tuple(removed), len(fresh))
+    return Refreshed(folder, written, removed, len(fresh))
 
 
 def _shown(path: Path) -> str:

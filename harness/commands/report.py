@@ -19,8 +19,6 @@ from harness.report.results import RunDocument
 from harness.run.session import read_results
 
 PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole
-
-
 RACES = "repro"  # the command whose runs are a column of their own
 
 
@@ -54,30 +52,22 @@ def overall(verdicts: Sequence[str]) -> str:
 
 def read_runs(out: Path) -> list[RunDocument]:
     """All runs in ``out`` that judged clauses, oldest first."""
-    found = [result.document for result in read_results(out.glob("*/results.json"))]
-    return [document for document in found if document["clauses"]]
-
-
-def patch_ids(document: RunDocument) -> tuple[str, ...]:
-    """What identifies a series: the patch ids of all that was applied."""
-    return tuple(p["patch_id"] for p in document["series"]["patches"])
+    found = read_results(out.glob("*/results.json"))
+    return [result.document for result in found if result.document["clauses"]]
 
 
 def merge(runs: Sequence[RunDocument]) -> Merged:
-    """Merges the runs that tested the same series as the last one.
+    """Merges the runs that tested the same patches as the last one; InvocationError if none did.
 
     Partial runs (TESTS=), planted mistakes (VARIANT=) and soaks (KIND=) stay out.
-
-    Raises:
-        InvocationError: there is nothing to merge.
     """
     whole = [r for r in runs if not any(r["asked"].get(name) for name in PARTIAL)]
     if not whole:
         raise InvocationError("no complete run to report on", next_step=command("test-kernel"))
-    series = patch_ids(whole[-1])
+    series = [patch["patch_id"] for patch in whole[-1]["series"]["patches"]]
     cells: dict[str, ReportColumn] = {}
     for run in whole:
-        if patch_ids(run) != series:
+        if [patch["patch_id"] for patch in run["series"]["patches"]] != series:
             continue
         name = f"{run['kernel']['version']} {run['config']['name']}"
         # A run that shows other clauses than the main one does not stand in its place.
@@ -99,10 +89,10 @@ def lines(merged: Merged) -> Iterable[str]:
         yield f"  [{index}] {cell.name}  (run {cell.run})"
     width = max(len(c) for c in ("clause", *merged.rows))
     head = "  ".join(f"[{i}]".ljust(14) for i in range(1, len(merged.cells) + 1))
-    yield f"{'clause'.ljust(width)}  {'overall'.ljust(14)}  {head}".rstrip()
+    yield f"{'clause':{width}}  {'overall':14}  {head}".rstrip()
     for clause, verdicts in merged.rows.items():
         cells = "  ".join(v.replace("_", " ").ljust(14) for v in (overall(verdicts), *verdicts))
-        yield f"{clause.ljust(width)}  {cells}".rstrip()
+        yield f"{clause:{width}}  {cells}".rstrip()
 
 
 def report(settings: Settings) -> int:

@@ -63,11 +63,7 @@ class Options(TypedDict, total=False):
 
 
 def raw(repo: Path | None, *args: str, **options: Unpack[Options]) -> bytes:
-    """``git -C repo args...``: stdout as bytes.
-
-    Raises:
-        HarnessError: git's own message, where its status is not in ``expect``.
-    """
+    """``git -C repo args...``: stdout as bytes; a HarnessError for a status not in ``expect``."""
     where = () if repo is None else ("-C", str(repo))
     options["env"] = environment(options.get("env"))
     return proc.capture(("git", *where, *args), **options)
@@ -79,11 +75,7 @@ def text(repo: Path | None, *args: str, **options: Unpack[Options]) -> str:
 
 
 def commit_id(repo: Path | None, name: str) -> str:
-    """The id of the commit that a name stands for.
-
-    Raises:
-        HarnessError: there is none.
-    """
+    """The id of the commit that a name stands for; a HarnessError where there is none."""
     return text(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
@@ -121,11 +113,7 @@ def blobs(repo: Path, ids: list[str]) -> dict[str, bytes]:
 
 @functools.lru_cache(maxsize=4)  # configuration and headers ask for the same 80,000 files
 def tree_files(repo: Path, commit: str, *paths: str) -> Mapping[str, tuple[str, str]]:
-    """``{path: (mode, blob id)}`` of a commit, or of only ``paths`` in it.
-
-    Args:
-        commit: an id; what a name stands for may change, and this remembers.
-    """
+    """``{path: (mode, blob id)}`` of a commit, given by its id, or of only ``paths`` in it."""
     out = raw(repo, "ls-tree", "-r", "-z", commit, *(("--", *paths) if paths else ()))
     files: dict[str, tuple[str, str]] = {}
     for record in os.fsdecode(out).split("\0"):

@@ -10,11 +10,7 @@ T = TypeVar("T")
 
 
 def from_json(kind: type[T], data: Any) -> T:
-    """An instance of ``kind``: a dataclass, or a tuple or dict of one sort of values.
-
-    Raises:
-        TypeError: a field is missing, or one that ``kind`` does not have is there.
-    """
+    """A dataclass, or a tuple or dict of one sort of values; a TypeError: its fields differ."""
     return _value(kind, data)  # type: ignore[no-any-return]
 
 

@@ -28,8 +28,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.core.atomic import DRAFT_PREFIX, drafted_directory
-from harness.core.errors import MachineError
-from harness.core.usage import command
+from harness.core.proc import full_disk
 
 HARNESS = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".c", ".h", ".yaml")
@@ -115,13 +114,10 @@ class Store:
     def lock(
         self, name: str, on_wait: Callable[[str], None] | None = None, *, share: bool = False
     ) -> Iterator[bool]:
-        """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken.
+        """Holds the lock ``name``, and says whether it is ours alone.
 
-        Args:
-            share: wait only until nobody has it alone; then it is not ours alone either.
-
-        Returns:
-            Whether it is ours alone.
+        ``on_wait`` hears once who has it, if it is taken. ``share``: wait only until nobody
+        has it alone; then it is not ours alone either.
         """
         path = self._lock_path(name)
         with open(path, "a+", encoding="utf-8") as handle:
@@ -161,13 +157,9 @@ class Store:
     ) -> Entry:
         """A directory of ``kind``, made by ``make(directory)`` where it is not there yet.
 
-        Args:
-            inputs: JSON-like; all that decides what is in it, but for the code.
-            also: see ``entry_key``.
-
-        Raises:
-            MachineError: the disk is full.
-            Whatever ``make`` raises; the half-made directory is removed first.
+        ``inputs``: JSON-like; all that decides what is in it, but for the code. ``also``: see
+        ``entry_key``. A MachineError: the disk is full. Whatever ``make`` raises is raised
+        when the half-made directory is removed.
         """
         key = entry_key(inputs, make, also)
         final, name = self.root / kind / key, f"{kind}-{key}"
@@ -177,8 +169,10 @@ class Store:
             # there after all, the lock is waited for alone: it has been removed by hand.
             with self.lock(name, on_wait, share=share) as alone:
                 if alone and not final.is_dir():
-                    self._make(final, make)
                     cached = False
+                    self._grown.add(str(final))
+                    with full_disk_explained(self.root), drafted_directory(final) as draft:
+                        make(draft)
             share = False
         return Entry(final, cached)
 
@@ -197,11 +191,6 @@ class Store:
             return name in self._held
         self._touch(final)
         return True
-
-    def _make(self, final: Path, make: Callable[[Path], None]) -> None:
-        self._grown.add(str(final))
-        with full_disk_explained(self.root), drafted_directory(final) as draft:
-            make(draft)
 
     def release(self) -> None:
         """The entries used so far may be evicted."""
@@ -280,8 +269,7 @@ class Store:
             return
         for path in self._candidates():
             self._remove_unused(path)
-        # ccache's folder and the locks go with the last entry.
-        if not any(p.name not in ("locks",) for p in self._candidates()):
+        if not self._candidates():  # ccache's folder and the locks go with the last entry
             shutil.rmtree(self.root, ignore_errors=True)
 
 
@@ -292,8 +280,5 @@ def full_disk_explained(where: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError(
-                f"the disk that holds {where} is full",
-                next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
-            ) from error
+            raise full_disk(f"the one that holds {where}") from error
         raise

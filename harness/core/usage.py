@@ -26,6 +26,13 @@ else:
     PROJECT, HOME, PROGRAM = _PACKAGE.parent, _PACKAGE.parent, "make"
     SET_UP = "python3 harness/setup/bootstrap.py --for test-kernel   (lists what is missing)"
 
+# Tried: systemd starts a getty on the serial console by itself, if udev shows it that.
+HOW_TO_MAKE_A_ROOTFS = """an image with an init of its own, from Debian:
+  mmdebstrap --variant=minbase --include=systemd-sysv,udev,openssh-server,python3 \\
+    --customize-hook='chroot "$1" passwd -d root' bookworm DIRECTORY
+  mke2fs -t ext2 -d DIRECTORY IMAGE 700M
+or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
+
 # name: (default, what it means); variables that are yes or no take 1 0 yes no true false on off.
 VARIABLES: dict[str, tuple[str, str]] = {
     "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
@@ -46,10 +53,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RUNS": ("20", "repro: runs of a scenario on each kernel"),
     "CELL": ("", "cell: a cell of plan; build-matrix: only this one of matrix.yaml"),
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
-    "ROOTFS_LOGIN": (
-        "root",
-        "root or root:PASSWORD, on the console of a ROOTFS= image with an init; no: use our init",
-    ),
+    "ROOTFS_LOGIN": ("root", "root or root:PASSWORD in a ROOTFS= image with an init; no: use ours"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "CONSOLE": ("", "1: shell gives the serial console itself, without SSH"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
@@ -58,24 +62,15 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "SEED": ("", "soak, test-kernel: the seed of what is random, to see a failure again"),
     "CPUS": ("2", "virtual CPUs of a guest"),
     "SHARDS": ("1", "plan: into how many parts the cases of each state go"),
-    "REPEAT": (
-        "",
-        "run each broken guest case that many times more (revision, cell: 5); bench: cold runs (1)",
-    ),
+    "REPEAT": ("", "runs more of each broken guest case (revision, cell: 5); bench: cold runs (1)"),
     "STATICS": ("1", "0: revision and plan leave checkpatch, sparse and kernel-doc out"),
     "KTAP": ("", "1: the results as KTAP on standard output, everything else on standard error"),
-    "NOTES": (
-        "",
-        "1: revision writes git notes on the tested commits of KERNEL=/a/git/tree",
-    ),
+    "NOTES": ("", "1: revision writes git notes on the tested commits of KERNEL=/a/git/tree"),
     "SLOW": ("1", "0: check leaves out what builds a kernel or runs guests"),
     "JOBS": ("", "how many CPUs to use; default: all"),
     "TREE": ("", "tree, refresh: where the tree to edit is; default: tree/<kernel>"),
     "OUT": ("out", "where runs leave their results"),
-    "HARNESS_CACHE": (
-        "",
-        "the store; default: $XDG_CACHE_HOME or ~/.cache, then kernel-series-harness",
-    ),
+    "HARNESS_CACHE": ("", "the store; else kernel-series-harness in $XDG_CACHE_HOME or ~/.cache"),
     "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
 }
 
@@ -112,13 +107,13 @@ COMMANDS: dict[str, Command] = {
     "test-kernel": Command("harness.commands.one_kernel:test_kernel",
         "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES KTAP", "",
         {"KERNEL": "6.12", "TESTS": "sigbus and not exec"}),
-    "test-series": Command("harness.commands.each_patch:test_series",
+    "test-series": Command("harness.commands.test_series:test_series",
         "the same after each patch of the series, from none to all; one table", _CASES,
         "run console", {"SERIES": "~/v15.mbox"}),
     "seen-red": Command("harness.commands.seen_red:see_red",
         "each clause's cases on kernels with a mistake in it: they must fail there",
         f"{_CASES} PATCHES", "run console", {"VARIANT": "pins-ignored,flag-stays"}),
-    "test-regression": Command("harness.commands.selftests.command:test_regression",
+    "test-regression": Command("harness.commands.test_regression.command:test_regression",
         "the kernel's own selftests without the series and with it: what differs",
         f"{_GUEST} PATCHES TESTS", "", {"TESTS": "ksm"}),
     "revision": Command("harness.commands.revision.command:revision",
@@ -134,7 +129,7 @@ COMMANDS: dict[str, Command] = {
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
-    "static-checks": Command("harness.commands.static_checks.command:static_checks",
+    "static-checks": Command("harness.commands.static_checks:static_checks",
         "checkpatch, sparse and kernel-doc of each patch, against the patch before",
         f"{_SOURCE} PATCHES CONFIG"),
     "plan": Command("harness.commands.ci.plan:plan",
@@ -158,19 +153,17 @@ COMMANDS: dict[str, Command] = {
     "refresh": Command("harness.commands.edit:refresh",
         "the edited branch back to patches/, byte-stable", "KERNEL SERIES ALLOW_BIDI TREE"),
     "report": Command("harness.commands.report:report",
-        "the runs of one series merged into one clause table",
-        "OUT"),
+        "the runs of one series merged into one clause table", "OUT"),
     "list-tests": Command("harness.commands.one_kernel:list_tests",
-        "the guest tests with their clauses",
-        f"{_GUEST} PATCHES"),
+        "the guest tests with their clauses", f"{_GUEST} PATCHES"),
     "selftest-detectors": Command("harness.commands.one_kernel:selftest_detectors",
         "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES"),
     "b4-check": Command("harness.commands.revision.b4_check:b4_check",
         "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON", "OUT"),
     "bench": Command("tools.bench:bench",
         "measure cold, repeated and incremental runs, and boot times", f"{_GUEST} REPEAT"),
-    "clean-cache": Command("harness.setup.clean_cache:clean_cache", "remove the store",
-        "HARNESS_CACHE HARNESS_CACHE_LIMIT"),
+    "clean-cache": Command("harness.setup.clean_cache:clean_cache",
+        "remove the store", "HARNESS_CACHE HARNESS_CACHE_LIMIT"),
     "help": Command("harness.setup.help:show", "this text"),
 }
 # fmt: on

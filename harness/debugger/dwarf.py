@@ -100,18 +100,14 @@ class Unit:
 
 
 class DebugInfo:
-    """The debug information of a vmlinux.
+    """The debug information of a vmlinux. InternalError: it has none, or is no ELF file.
 
     Args:
-        vmlinux: an ELF file with DWARF.
         source: the folder it was built from; names of files become relative to it.
         cache: a folder of this file's own for what was read: a unit takes seconds.
-
-    Raises:
-        InternalError: it is no ELF file, or has no debug information.
     """
 
-    def __init__(self, vmlinux: Path, source: Path, cache: Path | None = None) -> None:
+    def __init__(self, vmlinux: Path, source: Path, cache: Path) -> None:
         self._handle: IO[bytes] = open(vmlinux, "rb")  # noqa: SIM115 (closed by close)
         self._prefix = f"{source}/"
         try:
@@ -123,8 +119,7 @@ class DebugInfo:
             raise InternalError(f"{vmlinux.name} is no ELF file: {error}") from error
         self._units: dict[int, Unit] = {}
         self._cache = cache
-        if cache is not None:
-            cache.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
         """Gives the file back; what was read of it stays known."""
@@ -137,14 +132,11 @@ class DebugInfo:
     @cached_property
     def _by_name(self) -> dict[str, int]:
         """The offset of each unit by the name of its source file."""
-        return self._cached(
-            "units", lambda: {self._cu_name(cu): cu.cu_offset for cu in self._dwarf.iter_CUs()}
-        )
+        units = self._dwarf.iter_CUs()
+        return self._cached("units", lambda: {self._cu_name(cu): cu.cu_offset for cu in units})
 
     def _cached(self, name: str, make: Callable[[], T]) -> T:
         """What ``make`` returns, from the cache where it is there."""
-        if self._cache is None:
-            return make()
         path = self._cache / f"{room_digest(Path(__file__).parent)[:8]}-{name}.pickle"
         # Of a run that was killed, of another Python or another harness: made again.
         unreadable = (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError)
@@ -189,13 +181,13 @@ class DebugInfo:
         return frozenset(word for word in strings if word.isidentifier())
 
     def _unit(self, offset: int | None) -> Unit | None:
-        if offset is not None and offset not in self._units:
-            self._units[offset] = self._cached(
-                f"unit-{offset:x}", lambda: self._read(self._dwarf.get_CU_at(offset))
-            )
-        return None if offset is None else self._units[offset]
-
-    # ---- one unit --------------------------------------------------------------------
+        if offset is None:
+            return None
+        if offset not in self._units:
+            name = f"unit-{offset:x}"
+            made = self._cached(name, lambda: self._read(self._dwarf.get_CU_at(offset)))
+            self._units[offset] = made
+        return self._units[offset]
 
     def _read(self, cu: Any) -> Unit:
         files, rows = self._lines(cu)

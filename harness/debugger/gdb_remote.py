@@ -21,20 +21,20 @@ import socket
 import struct
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0  # for a stopped guest's stub
 MAX_READ_BYTES = 2048  # of memory in one answer
 INTERRUPT = b"\x03"
-SIGINT, SIGTRAP = 2, 5
-# A `g` packet: registers of 8 bytes each, rip after these; then rflags and segments, 4 each.
-GENERAL = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp")
-EXTENDED = tuple(f"r{n}" for n in range(8, 16))
-SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
-CONTROL = ("fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3")  # 8 each, behind those
-_REGISTERS = struct.Struct("<17Q7I6Q")
+# A `g` packet, as far as it matters here.
+REGISTERS = (
+    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
+    *(f"r{number}" for number in range(8, 16)),
+    *("rip", "eflags", "cs", "ss", "ds", "es", "fs", "gs"),
+    *("fs_base", "gs_base", "k_gs_base", "cr0", "cr2", "cr3"),
+)
+REGISTERS_FORMAT = struct.Struct("<17Q7I6Q")
 ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")  # of the System V ABI for x86-64
 
 
@@ -46,38 +46,17 @@ class StubTimeoutError(StubError):
     """It did not answer in time."""
 
 
-@dataclass(frozen=True)
-class Stop:
-    """The guest stopped: ``signal`` 5 at a breakpoint or step, 2 when told to; ``cpu`` from 0."""
-
-    signal: int
-    cpu: int
-
-
-@dataclass(frozen=True)
-class Registers:
-    """One CPU's integer registers."""
-
-    values: dict[str, int]
+class Registers(dict[str, int]):
+    """One CPU's integer registers by their names."""
 
     @classmethod
     def parse(cls, text: str) -> Registers:
-        """The answer to ``g`` of an x86-64 stub.
-
-        Raises:
-            StubError: it is too short, or no hexadecimal digits.
-        """
+        """The answer to ``g`` of an x86-64 stub. StubError: too short, or not hexadecimal."""
         try:
-            data = bytes.fromhex(text[: _REGISTERS.size * 2])
-        except ValueError as error:
-            raise StubError(f"registers are not hexadecimal: {text[:40]!r}") from error
-        if len(data) < _REGISTERS.size:
-            raise StubError(f"{len(data)} bytes of registers, {_REGISTERS.size} are needed")
-        names = (*GENERAL, *EXTENDED, "rip", "eflags", *SEGMENTS, *CONTROL)
-        return cls(dict(zip(names, _REGISTERS.unpack(data), strict=True)))
-
-    def __getitem__(self, name: str) -> int:
-        return self.values[name]
+            values = REGISTERS_FORMAT.unpack(bytes.fromhex(text[: REGISTERS_FORMAT.size * 2]))
+        except (ValueError, struct.error) as error:
+            raise StubError(f"these are no registers: {text[:40]!r}: {error}") from error
+        return cls(zip(REGISTERS, values, strict=True))
 
     @property
     def pc(self) -> int:
@@ -94,34 +73,23 @@ class Registers:
         return self[ARGUMENTS[number - 1]]
 
 
-def checksum(body: bytes) -> int:
-    """The two digits behind ``#``."""
-    return sum(body) & 0xFF
-
-
 def frame(body: str) -> bytes:
-    """A packet as it goes over the wire."""
-    data = body.encode("ascii")
-    return b"$" + data + b"#%02x" % checksum(data)
+    """A packet as it goes over the wire: its body and the sum of that."""
+    data = body.encode("latin-1")
+    return b"$%b#%02x" % (data, sum(data) & 0xFF)
 
 
-_PACKET = re.compile(rb"(?s)\$(?P<body>[^#]*)#(?P<sum>..)")
-_STOP = re.compile(
-    r"^[TS](?P<signal>[0-9a-f]{2})(?:.*?thread:(?:p[0-9a-f]+\.)?(?P<thread>[0-9a-f]+);)?"
-)
+_PACKET = re.compile(rb"(?s)\$([^#]*)#..")
+_STOP = re.compile(r"[TS][0-9a-f]{2}(?:.*?thread:(?:p[0-9a-f]+\.)?([0-9a-f]+);)?")
 
 
-def parse_stop(text: str) -> Stop:
-    """A stop reply.
-
-    Raises:
-        StubError: it is none, or says that QEMU has ended.
-    """
+def parse_stop(text: str) -> int:
+    """The CPU, from 0, of a stop reply. StubError: it is none, or says that QEMU has ended."""
     match = _STOP.match(text)
     if match is None:
         ended = text[:1] in ("W", "X")
         raise StubError("QEMU has ended" if ended else f"not a stop reply: {text!r}")
-    return Stop(int(match["signal"], 16), int(match["thread"] or "1", 16) - 1)
+    return int(match[1] or "1", 16) - 1
 
 
 def thread_name(cpu: int) -> str:
@@ -130,11 +98,7 @@ def thread_name(cpu: int) -> str:
 
 
 class Remote:
-    """One connection to a stub. The guest is stopped when it has been made.
-
-    Args:
-        connection: a connected socket.
-    """
+    """One connection to a stub, by a connected socket. The guest stops when it is made."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -145,11 +109,7 @@ class Remote:
 
     @classmethod
     def connect(cls, path: Path) -> Remote:
-        """Connects to a stub that listens at ``path``; the guest stops.
-
-        Raises:
-            StubError: nobody listens there, or it does not speak the protocol.
-        """
+        """Connects to a stub that listens at ``path``. StubError: none does, or as ``attach``."""
         remote = cls(socket.socket(socket.AF_UNIX))
         try:
             remote._socket.settimeout(CONNECT_TIMEOUT_S)
@@ -161,11 +121,7 @@ class Remote:
         return remote
 
     def attach(self, timeout: float = CONNECT_TIMEOUT_S) -> None:
-        """Agrees on the protocol. A stop that was announced before is dropped.
-
-        Raises:
-            StubError: it does not speak the protocol.
-        """
+        """Agrees on the protocol, drops a stop that was announced. StubError: it is another."""
         deadline = time.monotonic() + timeout
         self._write(frame("qSupported:multiprocess+;swbreak+;hwbreak+"))
         while _STOP.match(answer := self._receive(deadline)):
@@ -177,8 +133,6 @@ class Remote:
     def close(self) -> None:
         """Ends the connection; the guest stays as it is."""
         self._socket.close()
-
-    # ---- packets -----------------------------------------------------------------
 
     def _write(self, data: bytes) -> None:
         try:
@@ -202,10 +156,11 @@ class Remote:
                     raise StubError("the stub has closed the connection")
                 self._buffer += more
             self._buffer = self._buffer[match.end() :]
-            intact = match["sum"] == b"%02x" % checksum(match["body"])
-            self._write(b"+" if intact else b"-")
-            if intact:
-                return match["body"].decode("latin-1")
+            body = match[1].decode("latin-1")
+            if match[0] == frame(body):
+                self._write(b"+")
+                return body
+            self._write(b"-")
 
     def _ask(self, body: str, deadline: float | None = None) -> str:
         if self.running:
@@ -217,8 +172,6 @@ class Remote:
         answer = self._ask(body)
         if answer != "OK":
             raise StubError(f"{body!r} was refused: {answer or 'not supported'}")
-
-    # ---- a stopped guest -----------------------------------------------------------
 
     def cpus(self) -> tuple[int, ...]:
         """The CPUs that the stub shows, from 0."""
@@ -237,13 +190,10 @@ class Remote:
         return Registers.parse(self._ask("g"))
 
     def read_physical(self, address: int, size: int) -> bytes:
-        """Guest memory at a physical address, whatever any CPU has mapped.
+        """Guest memory at a physical address, whatever any CPU has mapped. StubError: none there.
 
         Args:
             size: in bytes, MAX_READ_BYTES at most.
-
-        Raises:
-            StubError: there is no memory at that place.
         """
         if not self._physical:
             self._order("Qqemu.PhyMemMode:1")
@@ -256,8 +206,7 @@ class Remote:
     def insert(self, address: int) -> None:
         """Sets a hardware breakpoint: it leaves the guest's memory as it is.
 
-        Raises:
-            StubError: there are no more (four under KVM, as many as one likes under TCG).
+        StubError: there are no more (four under KVM, as many as one likes under TCG).
         """
         self._order(f"Z1,{address:x},1")
 
@@ -274,8 +223,6 @@ class Remote:
         finally:
             self.close()
 
-    # ---- letting go and stopping -----------------------------------------------------
-
     def _let_go(self, actions: str) -> None:
         if self.running:
             raise StubError("the guest runs already")
@@ -283,34 +230,30 @@ class Remote:
         self.running = True
 
     def resume(self, cpus: Iterable[int]) -> None:
-        """Lets these CPUs go on, and no other.
-
-        Raises:
-            StubError: there is none, or the guest runs already.
-        """
+        """Lets these CPUs go on, and no other. StubError: none named, or the guest runs already."""
         if not (actions := "".join(f";c:{thread_name(cpu)}" for cpu in cpus)):
             raise StubError("nobody to let go")
         self._let_go(actions)
 
-    def step(self, cpu: int) -> Stop:
+    def step(self, cpu: int) -> int:
         """Has one CPU execute one instruction, interrupts held off, while the others stand."""
         self._let_go(f";s:{thread_name(cpu)}")
         return self._stopped(ANSWER_TIMEOUT_S)
 
-    def wait(self, timeout: float) -> Stop | None:
-        """Waits for the guest to stop; None if it still runs after ``timeout`` seconds."""
+    def wait(self, timeout: float) -> int | None:
+        """The CPU that stopped the guest; None if it still runs after ``timeout`` seconds."""
         try:
             return self._stopped(timeout)
         except StubTimeoutError:
             return None
 
-    def interrupt(self) -> Stop:
-        """Stops the guest. It may have stopped by itself just before: see the signal."""
+    def interrupt(self) -> int:
+        """Stops the guest; the CPU that did, for it may have stopped by itself just before."""
         self._write(INTERRUPT)
         return self._stopped(ANSWER_TIMEOUT_S)
 
-    def _stopped(self, timeout: float) -> Stop:
-        stop = parse_stop(self._receive(time.monotonic() + timeout))
+    def _stopped(self, timeout: float) -> int:
+        cpu = parse_stop(self._receive(time.monotonic() + timeout))
         self.running = False
         self._selected = None  # the stub has chosen one by itself
-        return stop
+        return cpu

@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field, replace
 
+from harness.debugger.blocked_on import base_name
 from harness.debugger.gdb_remote import MAX_READ_BYTES, Registers, Remote, StubError
 from harness.debugger.symbols import Frame, Symbols
-from harness.debugger.wait_kinds import base_name
 
 # Without KASLR (kconfig/boot.config) these are mapped in fixed places, from physical address 0 on:
 TEXT_BASE, TEXT_END = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000  # the kernel image
@@ -90,8 +90,6 @@ class StoppedGuest:
             self._registers[cpu] = self.remote.registers(cpu)
         return self._registers[cpu]
 
-    # ---- memory ----------------------------------------------------------------------
-
     def _physical(self, address: int, size: int) -> bytes:
         data = b""
         while len(data) < size:
@@ -121,7 +119,7 @@ class StoppedGuest:
     def _symbol(self, *names: str) -> int:
         """The address of the first of these symbols that the kernel has."""
         for name in names:
-            if (address := self.symbols.address(name)) is not None:
+            for address in self.symbols.addresses(name):
                 return address
         raise StubError(f"this kernel has no {' and no '.join(names)}")
 
@@ -136,23 +134,13 @@ class StoppedGuest:
         return data
 
     def word(self, address: int, of_process_on: int | None = None) -> int:
-        """Eight bytes of kernel memory, or of the process that is loaded on a CPU.
-
-        Raises:
-            StubError: it is not mapped.
-        """
+        """Eight bytes of kernel memory, or of the process on a CPU. StubError: not mapped."""
         cpu = of_process_on
         table = None if cpu is None else self.registers(cpu)["cr3"] & _FRAME_BITS
         return int.from_bytes(self._read(address, 8, table), "little")
 
-    # ---- tasks -----------------------------------------------------------------------
-
     def current(self, cpu: int) -> int:
-        """The address of the task that a CPU runs.
-
-        Raises:
-            StubError: this kernel does not say where it is.
-        """
+        """The address of the task that a CPU runs. StubError: this kernel does not tell."""
         if cpu not in self._offsets:
             self._offsets[cpu] = self.word(self._symbol("__per_cpu_offset") + 8 * cpu)
         # 6.2 to 6.14 have it as the first member of a structure, pcpu_hot.
@@ -160,14 +148,8 @@ class StoppedGuest:
         return self.word((symbol + self._offsets[cpu]) & (1 << 64) - 1)
 
     def ticks(self) -> int:
-        """The kernel's clock, in jiffies: it moves only while CPU 0 runs.
-
-        Raises:
-            StubError: this kernel does not say where it is.
-        """
+        """The kernel's clock, in jiffies: it moves only while CPU 0 runs. StubError: none."""
         return self.word(self._symbol("jiffies_64", "jiffies"))
-
-    # ---- stacks ----------------------------------------------------------------------
 
     def stack(self, cpu: int) -> Stack:
         """What a CPU is doing."""

@@ -83,12 +83,8 @@ class Symbols:
         self._starts = [at for at, _ in self._text]
         self._frames: dict[int, tuple[Frame, ...]] = {}
 
-    def address(self, name: str) -> int | None:
-        """A symbol's address, per-CPU symbols included; None where there is none."""
-        return next(iter(self.addresses(name)), None)
-
     def addresses(self, name: str) -> tuple[int, ...]:
-        """All addresses of a symbol, static ones of several files among them."""
+        """All addresses of a symbol: per-CPU ones too, static ones of several files."""
         return tuple(self._addresses.get(name, ()))
 
     def symbol_at(self, address: int) -> tuple[str, int]:

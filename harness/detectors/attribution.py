@@ -20,6 +20,7 @@ from harness.vm.splats import Splat, bare, plain_name
 SELECTIVE = frozenset({"kcsan"})
 FOREIGN = "no frame of either stack is in a function that the series adds or changes"
 
+_HEAD = re.compile(r"[A-Za-z_].*\(")
 _NAME = re.compile(r"\b(\w+)\s*\(")
 _SYSCALL = re.compile(r"^(?:COMPAT_)?SYSCALL_DEFINE\d\((?P<name>\w+)")
 _FRAME = re.compile(r"^ +(?:\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
@@ -46,7 +47,7 @@ def functions(text: str) -> list[Function]:
             start = index
         elif line.startswith("}") and start is not None:
             head = start
-            while head > 0 and not _is_head(lines[head]):
+            while head > 0 and not _HEAD.match(lines[head]):
                 head -= 1
             names = _names(" ".join(lines[head:start]))
             if names:
@@ -56,16 +57,11 @@ def functions(text: str) -> list[Function]:
     return found
 
 
-def _is_head(line: str) -> bool:
-    return bool(re.match(r"[A-Za-z_]", line)) and "(" in line
-
-
 def _names(head: str) -> tuple[str, ...]:
     if call := _SYSCALL.match(head):
         name = call["name"]
         return tuple(f"{p}{name}" for p in ("__do_sys_", "__se_sys_", "__x64_sys_", "__ia32_sys_"))
-    match = _NAME.search(head)
-    return (match[1],) if match else ()
+    return tuple(_NAME.findall(head)[:1])
 
 
 def touched_functions(tree: PatchedTree, symbols: str) -> frozenset[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.core.errors import InvocationError
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
 
@@ -15,10 +16,7 @@ Ending = Literal["hit", "miss", "excluded", "error"]  # error: it did not come t
 
 @dataclass(frozen=True)
 class CpuSnapshot:
-    """What one CPU did at a moment.
-
-    ``thread``: the one that is pinned to it; ``held_at``: where that is held.
-    """
+    """What one CPU did; ``thread``: pinned to it, and ``held_at``: where that is held."""
 
     cpu: int
     thread: str | None
@@ -47,10 +45,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class RaceRun:
-    """One run to its end; ``remark``: the guest program's own.
-
-    Without control there are no ``steps`` and nobody is held.
-    """
+    """One run; ``remark``: the guest program's. Without control: no ``steps``, no ``holds``."""
 
     number: int
     ending: Ending
@@ -59,17 +54,10 @@ class RaceRun:
     holds: tuple[Hold, ...] = ()
 
 
-class RaceError(Exception):
-    """A run could not be brought to its end: the scenario is wrong about this kernel.
+class RaceError(InvocationError):
+    """A run did not come to its end: the scenario is wrong. ``steps``: up to the failure."""
 
-    ``steps``: what had happened by then, the moment of the failure included.
-    """
-
-    def __init__(self, what: str, advice: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.advice = advice
-        self.steps: tuple[RaceStep, ...] = ()
+    steps: tuple[RaceStep, ...] = ()
 
 
 def _snapshot_lines(snapshot: CpuSnapshot, symbols: Symbols) -> Iterator[str]:

@@ -17,7 +17,7 @@ from markupsafe import Markup, escape
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.report.plots import plots
-from harness.report.results import RunDocument
+from harness.report.results import BROKEN, RunDocument
 from harness.series.contract import SeriesData
 
 
@@ -47,14 +47,14 @@ def junit(document: RunDocument) -> str:
     for test in document["tests"]:
         case_id = ev.CaseId.parse(test["id"])
         case = TestCase(case_id.name, case_id.program or case_id.kind, test["seconds"])
-        notes = "\n".join(test["diagnostics"])
-        if test["status"] == "fail":
-            case.result = [Failure(test["reason"], "fail")]
-        elif test["status"] in ("error", "timeout"):
-            case.result = [Error(test["reason"], test["status"])]
-        elif test["status"] in ("skip", "not_applicable"):
-            case.result = [Skipped(f"{test['status']}: {test['reason']}")]
-        case.system_out = notes
+        status, reason = test["status"], test["reason"]
+        if status == "fail":
+            case.result = [Failure(reason, status)]
+        elif status in BROKEN:
+            case.result = [Error(reason, status)]
+        elif status != "pass":
+            case.result = [Skipped(f"{status}: {reason}")]
+        case.system_out = "\n".join(test["diagnostics"])
         suite.add_testcase(case)
     for splat in document["splats"]:
         case = TestCase(splat["title"], "kernel log", 0)
@@ -68,8 +68,8 @@ def junit(document: RunDocument) -> str:
     xml = JUnitXml("kernel-series-harness")
     xml.add_testsuite(suite)
     xml.update_statistics()  # type: ignore[no-untyped-call]
-    text = xml.tostring()  # type: ignore[no-untyped-call]
-    return text.decode() if isinstance(text, bytes) else str(text)
+    text: bytes = xml.tostring()  # type: ignore[no-untyped-call]
+    return text.decode()
 
 
 def inline(text: str) -> Markup:

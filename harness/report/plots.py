@@ -11,6 +11,7 @@ A sample is a diagnostic line of a case (``sample()`` of guest-tests/lib/vtest.p
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from harness.report.results import CaseRecord
 BARS_PERCENT = 45  # of the height, for the highest bar
 MAX_PLOTS = 4  # of one page
 MIN_SAMPLES = 3  # that make a plot
+_SAMPLE = re.compile(r"@sample t=([0-9.]+) (.*)")
 _FIELD = re.compile(r"(line|bar):([^=]+)=(\S+)")
 
 
@@ -60,25 +62,20 @@ class Plot:
 def samples(diagnostics: Iterable[str]) -> list[Sample]:
     """The samples among a case's diagnostics; what is none is passed over."""
     found = []
-    for text in diagnostics:
-        match = re.match(r"@sample t=([0-9.]+) ", text)
-        if match is None:
-            continue
-        fields = [(m[1], m[2].strip(), float(m[3])) for m in _FIELD.finditer(text)]
-        lines = {name: value for kind, name, value in fields if kind == "line"}
-        bars = {name: value for kind, name, value in fields if kind == "bar"}
-        found.append(Sample(float(match[1]), lines, bars))
+    for match in filter(None, map(_SAMPLE.match, diagnostics)):
+        sample = Sample(float(match[1]), {}, {})
+        for kind, name, value in _FIELD.findall(match[2]):
+            levels = sample.lines if kind == "line" else sample.bars
+            levels[name.strip()] = float(value)
+        found.append(sample)
     return found
 
 
 def plots(tests: Iterable[CaseRecord]) -> list[Plot]:
-    """The pictures of a run's cases, in the run's order."""
-    drawn: list[Plot] = []
-    for test in tests:
-        taken = samples(test["diagnostics"])
-        if len(taken) >= MIN_SAMPLES and len(drawn) < MAX_PLOTS:
-            drawn.append(_plot(test["id"], test["about"], taken))
-    return drawn
+    """The pictures of a run's first cases that sampled, in the run's order."""
+    taken = ((test, samples(test["diagnostics"])) for test in tests)
+    drawn = (_plot(test["id"], test["about"], s) for test, s in taken if len(s) >= MIN_SAMPLES)
+    return list(itertools.islice(drawn, MAX_PLOTS))
 
 
 def _plot(case: str, about: str, taken: Sequence[Sample]) -> Plot:

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.build.debuginfo import decode
 from harness.build.kconfig import load_flavour
 from harness.cases.pool import at_once
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import HarnessError
@@ -27,8 +27,9 @@ from harness.run.pipeline import Prepared, debug_twin, prepare
 from harness.run.session import Session
 from harness.series.base import Base
 from harness.vm.accel import choose_accel
-from harness.vm.guests import Guests, measure_pace
+from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
+from harness.vm.pace import measure_pace
 from harness.vm.protocol import SEED_VARIABLE
 from harness.vm.splats import Splat
 
@@ -44,12 +45,9 @@ class Equipment:
 
 def own_programs(session: Session, headers: Path, _: Base) -> Suite:
     """The guest tests of the series."""
-    return build_suite(
-        session.store,
-        GUEST_TESTS / session.data.guest_tests,
-        headers,
-        frozenset(session.data.clauses),
-    )
+    data = session.data
+    folder, clauses = GUEST_TESTS / data.guest_tests, frozenset(data.clauses)
+    return build_suite(session.store, folder, headers, clauses)
 
 
 def assemble_guest(
@@ -86,9 +84,8 @@ def assemble_guest(
             outcome.cached = suite.cached
             outcome.detail = f"{len(suite.cases)} cases"
     spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
-    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests)))
-    if settings.seed is not None:
-        spec = replace(spec, env=(*spec.env, (SEED_VARIABLE, str(settings.seed))))
+    seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)
+    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests), *seed))
     here = os.cpu_count() or 1
     if crowded(spec, guests, here):
         why = f"{guests * spec.cpus} virtual CPUs on {here}: each guest's run in turn"
@@ -129,38 +126,29 @@ def guest_spec(
 
 @contextlib.contextmanager
 def booted(
-    session: Session,
-    equipment: Equipment,
-    sort_out: Callable[[Splat], Splat] | None = None,
+    session: Session, equipment: Equipment, sort_out: Callable[[Splat], Splat] | None = None
 ) -> Iterator[Guests]:
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
     sort_out = sort_out or complaints_of(equipment)
     log = session.out / "console.log"
     with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
-            first = guests.boot()
+            first = guests.fresh()
             measure_pace(first, session.events)
             guests.take_snapshot(first)
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests
 
 
-def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
+def case_runners(session: Session, equipment: Equipment, guests: Guests) -> list[CaseRunner]:
     """For the cases of this kernel, one for each guest at once; the first has the first guest."""
-    here = (guests.the_first, *[None] * (at_once(session.settings.jobs) - 1))
-    prepared = equipment.prepared
+    applied, version = len(equipment.prepared.applied.patches), equipment.prepared.base.version
+    pace, again = guests.first.pace, session.settings.command("test-kernel", TESTS="", SEED="")
     return [
-        Lab(
-            session.data,
-            len(prepared.applied.patches),
-            prepared.base.version,
-            guests.the_first.pace,
-            guests.fresh,
-            guest,
-            guests.sort_out,
-            session.settings.command("test-kernel", TESTS="", SEED=""),
+        CaseRunner(
+            session.data, applied, version, pace, guests.fresh, guest, guests.sort_out, again
         )
-        for guest in here
+        for guest in (guests.first, *[None] * (at_once(session.settings.jobs) - 1))
     ]
 
 
@@ -194,7 +182,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
-    open_ones = [splat for splat in session.results.splats if not splat.expected]
+    open_ones = [splat for splat in session.results.all(ev.SplatSeen) if not splat.expected]
     if not open_ones or not session.settings.decode:
         return
     try:
@@ -202,11 +190,9 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
             debug = debug_twin(session, prepared)
             outcome.cached = debug.cached
             outcome.detail = debug.verdict
-        how = (
-            "decoded with debug information of the same text"
-            if debug.text_matches
-            else "decoded with debug information whose text addresses differ: lines may be off"
-        )
+        how = "decoded with debug information of the same text"
+        if debug.differences:
+            how = "decoded with debug information whose text addresses differ: lines may be off"
         for splat in open_ones:
             text = decode(splat.text, debug.vmlinux, debug.source)
             session.events.emit(ev.SplatDecoded(splat.id, text, how))

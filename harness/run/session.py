@@ -17,17 +17,16 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.core import events as ev
-from harness.core.errors import HarnessError, InternalError, SeriesError
+from harness.core.errors import HarnessError, InternalError
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
-from harness.report.screen import PIPE_WIDTH, Screen
-from harness.report.summary import print_summary
+from harness.report.screen import PIPE_WIDTH, Screen, print_summary
+from harness.run.verdict import JUDGED, judge_run
 from harness.series.contract import SeriesData, load
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
-JUDGED = (0, SeriesError.exit_code)  # the statuses of a run that says something of the series
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,8 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
 RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs
 
 
-def worst(codes: Iterable[int]) -> int:
-    """The exit status of several runs: the first for which not the series is at fault, else 1."""
-    found = list(codes)
-    return next((code for code in found if code not in JUDGED), max(found, default=0))
-
-
-def run_id(now: datetime, pid: int) -> str:
-    """A name that sorts by time and that two processes at once do not share."""
-    return f"{now.strftime('%Y%m%d-%H%M%S')}-{pid}"
-
-
 def make_run_folder(out: Path, suffix: str = "") -> Path:
-    """Makes the folder of a new run below ``out``, named by its id, which is nobody else's.
+    """Makes the folder of a new run below ``out``: its name sorts by time, and is nobody else's.
 
     Two runs of one process may begin in one second: what is there already decides, and the
     later one takes the next second that is free.
@@ -91,22 +79,13 @@ def make_run_folder(out: Path, suffix: str = "") -> Path:
     out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     while True:
-        folder = out / f"{run_id(now, os.getpid())}{suffix}"
+        folder = out / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}{suffix}"
         try:
             folder.mkdir()
         except FileExistsError:
             now += timedelta(seconds=1)
         else:
             return folder
-
-
-def judge_run(results: Results) -> tuple[ev.Verdict, int]:
-    """The verdict of a run that came to its end: the series is at fault or nobody is."""
-    if results.failures() or results.complaints():
-        return "fail", 1
-    if any(not canary.ok for canary in results.canaries):
-        return "infra", InternalError.exit_code
-    return "pass", 0
 
 
 End = tuple[ev.Verdict, int, list[str]]  # verdict, exit status, what ended the run early
@@ -184,7 +163,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         stack.callback(screen.close)
         log = stack.enter_context(open(out / "events.jsonl", "w", encoding="utf-8"))
         for consumer in (results, EventLog(log), screen):
-            events.subscribe(consumer)
+            events.consumers.append(consumer)
         events.emit(ev.RunStarted(out.name, str(out), command, settings.asked()))
         store = Store(settings.cache, settings.cache_limit)
         session = Session(settings, events, results, store, data, out, console)
@@ -205,5 +184,5 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
                 write_all(out, told, data)
     if came and code != INTERRUPTED:
         raise KeyboardInterrupt
-    print_summary(console, results, data, out)
+    print_summary(console, told, data, out)
     return RunResult(code, out, told)

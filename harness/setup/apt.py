@@ -84,21 +84,15 @@ def installed(package: str) -> str | None:
 
 
 def download(package: str, version: str, folder: Path, store: Store) -> Path:
-    """Fetches one package file into ``folder``.
-
-    Raises:
-        UnavailableError: it could not be had.
-    """
-    options = [*keeping(store)]
-    options += ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    argv = ("apt-get", *options, "-q", "download", f"{package}={version}")
+    """Fetches one package file into ``folder``, or raises UnavailableError."""
+    plain = ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
+    argv = ("apt-get", *keeping(store), *plain, "-q", "download", f"{package}={version}")
     done = proc.run(argv, cwd=folder, env={**os.environ, **_ENV})
     files = sorted(folder.glob(f"{package}_*.deb"))
     if done.returncode == 0 and files:
         return files[-1]
     proc.check_disk(argv, done.output)
     tail = "\n".join(done.output.strip().splitlines()[-3:])
-    raise UnavailableError(
-        f"the package {package} {version} could not be downloaded\n{tail}",
-        next_step="check the network, apt-get update, or give a tree: KERNEL=/path/to/linux",
-    )
+    step = "check the network, apt-get update, or give a tree: KERNEL=/path/to/linux"
+    what = f"the package {package} {version} could not be downloaded\n{tail}"
+    raise UnavailableError(what, next_step=step)

@@ -1,24 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """KVM where KVM works, TCG where it does not.
 
-That ``/dev/kvm`` opens proves nothing. On a nested host, where this was
-written, it opens, creates virtual machines, and even runs a boot sector of ours
-that prints two letters in real mode; an ordinary kernel gets stuck in its first
-instructions or QEMU aborts on an MSR. So the probe guest is the very kernel
-that is about to be booted, and KVM works if its first line comes out. With
-working KVM that takes 0.2 s and under TCG 0.3 s, so ``PROBE`` seconds of
-silence are a verdict even on a busy machine. A kernel that is silent under TCG
-too says nothing about KVM, and no verdict is kept then.
+That ``/dev/kvm`` opens proves nothing (docs/vm.md). So the probe guest is the very kernel
+that is about to be booted, and KVM works if its first line comes out. With working KVM that
+takes 0.2 s and under TCG 0.3 s, so ``PROBE`` seconds of silence are a verdict even on a busy
+machine. A kernel that is silent under TCG too says nothing about KVM: no verdict is kept.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -34,27 +28,25 @@ FIRST_LINE = "Linux version"
 DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-Name = Literal["kvm", "tcg"]
-
 
 @dataclass(frozen=True)
 class Accel:
     """The choice and, in one line, its reason."""
 
-    name: Name
+    name: Literal["kvm", "tcg"]
     reason: str
 
 
-def device_obstacle(device: Path = DEVICE) -> str:
+def device_obstacle() -> str:
     """Why KVM cannot even be tried here; '' if it can."""
     try:
-        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+        os.close(os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except FileNotFoundError:
-        return f"there is no {device}"
+        return f"there is no {DEVICE}"
     except PermissionError:
-        return f"no permission for {device}: add yourself to the group kvm (usermod -aG kvm)"
+        return f"no permission for {DEVICE}: add yourself to the group kvm (usermod -aG kvm)"
     except OSError as error:
-        return f"{device} does not open: {error.strerror}"
+        return f"{DEVICE} does not open: {error.strerror}"
     return ""
 
 
@@ -82,64 +74,30 @@ def first_line(spec: GuestSpec) -> str:
             return f"QEMU ends with: {said or qemu.process.poll()}"
         finally:
             qemu.kill()
-            console.join()
             console.close()
 
 
-def _machine_identity() -> dict[str, str]:
-    """What a verdict holds for: this boot of this machine, and this QEMU."""
-    binary = shutil.which(QEMU) or ""
-    version = ""
-    with contextlib.suppress(OSError):
-        stat = Path(binary).stat()
-        version = f"{binary} {stat.st_size} {stat.st_mtime_ns}"
-    boot = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
-    return {"boot_id": boot, "qemu": version}
-
-
-def _kept(path: Path, identity: dict[str, str]) -> str | None:
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(data, dict) or any(data.get(k) != v for k, v in identity.items()):
-        return None
-    verdict = data.get("obstacle")
-    return verdict if isinstance(verdict, str) else None
-
-
-def _keep(path: Path, identity: dict[str, str], obstacle: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps({**identity, "obstacle": obstacle}, indent=1))
-
-
-def kvm_obstacle(
-    cache: Path, spec: GuestSpec, probe: Callable[[GuestSpec], str] = first_line
-) -> str:
-    """Why an ordinary guest does not run under KVM here; '' if it does.
+def kvm_obstacle(cache: Path, spec: GuestSpec) -> str:
+    """Why this guest does not run under KVM here; '' if it does.
 
     Args:
-        cache: folder that keeps the verdict until the machine is booted again.
-        spec: the guest that is about to be booted.
+        cache: folder that keeps the verdict for this boot of this machine, and this QEMU.
     """
-    path, identity = cache / "kvm.json", _machine_identity()
-    kept = _kept(path, identity)
-    if kept is not None:
-        return kept
-    obstacle = probe(replace(spec, accel="kvm"))
-    if not obstacle or not probe(replace(spec, accel="tcg")):
-        _keep(path, identity, obstacle)
+    holds_for = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+    if binary := shutil.which(QEMU):
+        holds_for += f" {binary} {Path(binary).stat().st_mtime_ns}"
+    path = cache / "kvm.txt"
+    if path.exists():
+        kept, _, obstacle = path.read_text().partition("\n")
+        if kept == holds_for:
+            return obstacle
+    obstacle = first_line(replace(spec, accel="kvm"))
+    if not obstacle or not first_line(replace(spec, accel="tcg")):
+        write_atomically(path, f"{holds_for}\n{obstacle}")
     return obstacle
 
 
-def choose_accel(
-    asked: str,
-    cache: Path,
-    spec: GuestSpec,
-    *,
-    device: Path = DEVICE,
-    probe: Callable[[GuestSpec], str] = first_line,
-) -> Accel:
+def choose_accel(asked: str, cache: Path, spec: GuestSpec) -> Accel:
     """What to run ``spec`` under (its own ``accel`` does not count).
 
     Args:
@@ -150,7 +108,7 @@ def choose_accel(
     """
     if asked == "tcg":
         return Accel("tcg", "asked for")
-    obstacle = device_obstacle(device) or kvm_obstacle(cache, spec, probe)
+    obstacle = device_obstacle() or kvm_obstacle(cache, spec)
     if not obstacle:
         return Accel("kvm", "a probe guest ran under it")
     if asked == "kvm":

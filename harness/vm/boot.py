@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From a guest's description, or another's saved state, to its first command.
 
-And what to say of one that does not get there. A state is saved by migration to a file
-rather than savevm: savevm wants every writable disk in qcow2, and the swap disk must stay
-raw, for the host searches it; a state file can also be read by any number of guests at
-once. The swap disk is not part of the state: each guest gets an empty one, as the saved
-one had.
+And what to say of one that does not get there. A state is saved by migration to a file, which
+any number of guests can read at once. savevm wants every writable disk in qcow2, and the swap
+disk must stay raw, for the host searches it. Each guest gets an empty one of its own.
 """
 
 from __future__ import annotations
@@ -26,20 +24,17 @@ from harness.core.errors import (
     MachineError,
     SeriesError,
 )
-from harness.core.login import HOW_TO_MAKE_ONE
+from harness.core.usage import HOW_TO_MAKE_A_ROOTFS
 from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.qemu import Qemu
-from harness.vm.qmp import MonitorClosedError
+from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import SerialDialogue, log_in
 from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair
 from harness.vm.swap_disk import make_swap
 
-READY = protocol.HEAD + protocol.READY
-NEVER = protocol.HEAD + protocol.SSHD_ENDED
 # Run before a state is saved, so that no restored guest starts cold: the first
 # `import ctypes` costs 1.1 s under TCG and the second 0.3 s.
 WARM = "python3 -c 'import ctypes, json, mmap, os, signal, subprocess, struct, time'"
@@ -60,7 +55,6 @@ class Patience:
     login: float = 60.0
 
 
-PATIENCE = Patience()
 # An init such as systemd waits in silence, up to 90 s for one unit.
 OWN_INIT = Patience(stall=120.0, total=600.0)
 
@@ -87,14 +81,13 @@ def boot(
         MachineError: QEMU is missing, would not run or could not read the state.
         InvocationError: nobody can log in on an image's serial console.
     """
-    patience = patience or (OWN_INIT if spec.login else PATIENCE)
+    patience = patience or (OWN_INIT if spec.login else Patience())
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
     qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap, restore=state)
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
-    guest.restored = state is not None
     try:
         if state is not None:
             _wait_until_resumed(qemu, patience.login)
@@ -122,10 +115,11 @@ def _wait_until_ready(guest: Guest, patience: Patience) -> bool:
         login = guest.spec.login
         here = login is None or log_in(line, login, patience.total, guest.console.log)
         left = patience.total if here else 0.0
-        ready = line.expect_exact([READY, NEVER, EOF, TIMEOUT], timeout=left) == 0
-        if not ready:
-            line.rest()  # the line of the marker, and what explains it
-    return ready
+        ends = [protocol.HEAD + word for word in (protocol.READY, protocol.SSHD_ENDED)]
+        if line.expect_exact([*ends, EOF, TIMEOUT], timeout=left) == 0:
+            return True
+        line.rest()  # the line of the marker, and what explains it
+        return False
 
 
 def _wait_until_resumed(qemu: Qemu, timeout: float) -> None:
@@ -134,17 +128,14 @@ def _wait_until_resumed(qemu: Qemu, timeout: float) -> None:
         # Before the guest runs, a connection would be made and its first packet lost.
         qemu.monitor.wait_event("RESUME", timeout)
     except (MonitorClosedError, TimeoutError, InternalError) as error:
-        raise MachineError(
-            f"QEMU could not restore the guest:\n{qemu.complaints()}", evidence=qemu.log
-        ) from error
+        what = f"QEMU could not restore the guest:\n{qemu.complaints()}"
+        raise MachineError(what, evidence=qemu.log) from error
 
 
 def save(guest: Guest, state: Path, timeout: float = 60.0) -> None:
     """Saves a guest that no case has run in yet; it goes on afterwards.
 
-    Raises:
-        MachineError: QEMU could not write the state.
-        SeriesError: the guest does not answer, before or after.
+    Raises MachineError: QEMU could not write it; SeriesError: the guest does not answer.
     """
     try:
         guest.exec(WARM, timeout)
@@ -174,20 +165,13 @@ def _write_state(guest: Guest, state: Path, timeout: float) -> None:
         if saved and monitor.command("query-status").get("status") == "postmigrate":
             break
         if status in ("failed", "cancelled") or time.monotonic() > deadline:
-            break
+            raise MachineError(
+                f"QEMU could not save the guest's state ({status})",
+                evidence=guest.qemu.log,
+                next_step=f"is there room for {guest.spec.memory_mb} MB in {state.parent}?",
+            )
         time.sleep(0.005)
-    if not saved:
-        raise MachineError(
-            f"QEMU could not save the guest's state ({status})",
-            evidence=guest.qemu.log,
-            next_step=f"is there room for {guest.spec.memory_mb} MB in {state.parent}?",
-        )
     monitor.command("cont")
-
-
-def _beginning(text: str, lines: int = 12) -> str:
-    """The first lines of a report: enough to recognise it, the whole follows elsewhere."""
-    return "\n".join(text.splitlines()[:lines])
 
 
 # Seen with 30 processes waiting for two processors: check_timer() counts ticks in a
@@ -195,26 +179,38 @@ def _beginning(text: str, lines: int = 12) -> str:
 _STARVED = "IO-APIC + timer doesn't work"
 
 
-def _steps(lines: list[str]) -> str:
-    """The last thing our init said."""
-    said = [line.split(protocol.HEAD, 1)[1] for line in lines if protocol.HEAD in line]
-    return said[-1] if said else ""
+def _complaint(guest: Guest) -> HarnessError | None:
+    """What the kernel itself says: the worst of it, and its beginning."""
+    guest.settle()
+    splats = [splat for splat in guest.splats() if splat.spoils] or guest.splats()
+    if not splats:
+        return None
+    if _STARVED in splats[0].title:
+        return MachineError(
+            f"the guest did not get its timer interrupts in time: {splats[0].title}",
+            evidence=guest.console.log,
+            next_step="again once this machine has less to do; if it stays so, it is the series",
+        )
+    beginning = "\n".join(splats[0].text.splitlines()[:12])  # the whole follows elsewhere
+    return SeriesError(
+        f"the kernel does not boot: {splats[0].title}\n{beginning}",
+        evidence=guest.console.log,
+        next_step="PATCHES=0 shows whether the bare base boots",
+    )
 
 
 def boot_failure(guest: Guest, seconds: float) -> HarnessError:
     """Names the reason why the guest never became ready. Settles its console first."""
-    lines = guest.console.lines
     if not guest.alive:
         guest.console.join()
-    guest.settle()
-    log = guest.console.log
-    splats = [splat for splat in guest.splats() if splat.spoils] or list(guest.splats())
+    complaint = _complaint(guest)
+    lines, log = guest.console.lines, guest.console.log
     if not any(line.strip() for line in lines):
         code = guest.qemu.process.poll()
-        said = guest.qemu.complaints()
         if code not in (None, 0):
             return MachineError(
-                f"QEMU ended with status {code} before the kernel said anything:\n{said}",
+                f"QEMU ended with status {code} before the kernel said anything:\n"
+                f"{guest.qemu.complaints()}",
                 evidence=guest.qemu.log,
             )
         how = "ended" if code == 0 else f"is silent after {seconds:.0f} s"
@@ -224,19 +220,10 @@ def boot_failure(guest: Guest, seconds: float) -> HarnessError:
             next_step=f"MACHINE=q35 boots the slow way; this was {guest.spec.machine}"
             f" under {guest.spec.accel}",
         )
-    if splats and _STARVED in splats[0].title:
-        return MachineError(
-            f"the guest did not get its timer interrupts in time: {splats[0].title}",
-            evidence=log,
-            next_step="again once this machine has less to do; if it stays so, it is the series",
-        )
-    if splats:
-        return SeriesError(
-            f"the kernel does not boot: {splats[0].title}\n{_beginning(splats[0].text)}",
-            evidence=log,
-            next_step="PATCHES=0 shows whether the bare base boots",
-        )
-    step = _steps(lines)
+    if complaint is not None:
+        return complaint
+    said = [line.split(protocol.HEAD, 1)[1] for line in lines if protocol.HEAD in line]
+    step = said[-1] if said else ""
     last = next((line for line in reversed(lines) if line.strip()), "")
     if step.startswith(protocol.SSHD_ENDED):
         return SeriesError(
@@ -248,31 +235,23 @@ def boot_failure(guest: Guest, seconds: float) -> HarnessError:
         return InvocationError(
             f"the image's own init asks for no login on the serial console; last line:\n{last}",
             evidence=log,
-            next_step=HOW_TO_MAKE_ONE,
+            next_step=HOW_TO_MAKE_A_ROOTFS,
         )
     where = f"after our init's step '{step}'" if step else "before our init started"
     if not guest.alive:
         return SeriesError(
             f"the kernel does not boot: the guest ended {where}; last line:\n{last}", evidence=log
         )
-    state = guest.dump_state()
     return SeriesError(
         f"the kernel does not boot: it hangs {where} ({seconds:.0f} s); last line:\n{last}",
-        evidence=state,
+        evidence=guest.dump_state(),
         next_step=f"the whole console is in {log}",
     )
 
 
 def ssh_failure(guest: Guest, error: str) -> HarnessError:
     """The SSH server said it was ready, and no command came through."""
-    guest.settle()
-    splats = guest.splats()
-    if splats:
-        return SeriesError(
-            f"the kernel does not boot: {splats[0].title}\n{_beginning(splats[0].text)}",
-            evidence=guest.console.log,
-        )
-    return SeriesError(
+    return _complaint(guest) or SeriesError(
         f"the guest came up and its SSH server listens, but no command came through: {error}",
         evidence=guest.dump_state(),
         next_step=f"the whole console is in {guest.console.log}",

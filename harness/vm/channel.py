@@ -8,6 +8,7 @@ would. A mark of 128 random bits tells where it ends, which no case can guess.
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +23,11 @@ MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
 
 @dataclass(frozen=True)
 class Completed:
-    """A command's end. ``seconds`` as the host saw it."""
+    """A command's end."""
 
     exit_code: int
     stdout: str
     stderr: str
-    seconds: float
 
 
 class SshError(Exception):
@@ -102,10 +102,8 @@ class Streams:
         limit: Callable[[], float | None],
         mark: bytes = b"",
     ) -> None:
-        self._channel = channel
-        self.deadline = deadline
-        self._limit = limit
-        self._limited = False
+        self._channel, self.deadline = channel, deadline
+        self._limit, self._limited = limit, False
         self._out, self._err = _Stream(mark), _Stream(mark)
         self._at = 0  # where a line begins that has not been looked at
 
@@ -122,10 +120,7 @@ class Streams:
     def read(self) -> str | None:
         """Returns when both streams have come to the mark: what follows it on the first.
 
-        None where they end before that, as without a mark they do.
-
-        Raises:
-            CommandTimeoutError: the time is up.
+        None where they end before that, as without a mark they do. Raises CommandTimeoutError.
         """
         while self._out.after is None or self._err.after is None:
             if not self._more():
@@ -135,9 +130,7 @@ class Streams:
     def ask(self, line: str) -> str:
         """Sends one line and returns the answer, less what marks it as one.
 
-        Raises:
-            EndedError: there will be none, for the streams have ended.
-            CommandTimeoutError: the time is up.
+        Raises EndedError if the streams end first, CommandTimeoutError if the time is up.
         """
         try:
             self._channel.sendall(line.encode() + b"\n")
@@ -164,21 +157,16 @@ class Streams:
         """Waits until something has come; False at the end of both streams."""
         channel = self._channel
         while True:
-            moved = False
-            while channel.recv_ready():
-                self._out.add(channel.recv(1 << 20))
-                moved = True
-            while channel.recv_stderr_ready():
-                self._err.add(channel.recv_stderr(1 << 20))
-                moved = True
-            if moved:
+            ended = channel.eof_received or channel.closed  # asked first: the last bytes count
+            out = channel.recv(1 << 20) if channel.recv_ready() else b""
+            err = channel.recv_stderr(1 << 20) if channel.recv_stderr_ready() else b""
+            if out or err:
+                self._out.add(out)
+                self._err.add(err)
                 return True
-            if channel.eof_received or channel.closed:
-                if not (channel.recv_ready() or channel.recv_stderr_ready()):
-                    return False
-                continue
-            seconds = None if self._limited else self._limit()
-            if seconds is not None:
+            if ended:
+                return False
+            if not self._limited and (seconds := self._limit()) is not None:
                 self.deadline = min(self.deadline, time.monotonic() + seconds)
                 self._limited = True
             left = self.deadline - time.monotonic()
@@ -191,8 +179,7 @@ class Streams:
 def request_of(words: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> bytes:
     """``words`` for the guest's runner, the case's variables and its command line.
 
-    Raises:
-        ValueError: something contains a NUL.
+    ValueError: something contains a NUL.
     """
     parts = [*words, *(f"{name}={value}" for name, value in env.items()), "", *argv]
     if any("\0" in part for part in parts):
@@ -210,17 +197,14 @@ class CaseLine:
         self.open = True
 
     def run(self, request: bytes, timeout: float, limit: Callable[[], float | None]) -> Completed:
-        """Runs one case to its end.
-
-        Args:
-            limit: as of ``Streams``.
+        """Runs one case to its end; ``limit`` as of ``Streams``.
 
         Raises:
             SshError: the connection is lost, or the guest's half has ended.
             CommandTimeoutError: not over in time; it may still run.
         """
-        start = time.monotonic()
-        streams = Streams(self._channel, start + timeout, limit, self._mark.encode())
+        deadline = time.monotonic() + timeout
+        streams = Streams(self._channel, deadline, limit, self._mark.encode())
         try:
             with as_our_errors():
                 self._channel.settimeout(timeout)
@@ -228,10 +212,12 @@ class CaseLine:
                 status = streams.read()
             if status is None:
                 raise SshError("the SSH connection is lost: the guest runs no more cases on it")
+            if not re.fullmatch(r"-?\d{1,3}", status):
+                raise SshError(f"the guest names no exit status: {status[:80]!r}")
         except BaseException:
             self.close()
             raise
-        return Completed(int(status), streams.out, streams.err, time.monotonic() - start)
+        return Completed(int(status), streams.out, streams.err)
 
     def close(self) -> None:
         """Gives the channel up; a case that runs there goes on, and is the last."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.core.errors import InternalError, MachineError
 from harness.core.usage import command
 
-LineHandler = Callable[[str], None]
+LineHandler = Callable[[str | None], None]
 
 
 @dataclass(frozen=True)
@@ -36,31 +36,20 @@ class SerialLine:
 class Console:
     """Writes every byte to ``log`` at once and hands on whole lines.
 
-    ``on_line`` gets each line without its end, in the reader's thread, before
-    anybody who waits for the line wakes; ``on_quiet`` is called there after
-    ``quiet`` seconds without a byte, once, and at the end. ``clock`` is what the
-    limits of ``wait_for`` go by.
+    ``on_line`` gets each line without its end, in the reader's thread, before anybody who
+    waits for it wakes; and None after ``quiet`` seconds without a byte, once, and at the end.
     """
 
     def __init__(
-        self,
-        line: SerialLine,
-        log: Path,
-        on_line: LineHandler,
-        on_quiet: Callable[[], None] = lambda: None,
-        quiet: float = 0.3,
-        clock: Callable[[], float] = time.monotonic,
+        self, line: SerialLine, log: Path, on_line: LineHandler, quiet: float = 0.5
     ) -> None:
         self.log = log
         self.lines: list[str] = []
         self.ended = False
         self.trouble: Exception | None = None  # what went wrong in the reader's thread
-        self.last_byte = clock()
-        self._clock = clock
         self._line = line
         self._open = True
         self._on_line = on_line
-        self._on_quiet = on_quiet
         self._quiet = quiet
         self._rest = b""  # of a line that has not ended
         self._listeners: list[queue.SimpleQueue[bytes]] = []
@@ -74,7 +63,7 @@ class Console:
             while True:
                 if not select.select([self._line.reader], [], [], self._quiet)[0]:
                     if not told_quiet:
-                        self._on_quiet()
+                        self._on_line(None)
                         told_quiet = True
                     continue
                 data = os.read(self._line.reader, 65536)
@@ -90,7 +79,7 @@ class Console:
                 self._take(whole, rest, data)
         if self._rest:
             self._take([self._rest], b"", b"")
-        self._on_quiet()
+        self._on_line(None)
         with self._news:
             self.ended = True
             for listener in self._listeners:
@@ -105,7 +94,6 @@ class Console:
             except Exception as error:
                 self.trouble = self.trouble or error
         with self._news:
-            self.last_byte = self._clock()
             self.lines += lines
             self._rest = rest
             for listener in self._listeners:
@@ -136,12 +124,7 @@ class Console:
             self._listeners.remove(listener)
 
     def check(self) -> None:
-        """Says here what went wrong in the reader's thread.
-
-        Raises:
-            MachineError: the log could not be written.
-            InternalError: a line could not be handled.
-        """
+        """Raises MachineError if the log could not be written, InternalError for a line."""
         if isinstance(self.trouble, OSError):
             raise MachineError(
                 f"the console's log cannot be written: {self.trouble.strerror}",
@@ -149,45 +132,26 @@ class Console:
                 next_step=f"{command('clean-cache')}, or set OUT to a directory with more room",
             ) from self.trouble
         if self.trouble is not None:
-            raise InternalError(
-                f"a console line was not understood: {self.trouble!r}"
-            ) from self.trouble
+            why = f"a console line was not understood: {self.trouble!r}"
+            raise InternalError(why) from self.trouble
 
-    def wait_for(
-        self, pattern: str, timeout: float, *, since: int = 0, stall: float | None = None
-    ) -> re.Match[str] | None:
-        """Waits for a line that ``pattern`` matches anywhere in it.
+    def wait_for(self, pattern: str, timeout: float, *, since: int = 0) -> re.Match[str] | None:
+        """The match of ``pattern`` anywhere in a line from index ``since`` on.
 
-        Args:
-            timeout: seconds in all.
-            since: index of the first line that counts.
-            stall: give up after so many seconds without a new byte.
-
-        Returns:
-            The match; None when time is up or the console has ended.
+        None when none has come within ``timeout`` seconds, or by the console's end.
         """
         wanted = re.compile(pattern)
-        deadline = self._clock() + timeout
-        at = since
+        deadline = time.monotonic() + timeout
         with self._news:
             while True:
-                while at < len(self.lines):
-                    match = wanted.search(self.lines[at])
-                    at += 1
-                    if match:
+                for line in self.lines[since:]:
+                    since += 1
+                    if match := wanted.search(line):
                         return match
-                until = deadline
-                if stall is not None:
-                    until = min(until, self.last_byte + stall)
-                left = until - self._clock()
+                left = deadline - time.monotonic()
                 if self.ended or left <= 0:
                     return None
                 self._news.wait(left)
-
-    def seen(self, words: str, since: int = 0) -> bool:
-        """Whether a line from index ``since`` on has these words."""
-        with self._news:
-            return any(words in line for line in self.lines[since:])
 
     def text(self, since: int = 0) -> str:
         """All lines from index ``since`` on."""
@@ -204,7 +168,8 @@ class Console:
         self._thread.join(timeout)
 
     def close(self) -> None:
-        """Gives the line up, after QEMU has ended and ``join``. Safe to call twice."""
+        """Reads the last byte and gives the line up, after QEMU has ended. Safe to call twice."""
+        self.join()
         if self._open and not self._thread.is_alive():
             self._open = False
             self._line.close()

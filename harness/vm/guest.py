@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A running guest: commands, test cases, its splats, its state when it hangs.
+"""A running guest: commands, test cases, its splats. One that hangs is dumped and killed here.
 
 Made by ``boot.boot``. A guest is *trustworthy* until its kernel has complained of
 something that may have damaged it, or until it was lost; its owner replaces one that is not.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +28,7 @@ from harness.vm.ssh import Connection, KeyPair, command_line
 from harness.vm.state_dump import state_of, why_silent
 
 INIT = "/harness/init"
-QUIET = 0.5  # seconds of silence that end a report without an end of its own
-# Seconds for a guest of reference speed; a slower one (guests.py) gets so much more.
+# Seconds for a guest of reference speed; a slower one (pace.py) gets so much more.
 GRACE = 4.0  # to end a case that is out of time: the guest itself takes 1.5 at most
 PING = 4.0  # in which a living guest answers: it takes 0.2
 ASK = 2.0  # in which process 1 answers on the console
@@ -62,11 +62,6 @@ class CaseRun:
     splats: tuple[Splat, ...] = ()
 
 
-def _end_marker(seq: int) -> str:
-    """What case.c prints at a case's end."""
-    return rf"{protocol.HEAD}{protocol.END} {seq} (\w+)=(\d+) tainted=(\d+)"
-
-
 class Guest:
     """One guest. ``folder`` takes its console log, swap disk and dumps, named ``name``."""
 
@@ -89,7 +84,6 @@ class Guest:
         self.release = ""
         self.boot_seconds = 0.0
         self.pace = 1.0  # how much slower than the reference this guest is
-        self.restored = False
         self.lost = ""
         self.tainted = 0
         self._sequence = 0
@@ -103,17 +97,10 @@ class Guest:
         self._recogniser = Recogniser()
         self._connection: Connection | None = None
         self._line: CaseLine | None = None
-        self.console = Console(
-            qemu.console,
-            console_log or folder / f"{name}.console.log",
-            self._hear,
-            self._hear,
-            QUIET,
-        )
+        log = console_log or folder / f"{name}.console.log"
+        self.console = Console(qemu.console, log, self._hear)
 
-    # ---- the console's thread ------------------------------------------------
-
-    def _hear(self, line: str | None = None) -> None:
+    def _hear(self, line: str | None) -> None:
         """A line, or (None) silence."""
         with self._lock:
             self._keep(self._recogniser.flush() if line is None else self._recogniser.feed(line))
@@ -130,8 +117,6 @@ class Guest:
             self._splats.append(splat)
             if splat.spoils:
                 self._spoiled = splat.title
-
-    # ---- what its owner asks ---------------------------------------------------
 
     @property
     def swap_image(self) -> Path:
@@ -159,11 +144,8 @@ class Guest:
         That are complaints that no CaseRun has: at boot, between cases, or too late.
         """
         with self._lock:
-            fresh = [
-                splat
-                for splat in self._splats
-                if id(splat) not in self._handed_out and case in (None, splat.case)
-            ]
+            mine = [splat for splat in self._splats if case in (None, splat.case)]
+            fresh = [splat for splat in mine if id(splat) not in self._handed_out]
             self._handed_out.update(map(id, fresh))
         return tuple(fresh)
 
@@ -171,8 +153,6 @@ class Guest:
         """Waits until no report is half printed, which none is when the console has ended."""
         with self._lock:
             self._lock.wait_for(lambda: not self._recogniser.busy, timeout)
-
-    # ---- commands ----------------------------------------------------------------
 
     def disconnect(self) -> None:
         """Ends the SSH connection, if there is one."""
@@ -182,11 +162,7 @@ class Guest:
             self._connection = None
 
     def connect(self, timeout: float) -> None:
-        """Makes the SSH connection anew.
-
-        Raises:
-            SshError: no server, a wrong host key, or no login within ``timeout`` seconds.
-        """
+        """Makes the SSH connection anew; SshError: see ``Connection.open``."""
         self.disconnect()
         self._connection = self._dial(timeout)
 
@@ -194,13 +170,7 @@ class Guest:
         port, key = self.qemu.port, self.spec.host_key
         return Connection.open(port, self.keys, key, timeout, lambda: self.alive)
 
-    @property
-    def connection(self) -> Connection:
-        """The SSH connection.
-
-        Raises:
-            InternalError: there is none yet.
-        """
+    def _connected(self) -> Connection:
         if self._connection is None:
             raise InternalError(f"guest {self.name} has no SSH connection yet")
         return self._connection
@@ -210,18 +180,15 @@ class Guest:
     ) -> Completed:
         """Runs a command: an argument list, or one line for the guest's shell.
 
-        Raises:
-            SshError: the connection is lost.
-            TimeoutError: it did not end in time; it may still run.
+        Raises SshError, or TimeoutError: it did not end in time; it may still run.
         """
         line = command if isinstance(command, str) else command_line(command)
-        return self.connection.execute(line, timeout, stdin)
+        return self._connected().execute(line, timeout, stdin)
 
     def hello(self, timeout: float) -> None:
         """The first command: learns the boot id, sets the clock, stirs the random pool.
 
-        Raises:
-            SshError, TimeoutError: as ``exec``; SshError also for a senseless answer.
+        Raises SshError, TimeoutError: as ``exec``; SshError also for a senseless answer.
         """
         answer = self.exec([INIT, "hello", f"{time.time():.6f}", os.urandom(32).hex()], timeout)
         words = answer.stdout.split()
@@ -237,8 +204,6 @@ class Guest:
                 return probe.execute("true", timeout).exit_code == 0
         except (SshError, TimeoutError):
             return False
-
-    # ---- cases ---------------------------------------------------------------------
 
     def run_case(
         self,
@@ -271,18 +236,18 @@ class Guest:
         def execute(timeout: float, limit: Callable[[], float | None]) -> Completed:
             if talk is None:
                 if self._line is None or not self._line.open:  # the last one may have gone wrong
-                    self._line = self.connection.serve_cases(f"{INIT} serve", timeout)
+                    self._line = self._connected().serve_cases(f"{INIT} serve", timeout)
                 return self._line.run(request_of(words, argv, env), timeout, limit)
             # The end of its input is the end of the dialogue: that takes a channel of its own.
             talking = env | {protocol.DIALOGUE_VARIABLE: "1"}
             line = command_line([INIT, "case", *words, *argv], talking)
-            return self.connection.execute(line, timeout, limit=limit, talk=talk)
+            return self._connected().execute(line, timeout, limit=limit, talk=talk)
 
         start = time.monotonic()
         run = self._execute_case(execute, seq, timeout, since)
         lost, ended = run.lost, None
         if not lost:
-            ended = self.console.wait_for(_end_marker(seq), 5.0, since=since)
+            ended = self._marker(protocol.END, seq, since, 5.0)
         elif not self.alive:
             self.console.join()
         self.settle()
@@ -293,7 +258,7 @@ class Guest:
             lost = self.lost = f"{lost} ({during[0]})" if during else lost
             evidence = self.dump_state()
             self.qemu.kill()
-        elif self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since):
+        elif self._marker(protocol.STUCK, seq, since):
             self._spoiled = self._spoiled or "a process that cannot be killed"
             evidence = self.dump_state()
         if ended is not None:
@@ -301,13 +266,8 @@ class Guest:
             if ended[1] == "timeout":
                 run = replace(run, exit_code=None, timed_out=True)
         self.console.check()
-        return replace(
-            run,
-            seconds=seconds,
-            lost=lost,
-            evidence=evidence,
-            splats=self.take_stray_splats(seq),
-        )
+        splats = self.take_stray_splats(seq)
+        return replace(run, seconds=seconds, lost=lost, evidence=evidence, splats=splats)
 
     def _execute_case(
         self,
@@ -320,7 +280,7 @@ class Guest:
 
         def limit() -> float | None:
             # The case is over, and a process that nobody can kill holds its output open.
-            if self.console.seen(f"{protocol.HEAD}{protocol.END} {seq} ", since):
+            if self._marker(protocol.END, seq, since):
                 return LATE
             # The kernel has reported that it is stuck, or worse: it is not worth waiting for.
             return GIVE_UP * self.pace if self._spoiled else None
@@ -340,8 +300,8 @@ class Guest:
     def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> CaseRun:
         """The guest should have ended the case by itself; why did it not?"""
         run = CaseRun(None, error.stdout, error.stderr)
-        marker = self.console.wait_for(_end_marker(seq), 0.0, since=since)
-        stuck = self.console.seen(f"{protocol.HEAD}{protocol.STUCK} {seq}:", since)
+        marker = self._marker(protocol.END, seq, since)
+        stuck = self._marker(protocol.STUCK, seq, since)
         if self._spoiled and marker is None:
             return replace(run, lost="the case was given up")
         if not (marker and stuck) and not self.ping():
@@ -352,9 +312,16 @@ class Guest:
         with contextlib.suppress(SshError, TimeoutError):
             self.exec([INIT, "kill", str(seq)], PING * self.pace)
         # The guest goes by its own clock, which falls behind where its host has no time for it.
-        ended = self.console.wait_for(_end_marker(seq), LATE * self.pace, since=since)
+        ended = self._marker(protocol.END, seq, since, LATE * self.pace)
         lost = "the case was ended by the host" if ended else "the case cannot be ended"
         return replace(run, lost=f"{lost}: the guest did not do it in time")
+
+    def _marker(
+        self, word: str, seq: int, since: int, timeout: float = 0.0
+    ) -> re.Match[str] | None:
+        """What case.c prints: STUCK, or END with how, a number and the kernel's taint."""
+        pattern = rf"{protocol.HEAD}{word} {seq}(?:: | (\w+)=(\d+) tainted=(\d+))"
+        return self.console.wait_for(pattern, timeout, since=since)
 
     def _silence(self) -> str:
         self._talks, why = why_silent(self.qemu, self.console, ASK * self.pace)
@@ -370,13 +337,8 @@ class Guest:
                 text = f"/proc/sys/kernel/tainted went to {tainted} and no report was recognised"
                 self._keep([Splat(f"kernel tainted 0x{fresh:x}", "taint", text, seq, at, at)])
 
-    # ---- the end ---------------------------------------------------------------------
-
     def dump_state(self) -> Path:
-        """Writes what a hung guest still shows into a file; what that provokes is no splat.
-
-        Safe on a guest that is dead already; never raises for what it cannot get.
-        """
+        """What a hung or dead guest still shows, in a file; what that provokes is no splat."""
         path = self.folder / f"{self.name}.state.txt"
         about = f"guest {self.name}: {self.lost or 'asked for its state'}"
         with self._lock:
@@ -395,6 +357,5 @@ class Guest:
         """Ends the guest and reads its console to the last byte. Safe to call twice."""
         self.disconnect()
         self.qemu.kill()
-        self.console.join()
         self.console.close()
         self.swap_image.unlink(missing_ok=True)

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guests of one run: the first is booted, the others come from its snapshot.
-
-And how fast they are: a fixed work load against a recorded reference. Time limits are
-those of the reference; a kernel full of checkers, or a slow machine, gets as much more
-time as it needs for the same work.
-"""
+"""The guests of one run: the first is booted, the others come from its snapshot."""
 
 from __future__ import annotations
 
@@ -14,17 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import InternalError, SeriesError
+from harness.core.errors import InternalError
 from harness.vm.boot import boot, save
-from harness.vm.channel import SshError
-from harness.vm.guest import INIT, Guest
+from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
 from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair
-
-# Seconds for pace.c: 6.1, CONFIG=default, microvm under TCG, one idle CPU each of two.
-PACE_REFERENCE_S = 0.10
-PACE_TIMEOUT_S = 180.0  # 1800 times the reference
 
 
 @dataclass
@@ -45,7 +35,6 @@ class Guests:
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
     keys: KeyPair = field(default_factory=KeyPair.generate)
     snapshot: Path | None = None
-    first: Guest | None = None
     _made: list[Guest] = field(default_factory=list)
     _named: int = 0
     _closed: bool = False
@@ -61,22 +50,9 @@ class Guests:
             guest.close()
 
     @property
-    def the_first(self) -> Guest:
+    def first(self) -> Guest:
         """The guest that was booted first; there is one."""
-        if self.first is None:
-            raise InternalError("no guest was booted yet")
-        return self.first
-
-    def boot(self) -> Guest:
-        """A cold boot to the first command; reports what the kernel said on the way.
-
-        Raises:
-            SeriesError, MachineError: see :func:`harness.vm.boot.boot`.
-        """
-        guest = self._start(None)
-        if self.first is None:
-            self.first = guest
-        return guest
+        return self._made[0]
 
     def take_snapshot(self, guest: Guest) -> None:
         """Saves the state of ``guest``, which runs on; later ones start from there."""
@@ -87,11 +63,34 @@ class Guests:
     def fresh(self) -> Guest:
         """A guest that has run nothing: restored where there is a snapshot, else booted.
 
-        Raises:
-            SeriesError, MachineError: see :func:`harness.vm.boot.boot`.
+        Reports what the kernel said on the way. Raises what :func:`harness.vm.boot.boot` does.
         """
-        guest = self._start(self.snapshot)
-        guest.pace = self.the_first.pace
+        with self._lock:
+            self._named += 1
+            number = self._named
+        state = self.snapshot
+        guest = boot(
+            self.spec,
+            self.folder,
+            f"guest{number}",
+            self.keys,
+            state=state,
+            console_log=self.console_log if number == 1 else None,
+            report=self._report,
+        )
+        with self._lock:
+            late = self._closed
+            if not late:
+                self._made.append(guest)
+        if late:
+            guest.close()
+            raise InternalError(f"{guest.name} came up after the run had ended")
+        guest.pace = self.first.pace
+        spec = guest.spec
+        machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
+        restored = state is not None
+        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, restored))
+        self._report_strays_of(guest)
         return guest
 
     @property
@@ -103,63 +102,14 @@ class Guests:
     def report_strays(self) -> None:
         """Emits what the kernels said while no case was running, each complaint once."""
         for guest in self._made:
-            for splat in guest.take_stray_splats():
-                self._report(splat)
+            self._report_strays_of(guest)
+
+    def _report_strays_of(self, guest: Guest) -> None:
+        for splat in guest.take_stray_splats():
+            self._report(splat)
 
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)
         self.events.emit(
             ev.SplatSeen(splat.title, splat.category, None, splat.text, foreign=splat.foreign)
         )
-
-    def _start(self, state: Path | None) -> Guest:
-        with self._lock:
-            self._named += 1
-            name = f"guest{self._named}"
-        guest = boot(
-            self.spec,
-            self.folder,
-            name,
-            self.keys,
-            state=state,
-            console_log=self.console_log if self.first is None else None,
-            report=self._report,
-        )
-        with self._lock:
-            late = self._closed
-            if not late:
-                self._made.append(guest)
-        if late:
-            guest.close()
-            raise InternalError(f"{name} came up after the run had ended")
-        spec = guest.spec
-        machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
-        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, guest.restored))
-        for splat in guest.take_stray_splats():
-            self._report(splat)
-        return guest
-
-
-def measure_pace(guest: Guest, events: ev.Events) -> float:
-    """Runs the work load in ``guest``, sets its pace and gives the factor; never below 1.
-
-    Raises:
-        SeriesError: the work load, which maps memory and touches it, fails.
-    """
-    try:
-        done = guest.exec([INIT, "pace"], PACE_TIMEOUT_S)
-        how = done.stderr.strip() or f"exit status {done.exit_code}"
-        worked = done.exit_code == 0 and done.stdout.strip().isdecimal()
-    except (SshError, TimeoutError) as error:
-        worked, how = False, str(error)
-    if not worked:
-        raise SeriesError(
-            "the guest came up and cannot do the first work"
-            f" (fork, mmap, mprotect, madvise): {how}",
-            evidence=guest.console.log,
-            next_step="PATCHES=0 shows whether the bare base can",
-        )
-    seconds = int(done.stdout) / 1000
-    guest.pace = max(1.0, seconds / PACE_REFERENCE_S)
-    events.emit(ev.PaceMeasured(seconds, PACE_REFERENCE_S, guest.pace))
-    return guest.pace

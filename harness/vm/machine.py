@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,9 @@ from typing import Any
 import yaml
 
 from harness.core.errors import InvocationError, MachineError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import protocol
 
-TABLE = Path(__file__).resolve().parent / "machines.yaml"
 QEMU = "qemu-system-x86_64"
 
 
@@ -58,11 +57,7 @@ class GuestSpec:
 
     @property
     def kernel(self) -> Path:
-        """The image this machine starts.
-
-        Raises:
-            InvocationError: it was not built.
-        """
+        """The image this machine starts; InvocationError: it was not built."""
         kind = machine_table()["machines"][self.machine]["kernel"]
         image = self.vmlinux if kind == "vmlinux" else self.bzimage
         if image is None:
@@ -73,25 +68,10 @@ class GuestSpec:
         return image
 
 
-@dataclass(frozen=True)
-class Wiring:
-    """What the harness hands QEMU at start.
-
-    ``monitor``: the number of an inherited, connected socket, so no path can be
-    too long. The guest's serial line is QEMU's standard input and output.
-    ``restored``: QEMU waits to be told of a saved state (migrate-incoming).
-    """
-
-    monitor: int
-    ssh_key: str  # BASE64 of the public key that may log in
-    swap: Path | None = None
-    restored: bool = False
-
-
 @functools.cache
 def machine_table() -> Mapping[str, Any]:
     """machines.yaml, read once."""
-    table: Mapping[str, Any] = yaml.safe_load(TABLE.read_text())
+    table: Mapping[str, Any] = yaml.safe_load(Path(__file__).with_name("machines.yaml").read_text())
     return table
 
 
@@ -100,19 +80,12 @@ def _quoted(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def _disk(name: str, path: Path | None, bus: str, *, readonly: bool) -> list[str]:
-    if path is None:
-        # Holds the place, so that the disks after it keep their names.
-        nothing = f"if=none,id={name},driver=null-co,size=1M,read-zeroes=on,readonly=on"
-        return ["-drive", nothing, "-device", f"virtio-blk-{bus},drive={name}"]
-    # cache=unsafe: the guest's flushes need not reach this machine's disk.
-    mode = "readonly=on" if readonly else "cache=unsafe,discard=unmap"
-    return [
-        "-drive",
-        f"if=none,id={name},format=raw,{mode},file={_quoted(path)}",
-        "-device",
-        f"virtio-blk-{bus},drive={name}",
-    ]
+def _disk(name: str, path: Path | None, bus: str, mode: str = "readonly=on") -> list[str]:
+    if path is None:  # holds the place, so that the disks after it keep their names
+        what = f"driver=null-co,size=1M,read-zeroes=on,{mode}"
+    else:
+        what = f"format=raw,{mode},file={_quoted(path)}"
+    return ["-drive", f"if=none,id={name},{what}", "-device", f"virtio-blk-{bus},drive={name}"]
 
 
 def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
@@ -124,12 +97,19 @@ def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
     return " ".join(word for word in words if word)
 
 
-def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
+def qemu_argv(
+    spec: GuestSpec, monitor: int, ssh_key: str, swap: Path | None = None, restored: bool = False
+) -> list[str]:
     """QEMU's whole command line.
 
-    The SSH port is forwarded on 127.0.0.1 only, and the host's kernel chooses
-    it (port 0; the monitor tells which), so no two runs can want the same one.
-    The guest reaches nothing else (restrict=on).
+    The guest's serial line is standard input and output. The SSH port is forwarded on
+    127.0.0.1 only, and the host's kernel chooses it (port 0; the monitor tells which), so no
+    two runs can want the same one. The guest reaches nothing else (restrict=on).
+
+    Args:
+        monitor: the number of an inherited, connected socket, so no path can be too long.
+        ssh_key: BASE64 of the public key that may log in.
+        restored: QEMU waits to be told of a saved state (migrate-incoming).
     """
     table = machine_table()
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
@@ -144,7 +124,7 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     # each as a packet of 768. It is full after 280 bytes; a reader that is not
     # scheduled for 10 ms then makes the guest's driver give up and lose bytes.
     argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-    argv += ["-chardev", f"socket,id=monitor,fd={wiring.monitor}"]
+    argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
     argv += ["-mon", "chardev=monitor,mode=control"]
     # An image's own SSH server has port 22, and other keys.
     port = 2222 if spec.login else 22
@@ -153,14 +133,13 @@ def qemu_argv(spec: GuestSpec, wiring: Wiring) -> list[str]:
     rom = ",romfile=" if bus == "pci" else ""
     argv += ["-device", f"virtio-net-{bus},netdev=net0{rom}"]
     # In this order they become vda, vdb and vdc.
-    argv += _disk("root", spec.rootfs, bus, readonly=True)
-    argv += _disk("tests", spec.tests, bus, readonly=True)
-    if wiring.swap is not None:
-        argv += _disk("swap", wiring.swap, bus, readonly=False)
-    argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, wiring.ssh_key)]
+    argv += [*_disk("root", spec.rootfs, bus), *_disk("tests", spec.tests, bus)]
+    if swap is not None:  # cache=unsafe: the guest's flushes need not reach this machine's disk
+        argv += _disk("swap", swap, bus, "cache=unsafe,discard=unmap")
+    argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, ssh_key)]
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
-    if wiring.restored:
+    if restored:
         argv += ["-incoming", "defer"]
     return argv
 
@@ -170,27 +149,19 @@ def crowded(spec: GuestSpec, guests: int, cpus: int) -> bool:
     return spec.accel == "tcg" and guests * spec.cpus > cpus
 
 
-def _enabled(config: str) -> frozenset[str]:
-    return frozenset(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
-
-
 def obstacles(machine: str, config: str) -> tuple[str, ...]:
     """Why the kernel with this .config text cannot boot on ``machine``; empty: it can."""
-    entry, enabled = machine_table()["machines"][machine], _enabled(config)
-    needs: Sequence[str] = entry["needs"]
-    conflicts: Sequence[str] = entry["conflicts"]
-    missing = [f"{machine} needs CONFIG_{symbol}" for symbol in needs if symbol not in enabled]
-    in_the_way = [
-        f"{machine} cannot boot with CONFIG_{symbol}" for symbol in conflicts if symbol in enabled
-    ]
-    return tuple(missing + in_the_way)
+    entry = machine_table()["machines"][machine]
+    enabled = set(re.findall(r"^CONFIG_(\w+)=y$", config, re.MULTILINE))
+    missing = [f"needs CONFIG_{name}" for name in entry["needs"] if name not in enabled]
+    in_the_way = [f"cannot boot with CONFIG_{n}" for n in entry["conflicts"] if n in enabled]
+    return tuple(f"{machine} {why}" for why in missing + in_the_way)
 
 
 def choose_machine(asked: str, config: str) -> tuple[str, str]:
-    """The machine to use and, in one line, why.
+    """The machine to use, of all ('auto') or as asked for, and, in one line, why.
 
     Args:
-        asked: 'auto' or a name.
         config: text of the kernel's .config.
 
     Raises:
@@ -199,8 +170,7 @@ def choose_machine(asked: str, config: str) -> tuple[str, str]:
     names = machine_table()["preference"] if asked == "auto" else [asked]
     lacks: list[str] = []
     for name in names:
-        here = obstacles(name, config)
-        if not here:
+        if not (here := obstacles(name, config)):
             return name, f"{name}: {'; '.join(lacks)}" if lacks else name
         lacks += here
     raise MachineError(

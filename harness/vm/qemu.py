@@ -1,85 +1,148 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One QEMU process and its monitor.
+"""One QEMU process and its monitor (QMP).
 
 The process dies with the harness, whatever kills the harness (a parent-death
 signal), and is in a session of its own, so that Ctrl-C reaches only us and we
 end it in order. Console and monitor are inherited pipes and sockets: nothing to
 name, nothing to race for, and end of file on them means that QEMU has ended.
+The loop of qemu.qmp's client runs in one thread for all guests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import Any, TypeVar
+
+from qemu.qmp import (
+    ConnectError,
+    ExecInterruptedError,
+    ExecuteError,
+    QMPClient,
+    Runstate,
+    StateError,
+)
 
 from harness.core.errors import InternalError, MachineError
 from harness.vm.console import SerialLine
-from harness.vm.machine import QEMU, GuestSpec, Wiring, qemu_argv
-from harness.vm.qmp import Monitor, MonitorClosedError
+from harness.vm.machine import QEMU, GuestSpec, qemu_argv
+
+T = TypeVar("T")
 
 
-def forwarded_port(info_usernet: str) -> int:
-    """The host's port in the output of ``info usernet``.
-
-    Raises:
-        InternalError: there is none.
-    """
-    match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", info_usernet)
-    if match is None:
-        raise InternalError(f"QEMU names no forwarded port:\n{info_usernet}")
-    return int(match[1])
+class MonitorClosedError(Exception):
+    """QEMU closed its monitor: it has ended, or is about to."""
 
 
-def _console_pipe() -> tuple[int, int]:
-    """A pipe that holds a whole boot's output while nobody reads; ours to read, to write."""
-    reader, writer = os.pipe()
-    with contextlib.suppress(OSError):  # as large as an ordinary user may have it
-        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
-    return reader, writer
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The loop of all monitors. Guests are started and asked from several threads."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="monitors", daemon=True).start()
+    return loop
 
 
-def _launch(
-    argv: list[str], log: Path, stdin: int, stdout: int, inherited: tuple[int, ...]
-) -> subprocess.Popen[bytes]:
-    """Starts QEMU such that the kernel ends it when the harness is no more."""
-    # setpriv rather than preexec_fn: Python code between fork and exec is not
-    # safe once there are threads, and there is one for each console.
-    wrapped = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
-    with open(log, "wb") as errors:
+class Monitor:
+    """One QEMU's monitor, for callers that wait for each answer."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._client = QMPClient()
+        self._loop = _loop()
+
+    def _wait(self, what: Coroutine[Any, Any, T], timeout: float) -> T:
+        """Has the loop do it: what it returns, or raises, within ``timeout`` seconds."""
+        doing = asyncio.run_coroutine_threadsafe(asyncio.wait_for(what, timeout), self._loop)
         try:
-            return subprocess.Popen(
-                wrapped,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=errors,
-                pass_fds=inherited,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise MachineError(
-                "setpriv is not installed", next_step="install util-linux"
-            ) from error
+            return doing.result()
+        except (ConnectError, ExecInterruptedError, StateError, EOFError) as error:
+            raise MonitorClosedError from error
+        except TimeoutError as error:
+            raise TimeoutError("QEMU's monitor does not answer") from error
+
+    def greet(self, timeout: float) -> int:
+        """Leaves negotiation mode; the first number of QEMU's version, by its greeting.
+
+        Raises MonitorClosedError, TimeoutError: there is none within ``timeout`` seconds.
+        """
+        self._wait(self._client.connect(self._socket), timeout)
+        greeting: Any = self._client.greeting
+        return int(greeting.QMP.version["qemu"]["major"])
+
+    def command(self, name: str, *, timeout: float = 10.0, **arguments: Any) -> Any:
+        """Runs one QMP command; underscores in argument names stand for dashes.
+
+        Raises:
+            InternalError: QEMU refused it.
+            MonitorClosedError, TimeoutError: there was no answer.
+        """
+        named = {key.replace("_", "-"): value for key, value in arguments.items()}
+        try:
+            return self._wait(self._client.execute(name, named or None), timeout)
+        except ExecuteError as error:
+            raise InternalError(f"QEMU refused {name}: {error}") from error
+
+    def wait_event(self, name: str, timeout: float) -> None:
+        """Waits for an event, or takes one that came before; those before it are forgotten.
+
+        Raises MonitorClosedError, TimeoutError: it does not come.
+        """
+        self._wait(self._event(name), timeout)
+
+    async def _event(self, name: str) -> None:
+        async def came() -> None:
+            while (await self._client.events.get())["event"] != name:
+                pass
+
+        async def closed() -> None:
+            while self._client.runstate is Runstate.RUNNING:
+                await self._client.runstate_changed()
+
+        tasks = [asyncio.create_task(came()), asyncio.create_task(closed())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not tasks[0].done():
+                raise EOFError
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def human(self, line: str, *, timeout: float = 10.0) -> str:
+        """Runs a command of the human monitor and returns what it prints."""
+        said: str = self.command("human-monitor-command", timeout=timeout, command_line=line)
+        return said
+
+    def close(self) -> None:
+        """Ends the connection; QEMU goes on. Safe to call at any time, more than once."""
+        # What ended the connection before is raised here, and is no news.
+        with contextlib.suppress(Exception):
+            if self._client.runstate is not Runstate.IDLE:
+                self._wait(self._client.disconnect(), 5.0)
+        self._socket.close()
 
 
+@dataclass
 class Qemu:
     """A running QEMU. ``console``: our ends of the guest's serial line."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], console: SerialLine, monitor: Monitor, log: Path
-    ) -> None:
-        self.process = process
-        self.console = console
-        self.monitor = monitor
-        self.log = log
-        self.port = 0
+    process: subprocess.Popen[bytes]
+    console: SerialLine
+    monitor: Monitor
+    log: Path
+    port: int = 0
 
     @classmethod
     def start(
@@ -102,18 +165,31 @@ class Qemu:
         Raises:
             MachineError: QEMU is not installed, or ended at once.
         """
-        if shutil.which(QEMU) is None:
-            raise MachineError(f"{QEMU} is not installed", next_step="install qemu-system-x86")
-        from_guest, console_out = _console_pipe()
+        for program, package in ((QEMU, "qemu-system-x86"), ("setpriv", "util-linux")):
+            if shutil.which(program) is None:
+                raise MachineError(f"{program} is not installed", next_step=f"install {package}")
+        from_guest, console_out = os.pipe()
+        with contextlib.suppress(OSError):  # it may hold a whole boot's output while nobody reads
+            fcntl.fcntl(console_out, fcntl.F_SETPIPE_SZ, 1 << 20)
         console_in, to_guest = os.pipe()
         monitor, their_monitor = socket.socketpair()
-        argv = qemu_argv(spec, Wiring(their_monitor.fileno(), ssh_key, swap, restore is not None))
+        argv = qemu_argv(spec, their_monitor.fileno(), ssh_key, swap, restore is not None)
         line = SerialLine(from_guest, to_guest)
         inherited = [their_monitor.detach()]
         try:
             if restore is not None:
                 inherited.append(os.open(restore, os.O_RDONLY))
-            process = _launch(argv, log, console_in, console_out, tuple(inherited))
+            with open(log, "wb") as errors:
+                process = subprocess.Popen(
+                    # setpriv rather than preexec_fn: Python code between fork and exec is not
+                    # safe once there are threads, and there is one for each console.
+                    ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                    stdin=console_in,
+                    stdout=console_out,
+                    stderr=errors,
+                    pass_fds=inherited,
+                    start_new_session=True,
+                )
         except BaseException:
             line.close()
             monitor.close()
@@ -123,14 +199,14 @@ class Qemu:
                 os.close(ours)
         qemu = cls(process, line, Monitor(monitor), log)
         try:
-            qemu.monitor.greet(20.0)
+            major = qemu.monitor.greet(20.0)
             # Not on the command line: until it is greeted QEMU tells of no event, and a
             # small guest may go on before a busy machine lets us greet it.
             if restore is not None:
                 # Read by QEMU itself: 25 ms less than through a pipe. 9.1 calls that deprecated.
-                straight = f"fd:{inherited[1]}" if qemu.monitor.major < 9 else ""
-                through = f"exec:cat {quote(str(restore))}"
-                qemu.monitor.command("migrate-incoming", uri=straight or through)
+                pipe = f"exec:cat {quote(str(restore))}"
+                uri = f"fd:{inherited[1]}" if major < 9 else pipe
+                qemu.monitor.command("migrate-incoming", uri=uri)
         except BaseException as error:
             qemu.kill()
             line.close()
@@ -144,8 +220,12 @@ class Qemu:
         return qemu
 
     def find_port(self) -> int:
-        """Asks QEMU for the SSH port on 127.0.0.1 and remembers it."""
-        self.port = forwarded_port(self.monitor.human("info usernet"))
+        """Asks QEMU for the SSH port on 127.0.0.1 and remembers it; InternalError: none."""
+        said = self.monitor.human("info usernet")
+        match = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s", said)
+        if match is None:
+            raise InternalError(f"QEMU names no forwarded port:\n{said}")
+        self.port = int(match[1])
         return self.port
 
     @property

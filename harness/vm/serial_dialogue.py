@@ -14,13 +14,13 @@ import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from harness.core.errors import InvocationError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import protocol
 from harness.vm.console import Console
 
@@ -38,13 +38,7 @@ _PASSWORD = "assword: "
 _ANSWERS = ("# ", "$ ", _PASSWORD, "incorrect")
 
 
-if TYPE_CHECKING:
-    _Spawn = SpawnBase[str]
-else:
-    _Spawn = SpawnBase  # generic in its stubs only
-
-
-class SerialDialogue(_Spawn):
+class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stubs only
     """``expect`` and ``send`` on a console that somebody else records.
 
     Args:
@@ -92,29 +86,22 @@ class SerialDialogue(_Spawn):
         """Types."""
         self._console.send(text.encode())
 
-    def sendline(self, text: str = "") -> None:
-        """Types a line."""
-        self.send(text + "\n")
-
     def comes(self, words: str, timeout: float | None) -> bool:
         """Whether ``words`` come within ``timeout`` seconds; what came before is ``before``."""
         return self.expect_exact([words, EOF, TIMEOUT], timeout=timeout) == 0
 
     def rest(self, quiet: float = QUIET) -> str:
-        """What still comes, up to ``quiet`` seconds of silence."""
-        before, self.stall = self.stall, quiet
-        try:
-            self.expect_exact([EOF, TIMEOUT], timeout=None)
-        finally:
-            self.stall = before
-        return self.before or ""
+        """What still comes, up to ``quiet`` seconds of silence, which end the dialogue."""
+        self.stall = quiet
+        self.expect_exact([EOF, TIMEOUT], timeout=None)
+        return str(self.before or "")
 
     def run(self, command: str, timeout: float) -> str | None:
         """What a command of the guest's shell prints there; None: no end in ``timeout`` seconds."""
         if not self.comes(self._begin(command), timeout):
             return None
         # The end's line has begun with the time, as each of the kernel's.
-        said = (self.before or "").rpartition("\n")[0].replace("\r\n", "\n").rstrip("\r")
+        said = str(self.before or "").rpartition("\n")[0].replace("\r\n", "\n").rstrip("\r")
         self.comes("\n", timeout)  # the status and the end of that line
         return said
 
@@ -138,40 +125,28 @@ class SerialDialogue(_Spawn):
             with raw_terminal(keyboard):
                 end = self._begin()
                 showing.start()
-                self._type_until(keyboard, ended)
+                sources, escape = [keyboard, ended], b""
+                while not escape and ended not in select.select(sources, [], [])[0]:
+                    typed = os.read(keyboard, 4096)
+                    before, escape, _ = typed.partition(ESCAPE)
+                    # A file or a pipe that has ended is what Ctrl-D is on a terminal.
+                    self._console.send(before if typed else b"\x04")
+                    if not typed:
+                        sources.remove(keyboard)
         finally:
             self._heard.put(b"")
             showing.join()
             os.close(ended)
 
-    def _type_until(self, keyboard: int, ended: int) -> None:
-        sources = [keyboard, ended]
-        while True:
-            readable, _, _ = select.select(sources, [], [])
-            if ended in readable:
-                return
-            typed = os.read(keyboard, 4096)
-            before, escape, _ = typed.partition(ESCAPE)
-            # A file or a pipe that has ended is what Ctrl-D is on a terminal.
-            self._console.send(before if typed else b"\x04")
-            if escape:
-                return
-            if not typed:
-                sources.remove(keyboard)
-
 
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
-    if not os.isatty(fd):
+    with contextlib.ExitStack() as stack:
+        if os.isatty(fd):
+            stack.callback(termios.tcsetattr, fd, termios.TCSADRAIN, termios.tcgetattr(fd))
+            tty.setraw(fd)
         yield
-        return
-    before = termios.tcgetattr(fd)
-    try:
-        tty.setraw(fd)
-        yield
-    finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 def _answer(line: SerialDialogue) -> str | None:
@@ -181,25 +156,21 @@ def _answer(line: SerialDialogue) -> str | None:
 
 
 def log_in(line: SerialDialogue, login: Login, timeout: float, log: Path) -> bool:
-    """Logs in as root and puts our agent in place of the shell; False: no prompt came.
+    """Logs in as root and puts our agent in place of the shell.
 
-    Args:
-        timeout: seconds until the getty asks who is there.
-        log: the console's.
-
-    Raises:
-        InvocationError: what ROOTFS_LOGIN= says is refused, or is not root's.
+    False if the getty does not ask within ``timeout`` seconds who is there. ``log``: the
+    console's. Raises InvocationError: what ROOTFS_LOGIN= says is refused, or is not root's.
     """
     if not line.comes("login: ", timeout):
         return False
-    line.sendline(login.user)
+    line.send(f"{login.user}\n")
     came = _answer(line)
     if came == _PASSWORD and login.password is not None:
-        line.sendline(login.password)
+        line.send(f"{login.password}\n")
         came = _answer(line)
     match came:
         case "# ":
-            line.sendline(ADOPT)
+            line.send(f"{ADOPT}\n")
             return True
         case "$ ":
             why = f"{login.user} is not root, and our agent has to be"

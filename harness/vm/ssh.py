@@ -47,10 +47,6 @@ PROBE = 0.5
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
-def _no_limit() -> float | None:
-    return None
-
-
 @dataclass(frozen=True)
 class KeyPair:
     """The run's own key."""
@@ -84,8 +80,7 @@ def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> sock
     QEMU accepts for a guest that does not listen yet, and what is sent then is
     lost: only the banner proves a server. It is peeked at, not consumed.
 
-    Raises:
-        SshError: none within ``timeout`` seconds, or ``alive`` became false.
+    Raises SshError: none within ``timeout`` seconds, or ``alive`` became false.
     """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline and alive():
@@ -115,11 +110,11 @@ class _QuickTransport(paramiko.Transport):
     _preferred_pubkeys = ("ssh-ed25519",)
 
 
+@dataclass(frozen=True)
 class Connection:
     """One authenticated SSH connection to a guest."""
 
-    def __init__(self, transport: paramiko.Transport) -> None:
-        self.transport = transport
+    transport: paramiko.Transport
 
     @classmethod
     def open(
@@ -129,15 +124,10 @@ class Connection:
         host_key: str,
         timeout: float,
         alive: Callable[[], bool] = lambda: True,
-        user: str = "root",
     ) -> Connection:
-        """Connects, checks the pinned host key and logs in.
+        """Connects, checks the pinned host key ('ssh-ed25519 BASE64') and logs in as root.
 
-        Args:
-            host_key: 'ssh-ed25519 BASE64'.
-
-        Raises:
-            SshError: no server, another host key, or the login was refused.
+        Raises SshError: no server, another host key, or the login was refused.
         """
         start = time.monotonic()
         transport = _QuickTransport(connect_socket(port, timeout, alive))
@@ -149,7 +139,7 @@ class Connection:
             shown = transport.get_remote_server_key()
             if shown.asbytes() != base64.b64decode(host_key.split()[1]):
                 raise SshError(f"port {port} shows another host key than the guest's image has")
-            transport.auth_publickey(user, keys.private)
+            transport.auth_publickey("root", keys.private)
         except (paramiko.SSHException, OSError, EOFError) as error:
             transport.close()
             raise SshError(f"SSH on port {port}: {error or type(error).__name__}") from error
@@ -163,7 +153,7 @@ class Connection:
         line: str,
         timeout: float,
         stdin: bytes = b"",
-        limit: Callable[[], float | None] = _no_limit,
+        limit: Callable[[], float | None] = lambda: None,
         talk: Callable[[Ask], None] | None = None,
     ) -> Completed:
         """Runs one shell line and collects what it prints.
@@ -178,11 +168,11 @@ class Connection:
             SshError: the connection is lost.
             CommandTimeoutError: not over in time; the command may still run.
         """
-        start = time.monotonic()
+        deadline = time.monotonic() + timeout
         with as_our_errors(), self.begin(line, timeout) as channel:
             if stdin:
                 channel.sendall(stdin)
-            streams = Streams(channel, start + timeout, limit)
+            streams = Streams(channel, deadline, limit)
             if talk is not None:
                 with contextlib.suppress(EndedError):
                     talk(streams.ask)
@@ -193,14 +183,10 @@ class Connection:
             code = channel.recv_exit_status()
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
-        return Completed(code, streams.out, streams.err, time.monotonic() - start)
+        return Completed(code, streams.out, streams.err)
 
     def begin(self, line: str, timeout: float) -> paramiko.Channel:
-        """A channel on which a shell line runs; its end is the caller's business.
-
-        Raises:
-            SSHException, OSError, EOFError, TimeoutError: there is none.
-        """
+        """A channel on which a shell line runs; the caller ends it and uses ``as_our_errors``."""
         channel = self.transport.open_session(timeout=min(timeout, 10.0))
         try:
             channel.settimeout(timeout)
@@ -211,19 +197,13 @@ class Connection:
         return channel
 
     def serve_cases(self, command: str, timeout: float) -> CaseLine:
-        """A channel for one case after another; ``command`` and a mark are what the guest runs.
+        """A channel for one case after another; the guest runs ``command`` and a mark on it.
 
-        Raises:
-            SshError, CommandTimeoutError: it cannot be had within ``timeout`` seconds.
+        Raises SshError, CommandTimeoutError: it cannot be had within ``timeout`` seconds.
         """
         mark = secrets.token_hex(16)
         with as_our_errors():
             return CaseLine(self.begin(f"{command} {mark}", timeout), mark)
-
-    @property
-    def active(self) -> bool:
-        """Whether the other end still holds the connection."""
-        return bool(self.transport.is_active())
 
     def close(self) -> None:
         """Ends the connection and every command in it."""

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from harness.core.errors import InternalError
 from harness.vm.console import Console
-from harness.vm.qemu import Qemu
-from harness.vm.qmp import MonitorClosedError
+from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import ASK, HERE, SerialDialogue
 
 ANSWER = 2.0  # seconds for the first word of an answer
@@ -63,10 +62,10 @@ def rescue(console: Console, patience: float) -> str:
     parts = []
     with SerialDialogue(console) as line:
         for command in RESCUE:
-            said = line.run(command, patience)
-            parts.append(f"$ {command}\n{said or ''}")
-            if said is None:
-                return "\n".join([*parts, f"no end of it in {patience:.0f} s"])
+            if (said := line.run(command, patience)) is None:
+                parts.append(f"$ {command}\nno end of it in {patience:.0f} s")
+                break
+            parts.append(f"$ {command}\n{said}")
     return "\n".join(parts)
 
 

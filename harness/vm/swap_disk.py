@@ -14,25 +14,15 @@ PAGE_BYTES = 4096
 TAG_BYTES = 16  # bytes: the magic, then a little-endian index
 
 
-def swap_header(pages: int, uuid: bytes) -> bytes:
-    """The first page of a swap disk, as mkswap writes it (include/linux/swap.h).
-
-    Args:
-        pages: size of the disk in pages of 4 KiB, this one included.
-        uuid: 16 bytes.
-    """
-    page = bytearray(PAGE_BYTES)
-    # 1 KiB of boot block, then version, last page, number of bad pages, uuid.
-    struct.pack_into("<III16s", page, 1024, 1, pages - 1, 0, uuid)
-    page[-10:] = b"SWAPSPACE2"
-    return bytes(page)
-
-
 def make_swap(image: Path, megabytes: int) -> None:
-    """A fresh sparse swap disk at ``image``; whatever was there is gone."""
+    """A fresh sparse swap disk at ``image``, as of mkswap; whatever was there is gone."""
     size = megabytes << 20
+    header = bytearray(PAGE_BYTES)
+    # include/linux/swap.h: 1 KiB of boot block, version, last page, number of bad pages, uuid.
+    struct.pack_into("<III16s", header, 1024, 1, size // PAGE_BYTES - 1, 0, os.urandom(16))
+    header[-10:] = b"SWAPSPACE2"
     with open(image, "wb") as handle:
-        handle.write(swap_header(size // PAGE_BYTES, os.urandom(16)))
+        handle.write(header)
         handle.truncate(size)
 
 
@@ -51,11 +41,7 @@ def _extents(handle: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def find_tags(image: Path, magic: bytes, count: int) -> set[int]:
-    """Which tags ``magic || LE64(index)`` with index below ``count`` are in the image.
-
-    Args:
-        magic: 8 bytes.
-    """
+    """Which tags ``magic || LE64(index)``, 8 bytes each, with index below ``count`` are there."""
     if len(magic) != 8:
         raise ValueError("a tag's magic is 8 bytes")
     found: set[int] = set()

@@ -35,6 +35,15 @@ def test_frames_are_decoded_and_code_is_left(source: Path) -> None:
     assert (source / "args").read_text().split() == [str(source / "vmlinux"), str(source)]
 
 
+def test_the_script_takes_no_tools_from_the_users_environment(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LLVM", "CROSS_COMPILE"):
+        monkeypatch.setenv(name, "1")
+    script(source, 'sed "s/+0x.*/ by $LLVM$CROSS_COMPILE./"\n')
+    assert decode(TEXT, source / "vmlinux", source).endswith("do_thing by .")
+
+
 def test_a_tree_without_the_script(source: Path) -> None:
     with pytest.raises(MachineError, match="decode_stacktrace"):
         decode(TEXT, source / "vmlinux", source)

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.build import make
-from harness.build.make import MARKER
-from harness.build.make_log import Warned
+from harness.build.make import MARKER, Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress
 from harness.core.settings import PROJECT
@@ -84,7 +83,8 @@ def test_the_callers_environment_does_not_reach_make(
 ) -> None:
     for name, value in {
         "MAKEFLAGS": " -- ARCH=arm CC=false",
-        "ARCH": "arm",
+        "ARCH": "x86_64",
+        "V": "1",
         "KBUILD_OUTPUT": "/nonexistent",
         "CC": "false",
         "O": "/nonexistent",

@@ -101,7 +101,7 @@ def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(toy: Toy) -> Non
     settings = toy.settings(project=project, tree=str(path), patches=None)
     with pytest.raises(InvocationError, match="no series of ours") as caught:
         make_tree(settings, toy.store, toy.events)
-    assert settings.command("tree", PATCHES="0") in caught.value.next_step
+    assert settings.command("tree", PATCHES="0") in str(caught.value.next_step)
     made = make_tree(
         toy.settings(project=project, tree=str(path), patches=0), toy.store, toy.events
     )
@@ -116,7 +116,7 @@ def test_uncommitted_edits_are_not_lost_silently(desk: Desk) -> None:
     (desk.path / "mm/swap.c").write_text("int edited;\n")
     with pytest.raises(InvocationError, match="not committed") as caught:
         desk.refresh()
-    assert "--amend" in caught.value.next_step
+    assert "--amend" in str(caught.value.next_step)
     with pytest.raises(InvocationError, match="holds edits"):
         desk.toy.series(ONE)
         desk.tree()

@@ -240,7 +240,7 @@ def test_clean_removes_everything(store: Store) -> None:
 def test_a_full_disk_is_the_machines_fault(tmp_path: Path, code: int) -> None:
     with pytest.raises(MachineError, match="is full") as caught, full_disk_explained(tmp_path):
         raise OSError(code, "x")
-    assert "clean-cache" in caught.value.next_step
+    assert "clean-cache" in str(caught.value.next_step)
 
 
 def test_other_os_errors_pass_through(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from harness.core import usage
 from harness.core.events import CaseId
 from harness.core.settings import Settings, from_environment
 from harness.core.usage import COMMANDS, PROJECT, VARIABLES, command
-from harness.report.summary import again
+from harness.report.screen import again
 
 NASTY = (
     "a and b",

@@ -11,14 +11,10 @@ import pytest
 
 from harness.debugger.gdb_remote import (
     MAX_READ_BYTES,
-    SIGINT,
-    SIGTRAP,
     Registers,
     Remote,
-    Stop,
     StubError,
     StubTimeoutError,
-    checksum,
     frame,
     parse_stop,
 )
@@ -39,20 +35,20 @@ def test_the_exchange_with_a_real_qemu_comes_out_again() -> None:
 
 def test_a_frame_is_the_body_and_its_sum() -> None:
     assert frame("?") == b"$?#3f"
-    assert checksum(b"OK") == 0x9A
+    assert frame("OK") == b"$OK#9a"
 
 
 @pytest.mark.parametrize(
-    ("text", "stop"),
+    ("text", "cpu"),
     [
-        ("T05thread:p01.02;", Stop(SIGTRAP, 1)),
-        ("T02thread:01;", Stop(SIGINT, 0)),
-        ("S05", Stop(SIGTRAP, 0)),
-        ("T05thread:p01.0b;", Stop(SIGTRAP, 10)),
+        ("T05thread:p01.02;", 1),
+        ("T02thread:01;", 0),
+        ("S05", 0),
+        ("T05thread:p01.0b;", 10),
     ],
 )
-def test_stop_replies(text: str, stop: Stop) -> None:
-    assert parse_stop(text) == stop
+def test_stop_replies(text: str, cpu: int) -> None:
+    assert parse_stop(text) == cpu
 
 
 def test_what_is_no_stop_reply_is_refused() -> None:
@@ -71,7 +67,7 @@ def test_registers_have_names() -> None:
 
 
 def test_registers_that_are_cut_off_are_refused() -> None:
-    with pytest.raises(StubError, match="bytes of registers"):
+    with pytest.raises(StubError, match="no registers"):
         Registers.parse("00" * 40)
     with pytest.raises(StubError, match="hexadecimal"):
         Registers.parse("xx" * 400)
@@ -152,7 +148,7 @@ def test_a_stop_that_crosses_an_interrupt_counts_once(
     remote, theirs = pair
     remote.resume([0, 1])
     theirs.sendall(b"+" + frame("T05thread:p01.02;"))  # on its way when we say stop
-    assert remote.interrupt() == Stop(SIGTRAP, 1)
+    assert remote.interrupt() == 1
     assert not remote.running
 
 
@@ -162,7 +158,7 @@ def test_only_the_named_cpus_are_let_go() -> None:
         stub.remote.attach(NEVER_S)
         assert stub.remote.cpus() == (0, 1, 2)
         stub.remote.resume([0, 2])
-        assert stub.remote.interrupt() == Stop(SIGINT, 0)
+        assert stub.remote.interrupt() == 0
         assert stub.log[-1] == "vCont;c:p01.01;c:p01.03"
     finally:
         stub.close()

@@ -10,7 +10,7 @@ import pytest
 from harness.debugger.gdb_remote import StubError
 from harness.debugger.stopped_guest import Stack, StoppedGuest
 from tests.debugger.fake_stub import KERNEL, Cpu, PlayedStub
-from tests.races.played_machine import (
+from tests.races.fake_machine import (
     DIRECT,
     FUNCTIONS,
     STACKS,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a run is driven and judged, on a machine that is played (tests/races/played_machine.py)."""
+"""How a run is driven and judged, on a machine that is played (tests/races/fake_machine.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.races.cpus import StepWatchdog
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun, trace
 from tests.debugger.fake_stub import Cpu
-from tests.races.played_machine import (
+from tests.races.fake_machine import (
     DIRECT,
     PROGRAM,
     Machine,
@@ -110,7 +110,7 @@ def test_a_point_that_is_passed_by_is_an_error_and_no_miss(make: Make) -> None:
     made = make(scenario(IN_ORDER), three(a, Cpu([begin(1), end(1)]), hit=0))
     with pytest.raises(RaceError, match=r"thread A never reached 'fault\(\)'") as caught:
         made.driver.run(1)
-    assert "not tried" in caught.value.advice
+    assert "not tried" in str(caught.value.next_step)
 
 
 def blocked(machine: Machine, *stack: str) -> Cpu:

@@ -42,7 +42,7 @@ class Guest:
     pace: float = 1.0
 
     def exec(self, command: Any, timeout: float) -> Completed:
-        return Completed(self.status, f"{self.current}\n", "cat: no such file", 0.1)
+        return Completed(self.status, f"{self.current}\n", "cat: no such file")
 
 
 def settle(guest: Guest) -> int:

@@ -96,6 +96,7 @@ class Job:
     monkeypatch: pytest.MonkeyPatch
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)  # of each case
+    code: int = 0  # of the last run that a test began
     booted: int = 0
     restored: int = 0
     _guests: list[FakeQemu] = field(default_factory=list)

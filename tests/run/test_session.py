@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from harness.core.errors import (
 from harness.core.settings import Settings, from_environment
 from harness.core.store import Store
 from harness.run import session
-from harness.run.session import Session, run_id, run_session
+from harness.run.session import Session, run_session
 
 FILES = ("events.jsonl", "junit.xml", "report.html", "results.json")
 
@@ -153,11 +153,6 @@ def test_events_are_on_disk_in_order(settings: Settings) -> None:
     finish(settings, lambda session: session.events.emit(ev.Note("hello")))
     lines = (settings.out / "latest" / "events.jsonl").read_text().splitlines()
     assert [json.loads(x)["event"] for x in lines] == ["RunStarted", "Note", "RunFinished"]
-
-
-def test_names_of_runs_sort_by_time_and_differ_by_process() -> None:
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert run_id(at, 7) == "20260102-030405-7"
 
 
 def test_runs_of_one_process_in_one_second_have_names_of_their_own(

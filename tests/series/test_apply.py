@@ -98,7 +98,7 @@ def test_a_patch_that_does_not_apply_is_explained(toy: Toy) -> None:
     expected, tree = said.split("the tree has")
     assert "  \t\treturn 0;" in expected and "return 42;" not in expected
     assert "return 42;" in tree and "return 0;" not in tree
-    assert "PATCHES=1" in caught.value.next_step
+    assert "PATCHES=1" in str(caught.value.next_step)
 
 
 def test_the_place_that_moved_is_found(toy: Toy) -> None:

@@ -136,7 +136,7 @@ class FakeQemu:
             case ["/harness/init", "kill", _]:
                 self.on_kill()
                 return 0
-            case ["/harness/init", "pace"]:
+            case ["/harness/init", "benchmark"]:
                 channel.sendall(b"100\n")
                 return 0
         return 0

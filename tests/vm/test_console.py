@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import queue
 import select
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,24 +16,8 @@ import pytest
 from harness.core.errors import InternalError, MachineError
 from harness.vm import console as console_module
 from harness.vm.console import Console
-from tests.support.limits import NEVER_S
+from tests.support.limits import HUNG_S, NEVER_S, SOON_S
 from tests.vm.fake_serial import GuestEnd
-
-
-class Clock:
-    """A clock that stands still but for ``tick``, which runs whenever the test looks at it.
-
-    A console looks before it waits: that is the time to let something happen.
-    """
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.tick: Callable[[], None] = lambda: None
-
-    def __call__(self) -> float:
-        if threading.current_thread() is threading.main_thread():
-            self.tick()
-        return self.now
 
 
 @dataclass
@@ -43,20 +26,15 @@ class Line:
 
     guest: GuestEnd
     console: Console
-    clock: Clock
-    told: list[str]
-
-    def pass_time(self) -> None:
-        """A moment passes."""
-        self.clock.now += 0.04
+    told: list[str | None]
 
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
-    guest, clock = GuestEnd(), Clock()
-    told: list[str] = []
-    console = Console(guest.line, tmp_path / "console.log", told.append, clock=clock)
-    yield Line(guest, console, clock, told)
+    guest = GuestEnd()
+    told: list[str | None] = []
+    console = Console(guest.line, tmp_path / "console.log", told.append, quiet=HUNG_S)
+    yield Line(guest, console, told)
     guest.close()
     console.join(NEVER_S)
     console.close()
@@ -67,7 +45,7 @@ def test_every_byte_is_logged_and_every_line_told(line: Line, tmp_path: Path) ->
     line.guest.sendall(b"ond\nlast without end")
     line.guest.close()
     line.console.join(NEVER_S)
-    assert line.told == ["first", "second", "last without end"]
+    assert line.told == ["first", "second", "last without end", None]
     assert (tmp_path / "console.log").read_bytes() == b"first\r\nsecond\nlast without end"
     assert line.console.ended
 
@@ -85,8 +63,7 @@ def test_log_is_appended_to(tmp_path: Path) -> None:
 
 
 def test_waiting_ends_with_the_line(line: Line) -> None:
-    said = iter([b"noise\nharness: ready 42\n"])
-    line.clock.tick = lambda: line.guest.sendall(next(said, b""))
+    line.guest.sendall(b"noise\nharness: ready 42\n")
     match = line.console.wait_for(r"ready (\d+)", NEVER_S)
     assert match is not None and match[1] == "42"
 
@@ -95,48 +72,22 @@ def test_a_line_that_came_before_counts_unless_it_is_too_old(line: Line) -> None
     line.guest.sendall(b"one\ntwo\n")
     assert line.console.wait_for("two", NEVER_S)
     assert line.console.wait_for("one", 0.0)
-    line.clock.tick = line.pass_time
-    assert line.console.wait_for("one", 0.1, since=1) is None
+    assert line.console.wait_for("one", 0.0, since=1) is None
 
 
 def test_waiting_ends_with_the_time(line: Line) -> None:
-    line.clock.tick = line.pass_time
-    assert line.console.wait_for("never", 0.1, stall=NEVER_S) is None
-    assert 0.1 <= line.clock.now < 0.2
-
-
-def test_waiting_ends_when_nothing_comes_any_more(line: Line) -> None:
-    line.guest.sendall(b"something\n")
-    assert line.console.wait_for("something", NEVER_S)
-    line.clock.tick = line.pass_time
-    assert line.console.wait_for("never", NEVER_S, stall=0.1) is None
-    assert 0.1 <= line.clock.now < 0.2
-
-
-def test_news_puts_a_stall_off(line: Line) -> None:
-    words = iter([b"working\n"] * 20 + [b"done\n"])
-    sent = 0
-
-    def speak() -> None:
-        nonlocal sent
-        if len(line.console.lines) == sent:  # what was said before has come
-            line.pass_time()
-            line.guest.sendall(next(words))
-            sent += 1
-
-    line.clock.tick = speak
-    assert line.console.wait_for("done", NEVER_S, stall=0.1)
-    assert line.clock.now > 0.5
+    assert line.console.wait_for("never", SOON_S) is None
+    assert not line.console.ended
 
 
 def test_waiting_ends_with_the_console(line: Line) -> None:
-    line.clock.tick = line.guest.close
+    line.guest.close()
     assert line.console.wait_for("never", NEVER_S) is None
 
 
 def test_silence_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     silent: queue.SimpleQueue[int] = queue.SimpleQueue()
-    silences: queue.SimpleQueue[None] = queue.SimpleQueue()
+    silences: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def listen(*args: Any) -> Any:
         ready = select.select(*args)
@@ -146,12 +97,10 @@ def test_silence_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(console_module, "select", SimpleNamespace(select=listen))
     guest = GuestEnd()
-    console = Console(
-        guest.line, tmp_path / "log", lambda line: None, lambda: silences.put(None), quiet=0.01
-    )
+    console = Console(guest.line, tmp_path / "log", silences.put, quiet=0.01)
     for _ in range(2):
         guest.sendall(b"word\n")
-        silences.get()
+        assert [silences.get() for _ in range(2)] == ["word", None]
         while not silent.empty():
             silent.get()
         assert [silent.get() for _ in range(3)] == [0, 0, 0]  # it goes on, and is no news
@@ -175,15 +124,15 @@ def test_typing_to_a_dead_guest_is_no_error(line: Line) -> None:
     line.guest.close()
     line.console.join(NEVER_S)
     line.console.send(b"w")
-    assert line.console.ended and line.told == []
+    assert line.console.ended and line.told == [None]
 
 
 def test_a_full_disk_is_told_and_reading_goes_on(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     guest = GuestEnd()
-    told: list[str] = []
-    console = Console(guest.line, Path("/dev/full"), told.append)
+    told: list[str | None] = []
+    console = Console(guest.line, Path("/dev/full"), told.append, HUNG_S)
     guest.sendall(b"one\ntwo\n")
     assert console.wait_for("two", NEVER_S)
     with pytest.raises(MachineError, match="No space left"):
@@ -191,12 +140,13 @@ def test_a_full_disk_is_told_and_reading_goes_on(tmp_path: Path) -> None:
     guest.close()
     console.join(NEVER_S)
     console.close()
-    assert told == ["one", "two"]
+    assert told == ["one", "two", None]
 
 
 def test_a_handler_that_fails_does_not_stop_the_reader(tmp_path: Path) -> None:
-    def fail(line: str) -> None:
-        raise ValueError(line)
+    def fail(line: str | None) -> None:
+        if line is not None:
+            raise ValueError(line)
 
     guest = GuestEnd()
     console = Console(guest.line, tmp_path / "log", fail)

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm.machine import (
     GuestSpec,
-    Wiring,
     choose_machine,
     crowded,
     kernel_command_line,
@@ -31,11 +30,14 @@ SPEC = GuestSpec(
     host_key="ssh-ed25519 AAAA",
     tests=Path("/t/tests.img"),
 )
-WIRING = Wiring(monitor=6, ssh_key="KEY", swap=Path("/s/swap"))
 FAST = (
     "CONFIG_PVH=y\nCONFIG_VIRTIO_MMIO=y\nCONFIG_VIRTIO_MMIO_CMDLINE_DEVICES=y\n"
     "CONFIG_X86_MPPARSE=y\nCONFIG_VIRTIO_PCI=y\n"
 )
+
+
+def argv_of(spec: GuestSpec, restored: bool = False) -> list[str]:
+    return qemu_argv(spec, 6, "KEY", Path("/s/swap"), restored)
 
 
 def words(argv: list[str], option: str) -> list[str]:
@@ -45,7 +47,7 @@ def words(argv: list[str], option: str) -> list[str]:
 @pytest.mark.parametrize("machine", ["microvm", "q35"])
 @pytest.mark.parametrize("accel", ["tcg", "kvm"])
 def test_every_machine_has_the_same_disks_in_the_same_order(machine: str, accel: str) -> None:
-    argv = qemu_argv(replace(SPEC, machine=machine, accel=accel), WIRING)
+    argv = argv_of(replace(SPEC, machine=machine, accel=accel))
     files = [d.split("file=")[1] for d in words(argv, "-drive")]
     assert files == ["/r/root.img", "/t/tests.img", "/s/swap"]
     writable = [d for d in words(argv, "-drive") if "readonly=on" not in d]
@@ -53,23 +55,23 @@ def test_every_machine_has_the_same_disks_in_the_same_order(machine: str, accel:
 
 
 def test_no_tests_image_keeps_the_names_of_the_disks() -> None:
-    drives = words(qemu_argv(replace(SPEC, tests=None), WIRING), "-drive")
+    drives = words(argv_of(replace(SPEC, tests=None)), "-drive")
     assert len(drives) == 3
     assert "null-co" in drives[1]
 
 
 def test_microvm_starts_the_elf_and_q35_the_bzimage() -> None:
-    assert words(qemu_argv(SPEC, WIRING), "-kernel") == ["/k/vmlinux"]
-    assert words(qemu_argv(replace(SPEC, machine="q35"), WIRING), "-kernel") == ["/k/bzImage"]
+    assert words(argv_of(SPEC), "-kernel") == ["/k/vmlinux"]
+    assert words(argv_of(replace(SPEC, machine="q35")), "-kernel") == ["/k/bzImage"]
 
 
 def test_an_image_that_was_not_built_is_named() -> None:
     with pytest.raises(InvocationError, match="bzimage"):
-        qemu_argv(replace(SPEC, machine="q35", bzimage=None), WIRING)
+        argv_of(replace(SPEC, machine="q35", bzimage=None))
 
 
 def test_ssh_is_forwarded_on_localhost_only_and_the_guest_is_alone() -> None:
-    (net,) = words(qemu_argv(SPEC, WIRING), "-netdev")
+    (net,) = words(argv_of(SPEC), "-netdev")
     assert "hostfwd=tcp:127.0.0.1:0-" in net
     assert "restrict=on" in net
 
@@ -105,8 +107,8 @@ def test_guests_with_more_virtual_cpus_than_there_are_cpus_are_a_crowd(
 
 
 def test_virtual_cpus_run_in_turn_in_one_thread() -> None:
-    assert words(qemu_argv(SPEC, WIRING), "-accel") == ["tcg,thread=multi"]
-    assert words(qemu_argv(replace(SPEC, in_turn=True), WIRING), "-accel") == ["tcg,thread=single"]
+    assert words(argv_of(SPEC), "-accel") == ["tcg,thread=multi"]
+    assert words(argv_of(replace(SPEC, in_turn=True)), "-accel") == ["tcg,thread=single"]
 
 
 def test_more_words_come_last() -> None:
@@ -114,34 +116,30 @@ def test_more_words_come_last() -> None:
 
 
 def test_console_is_standard_output_and_the_monitor_is_inherited() -> None:
-    argv = qemu_argv(SPEC, WIRING)
+    argv = argv_of(SPEC)
     assert "stdio,id=console,signal=off" in argv
     assert "socket,id=monitor,fd=6" in argv
 
 
 def test_each_cpu_is_a_socket_of_its_own() -> None:
-    assert words(qemu_argv(replace(SPEC, cpus=3), WIRING), "-smp") == [
-        "3,sockets=3,cores=1,threads=1"
-    ]
+    assert words(argv_of(replace(SPEC, cpus=3)), "-smp") == ["3,sockets=3,cores=1,threads=1"]
 
 
 def test_commas_and_spaces_in_paths() -> None:
     odd = replace(SPEC, rootfs=Path("/a,b/c d.img"))
-    argv = qemu_argv(odd, replace(WIRING, restored=True))
+    argv = argv_of(odd, restored=True)
     assert words(argv, "-drive")[0].endswith("file=/a,,b/c d.img")
     assert words(argv, "-incoming") == ["defer"]
 
 
 def test_gdb_only_where_asked() -> None:
-    assert "-gdb" not in qemu_argv(SPEC, WIRING)
-    assert words(qemu_argv(replace(SPEC, gdb="/s/gdb"), WIRING), "-gdb") == [
-        "unix:/s/gdb,server=on,wait=off"
-    ]
+    assert "-gdb" not in argv_of(SPEC)
+    assert words(argv_of(replace(SPEC, gdb="/s/gdb")), "-gdb") == ["unix:/s/gdb,server=on,wait=off"]
 
 
 def test_kvm_shows_the_hosts_cpu_and_tcg_a_simple_one() -> None:
-    assert words(qemu_argv(replace(SPEC, accel="kvm"), WIRING), "-cpu") == ["host"]
-    (cpu,) = words(qemu_argv(SPEC, WIRING), "-cpu")
+    assert words(argv_of(replace(SPEC, accel="kvm")), "-cpu") == ["host"]
+    (cpu,) = words(argv_of(SPEC), "-cpu")
     assert cpu.startswith("Nehalem") and "+rdrand" in cpu
 
 
@@ -182,10 +180,10 @@ def test_every_machine_of_the_table_is_preferred_somewhere() -> None:
 
 
 def test_an_image_with_an_init_of_its_own_boots_by_it_and_keeps_its_ssh_port() -> None:
-    ours = qemu_argv(SPEC, WIRING)
+    ours = argv_of(SPEC)
     assert "init=/harness/init" in ours[ours.index("-append") + 1]
     assert "10.0.2.15:22" in " ".join(ours)
-    own = qemu_argv(replace(SPEC, login=Login("root", "hidden")), WIRING)
+    own = argv_of(replace(SPEC, login=Login("root", "hidden")))
     assert "init=" not in own[own.index("-append") + 1]
     assert "10.0.2.15:2222" in " ".join(own) and "hidden" not in " ".join(own)
     assert "hidden" not in repr(Login("root", "hidden"))

@@ -15,7 +15,7 @@ import pytest
 
 from harness.core.errors import InternalError, MachineError
 from harness.vm.machine import QEMU, GuestSpec
-from harness.vm.qemu import Qemu, forwarded_port
+from harness.vm.qemu import Qemu
 from tests.support.limits import wait_gone
 
 USERNET = """Hub -1 (net0):
@@ -61,11 +61,11 @@ FAKE = textwrap.dedent(
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a fake QEMU in front of PATH; ``before`` runs before its greeting."""
 
-    def install(before: str = "pass", major: int = 7) -> None:
+    def install(before: str = "pass", major: int = 7, usernet: str = USERNET) -> None:
         folder = tmp_path / "bin"
         folder.mkdir()
         fake = folder / QEMU
-        text = FAKE.format(python=sys.executable, before=before, usernet=USERNET, major=major)
+        text = FAKE.format(python=sys.executable, before=before, usernet=usernet, major=major)
         fake.write_text(text)
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -174,10 +174,14 @@ def test_qemu_dies_with_the_harness(
     wait_gone(pid)
 
 
-def test_forwarded_port_is_read() -> None:
-    assert forwarded_port(USERNET) == 35673
-
-
-def test_no_forwarded_port_is_a_defect() -> None:
-    with pytest.raises(InternalError, match="no forwarded port"):
-        forwarded_port("  UDP[HOST_FORWARD] none")
+def test_no_forwarded_port_is_a_defect(
+    pretend: Callable[..., None], spec: GuestSpec, tmp_path: Path
+) -> None:
+    pretend(usernet="  UDP[HOST_FORWARD] none")
+    qemu = Qemu.start(spec, tmp_path / "log", "KEY")
+    try:
+        with pytest.raises(InternalError, match="no forwarded port"):
+            qemu.find_port()
+    finally:
+        qemu.kill()
+        qemu.console.close()

@@ -106,7 +106,7 @@ def test_a_limit_shortens_the_wait_and_what_was_said_is_kept(
 def test_a_lost_connection_is_no_exit_status(connection: Connection) -> None:
     with pytest.raises(SshError, match="lost"):
         connection.execute("drop", NEVER_S)
-    assert not connection.active
+    assert not connection.transport.is_active()
     with pytest.raises(SshError):
         connection.execute("true", 1.0)
 

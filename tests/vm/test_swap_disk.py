@@ -7,13 +7,14 @@ import os
 import shutil
 import struct
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.vm import swap_disk
-from harness.vm.swap_disk import PAGE_BYTES, _extents, find_tags, make_swap, swap_header
+from harness.vm.swap_disk import PAGE_BYTES, _extents, find_tags, make_swap
 
 MAGIC = b"VTESTTAG"
 
@@ -25,18 +26,18 @@ def tag(index: int, magic: bytes = MAGIC) -> bytes:
 def test_header_is_what_mkswap_writes(tmp_path: Path) -> None:
     if shutil.which("mkswap") is None and not Path("/sbin/mkswap").exists():
         pytest.skip("no mkswap to compare with")
-    uuid = bytes(range(16))
-    theirs = tmp_path / "theirs"
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    make_swap(ours, 1)
+    named = uuid.UUID(bytes=ours.read_bytes()[1036:1052])
     theirs.write_bytes(b"")
     os.truncate(theirs, 1 << 20)
-    named = "00010203-0405-0607-0809-0a0b0c0d0e0f"
     subprocess.run(
-        ["mkswap", "-q", "-U", named, str(theirs)],
+        ["mkswap", "-q", "-U", str(named), str(theirs)],
         check=True,
         capture_output=True,
         env={**os.environ, "PATH": f"{os.environ['PATH']}:/sbin:/usr/sbin"},
     )
-    assert theirs.read_bytes()[:PAGE_BYTES] == swap_header((1 << 20) // PAGE_BYTES, uuid)
+    assert theirs.read_bytes() == ours.read_bytes()
 
 
 def test_fresh_disk_is_sparse_and_replaces_what_was_there(tmp_path: Path) -> None:

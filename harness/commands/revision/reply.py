@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from harness.core import git
 NOTES_REF = "kernel-test"  # git log --notes=kernel-test shows them
 MAX_LINES = 60  # of a reply
 MAX_NAMES = 4  # names on a line; the rest is counted
+# A line of range-diff that names a patch rather than shows its difference.
+_HEAD = re.compile(r"^ {0,3}(?:-|\d+): .*$", re.MULTILINE)
 
 
 def some(names: Sequence[str]) -> str:
@@ -63,19 +66,11 @@ def _lines(whole: Revision) -> Iterator[str]:
     if not whole.previous:
         yield "  no clause's verdict changed"
     for kind in ("broken", "fixed", "new", "gone"):
-        names = [
-            f"{c.clause} ({c.now})" if kind == "new" else c.clause
-            for c in whole.previous
-            if c.kind == kind
-        ]
-        if names:
+        found = [change for change in whole.previous if change.kind == kind]
+        if found:
+            names = [f"{c.clause} ({c.now})" if kind == "new" else c.clause for c in found]
             yield f"  {kind}: {some(names)}"
-    yield from (f"  {line}" for line in whole.range_diff.splitlines() if _is_head(line))
-
-
-def _is_head(line: str) -> bool:
-    """Whether a line of range-diff names a patch rather than shows its difference."""
-    return bool(line) and (line[0] in "-123456789" or line.lstrip()[:1].isdigit()) and ":" in line
+    yield from (f"  {head}" for head in _HEAD.findall(whole.range_diff))
 
 
 def statement(flaky: Flaky) -> str:
@@ -104,9 +99,8 @@ def _step(step: Step) -> Iterator[str]:
         yield f"  broken before: {some(before)}"
     for tool, remarks in step.statics.items():
         if remarks:
-            yield f"  {tool}: {some(remarks[:1])}" + (
-                f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
-            )
+            more = f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
+            yield f"  {tool}: {remarks[0]}{more}"
     yield from (f"  flaky: {statement(one)}" for one in step.flaky)
     if step.breaks and step.patches:
         yield f"  from here on these clauses fail: {some(step.breaks)}"

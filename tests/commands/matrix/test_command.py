@@ -174,6 +174,23 @@ def test_a_part_of_the_series_is_built_and_neither_booted_nor_judged(
     assert statuses(document) == {"matrix::swap": "fail"}
 
 
+def test_the_kernel_that_a_guest_ran_on_is_not_built_a_second_time(
+    toy: Toy, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flavour = toy.flavour(WISH)
+    monkeypatch.setattr("harness.commands.matrix.load_flavour", lambda name: flavour)
+    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+    (project / "matrix.yaml").write_text(MATRIX + row)
+    series = toy.series(NEW)
+
+    def boot(settings: Settings) -> RunResult:
+        toy.build(series)
+        return RunResult(0, settings.out, guest())
+
+    _, document = run(toy, project, series, boot, cell="booted")
+    assert {stage["name"]: stage["cached"] for stage in document["stages"]}["booted"]
+
+
 def test_a_machine_that_cannot_boot_ends_the_command(
     toy: Toy, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

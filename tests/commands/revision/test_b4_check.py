@@ -13,7 +13,7 @@ from harness.commands.revision.b4_check import check
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.revision.page import write
 from harness.commands.revision.verdict import RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks import OpenRemarks
 from harness.core.settings import PROJECT
 from harness.core.usage import COMMANDS
 from harness.series.patches import parse_patch

@@ -15,7 +15,7 @@ from harness.commands.revision.page import (
     rows,
 )
 from harness.commands.revision.verdict import RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks import OpenRemarks
 from tests.commands.revision.test_flaky import CASE, document
 
 INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "two", "three")), "")
@@ -24,8 +24,7 @@ INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "t
 def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:
     runs = RevisionRuns(documents, None, {}, statics or {})
     return [
-        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, found, strict=True)}
-        for _, found in rows(conclude(INPUTS, runs), runs)
+        dict(zip(CHECKS, found, strict=True)) for _, found in rows(conclude(INPUTS, runs), runs)
     ]
 
 
@@ -70,11 +69,14 @@ def test_a_failure_is_told_where_it_is_first_seen() -> None:
     whole = conclude(INPUTS, runs)
     first, second = broken(whole, runs, {"KERNEL": "6.12", "SERIES": "/a b"})
     assert [one.name for one in first.failures] == [CASE, "WARNING in f"]
-    assert first.failures[0].traces == (("WARNING in f", "by it", "f+0x1 (mm/f.c:7)"),)
+    assert first.failures[0].splats == [splat] and first.failures[0].test == bad["tests"][0]
+    assert first.failures[1].test is None and first.failures[1].case == CASE
     again = "make test-kernel KERNEL=6.12 SERIES='/a b' PATCHES=1 TESTS='p and a'"
     assert {one.command for one in first.failures} == {again}
     assert second.failures == () and second.still == (CASE, "WARNING in f")
     page = html(whole, runs, {"KERNEL": "6.12"})
+    assert f"<div>in {CASE}</div>" in page
+    assert page.count('WARNING in f <span class="dim">trace: by it</span>') == 2
     assert page.count("f+0x1 (mm/f.c:7)") == 2 and page.count("still broken") == 2
     assert "KERNEL=6.12 PATCHES=1" in page and "A claim." in page
     assert "<script" not in page and "http" not in page
@@ -84,9 +86,10 @@ def test_what_a_page_shows_is_bounded() -> None:
     said = {"status": "fail", "reason": "so", "about": "", "diagnostics": ["x"] * 500, "seconds": 1}
     tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MAX_SHOWN + 5)]
     runs = RevisionRuns((document(), document("fail", tests=tests)), None, {})
-    (part,) = broken(conclude(INPUTS, runs), runs, {})
+    whole = conclude(INPUTS, runs)
+    (part,) = broken(whole, runs, {})
     assert len(part.failures) == MAX_SHOWN and part.more == 5
-    assert part.failures[0].notes.splitlines()[-1] == "... 460 more lines"
+    assert html(whole, runs, {}).count("x\n... 460 more lines</pre>") == MAX_SHOWN
 
 
 def test_a_complaint_outside_of_cases_is_seen_again_by_the_whole_run() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.make_log import new_warnings
-from harness.commands.static_checks.remarks import (
+from harness.build.make import new_warnings
+from harness.commands.static_checks import (
     PatchRemarks,
     Remark,
     load_waivers,

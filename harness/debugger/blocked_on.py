@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 import yaml
 
-WAITS = Path(__file__).with_name("waits.yaml")
-
 WaitKind = Literal["ipi", "stop", "rcu", "work", "lock", "io", "memory", "program"]
 # Waits that end by themselves, without anybody who may be held.
 TRANSIENT: frozenset[WaitKind] = frozenset({"io", "memory"})
@@ -30,7 +28,8 @@ class Wait:
 
 @functools.cache
 def _rows() -> Sequence[Mapping[str, Any]]:
-    return tuple(yaml.safe_load(WAITS.read_text("utf-8"))["kinds"])
+    table = Path(__file__).with_name("blocked_on.yaml")
+    return tuple(yaml.safe_load(table.read_text("utf-8"))["kinds"])
 
 
 def base_name(symbol: str) -> str:

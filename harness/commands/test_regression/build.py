@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The kernel's own selftests that a series is compared by: ``regression.yaml``, read and built.
 
-The file belongs to the series: one that touches memory management asks for other
-selftests than one that touches a file system. It lists, for each kernel line, what is
-run and how, and what is left out and why; nothing of a folder is passed over in silence.
+The file lists, for each kernel line, what is run and how, and what is left out and why;
+nothing of a folder is passed over in silence.
 
-Their own Makefile builds them. They are linked statically, so that they need nothing of the
-guest, and built once, from the bare base and against its headers: the same programs run on
-both kernels, and what differs is the kernel. The sources are written out from git, so no
-worktree is touched.
+Their own Makefile builds them: statically, so that they need nothing of the guest, and once,
+from the bare base and against its headers. The same programs run on both kernels, and what
+differs is the kernel. The sources are written out from git, so no worktree is touched.
 """
 
 from __future__ import annotations
@@ -127,22 +125,20 @@ def load(folder: Path, line: str) -> SelftestList:
             next_step="docs/regression.md says what stands there",
         )
     about, tests = data["kernels"][line], []
-    for row in about["tests"]:
-        words = str(row.pop("run"))
-        row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
-        settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
-        try:
+    reading = line  # for an error
+    try:
+        for row in about.pop("tests"):
+            reading = words = str(row.pop("run"))
+            row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
+            settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
             tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
-        except TypeError as error:
-            raise InternalError(f"{FILE}: {words}: {error}") from error
+        reading = line
+        listed = SelftestList(path, data["clause"], data["floor"], tests=tests, **about)
+    except TypeError as error:
+        raise InternalError(f"{FILE}: {reading}: {error}") from error
     names = [test.name for test in tests]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
-    about["tests"] = tests
-    try:
-        listed = SelftestList(path, data["clause"], data["floor"], **about)
-    except TypeError as error:
-        raise InternalError(f"{FILE}: {line}: {error}") from error
     if both := sorted(set(listed.programs) & set(listed.left_out)):
         raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
     return listed
@@ -190,12 +186,12 @@ def build_programs(
             lines = done.output.splitlines()
             said += [line for line in lines if "rror" in line or "cannot" in line]
         if absent := [name for name in listed.programs if not (out / name).is_file()]:
+            what = f"{', '.join(absent)} of {listed.folder} cannot be built here"
             raise MachineError(
-                "\n".join((f"{', '.join(absent)} of {listed.folder} cannot be built here",
-                           *said[:12])),
+                "\n".join((what, *said[:12])),
                 next_step="a missing -lNAME is Debian's package libNAME-dev; "
                 "what can be built nowhere belongs to left_out",
-            )  # fmt: skip
+            )
 
     entry = store.entry("selftests", inputs, make, also=("build",))
     there = set(json.loads((entry.path / "present.json").read_text()))
@@ -207,15 +203,10 @@ def build_programs(
 
 
 def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
-    """A test as a case that a lab can run; ``attempt`` tells repetitions apart."""
+    """A test as a case that a runner can run; ``attempt`` tells repetitions apart."""
     program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
-    return Case(
-        id=CaseId("guest", None, test.name, attempt),
-        program=program,
-        clauses=(),
-        timeout=TIME_FACTOR * test.timeout + SPARE_S,
-        about=shlex.join(test.argv),
-    )
+    limit, about = TIME_FACTOR * test.timeout + SPARE_S, shlex.join(test.argv)
+    return Case(CaseId("guest", None, test.name, attempt), program, (), limit, about)
 
 
 def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int) -> Suite:

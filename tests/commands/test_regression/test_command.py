@@ -12,11 +12,11 @@ from typing import Any, cast
 
 import pytest
 
-from harness.cases.runner import Lab
-from harness.commands.selftests import command
-from harness.commands.selftests.build import FILE, Selftest, SelftestList, case_of
-from harness.commands.selftests.command import Observed, Reports, compare, test_regression
-from harness.commands.selftests.judge import WHOLE, Seen
+from harness.cases.runner import CaseRunner
+from harness.commands.test_regression import command
+from harness.commands.test_regression.build import FILE, Selftest, SelftestList, case_of
+from harness.commands.test_regression.command import Observed, Reports, compare, test_regression
+from harness.commands.test_regression.judge import WHOLE, Seen
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
@@ -148,7 +148,7 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
     monkeypatch: pytest.MonkeyPatch,
     runs: int,
 ) -> None:
-    """With few cases there is one lab and no thread, with many there are two."""
+    """With few cases there is one runner and no thread, with many there are two."""
 
     class FakeGuests:
         def report_strays(self) -> None:
@@ -158,15 +158,15 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
     def booted(*_: object) -> Iterator[FakeGuests]:
         yield FakeGuests()
 
-    def labs_of(session: Session, *_: object) -> list[Lab]:
+    def case_runners(session: Session, *_: object) -> list[CaseRunner]:
         def fresh() -> Guest:
             script: list[CaseRun | Exception] = [_said_ok() for _ in range(runs)]
             return cast(Guest, FakeGuest(script))
 
-        return [Lab(session.data, 0, "6.1.1", 1.0, fresh) for _ in range(2)]
+        return [CaseRunner(session.data, 0, "6.1.1", 1.0, fresh) for _ in range(2)]
 
     monkeypatch.setattr(command, "booted", booted)
-    monkeypatch.setattr(command, "labs_of", labs_of)
+    monkeypatch.setattr(command, "case_runners", case_runners)
     (tmp_path / FILE).write_text("")
     session = cast(
         Session,

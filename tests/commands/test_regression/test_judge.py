@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.commands.selftests.build import Selftest
-from harness.commands.selftests.judge import (
+from harness.commands.test_regression.build import Selftest
+from harness.commands.test_regression.judge import (
     AGAIN,
     WHOLE,
     Seen,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.judge import WHOLE, Seen, SelftestRuns, points, seen
+from harness.commands.test_regression.judge import WHOLE, Seen, SelftestRuns, points, seen
 from harness.core import events as ev
 
 RECORDED = Path(__file__).parent / "data"
@@ -50,6 +50,16 @@ def test_a_name_that_stands_twice_is_two_points() -> None:
     assert points(["ok 1 x", "not ok 1 x"]) == {"1 x": "pass", "1 x (again)": "fail"}
 
 
+def test_a_name_that_stands_often_is_so_many_points() -> None:
+    found = points(["ok 1 x"] * 4000)
+    assert len(found) == 4000 and "1 x (again)" in found and "1 x (4000)" in found
+
+
+def test_an_ok_whose_subtest_failed_is_none() -> None:
+    lines = ["    # Subtest: in", "    1..1", "    not ok 1 in", "\x1b[32mok 1 out\x1b[0m"]
+    assert points(lines) == {"1 out": "fail"}
+
+
 def record(*diagnostics: str, status: ev.Status = "pass", reason: str = "") -> ev.CaseFinished:
     return ev.CaseFinished(ev.CaseId.parse("t"), status, reason, 1.5, (), diagnostics=diagnostics)
 
@@ -90,3 +100,26 @@ def test_recorded_outputs(name: str, counts: dict[str, int]) -> None:
     """The program's own totals, where it prints some, are what is read."""
     found = list(points((RECORDED / name).read_text().splitlines()).values())
     assert {outcome: found.count(outcome) for outcome in set(found)} == counts
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "reason"),
+    [
+        (("1..3", "ok 1", "ok 3"), "fail", "2 of 3 planned points came; missing: 2"),
+        (("ok 1", "Bail out! no memory"), "fail", "bailed out: no memory"),
+        (("1..0 # SKIP needs two nodes",), "skip", "needs two nodes"),
+        (("TAP version 13", "1..0"), "skip", "its plan is 1..0"),
+        (("ok 1", "ok 2", "1..2"), "pass", ""),
+        (("not ok 1 # TODO later", "1..1"), "pass", ""),
+    ],
+)
+def test_exit_status_0_is_no_pass_of_a_program_that_says_it_gave_up(
+    lines: tuple[str, ...], status: str, reason: str
+) -> None:
+    got = seen(record(*(f"| {line}" for line in lines)))
+    assert (got.status, got.reason) == (status, reason)
+
+
+def test_what_the_runner_left_out_is_not_missing() -> None:
+    assert seen(record("| 1..9", "| ok 9", "left out: 8 results")).status == "pass"
+    assert seen(record("| 1..9", "| ok 9", "| left out: 8 results")).status == "fail"

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.commands import each_patch
+from harness.commands import test_series
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.report.states import BASE, state_of
-from harness.run.session import RunKernel, RunResult, worst
+from harness.run.session import RunKernel, RunResult
+from harness.run.states import BASE, SeriesState
+from harness.run.verdict import worst
 from tests.support.toy import Toy, grow
 
 
@@ -59,7 +60,7 @@ def test_each_state_is_run_until_nothing_can_be_said(
     seen: list[int | None] = []
     console = Console(width=160, record=True)
     assert (
-        each_patch.test_series(settings, runner([document(code) for code in codes], seen), console)
+        test_series.test_series(settings, runner([document(code) for code in codes], seen), console)
         == status
     )
     assert seen == ran
@@ -74,7 +75,7 @@ def test_after_a_patch_that_does_not_apply_no_other_is_tried(settings: Settings)
     seen: list[int | None] = []
     stuck = document(1, stages=[{"name": "series", "failed": "series"}], tests=[])
     assert (
-        each_patch.test_series(settings, runner([document(0), stuck], seen), Console(quiet=True))
+        test_series.test_series(settings, runner([document(0), stuck], seen), Console(quiet=True))
         == 1
     )
     assert seen == [0, 1]
@@ -82,14 +83,14 @@ def test_after_a_patch_that_does_not_apply_no_other_is_tried(settings: Settings)
 
 def test_patches_makes_no_sense_here(settings: Settings) -> None:
     with pytest.raises(InvocationError, match="test-series runs every number of patches"):
-        each_patch.test_series(replace(settings, patches=1), runner([], []), Console())
+        test_series.test_series(replace(settings, patches=1), runner([], []), Console())
 
 
 def test_a_state_that_does_not_build_says_where_it_failed() -> None:
     stages = [{"name": "config"}, {"name": "build", "failed": "series"}]
-    state = state_of(1, "x", document(1, stages=stages, tests=[]))
-    assert (state.build, state.boot, state.tests) == ("build failed", "", "none ran")
-    state = state_of(1, "x", document(1, stages=[{"name": "series", "failed": "series"}]))
+    state = SeriesState(1, "x", document(1, stages=stages, tests=[]))
+    assert (state.build, state.ended("boot"), state.tests) == ("build failed", "", "none ran")
+    state = SeriesState(1, "x", document(1, stages=[{"name": "series", "failed": "series"}]))
     assert not state.applies
 
 

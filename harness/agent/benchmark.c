@@ -40,7 +40,7 @@ static int one_process(void)
 }
 
 /* Prints the milliseconds it took. */
-int pace(void)
+int benchmark(void)
 {
 	struct timespec from, to;
 

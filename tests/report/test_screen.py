@@ -11,9 +11,8 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.settings import PROJECT
-from harness.report.results import Results
-from harness.report.screen import Screen
-from harness.report.summary import print_summary, ranges
+from harness.report.results import Results, RunDocument, document
+from harness.report.screen import Screen, print_summary, ranges
 from harness.series.contract import SeriesData, load
 
 
@@ -66,10 +65,12 @@ def test_markup_in_a_reason_is_printed_as_it_is() -> None:
     assert "a[0] == [red]" in text.getvalue()
 
 
-def finished(results: Results, verdict: ev.Verdict, code: int, *error: str) -> Results:
+def finished(
+    results: Results, verdict: ev.Verdict, code: int, data: SeriesData, *error: str
+) -> RunDocument:
     results(ev.SeriesKnown("s", tuple(ev.PatchInfo(f"s{i}", "0") for i in range(4)), 4))
     results(ev.RunFinished(verdict, code, 12.0, error))
-    return results
+    return document(results, data)
 
 
 def test_the_last_line_names_the_verdict_and_its_kind(data: SeriesData) -> None:
@@ -80,7 +81,7 @@ def test_the_last_line_names_the_verdict_and_its_kind(data: SeriesData) -> None:
         ("infra", 3, "the machine is at fault"),
     ):
         out, text = console()
-        print_summary(out, finished(Results(), verdict, code), data, Path("out/r"))  # type: ignore[arg-type]
+        print_summary(out, finished(Results(), verdict, code, data), data, Path("out/r"))  # type: ignore[arg-type]
         last = text.getvalue().splitlines()[-1]
         assert last.startswith(f"verdict: {verdict} (exit {code}: {kind}")
 
@@ -99,7 +100,7 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
         )
     )
     out, text = console()
-    print_summary(out, finished(results, "fail", 1), data, Path("out/r"))
+    print_summary(out, finished(results, "fail", 1, data), data, Path("out/r"))
     shown = text.getvalue()
     for part in (
         "a read of a purged page is SIGBUS",
@@ -115,11 +116,12 @@ def test_a_complaint_says_whether_its_trace_is_decoded(data: SeriesData) -> None
     results = Results()
     results(ev.SplatSeen("WARNING in f", "warning", None, "raw trace"))
     out, text = console()
-    print_summary(out, finished(results, "fail", 1), data, Path("out/r"))
+    print_summary(out, finished(results, "fail", 1, data), data, Path("out/r"))
     assert "raw trace" in text.getvalue() and "not decoded" in text.getvalue()
-    results(ev.SplatDecoded(results.splats[0].id, "f (mm/f.c:3)", "decoded with debug information"))
+    (splat,) = results.all(ev.SplatSeen)
+    results(ev.SplatDecoded(splat.id, "f (mm/f.c:3)", "decoded with debug information"))
     out, text = console()
-    print_summary(out, results, data, Path("out/r"))
+    print_summary(out, document(results, data), data, Path("out/r"))
     assert "f (mm/f.c:3)" in text.getvalue()
     assert "decoded with debug information" in text.getvalue()
 
@@ -129,7 +131,7 @@ def test_the_summary_fits_one_screen_when_all_is_well(data: SeriesData) -> None:
     for clause in data.clauses:
         results(ev.CaseFinished(ev.CaseId.parse(f"p.c::{clause}"), "pass", "", 0.1, (clause,)))
     out, text = console()
-    print_summary(out, finished(results, "pass", 0), data, Path("out/r"))
+    print_summary(out, finished(results, "pass", 0, data), data, Path("out/r"))
     lines = text.getvalue().splitlines()
     assert len(lines) <= 24
     assert any("1-15" in line for line in lines)
@@ -142,7 +144,7 @@ def test_a_flood_of_failures_still_fits_a_screen(data: SeriesData) -> None:
         results(ev.CaseFinished(ev.CaseId.parse(name), "fail", "complained", 0.1, ("V-SB-1",)))
         results(ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse(name), "trace\n" * 40))
     out, text = console()
-    print_summary(out, finished(results, "fail", 1), data, Path("out/r"))
+    print_summary(out, finished(results, "fail", 1, data), data, Path("out/r"))
     shown = text.getvalue()
     assert "... 24 more broken cases" in shown
     assert shown.count("KERNEL WARNING in f") == 1 and "and 29 times more" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.build import FILE, SelftestList, load
+from harness.commands.test_regression.build import FILE, SelftestList, load
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import load as load_series

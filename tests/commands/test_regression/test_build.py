@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.selftests.build import (
+from harness.commands.test_regression.build import (
     Selftest,
     SelftestList,
     build_programs,

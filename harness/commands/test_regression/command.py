@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.build.kconfig import read_values
-from harness.cases.pool import GuestPool, at_once
+from harness.cases.pool import at_once
 from harness.cases.selection import run_cases
-from harness.commands.selftests.build import SelftestList, build_suite, case_of, load
-from harness.commands.selftests.judge import (
+from harness.commands.test_regression.build import SelftestList, build_suite, case_of, load
+from harness.commands.test_regression.judge import (
     AGAIN,
     Seen,
     SelftestRuns,
@@ -34,9 +34,9 @@ from harness.run.assemble_guest import (
     Equipment,
     assemble_guest,
     booted,
+    case_runners,
     complaints_of,
     decode_splats,
-    labs_of,
 )
 from harness.run.session import Session, run_session
 from harness.series.base import Base, known_kernels
@@ -96,19 +96,18 @@ class ComparedKernel:
         def take(event: ev.Event) -> None:
             if isinstance(event, ev.CaseFinished):
                 records.append(event)
-                now = str(event.id)
-                done = ev.StageProgress(self.name, len(records), len(cases), "tests", now)
-                session.events.emit(done)
+                done = len(records), len(cases), "tests", str(event.id)
+                session.events.emit(ev.StageProgress(self.name, *done))
             elif isinstance(event, ev.SplatSeen):
                 self.reports.waiting.append(event)
-            elif not isinstance(event, ev.CaseStarted):
+            elif not isinstance(event, (ev.CaseStarted, ev.CasesChosen)):
                 session.events.emit(event)
 
         with booted(session, self.equipment, self.sort_out) as guests:
             # What is said of the cases goes through take() only: a run of a test is no record yet.
-            pool = GuestPool(take, labs_of(session, self.equipment, guests))
+            runners = case_runners(session, self.equipment, guests)
             with stage(session.events, self.name) as outcome:
-                run_cases(cases, pool, expression, session.data.folder)
+                run_cases(cases, runners, take, expression)
                 passed = sum(record.status == "pass" for record in records)
                 outcome.detail = f"{passed} of {len(records)} runs pass"
             guests.report_strays()
@@ -144,17 +143,16 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
     with_series = assemble_guest(session, lambda *_: without.suite, guests)
     listed = lists[0]
 
-    roomy = []
-    for equipment in (without, with_series):
-        spec = equipment.spec
-        memory = max(spec.memory_mb, listed.memory_mb)
-        append = f"{spec.extra_append} {listed.append}".strip()
-        spec = replace(spec, memory_mb=memory, extra_append=append)
-        roomy.append(replace(equipment, spec=spec))
+    def roomy(equipment: Equipment) -> Equipment:
+        memory = max(equipment.spec.memory_mb, listed.memory_mb)
+        append = f"{equipment.spec.extra_append} {listed.append}".strip()
+        spec = replace(equipment.spec, memory_mb=memory, extra_append=append)
+        return replace(equipment, spec=spec)
+
     judged = reports.of_series(complaints_of(with_series))
     return (
-        ComparedKernel(base, roomy[0], reports.of_base, reports, "base", listed),
-        ComparedKernel(session, roomy[1], judged, reports, "series", listed),
+        ComparedKernel(base, roomy(without), reports.of_base, reports, "base", listed),
+        ComparedKernel(session, roomy(with_series), judged, reports, "series", listed),
     )
 
 
@@ -188,8 +186,8 @@ def compare(
     passed = len(runs) - len(failed)
     # A comparison of tests that fail everywhere finds no difference, and shows nothing.
     if not expression and passed < listed.floor:
-        few = f"only {passed} selftests pass on the bare base, and {listed.floor} must for the "
-        raise MachineError("\n".join((f"{few}comparison to say anything", *failed)))
+        few = f"only {passed} selftests pass on the bare base, and {listed.floor} must"
+        raise MachineError("\n".join((f"{few} for the comparison to say anything", *failed)))
     selected = [test for test in listed.tests if test.name in runs]
     again = [test for test in selected if runs[test.name].differ and not test.flaps]
     if again:
@@ -198,9 +196,8 @@ def compare(
         cases = [case_of(test, listed.source, attempt) for test in again for attempt in repeats]
         without, with_series = base(cases, "", True), series(cases, "", True)
         for name in (test.name for test in again):
-            first_base, first_series = runs[name]
-            more = [*first_base, *without[name]], [*first_series, *with_series[name]]
-            runs[name] = SelftestRuns(*more)
+            first, more = runs[name], (without[name], with_series[name])
+            runs[name] = SelftestRuns([*first.base, *more[0]], [*first.series, *more[1]])
     records = [judge(test, runs[test.name], listed.clause) for test in selected]
     events.emit(ev.Note(summary(listed.tests, runs, records)))
     return records
