@@ -23,7 +23,8 @@ from harness.core.store import Store
 from harness.core.usage import HOME, PROGRAM, PROJECT
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
-from harness.series.patches import FORMAT_PATCH, default_folder, load_series, patch_files
+from harness.series.mailbox import patch_files
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series
 
 BASE_BRANCH = "base"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from harness.core import git
 from harness.series.apply import PatchedTree
-from harness.series.patches import changed_lines
+from harness.series.diff import changed_lines
 from harness.vm.blame import frame_of, plain_name
 from harness.vm.splats import Splat, bare
 
