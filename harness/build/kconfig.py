@@ -23,6 +23,7 @@ from harness.build.make import build_dir, marked
 from harness.build.toolchain import BuildTools, environment, variables
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
+from harness.core.machine_faults import check_output
 from harness.core.settings import PROJECT
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
@@ -294,7 +295,7 @@ def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log
     with marked(out):
         done = proc.run(argv, cwd=source, env=env, log=log, on_line=lines.append)
     if done.returncode != 0:
-        proc.check_disk(argv, "\n".join(lines), log)
+        check_output(argv[0], "\n".join(lines), log)
         first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
         what = "\n".join(["the kernel cannot be configured", *(first or lines)[:6]])
         raise SeriesError(what, evidence=log, next_step="mend the Kconfig file that it names")

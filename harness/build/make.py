@@ -26,6 +26,7 @@ from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.core.events import StageProgress
+from harness.core.machine_faults import check_output
 from harness.core.store import digest
 from harness.core.usage import SET_UP
 from harness.series.apply import Applied
@@ -257,7 +258,7 @@ def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: s
     lines: list[str] = []
     argv = make_argv(tools, source.path, out, "-k", *what)
     proc.run(argv, env=compiling(tools), log=log, on_line=lines.append)
-    proc.check_disk(argv, "\n".join(lines[-40:]), log)
+    check_output(argv[0], "\n".join(lines[-40:]), log)
     return lines
 
 
@@ -305,7 +306,7 @@ def place_config(config: str, out: Path) -> None:
 def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
     """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
     said = "\n".join(reader.first_errors())
-    proc.check_disk(("make",), "\n".join(reader.tail), log)
+    check_output("make", "\n".join(reader.tail), log)
     if "Killed signal" in said:
         what = f"the compiler was killed: not enough memory?\n{said}"
         return MachineError(what, evidence=log, next_step="JOBS=1")

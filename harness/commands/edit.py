@@ -18,11 +18,12 @@ from harness.core.atomic import drafted_directory, write_atomically
 from harness.core.errors import InvocationError
 from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
-from harness.core.store import Store, full_disk_explained
+from harness.core.store import Store
 from harness.core.usage import HOME, PROGRAM, PROJECT
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
-from harness.series.patches import FORMAT_PATCH, default_folder, load_series, patch_files
+from harness.series.mailbox import patch_files
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series
 
 BASE_BRANCH = "base"
 
@@ -69,8 +70,7 @@ def tree(settings: Settings) -> int:
     target = place(settings)
     fresh = not (target.exists() and any(target.iterdir()))
     if fresh:
-        with full_disk_explained(target.parent):
-            _create(target, branch, base, applied)
+        _create(target, branch, base, applied)
     else:
         _update(settings, branch, base, applied)
     _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)

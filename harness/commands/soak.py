@@ -34,7 +34,7 @@ from harness.cases.soakers import SoakContext, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import of_file, read_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.report.results import Results
@@ -117,8 +117,8 @@ def read_record(path: Path) -> Record | None:
     """The record in a file; None where there is none, or one of another schema."""
     if not path.is_file():
         return None
-    data = json.loads(path.read_text())
-    return from_json(Record, data) if data.pop("schema", None) == SCHEMA else None
+    data = read_json(dict[str, object], path)
+    return of_file(Record, data, path) if data.pop("schema", None) == SCHEMA else None
 
 
 def all_records(folder: Path) -> list[Record]:

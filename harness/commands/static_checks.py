@@ -166,6 +166,8 @@ def _body(session: Session) -> None:
     base = base_stage(session)
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
+        for remark in series.remarks:
+            events.note(remark)
         series = replace(series, patches=series.patches[: settings.patches])
         outcome.detail = f"{len(series.patches)} patches from {series.source}"
         infos = tuple(ev.PatchInfo(p.subject, p.patch_id) for p in series.patches)

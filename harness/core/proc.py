@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import IO, TypedDict, Unpack, cast
 
 from harness.core.errors import HarnessError, InternalError, MachineError
-from harness.core.usage import SET_UP, command
+from harness.core.machine_faults import check_output
+from harness.core.usage import SET_UP
 
 NICE = 10
 END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 # Bytes read at once of a long stream. With Python's 8 KiB and the kernel's 64 KiB of pipe, reader
 # and writer of a kernel's tar stream wake each other 160 thousand times: 5 s of 19.
 STREAM_BYTES = 1 << 18
-FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 
 class Surroundings(TypedDict, total=False):
@@ -51,12 +51,6 @@ class ProgramResult:
     output: str
 
 
-def full_disk(what: str, evidence: Path | None = None) -> MachineError:
-    """The error for a disk that is full; ``what`` shows it."""
-    step = f"{command('clean-cache')}, or set HARNESS_CACHE to more room"
-    return MachineError(f"the disk is full: {what}", evidence=evidence, next_step=step)
-
-
 def give_way() -> None:
     """This thread, and what it starts, runs when nobody else wants the CPU."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
@@ -66,17 +60,14 @@ def failure(
     argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
 ) -> HarnessError:
     """The error for a program that failed and whose failure nobody expected."""
-    if any(sign in output for sign in FULL_DISK):
-        return full_disk(f"{argv[0]} could not write", evidence)
+    try:
+        ended = signal.strsignal(-returncode) or "" if returncode < 0 else ""
+        check_output(argv[0], f"{output}\n{ended}", evidence)
+    except MachineError as error:
+        return error
     tail = "\n".join(output.strip().splitlines()[-15:])
     how = f"was ended by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
     return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip(), evidence=evidence)
-
-
-def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -> None:
-    """A MachineError where a program's output says that the disk is full."""
-    if isinstance(error := failure(argv, 1, output, evidence), MachineError):
-        raise error
 
 
 @functools.cache

@@ -105,6 +105,7 @@ class Settings:
     kernel: str = _given("KERNEL", str, asked=True)
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
+    allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
     previous: str | None = _given("PREVIOUS", _optional(str))
     patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
     variant: str | None = _given("VARIANT", _optional(str), asked=True)

@@ -13,7 +13,6 @@ works with is never evicted.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import hashlib
@@ -28,7 +27,6 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.core.atomic import DRAFT_PREFIX, drafted_directory
-from harness.core.proc import full_disk
 
 HARNESS = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".c", ".h", ".yaml")
@@ -158,8 +156,7 @@ class Store:
         """A directory of ``kind``, made by ``make(directory)`` where it is not there yet.
 
         ``inputs``: JSON-like; all that decides what is in it, but for the code. ``also``: see
-        ``entry_key``. A MachineError: the disk is full. Whatever ``make`` raises is raised
-        when the half-made directory is removed.
+        ``entry_key``. Whatever ``make`` raises is raised when the half-made directory is removed.
         """
         key = entry_key(inputs, make, also)
         final, name = self.root / kind / key, f"{kind}-{key}"
@@ -171,7 +168,7 @@ class Store:
                 if alone and not final.is_dir():
                     cached = False
                     self._grown.add(str(final))
-                    with full_disk_explained(self.root), drafted_directory(final) as draft:
+                    with drafted_directory(final) as draft:
                         make(draft)
             share = False
         return Entry(final, cached)
@@ -208,7 +205,7 @@ class Store:
     ) -> Iterator[Path]:
         """A mutable directory that only this run uses until the block ends."""
         path = self.work_path(kind, key)
-        with self.lock(f"work-{kind}-{key}", on_wait), full_disk_explained(self.root):
+        with self.lock(f"work-{kind}-{key}", on_wait):
             path.mkdir(parents=True, exist_ok=True)
             self._touch(path)
             self._grown.add(str(path))
@@ -271,14 +268,3 @@ class Store:
             self._remove_unused(path)
         if not self._candidates():  # ccache's folder and the locks go with the last entry
             shutil.rmtree(self.root, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def full_disk_explained(where: Path) -> Iterator[None]:
-    """Turns ENOSPC and EDQUOT into a message about the machine."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise full_disk(f"the one that holds {where}") from error
-        raise

@@ -38,7 +38,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
     "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
-    "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
+    "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
+    "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
@@ -74,7 +75,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 }
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
-_SOURCE = f"PROJECT KERNEL REF SERIES JOBS {_STORE}"
+_SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS {_STORE}"
 _GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT"
 
@@ -150,7 +151,7 @@ COMMANDS: dict[str, Command] = {
         "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
         "", {"TREE": "~/work"}),
     "refresh": Command("harness.commands.edit:refresh",
-        "the edited branch back to patches/, byte-stable", "KERNEL SERIES TREE"),
+        "the edited branch back to patches/, byte-stable", "KERNEL SERIES ALLOW_BIDI TREE"),
     "report": Command("harness.commands.report:report",
         "the runs of one series merged into one clause table", "OUT"),
     "list-tests": Command("harness.commands.one_kernel:list_tests",

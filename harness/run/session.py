@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -18,8 +17,11 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError
+from harness.core.jsondata import of_file, read_json
+from harness.core.machine_faults import check_store, machine_faults
 from harness.core.settings import Settings
 from harness.core.store import Store
+from harness.core.terminal import ENDING
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
 from harness.report.screen import PIPE_WIDTH, Screen, print_summary
@@ -61,8 +63,9 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
     found = []
     for path in sorted(paths):
         if not path.parent.is_symlink():
-            told: RunDocument = json.loads(path.read_text())
-            if told.get("schema") == SCHEMA:
+            data = read_json(dict[str, object], path)
+            if data.get("schema") == SCHEMA:
+                told = of_file(RunDocument, data, path)
                 found.append(RunResult(told["exit_code"], path.parent, told))
     return found
 
@@ -92,16 +95,18 @@ End = tuple[ev.Verdict, int, list[str]]  # verdict, exit status, what ended the 
 INTERRUPTED_END: End = ("infra", INTERRUPTED, ["interrupted"])
 
 
-def _conclude(body: Callable[[], None], results: Results) -> End:
+def _conclude(body: Callable[[Session], None], session: Session) -> End:
     try:
-        body()
+        with machine_faults(session.out, session.store.root):
+            check_store(session.store.root)
+            body(session)
     except HarnessError as error:
         first, *more = error.lines()
         lines = [f"{error.kind} error: {first}", *more]
         return error.verdict, error.exit_code, lines  # type: ignore[return-value]
     except KeyboardInterrupt:
         return INTERRUPTED_END
-    verdict, code = judge_run(results)
+    verdict, code = judge_run(session.results)
     return verdict, code, []
 
 
@@ -120,14 +125,13 @@ def _tidy(store: Store, events: ev.Events) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came.
+    """What ends a run does not disturb the block; gives the list of the signals that came.
 
     One that whoever started us has set to be ignored, as a shell does for a job in the
     background, stays so.
     """
     came: list[int] = []
-    both = (signal.SIGINT, signal.SIGTERM)
-    numbers = [n for n in both if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN]
     handlers = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in numbers]
     try:
         yield came
@@ -170,7 +174,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         point_latest(out)
         end: End = ("infra", InternalError.exit_code, ["a defect of the harness"])
         try:
-            end = _conclude(lambda: body(session), results)
+            end = _conclude(body, session)
             if end[1] != INTERRUPTED:  # who ends a run does not wait for the store
                 _tidy(store, events)
         except KeyboardInterrupt:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -254,8 +253,9 @@ class _Obtained:
             commit = git.commit_id(path, ref)
             common = Path(git.text(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
         except HarnessError as error:
+            said = error.what.partition("\n")[2]  # below the command: git's own words
+            what = f"KERNEL={path} has no commit {ref}\n{said}".rstrip()
             step = "REF= takes a commit, a tag or a branch of that tree; git log shows them"
-            what = f"KERNEL={path} has no commit {ref}"
             raise InvocationError(what, next_step=step) from error
         if not self.settings.ref and git.text(path, "rev-parse", "--is-bare-repository") != "true":
             edited = git.text(path, "status", "--porcelain", "--untracked-files=no").splitlines()
@@ -267,13 +267,14 @@ class _Obtained:
         objects = common / "objects"
 
         def fill(draft: Path) -> str:
-            git.init(draft / "repo.git", objects)
-            if (common / "shallow").is_file():
-                shutil.copyfile(common / "shallow", draft / "repo.git" / "shallow")
+            git.init(draft / "repo.git", objects, like=path)
             git.text(draft / "repo.git", "update-ref", "refs/heads/base", commit)
             return commit
 
-        return self._entry(("git", str(objects), commit), f"{path} {commit}", fill, origin=path)
+        # Deepened, a clone has commits that a range may name.
+        shallow = common / "shallow"
+        inputs = "git", str(objects), commit, shallow.read_text() if shallow.is_file() else ""
+        return self._entry(inputs, f"{path} {commit}", fill, origin=path)
 
 
 _UNPACK = {

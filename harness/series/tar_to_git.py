@@ -272,7 +272,7 @@ def import_tree(
     and compresses, and one writes.
 
     Raises:
-        InvocationError: a path that would leave the tree.
+        InvocationError: a path that would leave the tree, or that is given twice.
     """
     pack, trees = PackWriter(repo / "objects" / "pack"), TreeBuilder()
 
@@ -296,6 +296,10 @@ def import_tree(
         text = f"tree {trees.write(pack).hex()}\nauthor {who}\ncommitter {who}\n\n{message}\n"
         commit = pack.add("commit", text.encode()).hex()
         pack.finish()
+    except FileExistsError as error:
+        raise InvocationError(
+            f"two things at one path, or below a link: {error.filename!r}"
+        ) from error
     finally:
         pack.abandon()
     git.text(repo, "update-ref", "refs/heads/base", commit)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.errors import MachineError
+from harness.core.machine_faults import check_output
 from harness.core.store import Store
 
 _ENV = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
@@ -89,7 +90,7 @@ def download(package: str, version: str, folder: Path, store: Store) -> Path:
     files = sorted(folder.glob(f"{package}_*.deb"))
     if done.returncode == 0 and files:
         return files[-1]
-    proc.check_disk(argv, done.output)
+    check_output(argv[0], done.output)
     tail = "\n".join(done.output.strip().splitlines()[-3:])
     step = "check the network, apt-get update, or give a tree: KERNEL=/path/to/linux"
     what = f"the package {package} {version} could not be downloaded\n{tail}"

@@ -17,6 +17,8 @@ from pathlib import Path
 from harness.core.errors import InternalError, MachineError
 from harness.core.usage import command
 
+LONGEST = 1 << 16  # bytes of a line; one that has not ended by then is handed on in parts
+
 LineHandler = Callable[[str | None], None]
 
 
@@ -76,6 +78,9 @@ class Console:
                     # Reading goes on: a guest whose console is not read would stand still.
                     self.trouble = self.trouble or error
                 *whole, rest = (self._rest + data).split(b"\n")
+                while len(rest) > LONGEST:
+                    whole.append(rest[:LONGEST])
+                    rest = rest[LONGEST:]
                 self._take(whole, rest, data)
         if self._rest:
             self._take([self._rest], b"", b"")

@@ -13,7 +13,7 @@ from harness.core.errors import InternalError
 from harness.vm.boot import boot, save
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.splats import Splat
+from harness.vm.splats import ConsoleRemark, Splat
 from harness.vm.ssh import KeyPair
 
 
@@ -36,6 +36,7 @@ class Guests:
     keys: KeyPair = field(default_factory=KeyPair.generate)
     snapshot: Path | None = None
     _made: list[Guest] = field(default_factory=list)
+    _remarked: set[ConsoleRemark] = field(default_factory=set)
     _named: int = 0
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -107,6 +108,16 @@ class Guests:
     def _report_strays_of(self, guest: Guest) -> None:
         for splat in guest.take_stray_splats():
             self._report(splat)
+        for remark in guest.take_remarks():
+            self._remark(remark)
+
+    def _remark(self, remark: ConsoleRemark) -> None:
+        """Emits a line that is no complaint, once in a run."""
+        with self._lock:
+            fresh = remark not in self._remarked
+            self._remarked.add(remark)
+        if fresh:
+            self.events.emit(ev.Note(f"the console: {remark.line}: {remark.why}"))
 
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)

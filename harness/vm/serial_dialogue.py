@@ -127,7 +127,12 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
                 showing.start()
                 sources, escape = [keyboard, ended], b""
                 while not escape and ended not in select.select(sources, [], [])[0]:
-                    typed = os.read(keyboard, 4096)
+                    try:
+                        typed = os.read(keyboard, 4096)
+                    except OSError:  # EIO: the terminal is gone, and the guest goes too
+                        break
+                    if not typed and os.isatty(keyboard):  # so too: in raw mode Ctrl-D is a key
+                        break
                     before, escape, _ = typed.partition(ESCAPE)
                     # A file or a pipe that has ended is what Ctrl-D is on a terminal.
                     self._console.send(before if typed else b"\x04")
@@ -144,6 +149,7 @@ def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
     with contextlib.ExitStack() as stack:
         if os.isatty(fd):
+            stack.enter_context(contextlib.suppress(termios.error))  # it may be gone by then
             stack.callback(termios.tcsetattr, fd, termios.TCSADRAIN, termios.tcgetattr(fd))
             tty.setraw(fd)
         yield

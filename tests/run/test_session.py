@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from harness import cli
 from harness.core import events as ev
 from harness.core.errors import (
     HarnessError,
@@ -25,6 +24,7 @@ from harness.core.errors import (
 )
 from harness.core.settings import Settings, from_environment
 from harness.core.store import Store
+from harness.core.terminal import ending_signals
 from harness.run import session
 from harness.run.session import Session, run_session
 
@@ -172,13 +172,11 @@ def test_runs_of_one_process_in_one_second_have_names_of_their_own(
 
 @pytest.fixture
 def heard() -> Iterator[None]:
-    """Ctrl-C and SIGTERM as in a terminal: a job in the background is started to ignore the one."""
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, cli._terminate)
-    yield
-    for n, handler in before.items():
-        signal.signal(n, handler)
+    """Ctrl-C as in a terminal: a job in the background is started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with ending_signals():
+        yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted_by(number: signal.Signals) -> Callable[[Session], None]:

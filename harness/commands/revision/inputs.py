@@ -6,6 +6,7 @@ All of it is plain data, so that a plan can carry it to machines that have no ke
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 
@@ -143,5 +144,6 @@ def base_commit(series: Series) -> str:
 def range_diff(base: Base, old: Applied, new: Applied) -> str:
     """``git range-diff`` of two series on one base, without colours."""
     both = (f"{base.commit}..{applied.commit}" for applied in (old, new))
-    env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(old.repo / "objects")}
+    # In quotes a path may hold the colon that divides two.
+    env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": json.dumps(str(old.repo / "objects"))}
     return git.text(new.repo, "range-diff", "--no-color", *both, env=env)

@@ -18,7 +18,7 @@ from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
 from harness.run.states import BASE
@@ -148,9 +148,9 @@ def as_json(whole: Revision) -> str:
 
 def read_revision(path: Path) -> Revision:
     """The verdict that a ``revision.json`` tells of."""
-    given = json.loads(path.read_text())
-    del given["format"]
-    return from_json(Revision, given)
+    given = read_json(dict[str, object], path)
+    given.pop("format", None)
+    return of_file(Revision, given, path)
 
 
 @dataclass
