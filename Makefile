@@ -8,13 +8,13 @@ VENV := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 COMMANDS := test-kernel test-series revision plan cell merge seen-red test-regression build-matrix static-checks soak \
-	repro shell list-tests tree refresh report selftest-detectors b4-check bench check
+	repro shell list-tests tree refresh report selftest-detectors b4-check bench check fuzz-input
 
 .DEFAULT_GOAL := help
 .PHONY: help clean-cache $(COMMANDS)
 
 $(COMMANDS):
-	@$(PYTHON) harness/setup/bootstrap.py --for $(if $(filter check,$@),check,test-kernel)
+	@$(PYTHON) harness/setup/bootstrap.py --for $(if $(filter check fuzz-input,$@),check,test-kernel)
 	@$(VENV) -m harness $@
 
 # What needs nothing but Python; and the answer to a name that is no command.

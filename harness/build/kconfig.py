@@ -178,7 +178,7 @@ def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
 
 def read_values(config: Path) -> dict[str, str]:
     """``{symbol: value}`` of a .config; symbols that are not set are left out."""
-    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8"), re.M))
+    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8", "replace"), re.M))
 
 
 class LostSymbolsError(InvocationError):
