@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The commands of the project; harness/core/usage.py says what each is, and `make help` prints it.
+# The commands of the project; harness/core/command_table.py says what each is, and `make help` prints it.
 # Variables that are given to make are in the environment of what it runs.
 
 PYTHON ?= python3

@@ -24,11 +24,11 @@ from typing import Any, NamedTuple, TypeVar
 from harness.build.toolchain import BuildTools, compiling, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
+from harness.core.command_table import SET_UP
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.core.events import StageProgress
 from harness.core.machine_faults import check_output
 from harness.core.store import digest
-from harness.core.usage import SET_UP
 from harness.series.apply import Applied
 from harness.series.base import Base, known_kernels
 from harness.series.worktree import SourceTree

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.cases.ktap import MAX_LINE_CHARS, read_case
 from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
-from harness.core.usage import command
+from harness.core.command_table import command
 from harness.image.programs import Case
 from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest

@@ -15,11 +15,11 @@ from shlex import quote
 
 from harness.core import git
 from harness.core.atomic import drafted_directory, write_atomically
+from harness.core.command_table import HOME, PROGRAM, PROJECT
 from harness.core.errors import InvocationError
 from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.core.usage import HOME, PROGRAM, PROJECT
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.mailbox import patch_files

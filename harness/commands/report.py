@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.report.results import RunDocument
 from harness.run.session import read_results
 

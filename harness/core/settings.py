@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, cast
 
+from harness.core.command_table import PROJECT as PROJECT
+from harness.core.command_table import VARIABLES, command
 from harness.core.errors import InvocationError
-from harness.core.usage import PROJECT as PROJECT
-from harness.core.usage import VARIABLES, command
 
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
@@ -162,7 +162,7 @@ class Settings:
         }
 
     def command(self, name: str, **more: str) -> str:
-        """What to type for ``name`` on what these settings name; see :func:`usage.command`."""
+        """What to type for ``name`` on what these settings name; see ``core.command_table``."""
         given = {"TREE": self.tree or "", "PREVIOUS": self.previous or "", **self.asked()}
         return command(name, given, **more)
 

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import serialization as ssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.core import proc
+from harness.core.command_table import HOW_TO_MAKE_A_ROOTFS
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.jsondata import from_json
 from harness.core.settings import Login, Settings
 from harness.core.store import Store
-from harness.core.usage import HOW_TO_MAKE_A_ROOTFS
 from harness.image import ext2
 from harness.setup import apt
 

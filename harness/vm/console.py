@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.command_table import command
 from harness.core.errors import InternalError, MachineError
-from harness.core.usage import command
 
 LONGEST = 1 << 16  # bytes of a line; one that has not ended by then is handed on in parts
 

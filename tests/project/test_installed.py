@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.core import git
-from harness.core.usage import COMMANDS, PROJECT, VARIABLES
+from harness.core.command_table import COMMANDS, PROJECT, VARIABLES
 from harness.setup import bootstrap
 from tests.support.toy import Toy, commit
 

@@ -16,9 +16,9 @@ from harness.commands.revision.reply import reply, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, conclude
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.detectors import soundness
 from harness.report.files import junit, page_environment
 from harness.report.results import BROKEN, CaseRecord, RunDocument, StageRecord, judge

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from harness.commands.revision.reply import findings, verdict
 from harness.commands.revision.verdict import Revision, Step, read_revision
+from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.series.patches import message_id, parse_patch
 
 TOOL = "kernel-test"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from harness.commands.revision.reply import reply, statement, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
 from harness.commands.static_checks import TOOLS
-from harness.core import usage
+from harness.core import command_table
 from harness.core.atomic import write_atomically
 from harness.core.events import CaseId
 from harness.report.files import page_environment
@@ -104,7 +104,7 @@ def _cut(lines: Sequence[str]) -> str:
 def command(asked: Mapping[str, str], case: str, patches: int) -> str:
     """What to type to see a failure again; ``asked``: the variables that must be given as well."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(CaseId.parse(case), asked) if case else usage.command("test-kernel", asked)
+    return again(CaseId.parse(case), asked) if case else command_table.command("test-kernel", asked)
 
 
 def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:

@@ -14,8 +14,8 @@ from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.revision.page import write
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks import OpenRemarks
+from harness.core.command_table import COMMANDS
 from harness.core.settings import PROJECT
-from harness.core.usage import COMMANDS
 from harness.series.patches import parse_patch
 from tests.commands.revision.test_flaky import document
 from tests.support.toy import Toy, grow
