@@ -14,11 +14,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from harness.core.command_table import COMMANDS, VARIABLES, command, similar
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.machine_faults import machine_faults
 from harness.core.settings import Settings, from_environment
 from harness.core.terminal import ending_signals, standard_streams
-from harness.core.usage import COMMANDS, VARIABLES, command, similar
 from harness.setup import help
 
 # What can be said with dashes as well.

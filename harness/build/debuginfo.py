@@ -8,18 +8,15 @@ the same addresses, and whether it did is checked symbol by symbol.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.kernel import KernelBuild, debug_config, purpose
-from harness.build.make import made
+from harness.build.kconfig import KernelConfig
+from harness.build.kernel import KernelBuild, build
 from harness.build.toolchain import BuildTools, environment
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
-from harness.core.sandbox import Inside, taken
+from harness.core.sandbox import Inside
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
 
@@ -52,22 +49,11 @@ def build_debug(
         flavour: the configuration's name, by which the build folder is found again.
         log: gets what make says.
     """
-    wanted = debug_config(kernel.config.read_text("utf-8"))
-
-    def make(draft: Path) -> None:
-        with made(
-            tools, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
-        ) as job:
-            shutil.copyfile(taken(job.out, "vmlinux"), draft / "vmlinux")
-            own = taken(job.out, "System.map")
-            maps = (path.read_text("utf-8") for path in (kernel.system_map, own))
-            (draft / "differences.json").write_text(json.dumps(differences(*maps)), "utf-8")
-
-    inputs = applied.tree, hashlib.sha256(wanted.encode()).hexdigest(), tools.toolchain.version
-    entry = tools.store.entry("debug", inputs, make, tools.events.note)
-    told = json.loads((entry.path / "differences.json").read_text("utf-8"))
+    config = KernelConfig(flavour, kernel.config)
+    twin = build(tools, base, applied, config, log, stage=STAGE, debug=True)
+    maps = (path.read_text("utf-8") for path in (kernel.system_map, twin.system_map))
     source = worktree(tools.store, base.key)
-    return DebugKernel(entry.path / "vmlinux", source, entry.cached, tuple(told))
+    return DebugKernel(twin.entry / "debug", source, twin.cached, tuple(differences(*maps)))
 
 
 def differences(tested: str, debug: str) -> list[str]:
@@ -78,7 +64,7 @@ def differences(tested: str, debug: str) -> list[str]:
     return [f"{line} only {where}" for line, where in told.items()][:MAX_DIFFERENCES]
 
 
-def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_TIMEOUT_S) -> str:
+def decode(text: str, vmlinux: Path, source: Path) -> str:
     """The report ``text`` with source lines added by the tree's decode_stacktrace.sh.
 
     Args:
@@ -103,7 +89,7 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_
     out = proc.capture(
         ("bash", str(script), str(vmlinux), str(source)),
         stdin="\n".join([*frames, ""]).encode(),
-        timeout_s=timeout_s,
+        timeout_s=DECODE_TIMEOUT_S,
         env=environment(),
         inside=Inside(reads=(vmlinux, source)),
         problem=problem,

@@ -60,18 +60,16 @@ def adopt(out: Path, source_id: str) -> None:
     stamp.write_text(source_id, "utf-8")
 
 
-def recover(out: Path) -> int:
-    """Removes what a killed make may have left half written; how many files that was."""
+def recover(out: Path) -> None:
+    """Removes what a killed make may have left half written."""
     marker = out / MARKER
     if not marker.exists():
-        return 0
+        return
     since = marker.stat().st_mtime_ns
     files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
     plain = (p for p in files if not p.is_symlink() and p != marker and p.name != SOURCE_ID)
-    newer = [path for path in plain if path.stat().st_mtime_ns >= since]
-    for path in (*newer, marker):
+    for path in [*(path for path in plain if path.stat().st_mtime_ns >= since), marker]:
         path.unlink()
-    return len(newer)
 
 
 @contextlib.contextmanager

@@ -42,18 +42,9 @@ _REQUEST = re.compile(
     re.ASCII,
 )
 _NO_REQUEST = re.compile(r"\s*(?:#(?!\s*CONFIG_\w+\s+is\s+not\s+set\b).*)?")
-_FORMS = "a line is CONFIG_X=value, or '# CONFIG_X is not set', or a comment"
-# What is wrong with any other line, the first that fits.
-_MEANT = (
-    ("^\ufeff", "the file begins with a byte order mark: save it as UTF-8 without one"),
-    (r"^\s", "blanks before it: begin the line with CONFIG_ or #"),
-    (r"\s$", "blanks after it: remove them"),
-    (r"^#", "neither a request nor a comment: write exactly '# CONFIG_X is not set'"),
-    (r"^CONFIG_\w+(\s+=|=\s)", "no blanks around ="),
-    (r'^CONFIG_\w+=("[^"]*"|[^\s"]+)\s*#', "a comment goes on a line of its own"),
-    (r"^CONFIG_\w+=", 'the value must be y, m, n, a number, or a string in "quotes"'),
-    (r"^CONFIG_\w+$", "no value: write =y behind it"),
-    ("", "no request and no comment"),
+_FORMS = (
+    "a line is CONFIG_X=y (or m, n, a number, a \"string\"), or '# CONFIG_X is not set', with no"
+    " blanks around either or around =, and no comment behind it; or a comment, or empty"
 )
 # What begins an entry. Help texts are indented, so words at the start of a line are code.
 _ENTRY = re.compile(
@@ -75,13 +66,17 @@ class KernelConfig:
 
     name: str
     path: Path
-    sha256: str
     cached: bool = False
 
     @property
     def text(self) -> str:
         """The .config itself."""
         return self.path.read_text("utf-8")
+
+    @property
+    def sha256(self) -> str:
+        """Its hash."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -173,8 +168,8 @@ def _requests_of(path: Path) -> Iterator[Request]:
                 raise InvocationError(what, next_step="leave one of the two lines out")
             yield asked
         elif not _NO_REQUEST.fullmatch(line):
-            hint = next(what for sign, what in _MEANT if re.search(sign, line))
-            raise InvocationError(f"{name}:{number}: {line!r}: {hint}", next_step=_FORMS)
+            what = f"{name}:{number}: {line!r}: neither a request nor a comment"
+            raise InvocationError(what, next_step=_FORMS)
         before = line
 
 
@@ -185,7 +180,7 @@ def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
 
 def read_values(config: Path) -> dict[str, str]:
     """``{symbol: value}`` of a .config; symbols that are not set are left out."""
-    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8"), re.M))
+    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8", "replace"), re.M))
 
 
 class LostSymbolsError(InvocationError):
@@ -256,9 +251,7 @@ def configure(
         if applied.commit != base.commit:
             _compare_with_base(tools, base, flavour, log, error)
         raise
-    path = entry.path / "kernel.config"
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return KernelConfig(flavour.name, path, sha256, entry.cached)
+    return KernelConfig(flavour.name, entry.path / "kernel.config", entry.cached)
 
 
 def _compare_with_base(

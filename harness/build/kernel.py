@@ -8,7 +8,6 @@ from the base in a second worktree and build folder.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -22,10 +21,11 @@ from harness.build.make import BuildLog, Warned, from_json, new_warnings
 from harness.build.toolchain import BuildTools, environment, inside, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
-from harness.core.sandbox import taken
+from harness.core.sandbox import Inside, taken
+from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base
-from harness.series.worktree import base_twin
+from harness.series.worktree import base_twin, source_tree
 
 STAGE = "build"
 MAX_SHOWN = 8  # warnings
@@ -58,11 +58,6 @@ class KernelBuild:
     def objects(self) -> int:
         """How many objects the whole kernel has."""
         return len(self.compiled)
-
-
-def purpose(flavour: str) -> str:
-    """The build folder of a flavour's kernels with debug information."""
-    return f"{flavour}-debug"
 
 
 def debug_config(config: str) -> str:
@@ -98,27 +93,35 @@ def build(
     """
 
     text = debug_config(config.text) if debug else config.text
-    kind, sha = config.name, config.sha256
-    if debug:
-        kind, sha = purpose(config.name), hashlib.sha256(text.encode()).hexdigest()
+    purpose = f"{config.name}-debug" if debug else config.name
 
     def fill(draft: Path) -> None:
-        with make.made(
-            tools, base, applied, text, kind, stage, draft, log, bzimage=bzimage, settle=debug
-        ) as job:
-            out = job.out
-            if debug:
-                shutil.copyfile(taken(out, "vmlinux"), draft / "debug")
-            else:
+        with (
+            source_tree(tools.store, base, applied, tools.events) as source,
+            build_dir(tools, base, purpose, source) as out,
+        ):
+            place_config(text, out)
+            if debug:  # kbuild answers what that leaves open
+                with marked(out):
+                    argv = make_argv(tools, source.path, out, "olddefconfig")
+                    proc.capture(argv, env=environment(), inside=inside(tools, source.path, out))
+            job = make.Job(tools, base, applied, source, out, purpose, stage)
+            job.run(("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
+            if not debug:
                 judge_warnings(job, config, log)
-            job.keep(draft, bzimage=bzimage)
-            shutil.copyfile(taken(out, ".config"), draft / "kernel.config")
-            shutil.copyfile(taken(out, "System.map"), draft / "System.map")
+            strip = f"{tools.toolchain.cross}strip", "--strip-all", "-o", str(draft / "vmlinux")
+            box = Inside(reads=(out,), writes=(draft,))
+            proc.capture((*strip, str(taken(out, "vmlinux"))), inside=box)
+            files = {".config": "kernel.config", "System.map": "System.map"}
+            files |= {"arch/x86/boot/bzImage": "bzImage"} if bzimage else {}
+            files |= {"vmlinux": "debug"} if debug else {}
+            for made, kept in files.items():
+                shutil.copyfile(taken(out, made), draft / kept)
             release = taken(out, "include/config/kernel.release").read_text("utf-8").strip()
             about = {"release": release, "compiled": sorted(make.read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, sha, tools.toolchain.version, bzimage, debug
+    inputs = applied.tree, digest(text), tools.toolchain.version, bzimage, debug
     entry = tools.store.entry("kernel", inputs, fill, tools.events.note)
     at = entry.path
     return KernelBuild(

@@ -6,29 +6,30 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from harness.build.folder import build_dir, marked, place_config
-from harness.build.toolchain import BuildTools, compiling, environment, inside, make_argv
+from harness.build.folder import marked
+from harness.build.toolchain import BuildTools, compiling, inside, make_argv
 from harness.core import proc
 from harness.core.atomic import write_atomically
+from harness.core.command_table import SET_UP
 from harness.core.errors import HarnessError, InvocationError, MachineError, SeriesError
 from harness.core.events import Events, StageProgress
 from harness.core.machine_faults import check_output
 from harness.core.sandbox import Inside, refused, taken
-from harness.core.usage import SET_UP
 from harness.series.apply import Applied
 from harness.series.base import Base, known_kernels
-from harness.series.worktree import SourceTree, source_tree
+from harness.series.worktree import SourceTree
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
 MANY_OBJECTS = 30
 MAX_REFUSED = 3  # lines shown of what was tried in the sandbox
+# User-space programs with makefiles and headers of their own: no part of any kernel.
+APART = ("tools/", "scripts/", "samples/", "Documentation/")
 _STEP = re.compile(r"^  ([A-Z][A-Z0-9_]*(?: \[M\])?) +(\S+)")
 _WARNING = re.compile(r"^(?P<file>[^\s:]+):(?:(?P<line>\d+):)?(?:\d+:)? warning: (?P<text>.*)$")
 _ERROR = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal )?error: (?P<text>.*)$")
@@ -55,15 +56,7 @@ class Warned(NamedTuple):
         return f"{place}: warning: {self.text}"
 
 
-class Comparable(Protocol):
-    """A warning or a remark, of this tree or of its base."""
-
-    def same(self) -> tuple[str, str]:
-        """What stays when lines above it come and go."""
-        ...
-
-
-W = TypeVar("W", bound=Comparable)
+W = TypeVar("W", bound=Warned)
 
 
 @dataclass
@@ -155,19 +148,6 @@ class Job:
         """Where it is kept how many objects a build from nothing has compiled."""
         return self.tools.store.root / "counts" / f"{self.base.line}-{self.purpose}"
 
-    def keep(self, draft: Path, *, bzimage: bool = False) -> None:
-        """Puts what boots into ``draft``: vmlinux, stripped, and bzImage if asked for."""
-        stripped = (
-            f"{self.tools.toolchain.cross}strip",
-            "--strip-all",
-            "-o",
-            str(draft / "vmlinux"),
-        )
-        box = Inside(reads=(self.out,), writes=(draft,))
-        proc.capture((*stripped, str(taken(self.out, "vmlinux"))), inside=box)
-        if bzimage:
-            shutil.copyfile(taken(self.out, "arch/x86/boot/bzImage"), draft / "bzImage")
-
     def expected_objects(self) -> int:
         """How many objects a build from nothing will compile; 0: nobody knows."""
         with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
@@ -175,43 +155,46 @@ class Job:
         objects: dict[str, int] = known_kernels().get(self.base.line, {}).get("objects", {})
         return objects.get(self.purpose.removesuffix("-debug"), 0)
 
+    def run(self, targets: tuple[str, ...], draft: Path, log: Path) -> None:
+        """Makes ``targets``; build.log in ``draft`` and ``log``, which outlives it, get the output.
 
-@contextlib.contextmanager
-def made(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
-    config: str,
-    purpose: str,
-    stage: str,
-    draft: Path,
-    log: Path,
-    *,
-    bzimage: bool = False,
-    settle: bool = False,
-) -> Iterator[Job]:
-    """A patched tree's vmlinux, made; tree and build folder are ours until the block ends.
+        Raises:
+            HarnessError: see ``failure``.
+        """
+        out, events = self.out, self.tools.events
+        records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
+        whole = not (out / "vmlinux").is_file()
+        total = self.expected_objects()
+        reader = BuildLog(str(self.source.path), str(out))
 
-    Args:
-        config: text of the .config; with ``settle`` kbuild may answer what it leaves open.
-        purpose, stage: see :class:`Job`.
-        draft: its build.log gets what make says; ``log`` gets it too, and outlives a failure.
+        def on_line(line: str) -> None:
+            name = reader.feed(line)
+            if name is not None:
+                done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
+                # Where many are made again, nearly all will be: a header or the configuration.
+                known = max(done, total) if total and (whole or done > MANY_OBJECTS) else 0
+                events.emit(StageProgress(self.stage, done, known, "objects", name))
 
-    Raises:
-        HarnessError: see ``failure``.
-    """
-    with (
-        source_tree(tools.store, base, applied, tools.events) as source,
-        build_dir(tools, base, purpose, source) as out,
-    ):
-        place_config(config, out)
-        if settle:
+        argv = make_argv(self.tools, self.source.path, out, *targets)
+        own_log = draft / "build.log"
+        own_log.touch()
+        try:
             with marked(out):
-                argv = make_argv(tools, source.path, out, "olddefconfig")
-                proc.capture(argv, env=environment(), inside=inside(tools, source.path, out))
-        job = Job(tools, base, applied, source, out, purpose, stage)
-        _run_make(job, ("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
-        yield job
+                env, box = compiling(self.tools), inside(self.tools, self.source.path, out)
+                done = proc.run(argv, env=env, inside=box, log=own_log, on_line=on_line)
+                # Still marked: objects without their records must not survive a kill.
+                records |= reader.objects
+                write_records(out, records)
+        finally:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with open(log, "ab") as whole_log:
+                whole_log.write(own_log.read_bytes())
+        if done.returncode != 0:
+            raise failure(reader, self.base, self.applied, log)
+        tell_refused(events, reader.refused, log)
+        if whole:
+            self.memo.parent.mkdir(exist_ok=True)
+            self.memo.write_text(str(len(records)), "utf-8")
 
 
 def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
@@ -226,44 +209,6 @@ def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: s
     proc.run(argv, env=env, inside=box, log=log, on_line=lines.append)
     check_said(argv[0], lines[-40:], log)
     return lines
-
-
-def _run_make(job: Job, targets: tuple[str, ...], draft: Path, log: Path) -> None:
-    """Runs make in the job's folder and judges its output."""
-    out, events = job.out, job.tools.events
-    records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
-    whole = not (out / "vmlinux").is_file()
-    total = job.expected_objects()
-    reader = BuildLog(str(job.source.path), str(out))
-
-    def on_line(line: str) -> None:
-        name = reader.feed(line)
-        if name is not None:
-            done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
-            # Where many are made again, nearly all will be: a header or the configuration.
-            known = max(done, total) if total and (whole or done > MANY_OBJECTS) else 0
-            events.emit(StageProgress(job.stage, done, known, "objects", name))
-
-    argv = make_argv(job.tools, job.source.path, out, *targets)
-    own_log = draft / "build.log"
-    own_log.touch()
-    try:
-        with marked(out):
-            env, box = compiling(job.tools), inside(job.tools, job.source.path, out)
-            done = proc.run(argv, env=env, inside=box, log=own_log, on_line=on_line)
-            # Still marked: objects without their records must not survive a kill.
-            records |= reader.objects
-            write_records(out, records)
-    finally:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "ab") as whole_log:
-            whole_log.write(own_log.read_bytes())
-    if done.returncode != 0:
-        raise failure(reader, job.base, job.applied, log)
-    tell_refused(events, reader.refused, log)
-    if whole:
-        job.memo.parent.mkdir(exist_ok=True)
-        job.memo.write_text(str(len(records)), "utf-8")
 
 
 def check_said(program: str, lines: Iterable[str], log: Path) -> None:

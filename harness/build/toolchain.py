@@ -58,7 +58,7 @@ class BuildTools:
     jobs: int = 1
 
 
-def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolchain:
+def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
     """A compiler of this machine; ccache is used where it is installed.
 
     Args:
@@ -74,13 +74,13 @@ def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolch
             what = f"{name}={value} is set, for the command or in the environment, and not obeyed"
             why = "a kernel of this input is always built in the same way"
             raise InvocationError(f"{what}: {why}", next_step=f"leave it out, or: unset {name}")
-    version = "; ".join(proc.version(f"{cross}{name}") for name in (cc, "ld"))
+    version = "; ".join(proc.version(f"{cross}{name}") for name in ("gcc", "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.
-    nm = f"{cross}{cc}-nm"
+    nm = f"{cross}gcc-nm"
     if shutil.which(nm) is None or proc.run((nm, "--version")).returncode != 0:
         nm = ""
-    return Toolchain(f"{cross}{cc}", version, shutil.which("ccache") is not None, arch, cross, nm)
+    return Toolchain(f"{cross}gcc", version, shutil.which("ccache") is not None, arch, cross, nm)
 
 
 def environment() -> dict[str, str]:

@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time.
-
-Broken cases are run again where that is asked for. One that gives both verdicts is flaky,
-which is a finding of its own. Its first record stays what it is, with its evidence: that it
-passes later changes no verdict of the run. What the kernel says in a repetition counts as
-that repetition's failure, and not as another complaint.
-"""
+"""Where cases run: keeps a trustworthy guest at hand and judges one case at a time."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cases.ktap import MAX_LINE_CHARS, read_case
 from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
-from harness.core.usage import command
+from harness.core.command_table import command
 from harness.image.programs import Case
-from harness.report.results import BROKEN, Results
 from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.protocol import Ask
@@ -27,8 +20,6 @@ from harness.vm.splats import Splat
 from harness.vm.swap_disk import find_tags
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
-JUDGED_STATUSES = BROKEN | {"pass"}  # what says something of a kernel
-MAX_BROKEN_CASES = 8  # more are a broken kernel and no flaky cases
 MAX_STDERR_LINES = 20  # among a case's diagnostics
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
@@ -180,28 +171,3 @@ class CaseRunner:
         return ev.CaseFinished(
             case.id, status, reason, run.seconds, case.clauses, notes, case.about
         )
-
-
-def repeat(case: Case, runner: CaseRunner, times: int, events: ev.Events) -> None:
-    """Runs ``case`` that many times more and emits how it went.
-
-    A repetition that was skipped says nothing and is not counted.
-    """
-    statuses = [runner.run(case, lambda _: None).status for _ in range(times)]
-    judged = sum(status in JUDGED_STATUSES for status in statuses)
-    passed = statuses.count("pass")
-    events.emit(ev.CaseRepeated(case.id, passed, judged))
-    events.emit(ev.Note(f"{case.id}: run {judged} times more, passed {passed}"))
-
-
-def repeat_broken(
-    cases: Sequence[Case], results: Results, runner: CaseRunner, times: int, events: ev.Events
-) -> None:
-    """Repeats each case that broke; none where so many did that the kernel is at fault."""
-    ids = {record.id for record in results.failures()}
-    broken = [case for case in cases if case.id in ids]
-    if len(broken) > MAX_BROKEN_CASES:
-        events.emit(ev.Note(f"{len(broken)} cases are broken: none is run again"))
-        return
-    for case in broken:
-        repeat(case, runner, times, events)

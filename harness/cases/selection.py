@@ -12,9 +12,9 @@ import pytest
 from harness.cases.pool import run_shared
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
+from harness.core.command_table import command
 from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.settings import WHOLE, Shard
-from harness.core.usage import command
 from harness.image.programs import Case
 
 

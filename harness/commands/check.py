@@ -6,10 +6,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from harness.core.command_table import PROJECT
 from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
-from harness.core.usage import PROJECT
 from harness.setup.on_demand import provide
 
 STEPS = (

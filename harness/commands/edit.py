@@ -10,43 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from harness.core import git
 from harness.core.atomic import drafted_directory, write_atomically
+from harness.core.command_table import HOME, PROGRAM, PROJECT
 from harness.core.errors import InvocationError
 from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.core.usage import HOME, PROGRAM, PROJECT
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
-from harness.series.patches import FORMAT_PATCH, default_folder, load_series, patch_files
+from harness.series.mailbox import patch_files
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series
 
 BASE_BRANCH = "base"
-
-
-@dataclass(frozen=True)
-class EditTree:
-    """A tree to edit: ``branch`` holds the series, ``folder`` is where refresh writes it."""
-
-    path: Path
-    branch: str
-    folder: Path | None
-    patches: int
-    fresh: bool
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    """What a refresh wrote and removed, by file name; empty where nothing differed."""
-
-    folder: Path
-    written: tuple[str, ...]
-    removed: tuple[str, ...]
-    patches: int
 
 
 def place(settings: Settings) -> Path:
@@ -56,8 +35,20 @@ def place(settings: Settings) -> Path:
     return HOME / "tree" / Path(settings.kernel).name
 
 
-def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
-    """The patched tree as a branch, or what is there brought up to date.
+def _tell(event: Event) -> None:
+    match event:
+        case Note(text=text) | StageProgress(done=0, note=text) if text:
+            sys.stdout.write(f"{text}\n")
+
+
+def _shown(path: Path) -> str:
+    """A path as the user would type it from here."""
+    here = Path.cwd()
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+def tree(settings: Settings) -> int:
+    """Makes the patched tree as a branch, or brings what is there up to date; says what to type.
 
     A tree in which nothing was edited since is moved to the series as it is now.
 
@@ -65,6 +56,7 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
         InvocationError: the directory holds edits, or something else.
         SeriesError: the series does not apply.
     """
+    store, events = Store(settings.cache, settings.cache_limit), Events([_tell])
     base = obtain_base(settings, store, events)
     series = load_series(settings, base)
     if settings.patches not in (None, len(series.patches)):
@@ -82,7 +74,16 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
     else:
         _update(settings, branch, base, applied)
     _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)
-    return EditTree(target, branch, folder if writable else None, len(applied.patches), fresh)
+    path, back = _shown(target), f" to {_shown(folder)}" if writable else ""
+    refresh = settings.command("refresh", SERIES="" if writable else "DIRECTORY")
+    sys.stdout.write(
+        f"{path}: branch {branch}, {len(applied.patches)} patches on {BASE_BRANCH}"
+        f"{'' if fresh else ' (was there already)'}\n"
+        f"  edit, then: git -C {quote(path)} commit --all --amend, "
+        f"or git rebase -i {BASE_BRANCH}\n"
+        f"  {refresh} writes the branch back{back}\n"
+    )
+    return 0
 
 
 def _installed(folder: Path) -> bool:
@@ -140,8 +141,8 @@ def _noted(target: Path, key: str) -> str | None:
     return git.text(target, "config", "--get", f"harness.{key}", expect=(0, 1)) or None
 
 
-def write_back(settings: Settings) -> Refreshed:
-    """The branch of the tree back as patches.
+def refresh(settings: Settings) -> int:
+    """Writes the branch of the tree back as patches and says which changed.
 
     Writes only files that differ; the same branch gives the same bytes.
 
@@ -177,51 +178,15 @@ def write_back(settings: Settings) -> Refreshed:
         fresh = {path.name: path.read_bytes() for path in Path(scratch).glob("*.patch")}
     folder.mkdir(parents=True, exist_ok=True)
     have = {path.name: path.read_bytes() for path in patch_files(folder)}
-    written = tuple(sorted(name for name, content in fresh.items() if have.get(name) != content))
-    removed = tuple(sorted(have.keys() - fresh.keys()))
+    written = sorted(name for name, content in fresh.items() if have.get(name) != content)
+    removed = sorted(have.keys() - fresh.keys())
     for name in written:
         write_atomically(folder / name, fresh[name])
+        sys.stdout.write(f"written {name}\n")
     for name in removed:
         (folder / name).unlink()
-    _note(target, at=git.text(target, "rev-parse", "HEAD"))
-    return Refreshed(folder, written, removed, len(fresh))
-
-
-def _shown(path: Path) -> str:
-    """A path as the user would type it from here."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
-
-
-def _tell(event: Event) -> None:
-    match event:
-        case Note(text=text) | StageProgress(done=0, note=text) if text:
-            sys.stdout.write(f"{text}\n")
-
-
-def tree(settings: Settings) -> int:
-    """Makes the tree and says what to type in it."""
-    events = Events([_tell])
-    made = make_tree(settings, Store(settings.cache, settings.cache_limit), events)
-    path = _shown(made.path)
-    refresh = settings.command("refresh", SERIES="" if made.folder else "DIRECTORY")
-    sys.stdout.write(
-        f"{path}: branch {made.branch}, {made.patches} patches on {BASE_BRANCH}"
-        f"{'' if made.fresh else ' (was there already)'}\n"
-        f"  edit, then: git -C {quote(path)} commit --all --amend, "
-        f"or git rebase -i {BASE_BRANCH}\n"
-        f"  {refresh} writes the branch back{f' to {_shown(made.folder)}' if made.folder else ''}\n"
-    )
-    return 0
-
-
-def refresh(settings: Settings) -> int:
-    """Writes the patches and says which changed."""
-    done = write_back(settings)
-    for name in done.written:
-        sys.stdout.write(f"written {name}\n")
-    for name in done.removed:
         sys.stdout.write(f"removed {name}\n")
-    state = "" if done.written or done.removed else ", none changed"
-    sys.stdout.write(f"{_shown(done.folder)}: {done.patches} patches{state}\n")
+    _note(target, at=git.text(target, "rev-parse", "HEAD"))
+    state = "" if written or removed else ", none changed"
+    sys.stdout.write(f"{_shown(folder)}: {len(fresh)} patches{state}\n")
     return 0

@@ -20,6 +20,7 @@ import yaml
 
 from harness.build.kconfig import NOT_SET, Flavour, configure, load_flavour, read_values
 from harness.build.kernel import KernelBuild, build
+from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain
 from harness.cases.ktap import read_case
 from harness.core import events as ev
@@ -41,8 +42,6 @@ from harness.vm.splats import find_splats
 TABLE = "matrix.yaml"
 HELP = "see docs/matrix.md"
 FOLDER = "matrix"  # of the fragments and of programs to be the only process
-# User-space programs: no part of any kernel.
-APART = ("tools/", "scripts/", "samples/", "Documentation/")
 HANG_TIMEOUT_S = 600.0  # only for a kernel that hangs, one that works takes seconds
 FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",
                 "-fno-pic", "-no-pie", "-nostdlib", "-static")  # fmt: skip

@@ -7,9 +7,10 @@ import sys
 from dataclasses import replace
 
 from harness.build.kconfig import read_values
+from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import at_once
-from harness.cases.runner import JUDGED_STATUSES, CaseRunner, repeat, repeat_broken
+from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import SeriesError

@@ -34,7 +34,7 @@ from harness.cases.soakers import SoakContext, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import of_file, read_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.report.results import Results
@@ -117,8 +117,8 @@ def read_record(path: Path) -> Record | None:
     """The record in a file; None where there is none, or one of another schema."""
     if not path.is_file():
         return None
-    data = json.loads(path.read_text())
-    return from_json(Record, data) if data.pop("schema", None) == SCHEMA else None
+    data = read_json(dict[str, object], path)
+    return of_file(Record, data, path) if data.pop("schema", None) == SCHEMA else None
 
 
 def all_records(folder: Path) -> list[Record]:
@@ -158,12 +158,6 @@ class TotalsFile:
             data = {"schema": SCHEMA, **asdict(record)}
             write_atomically(path, json.dumps(data, indent=1) + "\n")
         return record
-
-
-def again(settings: Settings, seed: int) -> str:
-    """What to type to see the round with ``seed`` again."""
-    typed = settings.command("soak", SEED=str(seed))
-    return f"{typed}   # MINUTES=10: that seed again and again"
 
 
 @dataclass
@@ -219,7 +213,9 @@ class Rounds:
                 if totals:
                     failure = SoakFailure(out.name, seed, what.splitlines()[0])
                     totals.add(Record(self.identity, runs=(out.name,), failures=(failure,)))
-                evidence, typed = error.evidence or out / "console.log", again(self.settings, seed)
+                evidence = error.evidence or out / "console.log"
+                typed = self.settings.command("soak", SEED=str(seed))
+                typed += "   # MINUTES=10: that seed again and again"
                 raise SeriesError(what, evidence=evidence, next_step=typed) from error
             record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"

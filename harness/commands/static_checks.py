@@ -17,14 +17,13 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import yaml
 from rich.table import Table
 
 from harness.build.folder import build_dir, marked, place_config
 from harness.build.kconfig import KernelConfig, configure, load_flavour
-from harness.build.make import Warned, new_warnings, run_on
+from harness.build.make import APART, Warned, new_warnings, run_on
 from harness.build.toolchain import BuildTools
 from harness.core import events as ev
 from harness.core import git, proc
@@ -46,8 +45,6 @@ JUSTIFIED = "justified.yaml"  # remarks that a series keeps on purpose, each wit
 LEFT = "statics.json"  # what a run leaves beside its results.json
 PURPOSE = "statics"  # the build folder's
 OpenRemarks = dict[int, dict[str, tuple[str, ...]]]  # patch, from 1 -> tool that ran -> remarks
-# User-space programs that have makefiles and headers of their own.
-APART = ("tools/", "scripts/", "samples/", "Documentation/")
 CHECKPATCH = ("--strict", "--terse", "--showfile", "--show-types", "--no-summary",
               "--color=never")  # fmt: skip
 _LOOKED_AT = re.compile(r"^  CHECK +(\S+)$")  # make C=2 names what it hands to sparse
@@ -59,20 +56,8 @@ _REMARK = re.compile(
 _GCC = re.compile(r"\[-W[\w=+-]+\]$")  # the compiler's own, which the build judges
 
 
-class Remark(NamedTuple):
-    """What a tool says of a line. ``why``: the reason to keep it, '' where there is none.
-
-    ``file`` is relative to the tree, '' for the patch's own text.
-    """
-
-    file: str
-    line: int
-    text: str
-    why: str = ""
-
-    def same(self) -> tuple[str, str]:
-        """What stays when lines above it come and go."""
-        return Warned(self.file, self.line, self.text).same()
+class Remark(Warned):
+    """What a tool says of a line; ``file`` is '' where it is of the patch's own text."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}: " if self.file and self.line else ""
@@ -88,41 +73,39 @@ class Waiver:
     pattern: str
     why: str
 
+    def fits(self, remark: Remark) -> bool:
+        """Whether it justifies a remark of its tool on its patch."""
+        return bool(re.search(self.pattern, str(remark)))
+
 
 @dataclass(frozen=True)
 class PatchRemarks:
     """What the tools say of one patch, ``number`` from 1.
 
-    ``unchecked``: C files that the patch touches and sparse has not seen; ``stale``: the
-    entries of ``justified.yaml`` for this patch that match nothing.
+    ``unchecked``: C files that the patch touches and sparse has not seen; ``waivers``: the
+    entries of ``justified.yaml``, for any patch.
     """
 
     number: int
     subject: str
     tools: dict[str, tuple[Remark, ...]]
+    waivers: tuple[Waiver, ...] = ()
     unchecked: tuple[str, ...] = ()
-    stale: tuple[Waiver, ...] = ()
+
+    def _own(self, tool: str) -> list[Waiver]:
+        return [w for w in self.waivers if (w.patch, w.tool) == (self.number, tool)]
+
+    def why(self, tool: str, remark: Remark) -> str:
+        """The reason to keep a remark, '' where there is none."""
+        return next((w.why for w in self._own(tool) if w.fits(remark)), "")
 
     def open(self, tool: str) -> list[Remark]:
         """The remarks of a tool that nothing justifies."""
-        return [remark for remark in self.tools[tool] if not remark.why]
+        return [remark for remark in self.tools[tool] if not self.why(tool, remark)]
 
-    def justified(self, waivers: Sequence[Waiver]) -> PatchRemarks:
-        """With the reason of each remark that has one."""
-        own = [w for w in waivers if w.patch == self.number and w.tool in self.tools]
-
-        def fits(waiver: Waiver, tool: str, remark: Remark) -> bool:
-            return waiver.tool == tool and bool(re.search(waiver.pattern, str(remark)))
-
-        def why(tool: str, remark: Remark) -> str:
-            return next((w.why for w in own if fits(w, tool, remark)), "")
-
-        tools = {
-            tool: tuple(remark._replace(why=why(tool, remark)) for remark in remarks)
-            for tool, remarks in self.tools.items()
-        }
-        stale = tuple(w for w in own if not any(fits(w, w.tool, r) for r in self.tools[w.tool]))
-        return replace(self, tools=tools, stale=stale)
+    def stale(self, tool: str) -> list[Waiver]:
+        """The entries for a tool that match nothing."""
+        return [w for w in self._own(tool) if not any(map(w.fits, self.tools[tool]))]
 
 
 def read_remarks(lines: Iterable[str], folders: Sequence[str] = (), mail: str = "") -> list[Remark]:
@@ -177,6 +160,8 @@ def _body(session: Session) -> None:
     base = base_stage(session)
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
+        for remark in series.remarks:
+            events.note(remark)
         series = replace(series, patches=series.patches[: settings.patches])
         outcome.detail = f"{len(series.patches)} patches from {series.source}"
         infos = tuple(ev.PatchInfo(p.subject, p.patch_id) for p in series.patches)
@@ -232,8 +217,7 @@ def static_remarks(
             new = {tool: tuple(new_warnings(here[tool], before[tool])) for tool in here}
             new["checkpatch"] = tuple(here["checkpatch"])  # is of the patch already
             unchecked = tuple(name for name in unseen if name in patch.files)
-            remarks = PatchRemarks(count, patch.subject, new, unchecked)
-            found.append(remarks.justified(waivers))
+            found.append(PatchRemarks(count, patch.subject, new, waivers, unchecked))
         before = here
     return found
 
@@ -306,13 +290,13 @@ def records(found: Sequence[PatchRemarks], series: Series, *, own: bool) -> list
     unjudged = range(len(found) + 1, len(series.patches) + 1)
     missing = [f"patch {number}: {why_not}" for number in unjudged]
     for tool in TOOLS:
-        said = [(f"patch {p.number}: {r}", r.why) for p in found for r in p.tools[tool]]
+        said = [(f"patch {p.number}: {r}", p.why(tool, r)) for p in found for r in p.tools[tool]]
         wrong = [text for text, why in said if not why] + missing
         kept = [f"{text} (kept: {why})" for text, why in said if why]
         if tool == "sparse":
             unseen = [(p.number, name) for p in found for name in p.unchecked]
             kept += [f"patch {number}: not seen by sparse: {name}" for number, name in unseen]
-        stale = [w for p in found for w in p.stale if w.tool == tool and own]
+        stale = [w for p in found if own for w in p.stale(tool)]
         label = f"{JUSTIFIED}: {tool}, patch"
         wrong += [f"{label} {w.patch}: {w.pattern!r} matches no remark" for w in stale]
         about = f"No remark of {tool} on any patch but those that are justified."

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.core.command_table import command
 from harness.core.errors import MachineError
-from harness.core.usage import command
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What each means to the user, who does not think in system calls.

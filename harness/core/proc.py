@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypedDict, Unpack, cast
 
+from harness.core.command_table import SET_UP
 from harness.core.errors import HarnessError, InternalError, MachineError
 from harness.core.machine_faults import check_output
 from harness.core.sandbox import Inside
-from harness.core.usage import SET_UP
 
 NICE = 10
 END_TIMEOUT_S = 5.0  # between asking a group to end and making it

@@ -78,7 +78,3 @@ class Rates:
         if self.p > LEVEL:
             return "no evidence of a difference"
         return "worse" if self.passes_b * self.runs_a < self.passes_a * self.runs_b else "better"
-
-    def __str__(self) -> str:
-        before, after = f"{self.passes_a} of {self.runs_a}", f"{self.passes_b} of {self.runs_b}"
-        return f"passed {before} before and {after} after, p = {self.p:.2g}"

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, cast
 
+from harness.core.command_table import PROJECT as PROJECT
+from harness.core.command_table import VARIABLES, command
 from harness.core.errors import InvocationError
-from harness.core.usage import PROJECT as PROJECT
-from harness.core.usage import VARIABLES, command
 
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
@@ -105,6 +105,7 @@ class Settings:
     kernel: str = _given("KERNEL", str, asked=True)
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
+    allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
     previous: str | None = _given("PREVIOUS", _optional(str))
     patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
     variant: str | None = _given("VARIANT", _optional(str), asked=True)
@@ -162,7 +163,7 @@ class Settings:
         }
 
     def command(self, name: str, **more: str) -> str:
-        """What to type for ``name`` on what these settings name; see :func:`usage.command`."""
+        """What to type for ``name`` on what these settings name; see ``core.command_table``."""
         given = {"TREE": self.tree or "", "PREVIOUS": self.previous or "", **self.asked()}
         return command(name, given, **more)
 

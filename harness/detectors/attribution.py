@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from harness.core import git
 from harness.series.apply import PatchedTree
-from harness.series.patches import changed_lines
-from harness.vm.splats import Splat, bare, plain_name
+from harness.series.diff import changed_lines
+from harness.vm.blame import frame_of, plain_name
+from harness.vm.splats import Splat, bare
 
 # Checkers that report on all of the kernel; what others say always counts.
 SELECTIVE = frozenset({"kcsan"})
@@ -23,7 +24,6 @@ FOREIGN = "no frame of either stack is in a function that the series adds or cha
 _HEAD = re.compile(r"[A-Za-z_].*\(")
 _NAME = re.compile(r"\b(\w+)\s*\(")
 _SYSCALL = re.compile(r"^(?:COMPAT_)?SYSCALL_DEFINE\d\((?P<name>\w+)")
-_FRAME = re.compile(r"^ +(?:\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 _TEXT_SYMBOL = re.compile(r"^[0-9a-f]+ [tTwW] (\S+)$", re.MULTILINE)
 
 
@@ -101,8 +101,8 @@ def _with_callers(touched: set[str], every: list[Function], known: set[str]) -> 
 def frames(text: str) -> Iterable[str]:
     """The functions in a report's stacks."""
     for line in text.splitlines():
-        if match := _FRAME.match(bare(line)[0]):
-            yield plain_name(match["name"])
+        if frame := frame_of(bare(line)[0]):
+            yield frame[0]
 
 
 def sorted_out(splat: Splat, touched: Callable[[], frozenset[str]]) -> Splat:

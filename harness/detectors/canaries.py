@@ -20,12 +20,12 @@ import yaml
 from harness.build.kernel import KernelBuild
 from harness.cases.ktap import read_case
 from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, CaseId, Events
 from harness.core.jsondata import from_json
 from harness.core.settings import PROJECT
 from harness.core.store import Store
-from harness.core.usage import command
 from harness.detectors.leaks import leaks_of
 from harness.vm.guest import CaseRun, Guest
 

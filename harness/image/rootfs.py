@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import serialization as ssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.core import proc
+from harness.core.command_table import HOW_TO_MAKE_A_ROOTFS
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.jsondata import from_json
 from harness.core.settings import Login, Settings
 from harness.core.store import Store
-from harness.core.usage import HOW_TO_MAKE_A_ROOTFS
 from harness.image import ext2
 from harness.setup import apt
 
@@ -74,16 +74,16 @@ def load_recipe() -> Recipe:
     return from_json(Recipe, yaml.safe_load(Path(__file__).with_name("rootfs.yaml").read_text()))
 
 
-def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tuple[str, ...], str]:
-    """The packages to fetch, those that ``exists`` knows, and the version of Python among them.
+def choose_packages(recipe: Recipe, known: Collection[str]) -> tuple[tuple[str, ...], str]:
+    """The packages to fetch, of those that are ``known``, and the version of Python among them.
 
     Raises:
         MachineError: no alternative of an entry exists.
     """
 
     def first(names: Sequence[str]) -> str:
-        if known := [name for name in names if exists(name)]:
-            return known[0]
+        if found := [name for name in names if name in known]:
+            return found[0]
         step = f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}"
         raise MachineError(f"the package {' or '.join(names)} is not known to apt", next_step=step)
 
@@ -91,13 +91,6 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     python = minimal.removeprefix("python").removesuffix("-minimal")
     entries = [entry.format(python=python).split("|") for entry in recipe.packages]
     return tuple(first([name.strip() for name in names]) for names in entries), python
-
-
-def candidates(recipe: Recipe) -> tuple[str, ...]:
-    """Every package that ``choose_packages`` may ask for."""
-    forms = ["python{python}-minimal", *"|".join(recipe.packages).split("|")]
-    names = {form.strip().format(python=python) for form in forms for python in recipe.pythons}
-    return tuple(sorted(names))
 
 
 def _private_lists(folder: Path) -> list[str]:
@@ -117,8 +110,7 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
 
     def attempt(options: list[str]) -> str:
-        known = apt.known(candidates(recipe), options)
-        packages, python = choose_packages(recipe, known.__contains__)
+        packages, python = choose_packages(recipe, apt.known(options))
         command = ["apt-get", *options, "-q", "download", *packages]
         proc.run_tool(command, "downloading packages", cwd=folder)
         return python

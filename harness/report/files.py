@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup, escape
 
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
+from harness.core.atomic import drafted_file, write_atomically
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
 from harness.series.contract import SeriesData
@@ -80,13 +79,13 @@ def inline(text: str) -> Markup:
 
 
 def page_environment(*folders: Path) -> jinja2.Environment:
-    """How pages are made: all that is put in is escaped, and what is missing is an error.
+    """How pages are made: what is put into HTML is escaped, and what is missing is an error.
 
     ``folders``: where templates are looked for, beside those of this room.
     """
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -113,7 +112,5 @@ def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None
 
 def point_latest(out: Path) -> None:
     """Makes ``latest`` beside ``out`` a link to it, never missing in between."""
-    link, draft = out.parent / "latest", out.parent / f".latest-{out.name}"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(out.name)
-    os.replace(draft, link)
+    with drafted_file(out.parent / "latest") as draft:
+        draft.symlink_to(out.name)

@@ -28,7 +28,7 @@ from rich.progress import (
 from rich.table import Table
 
 from harness.core import events as ev
-from harness.core.usage import command
+from harness.core.command_table import command
 from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
 from harness.series.contract import SeriesData
 

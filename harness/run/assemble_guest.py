@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from harness.build.debuginfo import decode
@@ -21,6 +22,7 @@ from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.detectors import leaks
 from harness.detectors.attribution import sorted_out, touched_functions
+from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import Prepared, debug_twin, prepare
@@ -41,6 +43,7 @@ class Equipment:
     prepared: Prepared
     suite: Suite
     spec: GuestSpec
+    known: tuple[KnownComplaint, ...] = ()
 
 
 def own_programs(session: Session, headers: Path, _: Base) -> Suite:
@@ -66,6 +69,9 @@ def assemble_guest(
         SeriesError, InvocationError, MachineError: see each stage.
     """
     settings, events = session.settings, session.events
+    known = load_known(settings.kernel)
+    for over in ended(known, date.today()):
+        events.emit(ev.Note(over, "warning"))
     compiling: list[Future[Suite]] = []
     # Unpacking a kernel tree leaves some time on the second CPU, and linking a kernel
     # leaves all of it: rootfs and programs are made in that time.
@@ -93,7 +99,7 @@ def assemble_guest(
             why += "; JOBS=1, with one guest, lets them run at once"
         events.emit(ev.Note(why))
         spec = replace(spec, in_turn=True)
-    return Equipment(prepared, suite, spec)
+    return Equipment(prepared, suite, spec, known)
 
 
 def guest_spec(
@@ -162,7 +168,7 @@ def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> 
         return 0
     running = guests.running
     with stage(session.events, "leaks") as outcome:
-        outcome.detail = leaks.scan(running, session.events)
+        outcome.detail = leaks.scan(running, session.events, guests.sort_out)
     return len(running)
 
 
@@ -174,7 +180,8 @@ def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
     def touched() -> frozenset[str]:
         return touched_functions(prepared.patched_tree, prepared.kernel.system_map.read_text())
 
-    return lambda splat: sorted_out(splat, touched)
+    today = date.today()
+    return lambda splat: mark_known(sorted_out(splat, touched), equipment.known, today)
 
 
 def decode_splats(session: Session, prepared: Prepared) -> None:

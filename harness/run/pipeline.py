@@ -73,6 +73,8 @@ def series_stage(session: Session, base: Base) -> Applied:
     settings, events = session.settings, session.events
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
+        for remark in series.remarks:
+            events.note(remark)
         if settings.variant:
             if settings.patches is not None:
                 raise InvocationError(

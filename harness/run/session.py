@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -18,6 +17,7 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError
+from harness.core.jsondata import of_file, read_json
 from harness.core.machine_faults import check_store, machine_faults
 from harness.core.sandbox import settle
 from harness.core.settings import Settings
@@ -64,8 +64,9 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
     found = []
     for path in sorted(paths):
         if not path.parent.is_symlink():
-            told: RunDocument = json.loads(path.read_text())
-            if told.get("schema") == SCHEMA:
+            data = read_json(dict[str, object], path)
+            if data.get("schema") == SCHEMA:
+                told = of_file(RunDocument, data, path)
                 found.append(RunResult(told["exit_code"], path.parent, told))
     return found
 

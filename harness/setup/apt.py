@@ -45,17 +45,15 @@ def keeping(store: Store) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _ask(*argv: str, expect: tuple[int, ...] = (0,)) -> str:
+def _ask(*argv: str) -> str:
     with _asking:
-        answer = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV}, expect=expect)
+        answer = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV})
     return answer.decode("utf-8", "replace")
 
 
-def known(names: Sequence[str], options: Sequence[str]) -> frozenset[str]:
-    """Those of ``names`` that apt could install."""
-    # It ends with 100 where it lacks some of them.
-    shown = _ask(*options, "show", "--no-all-versions", *names, expect=(0, 100))
-    return frozenset(re.findall(r"^Package: (\S+)$", shown, re.M))
+def known(options: Sequence[str]) -> frozenset[str]:
+    """Every package that apt could install."""
+    return frozenset(_ask(*options, "pkgnames").split())
 
 
 def candidate(package: str, store: Store) -> str | None:

@@ -17,6 +17,7 @@ from shlex import quote
 
 from pexpect.exceptions import EOF, TIMEOUT
 
+from harness.core.command_table import HOW_TO_MAKE_A_ROOTFS
 from harness.core.errors import (
     HarnessError,
     InternalError,
@@ -24,7 +25,6 @@ from harness.core.errors import (
     MachineError,
     SeriesError,
 )
-from harness.core.usage import HOW_TO_MAKE_A_ROOTFS
 from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest

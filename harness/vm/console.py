@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.command_table import command
 from harness.core.errors import InternalError, MachineError
-from harness.core.usage import command
 
-MAX_LINE_BYTES = 1 << 16  # a longer one is handed on in pieces; the kernel's own have 1 KiB
+LONGEST = 1 << 16  # bytes of a line; one that has not ended by then is handed on in parts
+
 MAX_KEPT_BYTES = 16 << 20  # of the lines that can be asked for; the log has all
 LINE_COST_BYTES = 64  # that a kept line takes besides its text
 MAX_LOG_BYTES = 256 << 20  # of the log: a guest must not fill the disk
@@ -90,8 +91,9 @@ class Console:
                     # Reading goes on: a guest whose console is not read would stand still.
                     self.trouble = self.trouble or error
                 *whole, rest = (self._rest + data).split(b"\n")
-                if len(rest) > MAX_LINE_BYTES:
-                    whole, rest = [*whole, rest], b""
+                while len(rest) > LONGEST:
+                    whole.append(rest[:LONGEST])
+                    rest = rest[LONGEST:]
                 self._take(whole, rest, data)
         if self._rest:
             self._take([self._rest], b"", b"")

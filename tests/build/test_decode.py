@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.build import debuginfo
 from harness.build.debuginfo import decode
 from harness.core.errors import InternalError, MachineError
 from tests.support.limits import SOON_S
@@ -62,7 +63,8 @@ def test_lines_that_do_not_come_back_are_noticed(source: Path) -> None:
         decode(TEXT, source / "vmlinux", source)
 
 
-def test_a_script_that_takes_for_ever(source: Path) -> None:
+def test_a_script_that_takes_for_ever(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debuginfo, "DECODE_TIMEOUT_S", SOON_S)
     script(source, "exec sleep 3600\n")
     with pytest.raises(InternalError, match="took more than"):
-        decode(TEXT, source / "vmlinux", source, timeout_s=SOON_S)
+        decode(TEXT, source / "vmlinux", source)

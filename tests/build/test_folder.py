@@ -29,7 +29,7 @@ def test_an_orderly_end_leaves_no_marker(tmp_path: Path) -> None:
         assert (tmp_path / MARKER).exists()
     assert not (tmp_path / MARKER).exists()
     put(tmp_path / "a.o")
-    assert recover(tmp_path) == 0
+    recover(tmp_path)
     assert names(tmp_path) == {"a.o"}
 
 
@@ -44,7 +44,7 @@ def test_after_a_kill_everything_since_the_marker_is_removed(tmp_path: Path) -> 
         (tmp_path / "link").symlink_to("old.o")
         raise KeyboardInterrupt
     assert (tmp_path / MARKER).exists()
-    assert recover(tmp_path) == 3
+    recover(tmp_path)
     assert names(tmp_path) == {"old.o", "mm/older.o", "link", SOURCE_ID}
 
 

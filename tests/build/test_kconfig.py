@@ -59,37 +59,37 @@ def test_what_a_fragment_may_hold_besides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "meant"),
+    "line",
     [
-        ("\ufeffCONFIG_A=y", "byte order mark"),
-        (" CONFIG_A=y", "blanks before"),
-        ("\tCONFIG_A=y", "blanks before"),
-        ("CONFIG_A=y\t", "blanks after"),
-        ("CONFIG_A =y", "no blanks around ="),
-        ("CONFIG_A= y", "no blanks around ="),
-        ("CONFIG_A=y # because", "a comment goes on a line of its own"),
-        ("CONFIG_A=y# because", "a comment goes on a line of its own"),
-        ('CONFIG_A="b # c" # because', "a comment goes on a line of its own"),
-        ("#CONFIG_A is not set", "write exactly"),
-        ("#  CONFIG_A is not set", "write exactly"),
-        ("# CONFIG_A is not set, because", "write exactly"),
-        ("CONFIG_A=Y", "the value must be"),
-        ("CONFIG_A=", "the value must be"),
-        ("CONFIG_A=words", "the value must be"),
-        ('CONFIG_A="open', "the value must be"),
-        ("CONFIG_A", "no value"),
-        ("config_a=y", "no request and no comment"),
-        ("A=y", "no request and no comment"),
-        ("include: other.config", "no request and no comment"),
+        "\ufeffCONFIG_A=y",
+        " CONFIG_A=y",
+        "\tCONFIG_A=y",
+        "CONFIG_A=y\t",
+        "CONFIG_A =y",
+        "CONFIG_A= y",
+        "CONFIG_A=y # because",
+        "CONFIG_A=y# because",
+        'CONFIG_A="b # c" # because',
+        "#CONFIG_A is not set",
+        "#  CONFIG_A is not set",
+        "# CONFIG_A is not set, because",
+        "CONFIG_A=Y",
+        "CONFIG_A=",
+        "CONFIG_A=words",
+        'CONFIG_A="open',
+        "CONFIG_A",
+        "config_a=y",
+        "A=y",
+        "include: other.config",
     ],
 )
-def test_a_line_that_asks_for_nothing_is_named(line: str, meant: str, tmp_path: Path) -> None:
+def test_a_line_that_asks_for_nothing_is_named(line: str, tmp_path: Path) -> None:
     first = "" if line.startswith("\ufeff") else "CONFIG_B=y\n"
     with pytest.raises(InvocationError) as caught:
         asked_of(tmp_path, f"{first}{line}\nCONFIG_C=y\n")
     number = 2 if first else 1
     assert caught.value.what.startswith(f"{tmp_path.name}/own.config:{number}: {line!r}: ")
-    assert meant in caught.value.what
+    assert "no blanks around either" in (caught.value.next_step or "")
     assert caught.value.exit_code == 2
 
 
@@ -108,7 +108,7 @@ def test_a_fragment_that_is_no_text_or_not_there(tmp_path: Path) -> None:
 
 
 def test_a_malformed_fragment_is_refused_before_the_tree_is_asked(toy: Toy) -> None:
-    with pytest.raises(InvocationError, match=r"kconfig/toy\.config:4: .*a line of its own"):
+    with pytest.raises(InvocationError, match=r"kconfig/toy\.config:4: .*neither a request nor"):
         toy.configure(*toy.apply(None), WISH + "CONFIG_OF_NOBODY=y # why\n")
     assert not toy.log.exists()
 

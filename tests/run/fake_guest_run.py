@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.core.usage import VARIABLES
+from harness.core.command_table import VARIABLES
 from harness.image.rootfs import Rootfs, new_host_key
 from harness.run import assemble_guest, pipeline
 from harness.vm.machine import GuestSpec

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,18 +16,12 @@ from harness.commands.revision.reply import reply, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, conclude
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.detectors import soundness
-from harness.report.files import junit
-from harness.report.results import (
-    BROKEN,
-    CaseRecord,
-    RunDocument,
-    StageRecord,
-    judge,
-)
+from harness.report.files import junit, page_environment
+from harness.report.results import BROKEN, CaseRecord, RunDocument, StageRecord, judge
 from harness.run.session import RunResult, read_results
 from harness.run.states import SeriesState
 from harness.run.verdict import JUDGED, worst
@@ -111,7 +105,10 @@ def merge(settings: Settings, console: Console) -> int:
         console.print(f"\n{group}\n{reply(whole)}", markup=False, soft_wrap=True)
     lost = [cell for cell in planned if cell not in have]
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "summary.md", "\n".join(summary_lines(verdicts, lost)) + "\n")
+    environment = page_environment(Path(__file__).parent)
+    environment.filters.update(verdict=verdict, reply=reply)
+    page = environment.get_template("summary.md.j2").render(verdicts=verdicts, lost=lost)
+    write_atomically(out / "summary.md", page)
     console.print(f"results: {out}", markup=False)
     if lost:
         where = {"OUT": str(settings.out)} if settings.out != Path("out").absolute() else {}
@@ -123,21 +120,6 @@ def merge(settings: Settings, console: Console) -> int:
             f"{settings.command('merge', **where)}",
         )
     return worst(whole.exit_code for whole in verdicts.values())
-
-
-def summary_lines(verdicts: dict[str, Revision], lost: Sequence[PlanCell]) -> Iterator[str]:
-    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
-    yield "| kernel and flavour | verdict | broken after |"
-    yield "| --- | --- | --- |"
-    for name, whole in verdicts.items():
-        bad = ", ".join(map(str, whole.bad_patches)) or "none"
-        yield f"| {name} | {verdict(whole)} | {bad} |"
-    if lost:
-        yield f"\n**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
-    for name, whole in verdicts.items():
-        yield f"\n<details><summary>{name}</summary>\n"
-        yield from (f"    {line}".rstrip() for line in reply(whole).splitlines())
-        yield "\n</details>"
 
 
 def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:

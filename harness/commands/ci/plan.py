@@ -26,12 +26,12 @@ from harness.build.toolchain import find_toolchain
 from harness.commands.revision.command import REPEAT
 from harness.commands.revision.inputs import Inputs, choose_base, read_inputs
 from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.events import Events
-from harness.core.jsondata import from_json
+from harness.core.jsondata import read_json
 from harness.core.settings import WHOLE, Settings, Shard
 from harness.core.store import HARNESS, Store, digest, room_digest
-from harness.core.usage import command
 from harness.run.session import RunKernel
 from harness.series.base import known_kernels
 
@@ -100,7 +100,7 @@ class Plan:
 def read_plan(out: Path) -> Plan | None:
     """The plan that ``make plan`` left in ``out``, where there is one."""
     path = out / PLAN
-    return from_json(Plan, json.loads(path.read_text())) if path.is_file() else None
+    return read_json(Plan, path) if path.is_file() else None
 
 
 def parse(name: str) -> PlanCell:

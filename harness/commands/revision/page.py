@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.commands.revision.reply import reply, statement, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
 from harness.commands.static_checks import TOOLS
-from harness.core import usage
+from harness.core import command_table
 from harness.core.atomic import write_atomically
 from harness.core.events import CaseId
 from harness.report.files import page_environment
 from harness.report.plots import plots
-from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN, RunDocument
 from harness.report.screen import again
 from harness.run.states import SeriesState
 
@@ -70,56 +71,29 @@ def _cases(step: Step, state: SeriesState) -> Mark:
     return ("warn" if blame.flaky else "ok"), f"{state.cases.get('pass', 0)} pass"
 
 
-@dataclass(frozen=True)
-class RevisionFailure:
-    """A broken case, or a complaint of the kernel, which has no ``test`` of its own.
+class BrokenStep(NamedTuple):
+    """What a step breaks that was whole before it; ``still``: what only stays broken.
 
-    ``case``: the id of the case that was running, '' where none was; ``splats``: what the
-    kernel said.
+    ``new`` and ``still``: ids of cases and titles of the kernel's complaints.
     """
-
-    name: str
-    test: CaseRecord | None
-    case: str
-    splats: Sequence[SplatRecord]
-    command: str
-
-
-@dataclass(frozen=True)
-class BrokenStep:
-    """What a step breaks that was whole before it; ``still``: what only stays broken."""
 
     step: Step
-    failures: tuple[RevisionFailure, ...]
+    document: RunDocument
+    new: tuple[str, ...]
     still: tuple[str, ...]
-    more: int
 
 
-def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> list[BrokenStep]:
-    """The failures by the patch after which each is first seen; the bare base excuses its own.
-
-    ``asked``: the variables that the reader must type as well.
-    """
+def broken(whole: Revision, runs: RevisionRuns) -> list[BrokenStep]:
+    """The failures by the patch after which each is first seen; the bare base excuses its own."""
     found = []
     known: set[str] = set()
     for step, document in list(zip(whole.steps, runs.steps, strict=True))[1:]:
-        new = [name for name in step.blame.ours if name not in known]
+        new = tuple(name for name in step.blame.ours if name not in known)
         still = tuple(name for name in step.blame.ours if name in known)
         known = set(step.blame.ours)
-        if not new and not step.error and not still:
-            continue
-        shown = tuple(_failure(name, step, document, asked) for name in new[:MAX_SHOWN])
-        found.append(BrokenStep(step, shown, still, max(0, len(new) - MAX_SHOWN)))
+        if new or step.error or still:
+            found.append(BrokenStep(step, document, new, still))
     return found
-
-
-def _failure(
-    name: str, step: Step, document: RunDocument, asked: Mapping[str, str]
-) -> RevisionFailure:
-    splats = [s for s in document["splats"] if name in (s["test"], s["title"])]
-    test = next((test for test in document["tests"] if test["id"] == name), None)
-    case = name if test else next((s["test"] for s in splats if s["test"]), "")
-    return RevisionFailure(name, test, case, splats[:2], command(case, step.patches, asked))
 
 
 def _cut(lines: Sequence[str]) -> str:
@@ -127,10 +101,10 @@ def _cut(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:MAX_LINES], *more])
 
 
-def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
-    """What to type to see a failure again."""
+def command(asked: Mapping[str, str], case: str, patches: int) -> str:
+    """What to type to see a failure again; ``asked``: the variables that must be given as well."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(CaseId.parse(case), asked) if case else usage.command("test-kernel", asked)
+    return again(CaseId.parse(case), asked) if case else command_table.command("test-kernel", asked)
 
 
 def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
@@ -142,7 +116,9 @@ def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
         verdict=verdict(whole),
         checks=CHECKS,
         rows=rows(whole, runs),
-        broken=broken(whole, runs, asked),
+        broken=broken(whole, runs),
+        most=MAX_SHOWN,
+        again=partial(command, asked),
         plots=plots(runs.steps[-1]["tests"]),
     )
 

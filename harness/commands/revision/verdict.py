@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.cases.runner import JUDGED_STATUSES
+from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
 from harness.run.states import BASE
@@ -30,7 +30,7 @@ FORMAT = 1  # of revision.json
 FLAKY_RUNS = 20
 NO_EVIDENCE = "no evidence of a difference"
 SAYS = frozenset({"pass", "fail"})  # untested, not applicable and absent say nothing of a kernel
-Kind = Literal["fixed", "broken", "new", "gone"]
+Kind = Literal["broken", "fixed", "new", "gone"]
 StateNumber = int | None  # a kernel of a revision: how many patches; None: the previous revision
 
 
@@ -148,9 +148,9 @@ def as_json(whole: Revision) -> str:
 
 def read_revision(path: Path) -> Revision:
     """The verdict that a ``revision.json`` tells of."""
-    given = json.loads(path.read_text())
-    del given["format"]
-    return from_json(Revision, given)
+    given = read_json(dict[str, object], path)
+    given.pop("format", None)
+    return of_file(Revision, given, path)
 
 
 @dataclass

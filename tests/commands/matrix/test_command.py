@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.commands.matrix import build_matrix, said_by_guest, touched_files
-from harness.commands.report import merge, overall, read_runs
+from harness.commands.report import merge, overall, read_runs, rows
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.run.session import RunKernel, RunResult
@@ -78,7 +78,7 @@ def test_every_cell_is_a_record_of_the_clause(toy: Toy, project: Path) -> None:
     assert (code, document["clauses"]["V-KS-3"]["verdict"]) == (0, "pass")
     assert document["config"]["name"] == "matrix"
     merged = merge(read_runs(toy.root / "out"))
-    assert overall(merged.rows["V-KS-3"]) == "pass"
+    assert overall(rows(merged)["V-KS-3"]) == "pass"
 
 
 def test_one_cell_alone(toy: Toy, project: Path) -> None:

@@ -38,7 +38,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
     "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
-    "SERIES": ("", "a directory of patches, an mbox, or a git range; default: ours for KERNEL"),
+    "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
+    "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
@@ -57,8 +58,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "CONSOLE": ("", "1: shell gives the serial console itself, without SSH"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
     "KIND": ("", "soak: what to repeat, stress or model; without it the table so far"),
-    "MINUTES": ("", "soak: how long, all runs on one kernel together (30; SEED=: one round)"),
-    "SEED": ("", "soak, test-kernel: the seed of what is random, to see a failure again"),
+    "MINUTES": ("", "soak, fuzz-input: how long; soak: all runs on one kernel together (30)"),
+    "SEED": (
+        "",
+        "soak, test-kernel, fuzz-input: the seed of what is random, to see a failure again",
+    ),
     "CPUS": ("2", "virtual CPUs of a guest"),
     "SHARDS": ("1", "plan: into how many parts the cases of each state go"),
     "REPEAT": ("", "runs more of each broken guest case (revision, cell: 5); bench: cold runs (1)"),
@@ -75,7 +79,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 }
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
-_SOURCE = f"PROJECT KERNEL REF SERIES JOBS SANDBOX {_STORE}"
+_SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
 _GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT"
 
@@ -151,7 +155,7 @@ COMMANDS: dict[str, Command] = {
         "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
         "", {"TREE": "~/work"}),
     "refresh": Command("harness.commands.edit:refresh",
-        "the edited branch back to patches/, byte-stable", "KERNEL SERIES TREE"),
+        "the edited branch back to patches/, byte-stable", "KERNEL SERIES ALLOW_BIDI TREE"),
     "report": Command("harness.commands.report:report",
         "the runs of one series merged into one clause table", "OUT"),
     "list-tests": Command("harness.commands.one_kernel:list_tests",
@@ -162,6 +166,9 @@ COMMANDS: dict[str, Command] = {
         "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON", "OUT"),
     "bench": Command("tools.bench:bench",
         "measure cold, repeated and incremental runs, and boot times", f"{_GUEST} REPEAT"),
+    "fuzz-input": Command("tools.fuzz_input:fuzz_input",
+        "changed mails, consoles, TAP, fragments and results against their readers",
+        "MINUTES SEED OUT", "", {"MINUTES": "10"}),
     "clean-cache": Command("harness.setup.clean_cache:clean_cache",
         "remove the store", "HARNESS_CACHE HARNESS_CACHE_LIMIT"),
     "help": Command("harness.setup.help:show", "this text"),

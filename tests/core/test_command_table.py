@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from harness.commands import soak
 from harness.commands.revision.page import command as of_a_patch
-from harness.core import usage
+from harness.core import command_table
+from harness.core.command_table import COMMANDS, PROJECT, VARIABLES, command
 from harness.core.events import CaseId
 from harness.core.settings import Settings, from_environment
-from harness.core.usage import COMMANDS, PROJECT, VARIABLES, command
 from harness.report.screen import again
 
 NASTY = (
@@ -46,7 +45,7 @@ def paste(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
     Once the Makefile reads it, and once it is the arguments of the installed program.
     """
-    monkeypatch.setattr(usage, "PROGRAM", request.param)
+    monkeypatch.setattr(command_table, "PROGRAM", request.param)
     dump = f"#!{sys.executable}\nimport json, os, sys\n"
     dump += "print(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
     for path in (tmp_path / ".venv/bin/python", tmp_path / "bin" / "kernel-series-harness"):
@@ -116,13 +115,16 @@ def test_the_case_that_is_named_is_run_where_it_was_seen(
         typed,
         asked(**WHOLE, PATCHES="3", **more),
     )
-    of_two = of_a_patch(case, 2, seen.asked())
+    of_two = of_a_patch(seen.asked(), case, 2)
     assert paste(of_two) == (typed, asked(**WHOLE, PATCHES="2", **more))
 
 
 def test_a_seed_is_soaked_again_where_it_failed(paste: Paste) -> None:
     seen = asked(**WHOLE, KIND="stress", MINUTES="30")
-    assert paste(soak.again(seen, 3)) == ("soak", asked(**WHOLE, KIND="stress", SEED="3"))
+    assert paste(seen.command("soak", SEED="3")) == (
+        "soak",
+        asked(**WHOLE, KIND="stress", SEED="3"),
+    )
 
 
 def test_what_is_at_its_default_or_not_read_is_left_out() -> None:
@@ -134,7 +136,7 @@ def test_what_is_at_its_default_or_not_read_is_left_out() -> None:
 
 
 def test_no_command_is_written_by_hand() -> None:
-    """A line to type comes from usage.command: it knows the program, the shell and make."""
+    """A line to type comes from command_table.command: it knows the program, the shell and make."""
     names = "|".join(COMMANDS)
     written = re.compile(rf"""(?<!`)\bmake ({names})\b""")
     for path in (PROJECT / "harness").rglob("*.py"):
