@@ -100,10 +100,11 @@ class Inside:
 
 
 def _mount(how: str, *paths: Path) -> Iterator[str]:
-    """bwrap's words for a mount; the folders above it would be open to root alone."""
+    """bwrap's words for a mount; folders above it are for all to pass and nobody to write."""
     for folder in reversed(paths[-1].parents[:-1]):
-        yield from ("--perms", "0755", "--dir", str(folder))
-    yield from (how, *map(str, paths))
+        yield from ("--perms", "0555", "--dir", str(folder))
+    mode = ("--perms", "0555") if how == "--tmpfs" else ()
+    yield from (*mode, how, *map(str, paths))
 
 
 def _bare() -> Iterator[str]:
