@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.terminal import ENDING
+
 PROGRAM = """
 import sys
 from harness.core.terminal import ending_signals, standard_streams
@@ -23,6 +25,12 @@ with standard_streams(), ending_signals():
         sys.exit(130)
 """
 WAIT = "print('ready'); import signal; [signal.pause() for _ in range(9)]"
+
+
+def heard() -> None:
+    """Has a child hear what ends it: a job in the background is started to ignore some of it."""
+    for number in (*ENDING, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def program(body: str) -> list[str]:
@@ -94,8 +102,7 @@ def started(**options: object) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_signal_that_ends_unwinds(number: signal.Signals) -> None:
-    restored = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
-    running = started(preexec_fn=restored)
+    running = started(preexec_fn=heard)
     running.send_signal(number)
     _, said = running.communicate()
     assert (running.returncode, said) == (130, "unwound\n")
@@ -118,14 +125,16 @@ def test_the_second_signal_does_not_disturb_the_unwinding() -> None:
     text = "from signal import *\n" + PROGRAM.format(body="X").replace(
         "        X", f"        {body}"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", text], capture_output=True, text=True, check=False, preexec_fn=heard
+    )
     assert done.stdout == "cleaned\n"
     assert done.returncode == 130
     assert done.stderr.splitlines()[0].startswith("ending the guest")
 
 
 def test_ctrl_z_does_not_stop_a_run() -> None:
-    running = started()
+    running = started(preexec_fn=heard)
     running.send_signal(signal.SIGTSTP)
     assert running.stderr is not None
     assert running.stderr.readline().startswith("the run goes on")
@@ -137,6 +146,7 @@ def test_ctrl_z_does_not_stop_a_run() -> None:
 def test_a_terminal_that_goes_away_ends_the_run() -> None:
     child, terminal = pty.fork()
     if child == 0:
+        heard()
         os.execv(sys.executable, program(WAIT))
     said = b""
     while b"ready" not in said:

@@ -28,6 +28,10 @@ class Console:
     log: Path = Path("console.log")
     waited: int = 0
 
+    @property
+    def count(self) -> int:
+        return len(self.lines)
+
     def wait_for(self, pattern: str, timeout: float, *, since: int = 0) -> re.Match[str] | None:
         self.waited += 1
         found = [re.search(pattern, line) for line in [*self.lines, *self.coming][since:]]

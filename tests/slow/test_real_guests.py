@@ -245,9 +245,9 @@ class TestRealGuests:
     ) -> None:
         greet = Monitor.greet
 
-        def late(monitor: Monitor, timeout: float) -> None:
+        def late(monitor: Monitor, timeout: float) -> int:
             time.sleep(2)  # the fault that is put in; reading a state takes 0.2
-            greet(monitor, timeout)
+            return greet(monitor, timeout)
 
         monkeypatch.setattr(Monitor, "greet", late)
         restored(first, snapshot, tmp_path, "late").close()
