@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# The commands of the project; harness/core/usage.py says what each is, and `make help` prints it.
+# The commands of the project; harness/core/command_table.py says what each is, and `make help` prints it.
 # Variables that are given to make are in the environment of what it runs.
 
 PYTHON ?= python3
@@ -8,13 +8,13 @@ VENV := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 COMMANDS := test-kernel test-series revision plan cell merge seen-red test-regression build-matrix static-checks soak \
-	repro shell list-tests tree refresh report selftest-detectors b4-check bench check
+	repro shell list-tests tree refresh report selftest-detectors b4-check bench check fuzz-input
 
 .DEFAULT_GOAL := help
 .PHONY: help clean-cache $(COMMANDS)
 
 $(COMMANDS):
-	@$(PYTHON) harness/setup/bootstrap.py --for $(if $(filter check,$@),check,test-kernel)
+	@$(PYTHON) harness/setup/bootstrap.py --for $(if $(filter check fuzz-input,$@),check,test-kernel)
 	@$(VENV) -m harness $@
 
 # What needs nothing but Python; and the answer to a name that is no command.

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Any
 
+from harness.core.command_table import COMMANDS, VARIABLES, command, similar
 from harness.core.errors import HarnessError, InvocationError
+from harness.core.machine_faults import machine_faults
 from harness.core.settings import Settings, from_environment
-from harness.core.usage import COMMANDS, VARIABLES, command, similar
+from harness.core.terminal import ending_signals, standard_streams
 from harness.setup import help
 
 # What can be said with dashes as well.
@@ -27,7 +27,7 @@ OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
 SHARED = {
     "console": "harness.run.session:console_of",
     "run": "harness.commands.one_kernel:run_kernel",
-    "look": "harness.commands.static_checks.command:static_checks",
+    "look": "harness.commands.static_checks:static_checks",
 }
 
 
@@ -52,11 +52,6 @@ def _run(name: str, settings: Settings) -> int:
     ended = load(about.target)(settings, *uses)
     code: int = ended if isinstance(ended, int) else ended.code  # of a RunResult
     return code
-
-
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM unwinds like Ctrl-C, so that QEMU and make end with us."""
-    raise KeyboardInterrupt
 
 
 def _arguments(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -102,20 +97,32 @@ def print_error(error: HarnessError) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        words, given = _arguments(sys.argv[1:] if argv is None else argv)
+        with standard_streams():
+            try:
+                with ending_signals():
+                    return _main(sys.argv[1:] if argv is None else argv)
+            except KeyboardInterrupt:
+                sys.stderr.write("interrupted\n")
+                return 130
+    except HarnessError as error:
+        print_error(error)
+        return error.exit_code
+
+
+def _main(argv: Sequence[str]) -> int:
+    try:
+        words, given = _arguments(argv)
         if {"--help", "-h"} & set(words):
             named = [word for word in words if not word.startswith("-")]
             sys.stdout.write(help.of(_command(named)) if named else help.text())
             return 0
-        return _run(_command(words), from_environment({**os.environ, **given}))
+        settings = from_environment({**os.environ, **given})
+        with machine_faults(settings.out, settings.cache):
+            return _run(_command(words), settings)
     except HarnessError as error:
         print_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
     except Exception:
         sys.stderr.write(
             f"{traceback.format_exc()}\n"

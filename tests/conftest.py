@@ -47,7 +47,7 @@ def recorder() -> Recorder:
 def events(recorder: Recorder) -> ev.Events:
     """A bus whose only consumer is ``recorder``."""
     bus = ev.Events()
-    bus.subscribe(recorder)
+    bus.consumers.append(recorder)
     return bus
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from harness import cli
 from harness.commands import check, report
+from harness.core.command_table import COMMANDS, PROJECT, VARIABLES
 from harness.core.errors import MachineError
 from harness.core.settings import Settings
-from harness.core.usage import COMMANDS, PROJECT, VARIABLES
 from harness.setup import bootstrap, help
 
 

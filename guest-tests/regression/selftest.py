@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import sys
 import time
+from collections import deque
 
 from vtest import call, case, diag, expect_eq, failed, main, require, skip, undo_later, undoing
 from vtsys import key, read, set_knob, swap_on_disk, write
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = "/tmp/selftest"  # where a test runs; it may leave files there
 SKIPPED = 4  # KSFT_SKIP
-TIME_FACTOR = 2.0  # as harness/commands/selftests/build.py has it
+TIME_FACTOR = 2.0  # as harness/commands/test_regression/build.py has it
 LINES = 200  # of its last output that are kept beside its results
 KEPT = 4000  # lines of results that are kept: no test has so many
+WIDTH = 300  # characters of a line that are kept
+COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 MNT_DETACH = 2
 NOBODY = 65534
 KILL = 9
@@ -97,8 +101,44 @@ def become(user: str, argv: list[str]) -> NoReturn:
         os._exit(127)
 
 
-def run(plan: dict[str, Any]) -> tuple[int | None, bytes]:
-    """Runs the selftest: its wait status (None: it was out of time) and all it printed."""
+class Output:
+    """What is kept of a selftest's output: its last results and its last lines.
+
+    It may print for ever, and without an end of line.
+    """
+
+    def __init__(self) -> None:
+        self.rest = b""  # of a line that has not ended
+        self.count = 0
+        self.results: deque[tuple[int, str]] = deque(maxlen=KEPT)
+        self.last: deque[tuple[int, str]] = deque(maxlen=LINES)
+        self.left_out = 0
+
+    def take(self, piece: bytes) -> None:
+        """More of it; b'' at its end."""
+        *whole, self.rest = (self.rest + piece).split(b"\n")
+        self.rest = self.rest[: 8 * WIDTH]
+        if not piece and self.rest:
+            whole, self.rest = [self.rest], b""
+        for line in whole:
+            for part in line.decode("utf-8", "replace").splitlines() or [""]:
+                self.keep(part[:WIDTH])
+
+    def keep(self, line: str) -> None:
+        """One whole line."""
+        self.count += 1
+        self.last.append((self.count, line))
+        if is_result(line):
+            self.left_out += len(self.results) == KEPT
+            self.results.append((self.count, line))
+
+    def lines(self) -> list[str]:
+        """All that is kept, in order."""
+        return [line for _, line in sorted({*self.results, *self.last})]
+
+
+def run(plan: dict[str, Any]) -> tuple[int | None, Output]:
+    """Runs the selftest: its wait status (None: it was out of time) and what it printed."""
     limit = plan["timeout"] * TIME_FACTOR * float(os.environ.get("HARNESS_PACE", "1"))
     deadline = time.monotonic() + limit
     reading, writing = os.pipe()
@@ -110,14 +150,14 @@ def run(plan: dict[str, Any]) -> tuple[int | None, bytes]:
     os.close(writing)
     ended = os.pidfd_open(pid)
     watched = [reading, ended]
-    said = b""
+    said = Output()
     status: int | None = None
     while (left := deadline - time.monotonic()) > 0:
         ready = select.select(watched, [], [], left)[0]
         # Its last lines first; but what it left running may hold the pipe open for ever.
         if reading in ready:
             piece = os.read(reading, 65536)
-            said += piece
+            said.take(piece)
             if not piece:
                 watched.remove(reading)
         elif ended in ready:
@@ -128,20 +168,26 @@ def run(plan: dict[str, Any]) -> tuple[int | None, bytes]:
     if status is None:
         os.waitpid(pid, 0)
         diag(f"out of time after {limit:.1f} s")
+    said.take(b"")
     return status, said
 
 
 def is_result(line: str) -> bool:
-    """Whether a line is a result, a plan or a total of the TAP that many selftests print."""
-    return line.startswith(("ok ", "not ok ", "1..", "# Totals", "Bail out"))
+    """Whether a line is a result, a plan or a total of the TAP that many selftests print.
+
+    Of a subtest only what failed.
+    """
+    plain = COLOUR.sub("", line)
+    results = ("ok", "not ok", "1..", "# Totals", "Bail out")
+    return plain.startswith(results) or plain.lstrip().startswith("not ok ")
 
 
-def tell(said: bytes) -> list[str]:
+def tell(said: Output) -> list[str]:
     """Prints the selftest's results and its last lines; the lines that were printed."""
-    lines = said.decode("utf-8", "replace").splitlines()
-    last = len(lines) - LINES
-    shown = [line for at, line in enumerate(lines) if at >= last or is_result(line)][-KEPT:]
-    diag("\n".join(f"| {line[:300]}" for line in shown))
+    shown = said.lines()
+    diag("\n".join(f"| {line}" for line in shown))
+    if said.left_out:
+        diag(f"left out: {said.left_out} results")
     return shown
 
 

@@ -395,6 +395,6 @@ int main(int argc, char **argv)
 		return benchmark();
 	if (argc == 2 && strcmp(argv[1], "off") == 0)
 		return kill(1, SIGTERM) ? 1 : 0;
-	fprintf(stderr, "usage: init {adopt | hello SECONDS HEX | case SEQ ID SECONDS CMD... | serve MARK | kill SEQ | pace | off}\n");
+	fprintf(stderr, "usage: init {adopt | hello SECONDS HEX | case SEQ ID SECONDS CMD... | serve MARK | kill SEQ | benchmark | off}\n");
 	return 2;
 }

@@ -8,31 +8,21 @@ the same addresses, and whether it did is checked symbol by symbol.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.kernel import KernelBuild
-from harness.build.make import made
-from harness.build.toolchain import BuildTools
+from harness.build.kconfig import KernelConfig
+from harness.build.kernel import KernelBuild, build
+from harness.build.toolchain import BuildTools, environment
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
+from harness.core.sandbox import Inside
 from harness.series.apply import Applied
 from harness.series.base import Base, worktree
 
 STAGE = "debuginfo"
 DECODE_TIMEOUT_S = 180  # addr2line takes up to a second for each new function
 MAX_DIFFERENCES = 5  # told
-# In this order: the first two are a choice.
-_SETTINGS = (
-    "# CONFIG_DEBUG_INFO_NONE is not set\n"
-    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
-    "CONFIG_DEBUG_INFO_REDUCED=y\n"
-)
 
 
 @dataclass(frozen=True)
@@ -45,54 +35,25 @@ class DebugKernel:
     differences: tuple[str, ...]
 
     @property
-    def text_matches(self) -> bool:
-        """Every symbol of the text is where the tested kernel has it."""
-        return not self.differences
-
-    @property
     def verdict(self) -> str:
-        """``text_matches`` as the stage says it."""
-        return "text addresses agree" if self.text_matches else "text addresses DIFFER"
-
-
-def purpose(flavour: str) -> str:
-    """The build folder of a flavour's kernels with debug information."""
-    return f"{flavour}-debug"
+        """Whether every symbol of the text is where the tested kernel has it, in words."""
+        return "text addresses DIFFER" if self.differences else "text addresses agree"
 
 
 def build_debug(
     tools: BuildTools, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
 ) -> DebugKernel:
-    """The debug twin of ``kernel``, from the store or built now.
+    """The debug twin of ``kernel``, from the store or built now; raises what ``build`` does.
 
     Args:
         flavour: the configuration's name, by which the build folder is found again.
         log: gets what make says.
-
-    Raises:
-        SeriesError, MachineError: as for any build.
     """
-    wanted = debug_config(kernel.config.read_text("utf-8"))
-
-    def make(draft: Path) -> None:
-        with made(
-            tools, base, applied, wanted, purpose(flavour), STAGE, draft, log, settle=True
-        ) as job:
-            shutil.copyfile(job.out / "vmlinux", draft / "vmlinux")
-            maps = (path.read_text("utf-8") for path in (kernel.system_map, job.out / "System.map"))
-            (draft / "differences.json").write_text(json.dumps(differences(*maps)), "utf-8")
-
-    inputs = applied.tree, hashlib.sha256(wanted.encode()).hexdigest(), tools.toolchain.version
-    entry = tools.store.entry("debug", inputs, make, tools.events.note)
-    told = json.loads((entry.path / "differences.json").read_text("utf-8"))
+    config = KernelConfig(flavour, kernel.config)
+    twin = build(tools, base, applied, config, log, stage=STAGE, debug=True)
+    maps = (path.read_text("utf-8") for path in (kernel.system_map, twin.system_map))
     source = worktree(tools.store, base.key)
-    return DebugKernel(entry.path / "vmlinux", source, entry.cached, tuple(told))
-
-
-def debug_config(config: str) -> str:
-    """A .config with debug information switched on and nothing else changed."""
-    names = "|".join(re.findall(r"CONFIG_\w+", _SETTINGS))
-    return re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M) + _SETTINGS
+    return DebugKernel(twin.entry / "debug", source, twin.cached, tuple(differences(*maps)))
 
 
 def differences(tested: str, debug: str) -> list[str]:
@@ -103,7 +64,7 @@ def differences(tested: str, debug: str) -> list[str]:
     return [f"{line} only {where}" for line, where in told.items()][:MAX_DIFFERENCES]
 
 
-def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_TIMEOUT_S) -> str:
+def decode(text: str, vmlinux: Path, source: Path) -> str:
     """The report ``text`` with source lines added by the tree's decode_stacktrace.sh.
 
     Args:
@@ -121,14 +82,16 @@ def decode(text: str, vmlinux: Path, source: Path, *, timeout_s: float = DECODE_
     def problem(said: str) -> InternalError:
         return InternalError(f"decode_stacktrace.sh failed: {said[-1000:]}", evidence=script)
 
-    # The script also disassembles 'Code:' lines, with an assembler run for each; nobody
+    # Not the user's environment: the script takes its tools by LLVM and CROSS_COMPILE.
+    # It also disassembles 'Code:' lines, with an assembler run for each; nobody
     # reads that in a report, and the line stays as it is.
     frames = [line for line in text.splitlines() if "Code:" not in line]
     out = proc.capture(
         ("bash", str(script), str(vmlinux), str(source)),
         stdin="\n".join([*frames, ""]).encode(),
-        timeout_s=timeout_s,
-        env={**os.environ, "LC_ALL": "C"},
+        timeout_s=DECODE_TIMEOUT_S,
+        env=environment(),
+        inside=Inside(reads=(vmlinux, source)),
         problem=problem,
     )
     decoded = out.decode("utf-8", "replace").splitlines()

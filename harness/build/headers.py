@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.build.make import failure
-from harness.build.make_log import BuildLog
-from harness.build.toolchain import BuildTools, environment, make_argv
+from harness.build.make import BuildLog, failure, tell_refused
+from harness.build.toolchain import BuildTools, environment, inside, make_argv
 from harness.core import git, proc
+from harness.core.sandbox import taken
 from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base
@@ -39,6 +39,13 @@ def _state(repo: Path, commit: str) -> str:
     return digest({path: blob for path, blob in files.items() if _READ.match(path)})
 
 
+def _no_headers(folder: str, names: list[str]) -> set[str]:
+    """What stays behind: kbuild's own files, and links, which may lead to the user's."""
+    own = shutil.ignore_patterns(".*", "*.hdrtest")(folder, names)
+    paths = [Path(folder, name) for name in names]
+    return own | {p.name for p in paths if p.is_symlink() or not (p.is_file() or p.is_dir())}
+
+
 def install_headers(
     tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
 ) -> Path:
@@ -49,24 +56,23 @@ def install_headers(
         source: the patched tree, where the caller holds it already.
 
     Raises:
-        SeriesError, InvocationError, MachineError: see ``make.failure``.
+        HarnessError: see ``make.failure``.
     """
 
     def make(draft: Path) -> None:
-        out = draft / "out"
+        out, ours = draft / "out", source_tree(tools.store, base, applied, tools.events)
         out.mkdir()
-        with contextlib.ExitStack() as stack:
-            tree = source or stack.enter_context(
-                source_tree(tools.store, base, applied, tools.events)
-            )
+        with contextlib.nullcontext(source) if source else ours as tree:
             reader = BuildLog(str(tree.path), str(out))
             argv = make_argv(tools, tree.path, out, "headers")
             own = log.with_name("headers.log")
-            done = proc.run(argv, env=environment(), log=own, on_line=reader.feed)
+            box, listen = inside(tools, tree.path, out), reader.feed
+            done = proc.run(argv, env=environment(), inside=box, log=own, on_line=listen)
         if done.returncode != 0:
             raise failure(reader, base, applied, own)
-        ignore = shutil.ignore_patterns(".*", "*.hdrtest")
-        shutil.copytree(out / "usr/include", draft / "include", ignore=ignore)
+        tell_refused(tools.events, reader.refused, own)
+        include = taken(out, "usr/include", Path.is_dir)
+        shutil.copytree(include, draft / "include", ignore=_no_headers)
         shutil.rmtree(out)
 
     inputs = _state(applied.repo, applied.commit), tools.toolchain.version
@@ -77,11 +83,7 @@ def install_headers(
 def installing(
     tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree
 ) -> Iterator[None]:
-    """Installs the headers of ``source`` into the store while the block runs.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see ``install_headers``.
-    """
+    """``install_headers`` of ``source``, while the block runs."""
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
         making = beside.submit(install_headers, tools, base, applied, log, source)
         yield

@@ -13,25 +13,39 @@ import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from harness.build.make import build_dir, marked
-from harness.build.toolchain import BuildTools, environment, variables
+from harness.build.folder import build_dir, marked
+from harness.build.make import MAX_REFUSED, check_said, tell_refused, told_refused
+from harness.build.toolchain import BuildTools, environment, inside, variables
 from harness.core import git, proc
+from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
+from harness.core.sandbox import refused, taken
 from harness.core.settings import PROJECT
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
 from harness.series.base import Base
 from harness.series.worktree import SourceTree, source_tree
 
+Beside = Callable[[SourceTree], contextlib.AbstractContextManager[object]]
 FOLDER = PROJECT / "kconfig"
 NOT_SET = "n"
+# A line of a fragment: what kbuild itself writes into a .config, and what it passes over.
+_REQUEST = re.compile(
+    r'CONFIG_(?P<on>\w+)=(?P<value>[ymn]|-?\d+|0[xX][0-9a-fA-F]+|"(?:[^"\\]|\\.)*")'
+    r"|# CONFIG_(?P<off>\w+) is not set",
+    re.ASCII,
+)
+_NO_REQUEST = re.compile(r"\s*(?:#(?!\s*CONFIG_\w+\s+is\s+not\s+set\b).*)?")
+_FORMS = (
+    "a line is CONFIG_X=y (or m, n, a number, a \"string\"), or '# CONFIG_X is not set', with no"
+    " blanks around either or around =, and no comment behind it; or a comment, or empty"
+)
 # What begins an entry. Help texts are indented, so words at the start of a line are code.
 _ENTRY = re.compile(
     r'^(?:[ \t]*[ro]*source[ \t]+"(?P<file>[^"]+)"'
@@ -52,13 +66,17 @@ class KernelConfig:
 
     name: str
     path: Path
-    sha256: str
     cached: bool = False
 
     @property
     def text(self) -> str:
         """The .config itself."""
         return self.path.read_text("utf-8")
+
+    @property
+    def sha256(self) -> str:
+        """Its hash."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -111,36 +129,48 @@ def load_flavour(name: str, folder: Path = FOLDER) -> Flavour:
     """
     table: dict[str, dict[str, Any]] = yaml.safe_load((folder / "flavours.yaml").read_text("utf-8"))
     if name not in table:
-        raise InvocationError(
-            f"CONFIG={name}: there is no such flavour, only {', '.join(sorted(table))}",
-            next_step="see kconfig/flavours.yaml",
-        )
+        what = f"CONFIG={name}: there is no such flavour, only {', '.join(sorted(table))}"
+        raise InvocationError(what, next_step="see kconfig/flavours.yaml")
     fragments = tuple(folder / f"{fragment}.config" for fragment in table[name]["fragments"])
     return Flavour(name, fragments, table[name].get("memory_mb"))
 
 
-def parse_config(text: str) -> dict[str, tuple[str, int]]:
-    """``{symbol: (value, line)}`` of a fragment or a .config; 'is not set' is 'n'."""
-    found: dict[str, tuple[str, int]] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := re.match(r"CONFIG_(\w+)=(.*)$", line):
-            found[match[1]] = (match[2].strip(), number)
-        elif match := re.match(r"# CONFIG_(\w+) is not set", line):
-            found[match[1]] = (NOT_SET, number)
-    return found
+def read_fragment(path: Path) -> str:
+    """The text of a fragment, its lines ended as Linux does and the last one as well.
+
+    Raises:
+        InvocationError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_text("utf-8").rstrip("\n") + "\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvocationError(f"{path}: {error}", next_step="see kconfig/flavours.yaml") from error
 
 
 def requests(fragments: Sequence[Path]) -> list[Request]:
-    """What the fragments ask for; where two ask for the same symbol, the later one's word."""
-    wanted: dict[str, Request] = {}
-    for path in fragments:
-        text = path.read_text("utf-8")
-        before = ["", *text.splitlines()]
-        for symbol, (value, line) in parse_config(text).items():
-            optional = before[line - 1].startswith("# optional")
-            name = f"{path.parent.name}/{path.name}"
-            wanted[symbol] = Request(symbol, value, name, line, optional)
-    return list(wanted.values())
+    """What the fragments ask for; where two ask for the same symbol, the later one's word.
+
+    Raises:
+        InvocationError: a line that asks for nothing and is no comment, by file and line.
+    """
+    return list({r.symbol: r for path in fragments for r in _requests_of(path)}.values())
+
+
+def _requests_of(path: Path) -> Iterator[Request]:
+    name, before = f"{path.parent.name}/{path.name}", ""
+    seen: dict[str, Request] = {}
+    for number, line in enumerate(read_fragment(path).split("\n"), 1):
+        if match := _REQUEST.fullmatch(line):
+            symbol, value = match["on"] or match["off"], match["value"] or NOT_SET
+            asked = Request(symbol, value, name, number, before.startswith("# optional"))
+            if seen.setdefault(symbol, asked).value != value:
+                what = f"{asked}: line {seen[symbol].line} asks for {seen[symbol].value}"
+                raise InvocationError(what, next_step="leave one of the two lines out")
+            yield asked
+        elif not _NO_REQUEST.fullmatch(line):
+            what = f"{name}:{number}: {line!r}: neither a request nor a comment"
+            raise InvocationError(what, next_step=_FORMS)
+        before = line
 
 
 def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
@@ -150,8 +180,7 @@ def vanished(asked: Sequence[Request], config: dict[str, str]) -> list[Request]:
 
 def read_values(config: Path) -> dict[str, str]:
     """``{symbol: value}`` of a .config; symbols that are not set are left out."""
-    parsed = parse_config(config.read_text("utf-8"))
-    return {symbol: value for symbol, (value, _) in parsed.items() if value != NOT_SET}
+    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8", "replace"), re.M))
 
 
 class LostSymbolsError(InvocationError):
@@ -169,7 +198,7 @@ def configure(
     applied: Applied,
     flavour: Flavour,
     log: Path,
-    beside: Callable[[SourceTree], AbstractContextManager[object]] = contextlib.nullcontext,
+    beside: Beside = contextlib.nullcontext,
 ) -> KernelConfig:
     """The configuration of the patched tree, from the store or made now.
 
@@ -178,11 +207,12 @@ def configure(
             leaves most of the second CPU to it.
 
     Raises:
-        InvocationError: the flavour asks for what this kernel does not have.
-        SeriesError: the base would grant it and the series took it away.
+        InvocationError: the flavour asks for what this kernel does not have (a symbol, its
+            defconfig), or a fragment is malformed.
+        SeriesError: the base would grant it and the series took it away, or broke Kconfig files.
     """
-    fragments = [path.read_text("utf-8") for path in flavour.fragments]
-    arch = tools.toolchain.arch
+    fragments = [read_fragment(path) for path in flavour.fragments]
+    asked, arch = requests(flavour.fragments), tools.toolchain.arch
 
     def make(draft: Path) -> None:
         with (
@@ -190,12 +220,12 @@ def configure(
             beside(source),
             build_dir(tools, base, flavour.name, source) as out,
         ):
-            config = run_merge(tools, source.path, out, flavour, log)
+            config = _run_merge(tools, source.path, out, flavour, log)
             check(source.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
     def check(source: Path, config: dict[str, str]) -> None:
-        if not (lost := vanished(requests(flavour.fragments), config)):
+        if not (lost := vanished(asked, config)):
             return
         blocks = list(read_kconfig(source, arch))
         known = {block.symbol for block in blocks}
@@ -203,35 +233,31 @@ def configure(
         for request in (r for r in lost if not r.optional or r.symbol in known):
             has = config.get(request.symbol)
             told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
-            reasons = explain(request.symbol, blocks, config)
-            told += [f"  {line}" for line in reasons]
+            told += [f"  {line}" for line in explain(request.symbol, blocks, config)]
         if told:
-            what = (
-                f"CONFIG={flavour.name} asks for symbols that Linux {base.version} does not grant"
-            )
+            name, linux = f"CONFIG={flavour.name}", f"Linux {base.version}"
+            what = f"{name} asks for symbols that {linux} does not grant"
             raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
-    state = _kconfig_state(applied, arch, flavour.start(arch))
-    inputs = fragments, state, tools.toolchain.version
+    # Every file of the tree that a configuration can depend on.
+    start = (*flavour.start(arch), "Makefile", f"arch/{arch}/Makefile")
+    files = git.tree_files(applied.repo, applied.commit).items()
+    kbuild = re.compile(r"scripts/|(.*/)?Kconfig[^/]*$")
+    relevant = {path: blob for path, blob in files if kbuild.match(path) or path in start}
+    inputs = fragments, digest(relevant), tools.toolchain.version
     try:
         entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
         if applied.commit != base.commit:
             _compare_with_base(tools, base, flavour, log, error)
         raise
-    path = entry.path / "kernel.config"
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return KernelConfig(flavour.name, path, sha256, entry.cached)
+    return KernelConfig(flavour.name, entry.path / "kernel.config", entry.cached)
 
 
 def _compare_with_base(
     tools: BuildTools, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
 ) -> None:
-    """Fails for symbols that the bare base keeps.
-
-    Raises:
-        SeriesError: naming them.
-    """
+    """Raises SeriesError for symbols that the bare base keeps."""
     try:
         path = configure(tools, base, unpatched(base), flavour, log).path
         lost_there = {r.symbol for r in vanished(requests(flavour.fragments), read_values(path))}
@@ -241,36 +267,20 @@ def _compare_with_base(
         return  # the base cannot be configured at all
     if taken := lost.symbols - lost_there:
         names = ", ".join(f"CONFIG_{symbol}" for symbol in sorted(taken))
-        raise SeriesError(
-            f"the configuration loses symbols, and on the bare base it keeps {names}\n{lost.told}",
-            evidence=log,
-            next_step="the series changes what these symbols depend on",
-        ) from lost
+        what = f"the configuration loses symbols, and on the bare base it keeps {names}"
+        step = "the series changes what these symbols depend on"
+        raise SeriesError(f"{what}\n{lost.told}", evidence=log, next_step=step) from lost
 
 
-def _kconfig_state(applied: Applied, arch: str, start: Sequence[str]) -> str:
-    """A hash of every file of the tree that a configuration can depend on."""
-    files = git.tree_files(applied.repo, applied.commit)
-    relevant = {
-        path: blob
-        for path, blob in files.items()
-        if path.rpartition("/")[2].startswith("Kconfig")
-        or path.startswith("scripts/")
-        or path in (*start, "Makefile", f"arch/{arch}/Makefile")
-    }
-    return digest(relevant)
-
-
-def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
+def _run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log: Path) -> Path:
     """Runs the tree's merge_config.sh in ``out``; the .config.
 
-    Raises:
-        SeriesError: the tree's Kconfig files are broken.
-        InvocationError: the tree has no such defconfig.
+    There rather than in the tree, which it may not write; so its make needs a Makefile there,
+    the one that kbuild makes.
     """
-    for leftover in source.glob(".tmp.config.*"):
-        leftover.unlink()
-    start = [name for name in flavour.start(tools.toolchain.arch) if (source / name).is_file()]
+    parts = (source / name for name in flavour.start(tools.toolchain.arch))
+    start = [str(path) for path in parts if path.is_file()]
+    write_atomically(out / "Makefile", f"include {source}/Makefile\n")
     if flavour.defconfig and not start:
         raise InvocationError(
             f"{flavour.name}: this kernel has no {flavour.defconfig}",
@@ -280,22 +290,26 @@ def run_merge(tools: BuildTools, source: Path, out: Path, flavour: Flavour, log:
     rest = () if flavour.defconfig else ("-n",)
     # merge_config.sh calls make without arguments of ours; this is how make takes them.
     flags = " ".join(value.replace(" ", "\\ ") for value in variables(tools.toolchain))
-    argv = ("sh", "scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
-            *(str(path) for path in flavour.fragments))  # fmt: skip
     env = {**environment(), "MAKEFLAGS": f" -- {flags}"}
     lines: list[str] = []
-    out.mkdir(parents=True, exist_ok=True)
+    # Copies: merge_config.sh would join a last line without its end to the next file's first.
+    fragments = [out / f".harness-{number}.config" for number in range(len(flavour.fragments))]
+    for copy, path in zip(fragments, flavour.fragments, strict=True):
+        write_atomically(copy, read_fragment(path))
+    argv = ("sh", f"{source}/scripts/kconfig/merge_config.sh", *rest, "-O", str(out), *start,
+            *map(str, fragments))  # fmt: skip
     with marked(out):
-        done = proc.run(argv, cwd=source, env=env, log=log, on_line=lines.append)
+        box = inside(tools, source, out)
+        done = proc.run(argv, cwd=out, env=env, inside=box, log=log, on_line=lines.append)
+    tried = refused(lines)
     if done.returncode != 0:
-        proc.check_disk(argv, "\n".join(lines), log)
+        check_said(argv[0], lines, log)
         first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
-        raise SeriesError(
-            "\n".join(["the kernel cannot be configured", *(first or lines)[:6]]),
-            evidence=log,
-            next_step="mend the Kconfig file that it names",
-        )
-    return out / ".config"
+        told = [*(first or lines)[:6], *map(told_refused, tried[:MAX_REFUSED])]
+        what = "\n".join(["the kernel cannot be configured", *told])
+        raise SeriesError(what, evidence=log, next_step="mend the Kconfig file that it names")
+    tell_refused(tools.events, tried, log)
+    return taken(out, ".config")
 
 
 # ---- what a tree's Kconfig files say of a symbol
@@ -320,13 +334,13 @@ def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[st
     if not path.is_file():
         return
     # A line that goes on is one, and its parts still count as lines.
-    text = path.read_text(encoding="utf-8", errors="replace").replace("\\\n", " \f")
+    text = path.read_text("utf-8", "replace").replace("\\\n", " \f")
     enclosing: list[tuple[str, ...]] = []
     entries = list(_ENTRY.finditer(text))
     ends = [entry.start() for entry in entries[1:]] + [len(text)]
-    number, at = 1, 0
     for entry, end in zip(entries, ends, strict=True):
-        number, at = number + len(re.findall("[\n\f]", text[at : entry.start()])), entry.start()
+        at = entry.start()
+        number = 1 + text.count("\n", 0, at) + text.count("\f", 0, at)
         around = (*outer, *(line for lines in enclosing for line in lines))
         if entry["file"]:
             inner = entry["file"].replace("$(SRCARCH)", arch).replace("$SRCARCH", arch)
@@ -336,9 +350,8 @@ def read_kconfig(source: Path, arch: str, name: str = "Kconfig", outer: tuple[st
         elif not entry["other"]:
             body = _HELP.split(text[at:end], maxsplit=1)[0].split("\n")
             starts = itertools.accumulate((1 + x.count("\f") for x in body), initial=number)
-            lines = tuple(
-                f"{name}:{n}: {' '.join(x.split())}" for n, x in zip(starts, body, strict=False)
-            )
+            placed = zip(starts, body, strict=False)
+            lines = tuple(f"{name}:{n}: {' '.join(line.split())}" for n, line in placed)
             if entry["opens"]:
                 enclosing.append(_telling(lines))
             else:

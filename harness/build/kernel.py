@@ -9,39 +9,39 @@ from the base in a second worktree and build folder.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.build import make
+from harness.build.folder import build_dir, marked, place_config
 from harness.build.kconfig import KernelConfig
-from harness.build.make import (
-    Job,
-    build_dir,
-    is_linked,
-    made,
-    marked,
-    place_config,
-    read_records,
-    run_on,
-    write_records,
-)
-from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
-from harness.build.toolchain import BuildTools, environment, make_argv
+from harness.build.make import BuildLog, Warned, from_json, new_warnings
+from harness.build.toolchain import BuildTools, environment, inside, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
+from harness.core.sandbox import Inside, taken
+from harness.core.store import digest
 from harness.series.apply import Applied
 from harness.series.base import Base
-from harness.series.worktree import base_twin
+from harness.series.worktree import base_twin, source_tree
 
 STAGE = "build"
 MAX_SHOWN = 8  # warnings
+# In this order: the first two are a choice.
+_WITH_DEBUG_INFO = (
+    "# CONFIG_DEBUG_INFO_NONE is not set\n"
+    "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n"
+    "CONFIG_DEBUG_INFO_REDUCED=y\n"
+)
 
 
 @dataclass(frozen=True)
 class KernelBuild:
     """A built kernel, in the store.
 
-    ``vmlinux`` is stripped, for booting; ``objects`` counts those of the whole kernel.
+    ``vmlinux`` is stripped, for booting; ``compiled``: the objects, as kbuild names them.
     """
 
     entry: Path
@@ -52,7 +52,19 @@ class KernelBuild:
     log: Path
     cached: bool
     release: str
-    objects: int
+    compiled: list[str]
+
+    @property
+    def objects(self) -> int:
+        """How many objects the whole kernel has."""
+        return len(self.compiled)
+
+
+def debug_config(config: str) -> str:
+    """A .config with debug information switched on and nothing else changed."""
+    names = "|".join(re.findall(r"CONFIG_\w+", _WITH_DEBUG_INFO))
+    changed = re.sub(rf"^(?:# )?(?:{names})(?:=| is not set).*\n", "", config, flags=re.M)
+    return changed + _WITH_DEBUG_INFO
 
 
 def build(
@@ -63,47 +75,68 @@ def build(
     log: Path,
     *,
     bzimage: bool = False,
+    stage: str = STAGE,
+    debug: bool = False,
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
-    The output of make is added to ``log``, and lies in the entry as well.
+    The output of make is added to ``log``, and lies in the entry as well; its progress is
+    that of ``stage``.
+
+    Args:
+        debug: with debug information, which the file ``debug`` of the entry keeps. Such a
+            kernel's warnings are not judged.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
 
-    def make(draft: Path) -> None:
-        with made(
-            tools, base, applied, config.text, config.name, STAGE, draft, log, bzimage=bzimage
-        ) as job:
-            judge_warnings(job, config, log)
-            out = job.out
-            stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
-            proc.capture((*stripped, str(out / "vmlinux")))
-            shutil.copyfile(out / ".config", draft / "kernel.config")
-            shutil.copyfile(out / "System.map", draft / "System.map")
-            if bzimage:
-                shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-            release = (out / "include/config/kernel.release").read_text("utf-8").strip()
-            about = {"release": release, "objects": len(read_records(out))}
+    text = debug_config(config.text) if debug else config.text
+    purpose = f"{config.name}-debug" if debug else config.name
+
+    def fill(draft: Path) -> None:
+        with (
+            source_tree(tools.store, base, applied, tools.events) as source,
+            build_dir(tools, base, purpose, source) as out,
+        ):
+            place_config(text, out)
+            if debug:  # kbuild answers what that leaves open
+                with marked(out):
+                    argv = make_argv(tools, source.path, out, "olddefconfig")
+                    proc.capture(argv, env=environment(), inside=inside(tools, source.path, out))
+            job = make.Job(tools, base, applied, source, out, purpose, stage)
+            job.run(("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
+            if not debug:
+                judge_warnings(job, config, log)
+            strip = f"{tools.toolchain.cross}strip", "--strip-all", "-o", str(draft / "vmlinux")
+            box = Inside(reads=(out,), writes=(draft,))
+            proc.capture((*strip, str(taken(out, "vmlinux"))), inside=box)
+            files = {".config": "kernel.config", "System.map": "System.map"}
+            files |= {"arch/x86/boot/bzImage": "bzImage"} if bzimage else {}
+            files |= {"vmlinux": "debug"} if debug else {}
+            for made, kept in files.items():
+                shutil.copyfile(taken(out, made), draft / kept)
+            release = taken(out, "include/config/kernel.release").read_text("utf-8").strip()
+            about = {"release": release, "compiled": sorted(make.read_records(out))}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, config.sha256, tools.toolchain.version, bzimage
-    entry = tools.store.entry("kernel", inputs, make, tools.events.note)
+    inputs = applied.tree, digest(text), tools.toolchain.version, bzimage, debug
+    entry = tools.store.entry("kernel", inputs, fill, tools.events.note)
+    at = entry.path
     return KernelBuild(
-        entry.path,
-        entry.path / "vmlinux",
-        entry.path / "bzImage" if bzimage else None,
-        entry.path / "System.map",
-        entry.path / "kernel.config",
-        entry.path / "build.log",
+        at,
+        at / "vmlinux",
+        at / "bzImage" if bzimage else None,
+        at / "System.map",
+        at / "kernel.config",
+        at / "build.log",
         entry.cached,
-        **json.loads((entry.path / "kernel.json").read_text("utf-8")),
+        **json.loads((at / "kernel.json").read_text("utf-8")),
     )
 
 
-def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
+def judge_warnings(job: make.Job, config: KernelConfig, log: Path) -> None:
     """Fails for a warning that is new against the base; the job's folder is built.
 
     Raises:
@@ -111,8 +144,8 @@ def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
     """
     if not job.applied.patches:
         return
-    records = read_records(job.out).items()
-    flagged = {name: warned for name, warned in records if warned and is_linked(job.out, name)}
+    records = make.read_records(job.out).items()
+    flagged = {n: warned for n, warned in records if warned and make.is_linked(job.out, n)}
     if not flagged:
         return
     known = _base_warnings(job, config, sorted(flagged), log)
@@ -131,32 +164,33 @@ def judge_warnings(job: Job, config: KernelConfig, log: Path) -> None:
 
 
 def _base_warnings(
-    job: Job, config: KernelConfig, objects: list[str], log: Path
+    job: make.Job, config: KernelConfig, objects: list[str], log: Path
 ) -> dict[str, list[Warned]]:
     """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
     tools, base = job.tools, job.base
     inputs = base.tree, config.sha256, tools.toolchain.version, objects
 
-    def make(draft: Path) -> None:
+    def fill(draft: Path) -> None:
         with (
             base_twin(tools.store, base, job.source, tools.events) as source,
             build_dir(tools, base, f"{job.purpose}-base", source) as out,
         ):
             place_config(config.text, out)
             reader = BuildLog(str(source.path), str(out))
-            whole = "vmlinux.o" in objects  # objtool looked at the whole kernel
-            targets = ["vmlinux"] if whole else objects
+            # vmlinux.o: objtool looked at the whole kernel.
+            targets = ["vmlinux"] if "vmlinux.o" in objects else objects
             with marked(out):
                 argv = make_argv(tools, source.path, out, "olddefconfig")
-                proc.run(argv, env=environment(), log=log)
+                box = inside(tools, source.path, out)
+                proc.run(argv, env=environment(), inside=box, log=log)
                 # Past those that the base lacks or cannot compile.
-                for line in run_on(tools, source, out, log, *targets):
+                for line in make.run_on(tools, source, out, log, *targets):
                     reader.feed(line)
                 # Objects that an earlier series had compiled here are not compiled again.
-                records = read_records(out) | reader.objects
-                write_records(out, records)
+                records = make.read_records(out) | reader.objects
+                make.write_records(out, records)
             kept = {name: records[name] for name in objects if name in records}
             (draft / "warnings.json").write_text(json.dumps(kept), "utf-8")
 
-    entry = tools.store.entry("basewarnings", inputs, make, tools.events.note)
+    entry = tools.store.entry("basewarnings", inputs, fill, tools.events.note)
     return from_json(json.loads((entry.path / "warnings.json").read_text("utf-8")))

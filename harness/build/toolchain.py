@@ -15,11 +15,21 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.atomic import drafted_file
+from harness.core.errors import InvocationError
 from harness.core.events import Events
+from harness.core.sandbox import Inside
 from harness.core.store import Store
 
 ARCH = "x86"
 _PASSED_ON = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
+# What kbuild would read of the user's environment and build another kernel for: refused where it
+# is set, to anything but the values here. What only says where to or how loudly (O, KBUILD_OUTPUT,
+# V, MAKEFLAGS) is left out of what make gets, like all the rest.
+_REFUSED = {
+    "ARCH": ("x86", "x86_64"),
+    **dict.fromkeys(("CROSS_COMPILE", "LLVM", "LLVM_IAS", "W"), ()),
+    **dict.fromkeys(("KCFLAGS", "KCPPFLAGS", "KAFLAGS", "KRUSTFLAGS"), ()),
+}
 
 
 @dataclass(frozen=True)
@@ -48,22 +58,29 @@ class BuildTools:
     jobs: int = 1
 
 
-def find_toolchain(cc: str = "gcc", arch: str = ARCH, cross: str = "") -> Toolchain:
+def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
     """A compiler of this machine; ccache is used where it is installed.
 
     Args:
         cross: prefix of a cross compiler's tools, such as 'aarch64-linux-gnu-'.
 
     Raises:
+        InvocationError: the user's environment asks for another build.
         MachineError: there is no compiler.
     """
-    version = "; ".join(proc.version(f"{cross}{name}") for name in (cc, "ld"))
+    for name, value in sorted(os.environ.items()):
+        known = () if name.startswith("KCONFIG_") else _REFUSED.get(name, (value,))
+        if value and value not in known:
+            what = f"{name}={value} is set, for the command or in the environment, and not obeyed"
+            why = "a kernel of this input is always built in the same way"
+            raise InvocationError(f"{what}: {why}", next_step=f"leave it out, or: unset {name}")
+    version = "; ".join(proc.version(f"{cross}{name}") for name in ("gcc", "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.
-    nm = f"{cross}{cc}-nm"
+    nm = f"{cross}gcc-nm"
     if shutil.which(nm) is None or proc.run((nm, "--version")).returncode != 0:
         nm = ""
-    return Toolchain(f"{cross}{cc}", version, shutil.which("ccache") is not None, arch, cross, nm)
+    return Toolchain(f"{cross}gcc", version, shutil.which("ccache") is not None, arch, cross, nm)
 
 
 def environment() -> dict[str, str]:
@@ -85,10 +102,9 @@ def compiling(tools: BuildTools) -> dict[str, str]:
     configuration, which asks the compiler a few hundred times what it can, does without,
     and for kbuild a build without ccache has the same commands.
     """
-    env, folder = environment(), tools.store.root / "ccache"
+    env, folder, links = environment(), _ccache(tools), _compilers(tools)
     if not tools.toolchain.ccache:
         return env
-    links = folder / "compilers"
     links.mkdir(parents=True, exist_ok=True)
     link, program = links / tools.toolchain.cc, str(shutil.which("ccache"))
     if not link.is_symlink() or os.readlink(link) != program:
@@ -104,6 +120,22 @@ def compiling(tools: BuildTools) -> dict[str, str]:
         "CCACHE_SLOPPINESS": "include_file_ctime,include_file_mtime,time_macros",
         "CCACHE_MAXSIZE": str(tools.store.ccache_limit),
     }
+
+
+def _ccache(tools: BuildTools) -> Path:
+    return tools.store.root / "ccache"
+
+
+def _compilers(tools: BuildTools) -> Path:
+    return _ccache(tools) / "compilers"
+
+
+def inside(tools: BuildTools, source: Path, out: Path) -> Inside:
+    """Where the kernel's make runs: ``out`` and ccache's folder are all that it may write."""
+    cache = _ccache(tools) if _compilers(tools).is_dir() else None
+    if cache is None:
+        return Inside(reads=(source,), writes=(out,))
+    return Inside(reads=(source, _compilers(tools)), writes=(out, cache))
 
 
 def make_argv(tools: BuildTools, source: Path, out: Path, *what: str) -> list[str]:

@@ -17,48 +17,40 @@ from harness.core import events as ev
 from harness.core.errors import InternalError
 from harness.series.apply import PatchedTree
 
-Check = Callable[[PatchedTree], Sequence[str]]
+Check = Callable[[PatchedTree], Sequence[str]]  # gives what is wrong, one line each
 
 
 @dataclass(frozen=True)
 class HostCheck:
-    """``function`` returns what is wrong, one line each; nothing means it holds."""
+    """``about``: what it shows; ``id``: what its record is called."""
 
-    name: str
+    id: ev.CaseId
     clauses: tuple[str, ...]
     about: str
     function: Check
 
-    @property
-    def id(self) -> ev.CaseId:
-        """What its record is called."""
-        return ev.CaseId("host", None, self.name)
 
-
-_registered: dict[str, list[HostCheck]] = {}  # by the name of the module
-
-
-def check(*clauses: str) -> Callable[[Check], Check]:
-    """Registers a function of a ``host_checks.py``; its docstring says what it shows.
+def check(*clauses: str) -> Callable[[Check], HostCheck]:
+    """Makes a check of a function of a ``host_checks.py``; its docstring says what it shows.
 
     What a patch promises beside the clauses of the contract names none.
     """
 
-    def register(function: Check) -> Check:
+    def make(function: Check) -> HostCheck:
         about = (function.__doc__ or "").strip().splitlines()
         if not about:
             raise InternalError(f"host check {function.__name__} needs a docstring")
-        item = HostCheck(function.__name__, clauses, about[0], function)
-        _registered.setdefault(function.__module__, []).append(item)
-        return function
+        identity = ev.CaseId("host", None, function.__name__)
+        return HostCheck(identity, clauses, about[0], function)
 
-    return register
+    return make
 
 
 def load_checks(folder: Path) -> tuple[HostCheck, ...]:
     """The checks in ``folder/host_checks.py``; none where the file is not there."""
     module = load_plugin(folder, "host_checks")
-    return () if module is None else tuple(_registered.get(module.__name__, ()))
+    found = vars(module).values() if module else ()
+    return tuple(item for item in found if isinstance(item, HostCheck))
 
 
 def run_check(item: HostCheck, tree: PatchedTree) -> ev.CaseFinished:
@@ -66,12 +58,4 @@ def run_check(item: HostCheck, tree: PatchedTree) -> ev.CaseFinished:
     start = time.monotonic()
     wrong = tuple(item.function(tree))
     seconds = time.monotonic() - start
-    return ev.CaseFinished(
-        item.id,
-        "fail" if wrong else "pass",
-        wrong[0] if wrong else "",
-        seconds,
-        item.clauses,
-        diagnostics=wrong,
-        about=item.about,
-    )
+    return ev.judged(item.id, wrong, seconds=seconds, clauses=item.clauses, about=item.about)

@@ -38,8 +38,7 @@ def load_plugin(folder: Path, name: str) -> ModuleType | None:
     if identity in sys.modules:
         return sys.modules[identity]
     spec = importlib.util.spec_from_file_location(identity, path)
-    if spec is None or spec.loader is None:
-        raise InternalError(f"{path} cannot be loaded")
+    assert spec is not None and spec.loader is not None  # the name ends with .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[identity] = module  # dataclasses look their module up
     try:
@@ -90,10 +89,7 @@ def load_driver(folder: Path, name: str) -> Driver:
     Raises:
         InternalError: there is none.
     """
-    module = load_plugin(folder, name)
-    if module is None:
-        raise InternalError(f"there is no driver {name} in {folder}")
-    drive: Driver | None = getattr(module, "drive", None)
+    drive: Driver | None = getattr(load_plugin(folder, name), "drive", None)
     if drive is None:
-        raise InternalError(f"{module.__file__} has no function drive")
+        raise InternalError(f"there is no driver {name} in {folder}: no function drive")
     return drive

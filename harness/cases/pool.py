@@ -13,8 +13,9 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
 
@@ -31,68 +32,49 @@ def at_once(jobs: int) -> int:
     return min(jobs, MAX_GUESTS)
 
 
-class GuestPool:
-    """Runs the cases of one suite on ``labs``, a guest each, and hands events to ``emit``.
+def run_shared(cases: Sequence[Case], runners: Sequence[CaseRunner], emit: ev.Consumer) -> None:
+    """Runs the cases on ``runners``, a guest each; with few cases the first has them all.
 
-    ``begin`` names the cases; after it ``run`` must be called for them in the same
-    order. ``stop`` keeps the threads from beginning another case.
+    Raises:
+        HarnessError: whatever kept a case from being run, when its turn comes. No thread
+            begins another case then; what they are at ends with their guests.
     """
+    guests = min(len(runners), len(cases) // MIN_CASES_PER_GUEST)
+    if guests < 2:
+        for case in cases:
+            runners[0].run(case, emit)
+        return
+    # Long ones first, or one of them is alone at the end. How long a case may take says
+    # well enough which those are.
+    waiting = deque(sorted(cases, key=lambda case: -case.timeout))
+    futures: dict[ev.CaseId, Future[list[ev.Event]]] = {case.id: Future() for case in cases}
 
-    def __init__(self, emit: ev.Consumer, labs: Sequence[Lab]) -> None:
-        self._emit = emit
-        self._labs = labs
-        self._waiting: deque[Case] = deque()
-        self._futures: dict[ev.CaseId, Future[list[ev.Event]]] = {}
-
-    def begin(self, cases: Sequence[Case]) -> None:
-        """Sets the threads to work; with few cases or one guest there are none."""
-        guests = min(len(self._labs), len(cases) // MIN_CASES_PER_GUEST)
-        if guests < 2:
-            return
-        self._futures = {case.id: Future() for case in cases}
-        # Long ones first, or one of them is alone at the end. How long a case may take says
-        # well enough which those are.
-        self._waiting.extend(sorted(cases, key=lambda case: -case.timeout))
-        for lab in self._labs[:guests]:
-            lab.factor *= SHARED_FACTOR
-            threading.Thread(target=self._work, args=(lab,), daemon=True).start()
-
-    def run(self, case: Case) -> ev.CaseFinished:
-        """The record of a case, when it is there; its events are emitted now.
-
-        Raises:
-            HarnessError: whatever kept the case from being run.
-        """
-        if not self._futures:
-            return self._labs[0].run(case, self._emit)
-        self._emit(ev.CaseStarted(case.id, case.clauses))  # the screen says what it waits for
-        seen = self._futures[case.id].result()
-        for event in seen:
-            if not isinstance(event, ev.CaseStarted):
-                self._emit(event)
-        record = seen[-1]
-        assert isinstance(record, ev.CaseFinished)
-        return record
-
-    def stop(self) -> None:
-        """No thread begins another case; what they are at ends with their guests."""
-        self._waiting.clear()
-
-    def _next(self) -> Case | None:
+    def begun() -> Case | None:
         try:
-            return self._waiting.popleft()
+            return waiting.popleft()
         except IndexError:
             return None
 
-    def _work(self, lab: Lab) -> None:
-        while case := self._next():
+    def work(runner: CaseRunner) -> None:
+        while case := begun():
             seen: list[ev.Event] = []
             try:
-                lab.run(case, seen.append)
+                runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
             except BaseException as error:
                 # For whoever asks for this case, or for one that now nobody begins.
                 while case:
-                    self._futures[case.id].set_exception(error)
-                    case = self._next()
+                    futures[case.id].set_exception(error)
+                    case = begun()
             else:
-                self._futures[case.id].set_result(seen)
+                futures[case.id].set_result(seen)
+
+    for runner in runners[:guests]:
+        threading.Thread(target=work, args=(runner,), daemon=True).start()
+    try:
+        for case in cases:
+            emit(ev.CaseStarted(case.id, case.clauses))  # the screen says what it waits for
+            for event in futures[case.id].result():
+                if not isinstance(event, ev.CaseStarted):
+                    emit(event)
+    finally:
+        waiting.clear()

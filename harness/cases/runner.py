@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cases.ktap import read_case
+from harness.cases.ktap import MAX_LINE_CHARS, read_case
 from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
-from harness.core.usage import command
+from harness.core.command_table import command
 from harness.image.programs import Case
 from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
@@ -19,7 +19,8 @@ from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
 from harness.vm.swap_disk import find_tags
 
-_KERNEL_NEED = re.compile(r"^linux-(?P<line>\d+\.\d+)$")
+_KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
+MAX_STDERR_LINES = 20  # among a case's diagnostics
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
@@ -29,17 +30,11 @@ def unmet_kernel(needs: tuple[str, ...], version: str) -> str:
     Such a case is about something that older kernels do not have. The version
     decides and no probe: on a kernel that has it, a series that breaks it must fail.
     """
-    have = _numbers(version)
-    for need in needs:
-        if (since := _KERNEL_NEED.match(need)) and have < _numbers(since["line"]):
-            return since["line"]
+    have = [int(number) for number in version.split(".")[:2]]
+    for since in filter(None, map(_KERNEL_NEED.match, needs)):
+        if have < [int(since["major"]), int(since["minor"])]:
+            return since[0].removeprefix("linux-")
     return ""
-
-
-def _numbers(version: str) -> tuple[int, int]:
-    """(6, 12) for '6.12.117' and '6.12.0-rc3'."""
-    major, minor = version.split(".")[:2]
-    return int(major), int(minor)
 
 
 def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
@@ -61,7 +56,9 @@ def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
     return ""
 
 
-def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, str, tuple[str, ...]]:
+def judge_case(
+    case: Case, run: CaseRun, swap_image: Path
+) -> tuple[ev.Status, str, tuple[str, ...]]:
     """Status, reason and diagnostics of one case, from all that was seen of it.
 
     The kernel's own complaints come first: a test that says ok on a kernel that
@@ -69,8 +66,8 @@ def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, st
     """
     output = read_case(run.stdout, case.name, run.exit_code)
     notes = output.diagnostics
-    if run.stderr.strip():
-        notes += tuple(f"stderr: {line}" for line in run.stderr.strip().splitlines()[:20])
+    errors = run.stderr.strip().splitlines()[:MAX_STDERR_LINES]
+    notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
     complaints = [s for s in run.splats if not s.expected and not s.foreign]
     if complaints:
         return "fail", f"the kernel complained: {complaints[0].title}", notes
@@ -85,7 +82,7 @@ def judge_run(case: Case, run: CaseRun, swap_image: Path) -> tuple[ev.Status, st
 
 
 @dataclass
-class Lab:
+class CaseRunner:
     """Runs cases, replacing the guest whenever it can no longer be trusted.
 
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
@@ -162,25 +159,15 @@ class Lab:
             talk=talk,
         )
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
-        for splat in run.splats:
-            emit(
-                ev.SplatSeen(
-                    splat.title, splat.category, case.id, splat.text, splat.expected, splat.foreign
-                )
-            )
+        for s in run.splats:
+            emit(ev.SplatSeen(s.title, s.category, case.id, s.text, s.expected, s.foreign))
         if run.lost:
             emit(ev.GuestLost(run.lost, case.id, str(run.evidence) if run.evidence else None))
-        status, reason, notes = judge_run(case, run, guest.swap_image)
+        status, reason, notes = judge_case(case, run, guest.swap_image)
         for judgement in judgements:
             notes += judgement.notes
             if status == "pass":
                 status, reason = judgement.status, judgement.reason
         return ev.CaseFinished(
-            case.id,
-            status,
-            reason,
-            run.seconds,
-            case.clauses,
-            diagnostics=notes,
-            about=case.about,
+            case.id, status, reason, run.seconds, case.clauses, notes, case.about
         )

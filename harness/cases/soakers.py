@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.cases.plugins import load_plugin
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.image.programs import Suite
@@ -34,23 +34,23 @@ class DivergenceError(SeriesError):
 
 
 @dataclass(frozen=True)
-class Ground:
+class SoakContext:
     """What a round has: who runs cases, the series' programs, and the run's folder."""
 
-    lab: Lab
+    runner: CaseRunner
     suite: Suite
     out: Path
     events: ev.Events
 
     def guest(self) -> Guest:
         """A guest that can be trusted: the one of the round before, or a new one."""
-        return self.lab.ready()
+        return self.runner.ready()
 
 
 class Soaker(Protocol):
     """One kind of soak."""
 
-    def round(self, ground: Ground, seed: int) -> Figures:
+    def round(self, context: SoakContext, seed: int) -> Figures:
         """One round, of some seconds up to two minutes: what is killed is lost.
 
         All that is random in it follows from ``seed`` (32 bits). Complaints of the kernel
@@ -59,7 +59,6 @@ class Soaker(Protocol):
         Raises:
             DivergenceError: the kernel is wrong; says how.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,14 +74,16 @@ class CaseSoaker:
     env: Mapping[str, str]
     patience: float = 1.0
 
-    def round(self, ground: Ground, seed: int) -> Figures:
+    def round(self, context: SoakContext, seed: int) -> Figures:
         """See :class:`Soaker`."""
         wanted = self.cases[seed % len(self.cases)]
-        case = next((c for c in ground.suite.cases if str(c.id) == wanted), None)
+        case = next((c for c in context.suite.cases if str(c.id) == wanted), None)
         if case is None:
             raise InternalError(f"there is no case {wanted} to soak in")
         case = replace(case, timeout=case.timeout * self.patience)
-        record = ground.lab.run(case, ground.events.emit, {**self.env, SEED_VARIABLE: str(seed)})
+        record = context.runner.run(
+            case, context.events.emit, {**self.env, SEED_VARIABLE: str(seed)}
+        )
         if record.status in ("skip", "not_applicable"):
             raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
         if record.status != "pass":

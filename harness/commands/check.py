@@ -6,10 +6,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from harness.core.command_table import PROJECT
 from harness.core.errors import InvocationError
 from harness.core.events import Events
 from harness.core.settings import Settings
-from harness.core.usage import PROJECT
 from harness.setup.on_demand import provide
 
 STEPS = (
@@ -21,13 +21,9 @@ STEPS = (
 
 
 def check(settings: Settings) -> int:
-    """Runs the steps until one fails; its exit status.
+    """Runs the steps until one fails; its exit status. An installed program has no tests to run.
 
     The slow part builds a kernel and runs guests, which takes minutes for the first time.
-
-    Raises:
-        InvocationError: an installed program has no tests.
-        MachineError: a system package is missing that the slow part needs.
     """
     if not (PROJECT / "tests").is_dir():
         raise InvocationError("check is of the project's own tests", next_step="use a checkout")

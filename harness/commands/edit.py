@@ -10,43 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from harness.core import git
 from harness.core.atomic import drafted_directory, write_atomically
+from harness.core.command_table import HOME, PROGRAM, PROJECT
 from harness.core.errors import InvocationError
 from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
-from harness.core.store import Store, full_disk_explained
-from harness.core.usage import HOME, PROGRAM, PROJECT
+from harness.core.store import Store
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
-from harness.series.patches import FORMAT_PATCH, default_folder, load_series, patch_files
+from harness.series.mailbox import patch_files
+from harness.series.patches import FORMAT_PATCH, default_folder, load_series
 
 BASE_BRANCH = "base"
-
-
-@dataclass(frozen=True)
-class EditTree:
-    """A tree to edit: ``branch`` holds the series, ``folder`` is where refresh writes it."""
-
-    path: Path
-    branch: str
-    folder: Path | None
-    patches: int
-    fresh: bool
-
-
-@dataclass(frozen=True)
-class Refreshed:
-    """What a refresh wrote and removed, by file name; empty where nothing differed."""
-
-    folder: Path
-    written: tuple[str, ...]
-    removed: tuple[str, ...]
-    patches: int
 
 
 def place(settings: Settings) -> Path:
@@ -56,8 +35,20 @@ def place(settings: Settings) -> Path:
     return HOME / "tree" / Path(settings.kernel).name
 
 
-def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
-    """The patched tree as a branch, or what is there brought up to date.
+def _tell(event: Event) -> None:
+    match event:
+        case Note(text=text) | StageProgress(done=0, note=text) if text:
+            sys.stdout.write(f"{text}\n")
+
+
+def _shown(path: Path) -> str:
+    """A path as the user would type it from here."""
+    here = Path.cwd()
+    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
+
+
+def tree(settings: Settings) -> int:
+    """Makes the patched tree as a branch, or brings what is there up to date; says what to type.
 
     A tree in which nothing was edited since is moved to the series as it is now.
 
@@ -65,28 +56,34 @@ def make_tree(settings: Settings, store: Store, events: Events) -> EditTree:
         InvocationError: the directory holds edits, or something else.
         SeriesError: the series does not apply.
     """
+    store, events = Store(settings.cache, settings.cache_limit), Events([_tell])
     base = obtain_base(settings, store, events)
     series = load_series(settings, base)
     if settings.patches not in (None, len(series.patches)):
-        raise InvocationError(
-            "PATCHES= has no meaning here: refresh would drop the other patches",
-            next_step="leave it out; git rebase -i goes to any patch",
-        )
+        what = "PATCHES= has no meaning here: refresh would drop the other patches"
+        raise InvocationError(what, next_step="leave it out; git rebase -i goes to any patch")
     applied = apply_series(base, series, None, store, events)
-    folder = default_folder(settings, base)
-    if settings.series:
-        folder = Path(settings.series).expanduser().absolute()
-    writable = not _installed(folder) and (folder.is_dir() or not settings.series)
+    given = settings.series and Path(settings.series).expanduser().absolute()
+    folder = given or default_folder(settings, base)
+    writable = not _installed(folder) and (folder.is_dir() or not given)
     branch = f"series/{Path(settings.series or '').stem or settings.project.name}"
     target = place(settings)
     fresh = not (target.exists() and any(target.iterdir()))
     if fresh:
-        with full_disk_explained(target.parent):
-            _create(target, branch, base, applied)
+        _create(target, branch, base, applied)
     else:
-        _move(settings, branch, base, applied)
+        _update(settings, branch, base, applied)
     _note(target, folder=str(folder) if writable else "", at=applied.commit, base=base.commit)
-    return EditTree(target, branch, folder if writable else None, len(applied.patches), fresh)
+    path, back = _shown(target), f" to {_shown(folder)}" if writable else ""
+    refresh = settings.command("refresh", SERIES="" if writable else "DIRECTORY")
+    sys.stdout.write(
+        f"{path}: branch {branch}, {len(applied.patches)} patches on {BASE_BRANCH}"
+        f"{'' if fresh else ' (was there already)'}\n"
+        f"  edit, then: git -C {quote(path)} commit --all --amend, "
+        f"or git rebase -i {BASE_BRANCH}\n"
+        f"  {refresh} writes the branch back{back}\n"
+    )
+    return 0
 
 
 def _installed(folder: Path) -> bool:
@@ -110,28 +107,23 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
         git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
 
 
-def _move(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
+def _update(settings: Settings, branch: str, base: Base, applied: Applied) -> None:
     """Brings an existing tree to the series as it is now, unless that would lose edits."""
     target = place(settings)
     at = _noted(target, "at")
     if at is None:
-        raise InvocationError(
-            f"{target} is there already and is no tree of ours",
-            next_step="TREE=another/directory, or remove it",
-        )
+        what = f"{target} is there already and is no tree of ours"
+        raise InvocationError(what, next_step="TREE=another/directory, or remove it")
     ref = f"refs/heads/{branch}"
     head = git.text(target, "rev-parse", "--verify", "--quiet", ref, expect=(0, 1))
-    if head == applied.commit and not _edited(target):
-        return
-    if head != at or _edited(target):
-        raise InvocationError(
-            f"{target} holds edits that are not in the patches",
-            next_step=f"{settings.command('refresh')} writes them to the patches; "
-            "or remove the directory",
-        )
-    git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
-    git.text(target, "fetch", "--quiet", str(base.repo), f"+{base.commit}:refs/heads/{BASE_BRANCH}")
-    git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
+    if head not in (applied.commit, at) or _edited(target):
+        step = f"{settings.command('refresh')} writes them to the patches; or remove the directory"
+        raise InvocationError(f"{target} holds edits that are not in the patches", next_step=step)
+    if head != applied.commit:
+        bases = f"+{base.commit}:refs/heads/{BASE_BRANCH}"
+        git.text(target, "fetch", "--quiet", str(applied.repo), applied.commit)
+        git.text(target, "fetch", "--quiet", str(base.repo), bases)
+        git.text(target, "checkout", "--quiet", "-B", branch, applied.commit)
 
 
 def _edited(target: Path) -> bool:
@@ -149,14 +141,13 @@ def _noted(target: Path, key: str) -> str | None:
     return git.text(target, "config", "--get", f"harness.{key}", expect=(0, 1)) or None
 
 
-def write_back(settings: Settings) -> Refreshed:
-    """The branch of the tree back as patches.
+def refresh(settings: Settings) -> int:
+    """Writes the branch of the tree back as patches and says which changed.
 
     Writes only files that differ; the same branch gives the same bytes.
 
     Raises:
-        InvocationError: there is no tree, it has uncommitted edits or a merge, or
-            there is no directory to write to.
+        InvocationError: no tree, uncommitted edits, a merge, or no directory to write to.
     """
     target = place(settings)
     base = _noted(target, "base")
@@ -170,76 +161,32 @@ def write_back(settings: Settings) -> Refreshed:
             "be written back",
             next_step=settings.command("refresh", SERIES="DIRECTORY"),
         )
+    in_tree = f"git -C {quote(str(target))}"
     if _edited(target):
-        raise InvocationError(
-            f"{target} has changes that are not committed",
-            next_step=f"git -C {quote(str(target))} commit --all --amend, or git rebase, then "
-            f"{settings.command('refresh')}",
-        )
+        step = f"{in_tree} commit --all --amend, or git rebase, then {settings.command('refresh')}"
+        raise InvocationError(f"{target} has changes that are not committed", next_step=step)
     wrong = None
     if git.text(target, "merge-base", base, "HEAD", expect=(0, 1)) != base:
         wrong = f"no longer starts at its base {base[:12]}"
     elif git.text(target, "rev-list", "--merges", f"{base}..HEAD"):
         wrong = "has a merge, which patches cannot carry"
     if wrong:
-        raise InvocationError(
-            f"the branch in {target} {wrong}",
-            next_step=f"git -C {quote(str(target))} rebase {base[:12]}",
-        )
-    return _write(target, base, folder)
-
-
-def _write(target: Path, base: str, folder: Path) -> Refreshed:
+        step = f"{in_tree} rebase {base[:12]}"
+        raise InvocationError(f"the branch in {target} {wrong}", next_step=step)
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         git.text(target, *FORMAT_PATCH, "--quiet", f"--output-directory={scratch}", f"{base}..HEAD")
         fresh = {path.name: path.read_bytes() for path in Path(scratch).glob("*.patch")}
     folder.mkdir(parents=True, exist_ok=True)
     have = {path.name: path.read_bytes() for path in patch_files(folder)}
     written = sorted(name for name, content in fresh.items() if have.get(name) != content)
+    removed = sorted(have.keys() - fresh.keys())
     for name in written:
         write_atomically(folder / name, fresh[name])
-    removed = sorted(have.keys() - fresh.keys())
+        sys.stdout.write(f"written {name}\n")
     for name in removed:
         (folder / name).unlink()
-    _note(target, at=git.text(target, "rev-parse", "HEAD"))
-    return Refreshed(folder, tuple(written), tuple(removed), len(fresh))
-
-
-def _shown(path: Path) -> str:
-    """A path as the user would type it from here."""
-    here = Path.cwd()
-    return os.path.relpath(path, here) if path.is_relative_to(here) else str(path)
-
-
-def _tell(event: Event) -> None:
-    match event:
-        case Note(text=text) | StageProgress(done=0, note=text) if text:
-            sys.stdout.write(f"{text}\n")
-
-
-def tree(settings: Settings) -> int:
-    """Makes the tree and says what to type in it."""
-    events = Events([_tell])
-    made = make_tree(settings, Store(settings.cache, settings.cache_limit), events)
-    path = _shown(made.path)
-    refresh = settings.command("refresh", SERIES="" if made.folder else "DIRECTORY")
-    sys.stdout.write(
-        f"{path}: branch {made.branch}, {made.patches} patches on {BASE_BRANCH}"
-        f"{'' if made.fresh else ' (was there already)'}\n"
-        f"  edit, then: git -C {quote(path)} commit --all --amend, "
-        f"or git rebase -i {BASE_BRANCH}\n"
-        f"  {refresh} writes the branch back{f' to {_shown(made.folder)}' if made.folder else ''}\n"
-    )
-    return 0
-
-
-def refresh(settings: Settings) -> int:
-    """Writes the patches and says which changed."""
-    done = write_back(settings)
-    for name in done.written:
-        sys.stdout.write(f"written {name}\n")
-    for name in done.removed:
         sys.stdout.write(f"removed {name}\n")
-    state = "" if done.written or done.removed else ", none changed"
-    sys.stdout.write(f"{_shown(done.folder)}: {done.patches} patches{state}\n")
+    _note(target, at=git.text(target, "rev-parse", "HEAD"))
+    state = "" if written or removed else ", none changed"
+    sys.stdout.write(f"{_shown(folder)}: {len(fresh)} patches{state}\n")
     return 0

@@ -7,26 +7,25 @@ The guests of cells that boot are runs of their own, before the one that builds 
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 import stat
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from harness.build.kconfig import Flavour, configure, load_flavour, read_values
-from harness.build.kernel import judge_warnings
-from harness.build.make import made, read_records
+from harness.build.kconfig import NOT_SET, Flavour, configure, load_flavour, read_values
+from harness.build.kernel import KernelBuild, build
+from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain
 from harness.cases.ktap import read_case
 from harness.core import events as ev
 from harness.core import git, proc
-from harness.core.errors import InternalError, InvocationError, SeriesError
+from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import digest
@@ -41,10 +40,8 @@ from harness.vm.machine import QEMU
 from harness.vm.splats import find_splats
 
 TABLE = "matrix.yaml"
+HELP = "see docs/matrix.md"
 FOLDER = "matrix"  # of the fragments and of programs to be the only process
-NOT_SET = "n"
-# User-space programs: no part of any kernel.
-APART = ("tools/", "scripts/", "samples/", "Documentation/")
 HANG_TIMEOUT_S = 600.0  # only for a kernel that hangs, one that works takes seconds
 FREESTANDING = ("-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector",
                 "-fno-pic", "-no-pie", "-nostdlib", "-static")  # fmt: skip
@@ -92,49 +89,57 @@ class MatrixCell:
 
 
 def load_cells(data: SeriesData) -> list[MatrixCell]:
-    """Reads ``matrix.yaml``.
-
-    Raises:
-        InvocationError: the series has none.
-        InternalError: it names what there is not.
-    """
+    """Reads ``matrix.yaml``; an InvocationError where there is none, or where it makes no sense."""
     path = data.folder / TABLE
     if not path.is_file():
-        raise InvocationError(f"{path} is not there", next_step="see docs/matrix.md")
+        raise InvocationError(f"{path} is not there", next_step=HELP)
     given = yaml.safe_load(path.read_text("utf-8"))
+    check_keys(given, f"{path}", "clause expectations cells")
     if given["clause"] not in data.clauses:
-        raise InternalError(f"{path}: the contract has no {given['clause']}")
+        raise InvocationError(f"{path}: the contract has no {given['clause']}", next_step=HELP)
     expectations = {}
     for name, row in given["expectations"].items():
+        check_keys(row, f"{path}: {name}", "config", "symbols no_symbols unimplemented")
         config = {symbol: str(value) for symbol, value in row["config"].items()}
         expectations[name] = Expectation(**row | {"config": config})
     cells, folder = [], data.folder / FOLDER
+    optional = "fragments defconfig flavour tests arch cross init init_flags left_out"
     for name, row in given["cells"].items():
-        expect, fragments = row.pop("expect"), row.pop("fragments", ())
-        if expect not in expectations:
-            raise InternalError(f"{path}: {name}: no expectation is named {expect}")
-        if row.get("tests") and "flavour" not in row:
-            raise InternalError(f"{path}: {name}: only a flavour has what a guest needs to boot")
+        check_keys(row, f"{path}: {name}", "about expect", optional)
+        expect, flavour = row.pop("expect"), row.pop("flavour", None)
+        parts = tuple(folder / f"{part}.config" for part in row.pop("fragments", ()))
+        own = Flavour(f"matrix-{name}", parts, defconfig=row.pop("defconfig", ""))
+        row["flavour"] = load_flavour(flavour) if flavour else own
         row["init"] = folder / row["init"] if "init" in row else None
-        if "flavour" in row:
-            row["flavour"] = load_flavour(row["flavour"])
-        else:
-            parts = tuple(folder / f"{part}.config" for part in fragments)
-            defconfig = row.pop("defconfig", "")
-            row["flavour"] = Flavour(f"matrix-{name}", parts, defconfig=defconfig)
-        needed = (*row["flavour"].fragments, row["init"])
-        if absent := [str(file) for file in needed if file and not file.is_file()]:
-            raise InternalError(f"{path}: {name}: there is no {', '.join(absent)}")
+        files = [path for path in (*row["flavour"].fragments, row["init"]) if path]
+        wrong = [f"there is no {path}" for path in files if not path.is_file()]
+        if expect not in expectations:
+            wrong.append(f"no expectation is named {expect}")
+        if row.get("tests") and not flavour:
+            wrong.append("only a flavour has what a guest needs to boot")
+        if wrong:
+            raise InvocationError(f"{path}: {name}: {', '.join(wrong)}", next_step=HELP)
         cells.append(MatrixCell(name, given["clause"], expect=expectations[expect], **row))
     return cells
 
 
-def chosen(cells: Sequence[MatrixCell], name: str) -> list[MatrixCell]:
-    """The cell of that name, or all where none is named.
+def check_keys(row: Any, where: str, needed: str, optional: str = "") -> None:
+    """Raises InvocationError unless ``row`` is a mapping with the keys that it needs or may have.
 
-    Raises:
-        InvocationError: there is no such cell.
+    Args:
+        where: the file, and whose row it is.
     """
+    must, may = needed.split(), optional.split()
+    given = row if isinstance(row, dict) else {}
+    wrong = [f"there is no key {key}" for key in must if key not in given]
+    wrong += [f"the key {key} is not known" for key in given if key not in (*must, *may)]
+    if wrong:
+        known = f"known here: {', '.join((*must, *may))}; {HELP}"
+        raise InvocationError(f"{where}: {', '.join(wrong)}", next_step=known)
+
+
+def chosen(cells: Sequence[MatrixCell], name: str) -> list[MatrixCell]:
+    """The cell of that name, or all where none is named; an InvocationError without such a cell."""
     found = [cell for cell in cells if name in ("", cell.name)]
     if not found:
         have = ", ".join(cell.name for cell in cells)
@@ -178,14 +183,7 @@ def misplaced(
 
 
 def build_matrix(settings: Settings, run: RunKernel) -> int:
-    """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status.
-
-    Args:
-        run: ``make test-kernel``, which boots a cell.
-
-    Raises:
-        InvocationError: the series has no matrix, or no such cell.
-    """
+    """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status."""
     cells = chosen(load_cells(load(settings.project)), settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:
@@ -199,30 +197,26 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
 
 
 def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, RunDocument]) -> None:
-    settings, events = session.settings, session.events
+    events = session.events
     with stage(events, "tools") as outcome:
-        benches = []
+        each = []
         for cell in cells:
             if cell.arch != ARCH:
                 provide(cell.arch, session.out / "setup.log", events)
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
-            benches.append(BuildTools(session.store, events, toolchain, settings.jobs))
-        outcome.detail = ", ".join(dict.fromkeys(bench.toolchain.cc for bench in benches))
+            each.append(BuildTools(session.store, events, toolchain, session.settings.jobs))
+        outcome.detail = ", ".join(dict.fromkeys(tools.toolchain.cc for tools in each))
     base = base_stage(session)
     applied = series_stage(session, base)
     events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
-    touched = touched_files(base, applied)
-    for cell, bench in zip(cells, benches, strict=True):
-        record = _judge(bench, base, applied, cell, session.out, touched)
+    for cell, tools in zip(cells, each, strict=True):
+        start = time.monotonic()
+        wrong, said = _judge(tools, base, applied, cell, session.out)
         if cell.name in guests:
-            wrong = said_by_guest(guests[cell.name])
-            record = replace(
-                record,
-                status="fail" if wrong else record.status,
-                reason=record.reason or (wrong[0] if wrong else ""),
-                diagnostics=(*record.diagnostics, *wrong, f"booted, guest cases: {cell.tests}"),
-            )
-        events.emit(record)
+            wrong += said_by_guest(guests[cell.name])
+            said.append(f"booted, guest cases: {cell.tests}")
+        case, seconds = ev.CaseId("matrix", None, cell.name), time.monotonic() - start
+        events.emit(ev.judged(case, wrong, said, seconds, (cell.clause,), cell.about))
 
 
 def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
@@ -235,81 +229,40 @@ def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
 
 
 def _judge(
-    bench: BuildTools,
-    base: Base,
-    applied: Applied,
-    cell: MatrixCell,
-    out: Path,
-    touched: Sequence[str],
-) -> ev.CaseFinished:
-    start = time.monotonic()
-    wrong: list[str] = []
-    said: list[str] = []
+    tools: BuildTools, base: Base, applied: Applied, cell: MatrixCell, out: Path
+) -> tuple[list[str], list[str]]:
+    """Builds a cell; what is wrong with its kernel, and what else there is to say of it."""
+    log = out / f"{cell.name}.log"
     try:
-        with stage(bench.events, cell.name) as outcome:
-            log = out / f"{cell.name}.log"
-            folder, outcome.cached = _build(bench, base, applied, cell, log)
-            objects = json.loads((folder / "cell.json").read_text("utf-8"))["compiled"]
-            outcome.detail = f"{bench.toolchain.cc}, {len(objects)} objects"
+        with stage(tools.events, cell.name) as outcome:
+            config = configure(tools, base, applied, cell.flavour, log)
+            kernel = build(tools, base, applied, config, log, stage=cell.name)
+            outcome.cached = kernel.cached
+            outcome.detail = f"{tools.toolchain.cc}, {kernel.objects} objects"
+            touched = touched_files(base, applied)
             # What a part of the series must give, only its own patches' builds can say.
-            if len(applied.patches) == applied.total and touched:
-                config = read_values(folder / "kernel.config")
-                wrong = broken(cell.expect, config, (folder / "System.map").read_text("utf-8"))
-                compiled = [name for name in touched if f"{name[:-2]}.o" in objects]
-                wrong += misplaced(touched, compiled, cell.left_out)
-                said.append(
-                    f"{len(compiled)} of {len(touched)} C files that the series touches compiled"
-                )
-                if cell.init is not None and not wrong:
-                    console = out / f"{cell.name}.console.log"
-                    complaints, notes = boot_single(
-                        folder / "vmlinux", cell.init, cell.init_flags, console
-                    )
-                    wrong += complaints
-                    outcome.detail += f", booted with {cell.init.name}"
-                    said += [f"booted with {cell.init.name} as its only process", *notes]
-            outcome.detail += f", {said[0]}" if said else ""
+            if len(applied.patches) < applied.total or not touched:
+                return [], []
+            wrong, said = _judge_kernel(kernel, cell, touched, out)
+            outcome.detail += f", {', '.join(said[:2])}"
+            return wrong, said
     except SeriesError as error:
-        wrong = error.lines()
-    return ev.CaseFinished(
-        ev.CaseId("matrix", None, cell.name),
-        "fail" if wrong else "pass",
-        wrong[0] if wrong else "",
-        time.monotonic() - start,
-        (cell.clause,),
-        diagnostics=(*wrong, *said),
-        about=cell.about,
-    )
+        return error.lines(), []
 
 
-def _build(
-    bench: BuildTools, base: Base, applied: Applied, cell: MatrixCell, log: Path
-) -> tuple[Path, bool]:
-    """A cell's configuration, System.map, list of objects and, to boot, vmlinux.
-
-    Also whether they were there already.
-
-    Raises:
-        SeriesError: it does not compile or link, or brings a new warning.
-        InvocationError: this kernel does not grant what the fragments ask for.
-    """
-    config = configure(bench, base, applied, cell.flavour, log)
-    boots = cell.init is not None
-    inputs = applied.tree, config.sha256, bench.toolchain.version, boots
-
-    def make(draft: Path) -> None:
-        with made(bench, base, applied, config.text, config.name, cell.name, draft, log) as job:
-            judge_warnings(job, config, log)
-            shutil.copyfile(job.out / ".config", draft / "kernel.config")
-            shutil.copyfile(job.out / "System.map", draft / "System.map")
-            compiled = json.dumps({"compiled": sorted(read_records(job.out))})
-            (draft / "cell.json").write_text(compiled + "\n", "utf-8")
-            if boots:
-                strip = (f"{cell.cross}strip", "--strip-all", "-o", str(draft / "vmlinux"))
-                proc.capture((*strip, str(job.out / "vmlinux")))
-
-    entry = bench.store.entry("matrix", inputs, make, bench.events.note, also=("build",))
-    return entry.path, entry.cached
+def _judge_kernel(
+    kernel: KernelBuild, cell: MatrixCell, touched: Sequence[str], out: Path
+) -> tuple[list[str], list[str]]:
+    system_map = kernel.system_map.read_text("utf-8")
+    compiled = [name for name in touched if f"{name[:-2]}.o" in kernel.compiled]
+    wrong = broken(cell.expect, read_values(kernel.config), system_map)
+    wrong += misplaced(touched, compiled, cell.left_out)
+    said = [f"{len(compiled)} of {len(touched)} C files that the series touches compiled"]
+    if cell.init is not None and not wrong:
+        log = out / f"{cell.name}.console.log"
+        wrong, notes = boot_single(kernel.vmlinux, cell.init, cell.init_flags, log)
+        said += [f"booted with {cell.init.name} as its only process", *notes]
+    return wrong, said
 
 
 def said_by_guest(document: RunDocument) -> list[str]:
@@ -338,11 +291,7 @@ def initramfs(program: bytes) -> bytes:
 
 
 def judge_console(console: str, case: str, ended: bool) -> tuple[list[str], tuple[str, ...]]:
-    """What is wrong by the whole console, and the program's diagnostics.
-
-    Args:
-        ended: QEMU did so by itself.
-    """
+    """What is wrong by the whole console, and the program's notes. ``ended``: QEMU by itself."""
     lines = [line.rstrip("\r") for line in console.splitlines()]
     text = "\n".join(lines)
     # It has no exit status to disagree with its result line, and it always reboots.

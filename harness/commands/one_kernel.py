@@ -7,25 +7,24 @@ import sys
 from dataclasses import replace
 
 from harness.build.kconfig import read_values
-from harness.cases import repeats
+from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
-from harness.cases.pool import GuestPool, at_once
-from harness.cases.runner import Lab
-from harness.cases.selection import Part, run_cases
+from harness.cases.pool import at_once
+from harness.cases.runner import CaseRunner
+from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.detectors import proofs, soundness
-from harness.detectors.canaries import run_canaries
-from harness.image.programs import GUEST_TESTS
+from harness.detectors import canaries, soundness
+from harness.detectors.canaries import load_canaries, run_canaries
 from harness.report import ktap_out
 from harness.run.assemble_guest import (
     Equipment,
     assemble_guest,
     booted,
+    case_runners,
     decode_splats,
-    labs_of,
     look_for_leaks,
 )
 from harness.run.pipeline import debug_twin
@@ -50,9 +49,9 @@ def run_kernel(settings: Settings) -> RunResult:
 
 def _tests(session: Session) -> None:
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
-    canaries = proofs.known(session.store, equipment.prepared.kernel)
-    session.results.canaries.extend(canaries)
-    session.events.emit(ev.Note(proofs.sentence(canaries)))
+    proven = canaries.known(session.store, equipment.prepared.kernel)
+    session.results.events.extend(proven)
+    session.events.emit(ev.Note(canaries.sentence(proven)))
     try:
         _run_suite(session, equipment)
     except SeriesError:
@@ -64,46 +63,48 @@ def _tests(session: Session) -> None:
 def _run_suite(session: Session, equipment: Equipment) -> None:
     settings = session.settings
     with booted(session, equipment) as guests:
-        labs = labs_of(session, equipment, guests)
+        runners = case_runners(session, equipment, guests)
         with stage(session.events, "tests") as outcome:
-            _host_checks(session, equipment, labs[0])
+            _host_checks(session, equipment, runners[0])
             run_cases(
                 equipment.suite.cases,
-                GuestPool(session.events.emit, labs),
+                runners,
+                session.events.emit,
                 settings.tests or "",
-                GUEST_TESTS / session.data.guest_tests,
-                Part(settings.shard, settings.only, session.events.emit),
+                settings.shard,
+                settings.only,
             )
-            outcome.detail = f"{len(session.results.tests)} cases"
-        _repeats(session, equipment, labs[0])
+            outcome.detail = f"{len(session.results.all(ev.CaseFinished))} cases"
+        _repeats(session, equipment, runners[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)
         guests.report_strays()
         _soundness(session, equipment, config)
 
 
-def _host_checks(session: Session, equipment: Equipment, lab: Lab) -> None:
+def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
     """Host checks run with every complete run, once for all shards; TESTS= takes guest cases."""
     if session.settings.tests or not session.settings.shard.first:
         return
     for item in load_checks(session.data.folder):
-        record = lab.not_applicable(item.id, item.clauses, item.about)
+        record = runner.not_applicable(item.id, item.clauses, item.about)
         session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
 
 
-def _repeats(session: Session, equipment: Equipment, lab: Lab) -> None:
+def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
     """Broken cases again, or with ``every`` all of them: how often each passes."""
     settings, cases = session.settings, equipment.suite.cases
     if not settings.repeat:
         return
     with stage(session.events, "repeats") as outcome:
         if settings.every:
-            ran = {record.id for record in session.results.tests if record.status in repeats.JUDGED}
+            records = session.results.all(ev.CaseFinished)
+            ran = {record.id for record in records if record.status in JUDGED_STATUSES}
             for case in (case for case in cases if case.id in ran):
-                repeats.repeat(case, lab, settings.repeat, session.events)
+                repeat(case, runner, settings.repeat, session.events)
         else:
-            repeats.repeat_broken(cases, session.results, lab, settings.repeat, session.events)
-        outcome.detail = f"{len(session.results.repeated)} cases"
+            repeat_broken(cases, session.results, runner, settings.repeat, session.events)
+        outcome.detail = f"{len(session.results.all(ev.CaseRepeated))} cases"
 
 
 def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -> None:
@@ -163,6 +164,6 @@ def _canaries(session: Session) -> None:
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
     config = read_values(equipment.prepared.kernel.config)
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
-        found = run_canaries(guests.fresh, session.events, config)
+        found = run_canaries(guests.fresh, session.events, config, load_canaries())
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"
-    proofs.keep(session.store, equipment.prepared.kernel, session.results.canaries)
+    canaries.keep(session.store, equipment.prepared.kernel, found)

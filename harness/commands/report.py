@@ -12,15 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.report.results import RunDocument
 from harness.run.session import read_results
 
 PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole
-
-
 RACES = "repro"  # the command whose runs are a column of their own
 
 
@@ -30,21 +28,14 @@ class ReportColumn:
 
     name: str
     run: str
+    patches: int
     verdicts: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The runs of a series of ``patches`` patches."""
-
-    patches: int
-    cells: tuple[ReportColumn, ...]
-
-    @property
-    def rows(self) -> dict[str, tuple[str, ...]]:
-        """Each clause's verdict in every cell, in their order."""
-        clauses = dict.fromkeys(clause for cell in self.cells for clause in cell.verdicts)
-        return {c: tuple(cell.verdicts.get(c, "untested") for cell in self.cells) for c in clauses}
+def rows(cells: Sequence[ReportColumn]) -> dict[str, tuple[str, ...]]:
+    """Each clause's verdict in every cell, in their order."""
+    clauses = dict.fromkeys(clause for cell in cells for clause in cell.verdicts)
+    return {c: tuple(cell.verdicts.get(c, "untested") for cell in cells) for c in clauses}
 
 
 def overall(verdicts: Sequence[str]) -> str:
@@ -54,30 +45,22 @@ def overall(verdicts: Sequence[str]) -> str:
 
 def read_runs(out: Path) -> list[RunDocument]:
     """All runs in ``out`` that judged clauses, oldest first."""
-    found = [result.document for result in read_results(out.glob("*/results.json"))]
-    return [document for document in found if document["clauses"]]
+    found = read_results(out.glob("*/results.json"))
+    return [result.document for result in found if result.document["clauses"]]
 
 
-def patch_ids(document: RunDocument) -> tuple[str, ...]:
-    """What identifies a series: the patch ids of all that was applied."""
-    return tuple(p["patch_id"] for p in document["series"]["patches"])
-
-
-def merge(runs: Sequence[RunDocument]) -> Merged:
-    """Merges the runs that tested the same series as the last one.
+def merge(runs: Sequence[RunDocument]) -> tuple[ReportColumn, ...]:
+    """Merges the runs that tested the same patches as the last one; InvocationError if none did.
 
     Partial runs (TESTS=), planted mistakes (VARIANT=) and soaks (KIND=) stay out.
-
-    Raises:
-        InvocationError: there is nothing to merge.
     """
     whole = [r for r in runs if not any(r["asked"].get(name) for name in PARTIAL)]
     if not whole:
         raise InvocationError("no complete run to report on", next_step=command("test-kernel"))
-    series = patch_ids(whole[-1])
+    series = [patch["patch_id"] for patch in whole[-1]["series"]["patches"]]
     cells: dict[str, ReportColumn] = {}
     for run in whole:
-        if patch_ids(run) != series:
+        if [patch["patch_id"] for patch in run["series"]["patches"]] != series:
             continue
         name = f"{run['kernel']['version']} {run['config']['name']}"
         # A run that shows other clauses than the main one does not stand in its place.
@@ -88,21 +71,22 @@ def merge(runs: Sequence[RunDocument]) -> Merged:
             # A run of one race says nothing of the others, which an earlier one may have tried.
             said = {clause: v for clause, v in verdicts.items() if v in ("pass", "fail")}
             verdicts = (cells[name].verdicts if name in cells else verdicts) | said
-        cells[name] = ReportColumn(name, run["run"], verdicts)
-    return Merged(len(series), tuple(cells.values()))
+        cells[name] = ReportColumn(name, run["run"], len(series), verdicts)
+    return tuple(cells.values())
 
 
-def lines(merged: Merged) -> Iterable[str]:
+def lines(columns: Sequence[ReportColumn]) -> Iterable[str]:
     """The table as text: a line a clause, a column a cell."""
-    yield f"series: {merged.patches} patches"
-    for index, cell in enumerate(merged.cells, 1):
+    yield f"series: {columns[0].patches} patches"
+    for index, cell in enumerate(columns, 1):
         yield f"  [{index}] {cell.name}  (run {cell.run})"
-    width = max(len(c) for c in ("clause", *merged.rows))
-    head = "  ".join(f"[{i}]".ljust(14) for i in range(1, len(merged.cells) + 1))
-    yield f"{'clause'.ljust(width)}  {'overall'.ljust(14)}  {head}".rstrip()
-    for clause, verdicts in merged.rows.items():
+    by_clause = rows(columns)
+    width = max(map(len, ("clause", *by_clause)))
+    head = "  ".join(f"[{i}]".ljust(14) for i in range(1, len(columns) + 1))
+    yield f"{'clause':{width}}  {'overall':14}  {head}".rstrip()
+    for clause, verdicts in by_clause.items():
         cells = "  ".join(v.replace("_", " ").ljust(14) for v in (overall(verdicts), *verdicts))
-        yield f"{clause.ljust(width)}  {cells}".rstrip()
+        yield f"{clause:{width}}  {cells}".rstrip()
 
 
 def report(settings: Settings) -> int:

@@ -32,10 +32,8 @@ def _repro(session: Session) -> None:
             part = replace(session, settings=replace(settings, config=flavour))
             if results:
                 # The run's configuration is the first one's; the record of a race names its own.
-                events = filtered(
-                    session.events, lambda event: not isinstance(event, ev.ConfigKnown)
-                )
-                part = replace(part, events=events)
+                rest = filtered(session.events, lambda e: not isinstance(e, ev.ConfigKnown))
+                part = replace(part, events=rest)
             scenarios = [scenario for scenario, its in flavours.items() if its == flavour]
             run_scenarios(part, scenarios, line, results)
     finally:
@@ -45,7 +43,6 @@ def _repro(session: Session) -> None:
 
 
 def _tell(session: Session, results: Sequence[RaceResult]) -> None:
-    """The table and the file."""
     console = session.console
     console.print()
     console.print(table(results))
@@ -58,17 +55,13 @@ def _tell(session: Session, results: Sequence[RaceResult]) -> None:
         console.print()
         console.print(stress_table(results))
     console.print()
-    base = session.results.base
+    base = session.results.last(ev.BaseKnown)
     record = document(session.out.name, base.version if base else "", results)
     write_atomically(session.out / "repro.json", json.dumps(record, indent=1) + "\n")
 
 
 def _refuse_wrong(results: Sequence[RaceResult]) -> None:
-    """No other scenario may hide one that says nothing.
-
-    Raises:
-        InvocationError: a scenario could not be tried, or proves nothing.
-    """
+    """Raises InvocationError for a scenario that could not be tried, or proves nothing."""
     wrong = [result for result in results if result.failure_reason]
     if wrong and not any(result.struck for result in results):
         first, error = wrong[0], wrong[0].error
@@ -81,16 +74,8 @@ def _refuse_wrong(results: Sequence[RaceResult]) -> None:
 
 
 def repro(settings: Settings) -> int:
-    """``make repro``: every scenario that RACE= names, with and without the protection.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        InvocationError: RACE= names none.
-    """
+    """``make repro``: every scenario that RACE= names, with and without the protection."""
     if not settings.race:
-        raise InvocationError(
-            "RACE= names no scenario", next_step=settings.command("repro", RACE="all")
-        )
+        every = settings.command("repro", RACE="all")
+        raise InvocationError("RACE= names no scenario", next_step=every)
     return run_session(settings, "repro", _repro).code

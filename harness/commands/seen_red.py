@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -31,8 +31,7 @@ from harness.report.results import BROKEN, RunDocument
 from harness.run.session import RunKernel
 from harness.run.states import run_state
 from harness.series.base import obtain_base
-from harness.series.contract import load
-from harness.series.variants import TABLE, Variant, Variants, find_patch, load_table
+from harness.series.contract import TABLE, Variant, Variants, find_patch, load, load_table
 
 INCONCLUSIVE = "inconclusive"
 
@@ -86,14 +85,46 @@ class SeenRed:
             return SeriesError.exit_code
         return MachineError.exit_code if self.lost else 0
 
+    def report(self) -> Table:
+        """One row a clause and a broken kernel: the case that failed first, and how many more."""
+        shown = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("clause", "broken kernel", "case that failed", "its complaint"):
+            shown.add_column(name, no_wrap=True, overflow="ellipsis")
+        found: dict[tuple[str, str], list[Red]] = {}
+        for red in self.reds:
+            found.setdefault((red.clause, red.variant), []).append(red)
+        rows = []
+        for (clause, variant), reds in found.items():
+            more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
+            rows.append((clause, variant, reds[0].case + more, escape(reds[0].reason)))
+        rows += [(clause, "[red]never seen red[/]", "", "") for clause in self.never]
+        rows += [(clause, "[dim]exempt[/]", "", escape(why)) for clause, why in self.exempt.items()]
+        for row in sorted(rows, key=lambda row: _natural(row[0])):
+            shown.add_row(*row)
+        return shown
 
-def passing(document: RunDocument) -> frozenset[str]:
-    """The cases that pass on the finished series."""
-    return frozenset(t["id"] for t in document["tests"] if t["status"] == "pass")
+    def print_on(self, console: Console) -> None:
+        """The report, what it lacks, and how long it took."""
+        console.print()
+        console.print(self.report())
+        for variant, clause, why in self.missed:
+            console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
+        for variant, why in self.lost.items():
+            console.print(f"[red]LOST[/] {variant}: {escape(why)}")
+        if self.absent:
+            console.print(f"not for Linux {self.line}: {', '.join(self.absent)}")
+        if self.cases:
+            count = f"{self.cases - len(self.green)} of {self.cases} guest cases"
+            console.print(f"{count} failed on a kernel that must break them")
+        minutes = sum(self.seconds.values()) / 60
+        console.print(f"control and {len(self.seconds) - 1} variants: {minutes:.1f} minutes")
 
 
-def reds_of(variant: Variant, document: RunDocument, good: frozenset[str]) -> list[Red]:
-    """The clauses of ``variant`` that its run shows red, each with every case that does."""
+def reds_of(variant: Variant, document: RunDocument, good: Collection[str]) -> list[Red]:
+    """The clauses of ``variant`` that its run shows red, each with every case that does.
+
+    ``good``: the cases that pass on the finished series.
+    """
     return [
         Red(clause, variant.name, test["id"], test["reason"], document["run"])
         for test in document["tests"]
@@ -115,27 +146,8 @@ def _natural(clause: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in clause.split("-")]
 
 
-def report(outcome: SeenRed) -> Table:
-    """One row a clause and a broken kernel: the case that failed first, and how many more."""
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("clause", "broken kernel", "case that failed", "its complaint"):
-        shown.add_column(name, no_wrap=True, overflow="ellipsis")
-    rows: dict[str, dict[str, list[Red]]] = {}
-    for red in outcome.reds:
-        rows.setdefault(red.clause, {}).setdefault(red.variant, []).append(red)
-    for clause in sorted({*rows, *outcome.never, *outcome.exempt}, key=_natural):
-        for variant, reds in rows.get(clause, {}).items():
-            more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
-            shown.add_row(clause, variant, reds[0].case + more, escape(reds[0].reason))
-        if clause in outcome.never:
-            shown.add_row(clause, "[red]never seen red[/]", "", "")
-        if clause in outcome.exempt:
-            shown.add_row(clause, "[dim]exempt[/]", "", escape(outcome.exempt[clause]))
-    return shown
-
-
 def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
-    """The variants that VARIANT= names; all of them where it is empty."""
+    """The variants that VARIANT= names, or all; InvocationError for what is not in the table."""
     names = [name for name in only.split(",") if name]
     known = {variant.name: variant for variant in table.variants}
     if unknown := [name for name in names if name not in known]:
@@ -154,9 +166,6 @@ def seen_red(
     With VARIANT= only those that it names, with commas between, are run, and only their
     own clauses are judged. A status that blames anybody but the series ends the command
     with it; but what befalls this machine during one variant costs that one only.
-
-    Raises:
-        InvocationError: VARIANT= names what is not in the table.
     """
     only = settings.variant or ""
     chosen = chosen_variants(table, only)
@@ -165,7 +174,7 @@ def seen_red(
     control = run_state(run, asked, console, "control: the finished series")
     if not control.judged:
         return control.code
-    good = passing(control.document)
+    good = {t["id"] for t in control.document["tests"] if t["status"] == "pass"}
     outcome = SeenRed(line, exempt={} if only else dict(table.exempt))
     outcome.seconds["control"] = control.document["seconds"]
     for variant in chosen:
@@ -176,25 +185,24 @@ def seen_red(
         asked = replace(settings, variant=name, tests=variant.tests)
         heading = f"variant {name} must break {', '.join(variant.clauses)}"
         result = run_state(run, asked, console, heading)
-        document = result.document
         if not result.judged and result.code != MachineError.exit_code:
-            _tell(outcome, console)  # what is known is not lost with what ended it
+            outcome.print_on(console)  # what is known is not lost with what ended it
             return result.code
-        outcome.seconds[name] = document["seconds"]
+        outcome.seconds[name] = result.document["seconds"]
         if not result.judged:
-            outcome.lost[name] = _what_came_of({**document, "tests": []})
+            outcome.lost[name] = _what_came_of({**result.document, "tests": []})
             continue
-        reds = reds_of(variant, document, good)
+        reds = reds_of(variant, result.document, good)
         outcome.reds += reds
         red = list(dict.fromkeys(red.clause for red in reds))
         green = sorted(set(variant.clauses) - set(red))
-        outcome.missed += [(name, clause, _what_came_of(document)) for clause in green]
+        outcome.missed += [(name, clause, _what_came_of(result.document)) for clause in green]
         said = [f"{', '.join(red)} seen red"] if red else []
         said += [f"MISSED {', '.join(green)}"] if green else []
         console.print(f"variant {name}: {'; '.join(said)}")
     if not only:
         outcome.judge(control.document)
-    _tell(outcome, console)
+    outcome.print_on(console)
     if outcome.lost:
         again = replace(settings, variant=only).command("seen-red", VARIANT=",".join(outcome.lost))
         console.print(f"next: {again}", markup=False, soft_wrap=True)
@@ -212,21 +220,3 @@ def see_red(settings: Settings, run: RunKernel, console: Console) -> int:
     table = load_table(load(settings.project))
     line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
     return seen_red(settings, run, table, line, console, settings.project)
-
-
-def _tell(outcome: SeenRed, console: Console) -> None:
-    console.print()
-    console.print(report(outcome))
-    for variant, clause, why in outcome.missed:
-        console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
-    for variant, why in outcome.lost.items():
-        console.print(f"[red]LOST[/] {variant}: {escape(why)}")
-    if outcome.absent:
-        console.print(f"not for Linux {outcome.line}: {', '.join(outcome.absent)}")
-    if outcome.cases:
-        red = outcome.cases - len(outcome.green)
-        console.print(
-            f"{red} of {outcome.cases} guest cases failed on a kernel that must break them"
-        )
-    minutes = sum(outcome.seconds.values()) / 60
-    console.print(f"control and {len(outcome.seconds) - 1} variants: {minutes:.1f} minutes")

@@ -30,19 +30,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.build.kconfig import read_values
-from harness.cases.soakers import Ground, Soaker, load_soakers
+from harness.cases.soakers import SoakContext, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import of_file, read_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.report.results import Results
 from harness.run.assemble_guest import (
     assemble_guest,
     booted,
+    case_runners,
     decode_splats,
-    labs_of,
     look_for_leaks,
 )
 from harness.run.session import Session, run_session
@@ -110,15 +110,15 @@ class Record:
 
 
 def _added(a: Mapping[str, N], b: Mapping[str, N]) -> dict[str, N]:
-    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in dict.fromkeys((*a, *b))}
+    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in {**a, **b}}
 
 
 def read_record(path: Path) -> Record | None:
     """The record in a file; None where there is none, or one of another schema."""
     if not path.is_file():
         return None
-    data = json.loads(path.read_text())
-    return from_json(Record, data) if data.pop("schema", None) == SCHEMA else None
+    data = read_json(dict[str, object], path)
+    return of_file(Record, data, path) if data.pop("schema", None) == SCHEMA else None
 
 
 def all_records(folder: Path) -> list[Record]:
@@ -128,43 +128,36 @@ def all_records(folder: Path) -> list[Record]:
 
 @dataclass(frozen=True)
 class TotalsFile:
-    """The file of one identity below ``folder`` (``out/soak``)."""
+    """The sums of one identity below ``folder``, such as out/soak/stress-6.1-kasan.json."""
 
     folder: Path
     identity: Identity
     version: str
 
     @property
-    def path(self) -> Path:
-        """The file of this soak's sums, such as stress-6.1-kasan.json."""
+    def _path(self) -> Path:
         of = self.identity
         return self.folder / f"{of.kind}-{of.line}-{of.flavour}.json"
 
     def read(self) -> Record:
         """The sum so far; an empty one for a kernel that has none."""
-        old = read_record(self.path)
+        old = read_record(self._path)
         return old if old and old.identity == self.identity else Record(self.identity, self.version)
 
     def add(self, more: Record) -> Record:
         """Adds to the sum, of whatever ``more`` has some; the new sum."""
+        path = self._path
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f".{self.path.stem}.lock", "w", encoding="utf-8") as lock:
+        with open(self.folder / f".{path.stem}.lock", "w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            record, old = self.read().plus(more), read_record(self.path)
+            record, old = self.read().plus(more), read_record(path)
             if old is not None and old.identity != self.identity:
                 earlier = self.folder / "earlier"
                 earlier.mkdir(exist_ok=True)
-                name = f"{self.path.stem}-{old.identity.kernel[:12]}.json"
-                os.replace(self.path, earlier / name)
+                os.replace(path, earlier / f"{path.stem}-{old.identity.kernel[:12]}.json")
             data = {"schema": SCHEMA, **asdict(record)}
-            write_atomically(self.path, json.dumps(data, indent=1) + "\n")
+            write_atomically(path, json.dumps(data, indent=1) + "\n")
         return record
-
-
-def again(settings: Settings, seed: int) -> str:
-    """What to type to see the round with ``seed`` again."""
-    typed = settings.command("soak", SEED=str(seed))
-    return f"{typed}   # MINUTES=10: that seed again and again"
 
 
 @dataclass
@@ -173,7 +166,7 @@ class Rounds:
 
     identity: Identity
     soaker: Soaker
-    ground: Ground
+    context: SoakContext
     settings: Settings
     results: Results
     strays: Callable[[], None]
@@ -181,22 +174,14 @@ class Rounds:
     _boots: int = 0
 
     def one(self, seed: int) -> Record:
-        """One round.
-
-        Raises:
-            SeriesError: it diverged, or the kernel complained; with the seed.
-            InvocationError, MachineError: it could not be run.
-        """
+        """One round; a SeriesError where it diverged, or where the kernel complained."""
         start = self.clock()
-        log = self.ground.out / "console.log"
-        try:
-            figures = self.soaker.round(self.ground, seed)
-        except SeriesError as error:
-            raise self._ended(seed, error.what, error.evidence or log) from error
+        figures = self.soaker.round(self.context, seed)
         self.strays()
         if complaints := self.results.complaints():
-            raise self._ended(seed, f"the kernel complained: {complaints[0].splat.title}", log)
-        guests, self._boots = len(self.results.boots) - self._boots, len(self.results.boots)
+            raise SeriesError(f"the kernel complained: {complaints[0]['title']}")
+        boots = len(self.results.all(ev.GuestBooted))
+        guests, self._boots = boots - self._boots, boots
         seconds = self.clock() - start
         return Record(
             self.identity,
@@ -205,13 +190,9 @@ class Rounds:
             guests=guests,
             cpus={str(self.settings.cpus): seconds},
             figures=dict(figures),
-            runs=(self.ground.out.name,),
+            runs=(self.context.out.name,),
             seeds=(seed,),
         )
-
-    def _ended(self, seed: int, what: str, evidence: Path) -> SeriesError:
-        typed = again(self.settings, seed)
-        return SeriesError(f"seed {seed}: {what}", evidence=evidence, next_step=typed)
 
     def until(self, seconds: float, seeds: Iterator[int], totals: TotalsFile | None) -> Record:
         """Rounds with ``seeds`` until the kernel of ``totals`` has had ``seconds`` of them.
@@ -219,23 +200,27 @@ class Rounds:
         Without totals nothing is kept, and one round is run at least.
 
         Raises:
-            as :meth:`one`; a failure of the series is in the totals then.
+            SeriesError: a round failed; it is in the totals, with the seed and what to type.
         """
+        out = self.context.out
         record = totals.read() if totals else Record(self.identity)
         while record.seconds < seconds or not (totals or record.rounds):
             seed = next(seeds)
             try:
                 done = self.one(seed)
             except SeriesError as error:
+                what = f"seed {seed}: {error.what}"
                 if totals:
-                    run, what = self.ground.out.name, error.what.splitlines()[0]
-                    failures = (SoakFailure(run, seed, what),)
-                    totals.add(Record(self.identity, runs=(run,), failures=failures))
-                raise
+                    failure = SoakFailure(out.name, seed, what.splitlines()[0])
+                    totals.add(Record(self.identity, runs=(out.name,), failures=(failure,)))
+                evidence = error.evidence or out / "console.log"
+                typed = self.settings.command("soak", SEED=str(seed))
+                typed += "   # MINUTES=10: that seed again and again"
+                raise SeriesError(what, evidence=evidence, next_step=typed) from error
             record = totals.add(done) if totals else record.plus(done)
             note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
             progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
-            self.ground.events.emit(progress)
+            self.context.events.emit(progress)
         return record
 
 
@@ -270,27 +255,23 @@ def table(records: Sequence[Record]) -> Table:
 def _soak(session: Session) -> None:
     settings, soakers = session.settings, load_soakers(session.data.folder)
     if settings.kind not in soakers:
-        have = ", ".join(soakers) or "nothing to soak in"
-        raise InvocationError(
-            f"KIND={settings.kind}: {session.data.name} has {have}",
-            next_step=settings.command("soak", KIND="KIND"),
-        )
+        have = f"{session.data.name} has {', '.join(soakers) or 'nothing to soak in'}"
+        step = settings.command("soak", KIND="KIND")
+        raise InvocationError(f"KIND={settings.kind}: {have}", next_step=step)
     equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    identity = Identity(settings.kind, "", settings.config, "")
-    totals: TotalsFile | None = None
+    identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
+    totals, minutes = None, settings.minutes or 0
+    seeds: Iterator[int] = repeat(settings.seed or 0)
     if settings.seed is None:
-        identity = replace(identity, line=base.line, kernel=kernel.entry.name)
         totals = TotalsFile(settings.out / "soak", identity, base.version)
         minutes = settings.minutes or DEFAULT_MINUTES
-        seeds = iter(lambda: secrets.randbits(32), None)
-    else:
-        minutes, seeds = settings.minutes or 0, repeat(settings.seed)
+        seeds = iter(lambda: secrets.randbits(32), -1)
     with booted(session, equipment) as guests:
-        lab = labs_of(session, equipment, guests)[0]
-        ground = Ground(lab, equipment.suite, session.out, session.events)
+        runner = case_runners(session, equipment, guests)[0]
+        context = SoakContext(runner, equipment.suite, session.out, session.events)
         soaker, strays = soakers[settings.kind], guests.report_strays
-        rounds = Rounds(identity, soaker, ground, settings, session.results, strays)
+        rounds = Rounds(identity, soaker, context, settings, session.results, strays)
         try:
             with stage(session.events, STAGE) as outcome:
                 record = rounds.until(minutes * 60, seeds, totals)
@@ -299,7 +280,7 @@ def _soak(session: Session) -> None:
             decode_splats(session, equipment.prepared)
             raise
         scanned = look_for_leaks(session, guests, read_values(kernel.config))
-        guests.report_strays()
+        strays()
     if session.results.complaints():
         decode_splats(session, equipment.prepared)
     elif totals and scanned:
@@ -311,11 +292,10 @@ def soak(settings: Settings) -> int:
     """``make soak KIND=...``, or without a kind the table of what has been soaked so far."""
     if settings.kind:
         return run_session(settings, "soak", _soak).code
-    records = all_records(settings.out / "soak")
+    folder = settings.out / "soak"
+    records = all_records(folder)
     if not records:
-        raise InvocationError(
-            f"nothing below {settings.out / 'soak'} yet",
-            next_step=settings.command("soak", KIND="stress", MINUTES="30"),
-        )
+        step = settings.command("soak", KIND="stress", MINUTES="30")
+        raise InvocationError(f"nothing below {folder} yet", next_step=step)
     Console(highlight=False).print(table(records))
     return 0

@@ -12,19 +12,18 @@ from typing import ClassVar
 
 
 class HarnessError(Exception):
-    """A failure with a known kind.
+    """A failure with a known kind: ``what`` happened, in lines; ``evidence``: the file to look at.
 
-    Args:
-        what: one or more lines that say what happened.
-        evidence: the file to look at, where there is one.
-        next_step: what the user can type or change.
+    ``next_step``: what the user can type or change.
     """
 
     kind: ClassVar[str] = "internal"
     verdict: ClassVar[str] = "infra"
     exit_code: ClassVar[int] = 70
 
-    def __init__(self, what: str, *, evidence: Path | None = None, next_step: str = "") -> None:
+    def __init__(
+        self, what: str, *, evidence: Path | None = None, next_step: str | None = None
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.evidence = evidence
@@ -35,9 +34,7 @@ class HarnessError(Exception):
         lines = self.what.splitlines()
         if self.evidence is not None:
             lines.append(f"evidence: {self.evidence}")
-        if self.next_step:
-            lines.extend(f"next: {line}" for line in self.next_step.splitlines())
-        return lines
+        return lines + [f"next: {line}" for line in (self.next_step or "").splitlines()]
 
 
 class SeriesError(HarnessError):

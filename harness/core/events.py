@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A run as a sequence of typed events.
 
-Everything that happens in a run is emitted here once; the screen, the event
-log, ``results.json``, ``junit.xml`` and the harness's own tests are consumers.
-Times are seconds. None stands for what there is not.
+Everything that happens is emitted here once; the screen, the event log, ``results.json``,
+``junit.xml`` and our tests consume. Times are seconds. None stands for what there is not.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, dataclass_transform, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
 Verdict = Literal["pass", "fail", "usage", "infra"]
@@ -24,8 +23,7 @@ Kind = Literal["guest"] | OtherKind
 class CaseId:
     """What a record is of: ``program::name`` of a guest case, ``kind::name`` of any other.
 
-    ``program``: the source file of a guest case. ``attempt`` counts from 1 and is no part
-    of the text.
+    ``program``: a guest case's source file. ``attempt`` counts from 1 and is not in the text.
     """
 
     kind: Kind
@@ -48,8 +46,12 @@ class CaseId:
         return CaseId("guest", program, name, attempt)
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Event:
-    """What can happen in a run; the classes below."""
+    """What can happen in a run; the classes below, each a frozen dataclass."""
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,6 @@ class PatchInfo:
     patch_id: str
 
 
-@dataclass(frozen=True)
 class RunStarted(Event):
     """A run begins; ``out`` is the directory that will hold its results."""
 
@@ -70,14 +71,12 @@ class RunStarted(Event):
     asked: dict[str, str]
 
 
-@dataclass(frozen=True)
 class StageStarted(Event):
     """A stage of the run begins."""
 
     name: str
 
 
-@dataclass(frozen=True)
 class StageProgress(Event):
     """``done`` of ``total`` units (0: unknown total), ``unit`` such as 'objects'."""
 
@@ -88,7 +87,6 @@ class StageProgress(Event):
     note: str = ""
 
 
-@dataclass(frozen=True)
 class StageEnded(Event):
     """A stage has ended, after ``seconds``; how, the two classes below say."""
 
@@ -96,7 +94,6 @@ class StageEnded(Event):
     seconds: float
 
 
-@dataclass(frozen=True)
 class StageFinished(StageEnded):
     """``cached``: the result came from the store and nothing was done."""
 
@@ -104,7 +101,6 @@ class StageFinished(StageEnded):
     detail: str = ""
 
 
-@dataclass(frozen=True)
 class StageFailed(StageEnded):
     """It ended with an error of that kind."""
 
@@ -112,7 +108,6 @@ class StageFailed(StageEnded):
     message: str
 
 
-@dataclass(frozen=True)
 class Note(Event):
     """One line the user should read, such as why TCG is used."""
 
@@ -120,7 +115,6 @@ class Note(Event):
     level: Literal["info", "warning"] = "info"
 
 
-@dataclass(frozen=True)
 class BaseKnown(Event):
     """The base kernel: ``version`` as its Makefile says, ``base`` as the user named it."""
 
@@ -129,7 +123,6 @@ class BaseKnown(Event):
     commit: str
 
 
-@dataclass(frozen=True)
 class SeriesKnown(Event):
     """The patches that were applied, in order, and how many the whole series has."""
 
@@ -138,7 +131,6 @@ class SeriesKnown(Event):
     total: int
 
 
-@dataclass(frozen=True)
 class ConfigKnown(Event):
     """The flavour, and the hash of the configuration that came of it."""
 
@@ -146,7 +138,6 @@ class ConfigKnown(Event):
     sha256: str
 
 
-@dataclass(frozen=True)
 class AccelChosen(Event):
     """``accel`` is 'kvm' or 'tcg'; ``reason`` says why in one line."""
 
@@ -154,7 +145,6 @@ class AccelChosen(Event):
     reason: str
 
 
-@dataclass(frozen=True)
 class GuestBooted(Event):
     """``seconds`` from QEMU's start to the first command's result over SSH."""
 
@@ -164,7 +154,6 @@ class GuestBooted(Event):
     restored: bool
 
 
-@dataclass(frozen=True)
 class PaceMeasured(Event):
     """How fast the guest is: a fixed work load took ``seconds``, on the reference ``reference``.
 
@@ -176,7 +165,6 @@ class PaceMeasured(Event):
     factor: float
 
 
-@dataclass(frozen=True)
 class GuestLost(Event):
     """The guest hung, died or stopped answering; ``evidence`` is the state dump."""
 
@@ -185,7 +173,6 @@ class GuestLost(Event):
     evidence: str | None
 
 
-@dataclass(frozen=True)
 class CasesChosen(Event):
     """The ids of all cases that TESTS= selects, in order, of which this run takes one shard."""
 
@@ -194,7 +181,6 @@ class CasesChosen(Event):
     cases: tuple[CaseId, ...]
 
 
-@dataclass(frozen=True)
 class CaseStarted(Event):
     """A case begins."""
 
@@ -202,7 +188,6 @@ class CaseStarted(Event):
     clauses: tuple[str, ...]
 
 
-@dataclass(frozen=True)
 class CaseFinished(Event):
     """One case's record; ``diagnostics`` are the guest's own lines."""
 
@@ -215,7 +200,20 @@ class CaseFinished(Event):
     about: str = ""
 
 
-@dataclass(frozen=True)
+def judged(
+    case: CaseId,
+    wrong: Sequence[str],
+    said: Sequence[str] = (),
+    seconds: float = 0.0,
+    clauses: tuple[str, ...] = (),
+    about: str = "",
+) -> CaseFinished:
+    """The record of a case that passes where nothing is ``wrong``; ``said``: more diagnostics."""
+    status: Status = "fail" if wrong else "pass"
+    reason = wrong[0] if wrong else ""
+    return CaseFinished(case, status, reason, seconds, clauses, (*wrong, *said), about)
+
+
 class CaseRepeated(Event):
     """A case was run ``runs`` times more than its record tells, and passed ``passed`` times."""
 
@@ -227,7 +225,6 @@ class CaseRepeated(Event):
 _splat_ids = itertools.count(1)
 
 
-@dataclass(frozen=True)
 class SplatSeen(Event):
     """The kernel complained. ``test`` is None where no case was running (boot, shutdown).
 
@@ -244,7 +241,6 @@ class SplatSeen(Event):
     id: int = field(default_factory=lambda: next(_splat_ids), compare=False)
 
 
-@dataclass(frozen=True)
 class SplatDecoded(Event):
     """The text of a splat with source lines; ``how`` says by what."""
 
@@ -253,7 +249,6 @@ class SplatDecoded(Event):
     how: str
 
 
-@dataclass(frozen=True)
 class CanaryFinished(Event):
     """A detector was tried on this kernel: what was provoked, and what was reported."""
 
@@ -264,7 +259,6 @@ class CanaryFinished(Event):
     seconds: float
 
 
-@dataclass(frozen=True)
 class RunFinished(Event):
     """The last event. ``error``: the lines that say what ended the run early."""
 
@@ -279,18 +273,10 @@ Consumer = Callable[[Event], None]
 
 @dataclass
 class Events:
-    """Hands each event to every consumer, in order, one at a time.
-
-    Safe to call from the console's thread as well as the main one.
-    """
+    """Hands each event to every consumer, in order, one at a time; from any thread."""
 
     consumers: list[Consumer] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-
-    def subscribe(self, consumer: Consumer) -> None:
-        """Adds a consumer; it sees the events emitted from now on."""
-        with self._lock:
-            self.consumers.append(consumer)
 
     def note(self, text: str) -> None:
         """Emits a plain note."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -45,6 +46,17 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "advice.detachedHead": "false",
         "init.defaultBranch": "base",
         "core.quotePath": "false",
+        # A tree's own .git/config is read even so; of it, what changes our patches and files.
+        "core.attributesFile": "/dev/null",
+        "core.autocrlf": "false",
+        "core.eol": "lf",
+        "diff.ignoreSubmodules": "none",
+        "diff.suppressBlankEmpty": "false",
+        "format.forceInBodyFrom": "false",
+        "format.mboxrd": "false",
+        "i18n.commitEncoding": "UTF-8",
+        "i18n.logOutputEncoding": "UTF-8",
+        "log.showSignature": "false",
     }
     env["GIT_CONFIG_COUNT"] = str(len(options))
     for number, (key, value) in enumerate(options.items()):
@@ -63,11 +75,7 @@ class Options(TypedDict, total=False):
 
 
 def raw(repo: Path | None, *args: str, **options: Unpack[Options]) -> bytes:
-    """``git -C repo args...``: stdout as bytes.
-
-    Raises:
-        HarnessError: git's own message, where its status is not in ``expect``.
-    """
+    """``git -C repo args...``: stdout as bytes; a HarnessError for a status not in ``expect``."""
     where = () if repo is None else ("-C", str(repo))
     options["env"] = environment(options.get("env"))
     return proc.capture(("git", *where, *args), **options)
@@ -79,11 +87,7 @@ def text(repo: Path | None, *args: str, **options: Unpack[Options]) -> str:
 
 
 def commit_id(repo: Path | None, name: str) -> str:
-    """The id of the commit that a name stands for.
-
-    Raises:
-        HarnessError: there is none.
-    """
+    """The id of the commit that a name stands for; a HarnessError where there is none."""
     return text(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
 
 
@@ -95,13 +99,36 @@ def file_text(repo: Path, commit: str, path: str) -> str | None:
         return None
 
 
-def init(repo: Path, borrow_from: Path | None = None) -> None:
-    """A bare repository; ``borrow_from`` is an objects directory that it reads as well."""
-    text(None, "init", "--quiet", "--bare", "--template=", str(repo))
-    if borrow_from is not None:
+def init(repo: Path, objects: Path | None = None, like: Path | None = None) -> None:
+    """A bare repository with nothing of the user's settings.
+
+    Args:
+        objects: an objects directory that it reads as well.
+        like: a repository whose object format, shallow commits and promisor remote (of a
+            partial clone, which fetches what it lacks) are this one's too.
+    """
+    form = text(like, "rev-parse", "--show-object-format") if like else "sha1"
+    text(None, "init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(repo))
+    if objects is not None:
         info = repo / "objects" / "info"
         info.mkdir(parents=True, exist_ok=True)
-        (info / "alternates").write_text(f"{borrow_from}\n", encoding="utf-8")
+        (info / "alternates").write_bytes(os.fsencode(objects) + b"\n")
+    if like is None:
+        return
+    shallow = Path(text(like, "rev-parse", "--path-format=absolute", "--git-path", "shallow"))
+    if shallow.is_file():
+        shutil.copyfile(shallow, repo / "shallow")
+    for key in ("promisor", "partialclonefilter"):
+        found = text(like, "config", "--get-regexp", rf"^remote\..*\.{key}$", expect=(0, 1))
+        for name, _, value in (line.partition(" ") for line in found.splitlines()):
+            remote = name.removeprefix("remote.").removesuffix(f".{key}")
+            url = text(like, "config", "--get", f"remote.{remote}.url")
+            if (like / url).exists():  # a path is relative to the clone
+                url = str((like / url).resolve())
+            for setting, content in (("url", url), (key, value)):
+                text(repo, "config", f"remote.{remote}.{setting}", content)
+            text(repo, "config", "extensions.partialClone", remote)
+            text(repo, "config", "core.repositoryFormatVersion", "1")
 
 
 def blobs(repo: Path, ids: list[str]) -> dict[str, bytes]:
@@ -121,11 +148,7 @@ def blobs(repo: Path, ids: list[str]) -> dict[str, bytes]:
 
 @functools.lru_cache(maxsize=4)  # configuration and headers ask for the same 80,000 files
 def tree_files(repo: Path, commit: str, *paths: str) -> Mapping[str, tuple[str, str]]:
-    """``{path: (mode, blob id)}`` of a commit, or of only ``paths`` in it.
-
-    Args:
-        commit: an id; what a name stands for may change, and this remembers.
-    """
+    """``{path: (mode, blob id)}`` of a commit, given by its id, or of only ``paths`` in it."""
     out = raw(repo, "ls-tree", "-r", "-z", commit, *(("--", *paths) if paths else ()))
     files: dict[str, tuple[str, str]] = {}
     for record in os.fsdecode(out).split("\0"):

@@ -1,29 +1,104 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Dataclasses back from the JSON that ``dataclasses.asdict`` made of them."""
+"""Typed data back from JSON: dataclasses, as ``asdict`` made it of them, and typed dictionaries."""
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+import json
+import shlex
+import types
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from typing import (
+    Any,
+    Literal,
+    NotRequired,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from harness.core.errors import InvocationError
 
 T = TypeVar("T")
 
 
-def from_json(kind: type[T], data: Any) -> T:
-    """An instance of ``kind``: a dataclass, or a tuple or dict of one sort of values.
+def read_json(kind: type[T], path: Path) -> T:
+    """The ``kind`` that a JSON file of a run or of the user's holds.
 
     Raises:
-        TypeError: a field is missing, or one that ``kind`` does not have is there.
+        InvocationError: it is damaged or another's, with the place in it.
     """
-    return _value(kind, data)  # type: ignore[no-any-return]
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    return of_file(kind, data, path)
 
 
-def _value(kind: Any, data: Any) -> Any:
+def of_file(kind: type[T], data: Any, path: Path) -> T:
+    """``data``, which was read from ``path``, as a ``kind``; raises as ``read_json`` does."""
+    try:
+        return from_json(kind, data)
+    except TypeError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InvocationError:
+    what = f"{path} is damaged, or of another version: {error}"
+    return InvocationError(what, next_step=f"rm {shlex.quote(str(path))}")
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """``data`` as a ``kind``; a TypeError: it has other fields or types, with where that is."""
+    return _value(kind, data, "")  # type: ignore[no-any-return]
+
+
+def _value(kind: Any, data: Any, at: str) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _one_of(inner, data, at)
+    if origin is Literal:
+        return data if data in inner else _differs(kind, data, at)
+    if origin is NotRequired:
+        return _value(inner[0], data, at)
+    if is_dataclass(kind) or is_typeddict(kind):
+        return _record(kind, data, at)
+    if origin in (tuple, list) and isinstance(data, list):
+        return origin(_value(inner[0], value, f"{at}[{n}]") for n, value in enumerate(data))
+    if origin is dict and isinstance(data, dict):
+        return {name: _value(inner[1], value, f"{at}.{name}") for name, value in data.items()}
+    if kind in (Any, object) or (isinstance(kind, type) and isinstance(data, kind)):
+        return data
+    return data if kind is float and isinstance(data, int) else _differs(kind, data, at)
+
+
+def _one_of(kinds: tuple[Any, ...], data: Any, at: str) -> Any:
+    for kind in kinds:
+        try:
+            return _value(kind, data, at)
+        except TypeError:
+            continue
+    return _differs(" or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds), data, at)
+
+
+def _record(kind: Any, data: Any, at: str) -> Any:
+    hints = get_type_hints(kind, include_extras=True)
+    # Not __required_keys__: with annotations that are text it has those not required as well.
+    needed = {name for name, hint in hints.items() if get_origin(hint) is not NotRequired}
     if is_dataclass(kind):
-        hints, make = get_type_hints(kind), cast(Any, kind)
-        return make(**{name: _value(hints.get(name), value) for name, value in data.items()})
-    if get_origin(kind) is tuple:
-        return tuple(_value(get_args(kind)[0], value) for value in data)
-    if get_origin(kind) is dict:
-        return {name: _value(get_args(kind)[1], value) for name, value in data.items()}
-    return data
+        has = (f for f in fields(kind) if f.default is f.default_factory is MISSING)
+        needed = {f.name for f in has}
+    if not isinstance(data, dict) or not needed <= data.keys() <= hints.keys():
+        return _differs(kind, data, at)
+    found = {name: _value(hints[name], value, f"{at}.{name}") for name, value in data.items()}
+    return cast(Any, kind)(**found) if is_dataclass(kind) else found
+
+
+def _differs(kind: Any, data: Any, at: str) -> Any:
+    wanted = getattr(kind, "__name__", kind)
+    what = f"fields {', '.join(data)}" if isinstance(data, dict) else repr(data)
+    raise TypeError(f"{at.lstrip('.') or 'the whole'}: {wanted} expected, not {what[:200]}")

@@ -21,24 +21,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypedDict, Unpack
+from typing import IO, TypedDict, Unpack, cast
 
+from harness.core.command_table import SET_UP
 from harness.core.errors import HarnessError, InternalError, MachineError
-from harness.core.usage import SET_UP, command
+from harness.core.machine_faults import check_output
+from harness.core.sandbox import Inside
 
 NICE = 10
 END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 # Bytes read at once of a long stream. With Python's 8 KiB and the kernel's 64 KiB of pipe, reader
 # and writer of a kernel's tar stream wake each other 160 thousand times: 5 s of 19.
 STREAM_BYTES = 1 << 18
-FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 
-class Surroundings(TypedDict, total=False):
+class RunsIn(TypedDict, total=False):
     """Where a program runs; what is left out is as it is here."""
 
     cwd: Path | None
     env: Mapping[str, str] | None
+
+
+class Surroundings(RunsIn, total=False):
+    """The same, and whether in the sandbox, as what is or runs code of the tree under test."""
+
+    inside: Inside | None
 
 
 @dataclass(frozen=True)
@@ -56,26 +63,13 @@ def give_way() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
-def check_disk(argv: Sequence[str], output: str, evidence: Path | None = None) -> None:
-    """Looks in a program's output for the one failure that is not its own.
-
-    Raises:
-        MachineError: the disk is full.
-    """
-    if any(sign in output for sign in FULL_DISK):
-        raise MachineError(
-            f"the disk is full: {argv[0]} could not write",
-            evidence=evidence,
-            next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
-        )
-
-
 def failure(
     argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
 ) -> HarnessError:
     """The error for a program that failed and whose failure nobody expected."""
     try:
-        check_disk(argv, output, evidence)
+        ended = signal.strsignal(-returncode) or "" if returncode < 0 else ""
+        check_output(argv[0], f"{output}\n{ended}", evidence)
     except MachineError as error:
         return error
     tail = "\n".join(output.strip().splitlines()[-15:])
@@ -90,15 +84,13 @@ def _prefix() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
-def _found(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:
-    """The command as a list.
-
-    Raises:
-        MachineError: the program is not installed.
-    """
-    if shutil.which(argv[0], path=(env or os.environ).get("PATH")) is None:
+def _placed(argv: Sequence[str], where: Surroundings) -> tuple[tuple[str, ...], RunsIn]:
+    """The command line with what it runs inside of; a MachineError: it is not installed."""
+    if shutil.which(argv[0], path=(where.get("env") or os.environ).get("PATH")) is None:
         raise MachineError(f"{argv[0]} is not installed", next_step=SET_UP)
-    return list(argv)
+    inside = where.get("inside")
+    place: RunsIn = {"cwd": where.get("cwd"), "env": where.get("env")}
+    return (*(inside.prefix() if inside else ()), *argv), place
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -120,28 +112,24 @@ def start(
     argv: Sequence[str],
     *,
     stdin: int | IO[bytes] | None = subprocess.DEVNULL,
-    stdout: int | IO[bytes] | None = subprocess.PIPE,
     stderr: int | IO[bytes] | None = subprocess.STDOUT,
     much: bool = False,
     **where: Unpack[Surroundings],
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A running program whose whole group is ended if the block raises.
 
-    Args:
-        much: it writes gigabytes to a pipe that we read.
-
-    Raises:
-        MachineError: the program is not installed.
+    ``much``: it writes gigabytes to a pipe that we read. A MachineError: it is not installed.
     """
+    placed, place = _placed(argv, where)
     process = subprocess.Popen(
-        [*_prefix(), *_found(argv, where.get("env"))],
+        [*_prefix(), *placed],
         bufsize=STREAM_BYTES if much else -1,
         stdin=stdin,
-        stdout=stdout,
+        stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,
         close_fds=False,  # the store's locks are the only inheritable descriptors
-        **where,
+        **place,
     )
     try:
         if much and process.stdout is not None:
@@ -171,11 +159,7 @@ def run(
 ) -> ProgramResult:
     """Runs a program to its end; its output goes to ``log`` (appended) or is returned.
 
-    Args:
-        timeout_s: after so many seconds its group is ended, by SIGTERM first.
-
-    Raises:
-        MachineError: the program is not installed.
+    After ``timeout_s`` its group is ended. A MachineError: it is not installed.
     """
     began = time.monotonic()
     kept: list[str] = []
@@ -190,8 +174,7 @@ def run(
             timer = threading.Timer(timeout_s, end_group, (process,))
             timer.start()
             stack.callback(timer.cancel)
-        assert process.stdout is not None
-        for raw in process.stdout:
+        for raw in cast(IO[bytes], process.stdout):
             line = raw.decode("utf-8", "replace")
             keep(line)
             on_line(line.rstrip("\n"))
@@ -207,24 +190,23 @@ def capture(
     problem: Callable[[str], HarnessError] | None = None,
     **where: Unpack[Surroundings],
 ) -> bytes:
-    """The stdout of a short command.
-
-    Args:
-        problem: makes the error from what the program said, where it is not ours.
+    """The stdout of a short command; ``problem`` makes the error, where that is not ours.
 
     Raises:
         MachineError: the program is not installed.
         HarnessError: it ended with a status that is not in ``expect``, or took too long.
     """
+    placed, place = _placed(argv, where)
     try:
         done = subprocess.run(
-            _found(argv, where.get("env")),
+            placed,
             input=stdin if isinstance(stdin, bytes) else None,
             stdin=None if isinstance(stdin, bytes) else stdin,
             capture_output=True,
             check=False,
             timeout=timeout_s,
-            **where,
+            start_new_session=len(placed) > len(argv),  # no terminal for what is not trusted
+            **place,
         )
     except subprocess.TimeoutExpired as error:
         raise (problem or InternalError)(f"{argv[0]} took more than {timeout_s} s") from error
@@ -235,32 +217,19 @@ def capture(
 
 
 def version(program: str) -> str:
-    """The first line that a program says of its version.
-
-    Raises:
-        MachineError: it is not installed.
-    """
+    """The first line that a program says of its version; a MachineError where it is missing."""
     return capture((program, "--version")).decode("utf-8", "replace").partition("\n")[0]
 
 
 def run_tool(
-    argv: Sequence[str],
-    what: str,
-    *,
-    stdin: bytes | IO[bytes] = b"",
-    **where: Unpack[Surroundings],
+    argv: Sequence[str], what: str, stdin: bytes | IO[bytes] = b"", **where: Unpack[Surroundings]
 ) -> str:
-    """Runs a tool, of the administrator's as well; its stdout.
-
-    Raises:
-        MachineError: the tool is missing or failed, with what it said.
-    """
+    """The stdout of a tool, of the administrator's as well; a MachineError where it fails."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     where["env"] = {**os.environ, "LC_ALL": "C", "PATH": path, **(where.get("env") or {})}
 
     def problem(said: str) -> MachineError:
-        return MachineError(
-            f"{what} failed:\n{said[-2000:]}", next_step=f"try: {' '.join(argv)[:300]}"
-        )
+        step = f"try: {' '.join(argv)[:300]}"
+        return MachineError(f"{what} failed:\n{said[-2000:]}", next_step=step)
 
     return capture(argv, stdin=stdin, problem=problem, **where).decode("utf-8", "replace")

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """How much a count of runs says: one rate's interval, and whether two rates differ.
 
-A case that flaps cannot be judged by one run before a change and one after it. Each
-side is run several times, and Fisher's exact test says how likely so large a
-difference is where there is none: no approximation, so it holds for five runs as for
-five hundred. Source: R. A. Fisher, The Design of Experiments, 1935; two-sided as in R,
-which adds up all tables that are at most as likely as the one seen.
+Fisher's exact test says how likely so large a difference is where there is none: no
+approximation, so it holds for five runs as for five hundred. Source: R. A. Fisher, The Design of
+Experiments, 1935; two-sided as in R, which adds up all tables at most as likely as the one seen.
 """
 
 from __future__ import annotations
@@ -24,13 +22,7 @@ RateVerdict = Literal["worse", "better", "no evidence of a difference", "too few
 
 
 def fisher(passes_a: int, runs_a: int, passes_b: int, runs_b: int) -> float:
-    """The two-sided p-value of Fisher's exact test, computed in whole numbers.
-
-    1.0 where either side has no runs.
-
-    Raises:
-        ValueError: fewer runs than passes, or a negative number.
-    """
+    """The two-sided p-value of Fisher's exact test; 1.0 where a side has no runs."""
     if not (0 <= passes_a <= runs_a and 0 <= passes_b <= runs_b):
         raise ValueError(f"{passes_a} of {runs_a}, {passes_b} of {runs_b}: no rates")
     passes = passes_a + passes_b
@@ -75,18 +67,14 @@ class Rates:
         """How likely a difference of this size is by chance alone."""
         return fisher(self.passes_a, self.runs_a, self.passes_b, self.runs_b)
 
-    def verdict(self, level: float = LEVEL) -> RateVerdict:
+    def verdict(self) -> RateVerdict:
         """What side b is, against side a.
 
         'too few runs' where not even always against never would have been a difference,
         so that nothing can follow from seeing none.
         """
-        if fisher(self.runs_a, self.runs_a, 0, self.runs_b) > level:
+        if fisher(self.runs_a, self.runs_a, 0, self.runs_b) > LEVEL:
             return "too few runs"
-        if self.p > level:
+        if self.p > LEVEL:
             return "no evidence of a difference"
         return "worse" if self.passes_b * self.runs_a < self.passes_a * self.runs_b else "better"
-
-    def __str__(self) -> str:
-        before, after = f"{self.passes_a} of {self.runs_a}", f"{self.passes_b} of {self.runs_b}"
-        return f"passed {before} before and {after} after, p = {self.p:.2g}"

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, cast
 
+from harness.core.command_table import PROJECT as PROJECT
+from harness.core.command_table import VARIABLES, command
 from harness.core.errors import InvocationError
-from harness.core.usage import PROJECT as PROJECT
-from harness.core.usage import VARIABLES, command
 
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
@@ -25,59 +25,50 @@ T = TypeVar("T")
 Env = Mapping[str, str]
 
 
-def _invalid(name: str, value: str, wanted: str) -> InvocationError:
-    return InvocationError(f"{name}={value}: must be {wanted}", next_step=command("help"))
+# Readers of a variable's text. A ValueError says what it must be.
+def _optional(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda value: read(value) if value else None
 
 
-def _text(env: Env, name: str) -> str:
-    return env.get(name) or VARIABLES[name][0]
-
-
-def _optional(env: Env, name: str) -> str | None:
-    return _text(env, name) or None
-
-
-def _choice(*allowed: str) -> Callable[[Env, str], str]:
-    def read(env: Env, name: str) -> str:
-        if (value := _text(env, name)) not in allowed:
-            raise _invalid(name, value, f"one of {', '.join(allowed)}")
+def _choice(*allowed: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
         return value
 
     return read
 
 
-def _optional_number(least: int) -> Callable[[Env, str], int | None]:
-    def read(env: Env, name: str) -> int | None:
-        value = _text(env, name)
-        if value and (not value.isdecimal() or int(value) < least):
-            raise _invalid(name, value, f"a whole number, {least} or more")
-        return int(value) if value else None
+def _number(least: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not value.isdecimal() or int(value) < least:
+            raise ValueError(f"a whole number, {least} or more")
+        return int(value)
 
     return read
 
 
-def _number(least: int, default: int = 0, unit: int = 1) -> Callable[[Env, str], int]:
-    """``default``: where the table of variables has none."""
-    return lambda env, name: (_optional_number(least)(env, name) or default) * unit
-
-
-def _flag(env: Env, name: str) -> bool:
-    value = _text(env, name) or "no"
-    if value.lower() not in _YES + _NO:
-        raise _invalid(name, value, f"yes or no: {' '.join(_YES)}, or {' '.join(_NO)}")
+def _flag(value: str) -> bool:
+    if value and value.lower() not in _YES + _NO:
+        raise ValueError(f"yes or no: {' '.join(_YES)}, or {' '.join(_NO)}")
     return value.lower() in _YES
 
 
-def _cache(env: Env, name: str) -> Path:
-    if given := env.get(name):
-        return Path(given).absolute()
-    root = env.get("XDG_CACHE_HOME") or str(Path(env.get("HOME") or "~").expanduser() / ".cache")
-    return Path(root) / "kernel-series-harness"
+def _path(value: str) -> Path:
+    return Path(value).absolute()
 
 
-def _given(name: str, read: Callable[[Env, str], T], *, asked: bool = False) -> T:
+def _given(name: str, read: Callable[[str], T], *, asked: bool = False) -> T:
     """A field that the variable ``name`` gives; ``asked``: it says what is run."""
     return cast(T, field(metadata={"name": name, "read": read, "asked": asked}))
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who logs in on the serial console of an image with an init of its own."""
+
+    user: str
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -110,43 +101,45 @@ class Settings:
     """The invocation, checked. Paths are absolute."""
 
     # The folder with series.yaml.
-    project: Path = _given("PROJECT", lambda e, n: PROJECT / "patches" / _text(e, n), asked=True)
-    kernel: str = _given("KERNEL", _text, asked=True)
-    ref: str | None = _given("REF", _optional, asked=True)
-    series: str | None = _given("SERIES", _optional, asked=True)
-    previous: str | None = _given("PREVIOUS", _optional)
-    patches: int | None = _given("PATCHES", _optional_number(0), asked=True)
-    variant: str | None = _given("VARIANT", _optional, asked=True)
-    config: str = _given("CONFIG", _text, asked=True)
+    project: Path = _given("PROJECT", lambda v: PROJECT / "patches" / v, asked=True)
+    kernel: str = _given("KERNEL", str, asked=True)
+    ref: str | None = _given("REF", _optional(str), asked=True)
+    series: str | None = _given("SERIES", _optional(str), asked=True)
+    allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
+    previous: str | None = _given("PREVIOUS", _optional(str))
+    patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
+    variant: str | None = _given("VARIANT", _optional(str), asked=True)
+    config: str = _given("CONFIG", str, asked=True)
     machine: str = _given("MACHINE", _choice("auto", "microvm", "q35"), asked=True)
     accel: str = _given("ACCEL", _choice("auto", "kvm", "tcg"), asked=True)
-    tests: str | None = _given("TESTS", _optional, asked=True)
-    race: str | None = _given("RACE", _optional, asked=True)
+    tests: str | None = _given("TESTS", _optional(str), asked=True)
+    race: str | None = _given("RACE", _optional(str), asked=True)
     mode: str = _given("MODE", _choice("", "stress"), asked=True)
     explain: bool = _given("EXPLAIN", _flag)
     runs: int = _given("RUNS", _number(1), asked=True)
-    cell: str | None = _given("CELL", _optional, asked=True)
-    rootfs: str | None = _given("ROOTFS", _optional, asked=True)
-    rootfs_login: str = _given("ROOTFS_LOGIN", _text, asked=True)
+    cell: str | None = _given("CELL", _optional(str), asked=True)
+    rootfs: str | None = _given("ROOTFS", _optional(str), asked=True)
+    rootfs_login: str = _given("ROOTFS_LOGIN", str, asked=True)
     debug: bool = _given("DEBUG", _flag, asked=True)
     console: bool = _given("CONSOLE", _flag)
     decode: bool = _given("DECODE", _flag)
-    kind: str | None = _given("KIND", _optional, asked=True)
-    minutes: int | None = _given("MINUTES", _optional_number(1))
-    seed: int | None = _given("SEED", _optional_number(0), asked=True)
+    kind: str | None = _given("KIND", _optional(str), asked=True)
+    minutes: int | None = _given("MINUTES", _optional(_number(1)))
+    seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
     cpus: int = _given("CPUS", _number(2), asked=True)
     shards: int = _given("SHARDS", _number(1))
     # Times that a broken case is run again; None: not said.
-    repeat: int | None = _given("REPEAT", _optional_number(0))
+    repeat: int | None = _given("REPEAT", _optional(_number(0)))
     statics: bool = _given("STATICS", _flag)
     ktap: bool = _given("KTAP", _flag)
     notes: bool = _given("NOTES", _flag)
     slow: bool = _given("SLOW", _flag)
-    jobs: int = _given("JOBS", _number(1, default=os.cpu_count() or 1), asked=True)
-    tree: str | None = _given("TREE", _optional)
-    out: Path = _given("OUT", lambda env, name: Path(_text(env, name)).absolute())
-    cache: Path = _given("HARNESS_CACHE", _cache)
-    cache_limit: int = _given("HARNESS_CACHE_LIMIT", _number(1, unit=1 << 30))  # bytes
+    jobs: int = _given("JOBS", lambda v: _number(1)(v or f"{os.cpu_count() or 1}"), asked=True)
+    sandbox: str = _given("SANDBOX", _choice("auto", "require", "no"), asked=True)
+    tree: str | None = _given("TREE", _optional(str))
+    out: Path = _given("OUT", _path)
+    cache: Path = _given("HARNESS_CACHE", _path)
+    cache_limit: int = _given("HARNESS_CACHE_LIMIT", lambda v: _number(1)(v) << 30)  # bytes
     # What no variable gives: ids of cases (of those that TESTS= selects, no others), whether
     # each case that ran is repeated and not only the broken ones, and which part to run.
     only: tuple[str, ...] = ()
@@ -170,17 +163,24 @@ class Settings:
         }
 
     def command(self, name: str, **more: str) -> str:
-        """What to type for ``name`` on what these settings name; see :func:`usage.command`."""
+        """What to type for ``name`` on what these settings name; see ``core.command_table``."""
         given = {"TREE": self.tree or "", "PREVIOUS": self.previous or "", **self.asked()}
         return command(name, given, **more)
 
 
 def from_environment(env: Env | None = None) -> Settings:
-    """Reads and checks the variables of ``VARIABLES``.
-
-    Raises:
-        InvocationError: a value that no later stage could make sense of.
-    """
+    """Reads the variables of ``VARIABLES``; an InvocationError for a value without sense."""
     env = os.environ if env is None else env
-    given = [(f.name, f.metadata) for f in fields(Settings) if f.metadata]
-    return Settings(**{name: about["read"](env, about["name"]) for name, about in given})
+    caches = env.get("XDG_CACHE_HOME") or Path(env.get("HOME") or "~").expanduser() / ".cache"
+    given = {}
+    for f in fields(Settings):
+        if name := f.metadata.get("name"):
+            value = env.get(name) or VARIABLES[name][0]
+            if name == "HARNESS_CACHE" and not value:
+                value = f"{caches}/kernel-series-harness"
+            try:
+                given[f.name] = f.metadata["read"](value)
+            except ValueError as error:
+                what = f"{name}={value}: must be {error}"
+                raise InvocationError(what, next_step=command("help")) from error
+    return Settings(**given)

@@ -13,7 +13,6 @@ works with is never evicted.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import functools
 import hashlib
@@ -28,8 +27,6 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.core.atomic import DRAFT_PREFIX, drafted_directory
-from harness.core.errors import MachineError
-from harness.core.usage import command
 
 HARNESS = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".c", ".h", ".yaml")
@@ -115,13 +112,10 @@ class Store:
     def lock(
         self, name: str, on_wait: Callable[[str], None] | None = None, *, share: bool = False
     ) -> Iterator[bool]:
-        """Holds the lock ``name``; ``on_wait`` hears once who has it, if it is taken.
+        """Holds the lock ``name``, and says whether it is ours alone.
 
-        Args:
-            share: wait only until nobody has it alone; then it is not ours alone either.
-
-        Returns:
-            Whether it is ours alone.
+        ``on_wait`` hears once who has it, if it is taken. ``share``: wait only until nobody
+        has it alone; then it is not ours alone either.
         """
         path = self._lock_path(name)
         with open(path, "a+", encoding="utf-8") as handle:
@@ -161,13 +155,8 @@ class Store:
     ) -> Entry:
         """A directory of ``kind``, made by ``make(directory)`` where it is not there yet.
 
-        Args:
-            inputs: JSON-like; all that decides what is in it, but for the code.
-            also: see ``entry_key``.
-
-        Raises:
-            MachineError: the disk is full.
-            Whatever ``make`` raises; the half-made directory is removed first.
+        ``inputs``: JSON-like; all that decides what is in it, but for the code. ``also``: see
+        ``entry_key``. Whatever ``make`` raises is raised when the half-made directory is removed.
         """
         key = entry_key(inputs, make, also)
         final, name = self.root / kind / key, f"{kind}-{key}"
@@ -177,8 +166,10 @@ class Store:
             # there after all, the lock is waited for alone: it has been removed by hand.
             with self.lock(name, on_wait, share=share) as alone:
                 if alone and not final.is_dir():
-                    self._make(final, make)
                     cached = False
+                    self._grown.add(str(final))
+                    with drafted_directory(final) as draft:
+                        make(draft)
             share = False
         return Entry(final, cached)
 
@@ -198,11 +189,6 @@ class Store:
         self._touch(final)
         return True
 
-    def _make(self, final: Path, make: Callable[[Path], None]) -> None:
-        self._grown.add(str(final))
-        with full_disk_explained(self.root), drafted_directory(final) as draft:
-            make(draft)
-
     def release(self) -> None:
         """The entries used so far may be evicted."""
         for handle in self._held.values():
@@ -219,7 +205,7 @@ class Store:
     ) -> Iterator[Path]:
         """A mutable directory that only this run uses until the block ends."""
         path = self.work_path(kind, key)
-        with self.lock(f"work-{kind}-{key}", on_wait), full_disk_explained(self.root):
+        with self.lock(f"work-{kind}-{key}", on_wait):
             path.mkdir(parents=True, exist_ok=True)
             self._touch(path)
             self._grown.add(str(path))
@@ -280,20 +266,5 @@ class Store:
             return
         for path in self._candidates():
             self._remove_unused(path)
-        # ccache's folder and the locks go with the last entry.
-        if not any(p.name not in ("locks",) for p in self._candidates()):
+        if not self._candidates():  # ccache's folder and the locks go with the last entry
             shutil.rmtree(self.root, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def full_disk_explained(where: Path) -> Iterator[None]:
-    """Turns ENOSPC and EDQUOT into a message about the machine."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise MachineError(
-                f"the disk that holds {where} is full",
-                next_step=f"{command('clean-cache')}, or set HARNESS_CACHE to more room",
-            ) from error
-        raise

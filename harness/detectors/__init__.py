@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What makes a complaint count: canaries, proofs, leaks, attribution, soundness."""
+"""What makes a complaint count: canaries, leaks, attribution, soundness."""

@@ -13,16 +13,17 @@ from dataclasses import dataclass, replace
 
 from harness.core import git
 from harness.series.apply import PatchedTree
-from harness.series.patches import changed_lines
-from harness.vm.splats import Splat, bare, plain_name
+from harness.series.diff import changed_lines
+from harness.vm.blame import frame_of, plain_name
+from harness.vm.splats import Splat, bare
 
 # Checkers that report on all of the kernel; what others say always counts.
 SELECTIVE = frozenset({"kcsan"})
 FOREIGN = "no frame of either stack is in a function that the series adds or changes"
 
+_HEAD = re.compile(r"[A-Za-z_].*\(")
 _NAME = re.compile(r"\b(\w+)\s*\(")
 _SYSCALL = re.compile(r"^(?:COMPAT_)?SYSCALL_DEFINE\d\((?P<name>\w+)")
-_FRAME = re.compile(r"^ +(?:\? )?(?P<name>[A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 _TEXT_SYMBOL = re.compile(r"^[0-9a-f]+ [tTwW] (\S+)$", re.MULTILINE)
 
 
@@ -46,7 +47,7 @@ def functions(text: str) -> list[Function]:
             start = index
         elif line.startswith("}") and start is not None:
             head = start
-            while head > 0 and not _is_head(lines[head]):
+            while head > 0 and not _HEAD.match(lines[head]):
                 head -= 1
             names = _names(" ".join(lines[head:start]))
             if names:
@@ -56,16 +57,11 @@ def functions(text: str) -> list[Function]:
     return found
 
 
-def _is_head(line: str) -> bool:
-    return bool(re.match(r"[A-Za-z_]", line)) and "(" in line
-
-
 def _names(head: str) -> tuple[str, ...]:
     if call := _SYSCALL.match(head):
         name = call["name"]
         return tuple(f"{p}{name}" for p in ("__do_sys_", "__se_sys_", "__x64_sys_", "__ia32_sys_"))
-    match = _NAME.search(head)
-    return (match[1],) if match else ()
+    return tuple(_NAME.findall(head)[:1])
 
 
 def touched_functions(tree: PatchedTree, symbols: str) -> frozenset[str]:
@@ -105,8 +101,8 @@ def _with_callers(touched: set[str], every: list[Function], known: set[str]) -> 
 def frames(text: str) -> Iterable[str]:
     """The functions in a report's stacks."""
     for line in text.splitlines():
-        if match := _FRAME.match(bare(line)[0]):
-            yield plain_name(match["name"])
+        if frame := frame_of(bare(line)[0]):
+            yield frame[0]
 
 
 def sorted_out(splat: Splat, touched: Callable[[], frozenset[str]]) -> Splat:

@@ -1,21 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Detectors are proven, not assumed: faults are provoked, and each must be named rightly."""
+"""Detectors are proven, not assumed: faults are provoked, and each must be named rightly.
+
+The outcome of ``make selftest-detectors`` is kept under the built kernel's key, and every
+later run of the same kernel reports it.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from harness.build.kernel import KernelBuild
 from harness.cases.ktap import read_case
+from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, CaseId, Events
 from harness.core.jsondata import from_json
 from harness.core.settings import PROJECT
+from harness.core.store import Store
 from harness.detectors.leaks import leaks_of
 from harness.vm.guest import CaseRun, Guest
 
@@ -39,9 +49,9 @@ class Canary:
     leaks: bool = False
 
 
-def load_canaries(path: Path = TABLE) -> tuple[Canary, ...]:
+def load_canaries() -> tuple[Canary, ...]:
     """Reads canaries.yaml."""
-    return from_json(tuple[Canary, ...], yaml.safe_load(path.read_text()))
+    return from_json(tuple[Canary, ...], yaml.safe_load(TABLE.read_text()))
 
 
 def describe(run: CaseRun) -> str:
@@ -49,10 +59,8 @@ def describe(run: CaseRun) -> str:
     parts = [f"splat {s.category}: {s.title}" for s in run.splats if not s.expected]
     if run.lost:
         parts.append(f"lost: {run.lost}")
-    elif run.timed_out and not parts:
-        parts.append("timeout")
-    if parts:
-        return "; ".join(parts)
+    if parts or run.timed_out:
+        return "; ".join(parts) or "timeout"
     output = read_case(run.stdout, CASE, run.exit_code)
     return f"{output.outcome}: {output.reason}" if output.reason else output.outcome
 
@@ -78,14 +86,10 @@ def run_canary(canary: Canary, guest: Guest) -> CanaryFinished:
     """Provokes one fault in a guest of its own, which may not survive it."""
     install(guest)
     start = time.monotonic()
+    name, limit = str(CaseId("canary", None, canary.program)), canary.seconds * guest.pace
     argv = ["python3", f"{IN_GUEST}/{canary.program}.py", *canary.args]
     for _ in range(canary.repeat):
-        run = guest.run_case(
-            str(CaseId("canary", None, canary.program)),
-            argv,
-            canary.seconds * guest.pace,
-            env={"PYTHONPATH": IN_GUEST},
-        )
+        run = guest.run_case(name, argv, limit, env={"PYTHONPATH": IN_GUEST})
     if canary.leaks:
         run = replace(run, splats=run.splats + leaks_of(guest))
     return judge(canary, describe(run), time.monotonic() - start)
@@ -95,7 +99,7 @@ def run_canaries(
     boot: Callable[[], Guest],
     events: Events,
     config: Mapping[str, str],
-    canaries: tuple[Canary, ...] | None = None,
+    canaries: Iterable[Canary],
 ) -> tuple[CanaryFinished, ...]:
     """Provokes every fault, each in a fresh guest from ``boot``, and emits what was seen.
 
@@ -103,14 +107,39 @@ def run_canaries(
     kernel does not have is left out.
     """
     results = []
-    for canary in load_canaries() if canaries is None else canaries:
+    for canary in canaries:
         if canary.needs and config.get(canary.needs) != "y":
             continue
-        guest = boot()
-        try:
+        with contextlib.closing(boot()) as guest:
             result = run_canary(canary, guest)
-        finally:
-            guest.close()
         results.append(result)
         events.emit(result)
     return tuple(results)
+
+
+def _path(store: Store, kernel: KernelBuild) -> Path:
+    return store.root / "counts" / f"detectors-{kernel.entry.name}.json"
+
+
+def keep(store: Store, kernel: KernelBuild, canaries: Iterable[CanaryFinished]) -> None:
+    """Keeps the outcome for this kernel."""
+    path = _path(store, kernel)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps([asdict(canary) for canary in canaries], indent=1) + "\n")
+
+
+def known(store: Store, kernel: KernelBuild) -> tuple[CanaryFinished, ...]:
+    """What was proven for this kernel; nothing if it was never tried."""
+    path = _path(store, kernel)
+    if not path.is_file():
+        return ()
+    return tuple(CanaryFinished(**record) for record in json.loads(path.read_text()))
+
+
+def sentence(canaries: tuple[CanaryFinished, ...]) -> str:
+    """One line for the screen and the report."""
+    if not canaries:
+        return f"detectors: not proven on this kernel yet ({command('selftest-detectors')})"
+    seen = sum(canary.ok for canary in canaries)
+    missed = "".join(f", {canary.name} MISSED" for canary in canaries if not canary.ok)
+    return f"detectors: {seen} of {len(canaries)} proven on this kernel{missed}"

@@ -8,7 +8,7 @@ object counts as leaked only where two scans, one after the other, both list it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from harness.core import events as ev
@@ -60,7 +60,11 @@ def leaks_of(guest: Guest) -> tuple[Splat, ...]:
     return tuple(by_title.values())
 
 
-def scan(guests: Sequence[Guest], events: ev.Events) -> str:
+def scan(
+    guests: Sequence[Guest],
+    events: ev.Events,
+    sort_out: Callable[[Splat], Splat] = lambda splat: splat,
+) -> str:
     """Looks for leaks in every guest that still runs; emits them and says what was done.
 
     A guest that was lost, or whose kernel had gone wrong before, is past being asked.
@@ -80,6 +84,10 @@ def scan(guests: Sequence[Guest], events: ev.Events) -> str:
                     evidence=guest.dump_state(),
                 ) from error
             leaked += len(found)
-            for splat in found:
-                events.emit(ev.SplatSeen(splat.title, splat.category, None, splat.text))
+            for splat in map(sort_out, found):
+                events.emit(
+                    ev.SplatSeen(
+                        splat.title, splat.category, None, splat.text, foreign=splat.foreign
+                    )
+                )
     return f"{leaked} leaks in {len(asked)} guests"

@@ -27,7 +27,9 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
     """
     watching = [symbol for symbol in WATCHERS if config.get(symbol) == "y"]
     notes = [f"watched by {', '.join(watching)}"]
-    notes += [f"does not count: {s.title}: {s.foreign}" for s in results.splats if s.foreign]
+    notes += [
+        f"does not count: {s.title}: {s.foreign}" for s in results.all(ev.SplatSeen) if s.foreign
+    ]
     complaints = results.complaints()
     status: ev.Status
     if not set(CHECKERS) & set(watching):
@@ -35,20 +37,13 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
         status = "not_applicable"
     elif complaints:
         status = "fail"
-        reason = f"{len(complaints)} complaints, first: {complaints[0].splat.title}"
-    elif not any(test.status in ("pass", "fail") for test in results.tests):
+        reason = f"{len(complaints)} complaints, first: {complaints[0]['title']}"
+    elif not any(test.status in ("pass", "fail") for test in results.all(ev.CaseFinished)):
         status, reason, notes = "error", "no case ran under them", []
     else:
         status, reason = "pass", ""
-    return ev.CaseFinished(
-        ev.CaseId("kernel", None, flavour),
-        status,
-        reason,
-        0.0,
-        (clause,),
-        diagnostics=tuple(notes),
-        about=ABOUT,
-    )
+    identity = ev.CaseId("kernel", None, flavour)
+    return ev.CaseFinished(identity, status, reason, 0.0, (clause,), tuple(notes), ABOUT)
 
 
 def merged(records: Sequence[CaseRecord], splats: Sequence[SplatRecord]) -> CaseRecord:

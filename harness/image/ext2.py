@@ -28,18 +28,15 @@ def make_image(tree: Path, image: Path) -> None:
     # Each file takes whole 4 KiB blocks and may need indirect ones.
     need = sum(-(-size // 4096) * 4096 + 8192 for size in sizes)
     blocks = (need + need // 16 + _SPARE) // 4096
-    command = ["mke2fs", "-q", "-t", "ext2", "-b", "4096", "-N", str(len(sizes) + 64)]
-    command += ["-m", "0", "-O", "none,filetype,sparse_super,large_file"]
-    command += ["-E", "root_owner=0:0", "-d", str(tree), str(image), str(blocks)]
-    proc.run_tool(command, "mke2fs")
+    words = "-q -t ext2 -b 4096 -m 0 -O none,filetype,sparse_super,large_file -E root_owner=0:0"
+    command = ["mke2fs", *words.split(), "-N", str(len(sizes) + 64), "-d", str(tree)]
+    proc.run_tool([*command, str(image), str(blocks)], "mke2fs")
 
 
 def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) -> str:
     """Commands for debugfs that put files into an image, all of them root's.
 
-    Args:
-        files: path in the image: (file here, permissions).
-        have: directories of the image's top level that exist already.
+    ``files``: path in the image: (file here, permissions); ``have``: its top directories.
     """
     folders = ("harness", "proc", "sys", "dev", "run", "tmp", "root", "tests")
     lines = [f"mkdir {name}" for name in folders if name not in have]
@@ -52,12 +49,8 @@ def debugfs_script(files: Mapping[str, tuple[Path, int]], have: frozenset[str]) 
 
 def owner_script(tree: Path) -> str:
     """Commands for debugfs that give everything in an image made from ``tree`` to root."""
-    lines = []
-    for folder, folders, names in os.walk(tree):
-        for name in folders + names:
-            inside = "/" + str((Path(folder) / name).relative_to(tree))
-            lines += [f'set_inode_field "{inside}" {who} 0' for who in ("uid", "gid")]
-    return "\n".join([*lines, ""])
+    inside = sorted(f"/{path.relative_to(tree)}" for path in tree.rglob("*"))
+    return "".join(f'set_inode_field "{i}" {who} 0\n' for i in inside for who in ("uid", "gid"))
 
 
 def write_into(image: Path, script: str, scratch: Path) -> None:

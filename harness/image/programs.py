@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.events import CaseId
+from harness.core.sandbox import Inside
 from harness.core.settings import PROJECT
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
@@ -71,30 +72,29 @@ def sources(suite_folder: Path) -> list[Path]:
 
 
 def _program(source: Path) -> Program:
-    name = f"{source.parent.name}/{source.name}"
-    guest = IN_GUEST / name
+    guest = IN_GUEST / source.parent.name / source.name
     argv = ("python3", str(guest)) if source.suffix == ".py" else (str(guest.with_suffix("")),)
-    return Program(source, name, argv)
+    return Program(source, f"{source.parent.name}/{source.name}", argv)
 
 
 def compile_program(source: Path, target: Path, headers: Path, libraries: Sequence[Path]) -> None:
     """Compiles one C program, statically, against the patched tree's uapi headers.
 
     Raises:
-        InvocationError: it does not compile; says what the compiler said.
+        InvocationError: what the compiler said.
     """
     include = [f"-I{folder}" for folder in libraries]
     # __FILE__ in a failed check names the file as a reader of the project does.
     paths = [f"-fmacro-prefix-map={GUEST_TESTS}/=", "-isystem", str(headers)]
     command = ["gcc", *CFLAGS, *include, *paths, str(source), "-o", str(target)]
-    proc.capture(
-        command,
-        problem=lambda said: InvocationError(
-            f"the guest test {source.name} does not compile:\n{said[:3000]}",
-            evidence=source,
-            next_step=" ".join(command),
-        ),
-    )
+
+    def problem(said: str) -> InvocationError:
+        what = f"the guest test {source.name} does not compile:\n{said[:3000]}"
+        return InvocationError(what, evidence=source, next_step=" ".join(command))
+
+    # A header of the tree could have any file of this machine read.
+    reads = (GUEST_TESTS, source.parent, headers, *libraries)
+    proc.capture(command, problem=problem, inside=Inside(reads, writes=(target.parent,)))
 
 
 _NAME = re.compile(r"^[a-z0-9_]+$")
@@ -124,19 +124,16 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
                 record.get("driver", ""),
             )
         except (ValueError, KeyError, TypeError) as error:
-            raise InvocationError(
-                f"{program.name} --list printed a line that is no case: {line!r} ({error})"
-            ) from error
-        unknown = [c for c in case.clauses if c not in known_clauses]
-        if unknown:
+            what = f"{program.name} --list printed a line that is no case: {line!r} ({error})"
+            raise InvocationError(what) from error
+        if unknown := [c for c in case.clauses if c not in known_clauses]:
             raise InvocationError(f"{case.id} names {unknown[0]}, which the contract does not have")
         if not case.clauses:
             raise InvocationError(f"{case.id} names no clause")
         if strange := [need for need in case.needs if not _NEED.match(need)]:
-            raise InvocationError(
-                f"{case.id} needs {strange[0]!r}, which nobody knows",
-                next_step="docs/guest-tests.md lists what a case may need",
-            )
+            step = "docs/guest-tests.md lists what a case may need"
+            what = f"{case.id} needs {strange[0]!r}, which nobody knows"
+            raise InvocationError(what, next_step=step)
         if not _NAME.match(case.name) or case.name in {c.name for c in cases}:
             raise InvocationError(f"{case.id}: the name is malformed or stands twice")
         cases.append(case)
@@ -156,14 +153,14 @@ def _listing(program: Program, built: Path, lib: Path) -> str:
     interpreted = program.source.suffix == ".py"
     argv = [sys.executable, str(program.source)] if interpreted else [str(built)]
     command = [*argv, "--list"]
-    return proc.capture(
-        command,
-        env=env,
-        timeout_s=60,
-        problem=lambda said: InvocationError(
-            f"{program.name} --list failed:\n{said[:2000]}", next_step=" ".join(command)
-        ),
-    ).decode()
+
+    def problem(said: str) -> InvocationError:
+        what = f"{program.name} --list failed:\n{said[:2000]}"
+        return InvocationError(what, next_step=" ".join(command))
+
+    # What is compiled has code of the tree's headers in it.
+    box = None if interpreted else Inside(reads=(built.parent,))
+    return proc.capture(command, env=env, timeout_s=60, problem=problem, inside=box).decode()
 
 
 def copy_python(folder: Path, target: Path) -> None:
@@ -173,12 +170,11 @@ def copy_python(folder: Path, target: Path) -> None:
         (target / path.name).write_bytes(path.read_bytes())
 
 
-def _fill(draft: Path, folder: Path, headers: Path) -> None:
+def _fill(draft: Path, folder: Path, programs: Sequence[Program], headers: Path) -> None:
     lib, tree = GUEST_TESTS / "lib", draft / "tree"
     copy_python(lib, tree / "lib")
     copy_python(folder / "lib", tree / folder.name / "lib")
     copy_python(folder, tree / folder.name)
-    programs = [_program(source) for source in sources(folder)]
 
     def make(program: Program) -> str:
         built = tree / Path(program.name).with_suffix("")
@@ -200,24 +196,18 @@ def build_suite(
 ) -> Suite:
     """Compiles the programs of one series into an image and lists their cases.
 
-    Args:
-        suite_folder: the folder of guest programs, e.g. guest-tests/volatile.
-        headers: the include folder of the patched tree's installed uapi headers.
+    ``headers``: the include folder of the patched tree's installed uapi headers.
 
     Raises:
         InvocationError: a program does not compile, or lists nonsense.
     """
-    inputs = [
-        file_digest(GUEST_TESTS / "lib"),
-        file_digest(suite_folder),
-        file_digest(headers),
-        proc.version("gcc"),
-        CFLAGS,
-        # The guest runs bytecode of the interpreter that compiled it.
-        sys.version_info[:2],
-    ]
-    entry = store.entry("programs", inputs, lambda draft: _fill(draft, suite_folder, headers))
-    listings = json.loads((entry.path / "listings.json").read_text())
+    read = [file_digest(folder) for folder in (GUEST_TESTS / "lib", suite_folder, headers)]
+    # The guest runs bytecode of the interpreter that compiled it.
+    inputs = [*read, proc.version("gcc"), CFLAGS, sys.version_info[:2]]
     programs = [_program(source) for source in sources(suite_folder)]
+    entry = store.entry(
+        "programs", inputs, lambda draft: _fill(draft, suite_folder, programs, headers)
+    )
+    listings = json.loads((entry.path / "listings.json").read_text())
     cases = [c for p in programs for c in parse_listing(p, listings[p.name], known_clauses)]
     return Suite(tuple(cases), entry.path / "tests.img", entry.cached)

@@ -3,10 +3,9 @@
 
 No package script is run and nothing needs root: packages are fetched and
 unpacked by hand, our init is compiled, and the image is packed. ``ROOTFS=``
-replaces the packages with a directory or an image of the user's; into a
-directory's copy and into an image's copy go the same few files of ours, all
-below ``/harness``: process 1, and the SSH server's host key, whose public half
-stays on the host to be pinned.
+replaces the packages with a copy of the user's directory or image. Into each go the
+same few files of ours, all below ``/harness``: process 1, and the SSH server's host
+key, whose public half stays on the host to be pinned.
 """
 
 from __future__ import annotations
@@ -14,34 +13,22 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from cryptography.hazmat.primitives import serialization as ssh
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 
 from harness.core import proc
+from harness.core.command_table import HOW_TO_MAKE_A_ROOTFS
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.jsondata import from_json
-from harness.core.login import HOW_TO_MAKE_ONE, Login
-from harness.core.settings import Settings
+from harness.core.settings import Login, Settings
 from harness.core.store import Store
-from harness.image.ext2 import (
-    debugfs,
-    debugfs_script,
-    in_image,
-    make_image,
-    owner_script,
-    write_into,
-)
+from harness.image import ext2
 from harness.setup import apt
 
 _AGENT = Path(__file__).resolve().parents[1] / "agent"
@@ -55,7 +42,6 @@ WHAT_IS_NEEDED = """a root file system for the guest must hold:
 An image must be ext2, for that is what the kernel mounts: mkfs.ext2 -d DIRECTORY IMAGE SIZE"""
 
 OWN_INIT = "own_init"  # a file beside an image that boots by its own init
-RECIPE = Path(__file__).with_name("rootfs.yaml")
 NO_LOGIN = "no"  # as ROOTFS_LOGIN=: our init, even where the image has one
 
 
@@ -83,28 +69,23 @@ class Recipe:
     files: dict[str, str]
 
 
-def load_recipe(path: Path = RECIPE) -> Recipe:
+def load_recipe() -> Recipe:
     """Reads the recipe."""
-    return from_json(Recipe, yaml.safe_load(path.read_text()))
+    return from_json(Recipe, yaml.safe_load(Path(__file__).with_name("rootfs.yaml").read_text()))
 
 
-def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tuple[str, ...], str]:
-    """The packages to fetch and the version of Python among them.
-
-    Args:
-        exists: whether the distribution has a package of that name.
+def choose_packages(recipe: Recipe, known: Collection[str]) -> tuple[tuple[str, ...], str]:
+    """The packages to fetch, of those that are ``known``, and the version of Python among them.
 
     Raises:
         MachineError: no alternative of an entry exists.
     """
 
     def first(names: Sequence[str]) -> str:
-        if known := [name for name in names if exists(name)]:
-            return known[0]
-        raise MachineError(
-            f"the package {' or '.join(names)} is not known to apt",
-            next_step=f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}",
-        )
+        if found := [name for name in names if name in known]:
+            return found[0]
+        step = f"apt-get update, or ROOTFS=/a/directory; {WHAT_IS_NEEDED}"
+        raise MachineError(f"the package {' or '.join(names)} is not known to apt", next_step=step)
 
     minimal = first([f"python{version}-minimal" for version in recipe.pythons])
     python = minimal.removeprefix("python").removesuffix("-minimal")
@@ -112,19 +93,11 @@ def choose_packages(recipe: Recipe, exists: Callable[[str], bool]) -> tuple[tupl
     return tuple(first([name.strip() for name in names]) for names in entries), python
 
 
-def candidates(recipe: Recipe) -> tuple[str, ...]:
-    """Every package that ``choose_packages`` may ask for."""
-    forms = ["python{python}-minimal", *"|".join(recipe.packages).split("|")]
-    names = {form.strip().format(python=python) for form in forms for python in recipe.pythons}
-    return tuple(sorted(names))
-
-
 def _private_lists(folder: Path) -> list[str]:
     """Fetches package lists into a folder of ours; the options that make apt use them.
 
-    An image fresh from a registry has no lists at all, and lists that are some
-    weeks old name packages that the mirrors no longer have; neither is fixed in
-    the system's own place, which may not be ours to write.
+    A fresh image has no lists at all, and old ones name packages that the mirrors no longer
+    have; neither is mended in the system's own place, which may not be ours to write.
     """
     (folder / "lists" / "partial").mkdir(parents=True)
     options = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}"]
@@ -137,8 +110,7 @@ def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
 
     def attempt(options: list[str]) -> str:
-        known = apt.known(candidates(recipe), options)
-        packages, python = choose_packages(recipe, known.__contains__)
+        packages, python = choose_packages(recipe, apt.known(options))
         command = ["apt-get", *options, "-q", "download", *packages]
         proc.run_tool(command, "downloading packages", cwd=folder)
         return python
@@ -197,20 +169,18 @@ def _furnish(root: Path, recipe: Recipe, python: str) -> None:
 
 def _from_packages(draft: Path, store: Store) -> None:
     recipe = load_recipe()
-    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise MachineError(
-            "the guest's root file system is made from Debian packages, and here is no apt",
-            next_step=f"ROOTFS=/a/directory or an image; {WHAT_IS_NEEDED}",
-        )
+    if not apt.available():
+        what = "the guest's root file system is made from Debian packages, and here is no apt"
+        step = f"ROOTFS=/a/directory or an image; {WHAT_IS_NEEDED}"
+        raise MachineError(what, next_step=step)
     debs, root = draft / "debs", draft / "root"
     debs.mkdir()
-    root.mkdir()
     python = _fetch(recipe, debs, store)
     packages = sorted(debs.glob("*.deb"))
     _unpack(packages, root, recipe.exclude)
     (draft / "packages").write_text("".join(f"{p.name}\n" for p in packages))
     _furnish(root, recipe, python)
-    image_from_tree(root, draft)
+    _image_from_tree(root, draft)
     shutil.rmtree(root)
     shutil.rmtree(debs)
 
@@ -239,20 +209,10 @@ def new_host_key() -> HostKey:
     # length in front (RFC 4251).
     strings = b"ssh-ed25519", key.private_bytes_raw() + public.public_bytes_raw()
     return HostKey(
-        public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
+        public.public_bytes(ssh.Encoding.OpenSSH, ssh.PublicFormat.OpenSSH).decode(),
         b"".join(struct.pack(">I", len(part)) + part for part in strings),
-        key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        key.private_bytes(ssh.Encoding.PEM, ssh.PrivateFormat.OpenSSH, ssh.NoEncryption()),
     )
-
-
-def compile_init(target: Path) -> None:
-    """Compiles process 1 of the guest, statically.
-
-    Raises:
-        MachineError: there is no compiler or no static C library.
-    """
-    command = ["gcc", "-static", "-O2", "-o", str(target), *map(str, INIT_SOURCES)]
-    proc.run_tool(command, "compiling the guest's init (it needs gcc and a static libc)")
 
 
 # Incompatible features of ext4 that a kernel's ext2 driver refuses, all but these.
@@ -272,10 +232,8 @@ def check_ext2(image: Path) -> None:
         raise InvocationError(f"ROOTFS={image} is no ext2 image", next_step=WHAT_IS_NEEDED)
     (incompatible,) = struct.unpack_from("<I", block, 0x60)
     if incompatible & ~_EXT2_KNOWS:
-        raise InvocationError(
-            f"ROOTFS={image} has features beyond ext2 (0x{incompatible:x}), probably ext4's",
-            next_step=WHAT_IS_NEEDED,
-        )
+        what = f"ROOTFS={image} has features beyond ext2 (0x{incompatible:x}), probably ext4's"
+        raise InvocationError(what, next_step=WHAT_IS_NEEDED)
 
 
 _MUST_HAVE = (
@@ -289,7 +247,7 @@ def missing_from(tree: Path) -> tuple[str, ...]:
     """What a user's directory, or image, lacks, by the names of ``WHAT_IS_NEEDED``."""
 
     def there(name: str) -> bool:
-        return os.path.lexists(tree / name) if tree.is_dir() else in_image(tree, name)
+        return os.path.lexists(tree / name) if tree.is_dir() else ext2.in_image(tree, name)
 
     return tuple(what for what, places in _MUST_HAVE if not any(map(there, places)))
 
@@ -297,52 +255,47 @@ def missing_from(tree: Path) -> tuple[str, ...]:
 def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
     """Puts init and the host key into the image; keeps the public half beside it."""
     key = new_host_key()
-    compile_init(draft / "init")
+    command = ["gcc", "-static", "-O2", "-o", str(draft / "init"), *map(str, INIT_SOURCES)]
+    proc.run_tool(command, "compiling the guest's init (it needs gcc and a static libc)")
     (draft / "hostkey.dropbear").write_bytes(key.dropbear)
     (draft / "hostkey.openssh").write_bytes(key.openssh)
     modes = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
     files = {f"/harness/{name}": (draft / name, mode) for name, mode in modes.items()}
-    write_into(image, debugfs_script(files, tops), draft / "script")
+    ext2.write_into(image, ext2.debugfs_script(files, tops), draft / "script")
     for inside, (here, _) in files.items():
-        if f"Size: {here.stat().st_size}" not in debugfs(image, f"stat {inside}"):
+        if f"Size: {here.stat().st_size}" not in ext2.debugfs(image, f"stat {inside}"):
             what = f"{here.name} did not get into the image: is there room in it?"
             raise MachineError(what, evidence=image)
         here.unlink()
     (draft / "host_key").write_text(key.public + "\n")
 
 
-def image_from_tree(tree: Path, draft: Path) -> None:
+def _image_from_tree(tree: Path, draft: Path) -> None:
     """Packs ``tree`` into ``draft/rootfs.img``, everything in it root's, with our files added."""
     image = draft / "rootfs.img"
-    make_image(tree, image)
+    ext2.make_image(tree, image)
     if os.geteuid() != 0:
-        write_into(image, owner_script(tree), draft / "owners")
+        ext2.write_into(image, ext2.owner_script(tree), draft / "owners")
     _finish_image(image, frozenset(p.name for p in tree.iterdir()), draft)
 
 
-def image_from_user(given: Path, draft: Path, *, own_init: bool = True) -> None:
+def _image_from_user(given: Path, draft: Path, *, own_init: bool) -> None:
     """Makes ``draft/rootfs.img`` from a user's directory or image, which stays as it is.
 
-    Args:
-        own_init: an image that has an init is to be booted by it, and ``OWN_INIT`` says so.
-
-    Raises:
-        InvocationError: it lacks something, or is no ext2.
+    ``own_init``: an image that has an init is to be booted by it, and ``OWN_INIT`` says so.
     """
     if not given.is_dir():
         check_ext2(given)
-    own_init = own_init and not given.is_dir() and in_image(given, "sbin/init")
+    own_init = own_init and not given.is_dir() and ext2.in_image(given, "sbin/init")
     if lacks := missing_from(given):
-        raise InvocationError(
-            f"ROOTFS={given} lacks {', '.join(lacks)}",
-            next_step=HOW_TO_MAKE_ONE if own_init else WHAT_IS_NEEDED,
-        )
+        step = HOW_TO_MAKE_A_ROOTFS if own_init else WHAT_IS_NEEDED
+        raise InvocationError(f"ROOTFS={given} lacks {', '.join(lacks)}", next_step=step)
     if given.is_dir():
-        image_from_tree(given, draft)
+        _image_from_tree(given, draft)
         return
     image = draft / "rootfs.img"
     proc.run_tool(["cp", "--sparse=always", str(given), str(image)], "copying the image")
-    have = debugfs(image, "ls -p /").splitlines()
+    have = ext2.debugfs(image, "ls -p /").splitlines()
     tops = frozenset(line.split("/")[5] for line in have if line.count("/") >= 6)
     _finish_image(image, tops, draft)
     if own_init:
@@ -367,7 +320,7 @@ def build_rootfs(settings: Settings, store: Store, events: Events) -> Rootfs:
         inputs: object = ("given", _identity(given), own_init)
 
         def make(draft: Path) -> None:
-            image_from_user(given, draft, own_init=own_init)
+            _image_from_user(given, draft, own_init=own_init)
     else:
         release = Path("/etc/os-release")  # of the distribution: another one, other packages
         inputs = ("debian", release.read_text() if release.is_file() else "")

@@ -7,18 +7,17 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from harness.cases.ktap import read_case
 from harness.debugger.gdb_remote import Remote, StubError
-from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
 from harness.races.driver import InterleavingDriver
-from harness.races.programs import CASE, reported_runs, total_line
+from harness.races.guests import KernelGuests
+from harness.races.programs import CASE, ROUNDS, reported_runs, total_line
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun
 from harness.vm.guest import CaseRun, Guest
@@ -43,12 +42,7 @@ class Counts:
 
 @dataclass
 class Batch:
-    """All runs of a scenario on one kernel.
-
-    Args:
-        error: why they were given up.
-        splats: what the kernel said.
-    """
+    """All runs of a scenario on one kernel; ``error``: why they were given up."""
 
     runs: list[RaceRun] = field(default_factory=list)
     seconds: float = 0.0
@@ -101,24 +95,16 @@ def _how_it_ended(program: Future[CaseRun]) -> str | None:
 
 
 def controlled(
-    guest: Guest,
-    stub: Path,
+    on: KernelGuests,
     scenario: Scenario,
     breakpoints: Sequence[Breakpoint],
-    symbols: Symbols,
-    program: Mapping[str, int],
-    argv: Sequence[str],
     runs: int,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Batch:
-    """Drives ``runs`` runs in a guest. After an error the guest is of no use any more.
-
-    Args:
-        stub: the socket of the guest's gdbstub.
-        program: the symbols of the guest program.
-        argv: its command, for as many runs.
-        progress: hears of each run that is done.
-    """
+    """Drives ``runs`` runs in a guest, of no use after an error; ``progress`` hears of each."""
+    guest, symbols, programs = on.guest(), on.symbols, on.context.programs
+    assert symbols is not None  # of the kernels of a controlled scenario
+    argv, program = programs.argv(scenario, ROUNDS, runs), programs.symbols(scenario.name)
     batch = Batch()
     start = time.monotonic()
     ended: Future[CaseRun] = Future()
@@ -133,7 +119,7 @@ def controlled(
     thread = threading.Thread(target=run_program, daemon=True, name=f"race {scenario.name}")
     with contextlib.ExitStack() as stack:
         try:
-            remote = Remote.connect(stub)  # the guest stands: no run can begin unseen
+            remote = Remote.connect(on.stub)  # the guest stands: no run can begin unseen
             stack.callback(remote.close)
             thread.start()
             end, pace = partial(_how_it_ended, ended), max(1.0, guest.pace)

@@ -23,14 +23,10 @@ Code = Sequence[tuple[Unit, Scope]]  # all copies of one function
 
 @dataclass(frozen=True)
 class Breakpoint:
-    """Where a point is in the kernel under test.
+    """Where a point is in the kernel under test: the first that is reached of ``addresses``.
 
-    Args:
-        addresses: whichever of them is reached first.
-        file: of the source; None for a place in the guest program, or in assembly.
-        text: the source line.
-        inlined_into: the functions that hold copies of the code.
-        on_return: the addresses are of the entry; the thread is held when the call is over.
+    ``file``: None in the guest program or in assembly. ``inlined_into``: functions that hold
+    copies. ``on_return``: addresses of the entry; the thread is held when the call is over.
     """
 
     addresses: tuple[int, ...]
@@ -42,13 +38,9 @@ class Breakpoint:
 
 
 def find_breakpoint(point: Point, symbols: Symbols, program: Mapping[str, int]) -> Breakpoint:
-    """The breakpoint of a point.
+    """The breakpoint of a point; ``program``: the symbols of the guest program.
 
-    Args:
-        program: the symbols of the guest program.
-
-    Raises:
-        InvocationError: there is no such place; names what there is instead.
+    An InvocationError: there is no such place; it names what there is instead.
     """
     place = point.place
     if place.kind in ("end", "program"):

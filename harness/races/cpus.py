@@ -28,12 +28,10 @@ CHECK_GROWTH = 1.5  # of the time between two checks
 
 @dataclass
 class CpuControl:
-    """Lets CPUs go and stops them.
+    """Lets CPUs go and stops them, in a ``guest`` that stands still.
 
-    Args:
-        guest: stands still.
-        threads: each pinned to a CPU of its own; the other CPUs always run.
-        program_end: says, once the guest program has ended, how it did.
+    ``threads``: each pinned to a CPU of its own; the others always run. ``program_end``: says,
+    once the guest program has ended, how it did.
     """
 
     remote: Remote
@@ -50,11 +48,6 @@ class CpuControl:
     def __post_init__(self) -> None:
         self.cpus = self.remote.cpus()
 
-    def begin_run(self) -> None:
-        """Nobody has been held yet, and no time has passed."""
-        self.holds.clear()
-        self.ran_s = 0.0
-
     def _free(self) -> list[int]:
         return [cpu for cpu in self.cpus if not self.is_held(cpu)]
 
@@ -65,9 +58,7 @@ class CpuControl:
     def run(self, seconds: float) -> None:
         """The guest runs, without the CPUs that are held, until it stops or is stopped.
 
-        Raises:
-            RaceError: the guest program has ended.
-            StubError: QEMU has, or its stub does not do what it should.
+        A RaceError: the guest program has ended. A StubError: QEMU has, or its stub is wrong.
         """
         self.guest.forget()
         start = self.clock()
@@ -87,11 +78,7 @@ class CpuControl:
         return [cpu for cpu in self._free() if self.guest.registers(cpu).pc in self.inserted]
 
     def insert(self, address: int) -> None:
-        """CPUs that come to an address stop there.
-
-        Raises:
-            RaceError: there are no more breakpoints.
-        """
+        """CPUs that come to an address stop there; a RaceError where breakpoints run out."""
         if address in self.inserted:
             return
         try:
@@ -99,7 +86,7 @@ class CpuControl:
         except StubError as error:
             raise RaceError(
                 f"breakpoint number {len(self.inserted) + 1} was refused ({error})",
-                "the point is in several places of the code: narrow it down, or use ACCEL=tcg",
+                next_step="the point is in several places: narrow it down, or use ACCEL=tcg",
             ) from error
         self.inserted.add(address)
 
@@ -132,11 +119,6 @@ class CpuControl:
             self.holds.append(Hold(thread.name, thread.cpu, where, lasted_s))
 
 
-def step_limit_s(pace: float) -> float:
-    """Seconds in which a thread has to come to its next point; ``pace``: of the guest."""
-    return min(STEP_S * pace, MAX_STEP_S)
-
-
 @dataclass
 class StepWatchdog:
     """When to look at a thread that does not come, and what was seen the last time.
@@ -150,6 +132,7 @@ class StepWatchdog:
     ran: Callable[[], float]
 
     def __post_init__(self) -> None:
+        self.limit_s = min(STEP_S * self.pace, MAX_STEP_S)
         self._pause_s = FIRST_CHECK_S
         self._wait: str | None = None
         self._since = (0, 0.0)  # jiffies, seconds
@@ -157,9 +140,8 @@ class StepWatchdog:
 
     def next_check_s(self) -> float:
         """Seconds until the next look: soon at first, then less often."""
-        now = (self.clock(), self.ran())
-        looked_s = (now[0] - self._last[0]) - (now[1] - self._last[1])
-        self._last = now
+        now, last = (self.clock(), self.ran()), self._last
+        looked_s, self._last = (now[0] - last[0]) - (now[1] - last[1]), now
         pause_s = self._pause_s
         self._pause_s = min(pause_s * CHECK_GROWTH, MAX_CHECK_S)
         return max(pause_s, min(2 * looked_s, MAX_CHECK_S))
@@ -176,4 +158,4 @@ class StepWatchdog:
     def expired(self) -> bool:
         """Whether its time is up, or the host's."""
         wall_s, ran_s = self.clock() - self._start[0], self.ran() - self._start[1]
-        return wall_s > MAX_WALL_CLOCK_S or ran_s > step_limit_s(self.pace)
+        return wall_s > MAX_WALL_CLOCK_S or ran_s > self.limit_s

@@ -17,7 +17,7 @@ from harness.debugger.gdb_remote import Registers, Remote
 from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
-from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog, step_limit_s
+from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
 from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
@@ -41,14 +41,10 @@ class Blocked(Exception):  # noqa: N818 (no error: perhaps it is what should hap
 
 @dataclass
 class InterleavingDriver:
-    """Drives the runs of one scenario in one guest.
+    """Drives the runs of one scenario in one guest, which stands still.
 
-    Args:
-        remote: connected; the guest stands still.
-        breakpoints: of the scenario's points, in order.
-        program: the symbols of the guest program.
-        program_end: says, once the guest program has ended, how it did.
-        pace: how much slower than the reference the guest is.
+    ``breakpoints``: of the points, in order. ``program``: the symbols of the guest program;
+    ``program_end``: see CpuControl. ``pace``: how much slower than the reference the guest is.
     """
 
     remote: Remote
@@ -72,16 +68,12 @@ class InterleavingDriver:
     # ---- one run -------------------------------------------------------------------
 
     def run(self, number: int) -> RaceRun:
-        """One run, from all threads at their beginning to the program's verdict.
+        """Run ``number``, from 1: from all threads at their beginning to the program's verdict.
 
-        Args:
-            number: of the run, from 1.
-
-        Raises:
-            RaceError: it could not be brought to an end.
-            StubError: QEMU's stub does not do what it should.
+        A RaceError: it could not be brought to an end. A StubError: QEMU's stub is wrong.
         """
-        self.cpus.begin_run()
+        self.cpus.holds.clear()
+        self.cpus.ran_s = 0.0
         self._steps.clear()
         blocked = False
         try:
@@ -97,7 +89,7 @@ class InterleavingDriver:
                 raise RaceError(
                     "a lock kept the threads apart, and the program reports the bad outcome all"
                     " the same: its verdict does not come from this race",
-                    "look at struck() of the guest program",
+                    next_step="look at struck() of the guest program",
                 )
         except RaceError as error:
             error.steps = tuple(self._steps)
@@ -120,16 +112,14 @@ class InterleavingDriver:
 
     def _gather(self) -> None:
         """All threads are held at the beginning of their parts."""
-
-        def missing() -> list[str]:
-            return [t.name for t in self.scenario.threads if t.name not in self.cpus.held]
-
+        missing = [thread.name for thread in self.scenario.threads]
         overdue = "thread {} does not come to begin a run"
-        for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing()[0])):
+        for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing[0])):
             if thread := self._by_cpu.get(cpu):
                 self._tasks[thread.name] = self.guest.current(cpu)
                 self.cpus.hold(thread, "the beginning of its part")
-            if not missing():
+                missing.remove(thread.name)
+            if not missing:
                 break
         self.cpus.clear()
         self._note("all threads are at the beginning of their parts")
@@ -189,9 +179,8 @@ class InterleavingDriver:
 
     def _own(self, thread: Thread) -> bool:
         """Whether its CPU does the thread's own work: no other task, and no interrupt."""
-        if self.guest.current(thread.cpu) != self._tasks[thread.name]:
-            return False
-        return not self.guest.stack(thread.cpu).interrupt
+        ours = self.guest.current(thread.cpu) == self._tasks[thread.name]
+        return ours and not self.guest.stack(thread.cpu).interrupt
 
     def _meets(self, point: Point, thread: Thread) -> bool:
         """Whether the thread, on its CPU, stands at the point with all that it asks for."""
@@ -249,10 +238,10 @@ class InterleavingDriver:
         self._note(f"{thread.name} {'has come to its end' if ends else f'is at {point.place}'}")
         self.cpus.clear()
 
-    def _failed(self, what: str, advice: str = "") -> RaceError:
+    def _failed(self, what: str, next_step: str | None = None) -> RaceError:
         """The error, with what every CPU does just now as the last thing that happened."""
         self._note(what)
-        return RaceError(what, advice)
+        return RaceError(what, next_step=next_step)
 
     def _passed_by(self, point: Point, at: Breakpoint, times: int) -> RaceError:
         """The thread has come to its end without a stop at the point; it was there ``times``."""
@@ -269,10 +258,10 @@ class InterleavingDriver:
         stack = self._doing(thread)
         names = stack.names(self.symbols)
         wait = blocked_on(names)
-        lasting = wait if wait is not None and wait.kind not in TRANSIENT else None
-        what = f"{lasting.function} {len(names)}" if lasting is not None else None
-        if watchdog.stuck(what, self.guest.ticks()) and lasting is not None:
-            raise Blocked(thread, lasting, stack)
+        lasting = wait is not None and wait.kind not in TRANSIENT
+        what = f"{wait.function} {len(names)}" if wait is not None and lasting else None
+        if watchdog.stuck(what, self.guest.ticks()) and wait is not None:
+            raise Blocked(thread, wait, stack)
         if not watchdog.expired():
             return
         doing = "is nowhere"
@@ -284,7 +273,7 @@ class InterleavingDriver:
             doing = f"{'sleeps' if stack.asleep else 'is'} in {names[0]}()"
         raise self._failed(
             f"thread {point.thread} does not come to '{point.place}' within"
-            f" {step_limit_s(self.pace):.0f} s: it {doing}",
+            f" {watchdog.limit_s:.0f} s: it {doing}",
             "the trace has the stacks",
         )
 
@@ -317,13 +306,10 @@ class InterleavingDriver:
         )
 
     def _excludes(self, expected: Exclusion, blocked: Blocked) -> bool:
-        if blocked.wait.kind != "lock" or blocked.thread.name != expected.thread:
+        waits = blocked.wait.kind == "lock" and blocked.thread.name == expected.thread
+        if not waits or expected.function not in self._functions(blocked.stack):
             return False
-        if expected.function not in self._functions(blocked.stack):
-            return False
-        if expected.holder is None or expected.holder_function is None:
-            return True
-        if expected.holder not in self.cpus.held:
-            return False
+        if expected.holder is None or expected.holder not in self.cpus.held:
+            return expected.holder is None
         holder = self._doing(self.scenario.thread(expected.holder))
         return expected.holder_function in self._functions(holder)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import InternalError, MachineError
+from harness.core.errors import MachineError
 from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
@@ -47,21 +47,19 @@ def wait_for_final_clocksource(guest: Guest) -> None:
         MachineError: it cannot be asked, or stays with the transient one.
         SshError: the connection is lost.
     """
-    before, timeout_s = len(guest.console.lines), SWITCH_TIMEOUT_S * guest.pace
+    before, timeout_s = guest.console.count, SWITCH_TIMEOUT_S * guest.pace
     done = guest.exec(["/bin/cat", CLOCKSOURCE], timeout_s)
-    problem = None
-    if done.exit_code != 0:
-        problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
-    elif (
-        done.stdout.strip() == TRANSIENT_CLOCKSOURCE
-        and guest.console.wait_for(SWITCHED, timeout_s, since=before) is None
-    ):
+    problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
+    if done.exit_code == 0:
+        if done.stdout.strip() != TRANSIENT_CLOCKSOURCE:
+            return
+        if guest.console.wait_for(SWITCHED, timeout_s, since=before) is not None:
+            return
         problem = (
             f"the guest stays with the clocksource {TRANSIENT_CLOCKSOURCE}, and would stop"
             " all CPUs to leave it while some are held"
         )
-    if problem is not None:
-        raise MachineError(problem, evidence=guest.console.log)
+    raise MachineError(problem, evidence=guest.console.log)
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,7 @@ class RaceContext:
 
 
 def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
-    """The stages up to all that the scenarios of one flavour need, but for their variants.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see each stage.
-    """
+    """The stages up to all that the scenarios of one flavour need, but for their variants."""
     settings, events, store = session.settings, session.events, session.store
     prepared = prepare(session)
     series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
@@ -89,8 +83,7 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
         programs = build_race_programs(store, scenarios, session.data.guest_tests, prepared.headers)
-        outcome.cached = programs.cached
-        outcome.detail = f"{len(scenarios)} scenarios"
+        outcome.cached, outcome.detail = programs.cached, f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)
     spec = replace(spec, extra_append=APPEND.format(last=cpus - 1))
@@ -99,45 +92,29 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
 
 @dataclass
 class KernelGuests:
-    """The guests of one kernel; ``stub``: the socket of their gdbstub.
-
-    ``debug_symbols``: None where nothing is held in it.
-    """
+    """One kernel's; ``stub``: their gdbstub's socket, ``symbols``: None where nothing is held."""
 
     context: RaceContext
     kernel: RaceKernel
-    debug_symbols: Symbols | None
+    symbols: Symbols | None
     guests: Guests
     stub: Path
     _guest: Guest | None = None
 
-    @property
-    def symbols(self) -> Symbols:
-        """Its symbols, for a scenario that holds something."""
-        if self.debug_symbols is None:
-            raise InternalError("a kernel without debug information is to be held somewhere")
-        return self.debug_symbols
-
     def breakpoints(self, scenario: Scenario) -> tuple[Breakpoint, ...]:
-        """Those of a scenario's points, in order.
-
-        Raises:
-            InvocationError: one of them is nowhere in this kernel.
-        """
+        """Those of a scenario's points, in order, as ``find_breakpoint``; none: nothing is held."""
+        if self.symbols is None:
+            return ()
         program = self.context.programs.symbols(scenario.name)
         return tuple(find_breakpoint(point, self.symbols, program) for point in scenario.points)
 
     def guest(self) -> Guest:
-        """A guest that can be trusted.
-
-        Raises:
-            SeriesError, MachineError: it does not boot.
-        """
+        """A guest that can be trusted; a SeriesError or MachineError where it does not boot."""
         if self._guest is None:
             self._guest = self.guests.fresh()
             measure_pace(self._guest, self.guests.events)
             wait_for_final_clocksource(self._guest)
-            if self.debug_symbols is None:
+            if self.symbols is None:
                 # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
                 self.guests.take_snapshot(self._guest)
         elif not self._guest.trustworthy:
@@ -159,7 +136,8 @@ def kernel_guests(
         stub = Path(short) / "gdb"
         symbols = kernel.symbols(context.session.store, context.prepared.base)
         folder.mkdir(parents=True, exist_ok=True)
-        spec = replace(context.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage, gdb=str(stub))
+        spec = replace(context.spec, vmlinux=kernel.build.vmlinux, bzimage=kernel.build.bzimage)
+        spec = replace(spec, gdb=str(stub))
         try:
             with Guests(spec, folder, folder / "console.log", events) as guests:
                 yield KernelGuests(context, kernel, symbols, guests, stub)

@@ -9,45 +9,33 @@ scenarios without control, both are ordinary builds.
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.debuginfo import STAGE, debug_config, purpose
+from harness.build.debuginfo import STAGE
 from harness.build.kconfig import configure, load_flavour
-from harness.build.kernel import build
-from harness.build.make import made
+from harness.build.kernel import KernelBuild, build
 from harness.core import events as ev
-from harness.core import proc
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.core.stages import stage
 from harness.core.store import Store
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
+from harness.races.scenario import Scenario
 from harness.run.pipeline import Prepared, debug_twin, workbench
 from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, worktree
+from harness.series.contract import FOLDER, find_patch, with_variant
 from harness.series.patches import load_series
-from harness.series.variants import FOLDER, find_patch, with_variant
 
 
 @dataclass(frozen=True)
 class RaceKernel:
-    """A kernel to boot, and where in it things are.
+    """A kernel to boot and its commit; ``debug``: the ELF file that tells where things are."""
 
-    Args:
-        vmlinux, bzimage: as in :class:`harness.vm.machine.GuestSpec`.
-        applied: the commit that it was built from.
-        debug: the ELF file with debug information of the same code, in an entry of the store;
-            None where nobody asks.
-    """
-
-    vmlinux: Path
-    bzimage: Path | None
-    system_map: Path
+    build: KernelBuild
     applied: Applied
     debug: Path | None = None
 
@@ -57,19 +45,12 @@ class RaceKernel:
         return KernelSource(self.applied.repo, self.applied.commit)
 
     def symbols(self, store: Store, base: Base) -> Symbols | None:
-        """Its symbols, read anew; None without debug information.
-
-        Args:
-            base: builds read one tree for each, which the debug information's paths are below.
-
-        Raises:
-            InternalError: the debug information cannot be read.
-        """
+        """Its symbols, read anew, of the tree of ``base``; None without debug information."""
         if self.debug is None:
             return None
         kept = store.root / "work" / "dwarf" / self.debug.parent.name
         debug = DebugInfo(self.debug, worktree(store, base.key), kept)
-        return Symbols(self.system_map.read_text("utf-8"), debug, self.source)
+        return Symbols(self.build.system_map.read_text("utf-8"), debug, self.source)
 
 
 def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceKernel:
@@ -79,77 +60,41 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
         InvocationError: with debug information its code would be elsewhere.
         SeriesError, MachineError: as for any build.
     """
-    kernel = prepared.kernel
-    ordinary = RaceKernel(kernel.vmlinux, kernel.bzimage, kernel.system_map, prepared.applied)
     if not debug:
-        return ordinary
+        return RaceKernel(prepared.kernel, prepared.applied)
     with stage(session.events, STAGE) as outcome:
         twin = debug_twin(session, prepared)
-        outcome.cached = twin.cached
-        outcome.detail = twin.verdict
-    if not twin.text_matches:
+        outcome.cached, outcome.detail = twin.cached, twin.verdict
+    if twin.differences:
         raise InvocationError(
             "debug information cannot be had for this kernel: with it the code is elsewhere\n"
             + "\n".join(twin.differences),
             next_step="use a configuration that does not depend on DEBUG_INFO",
         )
-    return replace(ordinary, debug=twin.vmlinux)
+    return RaceKernel(prepared.kernel, prepared.applied, twin.vmlinux)
 
 
-def variant_patch(session: Session, base: Base, name: str) -> Path:
-    """The patch of a variant: of the series, or one of the project's own.
-
-    Raises:
-        InvocationError: there is none for this kernel line.
-    """
-    for folder in (session.settings.project, PROJECT / "patches"):
-        if (path := find_patch(folder, base.line, name)) is not None:
-            return path
-    places = f"patches/{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
-    raise InvocationError(f"there is no patch {name}.patch for Linux {base.line} in {places}")
-
-
-def variant_kernel(
-    session: Session, prepared: Prepared, name: str, *, bzimage: bool, debug: bool
-) -> RaceKernel:
-    """The series with a variant on top of it; the stage ``variant``.
+def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> RaceKernel:
+    """The series with a variant, its own or one of the project's, on top; the stage ``variant``.
 
     Raises:
-        InvocationError: there is no such variant.
+        InvocationError: there is no such variant for this kernel line.
         SeriesError, MachineError: it does not apply or build.
     """
-    settings, store, base = session.settings, session.store, prepared.base
-    patch = variant_patch(session, base, name)
+    settings, base, name = session.settings, prepared.base, scenario.variant
+    bzimage, debug = prepared.kernel.bzimage is not None, scenario.controlled
+    folders = settings.project, PROJECT / "patches"
+    found = [path for folder in folders if (path := find_patch(folder, base.line, name))]
+    if not found:
+        where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
+        raise InvocationError(f"there is no {name}.patch for Linux {base.line} in patches/{where}")
     bench = workbench(session)
     log = session.out / "variants.log"
     with stage(session.events, "variant") as outcome:
-        series = with_variant(load_series(settings, base), str(patch), settings.project, base.line)
-        applied = apply_series(base, series, None, store, ev.Events())
+        whole = load_series(settings, base)
+        series = with_variant(whole, str(found[0]), settings.project, base.line)
+        applied = apply_series(base, series, None, session.store, ev.Events())
         config = configure(bench, base, applied, load_flavour(settings.config), log)
-        outcome.detail = name
-        if not debug:
-            kernel = build(bench, base, applied, config, log, bzimage=bzimage)
-            outcome.cached = kernel.cached
-            return RaceKernel(kernel.vmlinux, kernel.bzimage, kernel.system_map, applied)
-        wanted = debug_config(config.text)
-        sha = hashlib.sha256(wanted.encode()).hexdigest()
-        inputs = applied.tree, sha, bench.toolchain.version, bzimage
-
-        def make(draft: Path) -> None:
-            kind = purpose(settings.config)
-            with made(
-                bench, base, applied, wanted, kind, STAGE, draft, log, bzimage=bzimage, settle=True
-            ) as job:
-                out = job.out
-                shutil.copyfile(out / "vmlinux", draft / "debug")
-                shutil.copyfile(out / "System.map", draft / "System.map")
-                stripped = ("strip", "--strip-all", "-o", str(draft / "vmlinux"))
-                proc.capture((*stripped, str(out / "vmlinux")))
-                if bzimage:
-                    shutil.copyfile(out / "arch/x86/boot/bzImage", draft / "bzImage")
-
-        entry = store.entry("variant", inputs, make, bench.events.note, also=("build",))
-        outcome.cached = entry.cached
-    at = entry.path
-    image = at / "bzImage" if bzimage else None
-    return RaceKernel(at / "vmlinux", image, at / "System.map", applied, at / "debug")
+        kernel = build(bench, base, applied, config, log, bzimage=bzimage, debug=debug)
+        outcome.cached, outcome.detail = kernel.cached, name
+    return RaceKernel(kernel, applied, kernel.entry / "debug" if debug else None)

@@ -8,7 +8,7 @@ told by its command how often to run and on which CPU each thread is, and prints
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,44 +40,32 @@ class RacePrograms:
     folder: Path
     cached: bool
 
-    def in_guest(self, name: str) -> str:
-        """The path of a scenario's program in the guest."""
-        return str(IN_GUEST / FOLDER / name)
+    def argv(self, scenario: Scenario, option: str, value: int) -> list[str]:
+        """The command of a scenario's program in the guest: ``option`` is ROUNDS or SECONDS."""
+        cpus = (f"{thread.name}={thread.cpu}" for thread in scenario.threads)
+        return [str(IN_GUEST / FOLDER / scenario.name), option, str(value), *cpus]
 
     def symbols(self, name: str) -> dict[str, int]:
-        """See :func:`program_symbols`."""
-        return program_symbols(self.folder / name)
-
-
-def program_symbols(program: Path) -> dict[str, int]:
-    """The addresses of a program's functions and variables.
-
-    Raises:
-        InternalError: it is not linked to fixed addresses.
-    """
-    with open(program, "rb") as handle:
-        elf = ELFFile(handle)
-        table = elf.get_section_by_name(".symtab")
-        if elf["e_type"] != "ET_EXEC" or not isinstance(table, SymbolTableSection):
-            raise InternalError(f"{program.name} is no static program with symbols")
-        return {
-            symbol.name: symbol["st_value"]
-            for symbol in table.iter_symbols()
-            if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT")
-        }
+        """The addresses of a program's functions and variables; an InternalError if they move."""
+        with open(self.folder / name, "rb") as handle:
+            elf = ELFFile(handle)
+            table = elf.get_section_by_name(".symtab")
+            if elf["e_type"] != "ET_EXEC" or not isinstance(table, SymbolTableSection):
+                raise InternalError(f"{name} is no static program with symbols")
+            return {
+                symbol.name: symbol["st_value"]
+                for symbol in table.iter_symbols()
+                if symbol["st_info"]["type"] in ("STT_FUNC", "STT_OBJECT")
+            }
 
 
 def build_race_programs(
     store: Store, scenarios: Sequence[Scenario], guest_tests: str, headers: Path
 ) -> RacePrograms:
-    """Compiles the programs of some scenarios into an image.
+    """Compiles the programs of some scenarios into an image; an InvocationError where one fails.
 
-    Args:
-        guest_tests: the folder below guest-tests/ whose lib/ they may use.
-        headers: the include folder of the patched tree's installed uapi headers.
-
-    Raises:
-        InvocationError: one does not compile.
+    ``guest_tests``: the folder below guest-tests/ whose lib/ they may use. ``headers``: the
+    include folder of the patched tree's installed uapi headers.
     """
     libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
     inputs = [
@@ -98,11 +86,6 @@ def build_race_programs(
 
     entry = store.entry("programs", inputs, make, also=("image",))
     return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)
-
-
-def program_argv(program: str, option: str, value: int, cpus: Mapping[str, int]) -> list[str]:
-    """The command of a guest program: ``option`` is ROUNDS or SECONDS, ``cpus`` by thread."""
-    return [program, option, str(value), *(f"{name}={cpu}" for name, cpu in cpus.items())]
 
 
 def reported_runs(diagnostics: Iterable[str]) -> list[RaceRun]:

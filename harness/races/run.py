@@ -14,9 +14,9 @@ from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.races.batch import Batch, controlled, sequential, stress
 from harness.races.breakpoints import Breakpoint
-from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
+from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.kernels import variant_kernel
-from harness.races.programs import ROUNDS, SECONDS, program_argv
+from harness.races.programs import ROUNDS, SECONDS
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceRun, trace
 from harness.races.verdict import RaceResult, explanation
@@ -33,36 +33,24 @@ def filtered(events: ev.Events, keep: Callable[[ev.Event], bool]) -> ev.Events:
     return ev.Events([lambda event: events.emit(event) if keep(event) else None])
 
 
-def _argv(on: KernelGuests, scenario: Scenario, option: str, value: int) -> list[str]:
-    cpus = {thread.name: thread.cpu for thread in scenario.threads}
-    return program_argv(on.context.programs.in_guest(scenario.name), option, value, cpus)
-
-
 def run_batch(
     on: KernelGuests, scenario: Scenario, breakpoints: Sequence[Breakpoint], runs: int
 ) -> Batch:
-    """All runs of a scenario on one kernel; StageProgress after each.
-
-    Raises:
-        SeriesError, MachineError: a guest does not boot, or is lost in a way of its own.
-    """
+    """All runs of a scenario on one kernel; StageProgress after each. Errors as of ``guest``."""
 
     def tell(done: int) -> None:
         events = on.context.session.events
         events.emit(ev.StageProgress(STAGE, done, runs, "runs", on.guests.folder.name))
 
-    argv = _argv(on, scenario, ROUNDS, runs)
     if scenario.controlled:
-        program = on.context.programs.symbols(scenario.name)
-        return controlled(
-            on.guest(), on.stub, scenario, breakpoints, on.symbols, program, argv, runs, tell
-        )
+        return controlled(on, scenario, breakpoints, runs, tell)
+    programs = on.context.programs
     if scenario.splat is None:
-        return sequential(on.guest(), scenario, argv)
+        return sequential(on.guest(), scenario, programs.argv(scenario, ROUNDS, runs))
     # A run whose outcome is a splat costs the guest.
     total = Batch()
     for number in range(1, runs + 1):
-        one = sequential(on.guest(), scenario, _argv(on, scenario, ROUNDS, 1))
+        one = sequential(on.guest(), scenario, programs.argv(scenario, ROUNDS, 1))
         total.runs += [replace(run, number=number) for run in one.runs]
         total.splats += one.splats
         total.seconds += one.seconds
@@ -79,8 +67,7 @@ def _trace_of(batch: Batch, symbols: Symbols | None) -> str:
     if symbols is None:
         text += "".join(f"\n{splat.text}\n" for splat in batch.splats[:1])
     if batch.error is not None:
-        error = batch.error
-        run = RaceRun(len(batch.runs) + 1, "error", str(error), error.steps)
+        run = RaceRun(len(batch.runs) + 1, "error", str(batch.error), batch.error.steps)
         text += f"\n{trace([run], symbols)}"
     return text
 
@@ -98,22 +85,15 @@ def _of_the_variant(scenario: Scenario) -> Iterator[None]:
         ) from error
 
 
-def _run_both(
-    scenario: Scenario, series: KernelGuests, context: RaceContext, result: RaceResult
-) -> None:
+def _run_both(series: KernelGuests, result: RaceResult) -> None:
     """Fills in what the runs on the variant and on the series come to."""
+    context, scenario = series.context, result.scenario
     session = context.session
     folder = session.out / "races" / scenario.name
     folder.mkdir(parents=True, exist_ok=True)
     breakpoints = series.breakpoints(scenario)
     with _of_the_variant(scenario):
-        kernel = variant_kernel(
-            session,
-            context.prepared,
-            scenario.variant,
-            bzimage=series.kernel.bzimage is not None,
-            debug=scenario.controlled,
-        )
+        kernel = variant_kernel(session, context.prepared, scenario)
     below = f"races/{scenario.name}/variant"
     events = filtered(session.events, lambda event: isinstance(event, _OF_VARIANTS))
     with kernel_guests(context, kernel, below, events) as variant:
@@ -126,18 +106,17 @@ def _run_both(
             done = run_batch(on, scenario, at, session.settings.runs)
             result.seconds = time.monotonic() - start
             path = folder / f"{name}.txt"
-            path.write_text(_trace_of(done, on.debug_symbols), "utf-8")
+            path.write_text(_trace_of(done, on.symbols), "utf-8")
             result.evidence = folder if done.error is None else path
             if done.error is not None:
-                what, advice = f"on the {name}: {done.error}", done.error.advice
-                result.error = InvocationError(what, evidence=path, next_step=advice)
+                what, step = f"on the {name}: {done.error}", done.error.next_step
+                result.error = InvocationError(what, evidence=path, next_step=step)
             return done
 
         with _of_the_variant(scenario):
             result.variant = batch("variant", variant, variant_breakpoints)
-        if result.error is not None:
-            return
-        result.series = batch("series", series, breakpoints)
+        if result.error is None:
+            result.series = batch("series", series, breakpoints)
         if result.error is not None:
             return
         # What the series' kernel said counts; not the variant's, and not where a run went wrong:
@@ -145,7 +124,7 @@ def _run_both(
         for s in result.series.splats:
             session.events.emit(ev.SplatSeen(s.title, s.category, scenario.id, s.text, s.expected))
         if session.settings.mode == "stress" and scenario.controlled:
-            argv = _argv(series, scenario, SECONDS, STRESS_S)
+            argv = context.programs.argv(scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):
                 repeated = stress(variant.guest(), scenario, argv)
             result.stress = (repeated, stress(series.guest(), scenario, argv))
@@ -156,11 +135,7 @@ def run_scenarios(
 ) -> None:
     """Adds what all scenarios of one flavour come to, in their order; each is a test of the run.
 
-    Args:
-        line: of the kernel, such as '6.1'.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: none of them could be tried.
+    ``line``: of the kernel, such as '6.1'. Any error but of a scenario's own is raised.
     """
     context = assemble(session, scenarios)
     with kernel_guests(context, context.series, "races/series", session.events) as series:
@@ -169,7 +144,7 @@ def run_scenarios(
             session.events.emit(ev.CaseStarted(scenario.id, scenario.clauses))
             try:
                 with stage(session.events, STAGE) as outcome:
-                    _run_both(scenario, series, context, result)
+                    _run_both(series, result)
                     told = (result.verdict[0], *result.sides())
                     outcome.detail = f"{scenario.name}: {'; '.join(told)}"
             except InvocationError as error:

@@ -8,8 +8,8 @@ when a scenario is read, so that no one behind this module has to know that it m
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,21 +25,13 @@ MAX_ARGUMENTS = 6  # that are in registers
 MAX_NTH = 1_000_000
 
 Kind = Literal["entry", "line", "return", "program", "end"]
-# How a place is written: {function} and {text} of a source line.
-_WRITTEN: dict[Kind, str] = {
+_FUNCTION = r"(?P<function>\w+)"
+_PLACES: dict[Kind, str] = {
     "end": "ends",
-    "program": "program {function}()",
-    "entry": "{function}()",
-    "return": "{function}() returns",
-    "line": "{function}: {text}",
-}
-_PATTERNS = {
-    kind: re.compile(
-        re.escape(form)
-        .replace(r"\{function\}", r"(?P<function>\w+)")
-        .replace(r"\{text\}", "(?P<text>.+)")
-    )
-    for kind, form in _WRITTEN.items()
+    "program": rf"program {_FUNCTION}\(\)",
+    "entry": rf"{_FUNCTION}\(\)",
+    "return": rf"{_FUNCTION}\(\) returns",
+    "line": rf"{_FUNCTION}: (?P<text>.+)",
 }
 
 
@@ -50,9 +42,10 @@ class Place:
     kind: Kind
     function: str = ""
     text: str = ""
+    written: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        return _WRITTEN[self.kind].format(function=self.function, text=self.text)
+        return self.written
 
 
 @dataclass(frozen=True)
@@ -87,10 +80,7 @@ class Thread:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Expected: ``thread`` waits in ``function`` for ``lock``, which ``holder`` holds.
-
-    ``holder_function`` is among the holder's callers then. None: any will do.
-    """
+    """Expected: ``thread`` waits in ``function`` for ``lock``, ``holder``'s; None: anybody's."""
 
     thread: str
     function: str
@@ -101,10 +91,9 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One race on one kernel line.
+    """One race on one kernel line; ``project``: its series, None: it goes with any.
 
-    ``project``: the series that it belongs to, None: it goes with any. ``splat``: a regular
-    expression for titles of the kernel's reports that make a run a hit.
+    ``splat``: a regular expression for titles of the kernel's reports that make a run a hit.
     """
 
     name: str
@@ -134,11 +123,7 @@ class Scenario:
 
 
 def header(text: str) -> str:
-    """The YAML in the first block comment of a C file.
-
-    Raises:
-        InvocationError: there is none.
-    """
+    """The YAML in the first block comment of a C file; an InvocationError without one."""
     match = re.search(r"^/\*\n(?P<body>(?: \*(?: .*)?\n)+) \*/$", text, re.MULTILINE)
     if match is None:
         raise InvocationError("the file does not begin with a comment that describes the race")
@@ -146,15 +131,11 @@ def header(text: str) -> str:
 
 
 def parse_place(text: str) -> Place:
-    """A place as it is written in a point.
-
-    Raises:
-        InvocationError: nobody can tell what is meant.
-    """
+    """A place as it is written in a point; an InvocationError where it is none."""
     text = " ".join(text.split())
-    for kind, pattern in _PATTERNS.items():
-        if match := pattern.fullmatch(text):
-            return Place(kind, **match.groupdict())
+    for kind, pattern in _PLACES.items():
+        if match := re.fullmatch(pattern, text):
+            return Place(kind, **match.groupdict(), written=text)
     raise InvocationError(
         f"{text!r} is no place: 'func()', 'func: text of a line', 'func() returns',"
         " 'program func()' or 'ends'"
@@ -164,13 +145,10 @@ def parse_place(text: str) -> Place:
 def parse(text: str, source: Path, line: str) -> Scenario | None:
     """The scenario in a file's text for a kernel line such as '6.1'; None: not for that line.
 
-    Raises:
-        InvocationError: it is malformed; the message says where.
+    An InvocationError: it is malformed; the message says where.
     """
     try:
-        given = yaml.safe_load(header(text))
-        _require(isinstance(given, dict), "the comment is no YAML mapping")
-        return _scenario(given, source, line)
+        return _scenario(yaml.safe_load(header(text)), source, line)
     except yaml.YAMLError as error:
         why = f"the comment is not YAML: {' '.join(str(error).split())}"
     except InvocationError as error:
@@ -178,48 +156,41 @@ def parse(text: str, source: Path, line: str) -> Scenario | None:
     raise InvocationError(f"{source.name}: {why}", evidence=source, next_step="see docs/races.md")
 
 
-def _require(fact: bool, otherwise: str) -> None:
+def _require(fact: object, otherwise: str) -> None:
     if not fact:
         raise InvocationError(otherwise)
 
 
-_REQUIRED = frozenset({"name", "about", "variant", "threads", "outcome"})
-_KEYS = _REQUIRED | {"project", "clauses", "kernels", "config", "cpus", "controlled", "points"}
-_POINT_KEYS = frozenset({"says", "within", "args", "nth", "only"})
-_LINE = re.compile(r"^\d+\.\d+$")
+_REQUIRED = ("about", "name", "outcome", "threads", "variant")
+_KEYS = {*_REQUIRED, "project", "clauses", "kernels", "config", "cpus", "controlled", "points"}
+_POINT_KEYS = {"says", "within", "args", "nth", "only"}
 
 
-def _scenario(given: Mapping[str, Any], source: Path, line: str) -> Scenario | None:
-    if unknown := sorted(set(given) - _KEYS):
-        raise InvocationError(f"there is no key {unknown[0]!r}")
-    if missing := sorted(key for key in _REQUIRED if not given.get(key)):
-        raise InvocationError(f"{missing[0]!r} is missing")
+def _scenario(given: Any, source: Path, line: str) -> Scenario | None:
+    _require(isinstance(given, dict), "the comment is no YAML mapping")
+    for key in given:
+        _require(key in _KEYS, f"there is no key {key!r}")
+    for key in _REQUIRED:
+        _require(given.get(key), f"{key!r} is missing")
     name, outcome = str(given["name"]), given["outcome"]
     controlled = given.get("controlled", True)
     _require(name == source.stem, f"it is named {name}, and its file {source.name}")
     _require(isinstance(outcome, dict), "'outcome' is a mapping")
+    for ending in ("hit", "miss"):
+        _require(isinstance(outcome.get(ending), str), f"'outcome' does not say what a {ending} is")
     _require(isinstance(controlled, bool), "'controlled' is true or false")
     cpus = _number(given.get("cpus", 3), "cpus", MIN_CPUS, MAX_CPUS)
     threads = _threads(given["threads"], cpus)
-    kernels = _words(given.get("kernels", ()))
+    kernels, clauses = _words(given.get("kernels", ())), _words(given.get("clauses", ()))
     if kernels and line not in kernels:
         return None
     names = {thread.name for thread in threads}
     points = _points(given.get("points") or (), line, names)
     splat, project = outcome.get("splat"), given.get("project")
-    clauses = _words(given.get("clauses", ()))
-    for fact, otherwise in (
-        (points or not controlled, "a controlled scenario has points"),
-        (controlled or not points, "without control there are no points to be held at"),
-        (isinstance(outcome.get("hit"), str), "'outcome' does not say what a hit is"),
-        (isinstance(outcome.get("miss"), str), "'outcome' does not say what a miss is"),
-        (
-            not splat or not controlled,
-            "an outcome that is a splat is for a scenario without control",
-        ),
-        (project or not clauses, "it names clauses, and no project whose contract has them"),
-    ):
-        _require(bool(fact), otherwise)
+    _require(points or not controlled, "a controlled scenario has points")
+    _require(controlled or not points, "without control there are no points to be held at")
+    _require(not (splat and controlled), "a splat as outcome is for a scenario without control")
+    _require(project or not clauses, "it names clauses, and no project whose contract has them")
     return Scenario(
         name=name,
         source=source,
@@ -245,16 +216,16 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _number(value: Any, what: str, least: int, most: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise InvocationError(f"{what}: {value!r} is no number from {least} to {most}")
-    return value
+    fits = type(value) is int and least <= value <= most
+    _require(fits, f"{what}: {value!r} is no number from {least} to {most}")
+    return int(value)
 
 
 def _by_line(value: Any, line: str) -> Any:
     """A value, or where it is a mapping of kernel lines the one for ``line``."""
-    if not (isinstance(value, dict) and value and all(_LINE.match(str(key)) for key in value)):
+    by_line = {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+    if not by_line or not all(re.fullmatch(r"\d+\.\d+", key) for key in by_line):
         return value
-    by_line = {str(key): item for key, item in value.items()}
     _require(line in by_line, f"nothing is said for Linux {line} in {value!r}")
     return by_line[line]
 
@@ -263,8 +234,8 @@ def _threads(given: Any, cpus: int) -> tuple[Thread, ...]:
     _require(isinstance(given, dict), "'threads' is a mapping of names")
     threads = []
     for name, row in given.items():
-        if not isinstance(row, dict) or not re.fullmatch(r"[A-Z]\w*", str(name)):
-            raise InvocationError(f"thread {name!r}: a name in capitals, with 'cpu' and 'does'")
+        fits = isinstance(row, dict) and re.fullmatch(r"[A-Z]\w*", str(name))
+        _require(fits, f"thread {name!r}: a name in capitals, with 'cpu' and 'does'")
         # CPU 0 keeps the time and talks to us: what is held there takes the guest along.
         cpu = _number(row.get("cpu"), f"the cpu of thread {name}", 1, cpus - 1)
         threads.append(Thread(str(name), cpu, str(row.get("does", ""))))
@@ -277,19 +248,19 @@ def _points(given: Sequence[Any], line: str, threads: Collection[str]) -> tuple[
     points: list[Point] = []
     for row in given:
         _require(isinstance(row, dict), f"point {row!r}: 'THREAD: place'")
-        names = sorted(set(row) - _POINT_KEYS)
-        if len(names) != 1 or names[0] not in threads:
-            raise InvocationError(f"point {row!r} names no thread, or more than one")
+        thread, *more = row.keys() - _POINT_KEYS or {None}
+        alone = thread in threads and not more
+        _require(alone, f"point {row!r} names no thread, or more than one")
         if line not in _words(row.get("only", line)):
             continue
-        thread, where = names[0], _by_line(row[names[0]], line)
-        if any(p.thread == thread and p.place.kind == "end" for p in points):
-            raise InvocationError(f"thread {thread} has a point after its end")
+        ended = any(p.thread == thread and p.place.kind == "end" for p in points)
+        _require(not ended, f"thread {thread} has a point after its end")
+        where = _by_line(row[thread], line)
         what = f"thread {thread}: {where!r} is no place; quote it if it has a colon"
         _require(isinstance(where, str), what)
         place, arguments = parse_place(where), _arguments(_by_line(row.get("args"), line) or {})
-        if arguments and place.kind != "entry":
-            raise InvocationError(f"{place}: arguments are known on entry to a function only")
+        known = place.kind == "entry" or not arguments
+        _require(known, f"{place}: arguments are known on entry to a function only")
         says = str(row["says"]) if "says" in row else None
         within = _words(_by_line(row.get("within", ()), line))
         nth = _number(row.get("nth", 1), "nth", 1, MAX_NTH)
@@ -302,29 +273,24 @@ def _arguments(given: Any) -> tuple[Argument, ...]:
     arguments = []
     for number, value in given.items():
         which = _number(number, "the number of an argument", 1, MAX_ARGUMENTS)
-        text = str(value).strip()
-        if match := re.fullmatch(r"& (0x[0-9a-fA-F]+|\d+)", text):
-            arguments.append(Argument(which, mask=int(match[1], 0)))
-        elif re.fullmatch(r"[A-Za-z_]\w*", text):
-            arguments.append(Argument(which, variable=text))
-        else:
+        match = re.fullmatch(r"& (0x[0-9a-fA-F]+|\d+)|([A-Za-z_]\w*)", str(value).strip())
+        if match is None:
             raise InvocationError(f"argument {which}: {value!r} is no variable and no '& mask'")
+        arguments.append(Argument(which, match[2], int(match[1] or "0", 0)))
     return tuple(arguments)
 
 
 def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
     if given is None:
         return None
-    pairs = given if isinstance(given, dict) else {}
-    functions = {str(key): str(value).removesuffix("()") for key, value in pairs.items()}
-    lock = functions.pop("lock", None)
-    waiting = [(name, function) for name, function in functions.items() if name in threads]
-    holding = [(key.removeprefix("from "), f) for key, f in functions.items() if key not in threads]
-    strangers = dict(holding).keys() - set(threads)
-    if not lock or len(waiting) != 1 or len(holding) > 1 or strangers:
-        raise InvocationError(
-            "'excluded' is a mapping: {B: function, lock: words, from A: function}"
-        )
+    what = "'excluded' is a mapping: {B: function, lock: words, from A: function}"
+    _require(isinstance(given, dict), what)
+    functions = {str(key): str(value).removesuffix("()") for key, value in given.items()}
+    lock = functions.pop("lock", "")
+    waiting = [pair for pair in functions.items() if pair[0] in threads]
+    holding = [(k.removeprefix("from "), f) for k, f in functions.items() if k not in threads]
+    known = dict(holding).keys() <= set(threads)
+    _require(lock and known and len(waiting) == 1 and len(holding) <= 1, what)
     _require(waiting[0][0] not in dict(holding), "'excluded': a thread does not wait for itself")
     return Exclusion(*waiting[0], lock, *(holding[0] if holding else ()))
 
@@ -332,8 +298,7 @@ def _exclusion(given: Any, threads: Collection[str]) -> Exclusion | None:
 def choose(asked: str, line: str, project: str, folder: Path = RACES) -> tuple[Scenario, ...]:
     """What RACE= asks for: one by name or as a file, several with commas, or all of a series.
 
-    Raises:
-        InvocationError: one is malformed, or not there, or not for this kernel line.
+    An InvocationError: one is malformed, or not there, or not for this kernel line.
     """
     if asked == "all":
         every = [parse(p.read_text("utf-8"), p, line) for p in sorted(folder.glob("*.c"))]

@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from harness.core.errors import InvocationError
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
+from harness.report.files import page_environment
 
 Ending = Literal["hit", "miss", "excluded", "error"]  # error: it did not come to its end
 
 
 @dataclass(frozen=True)
 class CpuSnapshot:
-    """What one CPU did at a moment.
-
-    ``thread``: the one that is pinned to it; ``held_at``: where that is held.
-    """
+    """What one CPU did; ``thread``: pinned to it, and ``held_at``: where that is held."""
 
     cpu: int
     thread: str | None
@@ -47,10 +47,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class RaceRun:
-    """One run to its end; ``remark``: the guest program's own.
-
-    Without control there are no ``steps`` and nobody is held.
-    """
+    """One run; ``remark``: the guest program's. Without control: no ``steps``, no ``holds``."""
 
     number: int
     ending: Ending
@@ -59,48 +56,13 @@ class RaceRun:
     holds: tuple[Hold, ...] = ()
 
 
-class RaceError(Exception):
-    """A run could not be brought to its end: the scenario is wrong about this kernel.
+class RaceError(InvocationError):
+    """A run did not come to its end: the scenario is wrong. ``steps``: up to the failure."""
 
-    ``steps``: what had happened by then, the moment of the failure included.
-    """
-
-    def __init__(self, what: str, advice: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.advice = advice
-        self.steps: tuple[RaceStep, ...] = ()
-
-
-def _snapshot_lines(snapshot: CpuSnapshot, symbols: Symbols) -> Iterator[str]:
-    """A CPU and its stack, a line a function."""
-    stack, who = snapshot.stack, f"    CPU {snapshot.cpu}"
-    who += f", thread {snapshot.thread}" if snapshot.thread else ""
-    who += f", held at {snapshot.held_at}" if snapshot.held_at else ""
-    who += ", asleep:" if stack.asleep else ":"
-    if stack.user or stack.idle:
-        yield f"{who} {'in user space' if stack.user else 'idle'}"
-        return
-    yield who
-    if stack.interrupt:
-        yield "        in an interrupt"
-    for frame in stack.functions(symbols):
-        text = symbols.source.line(frame.file, frame.line)
-        yield f"        {frame}{f'  {text}' if text else ''}"
-
-
-def _run_lines(run: RaceRun, symbols: Symbols | None) -> Iterator[str]:
-    yield f"run {run.number}: {run.ending}{f': {run.remark}' if run.remark else ''}"
-    if symbols is not None:
-        for step in run.steps:
-            yield f"{step.at_s * 1000:9.1f} ms  {step.what}"
-            for snapshot in step.cpus:
-                yield from _snapshot_lines(snapshot, symbols)
-    for hold in run.holds:
-        held = f"thread {hold.thread} (CPU {hold.cpu}) was held at {hold.where}"
-        yield f"    {held} for {hold.seconds * 1000:.1f} ms"
+    steps: tuple[RaceStep, ...] = ()
 
 
 def trace(runs: Iterable[RaceRun], symbols: Symbols | None) -> str:
     """The text of several runs, a paragraph each; ``symbols``: None where nobody was held."""
-    return "\n".join("\n".join((*_run_lines(run, symbols), "")) for run in runs)
+    template = page_environment(Path(__file__).parent).get_template("trace.txt.j2")
+    return template.render(runs=runs, symbols=symbols)

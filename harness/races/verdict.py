@@ -79,20 +79,13 @@ class RaceResult:
 
     def record(self) -> CaseFinished:
         """The scenario as a test: what it shows of the clauses that it names."""
-        scenario = self.scenario
-        return CaseFinished(
-            scenario.id,
-            *self.verdict,
-            self.seconds,
-            scenario.clauses,
-            diagnostics=self.sides(),
-            about=scenario.about,
-        )
+        of, (status, reason) = self.scenario, self.verdict
+        return CaseFinished(of.id, status, reason, self.seconds, of.clauses, self.sides(), of.about)
 
 
 def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
     """``repro.json``; ``run``: its id, ``version``: of the kernel that the series is for."""
-    scenarios = [_scenario(result) for result in results]
+    scenarios = list(map(_scenario, results))
     return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
 
 
@@ -119,8 +112,8 @@ def _scenario(result: RaceResult) -> dict[str, Any]:
     return record
 
 
-def _empty_table() -> Table:
-    return Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+def _empty_table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
 
 
 def explanation(
@@ -128,42 +121,35 @@ def explanation(
 ) -> RenderableType:
     """A scenario as a maintainer would draw it: a column a thread, the points in order.
 
-    Args:
-        breakpoints: of the scenario's points, in order; none where nobody is held.
-        source: of the kernel in which they are.
+    ``breakpoints``: of the points, in order; ``source``: of the kernel in which they are.
     """
-    columns = _empty_table()
-    columns.add_column("")
+    columns = _empty_table("")
     for thread in scenario.threads:
         columns.add_column(f"{thread.name}, CPU {thread.cpu}: {escape(thread.does)}", ratio=1)
-    sources: list[Text] = []
+    below = [""]
     for number, (point, at) in enumerate(zip(scenario.points, breakpoints, strict=True), 1):
         cell = _cell(point, at)
         columns.add_row(str(number), *(cell * (point.thread == t.name) for t in scenario.threads))
         if at.file is not None:
-            sources.append(Text(f"{number} {point.thread}  {at.file}"))
-            lines = source.lines(at.file)
-            first, last = max(1, at.line - LINES_AROUND), min(len(lines), at.line + LINES_AROUND)
-            for n in range(first, last + 1):
-                text = f"{n:5}  {lines[n - 1].expandtabs(8)}"
-                sources.append(Text(f"  {'>' if n == at.line else ' '} {text}"))
-            sources.append(Text(""))
+            below.append(f"{number} {point.thread}  {at.file}")
+            lines = source.lines(at.file)[: at.line + LINES_AROUND]
+            first = max(1, at.line - LINES_AROUND)
+            for n, line in enumerate(lines[first - 1 :], first):
+                below.append(f"  {'>' if n == at.line else ' '} {n:5}  {line.expandtabs(8)}")
+            below.append("")
+    below += [f"hit:      {scenario.hit}", f"miss:     {scenario.miss}"]
+    if expected := scenario.exclusion:
+        what = f"{expected.thread} waits in {expected.function}() for {expected.lock}"
+        below.append(f"excluded: {what}")
     clauses = f" ({', '.join(scenario.clauses)})" if scenario.clauses else ""
-    order = "sequential: nobody is held, the order is the program's own"
-    expected = scenario.exclusion
-    excluded = expected and f"{expected.thread} waits in {expected.function}() for {expected.lock}"
+    above = [scenario.about, f"without the protection: {scenario.variant}.patch", ""]
+    if not scenario.controlled:
+        above.append("sequential: nobody is held, the order is the program's own")
     return Group(
         Text.from_markup(f"[bold]{scenario.name}[/]{escape(clauses)}"),
-        Text(scenario.about),
-        Text(f"without the protection: {scenario.variant}.patch\n"),
-        *(() if scenario.controlled else (Text(order),)),
+        Text("\n".join(above)),
         columns,
-        Text(""),
-        *sources,
-        Text(f"hit:      {scenario.hit}"),
-        Text(f"miss:     {scenario.miss}"),
-        *((Text(f"excluded: {excluded}"),) if excluded else ()),
-        Text(""),
+        Text("\n".join([*below, ""])),
     )
 
 
@@ -210,10 +196,8 @@ def table(results: Sequence[RaceResult]) -> Table:
 
 def stress_table(results: Sequence[RaceResult]) -> Table:
     """Hits a minute with the CPUs held, and by repetition alone."""
-    shown = _empty_table()
     kinds = ("variant, held", "variant, repeated", "series, held", "series, repeated")
-    for name in ("scenario", "kernel", *kinds):
-        shown.add_column(name)
+    shown = _empty_table("scenario", "kernel", *kinds)
     for result in results:
         if result.stress is not None:
             cells = []

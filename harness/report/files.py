@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from markupsafe import Markup, escape
 
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
+from harness.core.atomic import drafted_file, write_atomically
 from harness.report.plots import plots
-from harness.report.results import RunDocument
+from harness.report.results import BROKEN, RunDocument
 from harness.series.contract import SeriesData
 
 
@@ -47,14 +46,14 @@ def junit(document: RunDocument) -> str:
     for test in document["tests"]:
         case_id = ev.CaseId.parse(test["id"])
         case = TestCase(case_id.name, case_id.program or case_id.kind, test["seconds"])
-        notes = "\n".join(test["diagnostics"])
-        if test["status"] == "fail":
-            case.result = [Failure(test["reason"], "fail")]
-        elif test["status"] in ("error", "timeout"):
-            case.result = [Error(test["reason"], test["status"])]
-        elif test["status"] in ("skip", "not_applicable"):
-            case.result = [Skipped(f"{test['status']}: {test['reason']}")]
-        case.system_out = notes
+        status, reason = test["status"], test["reason"]
+        if status == "fail":
+            case.result = [Failure(reason, status)]
+        elif status in BROKEN:
+            case.result = [Error(reason, status)]
+        elif status != "pass":
+            case.result = [Skipped(f"{status}: {reason}")]
+        case.system_out = "\n".join(test["diagnostics"])
         suite.add_testcase(case)
     for splat in document["splats"]:
         case = TestCase(splat["title"], "kernel log", 0)
@@ -68,8 +67,8 @@ def junit(document: RunDocument) -> str:
     xml = JUnitXml("kernel-series-harness")
     xml.add_testsuite(suite)
     xml.update_statistics()  # type: ignore[no-untyped-call]
-    text = xml.tostring()  # type: ignore[no-untyped-call]
-    return text.decode() if isinstance(text, bytes) else str(text)
+    text: bytes = xml.tostring()  # type: ignore[no-untyped-call]
+    return text.decode()
 
 
 def inline(text: str) -> Markup:
@@ -80,13 +79,13 @@ def inline(text: str) -> Markup:
 
 
 def page_environment(*folders: Path) -> jinja2.Environment:
-    """How pages are made: all that is put in is escaped, and what is missing is an error.
+    """How pages are made: what is put into HTML is escaped, and what is missing is an error.
 
     ``folders``: where templates are looked for, beside those of this room.
     """
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]),
-        autoescape=True,
+        autoescape=jinja2.select_autoescape(["html.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -113,7 +112,5 @@ def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None
 
 def point_latest(out: Path) -> None:
     """Makes ``latest`` beside ``out`` a link to it, never missing in between."""
-    link, draft = out.parent / "latest", out.parent / f".latest-{out.name}"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(out.name)
-    os.replace(draft, link)
+    with drafted_file(out.parent / "latest") as draft:
+        draft.symlink_to(out.name)

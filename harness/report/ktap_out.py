@@ -8,7 +8,7 @@ what is written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from harness.core.events import CaseId
 from harness.report.results import BROKEN, RunDocument
@@ -24,11 +24,8 @@ def run(document: RunDocument) -> str:
 
 def states(named: Sequence[tuple[str, bool, RunDocument]]) -> str:
     """Several runs, each a subtest: its name, whether it is ok, its ``results.json``."""
-    lines = [HEADER, f"1..{len(named)}"]
-    for number, (name, good, document) in enumerate(named, 1):
-        lines += _nested(name, _run(document))
-        lines.append(f"{'ok' if good else 'not ok'} {number} {_name(name)}")
-    return "\n".join(lines) + "\n"
+    parts = [(_name(name), good, "", _run(document)) for name, good, document in named]
+    return "\n".join(_subtests(parts)) + "\n"
 
 
 def _run(document: RunDocument) -> list[str]:
@@ -43,38 +40,37 @@ def _run(document: RunDocument) -> list[str]:
         ]
     if error := document["error"]:
         groups["run"] = [("to its end", "fail", error[0], error)]
-    lines = [HEADER, f"1..{len(groups)}"]
-    for number, (program, cases) in enumerate(groups.items(), 1):
-        lines += _nested(program, _cases(cases))
+    parts = []
+    for program, cases in groups.items():
         statuses = {status for _, status, _, _ in cases}
-        good = "not ok" if statuses & BROKEN else "ok"
         silent = not statuses & {"pass", *BROKEN}
         skipped = " # SKIP none of its cases says anything here" if silent else ""
-        lines.append(f"{good} {number} {_name(program)}{skipped}")
+        parts.append((_name(program), not statuses & BROKEN, skipped, _cases(cases)))
+    return _subtests(parts)
+
+
+def _subtests(parts: Sequence[tuple[str, bool, str, list[str]]]) -> list[str]:
+    """Name, whether it is ok, directive and lines of each, which go two spaces deeper."""
+    lines = [HEADER, f"1..{len(parts)}"]
+    for number, (name, good, directive, (version, *more)) in enumerate(parts, 1):
+        lines += [f"  {line}" for line in (version, f"# Subtest: {name}", *more)]
+        lines.append(f"{'ok' if good else 'not ok'} {number} {name}{directive}")
     return lines
 
 
-def _cases(cases: Sequence[KtapCase]) -> Iterator[str]:
-    yield HEADER
-    yield f"1..{len(cases)}"
+def _cases(cases: Sequence[KtapCase]) -> list[str]:
+    lines = [HEADER, f"1..{len(cases)}"]
     for number, (case, status, reason, notes) in enumerate(cases, 1):
         name = _name(case)
         if status in BROKEN:
-            yield f"# {name}: {status}: {_line(reason)}"
-            yield from (f"# {_line(line)}" for line in notes)
-            yield f"not ok {number} {name}"
+            lines += [f"# {name}: {status}: {_line(reason)}", *(f"# {_line(n)}" for n in notes)]
+            lines.append(f"not ok {number} {name}")
         elif status == "pass":
-            yield f"ok {number} {name}"
+            lines.append(f"ok {number} {name}")
         else:
-            yield f"ok {number} {name} # SKIP {status.replace('_', ' ')}: {_line(reason)}"
-
-
-def _nested(name: str, lines: Iterator[str] | Sequence[str]) -> Iterator[str]:
-    """A subtest two spaces deeper, its name after its version line."""
-    for at, line in enumerate(lines):
-        yield f"  {line}"
-        if at == 0:
-            yield f"  # Subtest: {_name(name)}"
+            skipped = f"# SKIP {status.replace('_', ' ')}: {_line(reason)}"
+            lines.append(f"ok {number} {name} {skipped}")
+    return lines
 
 
 def _name(text: str) -> str:

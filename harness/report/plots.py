@@ -11,8 +11,9 @@ A sample is a diagnostic line of a case (``sample()`` of guest-tests/lib/vtest.p
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.report.results import CaseRecord
@@ -20,16 +21,8 @@ from harness.report.results import CaseRecord
 BARS_PERCENT = 45  # of the height, for the highest bar
 MAX_PLOTS = 4  # of one page
 MIN_SAMPLES = 3  # that make a plot
+_SAMPLE = re.compile(r"@sample t=([0-9.]+) (.*)")
 _FIELD = re.compile(r"(line|bar):([^=]+)=(\S+)")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One moment: ``t`` in seconds, levels and counts by their names."""
-
-    t: float
-    lines: dict[str, float]
-    bars: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -57,41 +50,30 @@ class Plot:
     ms: float
 
 
-def samples(diagnostics: Iterable[str]) -> list[Sample]:
-    """The samples among a case's diagnostics; what is none is passed over."""
-    found = []
-    for text in diagnostics:
-        match = re.match(r"@sample t=([0-9.]+) ", text)
-        if match is None:
-            continue
-        fields = [(m[1], m[2].strip(), float(m[3])) for m in _FIELD.finditer(text)]
-        lines = {name: value for kind, name, value in fields if kind == "line"}
-        bars = {name: value for kind, name, value in fields if kind == "bar"}
-        found.append(Sample(float(match[1]), lines, bars))
-    return found
-
-
 def plots(tests: Iterable[CaseRecord]) -> list[Plot]:
-    """The pictures of a run's cases, in the run's order."""
-    drawn: list[Plot] = []
-    for test in tests:
-        taken = samples(test["diagnostics"])
-        if len(taken) >= MIN_SAMPLES and len(drawn) < MAX_PLOTS:
-            drawn.append(_plot(test["id"], test["about"], taken))
-    return drawn
+    """The pictures of a run's first cases that sampled, in the run's order."""
+    return list(itertools.islice(filter(None, map(_plot, tests)), MAX_PLOTS))
 
 
-def _plot(case: str, about: str, taken: Sequence[Sample]) -> Plot:
-    top = max((v for s in taken for v in s.lines.values()), default=1.0) * 1.05 or 1.0
-    highest = max((v for s in taken for v in s.bars.values()), default=0.0) or 1.0
+def _plot(test: CaseRecord) -> Plot | None:
+    matches = list(filter(None, map(_SAMPLE.match, test["diagnostics"])))
+    if len(matches) < MIN_SAMPLES:
+        return None
+    start = float(matches[0][1])
+    taken = [
+        (1000 * (float(match[1]) - start), kind, name.strip(), float(value))
+        for match in matches
+        for kind, name, value in _FIELD.findall(match[2])
+    ]
+    top = max((value for _, kind, _, value in taken if kind == "line"), default=1.0) * 1.05 or 1.0
+    highest = max((value for _, kind, _, value in taken if kind == "bar"), default=0.0) or 1.0
     points: dict[str, list[str]] = {}
     bars = []
-    for sample in taken:
-        x = 1000 * (sample.t - taken[0].t)
-        for name, level in sample.lines.items():
-            points.setdefault(name, []).append(f"{x:.1f},{100 - 100 * level / top:.1f}")
-        for name, count in sample.bars.items():
-            if count:
-                bars.append(PlotBar(name, x, 100 - BARS_PERCENT * count / highest, count))
+    for x, kind, name, value in taken:
+        if kind == "line":
+            points.setdefault(name, []).append(f"{x:.1f},{100 - 100 * value / top:.1f}")
+        elif value:
+            bars.append(PlotBar(name, x, 100 - BARS_PERCENT * value / highest, value))
     lines = {name: " ".join(places) for name, places in points.items()}
-    return Plot(case, about, lines, tuple(bars), top, max(x, 1.0))
+    ms = 1000 * (float(matches[-1][1]) - start)
+    return Plot(test["id"], test["about"], lines, tuple(bars), top, max(ms, 1.0))

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Generic, NotRequired, TypedDict, TypeVar, cast
+from dataclasses import asdict, dataclass, field
+from typing import NotRequired, TypedDict, TypeVar
 
 from harness.core import events as ev
 from harness.series.contract import Clause, SeriesData
@@ -72,20 +72,13 @@ class ShardRecord(TypedDict):
     cases: list[str]
 
 
-class PatchRecord(TypedDict):
-    """An applied patch in ``results.json``."""
-
-    subject: str
-    patch_id: str
-
-
 class SeriesRecord(TypedDict):
-    """What was applied, of how many patches in all, and where it came from."""
+    """What was applied, of how many patches in all; ``patches``: their subjects and patch ids."""
 
     name: str
     source: str
     total: int
-    patches: list[PatchRecord]
+    patches: list[dict[str, str]]
 
 
 class RunDocument(TypedDict):
@@ -119,72 +112,39 @@ class RunDocument(TypedDict):
     notes: list[str]
 
 
-@dataclass(frozen=True)
-class Complaint:
-    """An unexpected splat, and its decoding where there is one."""
-
-    splat: ev.SplatSeen
-    decoded: ev.SplatDecoded | None
-
-
 E = TypeVar("E", bound=ev.Event)
 
 
-class _All(Generic[E]):
-    """Of a run's results: the events of one class, in order."""
-
-    def __init__(self, kind: type[E]) -> None:
-        self.kind = kind
-
-    def __get__(self, results: Results, _: type[Results]) -> list[E]:
-        return cast(list[E], results.events.setdefault(self.kind, []))
-
-
-class _Last(_All[E]):
-    """Of a run's results: the last event of one class."""
-
-    def __get__(self, results: Results, owner: type[Results]) -> E | None:  # type: ignore[override]
-        return next(reversed(super().__get__(results, owner)), None)
-
-
+@dataclass
 class Results:
     """A consumer of events that remembers what the reports need."""
 
-    run = _Last(ev.RunStarted)
-    base = _Last(ev.BaseKnown)
-    series = _Last(ev.SeriesKnown)
-    config = _Last(ev.ConfigKnown)
-    accel = _Last(ev.AccelChosen)
-    stages = _All(ev.StageEnded)
-    boots = _All(ev.GuestBooted)
-    pace = _Last(ev.PaceMeasured)
-    lost = _All(ev.GuestLost)
-    chosen = _Last(ev.CasesChosen)
-    tests = _All(ev.CaseFinished)
-    repeated = _All(ev.CaseRepeated)
-    splats = _All(ev.SplatSeen)
-    decoded = _All(ev.SplatDecoded)
-    canaries = _All(ev.CanaryFinished)
-    notes = _All(ev.Note)
-    finished = _Last(ev.RunFinished)
-
-    def __init__(self) -> None:
-        self.events: dict[type[ev.Event], list[ev.Event]] = {}
+    events: list[ev.Event] = field(default_factory=list)
 
     def __call__(self, event: ev.Event) -> None:
-        kind = ev.StageEnded if isinstance(event, ev.StageEnded) else type(event)
-        if kind is not ev.StageProgress:
-            self.events.setdefault(kind, []).append(event)
+        if not isinstance(event, ev.StageProgress):
+            self.events.append(event)
 
-    def complaints(self) -> list[Complaint]:
-        """What the kernel said that no test asked for."""
-        decoded = {event.splat: event for event in self.decoded}
-        ours = [splat for splat in self.splats if not splat.expected and not splat.foreign]
-        return [Complaint(splat, decoded.get(splat.id)) for splat in ours]
+    def all(self, kind: type[E]) -> list[E]:
+        """The events of one class, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def last(self, kind: type[E]) -> E | None:
+        """The last event of one class."""
+        return next((event for event in reversed(self.events) if isinstance(event, kind)), None)
+
+    def complaints(self) -> list[SplatRecord]:
+        """What the kernel said that no test asked for, and that counts against the series."""
+        decoded = {event.splat: event for event in self.all(ev.SplatDecoded)}
+        return [
+            _splat(splat, decoded.get(splat.id))
+            for splat in self.all(ev.SplatSeen)
+            if not splat.expected and not splat.foreign
+        ]
 
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
-        return [t for t in self.tests if t.status in BROKEN]
+        return [test for test in self.all(ev.CaseFinished) if test.status in BROKEN]
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -220,18 +180,12 @@ def judge(
 
 def _stage(stage: ev.StageEnded) -> StageRecord:
     seconds = round(stage.seconds, 3)
+    record: StageRecord = {"name": stage.name, "seconds": seconds, "cached": False, "detail": ""}
     if isinstance(stage, ev.StageFailed):
-        return {"name": stage.name, "seconds": seconds, "cached": False, "failed": stage.kind,
-                "detail": stage.message}  # fmt: skip
-    assert isinstance(stage, ev.StageFinished)
-    return {"name": stage.name, "seconds": seconds, "cached": stage.cached,
-            "detail": stage.detail}  # fmt: skip
-
-
-def _shard(chosen: ev.CasesChosen | None) -> ShardRecord:
-    if chosen is None:
-        return {"number": 1, "of": 1, "cases": []}
-    return {"number": chosen.shard, "of": chosen.of, "cases": [str(case) for case in chosen.cases]}
+        record.update({"failed": stage.kind, "detail": stage.message})
+    elif isinstance(stage, ev.StageFinished):
+        record.update({"cached": stage.cached, "detail": stage.detail})
+    return record
 
 
 def _test(test: ev.CaseFinished) -> CaseRecord:
@@ -247,8 +201,7 @@ def _test(test: ev.CaseFinished) -> CaseRecord:
     }
 
 
-def _splat(complaint: Complaint) -> SplatRecord:
-    splat, decoded = complaint.splat, complaint.decoded
+def _splat(splat: ev.SplatSeen, decoded: ev.SplatDecoded | None = None) -> SplatRecord:
     return {
         "title": splat.title,
         "category": splat.category,
@@ -259,22 +212,19 @@ def _splat(complaint: Complaint) -> SplatRecord:
     }
 
 
-# What stands for an event that did not come.
-NO_RUN = ev.RunStarted("", "", "", {})
-NOT_ENDED = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
-
-
 def document(results: Results, data: SeriesData | None) -> RunDocument:
     """``results.json``; parts that the run did not reach are empty."""
-    run, finished = results.run or NO_RUN, results.finished or NOT_ENDED
-    base = results.base or ev.BaseKnown("", "", "")
-    series = results.series or ev.SeriesKnown("", (), 0)
-    config = results.config or ev.ConfigKnown("", "")
-    accel = results.accel or ev.AccelChosen("", "")
-    pace = results.pace or ev.PaceMeasured(0.0, 0.0, 1.0)
-    verdicts = (
-        judge(data.clauses, len(series.patches), results.tests) if data and results.series else {}
-    )
+    run = results.last(ev.RunStarted) or ev.RunStarted("", "", "", {})
+    not_ended = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
+    finished = results.last(ev.RunFinished) or not_ended
+    base = results.last(ev.BaseKnown) or ev.BaseKnown("", "", "")
+    known = results.last(ev.SeriesKnown)
+    series = known or ev.SeriesKnown("", (), 0)
+    config = results.last(ev.ConfigKnown) or ev.ConfigKnown("", "")
+    accel = results.last(ev.AccelChosen) or ev.AccelChosen("", "")
+    pace = results.last(ev.PaceMeasured) or ev.PaceMeasured(0.0, 0.0, 1.0)
+    chosen = results.last(ev.CasesChosen) or ev.CasesChosen(1, 1, ())
+    tests, boots = results.all(ev.CaseFinished), results.all(ev.GuestBooted)
     return {
         "schema": SCHEMA,
         "verdict": finished.verdict,
@@ -284,31 +234,34 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "command": run.command,
         "asked": run.asked,
         "seconds": round(finished.seconds, 3),
-        "kernel": {"version": base.version, "base": base.base, "commit": base.commit},
+        "kernel": asdict(base),
         "series": {
             "name": data.name if data else "",
             "source": series.source,
             "total": series.total,
-            "patches": [
-                {"subject": patch.subject, "patch_id": patch.patch_id} for patch in series.patches
-            ],
+            "patches": [asdict(patch) for patch in series.patches],
         },
-        "config": {"name": config.name, "sha256": config.sha256},
+        "config": asdict(config),
         "accel": accel.accel,
         "accel_reason": accel.reason,
-        "stages": [_stage(s) for s in results.stages],
-        "boot_ids": list(dict.fromkeys(b.boot_id for b in results.boots)),
-        "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in results.boots],
+        "stages": [_stage(s) for s in results.all(ev.StageEnded)],
+        "boot_ids": list(dict.fromkeys(b.boot_id for b in boots)),
+        "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in boots],
         "pace": {**asdict(pace), "factor": round(pace.factor, 2)},
-        "shard": _shard(results.chosen),
-        "guests_lost": [{"reason": g.reason, "test": str(g.test or "")} for g in results.lost],
-        "tests": [_test(t) for t in results.tests],
-        "repeats": [
-            {"id": str(r.id), "passed": r.passed, "runs": r.runs} for r in results.repeated
+        "shard": {"number": chosen.shard, "of": chosen.of, "cases": [str(c) for c in chosen.cases]},
+        "guests_lost": [
+            {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
         ],
-        "splats": [_splat(s) for s in results.complaints()],
-        "foreign_splats": [_splat(Complaint(s, None)) for s in results.splats if s.foreign],
-        "clauses": verdicts,
-        "canaries": [{**asdict(c), "seconds": round(c.seconds, 3)} for c in results.canaries],
-        "notes": [n.text for n in results.notes],
+        "tests": [_test(t) for t in tests],
+        "repeats": [
+            {"id": str(r.id), "passed": r.passed, "runs": r.runs}
+            for r in results.all(ev.CaseRepeated)
+        ],
+        "splats": results.complaints(),
+        "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
+        "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
+        "canaries": [
+            {**asdict(c), "seconds": round(c.seconds, 3)} for c in results.all(ev.CanaryFinished)
+        ],
+        "notes": [n.text for n in results.all(ev.Note)],
     }

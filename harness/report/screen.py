@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user sees while a run goes on: a line a stage, a live bar, the cases.
+"""What the user sees: a line a stage, a live bar, the cases; at the end what holds and what not.
 
 On a terminal the current stage is a progress bar; in a pipe (CI) each stage is
 one line when it ends, so that a log stays readable.
@@ -8,7 +8,11 @@ one line when it ends, so that a log stays readable.
 from __future__ import annotations
 
 import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,24 +21,39 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 from harness.core import events as ev
+from harness.core.command_table import command
+from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.series.contract import SeriesData
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
-
-MARK = {
-    "pass": "[green]ok[/]",
-    "fail": "[red]FAIL[/]",
-    "error": "[red]ERROR[/]",
-    "timeout": "[red]TIMEOUT[/]",
-    "skip": "[yellow]skip[/]",
-    "not_applicable": "[dim]n/a[/]",
+SHOWN = 6  # failures and distinct complaints in full
+LINES = 14  # of a trace
+# Records that no guest case writes, the command that does, and the variable that selects one.
+AGAIN = {
+    "host": ("test-kernel", ""),
+    "kernel": ("test-kernel", ""),
+    "regression": ("test-regression", "TESTS"),
+    "static": ("static-checks", ""),
+    "matrix": ("build-matrix", "CELL"),
+    "races": ("repro", "RACE"),
 }
+# The verdicts of clauses, in the order of the columns.
+_STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
+KINDS = {
+    0: "nothing broke",
+    1: "the series is at fault",
+    2: "the invocation is at fault",
+    3: "the machine is at fault",
+    70: "the harness is at fault",
+    130: "interrupted",
+}  # of a run's end, by its exit status
 
 
 @dataclass
@@ -43,7 +62,6 @@ class Screen:
 
     console: Console
     _progress: Progress | None = None
-    _task: TaskID | None = None
     _cases: int = 0
     _said: float = 0.0
     _stage: str = ""
@@ -63,10 +81,10 @@ class Screen:
             case ev.StageFinished():
                 self.close()
                 how = "cached" if event.cached else f"{event.seconds:.1f} s"
-                self._line(event.name, how, event.detail)
+                self._print(f"{event.name:<9} {how:>9}  {escape(event.detail)}".rstrip())
             case ev.StageFailed():
                 self.close()
-                self._line(event.name, f"{event.seconds:.1f} s", "[red]failed[/]", markup=True)
+                self._print(f"{event.name:<9} {f'{event.seconds:.1f} s':>9}  [red]failed[/]")
             case ev.Note():
                 colour = "yellow" if event.level == "warning" else "dim"
                 self._print(f"  [{colour}]{escape(event.text)}[/]")
@@ -81,9 +99,13 @@ class Screen:
             case ev.GuestLost():
                 self._print(f"  [red]guest lost:[/] {escape(event.reason)}")
             case ev.CaseStarted():
-                self._note(str(event.id))
+                self._update(note=str(event.id), completed=self._cases)
             case ev.CaseFinished():
-                self._case(event)
+                self._cases += 1
+                self._update(note=str(event.id), completed=self._cases)
+                if event.status in BROKEN:
+                    status = event.status.upper()
+                    self._print(f"  [red]{status}[/] {event.id}: {escape(event.reason)}")
             case ev.SplatSeen():
                 if not event.expected:
                     where = event.test or "no test was running"
@@ -95,17 +117,16 @@ class Screen:
                 self._print(
                     f"  {event.name:<20} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
                 )
-            case _:
-                pass
 
     def _print(self, text: str) -> None:
         (self._progress.console if self._progress else self.console).print(
             text, highlight=False, soft_wrap=True
         )
 
-    def _line(self, name: str, how: str, detail: str, *, markup: bool = False) -> None:
-        text = f"{name:<9} {how:>9}  {detail if markup else escape(detail)}"
-        self._print(text.rstrip())
+    def _update(self, **fields: Any) -> None:
+        """Of the bar, which is the only one, where there is one."""
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], **fields)
 
     def _start(self, name: str) -> None:
         self.close()
@@ -125,20 +146,15 @@ class Screen:
             console=self.console,
             transient=True,
         )
-        self._task = self._progress.add_task("", total=None, stage=name, unit="", note="")
+        self._progress.add_task("", total=None, stage=name, unit="", note="")
         self._progress.start()
 
     def _advance(self, event: ev.StageProgress) -> None:
         if event.name != self._stage:
             return  # made beside the stage that is shown
-        if self._progress is not None and self._task is not None:
-            self._progress.update(
-                self._task,
-                completed=event.done,
-                total=event.total or None,
-                unit=event.unit,
-                note=event.note,
-            )
+        if self._progress is not None:
+            total = event.total or None
+            self._update(completed=event.done, total=total, unit=event.unit, note=event.note)
         elif time.monotonic() - self._said >= 30:
             # A pipe gets a sign of life twice a minute: CI kills what is silent.
             self._said = time.monotonic()
@@ -146,12 +162,120 @@ class Screen:
             note = f"; {event.note}" if event.note else ""
             self._print(f"{event.name:<9} {'...':>9}  {event.done}{of} {event.unit}{escape(note)}")
 
-    def _note(self, text: str) -> None:
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, note=text, completed=self._cases)
 
-    def _case(self, event: ev.CaseFinished) -> None:
-        self._cases += 1
-        self._note(str(event.id))
-        if event.status in ("fail", "error", "timeout"):
-            self._print(f"  {MARK[event.status]} {event.id}: {escape(event.reason)}")
+def ranges(numbers: list[int]) -> str:
+    """[1, 2, 3, 5] as '1-3 5': a contract's clauses in a few characters."""
+    parts: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1] = (parts[-1][0], number)
+        else:
+            parts.append((number, number))
+    return " ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+
+
+def clause_table(run: RunDocument, data: SeriesData) -> Table:
+    """One row a family of clauses: which pass, fail, are untested, do not apply."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("clauses")
+    for name, style in _STYLE.items():
+        table.add_column(name.replace("_", " "), style=style)
+    table.add_column("cases", justify="right")
+    families: dict[str, dict[str, list[int]]] = {}
+    for clause, record in run["clauses"].items():
+        family, _, number = clause.rpartition("-")
+        by_verdict = families.setdefault(family, defaultdict(list))
+        by_verdict[record["verdict"]].append(int(number))
+    for family, by_verdict in families.items():
+        section = next(c.section for c in data.clauses.values() if c.id.startswith(f"{family}-"))
+        cases = [t for t in run["tests"] if any(c.startswith(f"{family}-") for c in t["clauses"])]
+        cells = [ranges(by_verdict[name]) for name in _STYLE]
+        table.add_row(f"{family}  [dim]{section}[/]", *cells, str(len(cases)))
+    return table
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _failures(console: Console, run: RunDocument) -> None:
+    """The first failures in full; a screen that scrolls away shows nothing."""
+    failures = [test for test in run["tests"] if test["status"] in BROKEN]
+    for test in failures[:SHOWN]:
+        _failure(console, test, again(ev.CaseId.parse(test["id"]), run["asked"]))
+    if len(failures) > SHOWN:
+        console.print(f"\n... {len(failures) - SHOWN} more broken cases in report.html")
+    by_title: dict[str, list[SplatRecord]] = {}
+    for splat in run["splats"]:
+        by_title.setdefault(splat["title"], []).append(splat)
+    for same in list(by_title.values())[:SHOWN]:
+        _complaint(console, same)
+
+
+def _failure(console: Console, test: CaseRecord, typed: str) -> None:
+    heading = f"[red]{test['status'].upper()}[/] {test['id']}"
+    console.print(f"\n{heading}  [dim]{test['seconds']:.2f} s[/]")
+    if about := test["about"]:
+        clauses = f"  ({', '.join(test['clauses'])})" if test["clauses"] else ""
+        _print(console, f"  claim:  {escape(about + clauses)}")
+    _print(console, f"  reason: {escape(test['reason'])}")
+    for line in test["diagnostics"][-8:]:
+        _print(console, f"  | {escape(line)}")
+    _print(console, f"  next:   {escape(typed)}")
+
+
+def again(case: ev.CaseId, asked: Mapping[str, str]) -> str:
+    """What to type to see a case's record again, in a run that was asked for with ``asked``."""
+    if case.kind not in AGAIN:
+        return command("test-kernel", asked, TESTS=test_expression(case))
+    typed, selects = AGAIN[case.kind]
+    return command(typed, asked, **({selects: case.name} if selects else {}))
+
+
+def test_expression(case: ev.CaseId) -> str:
+    """What TESTS= must be to run a case: 'sigbus and read_traps'."""
+    return f"{Path(case.program or '').stem} and {case.name}"
+
+
+def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
+    """One title's first report, and how often it came."""
+    splat = same[0]
+    often = f", and {len(same) - 1} times more" if len(same) > 1 else ""
+    where = f"{splat['test'] or 'no test was running'}{often}"
+    console.print(f"\n[red]KERNEL[/] {escape(splat['title'])}  [dim]{where}[/]")
+    text = splat["text"].splitlines()
+    for line in text[:LINES]:
+        _print(console, f"  | {escape(line)}")
+    if len(text) > LINES:
+        console.print(f"  | ... {len(text) - LINES} more lines in report.html and console.log")
+    console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
+
+
+def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:
+    """Prints the summary; its last line names the verdict and its kind."""
+    if tests := run["tests"]:
+        console.print()
+        if run["clauses"] and any(test["clauses"] for test in tests):
+            console.print(clause_table(run, data))
+        counts = Counter(test["status"] for test in tests)
+        named = (f"{counts[s]} {s.replace('_', ' ')}" for s in get_args(ev.Status) if counts[s])
+        console.print(f"{len(tests)} cases: {', '.join(named)}")
+    _failures(console, run)
+    console.print()
+    for line in run["error"]:
+        _print(console, escape(line))
+    _print(console, f"results: {out}")
+    _print(console, verdict_line(run))
+
+
+def verdict_line(run: RunDocument) -> str:
+    """The last line on the screen, for whoever sees only make's own status."""
+    code = run["exit_code"]
+    colour, why = "red" if code else "green", KINDS.get(code, "")
+    if code == 1 and not run["error"]:
+        broken = sum(test["status"] in BROKEN for test in run["tests"])
+        why += f": {broken} cases broken, {len(run['splats'])} kernel complaints"
+    return (
+        f"[bold {colour}]verdict: {run['verdict']}[/] (exit {code}: {why})"
+        f" in {run['seconds']:.0f} s"
+    )

@@ -9,18 +9,20 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from harness.build.debuginfo import decode
 from harness.build.kconfig import load_flavour
 from harness.cases.pool import at_once
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.detectors import leaks
 from harness.detectors.attribution import sorted_out, touched_functions
+from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import Prepared, debug_twin, prepare
@@ -41,16 +43,14 @@ class Equipment:
     prepared: Prepared
     suite: Suite
     spec: GuestSpec
+    known: tuple[KnownComplaint, ...] = ()
 
 
 def own_programs(session: Session, headers: Path, _: Base) -> Suite:
     """The guest tests of the series."""
-    return build_suite(
-        session.store,
-        GUEST_TESTS / session.data.guest_tests,
-        headers,
-        frozenset(session.data.clauses),
-    )
+    data = session.data
+    folder, clauses = GUEST_TESTS / data.guest_tests, frozenset(data.clauses)
+    return build_suite(session.store, folder, headers, clauses)
 
 
 def assemble_guest(
@@ -69,6 +69,9 @@ def assemble_guest(
         SeriesError, InvocationError, MachineError: see each stage.
     """
     settings, events = session.settings, session.events
+    known = load_known(settings.kernel)
+    for over in ended(known, date.today()):
+        events.emit(ev.Note(over, "warning"))
     compiling: list[Future[Suite]] = []
     # Unpacking a kernel tree leaves some time on the second CPU, and linking a kernel
     # leaves all of it: rootfs and programs are made in that time.
@@ -87,9 +90,8 @@ def assemble_guest(
             outcome.cached = suite.cached
             outcome.detail = f"{len(suite.cases)} cases"
     spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
-    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests)))
-    if settings.seed is not None:
-        spec = replace(spec, env=(*spec.env, (SEED_VARIABLE, str(settings.seed))))
+    seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)
+    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests), *seed))
     here = os.cpu_count() or 1
     if crowded(spec, guests, here):
         why = f"{guests * spec.cpus} virtual CPUs on {here}: each guest's run in turn"
@@ -97,7 +99,7 @@ def assemble_guest(
             why += "; JOBS=1, with one guest, lets them run at once"
         events.emit(ev.Note(why))
         spec = replace(spec, in_turn=True)
-    return Equipment(prepared, suite, spec)
+    return Equipment(prepared, suite, spec, known)
 
 
 def guest_spec(
@@ -130,9 +132,7 @@ def guest_spec(
 
 @contextlib.contextmanager
 def booted(
-    session: Session,
-    equipment: Equipment,
-    sort_out: Callable[[Splat], Splat] | None = None,
+    session: Session, equipment: Equipment, sort_out: Callable[[Splat], Splat] | None = None
 ) -> Iterator[Guests]:
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
     sort_out = sort_out or complaints_of(equipment)
@@ -146,22 +146,15 @@ def booted(
         yield guests
 
 
-def labs_of(session: Session, equipment: Equipment, guests: Guests) -> list[Lab]:
+def case_runners(session: Session, equipment: Equipment, guests: Guests) -> list[CaseRunner]:
     """For the cases of this kernel, one for each guest at once; the first has the first guest."""
-    here = (guests.first, *[None] * (at_once(session.settings.jobs) - 1))
-    prepared = equipment.prepared
+    applied, version = len(equipment.prepared.applied.patches), equipment.prepared.base.version
+    pace, again = guests.first.pace, session.settings.command("test-kernel", TESTS="", SEED="")
     return [
-        Lab(
-            session.data,
-            len(prepared.applied.patches),
-            prepared.base.version,
-            guests.first.pace,
-            guests.fresh,
-            guest,
-            guests.sort_out,
-            session.settings.command("test-kernel", TESTS="", SEED=""),
+        CaseRunner(
+            session.data, applied, version, pace, guests.fresh, guest, guests.sort_out, again
         )
-        for guest in here
+        for guest in (guests.first, *[None] * (at_once(session.settings.jobs) - 1))
     ]
 
 
@@ -175,7 +168,7 @@ def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> 
         return 0
     running = guests.running
     with stage(session.events, "leaks") as outcome:
-        outcome.detail = leaks.scan(running, session.events)
+        outcome.detail = leaks.scan(running, session.events, guests.sort_out)
     return len(running)
 
 
@@ -187,7 +180,8 @@ def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
     def touched() -> frozenset[str]:
         return touched_functions(prepared.patched_tree, prepared.kernel.system_map.read_text())
 
-    return lambda splat: sorted_out(splat, touched)
+    today = date.today()
+    return lambda splat: mark_known(sorted_out(splat, touched), equipment.known, today)
 
 
 def decode_splats(session: Session, prepared: Prepared) -> None:
@@ -195,7 +189,7 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
-    open_ones = [splat for splat in session.results.splats if not splat.expected]
+    open_ones = [splat for splat in session.results.all(ev.SplatSeen) if not splat.expected]
     if not open_ones or not session.settings.decode:
         return
     try:
@@ -203,11 +197,9 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
             debug = debug_twin(session, prepared)
             outcome.cached = debug.cached
             outcome.detail = debug.verdict
-        how = (
-            "decoded with debug information of the same text"
-            if debug.text_matches
-            else "decoded with debug information whose text addresses differ: lines may be off"
-        )
+        how = "decoded with debug information of the same text"
+        if debug.differences:
+            how = "decoded with debug information whose text addresses differ: lines may be off"
         for splat in open_ones:
             text = decode(splat.text, debug.vmlinux, debug.source)
             session.events.emit(ev.SplatDecoded(splat.id, text, how))

@@ -20,8 +20,8 @@ from harness.core.stages import stage
 from harness.run.session import Session
 from harness.series.apply import Applied, PatchedTree, apply_series
 from harness.series.base import Base, obtain_base
+from harness.series.contract import with_variant
 from harness.series.patches import load_series
-from harness.series.variants import with_variant
 from harness.vm.machine import choose_machine
 
 
@@ -73,6 +73,8 @@ def series_stage(session: Session, base: Base) -> Applied:
     settings, events = session.settings, session.events
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
+        for remark in series.remarks:
+            events.note(remark)
         if settings.variant:
             if settings.patches is not None:
                 raise InvocationError(
@@ -88,9 +90,7 @@ def series_stage(session: Session, base: Base) -> Applied:
 
 
 def prepare(
-    session: Session,
-    *,
-    on_headers: Callable[[Path, Base], None] = lambda *_: None,
+    session: Session, on_headers: Callable[[Path, Base], None] = lambda *_: None
 ) -> Prepared:
     """Runs the stages tree, series, config and build.
 
@@ -135,12 +135,6 @@ def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
     Raises:
         SeriesError, MachineError: as for any build.
     """
-    log = session.out / "build.log"
-    return build_debug(
-        workbench(session),
-        prepared.base,
-        prepared.applied,
-        prepared.kernel,
-        session.settings.config,
-        log,
-    )
+    bench, log = workbench(session), session.out / "build.log"
+    base, applied, kernel = prepared.base, prepared.applied, prepared.kernel
+    return build_debug(bench, base, applied, kernel, session.settings.config, log)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -17,17 +16,20 @@ from pathlib import Path
 from rich.console import Console
 
 from harness.core import events as ev
-from harness.core.errors import HarnessError, InternalError, SeriesError
+from harness.core.errors import HarnessError, InternalError
+from harness.core.jsondata import of_file, read_json
+from harness.core.machine_faults import check_store, machine_faults
+from harness.core.sandbox import settle
 from harness.core.settings import Settings
 from harness.core.store import Store
+from harness.core.terminal import ENDING
 from harness.report.files import EventLog, point_latest, write_all
 from harness.report.results import SCHEMA, Results, RunDocument, document
-from harness.report.screen import PIPE_WIDTH, Screen
-from harness.report.summary import print_summary
+from harness.report.screen import PIPE_WIDTH, Screen, print_summary
+from harness.run.verdict import JUDGED, judge_run
 from harness.series.contract import SeriesData, load
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
-JUDGED = (0, SeriesError.exit_code)  # the statuses of a run that says something of the series
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
     found = []
     for path in sorted(paths):
         if not path.parent.is_symlink():
-            told: RunDocument = json.loads(path.read_text())
-            if told.get("schema") == SCHEMA:
+            data = read_json(dict[str, object], path)
+            if data.get("schema") == SCHEMA:
+                told = of_file(RunDocument, data, path)
                 found.append(RunResult(told["exit_code"], path.parent, told))
     return found
 
@@ -71,19 +74,8 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
 RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs
 
 
-def worst(codes: Iterable[int]) -> int:
-    """The exit status of several runs: the first for which not the series is at fault, else 1."""
-    found = list(codes)
-    return next((code for code in found if code not in JUDGED), max(found, default=0))
-
-
-def run_id(now: datetime, pid: int) -> str:
-    """A name that sorts by time and that two processes at once do not share."""
-    return f"{now.strftime('%Y%m%d-%H%M%S')}-{pid}"
-
-
 def make_run_folder(out: Path, suffix: str = "") -> Path:
-    """Makes the folder of a new run below ``out``, named by its id, which is nobody else's.
+    """Makes the folder of a new run below ``out``: its name sorts by time, and is nobody else's.
 
     Two runs of one process may begin in one second: what is there already decides, and the
     later one takes the next second that is free.
@@ -91,7 +83,7 @@ def make_run_folder(out: Path, suffix: str = "") -> Path:
     out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     while True:
-        folder = out / f"{run_id(now, os.getpid())}{suffix}"
+        folder = out / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}{suffix}"
         try:
             folder.mkdir()
         except FileExistsError:
@@ -100,29 +92,23 @@ def make_run_folder(out: Path, suffix: str = "") -> Path:
             return folder
 
 
-def judge_run(results: Results) -> tuple[ev.Verdict, int]:
-    """The verdict of a run that came to its end: the series is at fault or nobody is."""
-    if results.failures() or results.complaints():
-        return "fail", 1
-    if any(not canary.ok for canary in results.canaries):
-        return "infra", InternalError.exit_code
-    return "pass", 0
-
-
 End = tuple[ev.Verdict, int, list[str]]  # verdict, exit status, what ended the run early
 INTERRUPTED_END: End = ("infra", INTERRUPTED, ["interrupted"])
 
 
-def _conclude(body: Callable[[], None], results: Results) -> End:
+def _conclude(body: Callable[[Session], None], session: Session) -> End:
     try:
-        body()
+        with machine_faults(session.out, session.store.root):
+            settle(session.settings.sandbox, session.events.note)
+            check_store(session.store.root)
+            body(session)
     except HarnessError as error:
         first, *more = error.lines()
         lines = [f"{error.kind} error: {first}", *more]
         return error.verdict, error.exit_code, lines  # type: ignore[return-value]
     except KeyboardInterrupt:
         return INTERRUPTED_END
-    verdict, code = judge_run(results)
+    verdict, code = judge_run(session.results)
     return verdict, code, []
 
 
@@ -141,14 +127,13 @@ def _tidy(store: Store, events: ev.Events) -> None:
 
 @contextlib.contextmanager
 def _signals_wait() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM do not disturb the block; gives the list of those that came.
+    """What ends a run does not disturb the block; gives the list of the signals that came.
 
     One that whoever started us has set to be ignored, as a shell does for a job in the
     background, stays so.
     """
     came: list[int] = []
-    both = (signal.SIGINT, signal.SIGTERM)
-    numbers = [n for n in both if signal.getsignal(n) is not signal.SIG_IGN]
+    numbers = [n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN]
     handlers = [(n, signal.signal(n, lambda number, _: came.append(number))) for n in numbers]
     try:
         yield came
@@ -184,14 +169,14 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         stack.callback(screen.close)
         log = stack.enter_context(open(out / "events.jsonl", "w", encoding="utf-8"))
         for consumer in (results, EventLog(log), screen):
-            events.subscribe(consumer)
+            events.consumers.append(consumer)
         events.emit(ev.RunStarted(out.name, str(out), command, settings.asked()))
         store = Store(settings.cache, settings.cache_limit)
         session = Session(settings, events, results, store, data, out, console)
         point_latest(out)
         end: End = ("infra", InternalError.exit_code, ["a defect of the harness"])
         try:
-            end = _conclude(lambda: body(session), results)
+            end = _conclude(body, session)
             if end[1] != INTERRUPTED:  # who ends a run does not wait for the store
                 _tidy(store, events)
         except KeyboardInterrupt:
@@ -205,5 +190,5 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
                 write_all(out, told, data)
     if came and code != INTERRUPTED:
         raise KeyboardInterrupt
-    print_summary(console, results, data, out)
+    print_summary(console, told, data, out)
     return RunResult(code, out, told)

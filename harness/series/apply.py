@@ -18,6 +18,7 @@ from pathlib import Path
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
+from harness.core.machine_faults import check_output
 from harness.core.store import Store
 from harness.series.base import Base
 from harness.series.patches import Patch, Series
@@ -28,7 +29,16 @@ MAX_LINES_SHOWN = 16  # of a hunk, and of the tree
 _FAILED = re.compile(
     r"(?ms)^error: while searching for:\n(.*?)\n*^error: patch failed: (.*?):(\d+)$"
 )
-AM = ("am", "--3way", "--keep-cr", "--committer-date-is-author-date")
+# What git apply says of a diff that is none, wherever it would be applied.
+_GARBLED = re.compile(
+    "corrupt|garbage|bad git-diff|lacks filename|unrecognized|without header|invalid|No valid"
+)
+AM = ("am", "--patch-format=mbox", "--3way", "--keep-cr", "--committer-date-is-author-date")
+# With which option of git apply a patch applies that does not without, and what that tells.
+MISREAD = {
+    "--ignore-whitespace": "but for its white space it does: a mail program has changed that",
+    "-p0": "its names lack the folder in front, a/ and b/, that git am takes away",
+}
 
 
 @dataclass(frozen=True)
@@ -95,9 +105,7 @@ def apply_series(
 def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) -> dict[str, str]:
     repo, worktree = draft / "repo.git", draft / "worktree"
     # Relative, so that the store can be moved as a whole.
-    git.init(repo, Path("../../../../base") / base.key / "repo.git" / "objects")
-    if (base.repo / "shallow").is_file():
-        shutil.copy(base.repo / "shallow", repo / "shallow")
+    git.init(repo, Path("../../../../base") / base.key / "repo.git" / "objects", like=base.repo)
     worktree.mkdir()
     env = git.environment({"GIT_DIR": str(repo), "GIT_WORK_TREE": str(worktree)})
     touched = sorted({name for patch in patches for name in patch.files})
@@ -105,7 +113,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
     literal = (re.sub(r"([*?\[\\])", r"\\\1", name) for name in touched)
     (repo / "info").mkdir(exist_ok=True)
     patterns = "".join(f"/{name}\n" for name in literal)
-    (repo / "info" / "sparse-checkout").write_text(patterns, encoding="utf-8")
+    (repo / "info" / "sparse-checkout").write_text(patterns, "utf-8", "surrogateescape")
     git.text(repo, "symbolic-ref", "HEAD", "refs/heads/series")
     git.text(repo, "update-ref", "HEAD", base.commit)
     proc.capture((*GIT, "read-tree", "-m", "-u", "HEAD"), cwd=worktree, env=env)
@@ -128,11 +136,18 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
 
     done = proc.run((*GIT, *AM, *map(str, mails)), cwd=worktree, env=env, on_line=on_line)
     if done.returncode != 0:
-        proc.check_disk(done.argv, done.output)
+        check_output("git", done.output)
         state = repo / "rebase-apply" / "next"
         number = int(state.read_text()) if state.is_file() else 1
         before = git.text(repo, "rev-parse", "HEAD")
-        reason = _explain(repo, before, mails[number - 1], done.output)
+        reason = _explain(repo, before, mails[number - 1], _named(patches, number))
+        if reason is None:
+            lines = [line for line in done.output.splitlines() if not line.startswith("hint:")]
+            raise InvocationError(
+                f"{_named(patches, number)} applies, but git am does not take the mail\n"
+                + "\n".join(f"  {line}" for line in lines[-8:]),
+                next_step="git format-patch writes such mails",
+            )
         raise SeriesError(
             f"{_named(patches, number)} does not apply\n{reason}",
             next_step=f"write the patch anew for Linux {base.version}; "
@@ -151,20 +166,41 @@ def _named(patches: tuple[Patch, ...], number: int) -> str:
     return f"patch {number} of {len(patches)} ({patches[number - 1].subject})"
 
 
-def _explain(repo: Path, commit: str, mail: Path, said: str) -> str:
+def _explain(repo: Path, commit: str, mail: Path, named: str) -> str | None:
     """What stands against applying a patch to ``commit``, by git, and what the tree has there.
 
-    ``said``: what git am said, where a plain ``git apply`` finds nothing wrong.
+    None where it does apply.
+
+    Raises:
+        InvocationError: it would apply if it were read otherwise, or is no diff.
     """
     env = git.environment({"GIT_INDEX_FILE": str(mail.with_suffix(".index"))})
     git.text(repo, "read-tree", commit, env=env)
-    check = ("git", "-C", str(repo), "apply", "--cached", "--check", "--verbose", str(mail))
-    output = proc.run(check, env=env).output
-    failed = _FAILED.search(output)
+
+    def check(*options: str) -> proc.ProgramResult:
+        argv = ("git", "-C", str(repo), "apply", "--cached", "--check", "--verbose", *options)
+        return proc.run((*argv, str(mail)), env=env)
+
+    tried = check()
+    if tried.returncode == 0:
+        return None
+    for option, why in MISREAD.items():
+        # White space that only the tree has changed is the series' matter: a patch with a tab
+        # in it has come through whole.
+        kept = option == "--ignore-whitespace" and b"\t" in mail.read_bytes()
+        if not kept and check(option).returncode == 0:
+            raise InvocationError(
+                f"{named} does not apply; {why}", next_step="get it as it was sent"
+            )
+    failed = _FAILED.search(tried.output)
     if failed is None:
-        errors = [line for line in output.splitlines() if line.startswith("error: ")]
-        lines = [line for line in said.splitlines() if not line.startswith(("hint:", "Applying"))]
-        return "\n".join(["git says:", *(f"  {line}" for line in (errors or lines)[-8:])])
+        errors = [line for line in tried.output.splitlines() if line.startswith("error: ")]
+        if errors and _GARBLED.search(errors[0]):
+            raise InvocationError(
+                f"{named} is damaged; git says:\n" + "\n".join(f"  {e}" for e in errors[-8:]),
+                next_step="get it as it was sent",
+            )
+        return "\n".join(["git says:", *(f"  {line}" for line in errors[-8:])])
     wanted, path, number = failed[1].split("\n"), failed[2], int(failed[3])
     have = (git.file_text(repo, commit, path) or "").splitlines()
     match = difflib.SequenceMatcher(None, wanted, have, autojunk=False).find_longest_match()

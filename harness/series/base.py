@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +68,7 @@ class Base:
 
 def known_kernels() -> dict[str, dict[str, Any]]:
     """The table of ``kernels.yaml``."""
-    text = Path(__file__).with_name("kernels.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("kernels.yaml").read_text("utf-8")
     table: dict[str, dict[str, Any]] = yaml.safe_load(text)
     return table
 
@@ -92,13 +91,10 @@ def worktree(store: Store, key: str) -> Path:
 def _version(repo: Path, commit: str, name: str) -> str:
     """The version in the tree's Makefile, as in '6.1.192' or '6.12.0-rc3'."""
     makefile = git.file_text(repo, commit, "Makefile") or ""
-    fields = dict(
-        re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(.*)$", makefile, re.M)
-    )
+    fields = dict(re.findall(r"^(\w*VERSION|\w+LEVEL) *= *(.*)$", makefile, re.M))
     if "VERSION" not in fields or "PATCHLEVEL" not in fields:
-        raise InvocationError(
-            f"KERNEL={name} is no kernel tree: its Makefile names no version", next_step=FORMS
-        )
+        what = f"KERNEL={name} is no kernel tree: its Makefile names no version"
+        raise InvocationError(what, next_step=FORMS)
     sublevel = fields.get("SUBLEVEL") or "0"
     return f"{fields['VERSION']}.{fields['PATCHLEVEL']}.{sublevel}{fields.get('EXTRAVERSION', '')}"
 
@@ -115,23 +111,18 @@ class _Obtained:
         kernel, ref = self.settings.kernel, self.settings.ref
         if about := known_kernels().get(kernel):
             if ref:
-                raise InvocationError(
-                    f"REF={ref} needs a git tree: KERNEL={kernel} is a package",
-                    next_step=f"KERNEL=/path/to/a/git/tree REF={ref}",
-                )
+                what = f"REF={ref} needs a git tree: KERNEL={kernel} is a package"
+                raise InvocationError(what, next_step=f"KERNEL=/path/to/a/git/tree REF={ref}")
             return self._package(about)
         path = Path(kernel).expanduser().absolute()
         if not path.exists():
-            raise InvocationError(
-                f"KERNEL={kernel}: neither a kernel known by name nor a path that exists",
-                next_step=FORMS,
-            )
+            what = f"KERNEL={kernel}: neither a kernel known by name nor a path that exists"
+            raise InvocationError(what, next_step=FORMS)
         if (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file()):
             return self._git_tree(path)
         if ref:
-            raise InvocationError(
-                f"REF={ref} needs a git tree, and {path} is none", next_step=FORMS
-            )
+            what = f"REF={ref} needs a git tree, and {path} is none"
+            raise InvocationError(what, next_step=FORMS)
         return self._folder(path) if path.is_dir() else self._tarball(path)
 
     def _warn(self, text: str) -> None:
@@ -150,57 +141,38 @@ class _Obtained:
                 "tree": git.text(repo, "rev-parse", f"{commit}^{{tree}}"),
                 "source": source,
             }
-            (draft / "base.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            (draft / "base.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
 
         entry = self.store.entry("base", inputs, make, self.events.note)
         return self._read(entry.path, cached=entry.cached, origin=origin)
 
     def _read(self, entry: Path, *, cached: bool, origin: Path | None = None) -> Base:
-        about = json.loads((entry / "base.json").read_text(encoding="utf-8"))
-        return Base(
-            name=self.settings.kernel,
-            version=about["version"],
-            repo=entry / "repo.git",
-            commit=about["commit"],
-            tree=about["tree"],
-            key=entry.name,
-            origin=origin,
-            cached=cached,
-        )
+        about = json.loads((entry / "base.json").read_text("utf-8"))
+        same = {name: about[name] for name in ("version", "commit", "tree")}
+        repo, name = entry / "repo.git", self.settings.kernel
+        return Base(name, repo=repo, key=entry.name, origin=origin, cached=cached, **same)
 
     def _imported(self, inputs: object, source: str, members: Members, files: int = 0) -> Base:
-        """A base made from files, with its plain copy unless a checkout has one.
+        """A base made from so many files (0: unknown), and a plain copy unless there is one."""
 
-        Args:
-            files: how many are expected; 0: nobody knows.
-        """
+        def progress(done: int) -> None:
+            self.events.emit(StageProgress(STAGE, done, files, "files"))
 
         def fill(draft: Path) -> str:
-            git.init(draft / "repo.git")
+            repo, about = draft / "repo.git", f"base: {source}"
+            copy = None if worktree(self.store, key_of(draft)).exists() else draft / SEED
+            git.init(repo)
             with members(draft) as stream:
-                commit = import_tree(
-                    draft / "repo.git",
-                    stream,
-                    f"base: {source}",
-                    copy=None if worktree(self.store, key_of(draft)).exists() else draft / SEED,
-                    progress=lambda done: self.events.emit(
-                        StageProgress(STAGE, done, files, "files")
-                    ),
-                )
-            for package in draft.glob("*.deb"):
-                package.unlink()
-            return commit
+                return import_tree(repo, stream, about, copy=copy, progress=progress)
 
         return self._entry(inputs, source, fill)
 
     def _package(self, about: dict[str, Any]) -> Base:
         package, inside = str(about["package"]), str(about["tarball"])
         if not apt.available():
-            raise MachineError(
-                f"KERNEL={self.settings.kernel} is Debian's package {package}, and this machine "
-                "has no apt",
-                next_step="give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)",
-            )
+            what = f"KERNEL={self.settings.kernel} is Debian's package {package}"
+            step = "give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)"
+            raise MachineError(f"{what}, and this machine has no apt", next_step=step)
         here = apt.installed(package) if Path("/", inside).is_file() else None
 
         def of(version: str) -> Base:
@@ -213,10 +185,8 @@ class _Obtained:
 
             return self._imported(inputs, f"{package} {version}", members, int(about["files"]))
 
-        failure: HarnessError = MachineError(
-            f"apt has no package {package}",
-            next_step="apt-get update, or give a kernel tree: KERNEL=/path/to/linux",
-        )
+        step = "apt-get update, or give a kernel tree: KERNEL=/path/to/linux"
+        failure: HarnessError = MachineError(f"apt has no package {package}", next_step=step)
         # Lists that are missing or older than the mirror are renewed once, by root only.
         for renew in (False, True):
             if (not renew or apt.update()) and (version := apt.candidate(package, self.store)):
@@ -230,7 +200,7 @@ class _Obtained:
             return of(here)
         entries = (self.store.root / "base").glob("[!.]*")
         for entry in sorted(entries, key=os.path.getmtime, reverse=True):
-            source = json.loads((entry / "base.json").read_text(encoding="utf-8"))["source"]
+            source = json.loads((entry / "base.json").read_text("utf-8"))["source"]
             if source.startswith(f"{package} "):
                 self._warn(f"offline: using {source} from the store; {failure.what}")
                 return self._read(entry, cached=True)
@@ -250,6 +220,7 @@ class _Obtained:
             proc.start((*_XZ, "-dc"), stdin=inner.stdout, stderr=None, much=True) as xz,
         ):
             yield from _members_of(xz)
+        deb.unlink()
 
     def _tarball(self, path: Path) -> Base:
         with open(path, "rb") as raw:
@@ -262,22 +233,19 @@ class _Obtained:
     def _folder(self, path: Path) -> Base:
         if not (path / "Makefile").is_file():
             raise InvocationError(f"KERNEL={path} is no kernel tree: no Makefile", next_step=FORMS)
-        only: tuple[str, ...] = ()
+        words = [f"--work-tree={path}", "ls-files", "-z", "--others"]
         # What a build left behind does not count.
         if (path / "include" / "config").exists() or (path / ".config").exists():
-            only = ("--exclude-standard",)
+            words.append("--exclude-standard")
             self._warn(f"{path} has been built in: files that its .gitignore names are left out")
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            repo = Path(scratch) / "empty.git"
-            git.init(repo)
-            where = (f"--git-dir={repo}", f"--work-tree={path}")
-            listed = git.raw(path, *where, "ls-files", "-z", "--others", *only)
+            git.init(Path(scratch))
+            listed = git.raw(path, f"--git-dir={scratch}", *words)
         names = sorted(os.fsdecode(name) for name in listed.split(b"\0") if name)
         stamps = [(n, (s := (path / n).lstat()).st_size, s.st_mtime_ns, s.st_mode) for n in names]
-        members = contextlib.nullcontext(folder_members(path, names))
-        return self._imported(
-            ("folder", str(path), stamps), path.name, lambda _: members, len(names)
-        )
+        members, inputs = folder_members(path, names), ("folder", str(path), stamps)
+        opened = contextlib.nullcontext(members)
+        return self._imported(inputs, path.name, lambda _: opened, len(names))
 
     def _git_tree(self, path: Path) -> Base:
         ref = self.settings.ref or "HEAD"
@@ -285,27 +253,28 @@ class _Obtained:
             commit = git.commit_id(path, ref)
             common = Path(git.text(path, "rev-parse", "--path-format=absolute", "--git-common-dir"))
         except HarnessError as error:
-            raise InvocationError(
-                f"KERNEL={path} has no commit {ref}",
-                next_step="REF= takes a commit, a tag or a branch of that tree; git log shows them",
-            ) from error
+            said = error.what.partition("\n")[2]  # below the command: git's own words
+            what = f"KERNEL={path} has no commit {ref}\n{said}".rstrip()
+            step = "REF= takes a commit, a tag or a branch of that tree; git log shows them"
+            raise InvocationError(what, next_step=step) from error
         if not self.settings.ref and git.text(path, "rev-parse", "--is-bare-repository") != "true":
             edited = git.text(path, "status", "--porcelain", "--untracked-files=no").splitlines()
             if edited:
+                without = f"testing {commit[:12]} without them"
                 self._warn(
-                    f"{path} has {len(edited)} changed files that are not committed: "
-                    f"testing {commit[:12]} without them"
+                    f"{path} has {len(edited)} changed files that are not committed: {without}"
                 )
         objects = common / "objects"
 
         def fill(draft: Path) -> str:
-            git.init(draft / "repo.git", objects)
-            if (common / "shallow").is_file():
-                shutil.copyfile(common / "shallow", draft / "repo.git" / "shallow")
+            git.init(draft / "repo.git", objects, like=path)
             git.text(draft / "repo.git", "update-ref", "refs/heads/base", commit)
             return commit
 
-        return self._entry(("git", str(objects), commit), f"{path} {commit}", fill, origin=path)
+        # Deepened, a clone has commits that a range may name.
+        shallow = common / "shallow"
+        inputs = "git", str(objects), commit, shallow.read_text() if shallow.is_file() else ""
+        return self._entry(inputs, f"{path} {commit}", fill, origin=path)
 
 
 _UNPACK = {

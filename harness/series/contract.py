@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The promises of a series: its clauses, and from which patch on each holds."""
+"""The promises of a series, and the variants that break them, one deliberate mistake each.
+
+A clause holds from some patch on. A variant is a patch on top of the whole series:
+``variants/<kernel line>/<name>.patch``, or ``variants/<name>.patch`` where one text serves
+every line. ``variants.yaml`` beside ``series.yaml`` says which clauses each must break. Every
+line that has the series has every variant, unless the table says which lines can make the
+mistake at all.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +14,17 @@ import fnmatch
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from harness.core.errors import InternalError, InvocationError
+from harness.series.patches import Series, parse_patch
 
 _ROW = re.compile(r"^\|\s*(?P<id>[A-Z]+(?:-[A-Z]+)*-\d+)\s*\|\s*(?P<text>.+?)\s*\|\s*$")
 _HEADING = re.compile(r"^##\s+(?P<title>.+?)\s*$")
+# The variants of a series, beside its series.yaml: the table of them, and the folder of patches.
+TABLE, FOLDER = "variants.yaml", "variants"
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,83 @@ def load(folder: Path) -> SeriesData:
         raise InternalError(f"{folder / data['contract']} has no clauses")
     if data.get("sound") not in (None, *clauses):
         raise InternalError(f"series.yaml: sound: the contract has no {data['sound']}")
-    return SeriesData(
-        name=data["name"],
-        title=data["title"],
-        folder=folder,
-        guest_tests=data["guest_tests"],
-        subjects=tuple(data["patches"]),
-        clauses=clauses,
-        sound=data.get("sound"),
-    )
+    same = {name: data[name] for name in ("name", "title", "guest_tests")}
+    subjects, sound = tuple(data["patches"]), data.get("sound")
+    return SeriesData(folder=folder, subjects=subjects, clauses=clauses, sound=sound, **same)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """``clauses``: those it must break; ``tests``: pytest's -k expression for the cases to run.
+
+    ``lines``: the kernel lines where the mistake can be made; empty: all.
+    """
+
+    name: str
+    clauses: tuple[str, ...]
+    tests: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variants:
+    """``exempt``: clauses that no variant can show red, each with the reason."""
+
+    variants: tuple[Variant, ...]
+    exempt: dict[str, str]
+
+
+def find_patch(folder: Path, line: str, name: str) -> Path | None:
+    """The patch of a variant for a kernel line; None where it has none for that."""
+    paths = (place / f"{name}.patch" for place in (folder / FOLDER / line, folder / FOLDER))
+    return next(filter(Path.is_file, paths), None)
+
+
+def load_table(data: SeriesData) -> Variants:
+    """Reads ``variants.yaml``.
+
+    Raises:
+        InvocationError: the series has none.
+        InternalError: it names what the contract does not have, or a variant has no patch
+            for a line that has the series.
+    """
+    path = data.folder / TABLE
+    if not path.is_file():
+        raise InvocationError(f"{path} is not there", next_step="see docs/seen-red.md")
+    given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
+    # The kernel lines that the series has patches for.
+    every = {patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER}
+    variants = [
+        Variant(name, tuple(row["clauses"]), row.get("tests") or " or ".join(row["clauses"]),
+                tuple(row.get("lines") or ()))
+        for name, row in (given.get("variants") or {}).items()
+    ]  # fmt: skip
+    exempt: dict[str, str] = given.get("exempt") or {}
+    named = {clause for variant in variants for clause in variant.clauses} | set(exempt)
+    if unknown := sorted(named - set(data.clauses)):
+        raise InternalError(f"{path}: the contract has no {', '.join(unknown)}")
+    for variant in variants:
+        if not variant.clauses:
+            raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
+        for line in variant.lines or sorted(every):
+            if find_patch(data.folder, line, variant.name) is None:
+                step = "where the mistake cannot be made there, say so with lines:"
+                what = f"{path}: there is no patch for {variant.name} on Linux {line}"
+                raise InternalError(what, next_step=step)
+    return Variants(tuple(variants), exempt)
+
+
+def with_variant(series: Series, name: str, folder: Path, line: str) -> Series:
+    """The series with a variant, named or given as a file, on top of it.
+
+    Raises:
+        InvocationError: there is no such variant for this kernel line.
+    """
+    given = Path(name).expanduser()
+    path = given if given.is_file() else find_patch(folder, line, name)
+    if path is None:
+        have = ", ".join(sorted({p.stem for p in (folder / FOLDER).rglob("*.patch")})) or "none"
+        what = f"VARIANT={name}: no such file, and no variant of that name for Linux {line}"
+        raise InvocationError(what, next_step=f"there is: {have}")
+    patch = parse_patch(path.read_bytes(), str(path))
+    return Series(f"{series.source} and {path.name}", (*series.patches, patch))

@@ -3,24 +3,32 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from unidiff.patch import PatchSet
 
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import PROJECT, Settings
 from harness.series import b4
+from harness.series.b4 import choose
 from harness.series.base import Base
-
-FORMS = (
-    "SERIES= takes a directory of patches, an mbox, a message-id,\n"
-    "or, with KERNEL=/a/git/tree, a range a..b or a branch"
+from harness.series.diff import files_of, hidden, identity
+from harness.series.mail import Mail, read_mail
+from harness.series.mailbox import (
+    FORMS,
+    box_of,
+    cover_letter,
+    mails_of,
+    older_versions,
+    patch_files,
+    quilt_mails,
 )
+
+MAX_HIDDEN_SHOWN = 10  # lines
 # How the harness writes patches: the same bytes for the same commits, whatever the
 # user's settings, the width of the terminal, and the size of the repository.
 FORMAT_PATCH = (
@@ -28,7 +36,10 @@ FORMAT_PATCH = (
     "--stat=72", "--summary", "--patch", "--unified=3", "--find-renames=50%", "--no-ext-diff",
     "--no-textconv", "--diff-algorithm=myers", "--src-prefix=a/", "--dst-prefix=b/",
     "--subject-prefix=PATCH", "--filename-max-length=64", "--no-attach", "--no-thread",
-    "--no-to", "--no-cc", "--no-base", "--encode-email-headers",
+    "--no-to", "--no-cc", "--no-base", "--encode-email-headers", "--no-cover-letter",
+    "-O/dev/null", "--no-add-header", "--no-from", "--no-notes", "--no-relative", "--no-color",
+    "--suffix=.patch", "--pretty=email", "--indent-heuristic", "--inter-hunk-context=0",
+    "--submodule=short",
 )  # fmt: skip
 
 
@@ -52,12 +63,14 @@ class Patch:
 class Series:
     """``source`` is where it came from, as the report says it.
 
-    ``letter`` is the cover letter as a mail, None where there is none.
+    ``letter`` is the cover letter as a mail, None where there is none. ``remarks``: what had
+    to be decided or undone to read it, for the screen.
     """
 
     source: str
     patches: tuple[Patch, ...]
     letter: bytes | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def cover(self) -> str | None:
@@ -74,8 +87,19 @@ def load_series(settings: Settings, base: Base) -> Series:
     """Reads the patches of SERIES=, or of our own series for this base.
 
     Raises:
-        InvocationError: SERIES= names no series.
+        InvocationError: SERIES= names no series, nothing says which mails are it, one was
+            damaged on its way, or adds characters that nobody sees and ALLOW_BIDI= is not set.
     """
+    try:
+        series = _load(settings, base)
+    except (OSError, RecursionError) as error:  # a mail in a mail in a mail ...
+        raise InvocationError(f"SERIES={settings.series}: {error}", next_step=FORMS) from error
+    if not settings.allow_bidi:
+        _refuse_hidden(series)
+    return series
+
+
+def _load(settings: Settings, base: Base) -> Series:
     if not settings.series:
         return _default(settings, base)
     spec = settings.series
@@ -85,16 +109,31 @@ def load_series(settings: Settings, base: Base) -> Series:
         lined = given / base.line
         return _folder(spec, lined if lined.is_dir() and not patch_files(given) else given)
     if given.is_file():
-        return _mbox(spec, given)
+        return _mailbox(spec, mails_of(given), str(given))
     if message := b4.message_id(spec):
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            fetched = _mbox(spec, b4.fetch(message, Path(scratch)))
-            return replace(fetched, letter=_letter(Path(scratch), "*.cover") or fetched.letter)
+            return _mailbox(spec, mails_of(b4.fetch(message, Path(scratch))), spec)
     if ".." in spec:
         return Series(spec, _range(spec, base))
     if base.origin is not None:
         return Series(spec, _branch(spec, base))
     raise InvocationError(f"SERIES={spec}: no such file or directory", next_step=FORMS)
+
+
+def _refuse_hidden(series: Series) -> None:
+    """Refuses text that reads otherwise than it compiles (CVE-2021-42574), as b4 am does.
+
+    Not the series' fault, exit status 1: a translation or a test may need such a character.
+    Whoever runs it has to look, and to say so.
+    """
+    for patch in series.patches:
+        if found := hidden(patch.text):
+            shown = [*found[:MAX_HIDDEN_SHOWN], *["..."][: len(found) - MAX_HIDDEN_SHOWN]]
+            raise InvocationError(
+                f"'{patch.subject}' has characters that nobody sees, bidirectional or invisible:\n"
+                + "\n".join(f"  {line}" for line in shown),
+                next_step="look at these lines; ALLOW_BIDI=yes tests the series as it is",
+            )
 
 
 def _default(settings: Settings, base: Base) -> Series:
@@ -113,44 +152,36 @@ def _default(settings: Settings, base: Base) -> Series:
     )
 
 
+def _mailbox(source: str, mails: list[Mail], where: str) -> Series:
+    """What b4 makes of the mails of a mailbox."""
+    thread = choose(mails, where)
+    remarks = [*thread.remarks, *_undone(thread.patches)]
+    patches = tuple(_patch(mail) for mail in thread.patches)
+    return Series(source, patches, thread.letter.text if thread.letter else None, tuple(remarks))
+
+
 def _folder(source: str, folder: Path) -> Series:
-    files = patch_files(folder)
-    if not files:
+    """A folder: a Maildir or with a mailbox in it, with quilt's list, or with numbered patches."""
+    if (box := box_of(folder)) is not None:
+        return _mailbox(source, box, str(folder))
+    mails, older = quilt_mails(folder), []
+    if mails is None:
+        older = older_versions(folder)
+        mails = [mail for path in patch_files(folder) for mail in read_mail(path.read_bytes())]
+    if not mails:
         raise InvocationError(f"{folder} holds no *.patch files", next_step=FORMS)
-    patches = tuple(parse_patch(path.read_bytes(), str(path)) for path in files)
-    return Series(source, patches, _letter(folder, "0000-*.patch"))
+    remarks = [f"patches of an older version left out: {', '.join(older)}"] if older else []
+    remarks += _undone(mails)
+    patches = tuple(_patch(mail) for mail in mails)
+    return Series(source, patches, cover_letter(folder), tuple(remarks))
 
 
-def _letter(folder: Path, pattern: str) -> bytes | None:
-    """The cover letter in a folder."""
-    return next((path.read_bytes() for path in sorted(folder.glob(pattern))), None)
-
-
-def patch_files(folder: Path) -> list[Path]:
-    """The ``*.patch`` files by name, less the cover letter."""
-    return [p for p in sorted(folder.glob("*.patch")) if not p.name.startswith("0000-")]
-
-
-def _mbox(source: str, path: Path) -> Series:
-    """The patches of an mbox, by their number in '[PATCH n/m]' where all have one."""
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        try:
-            git.text(None, "mailsplit", "--keep-cr", f"-o{scratch}", str(path))
-        except HarnessError as error:
-            raise InvocationError(f"{path} is no mailbox", next_step=FORMS) from error
-        mails = [_read_mail(p.read_bytes()) for p in sorted(Path(scratch).iterdir())]
-    patches = [
-        (mail.number, _patch(mail, f"{path}, message {at}"))
-        for at, mail in enumerate(mails, 1)
-        if mail.has_diff
-    ]
-    if not patches:
-        raise InvocationError(f"{path} holds no patch", next_step=FORMS)
-    numbers = {number for number, _ in patches}
-    if None not in numbers and len(numbers) == len(patches):
-        patches.sort(key=lambda pair: pair[0] or 0)
-    letters = (mail.text for mail in mails if not mail.has_diff and mail.number == 0)
-    return Series(source, tuple(patch for _, patch in patches), next(letters, None))
+def _undone(mails: Iterable[Mail]) -> list[str]:
+    """What mail programs did and was undone, in one line."""
+    count = Counter(word for mail in mails for word in mail.undone)
+    if not count:
+        return []
+    return ["undone: " + ", ".join(f"{what} (in {n})" for what, n in count.items())]
 
 
 def _branch(name: str, base: Base) -> tuple[Patch, ...]:
@@ -177,14 +208,14 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
             f"SERIES={spec} is a git range, and KERNEL={base.name} is no git tree", next_step=FORMS
         )
     try:
-        mbox = git.raw(
-            base.origin, *FORMAT_PATCH, "--no-zero-commit", "--stdout", "--end-of-options", spec
-        )
+        # The names are the user's tree's, the settings (format.*, diff.*) are not.
+        ids = git.text(base.origin, "rev-parse", "--revs-only", "--end-of-options", spec).split()
+        mbox = git.raw(base.repo, *FORMAT_PATCH, "--no-zero-commit", "--stdout", *ids)
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
         ) from error
-    found = re.split(rb"(?m)^From ([0-9a-f]{40})(?= Mon Sep 17 00:00:00 2001$)", mbox)[1:]
+    found = re.split(rb"(?m)^From ([0-9a-f]{40,64})(?= Mon Sep 17 00:00:00 2001$)", mbox)[1:]
     if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
     # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.
@@ -195,31 +226,6 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
     )
 
 
-@dataclass(frozen=True)
-class _Mail:
-    """A mail as ``git am`` decodes it; ``diff`` is its patch text, ``number`` n of '[PATCH n/m]'.
-
-    ``has_diff``: whether it carries a patch rather than talk about one.
-    """
-
-    text: bytes
-    fields: dict[str, str]
-    diff: bytes
-    number: int | None
-    has_diff: bool
-
-
-def _read_mail(text: bytes) -> _Mail:
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-        message, patch = Path(scratch, "message"), Path(scratch, "patch")
-        out = git.text(None, "mailinfo", "-k", str(message), str(patch), stdin=text)
-        diff = patch.read_bytes()
-    fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
-    number = re.search(r"\[[^]]*?(\d+)/\d+\]", fields.get("Subject", ""))
-    has_diff = bool(re.search(rb"(?m)^diff --git |^--- \S", diff))
-    return _Mail(text, fields, diff, int(number[1]) if number else None, has_diff)
-
-
 def parse_patch(mail: bytes, where: str) -> Patch:
     """Reads one mail with a patch; ``where`` names it in an error.
 
@@ -228,25 +234,44 @@ def parse_patch(mail: bytes, where: str) -> Patch:
     Raises:
         InvocationError: it is no such mail.
     """
-    return _patch(_read_mail(mail), where)
+    mails = [one for one in read_mail(mail) if one.is_patch]
+    if len(mails) != 1:
+        raise InvocationError(f"{where} holds no diff that is a patch", next_step=FORMS)
+    return _patch(mails[0], where)
 
 
-def _patch(mail: _Mail, where: str) -> Patch:
-    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", mail.fields.get("Subject", ""))
-    if not mail.fields.get("Email") or not subject:
+def _patch(mail: Mail, where: str | None = None) -> Patch:
+    where = where or mail.named
+    if mail.fault:
+        raise InvocationError(
+            f"{where} was damaged on its way: {mail.fault}",
+            next_step="get it as it was sent: b4, the archive's mbox, or git format-patch",
+        )
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+        message, patch = Path(scratch, "message"), Path(scratch, "patch")
+        argv = ("mailinfo", "-k", str(message), str(patch))
+        try:
+            out = git.text(None, *argv, stdin=mail.text)
+        except HarnessError as error:
+            raise InvocationError(
+                f"git cannot read {where}\n{error.what}", next_step=FORMS
+            ) from error
+        diff = patch.read_bytes()
+    fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
+    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", fields.get("Subject", ""))
+    if not fields.get("Email") or not subject:
         raise InvocationError(
             f"{where} is no mail with a patch: it lacks a {'From' if subject else 'Subject'} line",
             next_step="git format-patch writes such mails",
         )
-    files = files_of(mail.diff.decode("utf-8", "replace"))
+    files = files_of(diff)
     if not files:
         raise InvocationError(f"{where} ({subject}) holds no diff", next_step=FORMS)
     text = mail.text
-    if not mail.fields.get("Date"):
+    if not fields.get("Date"):
         date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"
         text = re.sub(rb"(?m)^(?=From:)|\A(?!From )", date, text, count=1)
-    said = git.text(None, "patch-id", "--stable", stdin=mail.diff).split()
-    return Patch(subject, text, said[0] if said else "", files, message_id(text))
+    return Patch(subject, text, identity(diff), files, mail.message_id)
 
 
 def message_id(mail: bytes) -> str | None:
@@ -254,31 +279,3 @@ def message_id(mail: bytes) -> str | None:
     head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
     found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
     return found[1].decode("ascii", "replace") if found else None
-
-
-def files_of(text: str) -> tuple[str, ...]:
-    """Every path that a diff names, old and new, sorted.
-
-    A hunk that is damaged is not this function's matter: applying the patch says
-    which one it is, so the headers alone must do.
-    """
-    headers = re.findall(r"(?m)^diff --git (a/\S+) (b/\S+)$", text)
-    headers += re.findall(r"(?m)^--- ([^\t\n]+).*\n\+\+\+ ([^\t\n]+)", text)
-    names = {name for pair in headers for name in pair}
-    return tuple(sorted({name[2:] for name in names if name[:2] in ("a/", "b/")}))
-
-
-def changed_lines(text: str) -> dict[str, set[int]]:
-    """The lines of each file, as numbered after it, that a ``git diff -U0`` touches.
-
-    Where lines are only taken away, those around the place.
-    """
-    return {
-        file.path: {
-            line
-            for hunk in file
-            for line in range(hunk.target_start, hunk.target_start + (hunk.target_length or 2))
-        }
-        for file in PatchSet(io.StringIO(text))
-        if not file.is_removed_file
-    }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The source worktree that builds read: one per base, moved from series to series.
 
+Nothing is written, read or removed through a link, so a series reaches nothing but the tree.
 Moving it rewrites only files whose content changes, so that make rebuilds what
 changed and no more. It has no index and no ``git status``, which would look at
 80 thousand files: ``state.json`` beside it names every path that may differ from
@@ -30,7 +31,7 @@ from harness.core.store import Store
 from harness.series.apply import Applied, unpatched
 from harness.series.base import SEED, Base
 
-LINK, PROGRAM = "120000", "100755"
+LINK, PROGRAM, SUBMODULE = "120000", "100755", "160000"
 
 
 @dataclass(frozen=True)
@@ -81,12 +82,13 @@ def checkout(
         _write_state(work_dir, known["id"], paths)
         wanted = {**git.tree_files(base.repo, base.commit, *paths), **target}
         wanted = {path: what for path, what in wanted.items() if what != GONE}
-        contents = git.blobs(applied.repo, sorted({blob for _, blob in wanted.values()}))
+        files = {blob for mode, blob in wanted.values() if mode != SUBMODULE}
+        contents = git.blobs(applied.repo, sorted(files))
         for path in paths:
             if path not in wanted:
                 _remove(tree, path)
         for path, (mode, blob) in sorted(wanted.items()):
-            _put(tree / path, mode, contents[blob])
+            _put(tree, path, mode, contents.get(blob, b""))
         _write_state(work_dir, known["id"], sorted(target))
     return SourceTree(tree, known["id"])
 
@@ -133,34 +135,88 @@ def _populate(base: Base, work_dir: Path, events: Events | None) -> None:
     index.unlink()
 
 
+def _open_folder(path: str | Path, parent: int | None = None) -> int:
+    """A folder by its descriptor, never through a link (NotADirectoryError)."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+
+
+@contextlib.contextmanager
+def _folder_of(tree: Path, path: str, *, make: bool) -> Iterator[Path]:
+    """The folder that holds ``path``, by its descriptor, reached without following a link.
+
+    A series may turn a folder into a link, to anywhere: what was below the folder must
+    not be looked for behind the link, as git does not either.
+
+    Args:
+        make: makes folders that are missing, in place of a file or a link in their way.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no such folder; not with ``make``.
+    """
+    with contextlib.ExitStack() as opened:
+        folder = _open_folder(tree)
+        opened.callback(os.close, folder)
+        for part in path.split("/")[:-1]:
+            try:
+                folder = _open_folder(part, folder)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if not make:
+                    raise
+                if isinstance(error, NotADirectoryError):
+                    os.unlink(part, dir_fd=folder)
+                os.mkdir(part, dir_fd=folder)
+                folder = _open_folder(part, folder)
+            opened.callback(os.close, folder)
+        yield Path(f"/proc/self/fd/{folder}")
+
+
 def _remove(tree: Path, path: str) -> None:
     """Removes a file and the directories that this leaves empty, as git does."""
-    place = tree / path
-    place.unlink(missing_ok=True)
-    for folder in place.parents:
-        if folder == tree or not folder.is_dir() or any(folder.iterdir()):
+    with (
+        contextlib.suppress(FileNotFoundError, NotADirectoryError),
+        _folder_of(tree, path, make=False) as folder,
+    ):
+        place = folder / os.path.basename(path)
+        if place.is_dir() and not place.is_symlink():  # a submodule's
+            with contextlib.suppress(OSError):  # git too leaves what somebody put there
+                place.rmdir()
+        else:
+            place.unlink()
+    while path := os.path.dirname(path):
+        try:
+            with _folder_of(tree, path, make=False) as folder:
+                os.rmdir(folder / os.path.basename(path))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:  # not empty
             break
-        folder.rmdir()
 
 
 def _is_there(place: Path, mode: str, content: bytes) -> bool:
     if mode == LINK or place.is_symlink():
         return mode == LINK and place.is_symlink() and os.fsencode(place.readlink()) == content
-    if not place.is_file() or place.read_bytes() != content:
+    if mode == SUBMODULE or not place.is_file():
+        return mode == SUBMODULE and place.is_dir()
+    if place.read_bytes() != content:
         return False
     return bool(place.stat().st_mode & 0o100) == (mode == PROGRAM)
 
 
-def _put(place: Path, mode: str, content: bytes) -> None:
+def _put(tree: Path, path: str, mode: str, content: bytes) -> None:
     """Writes a file unless it is there as wanted. Never in place: it may have other names."""
-    if _is_there(place, mode, content):
-        return
-    if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with drafted_file(place) as draft:
-        if mode == LINK:
-            draft.symlink_to(os.fsdecode(content))
-        else:
-            draft.write_bytes(content)
-            draft.chmod(0o755 if mode == PROGRAM else 0o644)
+    with _folder_of(tree, path, make=True) as folder:
+        place = folder / os.path.basename(path)
+        if _is_there(place, mode, content):
+            return
+        if place.is_dir() and not place.is_symlink():
+            shutil.rmtree(place)
+        if mode == SUBMODULE:
+            place.unlink(missing_ok=True)
+            place.mkdir()
+            return
+        with drafted_file(place) as draft:
+            if mode == LINK:
+                draft.symlink_to(os.fsdecode(content))
+            else:
+                draft.write_bytes(content)
+                draft.chmod(0o755 if mode == PROGRAM else 0o644)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.errors import MachineError
+from harness.core.machine_faults import check_output
 from harness.core.store import Store
 
 _ENV = {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
@@ -44,17 +45,15 @@ def keeping(store: Store) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _ask(*argv: str, expect: tuple[int, ...] = (0,)) -> str:
+def _ask(*argv: str) -> str:
     with _asking:
-        answer = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV}, expect=expect)
+        answer = proc.capture(("apt-cache", *argv), env={**os.environ, **_ENV})
     return answer.decode("utf-8", "replace")
 
 
-def known(names: Sequence[str], options: Sequence[str]) -> frozenset[str]:
-    """Those of ``names`` that apt could install."""
-    # It ends with 100 where it lacks some of them.
-    shown = _ask(*options, "show", "--no-all-versions", *names, expect=(0, 100))
-    return frozenset(re.findall(r"^Package: (\S+)$", shown, re.M))
+def known(options: Sequence[str]) -> frozenset[str]:
+    """Every package that apt could install."""
+    return frozenset(_ask(*options, "pkgnames").split())
 
 
 def candidate(package: str, store: Store) -> str | None:
@@ -84,21 +83,15 @@ def installed(package: str) -> str | None:
 
 
 def download(package: str, version: str, folder: Path, store: Store) -> Path:
-    """Fetches one package file into ``folder``.
-
-    Raises:
-        UnavailableError: it could not be had.
-    """
-    options = [*keeping(store)]
-    options += ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    argv = ("apt-get", *options, "-q", "download", f"{package}={version}")
+    """Fetches one package file into ``folder``, or raises UnavailableError."""
+    plain = ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
+    argv = ("apt-get", *keeping(store), *plain, "-q", "download", f"{package}={version}")
     done = proc.run(argv, cwd=folder, env={**os.environ, **_ENV})
     files = sorted(folder.glob(f"{package}_*.deb"))
     if done.returncode == 0 and files:
         return files[-1]
-    proc.check_disk(argv, done.output)
+    check_output(argv[0], done.output)
     tail = "\n".join(done.output.strip().splitlines()[-3:])
-    raise UnavailableError(
-        f"the package {package} {version} could not be downloaded\n{tail}",
-        next_step="check the network, apt-get update, or give a tree: KERNEL=/path/to/linux",
-    )
+    step = "check the network, apt-get update, or give a tree: KERNEL=/path/to/linux"
+    what = f"the package {package} {version} could not be downloaded\n{tail}"
+    raise UnavailableError(what, next_step=step)

@@ -23,7 +23,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 # The directory of this file would come before the standard library.
@@ -32,10 +32,6 @@ sys.path[:] = [p for p in sys.path if p and Path(p).resolve() != PROJECT / "harn
 MACHINE = 3  # the exit status of "this machine cannot do it", see errors.py
 LOCKS = {"test-kernel": "requirements.lock", "check": "requirements-dev.lock"}
 SEARCH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-
-if TYPE_CHECKING:  # an older Python must get as far as saying that it is too old
-    Need = dict[str, Any]  # an entry of packages.json's "needs"
-    Table = dict[str, Any]
 
 
 class UnableError(Exception):
@@ -47,8 +43,8 @@ def say(text: str) -> None:
     print(f"setup: {text}", flush=True)
 
 
-def present(need: Need) -> bool:
-    """Whether one entry of packages.json is there."""
+def present(need: dict[str, Any]) -> bool:
+    """Whether one entry of the "needs" of packages.json is there."""
     if "command" in need:
         return all(shutil.which(name, path=SEARCH) for name in need["command"])
     if "file" in need:
@@ -56,30 +52,25 @@ def present(need: Need) -> bool:
     return importlib.util.find_spec(need["module"]) is not None
 
 
-def missing(table: Table, purpose: str) -> list[Need]:
-    """The needs of ``purpose`` that are not met."""
+def missing(table: dict[str, Any], purpose: str) -> list[dict[str, Any]]:
+    """The needs of ``purpose`` that are not met; ``table``: packages.json."""
     return [n for n in table["needs"] if purpose in n["for"] and not present(n)]
 
 
-def manager(table: Table) -> str | None:
+def manager(table: dict[str, Any]) -> str | None:
     """The package manager of this machine, or None."""
-    managers: dict[str, dict[str, str]] = table["managers"]
-    commands = ((name, about["command"]) for name, about in managers.items())
-    return next((name for name, one in commands if shutil.which(one, path=SEARCH)), None)
+    about: dict[str, dict[str, str]] = table["managers"]
+    return next((n for n in about if shutil.which(about[n]["command"], path=SEARCH)), None)
 
 
-def what(need: Need) -> str:
+def what(need: dict[str, Any]) -> str:
     """One need in words."""
     value = need.get("command") or need.get("file") or need["module"]
     return value if isinstance(value, str) else "/".join(dict.fromkeys(Path(v).name for v in value))
 
 
-def provide(table: Table, purpose: str, log: Path) -> None:
-    """Sees to the system packages.
-
-    Raises:
-        UnableError: with the line to paste, or apt's own last words.
-    """
+def provide(table: dict[str, Any], purpose: str, log: Path) -> None:
+    """Sees to the system packages; UnableError has the line to paste, or apt's own last words."""
     needs = missing(table, purpose)
     if not needs:
         return
@@ -129,33 +120,25 @@ def logged(command: list[str], log: Path, env: dict[str, str] | None = None) -> 
     return status == 0
 
 
-def tail(log: Path, lines: int = 12) -> str:
+def tail(log: Path) -> str:
     """The last lines of a log."""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    return "\n".join(log.read_text(errors="replace").splitlines()[-12:])
 
 
 def fingerprint(lock: Path) -> str:
     """What a finished .venv must have been made from."""
-    return hashlib.sha256(
-        lock.read_bytes() + sys.version.encode() + str(PROJECT).encode()
-    ).hexdigest()
+    made_from = lock.read_bytes() + sys.version.encode() + str(PROJECT).encode()
+    return hashlib.sha256(made_from).hexdigest()
 
 
 def ready(venv: Path, locks: list[Path]) -> bool:
     """Whether .venv is complete for one of ``locks``."""
-    try:
-        made_from = (venv / ".complete").read_text()
-    except OSError:
-        return False
-    return made_from in [fingerprint(lock) for lock in locks]
+    mark = venv / ".complete"
+    return mark.is_file() and mark.read_text() in map(fingerprint, locks)
 
 
 def pip() -> str:
-    """The path of pip in the wheel that Python brings along: nothing has to be installed first.
-
-    Raises:
-        UnableError: this Python has none.
-    """
+    """The path of pip in the wheel that Python brings along; UnableError: this one has none."""
     import ensurepip  # missing on Debian until the packages are installed
 
     bundled = Path(ensurepip.__file__).parent / "_bundled"
@@ -163,17 +146,12 @@ def pip() -> str:
     for folder in (Path(distribution or bundled), bundled):
         for wheel in sorted(folder.glob("pip-*.whl")):
             return str(wheel / "pip")
-    raise UnableError(
-        "this Python has no wheel of pip (module ensurepip)\nnext: install python3-pip"
-    )
+    what = "this Python has no wheel of pip (module ensurepip)"
+    raise UnableError(f"{what}\nnext: install python3-pip")
 
 
 def make_venv(venv: Path, lock: Path, log: Path) -> None:
-    """Makes .venv from ``lock``. Only its last step writes the file that makes it count.
-
-    Raises:
-        UnableError: the packages could not be fetched.
-    """
+    """Makes .venv from ``lock``; UnableError: the packages could not be fetched."""
     count = sum("==" in line for line in lock.read_text().splitlines())
     say(f"making .venv with {count} packages")
     shutil.rmtree(str(venv), ignore_errors=True)
@@ -188,6 +166,7 @@ def make_venv(venv: Path, lock: Path, log: Path) -> None:
             f"the Python packages could not be installed\n{tail(log)}\nevidence: {log}\n"
             "next: check the network, or pip's own configuration (pip config list)"
         )
+    # Only now does it count.
     (venv / ".complete.draft").write_text(fingerprint(lock))
     (venv / ".complete.draft").replace(venv / ".complete")
 

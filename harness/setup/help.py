@@ -6,8 +6,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from harness.core.command_table import COMMANDS, PROGRAM, VARIABLES, command
 from harness.core.settings import Settings
-from harness.core.usage import COMMANDS, PROGRAM, VARIABLES, command
 
 
 def _variables(names: Iterable[str]) -> list[str]:

@@ -17,6 +17,7 @@ from shlex import quote
 
 from pexpect.exceptions import EOF, TIMEOUT
 
+from harness.core.command_table import HOW_TO_MAKE_A_ROOTFS
 from harness.core.errors import (
     HarnessError,
     InternalError,
@@ -24,7 +25,6 @@ from harness.core.errors import (
     MachineError,
     SeriesError,
 )
-from harness.core.login import HOW_TO_MAKE_ONE
 from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest
@@ -235,7 +235,7 @@ def boot_failure(guest: Guest, seconds: float) -> HarnessError:
         return InvocationError(
             f"the image's own init asks for no login on the serial console; last line:\n{last}",
             evidence=log,
-            next_step=HOW_TO_MAKE_ONE,
+            next_step=HOW_TO_MAKE_A_ROOTFS,
         )
     where = f"after our init's step '{step}'" if step else "before our init started"
     if not guest.alive:

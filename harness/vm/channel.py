@@ -8,6 +8,7 @@ would. A mark of 128 random bits tells where it ends, which no case can guess.
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import paramiko
 from harness.vm.protocol import REPLY, EndedError
 
 MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
+MAX_AFTER_BYTES = 256  # of what follows a mark: a number and the end of its line
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,14 @@ class _Stream:
 
     def add(self, more: bytes) -> None:
         """Keeps the beginning: a case that prints for ever must not fill our memory."""
+        if self.after is not None:
+            return  # over; what comes all the same is nobody's
         self._tail += more
         text, found, rest = self._tail, b"", b""
         if self._mark:
             text, found, rest = self._tail.partition(self._mark)
-        if found and b"\n" in rest:
-            self.after = rest.partition(b"\n")[0].decode(errors="replace").strip()
+        if found and (b"\n" in rest or len(rest) > MAX_AFTER_BYTES):
+            self.after = rest.partition(b"\n")[0][:MAX_AFTER_BYTES].decode(errors="replace").strip()
         # As long as it may be the beginning of the mark's line, it is not the case's.
         sure = len(text) if found else max(0, len(text) - len(self._mark))
         self.kept += text[: min(sure, max(0, MAX_KEPT_BYTES - len(self.kept)))]
@@ -211,6 +215,8 @@ class CaseLine:
                 status = streams.read()
             if status is None:
                 raise SshError("the SSH connection is lost: the guest runs no more cases on it")
+            if not re.fullmatch(r"-?\d{1,3}", status):
+                raise SshError(f"the guest names no exit status: {status[:80]!r}")
         except BaseException:
             self.close()
             raise

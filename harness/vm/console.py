@@ -4,18 +4,28 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import re
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.command_table import command
 from harness.core.errors import InternalError, MachineError
-from harness.core.usage import command
+
+LONGEST = 1 << 16  # bytes of a line; one that has not ended by then is handed on in parts
+
+MAX_KEPT_BYTES = 16 << 20  # of the lines that can be asked for; the log has all
+LINE_COST_BYTES = 64  # that a kept line takes besides its text
+MAX_LOG_BYTES = 256 << 20  # of the log: a guest must not fill the disk
+
+CUT = b"\n(the guest says more than is kept of its console)\n"
 
 LineHandler = Callable[[str | None], None]
 
@@ -34,7 +44,7 @@ class SerialLine:
 
 
 class Console:
-    """Writes every byte to ``log`` at once and hands on whole lines.
+    """Writes every byte to ``log`` at once, up to a limit, and hands on whole lines, all of them.
 
     ``on_line`` gets each line without its end, in the reader's thread, before anybody who
     waits for it wakes; and None after ``quiet`` seconds without a byte, once, and at the end.
@@ -44,7 +54,9 @@ class Console:
         self, line: SerialLine, log: Path, on_line: LineHandler, quiet: float = 0.5
     ) -> None:
         self.log = log
-        self.lines: list[str] = []
+        self._kept: deque[str] = deque()
+        self._kept_bytes = 0
+        self._count = 0  # of all lines, whose last ones are kept
         self.ended = False
         self.trouble: Exception | None = None  # what went wrong in the reader's thread
         self._line = line
@@ -58,7 +70,7 @@ class Console:
         self._thread.start()
 
     def _read(self) -> None:
-        told_quiet = True
+        told_quiet, room = True, MAX_LOG_BYTES
         with open(self.log, "ab", buffering=0) as log:
             while True:
                 if not select.select([self._line.reader], [], [], self._quiet)[0]:
@@ -71,11 +83,17 @@ class Console:
                     break
                 told_quiet = False
                 try:
-                    log.write(data)
+                    log.write(data[:room])
+                    if len(data) > room > 0:
+                        log.write(CUT)
+                    room = max(0, room - len(data))
                 except OSError as error:
                     # Reading goes on: a guest whose console is not read would stand still.
                     self.trouble = self.trouble or error
                 *whole, rest = (self._rest + data).split(b"\n")
+                while len(rest) > LONGEST:
+                    whole.append(rest[:LONGEST])
+                    rest = rest[LONGEST:]
                 self._take(whole, rest, data)
         if self._rest:
             self._take([self._rest], b"", b"")
@@ -94,12 +112,32 @@ class Console:
             except Exception as error:
                 self.trouble = self.trouble or error
         with self._news:
-            self.lines += lines
+            for line in lines:
+                self._kept.append(line)
+                self._kept_bytes += len(line) + LINE_COST_BYTES
+            self._count += len(lines)
+            while self._kept_bytes > MAX_KEPT_BYTES:
+                self._kept_bytes -= len(self._kept.popleft()) + LINE_COST_BYTES
             self._rest = rest
             for listener in self._listeners:
                 if data:
                     listener.put(data)
             self._news.notify_all()
+
+    @property
+    def count(self) -> int:
+        """How many lines there have been, which is the index of the next."""
+        return self._count
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines that are kept: all, or the last ones of many."""
+        with self._news:
+            return list(self._kept)
+
+    def _since(self, index: int) -> Iterator[str]:
+        """The kept lines from an index on; the caller holds the lock."""
+        return itertools.islice(self._kept, max(0, index - self._count + len(self._kept)), None)
 
     def listen(self, since: int | None = None) -> queue.SimpleQueue[bytes]:
         """Every byte from now on as it comes, and b'' at the end; see ``unlisten``.
@@ -110,7 +148,7 @@ class Console:
         listener: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         with self._news:
             if since is not None:
-                said = [line.encode() for line in self.lines[since:]]
+                said = [line.encode() for line in self._since(since)]
                 if before := b"\n".join([*said, self._rest]):
                     listener.put(before)
             if self.ended:
@@ -144,19 +182,19 @@ class Console:
         deadline = time.monotonic() + timeout
         with self._news:
             while True:
-                for line in self.lines[since:]:
-                    since += 1
+                for line in self._since(since):
                     if match := wanted.search(line):
                         return match
+                since = self._count
                 left = deadline - time.monotonic()
                 if self.ended or left <= 0:
                     return None
                 self._news.wait(left)
 
     def text(self, since: int = 0) -> str:
-        """All lines from index ``since`` on."""
+        """All lines from index ``since`` on that are kept."""
         with self._news:
-            return "\n".join(self.lines[since:])
+            return "\n".join(self._since(since))
 
     def send(self, data: bytes) -> None:
         """Types ``data`` on the serial line; a QEMU that is gone does not matter."""

@@ -23,7 +23,7 @@ from harness.vm.console import Console
 from harness.vm.machine import GuestSpec
 from harness.vm.protocol import Ask
 from harness.vm.qemu import Qemu
-from harness.vm.splats import Recogniser, Splat
+from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
 from harness.vm.state_dump import state_of, why_silent
 
@@ -149,6 +149,11 @@ class Guest:
             self._handed_out.update(map(id, fresh))
         return tuple(fresh)
 
+    def take_remarks(self) -> list[ConsoleRemark]:
+        """What looked like a complaint and is none; each once."""
+        with self._lock:
+            return self._recogniser.take_remarks()
+
     def settle(self, timeout: float = 3.0) -> None:
         """Waits until no report is half printed, which none is when the console has ended."""
         with self._lock:
@@ -226,10 +231,10 @@ class Guest:
             talk: the host's half of a dialogue with it, see protocol.py.
         """
         self._sequence += 1
-        seq = self._sequence
+        seq = self._recogniser.announced = self._sequence
         if oom_expected:
             self._expecting_oom.add(seq)
-        since = len(self.console.lines)
+        since = self.console.count
         words = [str(seq), case_id.replace(" ", "_"), f"{timeout:g}"]
         env = dict(self.spec.env) | {protocol.PACE_VARIABLE: f"{self.pace:g}"} | dict(env or {})
 
@@ -320,7 +325,8 @@ class Guest:
         self, word: str, seq: int, since: int, timeout: float = 0.0
     ) -> re.Match[str] | None:
         """What case.c prints: STUCK, or END with how, a number and the kernel's taint."""
-        pattern = rf"{protocol.HEAD}{word} {seq}(?:: | (\w+)=(\d+) tainted=(\d+))"
+        by = self._recogniser.told_by(seq)
+        pattern = rf"{by}{protocol.HEAD}{word} {seq}(?:: | (\w+)=(\d+) tainted=(\d+))"
         return self.console.wait_for(pattern, timeout, since=since)
 
     def _silence(self) -> str:
@@ -333,7 +339,7 @@ class Guest:
         self.tainted = tainted
         with self._lock:
             if fresh and not any(s.case == seq for s in self._splats):
-                at = len(self.console.lines)
+                at = self.console.count
                 text = f"/proc/sys/kernel/tainted went to {tainted} and no report was recognised"
                 self._keep([Splat(f"kernel tainted 0x{fresh:x}", "taint", text, seq, at, at)])
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import InternalError
+from harness.core.errors import InternalError, MachineError, SeriesError
 from harness.vm.boot import boot, save
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
-from harness.vm.splats import Splat
+from harness.vm.splats import ConsoleRemark, Splat
 from harness.vm.ssh import KeyPair
 
 
@@ -36,6 +36,7 @@ class Guests:
     keys: KeyPair = field(default_factory=KeyPair.generate)
     snapshot: Path | None = None
     _made: list[Guest] = field(default_factory=list)
+    _remarked: set[ConsoleRemark] = field(default_factory=set)
     _named: int = 0
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -63,21 +64,19 @@ class Guests:
     def fresh(self) -> Guest:
         """A guest that has run nothing: restored where there is a snapshot, else booted.
 
+        A snapshot that gives no guest, as one that was cut, is given up for a boot.
         Reports what the kernel said on the way. Raises what :func:`harness.vm.boot.boot` does.
         """
-        with self._lock:
-            self._named += 1
-            number = self._named
         state = self.snapshot
-        guest = boot(
-            self.spec,
-            self.folder,
-            f"guest{number}",
-            self.keys,
-            state=state,
-            console_log=self.console_log if number == 1 else None,
-            report=self._report,
-        )
+        try:
+            guest = self._boot(state)
+        except (MachineError, SeriesError) as error:
+            if state is None:
+                raise
+            said = f"the snapshot gives no guest, so each is booted: {error.what.splitlines()[0]}"
+            self.events.emit(ev.Note(said, "warning"))
+            self.snapshot = state = None
+            guest = self._boot(None)
         with self._lock:
             late = self._closed
             if not late:
@@ -93,6 +92,14 @@ class Guests:
         self._report_strays_of(guest)
         return guest
 
+    def _boot(self, state: Path | None) -> Guest:
+        with self._lock:
+            self._named += 1
+            number = self._named
+        log = self.console_log if number == 1 else None
+        return boot(self.spec, self.folder, f"guest{number}", self.keys, state=state,
+                    console_log=log, report=self._report)  # fmt: skip
+
     @property
     def running(self) -> tuple[Guest, ...]:
         """The guests that a case may still run in."""
@@ -107,6 +114,16 @@ class Guests:
     def _report_strays_of(self, guest: Guest) -> None:
         for splat in guest.take_stray_splats():
             self._report(splat)
+        for remark in guest.take_remarks():
+            self._remark(remark)
+
+    def _remark(self, remark: ConsoleRemark) -> None:
+        """Emits a line that is no complaint, once in a run."""
+        with self._lock:
+            fresh = remark not in self._remarked
+            self._remarked.add(remark)
+        if fresh:
+            self.events.emit(ev.Note(f"the console: {remark.line}: {remark.why}"))
 
     def _report(self, splat: Splat) -> None:
         splat = self.sort_out(splat)

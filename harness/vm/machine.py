@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from harness.core.errors import InvocationError, MachineError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import protocol
 
 QEMU = "qemu-system-x86_64"

@@ -20,15 +20,17 @@ from pexpect.exceptions import EOF, TIMEOUT
 from pexpect.spawnbase import SpawnBase
 
 from harness.core.errors import InvocationError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import protocol
-from harness.vm.console import Console
+from harness.vm.console import MAX_KEPT_BYTES, Console
 
 # What init.c hears and says: a question; or a word of ours to tell the end by, and
 # a command of the shell (none: the shell itself).
 ASK, HERE = "?", protocol.HEAD + protocol.HERE
 RUN, RAN = "!{word} {command}\n", protocol.HEAD + protocol.RAN + " {word} "
 ESCAPE = b"\x1d"  # Ctrl-]
+READ_BYTES = 1 << 20  # at once, about
+MAX_HEARD_BYTES = MAX_KEPT_BYTES  # without what is waited for: then it is not waited for longer
 QUIET = 0.5  # seconds of silence that end an answer without an end of its own
 
 ADOPT = "exec /harness/init adopt"  # in place of the login shell, see init.c
@@ -55,6 +57,7 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
         self.stall = stall
         self._console = console
         self._heard = console.listen(since)
+        self._room: int | None = MAX_HEARD_BYTES  # bytes; None: no limit
 
     def __enter__(self) -> SerialDialogue:
         return self
@@ -70,12 +73,17 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
         except queue.Empty:
             raise TIMEOUT("nothing came in time") from None
         with contextlib.suppress(queue.Empty):
-            while data and (more := self._heard.get_nowait()):
+            while 0 < len(data) < READ_BYTES and (more := self._heard.get_nowait()):
                 data += more
-            self._heard.put(b"")  # the end is the end for whoever reads again
+            if len(data) < READ_BYTES:
+                self._heard.put(b"")  # the end is the end for whoever reads again
         if not data:
             self.flag_eof = True
             raise EOF("the console has ended")
+        if self._room is not None:
+            self._room -= len(data)
+            if self._room < 0:
+                raise TIMEOUT("the guest says too much")
         text = self._decode(data)
         if self.logfile_read is not None:
             self.logfile_read.write(text)
@@ -119,7 +127,7 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
             self.expect_exact([end, EOF], timeout=None)
             os.close(tell)
 
-        self.logfile_read = screen
+        self.logfile_read, self._room = screen, None
         showing = threading.Thread(target=show, daemon=True)
         try:
             with raw_terminal(keyboard):
@@ -127,7 +135,12 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
                 showing.start()
                 sources, escape = [keyboard, ended], b""
                 while not escape and ended not in select.select(sources, [], [])[0]:
-                    typed = os.read(keyboard, 4096)
+                    try:
+                        typed = os.read(keyboard, 4096)
+                    except OSError:  # EIO: the terminal is gone, and the guest goes too
+                        break
+                    if not typed and os.isatty(keyboard):  # so too: in raw mode Ctrl-D is a key
+                        break
                     before, escape, _ = typed.partition(ESCAPE)
                     # A file or a pipe that has ended is what Ctrl-D is on a terminal.
                     self._console.send(before if typed else b"\x04")
@@ -144,6 +157,7 @@ def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
     with contextlib.ExitStack() as stack:
         if os.isatty(fd):
+            stack.enter_context(contextlib.suppress(termios.error))  # it may be gone by then
             stack.callback(termios.tcsetattr, fd, termios.TCSADRAIN, termios.tcgetattr(fd))
             tty.setraw(fd)
         yield

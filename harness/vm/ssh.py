@@ -27,6 +27,7 @@ from shlex import quote
 import paramiko
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from paramiko.packet import Packetizer
 
 from harness.vm.channel import (
     CaseLine,
@@ -42,6 +43,8 @@ ALIAS = "guest"  # to ssh: the port is another for each guest; the host key is t
 # Seconds. A connection made before the guest listens is lost, not refused; one made after that
 # takes 0.12 s to be answered by a guest fresh from its snapshot, and twice that beside others.
 PROBE = 0.5
+
+MAX_PACKET_BYTES = 1 << 18  # of 32 KiB of data at most, as paramiko asks for
 
 # A guest that dies makes paramiko's thread log a traceback; we report it ourselves.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -100,8 +103,23 @@ def connect_socket(port: int, timeout: float, alive: Callable[[], bool]) -> sock
     raise SshError("no SSH server answered")
 
 
+class _BoundedPackets(Packetizer):
+    """paramiko's reader would take a packet of any length that the guest announces."""
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """``n`` bytes of a packet; paramiko.SSHException: they are too many."""
+        if n > MAX_PACKET_BYTES:
+            raise paramiko.SSHException(f"a packet of {n} bytes")
+        said: bytes = super().read_all(n, check_rekey)
+        return said
+
+
 class _QuickTransport(paramiko.Transport):
     """paramiko's transport with the cheapest algorithms only."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        self.packetizer = _BoundedPackets(connection)
 
     _preferred_kex = ("curve25519-sha256@libssh.org", "curve25519-sha256")
     _preferred_ciphers = ("aes128-ctr",)

@@ -86,7 +86,7 @@ def state_of(about: str, qemu: Qemu, console: Console, patience: float | None = 
     if qemu.alive and not console.ended:
         ask("query-status", lambda: qemu.monitor.command("query-status"))
         ask("info registers -a", lambda: qemu.monitor.human("info registers -a"))
-        since = len(console.lines)
+        since = console.count
         if patience is not None:
             parts.append(f"==== a shell on the serial line\n{rescue(console, patience)}")
         for key, what in (("l", "all CPUs"), ("w", "blocked tasks"), ("t", "all tasks")):

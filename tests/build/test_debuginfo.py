@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from harness.build.debuginfo import build_debug, debug_config, differences
+from harness.build.debuginfo import build_debug, differences
+from harness.build.kernel import build, debug_config
 from harness.core import proc
-from tests.support.toy import Toy, grow
+from tests.support.toy import WISH, Toy, grow
 
 MAP = """\
 ffffffff81000000 T _text
@@ -42,7 +43,7 @@ def test_the_twin_has_debug_information_and_the_same_text(toy: Toy) -> None:
     kernel = toy.build(folder)
     base, applied = toy.apply(folder)
     debug = build_debug(toy.bench(), base, applied, kernel, "toy", toy.log)
-    assert debug.text_matches, debug.differences
+    assert not debug.differences, debug.differences
     assert not debug.cached
     sections = proc.capture(("readelf", "-S", str(debug.vmlinux))).decode()
     assert ".debug_info" in sections
@@ -64,3 +65,14 @@ def test_the_tested_kernels_folder_is_left_alone(toy: Toy) -> None:
     toy.made()
     toy.build(toy.series(("other", {"mm/madvise.c": grow})))
     assert toy.made() == ["mm/madvise.o", "mm/swap.o"]
+
+
+def test_a_kernel_with_debug_information_is_booted_without(toy: Toy) -> None:
+    base, applied = toy.apply(toy.series(("more", {"mm/swap.c": grow})))
+    config = toy.configure(base, applied, WISH)
+    kernel = build(toy.bench(), base, applied, config, toy.log, debug=True)
+    debug = proc.capture(("readelf", "-S", str(kernel.entry / "debug"))).decode()
+    booted = proc.capture(("readelf", "-S", str(kernel.vmlinux))).decode()
+    assert ".debug_info" in debug and ".debug_info" not in booted
+    ordinary = build(toy.bench(), base, applied, config, toy.log)
+    assert ordinary.entry != kernel.entry and not (ordinary.entry / "debug").exists()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.kconfig import FOLDER, load_flavour, parse_config, requests, vanished
+from harness.build.kconfig import FOLDER, Flavour, configure, load_flavour, requests, vanished
 from harness.core.errors import InvocationError, SeriesError
-from tests.support.toy import WISH, Toy, grow
+from tests.support.toy import WISH, Toy, commit, grow
 
 
 def test_the_flavours_that_are_there_have_their_fragments() -> None:
@@ -24,14 +24,108 @@ def test_an_unknown_flavour_names_those_there_are() -> None:
         load_flavour("fast", FOLDER)
 
 
-def test_lines_of_a_fragment() -> None:
+def asked_of(folder: Path, text: str | bytes) -> dict[str, tuple[str, int]]:
+    """``{symbol: (value, line)}`` of a fragment that reads so."""
+    path = folder / "own.config"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return {r.symbol: (r.value, r.line) for r in requests([path])}
+
+
+def test_lines_of_a_fragment(tmp_path: Path) -> None:
     text = '# about\nCONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C="x y"\nCONFIG_D=0x10\n'
-    assert parse_config(text) == {
+    assert asked_of(tmp_path, text) == {
         "A": ("y", 2),
         "B": ("n", 3),
         "C": ('"x y"', 4),
         "D": ("0x10", 5),
     }
+
+
+def test_what_a_fragment_may_hold_besides(tmp_path: Path) -> None:
+    text = (
+        "\t\n  # indented words\n# CONFIG_A=y is what others want\nCONFIG_A=m\nCONFIG_A=m\n"
+        'CONFIG_LINE="root=/dev/vda # no comment"\nCONFIG_QUOTED="a \\"b\\" c"\nCONFIG_LEVEL=-3'
+    )
+    assert asked_of(tmp_path, text) == {
+        "A": ("m", 5),
+        "LINE": ('"root=/dev/vda # no comment"', 6),
+        "QUOTED": ('"a \\"b\\" c"', 7),
+        "LEVEL": ("-3", 8),
+    }
+    assert asked_of(tmp_path, b"CONFIG_A=y\r\n# CONFIG_B is not set\r\n") == {
+        "A": ("y", 1),
+        "B": ("n", 2),
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\ufeffCONFIG_A=y",
+        " CONFIG_A=y",
+        "\tCONFIG_A=y",
+        "CONFIG_A=y\t",
+        "CONFIG_A =y",
+        "CONFIG_A= y",
+        "CONFIG_A=y # because",
+        "CONFIG_A=y# because",
+        'CONFIG_A="b # c" # because',
+        "#CONFIG_A is not set",
+        "#  CONFIG_A is not set",
+        "# CONFIG_A is not set, because",
+        "CONFIG_A=Y",
+        "CONFIG_A=",
+        "CONFIG_A=words",
+        'CONFIG_A="open',
+        "CONFIG_A",
+        "config_a=y",
+        "A=y",
+        "include: other.config",
+    ],
+)
+def test_a_line_that_asks_for_nothing_is_named(line: str, tmp_path: Path) -> None:
+    first = "" if line.startswith("\ufeff") else "CONFIG_B=y\n"
+    with pytest.raises(InvocationError) as caught:
+        asked_of(tmp_path, f"{first}{line}\nCONFIG_C=y\n")
+    number = 2 if first else 1
+    assert caught.value.what.startswith(f"{tmp_path.name}/own.config:{number}: {line!r}: ")
+    assert "no blanks around either" in (caught.value.next_step or "")
+    assert caught.value.exit_code == 2
+
+
+def test_a_fragment_that_contradicts_itself(tmp_path: Path) -> None:
+    with pytest.raises(
+        InvocationError, match=r"own\.config:3: # CONFIG_A is not set: line 1 asks for y"
+    ):
+        asked_of(tmp_path, "CONFIG_A=y\n\n# CONFIG_A is not set\n")
+
+
+def test_a_fragment_that_is_no_text_or_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InvocationError, match=r"own\.config: .*utf-8"):
+        asked_of(tmp_path, b"CONFIG_A=\xff\n")
+    with pytest.raises(InvocationError, match=r"none\.config"):
+        requests([tmp_path / "none.config"])
+
+
+def test_a_malformed_fragment_is_refused_before_the_tree_is_asked(toy: Toy) -> None:
+    with pytest.raises(InvocationError, match=r"kconfig/toy\.config:4: .*neither a request nor"):
+        toy.configure(*toy.apply(None), WISH + "CONFIG_OF_NOBODY=y # why\n")
+    assert not toy.log.exists()
+
+
+@pytest.mark.parametrize("text", [WISH.rstrip(), WISH.replace("\n", "\r\n")])
+def test_how_a_fragment_ends_its_lines_does_not_matter(text: str, toy: Toy) -> None:
+    # Another fragment comes behind it, whose first line must stay one.
+    flavour = toy.flavour("")
+    first, last = flavour.fragments[0].with_name("a.config"), flavour.fragments[0]
+    first.write_bytes(text.encode())
+    last.write_text("CONFIG_MEMORY=y\n")
+    for script in toy.tree.glob("scripts/kconfig/merge_config.sh"):  # the kernel's adds no line end
+        script.write_text(script.read_text().replace('\techo >> "$merged"\n', ""))
+    commit(toy.tree, {}, "as the kernel does it")
+    flavour = Flavour("toy", (first, last))
+    config = configure(toy.bench(), *toy.apply(None), flavour, toy.log)
+    assert {"CONFIG_SWAP=y", "CONFIG_MEMORY=y"} <= set(config.text.split("\n"))
 
 
 def test_the_later_fragment_has_its_way(tmp_path: Path) -> None:

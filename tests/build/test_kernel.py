@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness.build import make
-from harness.build.make import MARKER
-from harness.build.make_log import Warned
+from harness.build.folder import MARKER
+from harness.build.make import Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress
 from harness.core.settings import PROJECT
@@ -84,7 +84,8 @@ def test_the_callers_environment_does_not_reach_make(
 ) -> None:
     for name, value in {
         "MAKEFLAGS": " -- ARCH=arm CC=false",
-        "ARCH": "arm",
+        "ARCH": "x86_64",
+        "V": "1",
         "KBUILD_OUTPUT": "/nonexistent",
         "CC": "false",
         "O": "/nonexistent",
@@ -297,7 +298,7 @@ def test_a_kill_in_the_middle_of_make_leaves_nothing_half_made(
 ) -> None:
     toy.build(toy.series(NEW))
     folder = toy.series(NEW, ("more", {"mm/swap.c": grow}))
-    ready = toy.root / "ready"
+    ready = toy.store.root / "ccache" / "ready"  # where a compiler in the sandbox may write
     os.mkfifo(ready)
     with monkeypatch.context() as patch:
         fake(toy, patch, "ccache", SLOW_GCC.format(ready=ready))

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from harness.build.make_log import BuildLog, Warned, from_json, new_warnings
+from harness.build.make import BuildLog, Warned, from_json, new_warnings
 
 LOG = """\
 make[1]: Entering directory '/o'

@@ -18,7 +18,7 @@ from harness.build.toolchain import (
     make_argv,
     variables,
 )
-from harness.core.errors import MachineError
+from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.store import Store
 
@@ -32,6 +32,53 @@ def test_the_environment_is_a_list_of_what_may_pass(monkeypatch: pytest.MonkeyPa
     env = environment()
     assert not kept_out & env.keys()
     assert env["KBUILD_BUILD_HOST"] == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LLVM", "1"),
+        ("LLVM_IAS", "0"),
+        ("CROSS_COMPILE", "aarch64-linux-gnu-"),
+        ("ARCH", "arm64"),
+        ("KCFLAGS", "-O3"),
+        ("KCPPFLAGS", "-DX"),
+        ("KAFLAGS", "-g"),
+        ("KRUSTFLAGS", "-g"),
+        ("W", "1"),
+        ("KCONFIG_CONFIG", "other"),
+        ("KCONFIG_ALLCONFIG", "all.config"),
+    ],
+)
+def test_what_asks_for_another_kernel_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvocationError, match=f"^{name}={value} is set") as caught:
+        find_toolchain()
+    assert f"unset {name}" in str(caught.value.next_step)
+    monkeypatch.setenv(name, "")
+    find_toolchain()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ARCH", "x86"),
+        ("ARCH", "x86_64"),
+        ("MAKEFLAGS", "k -- V=1"),
+        ("O", "/elsewhere"),
+        ("KBUILD_OUTPUT", "/elsewhere"),
+        ("V", "1"),
+    ],
+)
+def test_what_asks_for_the_same_kernel_changes_nothing(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    before = find_toolchain(), environment()
+    monkeypatch.setenv(name, value)
+    assert (find_toolchain(), environment()) == before
 
 
 @pytest.mark.skipif(shutil.which("ccache") is None, reason="no ccache here")
@@ -65,8 +112,8 @@ def test_versions_are_part_of_the_toolchain() -> None:
     found = find_toolchain()
     assert "gcc" in found.version.lower()
     assert "ld" in found.version.lower()
-    with pytest.raises(MachineError, match="no-such-cc is not installed"):
-        find_toolchain("no-such-cc")
+    with pytest.raises(MachineError, match="no-such-gcc is not installed"):
+        find_toolchain(cross="no-such-")
 
 
 def test_symbols_are_listed_by_the_compilers_own_nm(

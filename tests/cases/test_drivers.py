@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Cases that the host talks to: over SSH, and what the lab makes of a driver's verdict."""
+"""Cases that the host talks to: over SSH, and what the runner makes of a driver's verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import paramiko
 import pytest
 
 from harness.cases.plugins import Dialogue, Judgement, load_driver
-from harness.cases.runner import Lab
+from harness.cases.runner import CaseRunner
 from harness.core.errors import InternalError
 from harness.core.settings import PROJECT
 from harness.series.contract import SeriesData, load
@@ -127,9 +127,9 @@ def data(tmp_path: Path) -> SeriesData:
     return replace(load(PROJECT / "patches" / "volatile"), folder=tmp_path)
 
 
-def lab_with(data: SeriesData, guest: TalkingGuest) -> Lab:
+def runner_with(data: SeriesData, guest: TalkingGuest) -> CaseRunner:
     made = cast(Guest, guest)
-    return Lab(data, 4, "6.1.192", 1.0, lambda: made, made, again="make it")
+    return CaseRunner(data, 4, "6.1.192", 1.0, lambda: made, made, again="make it")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,9 @@ def test_both_the_program_and_the_driver_have_to_agree(
     data: SeriesData, tmp_path: Path, status: int, verdict: str, wanted: str
 ) -> None:
     guest = TalkingGuest(tmp_path / "run", status)
-    record = lab_with(data, guest).run(case(driver="talker"), lambda _: None, {"VERDICT": verdict})
+    record = runner_with(data, guest).run(
+        case(driver="talker"), lambda _: None, {"VERDICT": verdict}
+    )
     assert record.status == wanted
     assert record.diagnostics == ("@count guest 1", "9 2.0 make it run")
 

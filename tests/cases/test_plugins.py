@@ -42,5 +42,5 @@ def test_checks_are_found_again_when_they_are_loaded_twice(tmp_path: Path) -> No
         "from harness.cases.host_checks import check\n\n\n"
         "@check('A-1')\ndef holds(tree):\n    '''It holds.'''\n    return []\n"
     )
-    assert [c.name for c in load_checks(tmp_path)] == ["holds"]
+    assert [c.id.name for c in load_checks(tmp_path)] == ["holds"]
     assert load_checks(tmp_path) == load_checks(tmp_path)

@@ -12,8 +12,8 @@ from typing import cast
 
 import pytest
 
-from harness.cases.pool import MIN_CASES_PER_GUEST, GuestPool
-from harness.cases.runner import Lab
+from harness.cases.pool import MIN_CASES_PER_GUEST, run_shared
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT
@@ -58,19 +58,18 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def lab_with(data: SeriesData, guest: MeetingGuest, factor: float = 1.0) -> Lab:
-    return Lab(data, 4, "6.1.192", factor, cast(Callable[[], Guest], lambda: guest))
+def runner_with(data: SeriesData, guest: MeetingGuest, factor: float = 1.0) -> CaseRunner:
+    return CaseRunner(data, 4, "6.1.192", factor, cast(Callable[[], Guest], lambda: guest))
 
 
-def pool_of(
-    events: ev.Events, data: SeriesData, *guests: MeetingGuest, factor: float = 1.0
-) -> GuestPool:
-    return GuestPool(events.emit, [lab_with(data, guest, factor) for guest in guests])
-
-
-def run_all(pool: GuestPool, cases: Sequence[Case]) -> list[str]:
-    pool.begin(cases)
-    return [pool.run(case).status for case in cases]
+def run_all(
+    events: ev.Events,
+    data: SeriesData,
+    guests: Sequence[MeetingGuest],
+    cases: Sequence[Case],
+    factor: float = 1.0,
+) -> None:
+    run_shared(cases, [runner_with(data, guest, factor) for guest in guests], events.emit)
 
 
 def test_two_guests_run_cases_at_the_same_time(
@@ -79,7 +78,8 @@ def test_two_guests_run_cases_at_the_same_time(
     barrier = threading.Barrier(2)
     meet = [CASES[0].name, CASES[1].name]  # they would wait for ever, one after the other
     guests = [MeetingGuest(barrier, meet) for _ in range(2)]
-    assert run_all(pool_of(events, data, *guests), CASES) == ["pass"] * len(CASES)
+    run_all(events, data, guests, CASES)
+    assert [e.status for e in recorder.of(ev.CaseFinished)] == ["pass"] * len(CASES)
     assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES]
 
 
@@ -87,7 +87,7 @@ def test_events_come_in_the_order_of_the_cases(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
     guests = [MeetingGuest(threading.Barrier(1)) for _ in range(3)]
-    run_all(pool_of(events, data, *guests), CASES)
+    run_all(events, data, guests, CASES)
     for kind in (ev.CaseStarted, ev.CaseFinished):
         seen = [cast(ev.CaseFinished, event).id for event in recorder.of(kind)]
         assert seen == [case.id for case in CASES]
@@ -97,14 +97,14 @@ def test_events_come_in_the_order_of_the_cases(
 
 def test_few_cases_get_one_guest_and_all_of_its_time(events: ev.Events, data: SeriesData) -> None:
     guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
-    run_all(pool_of(events, data, *guests), CASES[: 2 * MIN_CASES_PER_GUEST - 1])
+    run_all(events, data, guests, CASES[: 2 * MIN_CASES_PER_GUEST - 1])
     assert (len(guests[0].ran), guests[1].ran) == (2 * MIN_CASES_PER_GUEST - 1, [])
     assert set(guests[0].limits) == {5.0}
 
 
 def test_guests_that_share_the_machine_get_more_time(events: ev.Events, data: SeriesData) -> None:
     guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
-    run_all(pool_of(events, data, *guests, factor=1.5), CASES)
+    run_all(events, data, guests, CASES, factor=1.5)
     assert set(guests[0].limits + guests[1].limits) <= {15.0}
 
 
@@ -114,12 +114,9 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
     def none_left() -> Guest:
         raise SeriesError("does not boot again")
 
-    labs = [Lab(data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
-    pool = GuestPool(events.emit, labs)
-    pool.begin(CASES)
+    runners = [CaseRunner(data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
     with pytest.raises(SeriesError, match="does not boot again"):
-        for case in CASES:
-            pool.run(case)
+        run_shared(CASES, runners, events.emit)
 
 
 def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
@@ -133,13 +130,13 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
             raise SeriesError("does not boot again")
 
     cases = [*CASES[:-2], *(replace(case, timeout=60.0) for case in CASES[-2:])]
-    pool = pool_of(events, data, *[NoneLeft(threading.Barrier(2))] * 2)
-    pool.begin(cases)
+    guests = [NoneLeft(threading.Barrier(2))] * 2
     ended: Future[object] = Future()
 
     def ask() -> None:
         try:
-            ended.set_result(pool.run(cases[0]))
+            run_all(events, data, guests, cases)
+            ended.set_result(None)
         except SeriesError as error:
             ended.set_exception(error)
 
@@ -148,19 +145,21 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
         ended.result(10)
 
 
-def test_a_lab_that_shared_the_cases_speaks_to_whoever_asks_it_next(
+def test_a_runner_that_shared_the_cases_speaks_to_whoever_asks_it_next(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
-    labs = [lab_with(data, MeetingGuest(threading.Barrier(1))) for _ in range(2)]
-    run_all(GuestPool(events.emit, labs), CASES)
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
+    runners = [runner_with(data, guest) for guest in guests]
+    run_shared(CASES, runners, events.emit)
     said: list[ev.Event] = []
     more = replace(CASES[0], id=ev.CaseId.parse("volatile/p.c::more"))
-    assert labs[0].run(more, said.append) == said[-1]
+    assert runners[0].run(more, said.append) == said[-1]
     assert [type(event) for event in said] == [ev.CaseStarted, ev.CaseFinished]
     assert len(recorder.of(ev.CaseFinished)) == len(CASES)
+    assert guests[0].limits[-1] == 5.0  # alone again, it has the time of one that is alone
 
 
-def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
+def test_after_an_interrupt_no_case_begins(events: ev.Events, data: SeriesData) -> None:
     began, go_on = threading.Barrier(3), threading.Event()
 
     class Waiting(MeetingGuest):
@@ -171,11 +170,17 @@ def test_after_stop_no_case_begins(events: ev.Events, data: SeriesData) -> None:
             assert go_on.wait(HUNG_S)
             return super().run_case(case_id, argv, timeout, **more)
 
+    def interrupt(_: ev.Event) -> None:
+        began.wait(HUNG_S)  # both are at their first case
+        raise KeyboardInterrupt
+
     guests = [Waiting(threading.Barrier(1)) for _ in range(2)]
-    pool = pool_of(events, data, *guests)
-    pool.begin(CASES)
-    began.wait(HUNG_S)  # both are at their first case
-    pool.stop()
+    before = set(threading.enumerate())
+    events.consumers.append(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(events, data, guests, CASES)
+    workers = set(threading.enumerate()) - before
     go_on.set()
-    assert [pool.run(case).status for case in CASES[:2]] == ["pass", "pass"]
+    for worker in workers:
+        worker.join(HUNG_S)
     assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES[:2]]

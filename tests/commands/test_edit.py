@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands import edit
-from harness.commands.edit import EditTree, Refreshed, make_tree, place, write_back
+from harness.commands.edit import place
 from harness.core import git
 from harness.core.errors import InvocationError
 from tests.support.toy import Step, Toy, commit, grow
@@ -20,32 +20,36 @@ TWO: Step = (NAME, {"mm/volatile.c": "int one;\n", "include/linux/mm.h": grow})
 
 
 class Desk:
-    """A toy, a series in a directory, and the tree made from it."""
+    """A toy, a series in a directory, and the tree made from it; both commands' output."""
 
-    def __init__(self, toy: Toy) -> None:
+    def __init__(self, toy: Toy, capsys: pytest.CaptureFixture[str]) -> None:
         self.toy = toy
+        self.capsys = capsys
         self.folder = toy.series(ONE, TWO)
         self.path = toy.root / "edit"
 
-    def tree(self, **given: object) -> EditTree:
+    def tree(self, **given: object) -> str:
         wanted = {"series": str(self.folder), "tree": str(self.path), **given}
-        return make_tree(self.toy.settings(**wanted), self.toy.store, self.toy.events)
+        assert edit.tree(self.toy.settings(**wanted)) == 0
+        return self.capsys.readouterr().out
 
-    def refresh(self, series: str = "") -> Refreshed:
-        return write_back(self.toy.settings(series=series, tree=str(self.path)))
+    def refresh(self, **given: object) -> list[str]:
+        wanted = {"series": "", "tree": str(self.path), **given}
+        assert edit.refresh(self.toy.settings(**wanted)) == 0
+        return self.capsys.readouterr().out.splitlines()
 
     def files(self) -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in sorted(self.folder.iterdir())}
 
 
 @pytest.fixture
-def desk(toy: Toy) -> Desk:
-    return Desk(toy)
+def desk(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Desk:
+    return Desk(toy, capsys)
 
 
 def test_the_tree_is_a_branch_on_the_base(desk: Desk) -> None:
     made = desk.tree()
-    assert (made.branch, made.patches, made.fresh) == ("series/series", 2, True)
+    assert f"{desk.path}: branch series/series, 2 patches on base\n" in made
     assert git.text(desk.path, "branch", "--show-current") == "series/series"
     assert git.text(desk.path, "rev-list", "--count", "base..HEAD") == "2"
     assert git.text(desk.path, "status", "--porcelain") == ""
@@ -58,7 +62,7 @@ def test_there_and_back_is_the_same_bytes(desk: Desk) -> None:
     desk.tree()
     done = desk.refresh()
     assert desk.files() == before
-    assert (done.written, done.removed, done.patches) == ((), (), 2)
+    assert done == [f"{desk.folder}: 2 patches, none changed"]
     assert {p.name: p.stat().st_mtime_ns for p in desk.folder.iterdir()} == times
 
 
@@ -82,7 +86,7 @@ def test_an_edit_changes_its_patch_only(desk: Desk) -> None:
     desk.tree()
     commit(desk.path, {"mm/third.c": "int third;\n"}, "mm: three")
     done = desk.refresh()
-    assert done.written == ("0003-mm-three.patch",)
+    assert done == ["written 0003-mm-three.patch", f"{desk.folder}: 3 patches"]
     assert {n: desk.files()[n] for n in before} == before
 
 
@@ -91,24 +95,23 @@ def test_a_patch_that_is_dropped_is_removed_and_the_cover_letter_stays(desk: Des
     desk.tree()
     git.text(desk.path, "reset", "--quiet", "--hard", "HEAD~1")
     done = desk.refresh()
-    assert len(done.removed) == 1
+    assert [line.split()[0] for line in done] == ["removed", f"{desk.folder}:"]
     assert sorted(desk.files()) == ["0000-cover-letter.patch", "0001-mm-one.patch"]
 
 
-def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(toy: Toy) -> None:
-    project, path = toy.root / "patches", toy.root / "edit"
+def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(desk: Desk) -> None:
+    project = desk.toy.root / "patches"
     (project / "6.12").mkdir(parents=True)
-    settings = toy.settings(project=project, tree=str(path), patches=None)
+    new = {"series": "", "project": project}
     with pytest.raises(InvocationError, match="no series of ours") as caught:
-        make_tree(settings, toy.store, toy.events)
-    assert settings.command("tree", PATCHES="0") in caught.value.next_step
-    made = make_tree(
-        toy.settings(project=project, tree=str(path), patches=0), toy.store, toy.events
-    )
-    assert (made.patches, made.folder) == (0, project / "6.1")
-    commit(path, {"mm/first.c": "int first;\n"}, "mm: one")
-    done = write_back(toy.settings(project=project, tree=str(path)))
-    assert (done.folder, done.written) == (project / "6.1", ("0001-mm-one.patch",))
+        desk.tree(**new, patches=None)
+    settings = desk.toy.settings(**new, tree=str(desk.path), patches=None)
+    assert settings.command("tree", PATCHES="0") in str(caught.value.next_step)
+    made = desk.tree(**new, patches=0)
+    assert "0 patches on base" in made and f"writes the branch back to {project / '6.1'}\n" in made
+    commit(desk.path, {"mm/first.c": "int first;\n"}, "mm: one")
+    done = desk.refresh(project=project)
+    assert done == ["written 0001-mm-one.patch", f"{project / '6.1'}: 1 patches"]
 
 
 def test_uncommitted_edits_are_not_lost_silently(desk: Desk) -> None:
@@ -116,7 +119,7 @@ def test_uncommitted_edits_are_not_lost_silently(desk: Desk) -> None:
     (desk.path / "mm/swap.c").write_text("int edited;\n")
     with pytest.raises(InvocationError, match="not committed") as caught:
         desk.refresh()
-    assert "--amend" in caught.value.next_step
+    assert "--amend" in str(caught.value.next_step)
     with pytest.raises(InvocationError, match="holds edits"):
         desk.toy.series(ONE)
         desk.tree()
@@ -129,14 +132,14 @@ def test_committed_edits_are_not_overwritten_either(desk: Desk) -> None:
     with pytest.raises(InvocationError, match="holds edits"):
         desk.tree()
     desk.refresh()
-    assert not desk.tree().fresh
+    assert "(was there already)" in desk.tree()
 
 
 def test_an_unedited_tree_follows_the_series(desk: Desk) -> None:
     desk.tree()
     desk.toy.series(ONE)
     made = desk.tree()
-    assert (made.patches, made.fresh) == (1, False)
+    assert "1 patches on base (was there already)" in made
     assert not (desk.path / "mm/volatile.c").exists()
 
 
@@ -144,7 +147,7 @@ def test_the_tree_outlives_the_store(desk: Desk) -> None:
     desk.tree()
     shutil.rmtree(desk.toy.store.root)
     assert git.text(desk.path, "fsck", "--connectivity-only") == ""
-    assert desk.refresh().patches == 2
+    assert desk.refresh() == [f"{desk.folder}: 2 patches, none changed"]
 
 
 def test_a_merge_and_a_lost_base_are_refused(desk: Desk) -> None:
@@ -170,11 +173,13 @@ def test_an_mbox_cannot_be_written_back_but_a_directory_can_be_named(desk: Desk)
     mbox = desk.toy.root / "v1.mbox"
     mbox.write_bytes(b"".join(desk.files().values()))
     before = desk.files()
-    assert desk.tree(series=str(mbox)).folder is None
+    assert f"SERIES=DIRECTORY TREE={desk.path} writes the branch back\n" in desk.tree(
+        series=str(mbox)
+    )
     with pytest.raises(InvocationError, match="none of which can be written back"):
         desk.refresh()
     desk.folder = desk.toy.root / "written"
-    desk.refresh(str(desk.folder))
+    desk.refresh(series=str(desk.folder))
     assert desk.files() == before
 
 
@@ -187,13 +192,11 @@ def test_a_directory_of_somebody_else_is_left_alone(desk: Desk) -> None:
         desk.refresh()
 
 
-def test_the_commands_say_what_to_type(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tree_says_what_to_type(desk: Desk) -> None:
+    made = desk.tree()
     settings = desk.toy.settings(series=str(desk.folder), tree=str(desk.path))
-    assert edit.tree(settings) == 0
-    typed = settings.command("refresh", SERIES="")
-    assert f"{typed} writes the branch back" in capsys.readouterr().out
-    assert edit.refresh(settings) == 0
-    assert "2 patches, none changed" in capsys.readouterr().out
+    assert f"{settings.command('refresh', SERIES='')} writes the branch back to" in made
+    assert f"git -C {desk.path} commit --all --amend" in made
 
 
 def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
@@ -204,12 +207,12 @@ def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
 
 
 def test_the_tree_of_an_installed_program_names_no_place_to_write_to(
-    toy: Toy, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = toy.series(ONE, name="6.1").parent
+    project = desk.toy.series(ONE, name="6.1").parent
     monkeypatch.setattr(edit, "PROGRAM", "kernel-series-harness")
     monkeypatch.setattr(edit, "PROJECT", project)
-    settings = toy.settings(project=project, tree=str(toy.root / "edit"))
-    assert make_tree(settings, toy.store, toy.events).folder is None
+    made = desk.tree(series="", project=project)
+    assert f"SERIES=DIRECTORY TREE={desk.path} writes the branch back\n" in made
     with pytest.raises(InvocationError, match="the installed program"):
-        write_back(settings)
+        desk.refresh(project=project)

@@ -12,13 +12,12 @@ import pytest
 from rich.console import Console
 
 from harness.commands import seen_red as command
-from harness.commands.seen_red import passing, reds_of, seen_red
+from harness.commands.seen_red import reds_of, seen_red
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.run.session import RunKernel, RunResult
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData, Variant, Variants, load, load_table, with_variant
 from harness.series.patches import Series
-from harness.series.variants import Variant, Variants, load_table, with_variant
 from tests.support.toy import Toy, grow
 
 TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")
@@ -34,6 +33,7 @@ def document(*tests: dict[str, Any], code: int = 0) -> Any:
 
 
 GOOD = document(case("p::a", "pass", "A-1"), case("p::b", "pass", "A-2", "A-3"))
+PASSING = {"p::a", "p::b"}
 
 
 def test_a_red_needs_the_clause_the_variant_and_a_green_control() -> None:
@@ -42,13 +42,13 @@ def test_a_red_needs_the_clause_the_variant_and_a_green_control() -> None:
         case("p::b", "fail", "A-2", "A-3"),
         case("p::new", "fail", "A-1"),
     )
-    found = [(red.clause, red.case) for red in reds_of(TWO, broken, passing(GOOD))]
+    found = [(red.clause, red.case) for red in reds_of(TWO, broken, PASSING)]
     assert found == [("A-1", "p::a"), ("A-2", "p::b")]
 
 
 def test_a_failed_control_page_shows_nothing() -> None:
     broken = document(case("p::a", "fail", "A-1", reason="inconclusive: nothing was purged"))
-    assert reds_of(ONE, broken, passing(GOOD)) == []
+    assert reds_of(ONE, broken, PASSING) == []
 
 
 def test_host_checks_are_no_guest_tests() -> None:
@@ -120,7 +120,7 @@ def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
         command.Red("A-9", "one", "p::b", "no", "r"),
         command.Red("A-9", "two", "p::b", "no", "r"),
     ]
-    shown = command.report(command.SeenRed("6.1", reds=reds, never=["A-11"]))
+    shown = command.SeenRed("6.1", reds=reds, never=["A-11"]).report()
     cells = [list(column.cells) for column in shown.columns]
     assert cells[0] == ["A-9", "A-9", "A-10", "A-11"]
     assert cells[2] == ["p::a +1", "p::b", "p::a", ""]

@@ -81,7 +81,7 @@ def test_a_kill_while_it_writes_leaves_the_last_sum(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.report.files.os.replace", killed)
+    monkeypatch.setattr("harness.core.atomic.os.replace", killed)
     with pytest.raises(KeyboardInterrupt):
         totals(tmp_path).add(ROUND)
     assert totals(tmp_path).read().rounds == 1

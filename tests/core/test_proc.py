@@ -48,7 +48,7 @@ def test_capture_raises_with_the_programs_last_words() -> None:
 def test_a_full_disk_is_the_machines_fault() -> None:
     error = proc.failure(("gcc",), 1, "as: final close failed: No space left on device")
     assert isinstance(error, MachineError)
-    assert "clean-cache" in error.next_step
+    assert "clean-cache" in str(error.next_step)
 
 
 def test_an_exception_ends_the_whole_group(tmp_path: Path) -> None:

@@ -71,10 +71,6 @@ def test_five_runs_are_needed() -> None:
     assert Rates(5, 5, 0, 5).p <= 0.01 < Rates(4, 4, 0, 4).p
 
 
-def test_in_words() -> None:
-    assert str(Rates(5, 5, 0, 5)) == "passed 5 of 5 before and 0 of 5 after, p = 0.0079"
-
-
 def test_the_interval_is_wilsons() -> None:
     low, high = wilson(20, 20)
     assert high == 1.0 and low == pytest.approx(0.8389, abs=1e-4)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.core.command_table import VARIABLES
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings, from_environment
-from harness.core.usage import VARIABLES
 
 
 def test_nothing_given_means_the_documented_defaults() -> None:

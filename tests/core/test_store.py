@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import multiprocessing
 import os
@@ -19,9 +18,8 @@ from typing import IO
 import pytest
 
 from harness.core import store as store_module
-from harness.core.errors import MachineError
 from harness.core.settings import PROJECT
-from harness.core.store import Entry, Store, digest, entry_key, file_digest, full_disk_explained
+from harness.core.store import Entry, Store, digest, entry_key, file_digest
 from tests.support.limits import note_refused_locks
 
 
@@ -234,18 +232,6 @@ def test_clean_removes_everything(store: Store) -> None:
     store.release()
     store.clean()
     assert not store.root.exists()
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_the_machines_fault(tmp_path: Path, code: int) -> None:
-    with pytest.raises(MachineError, match="is full") as caught, full_disk_explained(tmp_path):
-        raise OSError(code, "x")
-    assert "clean-cache" in caught.value.next_step
-
-
-def test_other_os_errors_pass_through(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), full_disk_explained(tmp_path):
-        raise FileNotFoundError
 
 
 def test_digests_depend_on_content_and_names(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.detectors.attribution import FOREIGN, frames, functions, sorted_out, touched_functions
 from harness.series.apply import PatchedTree
-from harness.series.patches import changed_lines
+from harness.series.diff import changed_lines
 from harness.vm.splats import Splat, find_splats
 from tests.support.toy import Toy
 

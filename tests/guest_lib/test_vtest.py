@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands.selftests.build import RUNNER, TIME_FACTOR
+from harness.commands.test_regression.build import RUNNER, TIME_FACTOR
 from harness.image.programs import GUEST_TESTS
 from tests.support.limits import HUNG_S, wait_gone
 
@@ -42,7 +42,7 @@ def plan(folder: Path, script: str, timeout: float = HUNG_S, user: str = "root")
 def test_status_and_output_are_those_of_the_program(runner: Any, tmp_path: Path) -> None:
     status, said = runner.run(plan(tmp_path, 'echo "ok 1 $1 $2"; echo oops >&2; exit 3'))
     assert os.waitstatus_to_exitcode(status) == 3
-    assert said == b"ok 1 one two\noops\n"
+    assert said.lines() == ["ok 1 one two", "oops"]
 
 
 def test_a_program_out_of_time_is_ended_with_its_children(
@@ -56,7 +56,7 @@ def test_a_program_out_of_time_is_ended_with_its_children(
     monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=looks.__next__))
     script = f"sleep 3600 & echo $! > {tmp_path}/child; echo begun; sleep 3600"
     status, said = runner.run(plan(tmp_path, script))
-    assert status is None and said == b"begun\n"
+    assert status is None and said.lines() == ["begun"]
     assert f"out of time after {HUNG_S * TIME_FACTOR:.1f} s" in capfd.readouterr().out
     wait_gone(int((tmp_path / "child").read_text()))
 
@@ -64,7 +64,7 @@ def test_a_program_out_of_time_is_ended_with_its_children(
 def test_what_a_program_leaves_running_holds_nobody_up(runner: Any, tmp_path: Path) -> None:
     script = f"sleep 3600 & echo $! > {tmp_path}/child; echo done"
     status, said = runner.run(plan(tmp_path, script))
-    assert os.waitstatus_to_exitcode(status) == 0 and said == b"done\n"
+    assert os.waitstatus_to_exitcode(status) == 0 and said.lines() == ["done"]
     wait_gone(int((tmp_path / "child").read_text()))
 
 
@@ -76,15 +76,54 @@ def test_a_signal_is_told_from_a_status(
     assert "signal: is -11, not 0" in capfd.readouterr().out
 
 
+def output(runner: Any, *pieces: str) -> Any:
+    """What is kept of a program that printed these, one after the other."""
+    said = runner.Output()
+    for piece in (*pieces, ""):
+        said.take(piece.encode())
+    return said
+
+
 def test_results_are_kept_when_the_rest_is_too_long(
     runner: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = ["ok 1 first", *(f"line {n}" for n in range(5000)), "not ok 2 second"]
-    shown = runner.tell("\n".join(text).encode())
+    shown = runner.tell(output(runner, "\n".join(text)))
     assert shown[0] == "ok 1 first" and shown[-1] == "not ok 2 second"
     assert len(shown) == runner.LINES + 1
     out = capfd.readouterr().out.splitlines()
     assert out[0] == "# | ok 1 first" and len(out) == len(shown)
+
+
+def test_of_a_flood_of_results_the_last_are_kept_and_the_rest_is_counted(
+    runner: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = output(runner, *("".join(f"ok {n}\n" for n in range(k, k + 9999)) for k in (1, 10000)))
+    assert runner.tell(said)[0] == f"ok {2 * 9999 - runner.KEPT + 1}"
+    assert (
+        capfd.readouterr().out.splitlines()[-1] == f"# left out: {2 * 9999 - runner.KEPT} results"
+    )
+
+
+def test_a_line_without_an_end_is_cut_and_the_next_is_whole(runner: Any) -> None:
+    said = output(runner, *["x" * 65536] * 160, "\nok 1 af", "ter\nlast, without an end")
+    assert said.lines() == ["x" * runner.WIDTH, "ok 1 after", "last, without an end"]
+
+
+def test_no_part_of_a_line_looks_like_the_runners_own(
+    runner: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runner.tell(output(runner, "50%\rleft out: 3 results\r\n\x0bp.c:1: no\n"))
+    assert all(line.startswith("# | ") for line in capfd.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "line", ["ok", "not ok 3", "\x1b[31mnot ok 9 in red\x1b[0m", "1..0 # SKIP x", "Bail out!",
+             "    not ok 2 inner"],
+)  # fmt: skip
+def test_results_in_any_form_are_kept(runner: Any, line: str) -> None:
+    assert runner.is_result(line)
+    assert not runner.is_result(f"# {line}")
 
 
 def test_a_skip_names_its_reason(runner: Any) -> None:

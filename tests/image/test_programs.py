@@ -106,7 +106,7 @@ def test_a_compiler_error_names_the_file(suite: Path, tmp_path: Path) -> None:
     (suite / "a.c").write_text("int main(void) { return nothing; }\n")
     with pytest.raises(InvocationError, match=r"a\.c does not compile") as caught:
         build_suite(Store(tmp_path / "store", 1 << 30), suite, tmp_path / "include", KNOWN)
-    assert "nothing" in caught.value.what and caught.value.next_step.startswith("gcc ")
+    assert "nothing" in caught.value.what and str(caught.value.next_step).startswith("gcc ")
 
 
 def test_a_warning_is_an_error(suite: Path, tmp_path: Path) -> None:

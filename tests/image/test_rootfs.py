@@ -18,14 +18,13 @@ import pytest
 from harness.core import settings
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.core.store import Store
 from harness.image import ext2
 from harness.image.ext2 import debugfs_script, owner_script
 from harness.image.rootfs import (
     INIT_SOURCES,
     build_rootfs,
-    candidates,
     check_ext2,
     choose_packages,
     load_recipe,
@@ -81,7 +80,7 @@ def build(chosen: settings.Settings, root: Path | str, events: Events) -> Path:
 
 def test_the_oldest_python_that_exists_is_taken() -> None:
     have = {"libc6", "python3.12-minimal", "new", "old"}
-    assert choose_packages(PLAIN, have.__contains__) == (
+    assert choose_packages(PLAIN, have) == (
         ("libc6", "python3.12-minimal", "new"),
         "3.12",
     )
@@ -89,20 +88,20 @@ def test_the_oldest_python_that_exists_is_taken() -> None:
 
 def test_alternatives_are_tried_in_order() -> None:
     have = {"libc6", "python3.11-minimal", "python3.12-minimal", "old"}
-    packages, python = choose_packages(PLAIN, have.__contains__)
+    packages, python = choose_packages(PLAIN, have)
     assert packages == ("libc6", "python3.11-minimal", "old") and python == "3.11"
 
 
 def test_a_package_that_is_nowhere_is_named() -> None:
     have = {"libc6", "python3.11-minimal"}
     with pytest.raises(MachineError, match="new or old") as caught:
-        choose_packages(PLAIN, have.__contains__)
-    assert "ROOTFS=" in caught.value.next_step
+        choose_packages(PLAIN, have)
+    assert "ROOTFS=" in str(caught.value.next_step)
 
 
 def test_no_python_at_all() -> None:
     with pytest.raises(MachineError, match=r"python3\.11-minimal or python3\.12-minimal"):
-        choose_packages(PLAIN, lambda name: False)
+        choose_packages(PLAIN, ())
 
 
 def test_recipe_has_what_the_guest_needs() -> None:
@@ -244,7 +243,7 @@ def test_an_image_that_lacks_something_is_refused(
     ext2.make_image(tree, tmp_path / "given.img")
     with pytest.raises(InvocationError, match="lacks an SSH server") as caught:
         build(chosen, tmp_path / "given.img", events)
-    assert "mmdebstrap" in caught.value.next_step
+    assert "mmdebstrap" in str(caught.value.next_step)
 
 
 @needs_tools
@@ -264,7 +263,7 @@ def test_a_directory_that_lacks_something_is_refused(
     (tree / "usr/sbin/dropbear").unlink()
     with pytest.raises(InvocationError, match="lacks an SSH server") as caught:
         build(chosen, tree, events)
-    assert "sshd" in caught.value.next_step
+    assert "sshd" in str(caught.value.next_step)
 
 
 def test_a_root_that_is_not_there_is_refused(
@@ -280,8 +279,8 @@ def test_without_apt_the_way_out_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MachineError, match="no apt") as caught:
         build(chosen, "", events)
-    assert "ROOTFS=" in caught.value.next_step
-    assert "python3" in caught.value.next_step
+    assert "ROOTFS=" in str(caught.value.next_step)
+    assert "python3" in str(caught.value.next_step)
 
 
 @needs_tools
@@ -304,21 +303,12 @@ def test_init_compiles_without_a_warning(tmp_path: Path) -> None:
     assert usage.returncode == 2 and "usage" in usage.stderr
 
 
-def test_every_alternative_is_asked_for() -> None:
-    assert candidates(PLAIN) == ("libc6", "new", "old", "python3.11-minimal", "python3.12-minimal")
-
-
 def test_one_call_of_apt_says_what_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """apt-cache ends with 100 where it lacks one, and still shows the others."""
     program = tmp_path / "apt-cache"
-    program.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
-        "echo 'Package: libc6'; echo 'Depends: new'; echo; echo 'Package: old'; exit 100\n"
-    )
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho libc6; echo old\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert apt.known(("libc6", "new", "old"), ["-o", "x=y"]) == {"libc6", "old"}
-    calls = (tmp_path / "calls").read_text()
-    assert calls == "-o x=y show --no-all-versions libc6 new old\n"
+    assert apt.known(["-o", "x=y"]) == {"libc6", "old"}
+    assert (tmp_path / "calls").read_text() == "-o x=y pkgnames\n"

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from harness.build.kconfig import load_flavour
 from harness.commands.ci.plan import gitlab, listed
 from harness.core import git
-from harness.core.usage import PROJECT, VARIABLES
+from harness.core.command_table import PROJECT, VARIABLES
 from harness.setup import bootstrap
 from tests.support.toy import Toy, grow
 

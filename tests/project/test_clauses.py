@@ -48,7 +48,7 @@ def _in_python(source: Path) -> dict[str, frozenset[str]]:
 @cache
 def declared() -> dict[str, frozenset[str]]:
     """Clauses of every case of our series: ``program::case``, or ``host::check``."""
-    found = {f"host::{c.name}": frozenset(c.clauses) for c in load_checks(OURS)}
+    found = {str(c.id): frozenset(c.clauses) for c in load_checks(OURS)}
     for source in sources(TESTS):
         cases = _in_c(source) if source.suffix == ".c" else _in_python(source)
         assert cases, f"no case found in {source.name}"

@@ -11,8 +11,8 @@ import pytest
 from harness.core.settings import PROJECT
 from harness.races.scenario import RACES, parse
 from harness.series import contract
+from harness.series.contract import find_patch
 from harness.series.patches import parse_patch
-from harness.series.variants import find_patch
 
 LINES = ("6.1", "6.12")
 SHIPPED = sorted(RACES.glob("*.c"))

@@ -14,7 +14,7 @@ from rich.console import Console
 from harness.core.errors import InvocationError
 from harness.debugger.blocked_on import base_name, blocked_on
 from harness.races.batch import Batch, StressTotals, outcome
-from harness.races.programs import ROUNDS, program_argv, reported_runs, total_line
+from harness.races.programs import ROUNDS, RacePrograms, reported_runs, total_line
 from harness.races.scenario import parse
 from harness.races.trace import Ending, RaceRun
 from harness.races.verdict import RaceResult, document, stress_table, table
@@ -110,7 +110,8 @@ def test_a_programs_lines_of_runs() -> None:
 
 
 def test_each_thread_is_told_its_cpu() -> None:
-    assert program_argv("/tests/races/toy", ROUNDS, 20, {"A": 1, "B": 2}) == [
+    assert TOY is not None
+    assert RacePrograms(Path("image"), Path("folder"), False).argv(TOY, ROUNDS, 20) == [
         "/tests/races/toy", "--rounds", "20", "A=1", "B=2",
     ]  # fmt: skip
 

@@ -63,6 +63,12 @@ def done(stdout: str, code: int | None = 0, lost: str = "", splats: tuple[Splat,
     return CaseRun(code, stdout, "", 1.0, False, lost, None, splats)
 
 
+def on_kernel(guest: FakeGuest, stub: Path) -> Any:
+    programs = SimpleNamespace(argv=lambda *_: ["x"], symbols=lambda name: PROGRAM)
+    context = SimpleNamespace(programs=programs)
+    return SimpleNamespace(guest=lambda: guest, stub=stub, symbols=symbols(), context=context)
+
+
 def drive(
     monkeypatch: pytest.MonkeyPatch, guest: FakeGuest, cpus: list[Cpu], machine: Machine, runs: int
 ) -> Batch:
@@ -72,19 +78,8 @@ def drive(
     monkeypatch.setattr(batch, "InterleavingDriver", partial(InterleavingDriver, clock=stub.clock))
     monkeypatch.setattr(stub.remote, "detach", guest.finished.set)
     breakpoints = [Breakpoint((address("fault"),)), Breakpoint((PROGRAM["race_end"],))]
-    toy = scenario(IN_ORDER)
-    argv = ["/tests/races/toy", "--rounds", str(runs)]
     try:
-        return controlled(
-            guest,  # type: ignore[arg-type]
-            Path("stub"),
-            toy,
-            breakpoints,
-            symbols(),
-            PROGRAM,
-            argv,
-            runs,
-        )
+        return controlled(on_kernel(guest, Path("stub")), scenario(IN_ORDER), breakpoints, runs)
     finally:
         stub.close()
 
@@ -139,17 +134,7 @@ def test_a_program_that_failed_at_its_end_is_an_error(monkeypatch: pytest.Monkey
 def test_a_stub_that_nobody_listens_at_is_an_error_and_no_crash(tmp_path: Path) -> None:
     """The program has not been started then, and cannot be waited for."""
     guest = quick(done(OK.format(lines="")))
-    toy = scenario(IN_ORDER)
-    batch = controlled(
-        guest,  # type: ignore[arg-type]
-        tmp_path / "nothing",
-        toy,
-        [],
-        symbols(),
-        PROGRAM,
-        ["x"],
-        1,
-    )
+    batch = controlled(on_kernel(guest, tmp_path / "nothing"), scenario(IN_ORDER), [], 1)
     assert batch.error is not None and "no stub at" in batch.error.what
     assert guest.killed and guest.asked == []
 

@@ -19,8 +19,7 @@ from harness.races.programs import (
     OUTCOME,
     ROUNDS,
     SECONDS,
-    program_argv,
-    program_symbols,
+    RacePrograms,
     reported_runs,
     total_line,
 )
@@ -49,7 +48,8 @@ RACE_MAIN(.struck = struck, .threads = { { "A", part, .process = true } })
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("race")
+    folder = tmp_path_factory.mktemp("race") / "source"
+    folder.mkdir()
     (folder / "toy.c").write_text(SOURCE)
     compile_program(folder / "toy.c", folder / "toy", folder, [LIB])
     return folder / "toy"
@@ -57,7 +57,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def diagnostics(program: Path, option: str) -> tuple[str, ...]:
     """What the program says, all on CPU 0."""
-    argv = program_argv(str(program), option, 2 if option == ROUNDS else 1, {"A": 0})
+    argv = [str(program), option, "2" if option == ROUNDS else "1", "A=0"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
     output = read_case(done.stdout, CASE, done.returncode)
     assert output.outcome == "pass", done.stdout + done.stderr
@@ -82,6 +82,8 @@ def test_repetition_tells_all_runs_in_one_line(program: Path) -> None:
 
 
 def test_the_landmarks_are_functions_of_every_program(program: Path) -> None:
-    assert {BEGIN, END, OUTCOME} <= program_symbols(program).keys()
+    assert {BEGIN, END, OUTCOME} <= RacePrograms(program, program.parent, False).symbols(
+        "toy"
+    ).keys()
     magic = re.search(r"#define RACE_MAGIC\s+(0x[0-9a-f]+)", (LIB / "race.h").read_text())
     assert magic is not None and int(magic[1], 16) == MAGIC

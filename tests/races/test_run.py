@@ -19,7 +19,7 @@ MISS = done(OK.format(lines="# run 1: not: nothing\n"))
 
 def on_kernel(ends: list[CaseRun], seen: list[ev.Event]) -> Any:
     """Guests of which each ends as the next of ``ends`` says."""
-    programs = SimpleNamespace(in_guest=lambda name: f"/tests/races/{name}")
+    programs = SimpleNamespace(argv=lambda scenario, *words: ["program", *map(str, words)])
     session = SimpleNamespace(events=ev.Events([seen.append]))
     return SimpleNamespace(
         context=SimpleNamespace(programs=programs, session=session),

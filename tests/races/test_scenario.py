@@ -21,8 +21,8 @@ from harness.races.scenario import (
     parse,
     parse_place,
 )
+from harness.series.contract import find_patch
 from harness.series.contract import load as load_contract
-from harness.series.variants import find_patch
 
 BODY = """\
 name: toy
@@ -136,6 +136,12 @@ def test_what_makes_no_sense_is_refused(old: str, new: str, why: str | None) -> 
         parse(text, Path("toy.c"), "6.1")
     assert why in caught.value.what and caught.value.what.startswith("toy.c: ")
     assert caught.value.exit_code == 2
+
+
+def test_a_name_may_look_like_a_number() -> None:
+    text = written(BODY.replace("name: toy", "name: 2024", 1))
+    found = parse(text, Path("2024.c"), "6.1")
+    assert found is not None and found.name == "2024"
 
 
 def test_an_argument_belongs_to_an_entry() -> None:

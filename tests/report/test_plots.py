@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.report.files import page_environment
-from harness.report.plots import BARS_PERCENT, MAX_PLOTS, Sample, plots, samples
+from harness.report.plots import BARS_PERCENT, MAX_PLOTS, plots
 
 
 def said(t: float, used: float, purged: int) -> str:
@@ -23,17 +23,13 @@ def case(name: str, *diagnostics: str) -> Any:
 GROWS = case("a.py::grows", "x", said(10.0, 1.0, 0), said(10.1, 4.4, 16), said(10.4, 4.5, 32))
 
 
-def test_a_sample_has_levels_and_counts() -> None:
-    assert samples([said(1.5, 2, 3)]) == [
-        Sample(1.5, {"MiB used": 2.0, "MiB memory.max": 4.5}, {"purged": 3.0})
-    ]
-
-
 @pytest.mark.parametrize(
     "line", ["", "@count purged 3", "@sample", "@sample t=x line:a=1", "sample t=1 "]
 )
 def test_what_is_no_sample_is_passed_over(line: str) -> None:
-    assert samples([line]) == []
+    assert plots([case("a", said(1, 1, 1), said(2, 1, 1), line)]) == []
+    (plot,) = plots([case("a", said(1, 1, 1), line, said(2, 1, 1), said(3, 1, 1))])
+    assert len(plot.bars) == 3 and plot.ms == 2000
 
 
 def test_a_case_without_samples_is_no_picture() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.revision.verdict import RevisionRuns, as_json, conclude, read_revision
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks import OpenRemarks
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import PROJECT, from_environment

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from harness import cli
-from harness.core.usage import VARIABLES
+from harness.core.command_table import VARIABLES
 from harness.image.rootfs import Rootfs, new_host_key
 from harness.run import assemble_guest, pipeline
 from harness.vm.machine import GuestSpec
@@ -96,6 +96,7 @@ class Job:
     monkeypatch: pytest.MonkeyPatch
     behaviours: Mapping[str, Behaviour] = field(default_factory=dict)
     runs: Counter[str] = field(default_factory=Counter)  # of each case
+    code: int = 0  # of the last run that a test began
     booted: int = 0
     restored: int = 0
     _guests: list[FakeQemu] = field(default_factory=list)

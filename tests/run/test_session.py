@@ -8,13 +8,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import cli
 from harness.core import events as ev
 from harness.core.errors import (
     HarnessError,
@@ -25,8 +24,9 @@ from harness.core.errors import (
 )
 from harness.core.settings import Settings, from_environment
 from harness.core.store import Store
+from harness.core.terminal import ending_signals
 from harness.run import session
-from harness.run.session import Session, run_id, run_session
+from harness.run.session import Session, run_session
 
 FILES = ("events.jsonl", "junit.xml", "report.html", "results.json")
 
@@ -155,11 +155,6 @@ def test_events_are_on_disk_in_order(settings: Settings) -> None:
     assert [json.loads(x)["event"] for x in lines] == ["RunStarted", "Note", "RunFinished"]
 
 
-def test_names_of_runs_sort_by_time_and_differ_by_process() -> None:
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert run_id(at, 7) == "20260102-030405-7"
-
-
 def test_runs_of_one_process_in_one_second_have_names_of_their_own(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,13 +172,11 @@ def test_runs_of_one_process_in_one_second_have_names_of_their_own(
 
 @pytest.fixture
 def heard() -> Iterator[None]:
-    """Ctrl-C and SIGTERM as in a terminal: a job in the background is started to ignore the one."""
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, cli._terminate)
-    yield
-    for n, handler in before.items():
-        signal.signal(n, handler)
+    """Ctrl-C as in a terminal: a job in the background is started to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with ending_signals():
+        yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted_by(number: signal.Signals) -> Callable[[Session], None]:

@@ -47,16 +47,17 @@ def fake_b4(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> Path:
 def test_b4_fetches_the_thread(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = toy.series(("one", {"mm/swap.c": grow}), ("two", {"mm/madvise.c": grow}))
     mbox = tmp_path / "thread"
-    mbox.write_bytes(b"\n".join(p.read_bytes() for p in sorted(folder.glob("*.patch"))))
-    cover = tmp_path / "cover"
-    cover.write_text("Subject: [PATCH 0/2] x\nMessage-ID: <cover@example.org>\n\nHello.\n")
-    b4 = fake_b4(tmp_path / "bin", monkeypatch, f"cp {mbox} ./v2.mbx; cp {cover} ./v2.cover")
+    head = b"From mboxrd@z Thu Jan  1 00:00:00 1970\nSubject: [PATCH 0/2] x\n"
+    cover = head + b"Message-ID: <cover@example.org>\n\nHello.\n"
+    patches = (p.read_bytes() for p in sorted(folder.glob("*.patch")))
+    mbox.write_bytes(b"\n".join([cover, *patches]))
+    b4 = fake_b4(tmp_path / "bin", monkeypatch, f"cp {mbox} ./{ID}.mbx")
     series = load_series(toy.settings(series=f"<{ID}>"), toy.base())
     assert [p.subject for p in series.patches] == ["one", "two"]
     assert series.cover == "cover@example.org"
     assert series.source == f"<{ID}>"
     asked = (b4 / "asked").read_text().split()
-    assert asked[0] == "am" and asked[-1] == ID
+    assert asked[0] == "mbox" and asked[-1] == ID
 
 
 @pytest.mark.parametrize("status", [1, 0])

@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.core import git
-from harness.series import packfile
-from harness.series.packfile import PackWriter, TreeBuilder
+from harness.series import tar_to_git
+from harness.series.tar_to_git import PackWriter, TreeBuilder
 
 FILES = {
     b"a.c": b"int a;\n",
@@ -54,7 +54,7 @@ def test_offsets_beyond_two_gib_are_in_the_second_table(tmp_path: Path) -> None:
     check = bytes.fromhex(own.stem.removeprefix("pack-"))
     far = {bytes([n]) * 20: (n, (3 << 30) + n) for n in (7, 1, 250)}
     index = tmp_path / "far.idx"
-    index.write_bytes(packfile._index({**far, bytes([9]) * 20: (9, 99)}, check))
+    index.write_bytes(tar_to_git._index({**far, bytes([9]) * 20: (9, 99)}, check))
     listed = git.text(repo, "show-index", stdin=index.read_bytes()).splitlines()
     assert [line.split()[0] for line in listed] == [
         str((3 << 30) + 1), str((3 << 30) + 7), "99", str((3 << 30) + 250)

@@ -31,6 +31,7 @@ from harness.vm.accel import choose_accel
 from harness.vm.boot import Patience, boot, save
 from harness.vm.channel import SshError
 from harness.vm.guest import Guest
+from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Monitor
 from harness.vm.ssh import KeyPair
@@ -274,6 +275,20 @@ class TestRealGuests:
         other = replace(KEYS, public="AAAAC3NzaC1lZDI1NTE5AAAA")
         with pytest.raises(SeriesError, match="no command came through"):
             boot(spec, tmp_path, "g", other, patience=PATIENT)
+
+    @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])
+    def test_a_cut_snapshot_is_given_up_for_a_boot(
+        self, spec: GuestSpec, snapshot: Path, tmp_path: Path, kept: float
+    ) -> None:
+        cut = tmp_path / "cut"
+        shutil.copyfile(snapshot, cut)
+        os.truncate(cut, int(cut.stat().st_size * kept))
+        with Guests(spec, tmp_path, tmp_path / "console.log", Events()) as guests:
+            guests.snapshot = cut
+            made = guests._boot(None)
+            guests._made.append(made)
+            assert sh(guests.fresh(), "echo there") == "there\n"
+            assert guests.snapshot is None
 
     def test_power_off_from_inside_ends_qemu(self, guest: Guest) -> None:
         with pytest.raises(SshError, match="lost"):

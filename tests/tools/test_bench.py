@@ -14,8 +14,8 @@ from harness.core import git
 from harness.core.errors import MachineError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.series.apply import apply_series
+from harness.series.contract import with_variant
 from harness.series.patches import load_series
-from harness.series.variants import with_variant
 from tests.support.toy import Toy, grow
 from tools import bench
 
@@ -91,7 +91,7 @@ def test_room_for_every_pair_is_seen_to_first(
 ) -> None:
     with pytest.raises(MachineError, match=r"needs \d{6} GB") as caught:
         bench.bench(replace(settings, repeat=100_000))
-    assert "OUT=" in caught.value.next_step
+    assert "OUT=" in str(caught.value.next_step)
     assert not seen
 
 

@@ -116,7 +116,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
         "flags: 0x1(locked)\nraw: 0000 0000\npage dumped because: nonzero mapcount\n"
         f"Modules linked in:\n{STACK.format('free_page_is_bad_report')}",
         "bad_page",
-        "BUG: Bad page state in free_page_is_bad_report",
+        "BUG: Bad page state in caller",
     ),
     "bad page map": (
         "BUG: Bad page map in process sh  pte:8000000012345067 pmd:12346067\n"

@@ -63,7 +63,7 @@ def test_asking_for_kvm_where_it_does_not_work_is_an_error(tmp_path: Path, probe
     with pytest.raises(MachineError, match="says nothing") as caught:
         choose_accel("kvm", tmp_path, SPEC)
     assert caught.value.exit_code == 3
-    assert "ACCEL=tcg" in caught.value.next_step
+    assert "ACCEL=tcg" in str(caught.value.next_step)
 
 
 def test_the_reason_is_the_error_and_no_warning_before_it() -> None:

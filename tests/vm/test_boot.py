@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError, SeriesError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm.boot import Patience, boot, boot_failure
 from harness.vm.guest import Guest
 from harness.vm.machine import GuestSpec
@@ -83,7 +83,7 @@ def test_an_image_without_a_getty_is_the_invocations_fault(
     booting.print("Linux version 6.1\nReached target multi-user.target\n")
     with pytest.raises(InvocationError, match="no login on the serial console") as caught:
         start(booting, tmp_path, replace(PATIENT, stall=SOON_S), login=Login("root"))
-    assert "multi-user.target" in caught.value.what and "mmdebstrap" in caught.value.next_step
+    assert "multi-user.target" in caught.value.what and "mmdebstrap" in str(caught.value.next_step)
     assert not booting.qemu.alive
 
 
@@ -149,7 +149,7 @@ def test_no_output_and_alive(fake: FakeGuest) -> None:
     error = failure(fake, "")
     assert isinstance(error, SeriesError)
     assert "no output at all" in error.what and "silent" in error.what
-    assert "MACHINE=q35" in error.next_step
+    assert "MACHINE=q35" in str(error.next_step)
 
 
 def test_no_output_and_ended(fake: FakeGuest) -> None:
@@ -181,7 +181,7 @@ def test_a_starved_timer_is_the_machine_at_fault(fake: FakeGuest) -> None:
     )
     assert isinstance(error, MachineError)
     assert "did not get its timer interrupts" in error.what
-    assert "less to do" in error.next_step
+    assert "less to do" in str(error.next_step)
 
 
 def test_a_bug_at_boot_is_quoted_with_its_trace(fake: FakeGuest) -> None:
@@ -196,7 +196,7 @@ def test_a_bug_at_boot_is_quoted_with_its_trace(fake: FakeGuest) -> None:
     assert "kernel BUG in mem_thing" in error.what
     assert "kernel BUG at mm/init.c:5!" in error.what
     assert error.evidence == fake.guest.console.log
-    assert "PATCHES=0" in error.next_step
+    assert "PATCHES=0" in str(error.next_step)
 
 
 def test_the_worst_complaint_is_the_reason(fake: FakeGuest) -> None:

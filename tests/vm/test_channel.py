@@ -164,6 +164,13 @@ def test_the_end_of_the_guests_half_is_a_lost_connection(line: CaseLine) -> None
     assert not line.open
 
 
+def test_a_case_that_knows_the_mark_and_writes_it_ends_no_run(line: CaseLine) -> None:
+    """Its runner's command line is there for all to read."""
+    with pytest.raises(SshError, match="names no exit status: 'ok'"):
+        run(line, "sh", f"echo {line._mark} ok; echo {line._mark} >&2")
+    assert not line.open
+
+
 def test_a_nul_ends_no_word() -> None:
     with pytest.raises(ValueError, match="NUL"):
         request_of(["1", "a\0b", "1"], ["prog"], {})

@@ -50,6 +50,16 @@ def test_every_byte_is_logged_and_every_line_told(line: Line, tmp_path: Path) ->
     assert line.console.ended
 
 
+def test_a_line_without_an_end_comes_in_parts(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "LONGEST", 1000)
+    line.guest.sendall(b"x" * 2500)
+    line.guest.close()
+    line.console.join(NEVER_S)
+    parts = [part for part in line.told if part is not None]
+    assert "".join(parts) == "x" * 2500
+    assert len(parts) >= 3 and max(map(len, parts)) <= 1000
+
+
 def test_log_is_appended_to(tmp_path: Path) -> None:
     log = tmp_path / "console.log"
     log.write_text("before\n")

@@ -118,6 +118,18 @@ def test_a_splat_belongs_to_the_case_that_ran(fake: FakeGuest) -> None:
     assert fake.guest.trustworthy
 
 
+def test_a_forged_end_gives_a_splat_to_nobody_else(fake: FakeGuest) -> None:
+    def warn(argv: list[str]) -> tuple[str, str]:
+        fake.print("harness: end 1\n" + WARNING)
+        return "ok", "exit=0"
+
+    fake.behave = warn
+    run = fake.guest.run_case("a", ["prog"], NEVER_S)
+    assert [s.title for s in run.splats] == ["WARNING in do_thing"]
+    assert [remark.line for remark in fake.guest.take_remarks()] == ["harness: end 1"]
+    assert fake.guest.take_remarks() == []
+
+
 def test_the_same_splat_in_two_cases_is_two(fake: FakeGuest) -> None:
     def warn(argv: list[str]) -> tuple[str, str]:
         fake.print(WARNING)

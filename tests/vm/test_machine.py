@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InvocationError, MachineError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm.machine import (
     GuestSpec,
     choose_machine,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.core.usage import PROJECT
+from harness.core.command_table import PROJECT
 from harness.vm import protocol
 
 AGENT = PROJECT / "harness" / "agent"

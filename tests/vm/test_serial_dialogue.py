@@ -14,7 +14,7 @@ import pytest
 from pexpect.exceptions import EOF, TIMEOUT
 
 from harness.core.errors import InvocationError
-from harness.core.login import Login
+from harness.core.settings import Login
 from harness.vm import serial_dialogue
 from harness.vm.console import Console
 from harness.vm.serial_dialogue import ADOPT, SerialDialogue, log_in
@@ -244,7 +244,7 @@ def test_a_refusal_is_the_invocations_fault(
     with pytest.raises(InvocationError, match=message) as caught:
         getty.log_in(login, LOGIN, *says)
     assert caught.value.evidence == getty.console.log
-    assert "ROOTFS_LOGIN=" in caught.value.next_step
+    assert "ROOTFS_LOGIN=" in str(caught.value.next_step)
 
 
 def test_no_prompt_after_the_login(getty: Getty, monkeypatch: pytest.MonkeyPatch) -> None:

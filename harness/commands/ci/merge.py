@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -17,37 +16,21 @@ from harness.commands.revision.reply import reply, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, conclude
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.detectors import soundness
-from harness.report.files import junit
-from harness.report.results import (
-    BROKEN,
-    CaseRecord,
-    RunDocument,
-    SplatRecord,
-    StageRecord,
-    judge,
-)
-from harness.report.states import state_of
-from harness.run.session import JUDGED, RunResult, read_results, worst
+from harness.report.files import junit, page_environment
+from harness.report.results import BROKEN, CaseRecord, RunDocument, StageRecord, judge
+from harness.run.session import RunResult, read_results
+from harness.run.states import SeriesState
+from harness.run.verdict import JUDGED, worst
 from harness.series.contract import SeriesData, load
 
 MERGED = "merged"
 COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
 # Of two records of one case that every shard makes, the worse one counts.
 WORST = ("fail", "error", "timeout", "pass", "skip", "not_applicable")
-
-
-@dataclass(frozen=True)
-class CellGroup:
-    """All that was run on one kernel in one flavour."""
-
-    name: str
-    inputs: Inputs
-    runs: RevisionRuns
-    documents: dict[str, RunDocument]
 
 
 def cells_of(out: Path) -> dict[PlanCell, RunResult]:
@@ -64,36 +47,29 @@ def cells_of(out: Path) -> dict[PlanCell, RunResult]:
     return found
 
 
-def grouped(
-    groups: dict[str, Inputs], planned: Sequence[PlanCell], have: dict[PlanCell, RunResult],
-    data: SeriesData,
-) -> Iterator[CellGroup]:  # fmt: skip
-    """What is there of each kernel and flavour; a state counts where all its shards are there.
+def documents_of(
+    cells: Sequence[PlanCell], have: dict[PlanCell, RunResult], data: SeriesData
+) -> dict[str, RunDocument]:
+    """What is there of one kernel and flavour: each state of which all shards are there."""
+    documents = {}
+    for at in dict.fromkeys(cell.state for cell in cells if cell.state != STATICS):
+        shards = [cell for cell in cells if cell.state == at]
+        if all(cell in have for cell in shards):
+            documents[at] = merged_shards([have[cell].document for cell in shards], data)
+    return documents
 
-    As in one go, nothing is said of what comes after a state that is missing.
-    """
-    for name in dict.fromkeys(cell.group for cell in planned):
-        mine = [cell for cell in planned if cell.group == name]
-        inputs = groups[mine[0].kernel]
-        documents: dict[str, RunDocument] = {}
-        for at in dict.fromkeys(cell.state for cell in mine if cell.state != STATICS):
-            shards = [cell for cell in mine if cell.state == at]
-            if all(cell in have for cell in shards):
-                documents[at] = merged_shards([have[cell].document for cell in shards], data)
-        steps: list[RunDocument] = []
-        for count in range(len(inputs.patches) + 1):
-            if f"p{count}" not in documents:
-                break
-            steps.append(documents[f"p{count}"])
-            state = state_of(count, inputs.name_of(count), steps[-1])
-            if state.exit_code not in JUDGED or not state.applies:
-                break
-        if steps:
-            runs = RevisionRuns(steps, documents.get(PREVIOUS))
-            for cell, result in have.items():
-                if cell.state == STATICS and cell.kernel == mine[0].kernel:
-                    runs.add_statics(result.out)
-            yield CellGroup(name, inputs, runs, documents)
+
+def steps_of(inputs: Inputs, documents: dict[str, RunDocument]) -> list[RunDocument]:
+    """The states in order; as in one go, nothing is said of those after one that is missing."""
+    steps: list[RunDocument] = []
+    for count in range(len(inputs.patches) + 1):
+        if f"p{count}" not in documents:
+            break
+        steps.append(documents[f"p{count}"])
+        state = SeriesState(count, inputs.name_of(count), steps[-1])
+        if steps[-1]["exit_code"] not in JUDGED or not state.applies:
+            break
+    return steps
 
 
 def merge(settings: Settings, console: Console) -> int:
@@ -105,28 +81,34 @@ def merge(settings: Settings, console: Console) -> int:
     """
     plan = read_plan(settings.out)
     if plan is None:
-        raise InvocationError(
-            f"{settings.out / PLAN} is not there", next_step=f"{command('plan')}, then its cells"
-        )
-    planned = [parse(row.cell) for row in plan.cells]
-    have = cells_of(settings.out)
-    data = load(settings.project)
-    out = settings.out / MERGED
+        step = f"{command('plan')}, then its cells"
+        raise InvocationError(f"{settings.out / PLAN} is not there", next_step=step)
+    planned, have = [parse(row.cell) for row in plan.cells], cells_of(settings.out)
+    data, out = load(settings.project), settings.out / MERGED
     verdicts: dict[str, Revision] = {}
-    for group in grouped(plan.groups, planned, have, data):
-        whole = conclude(group.inputs, group.runs)
-        verdicts[group.name] = whole
-        folder = out / group.name
-        write(whole, group.runs, folder, group.runs.steps[0]["asked"])
-        for at, document in group.documents.items():
-            (folder / at).mkdir(exist_ok=True)
-            write_atomically(folder / at / "results.json", json.dumps(document, indent=1) + "\n")
-            write_atomically(folder / at / "junit.xml", junit(document))
-        console.print(f"\n{group.name}\n{reply(whole)}", markup=False, soft_wrap=True)
+    for group in dict.fromkeys(cell.group for cell in planned):
+        mine = [cell for cell in planned if cell.group == group]
+        inputs, documents = plan.groups[mine[0].kernel], documents_of(mine, have, data)
+        if not (steps := steps_of(inputs, documents)):
+            continue
+        runs = RevisionRuns(steps, documents.get(PREVIOUS))
+        for cell, result in have.items():
+            if cell.state == STATICS and cell.kernel == mine[0].kernel:
+                runs.add_statics(result.out)
+        whole = verdicts[group] = conclude(inputs, runs)
+        write(whole, runs, out / group, steps[0]["asked"])
+        for at, document in documents.items():
+            folder = out / group / at
+            folder.mkdir(exist_ok=True)
+            write_atomically(folder / "results.json", json.dumps(document, indent=1) + "\n")
+            write_atomically(folder / "junit.xml", junit(document))
+        console.print(f"\n{group}\n{reply(whole)}", markup=False, soft_wrap=True)
     lost = [cell for cell in planned if cell not in have]
     out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(summary_lines(verdicts, lost)) + "\n"
-    write_atomically(out / "summary.md", text)
+    environment = page_environment(Path(__file__).parent)
+    environment.filters.update(verdict=verdict, reply=reply)
+    page = environment.get_template("summary.md.j2").render(verdicts=verdicts, lost=lost)
+    write_atomically(out / "summary.md", page)
     console.print(f"results: {out}", markup=False)
     if lost:
         where = {"OUT": str(settings.out)} if settings.out != Path("out").absolute() else {}
@@ -138,25 +120,6 @@ def merge(settings: Settings, console: Console) -> int:
             f"{settings.command('merge', **where)}",
         )
     return worst(whole.exit_code for whole in verdicts.values())
-
-
-def summary_lines(verdicts: dict[str, Revision], lost: Sequence[PlanCell]) -> Iterator[str]:
-    """``summary.md``: the verdicts of all kernels and flavours, for the page of a CI job."""
-    yield "| kernel and flavour | verdict | broken after |"
-    yield "| --- | --- | --- |"
-    for name, whole in verdicts.items():
-        bad = ", ".join(map(str, whole.bad_patches)) or "none"
-        yield f"| {name} | {verdict(whole)} | {bad} |"
-    if lost:
-        yield ""
-        yield f"**No results of {len(lost)} cells:** {', '.join(cell.name for cell in lost)}"
-    for name, whole in verdicts.items():
-        yield ""
-        yield f"<details><summary>{name}</summary>"
-        yield ""
-        yield from (f"    {line}".rstrip() for line in reply(whole).splitlines())
-        yield ""
-        yield "</details>"
 
 
 def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocument:
@@ -173,23 +136,22 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
     order = {case: at for at, case in enumerate(selection)}
     splats = [splat for shard in shards for splat in shard["splats"]]
     splats.sort(key=lambda splat: order.get(splat["test"], len(order)))
-    tests = _tests(shards, order, splats, data.sound)
+    tests = []
+    for same in _tests(shards, order):
+        whole = len(same) > 1 and data.sound in same[0]["clauses"]
+        tests.append(soundness.merged(same, splats) if whole else same[0])
     records = [
         ev.CaseFinished(
             ev.CaseId.parse(t["id"]), t["status"], t["reason"], t["seconds"], tuple(t["clauses"])
         )
         for t in tests
     ]
-    clauses = judge(data.clauses, len(first["series"]["patches"]), records)
     reached = any(shard["clauses"] for shard in shards)
-    error = list(dict.fromkeys(line for shard in shards for line in shard["error"]))
+    error = _once(line for shard in shards for line in shard["error"])
     # As of a run in one go: what ended a shard early, else what broke.
-    verdict, code = next(
-        ((s["verdict"], s["exit_code"]) for s in shards if s["exit_code"] not in JUDGED),
-        ("pass", 0),
-    )
-    if code == 0 and (error or splats or any(test["status"] in BROKEN for test in tests)):
-        verdict, code = "fail", 1
+    ended = next((s for s in shards if s["exit_code"] not in JUDGED), None)
+    broken = error or splats or any(test["status"] in BROKEN for test in tests)
+    verdict: ev.Verdict = ended["verdict"] if ended else "fail" if broken else "pass"
     return {
         **first,
         "error": error,
@@ -198,49 +160,43 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
         "shard": {"number": 1, "of": 1, "cases": list(order)},
         "guests_lost": [lost for shard in shards for lost in shard["guests_lost"]],
         "boots": [boot for shard in shards for boot in shard["boots"]],
-        "boot_ids": list(dict.fromkeys(i for shard in shards for i in shard["boot_ids"])),
+        "boot_ids": _once(i for shard in shards for i in shard["boot_ids"]),
         "tests": tests,
         "repeats": [record for shard in shards for record in shard["repeats"]],
         "splats": splats,
         "foreign_splats": [splat for shard in shards for splat in shard["foreign_splats"]],
-        "clauses": clauses if reached else {},
-        "notes": list(dict.fromkeys(note for shard in shards for note in shard["notes"])),
+        "clauses": judge(data.clauses, len(first["series"]["patches"]), records) if reached else {},
+        "notes": _once(note for shard in shards for note in shard["notes"]),
         "verdict": verdict,
-        "exit_code": code,
+        "exit_code": ended["exit_code"] if ended else int(verdict == "fail"),
     }
 
 
-def _tests(
-    shards: Sequence[RunDocument],
-    order: Mapping[str, int],
-    splats: Sequence[SplatRecord],
-    sound: str | None,
-) -> list[CaseRecord]:
-    """Records of the host first, then the cases, then what is said of the kernel as a whole."""
+def _once(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(lines))
+
+
+def _tests(shards: Sequence[RunDocument], order: Mapping[str, int]) -> list[list[CaseRecord]]:
+    """Each case's records, the one that counts first.
+
+    Checks on the host stand first, then cases, then what is said of the kernel as a whole.
+    """
+
+    def place(test: CaseRecord) -> tuple[int, int]:
+        if test["id"] in order:
+            return 1, order[test["id"]]
+        return (2 if ev.CaseId.parse(test["id"]).kind == "kernel" else 0), 0
+
     found: dict[str, list[CaseRecord]] = {}
-    for shard in shards:
-        for test in shard["tests"]:
-            found.setdefault(test["id"], []).append(test)
-
-    def place(name: str) -> tuple[int, int]:
-        if name in order:
-            return 1, order[name]
-        return (2 if ev.CaseId.parse(name).kind == "kernel" else 0), 0
-
-    tests = []
-    for name in sorted(found, key=place):
-        records = sorted(found[name], key=lambda t: WORST.index(t["status"]))
-        test = records[0]
-        if len(records) > 1 and sound in test["clauses"]:
-            test = soundness.merged(records, splats)
-        tests.append(test)
-    return tests
+    for test in sorted((test for shard in shards for test in shard["tests"]), key=place):
+        found.setdefault(test["id"], []).append(test)
+    return [sorted(same, key=lambda t: WORST.index(t["status"])) for same in found.values()]
 
 
 def _stages(shards: Sequence[RunDocument]) -> list[StageRecord]:
     """Each stage once: the failed one where a shard has one, else the one that did the work."""
-    found: dict[str, list[StageRecord]] = {}
-    for shard in shards:
-        for stage in shard["stages"]:
-            found.setdefault(stage["name"], []).append(stage)
-    return [min(same, key=lambda s: (not s.get("failed"), s["cached"])) for same in found.values()]
+    found: dict[str, StageRecord] = {}
+    for stage in (stage for shard in shards for stage in shard["stages"]):
+        best = found.get(stage["name"], stage)
+        found[stage["name"]] = min(best, stage, key=lambda s: (not s.get("failed"), s["cached"]))
+    return list(found.values())

@@ -11,6 +11,7 @@ all of it, so a list of names is a plan that any CI can spread over machines:
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -25,12 +26,12 @@ from harness.build.toolchain import find_toolchain
 from harness.commands.revision.command import REPEAT
 from harness.commands.revision.inputs import Inputs, choose_base, read_inputs
 from harness.core.atomic import write_atomically
+from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.events import Events
-from harness.core.jsondata import from_json
+from harness.core.jsondata import read_json
 from harness.core.settings import WHOLE, Settings, Shard
 from harness.core.store import HARNESS, Store, digest, room_digest
-from harness.core.usage import command
 from harness.run.session import RunKernel
 from harness.series.base import known_kernels
 
@@ -39,6 +40,7 @@ PLAN = "plan.json"
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 PREVIOUS = "previous"
 STATICS = "statics"
+ASKED = ("series", "previous", "tests")  # variables that cells take from the plan
 _NAME = re.compile(
     r"^(?P<kernel>[^-]+)-(?P<config>.+)-(?P<state>p(?:0|[1-9]\d*)|previous|statics)"
     r"-s(?P<number>[1-9]\d*)of(?P<of>[1-9]\d*)$"
@@ -98,15 +100,11 @@ class Plan:
 def read_plan(out: Path) -> Plan | None:
     """The plan that ``make plan`` left in ``out``, where there is one."""
     path = out / PLAN
-    return from_json(Plan, json.loads(path.read_text())) if path.is_file() else None
+    return read_json(Plan, path) if path.is_file() else None
 
 
 def parse(name: str) -> PlanCell:
-    """The cell of a name.
-
-    Raises:
-        InvocationError: it is none.
-    """
+    """The cell of a name; an InvocationError where it is none."""
     found = _NAME.match(name)
     if found is None or int(found["number"]) > int(found["of"]):
         raise InvocationError(
@@ -133,37 +131,27 @@ def cells(
     """Every cell, in the order that builds incrementally on one machine.
 
     Args:
-        counts: how many patches the series has on each kernel.
-        previous: whether there is a previous revision.
+        counts: how many patches the series has on each kernel, by the kernel's name.
         shards: into how many parts the cases of each state go.
-        statics: whether the static checkers look at each patch.
     """
     found = []
     for kernel, total in counts.items():
         states = [f"p{n}" for n in range(total + 1)] + ([PREVIOUS] if previous else [])
-        found += [
-            PlanCell(kernel_name(kernel), config, state, Shard(number, shards))
-            for config in configs
-            for state in states
-            for number in range(1, shards + 1)
-        ]
+        parts = [Shard(number, shards) for number in range(1, shards + 1)]
+        found += [PlanCell(kernel, *of) for of in itertools.product(configs, states, parts)]
         # They look at the text of the patches: one flavour is enough.
         if statics:
-            found.append(PlanCell(kernel_name(kernel), configs[0], STATICS, WHOLE))
+            found.append(PlanCell(kernel, configs[0], STATICS, WHOLE))
     return tuple(found)
 
 
 def plan(settings: Settings, console: Console) -> int:
-    """Writes ``out/plan.json`` and prints a row for each cell; 0.
+    """Writes ``out/plan.json`` and prints a row for each cell; 0. Raises as ``read_inputs``.
 
     KERNEL= and CONFIG= take several, separated by commas.
-
-    Raises:
-        InvocationError, SeriesError, MachineError: see ``read_inputs``.
     """
     configs = listed(settings.config)
-    for config in configs:
-        load_flavour(config)
+    fragments = {name: [p.read_text() for p in load_flavour(name).fragments] for name in configs}
     groups: dict[str, Inputs] = {}
     for kernel in listed(settings.kernel):
         name = kernel_name(kernel)
@@ -171,38 +159,27 @@ def plan(settings: Settings, console: Console) -> int:
             raise InvocationError(f"KERNEL={settings.kernel}: a plan takes one kernel tree")
         groups[name] = read_inputs(replace(settings, kernel=kernel))
     counts = {name: len(inputs.patches) for name, inputs in groups.items()}
-    found = cells(counts, configs, bool(settings.previous), settings.shards, settings.statics)
-    compiler = find_toolchain().version
-    rows = tuple(_row(groups[cell.kernel], cell, compiler) for cell in found)
-    asked = {
-        "series": settings.series or "",
-        "previous": settings.previous or "",
-        "tests": settings.tests or "",
-    }
-    whole = asdict(Plan(FORMAT, asked, groups, rows))
+    made_by = find_toolchain().version, room_digest(HARNESS / "build")
+    rows = []
+    for cell in cells(counts, configs, bool(settings.previous), settings.shards, settings.statics):
+        inputs = groups[cell.kernel]
+        ids = [patch.patch_id for patch in inputs.patches]
+        code = inputs.range_diff if cell.state == PREVIOUS else ids[: cell.patches]
+        base = inputs.base_key[:12]
+        near = f"{base}-{cell.config}"
+        kernel_key = digest(fragments[cell.config], code, *made_by)[:12]
+        rows.append(PlanRow(cell.name, base, near, f"{near}-{kernel_key}"))
+    asked = {name: getattr(settings, name) or "" for name in ASKED}
+    whole = asdict(Plan(FORMAT, asked, groups, tuple(rows)))
     settings.out.mkdir(parents=True, exist_ok=True)
-    write_atomically(settings.out / PLAN, json.dumps(whole, indent=1) + "\n")
+    path = settings.out / PLAN
+    write_atomically(path, json.dumps(whole, indent=1) + "\n")
     write_atomically(settings.out / "cells.json", json.dumps(whole["cells"]) + "\n")
     write_atomically(settings.out / "cells.gitlab.yml", gitlab(whole["cells"]))
     for row in rows:
         console.print(f"{row.cell:<44} {row.cache}", highlight=False, soft_wrap=True)
-    path = settings.out / PLAN
     console.print(f"plan: {path}, {len(rows)} cells", highlight=False, soft_wrap=True)
     return 0
-
-
-def _row(inputs: Inputs, cell: PlanCell, compiler: str) -> PlanRow:
-    fragments = [path.read_text() for path in load_flavour(cell.config).fragments]
-    ids = [patch.patch_id for patch in inputs.patches]
-    code = inputs.range_diff if cell.state == PREVIOUS else ids[: cell.patches]
-    base = inputs.base_key[:12]
-    near = f"{base}-{cell.config}"
-    return PlanRow(
-        cell.name,
-        base,
-        near,
-        f"{near}-{digest(fragments, code, compiler, room_digest(HARNESS / 'build'))[:12]}",
-    )
 
 
 def gitlab(rows: Sequence[Mapping[str, str]]) -> str:
@@ -218,40 +195,28 @@ def gitlab(rows: Sequence[Mapping[str, str]]) -> str:
 def run_cell(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
     """Runs one cell; 0 where it came to its end, whatever the verdict, which is ``merge``'s.
 
-    Args:
-        run: makes the run of a state, and ``look`` that of the static checkers.
-
-    Raises:
-        InvocationError: CELL= names none, or does not go with the other variables.
+    ``run`` makes the run of a state, and ``look`` that of the static checkers. Raises
+    InvocationError for a CELL= that is none, or does not go with the other variables.
     """
     if not settings.cell:
-        raise InvocationError(
-            "the command cell needs CELL=", next_step=f"{settings.command('plan')} prints the cells"
-        )
+        step = f"{settings.command('plan')} prints the cells"
+        raise InvocationError("the command cell needs CELL=", next_step=step)
     cell = parse(settings.cell)
-    settings = _with_plan(settings)
+    if planned := read_plan(settings.out):
+        settings = _with_plan(settings, planned.asked)
     repeat = REPEAT if settings.repeat is None else settings.repeat
     chosen = replace(settings_of(settings, cell), repeat=repeat)
     # The base is the one that the revision names, for its predecessor as well.
-    store = Store(settings.cache, settings.cache_limit)
     whole = replace(chosen, series=settings.series, patches=None)
-    base, _, why = choose_base(whole, store, Events())
+    base, _, why = choose_base(whole, Store(settings.cache, settings.cache_limit), Events())
     console.print(f"cell {cell.name}: {why}", markup=False, highlight=False)
     make = look if cell.state == STATICS else run
     result = make(replace(chosen, ref=base.commit if base.origin else ""))
     return 0 if result.judged else result.code
 
 
-def _with_plan(settings: Settings) -> Settings:
-    """The settings with what the plan in OUT= was made for, where there is one.
-
-    Raises:
-        InvocationError: SERIES=, PREVIOUS= or TESTS= are not those of the plan.
-    """
-    planned = read_plan(settings.out)
-    if planned is None:
-        return settings
-    asked = planned.asked
+def _with_plan(settings: Settings, asked: Mapping[str, str]) -> Settings:
+    """The settings with what the plan was made for, which no variable may contradict."""
     for name, value in asked.items():
         if (given := getattr(settings, name) or "") not in ("", value):
             path = settings.out / PLAN
@@ -259,32 +224,22 @@ def _with_plan(settings: Settings) -> Settings:
                 f"{name.upper()}={given}, and the plan {path} is for {name.upper()}={value}",
                 next_step=f"leave {name.upper()}= out, or {settings.command('plan')}",
             )
-    return replace(
-        settings, series=asked["series"], previous=asked["previous"], tests=asked["tests"]
-    )
+    series, previous, tests = (asked[name] for name in ASKED)
+    return replace(settings, series=series, previous=previous, tests=tests)
 
 
 def settings_of(settings: Settings, cell: PlanCell) -> Settings:
-    """The settings of one cell's run.
-
-    Raises:
-        InvocationError: the cell does not go with the other variables.
-    """
+    """The settings of one cell's run; InvocationError where other variables contradict it."""
     if settings.patches is not None:
-        raise InvocationError(
-            "CELL= says how many patches", next_step=f"leave PATCHES={settings.patches} out"
-        )
+        step = f"leave PATCHES={settings.patches} out"
+        raise InvocationError("CELL= says how many patches", next_step=step)
     kernel = settings.kernel if cell.kernel == TREE else cell.kernel
     if kernel_name(kernel) != cell.kernel:
-        raise InvocationError(
-            f"CELL={cell.name} is for a kernel tree, and KERNEL={kernel} is none",
-            next_step="give KERNEL= as for the plan",
-        )
-    made = replace(settings, kernel=kernel, config=cell.config, shard=cell.shard, cell=cell.name)
-    if cell.state != PREVIOUS:
-        return replace(made, patches=cell.patches)
-    if not settings.previous:
-        raise InvocationError(
-            f"CELL={cell.name} is of the previous revision", next_step="give PREVIOUS= as well"
-        )
-    return replace(made, series=settings.previous)
+        what = f"CELL={cell.name} is for a kernel tree, and KERNEL={kernel} is none"
+        raise InvocationError(what, next_step="give KERNEL= as for the plan")
+    if cell.state == PREVIOUS and not settings.previous:
+        what = f"CELL={cell.name} is of the previous revision"
+        raise InvocationError(what, next_step="give PREVIOUS= as well")
+    series = settings.previous if cell.state == PREVIOUS else settings.series
+    return replace(settings, kernel=kernel, config=cell.config, shard=cell.shard, cell=cell.name,
+                   series=series, patches=cell.patches)  # fmt: skip

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from harness.commands.revision.reply import findings, verdict
 from harness.commands.revision.verdict import Revision, Step, read_revision
+from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.core.usage import command
 from harness.series.patches import message_id, parse_patch
 
 TOOL = "kernel-test"
@@ -41,7 +41,8 @@ def check(mail: bytes, out: Path) -> str:
         return json.dumps(_series(message_id(mail), found))
     for path, whole in found:
         for step in whole.steps:
-            if step.patch_id == patch_id:
+            # The base's step has no id: without one nothing is known of a patch.
+            if patch_id and step.patch_id == patch_id:
                 return json.dumps([_patch(step, whole, path)])
     return json.dumps([_unknown("this patch")])
 

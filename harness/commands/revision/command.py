@@ -23,11 +23,10 @@ from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
-from harness.report.results import RunDocument
-from harness.report.states import SeriesState, table
-from harness.report.summary import test_expression
-from harness.run.session import JUDGED, RunKernel
-from harness.run.states import every_state, run_state
+from harness.report.screen import test_expression
+from harness.run.session import RunKernel
+from harness.run.states import every_state, run_state, table
+from harness.run.verdict import JUDGED
 
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
 
@@ -45,11 +44,8 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     repeat = REPEAT if settings.repeat is None else settings.repeat
     settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref)
     console.print(f"base: {inputs.base}\n      {inputs.why}", markup=False)
-    states: list[SeriesState] = []
-    steps: list[RunDocument] = []
-    for state, result in every_state(settings, run, inputs.subjects, console):
-        states.append(state)
-        steps.append(result.document)
+    states = list(every_state(settings, run, inputs.subjects, console))
+    steps = [state.document for state in states]
     runs = RevisionRuns(steps)
     # A run that the invocation, the machine or the harness ended compares with nothing.
     if len(steps) == len(inputs.patches) + 1 and all(s["exit_code"] in JUDGED for s in steps):
@@ -66,11 +62,9 @@ def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Conso
     console.print("\n" + reply(whole), markup=False, soft_wrap=True)
     console.print(f"results: {out}", markup=False)
     if settings.ktap:
-        named = [
-            (f"{step.patches} {step.subject}", not (step.error or (step.patches and step.bad)), doc)
-            for step, doc in zip(whole.steps, steps, strict=True)
-        ]
-        sys.stdout.write(ktap_out.states(named))
+        names = [f"{step.patches} {step.subject}" for step in whole.steps]
+        good = [not (step.error or (step.patches and step.bad)) for step in whole.steps]
+        sys.stdout.write(ktap_out.states(list(zip(names, good, steps, strict=True))))
     return whole.exit_code
 
 
@@ -93,13 +87,8 @@ def _compare(
     for state, cases in runs.to_repeat().items():
         where = "the previous revision" if state is None else inputs.name_of(state)
         kernel = earlier if state is None else replace(settings, patches=state)
-        asked = replace(
-            kernel,
-            tests=" or ".join(test_expression(CaseId.parse(case)) for case in cases),
-            only=cases,
-            repeat=FLAKY_RUNS - 1,
-            every=True,
-        )
+        tests = " or ".join(test_expression(CaseId.parse(case)) for case in cases)
+        asked = replace(kernel, tests=tests, only=cases, repeat=FLAKY_RUNS - 1, every=True)
         heading = f"flaky cases, {FLAKY_RUNS} times on: {where}"
         document = run_state(run, asked, console, heading).document
         if not document["error"]:

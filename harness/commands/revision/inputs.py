@@ -6,16 +6,16 @@ All of it is plain data, so that a plan can carry it to machines that have no ke
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 
 from harness.core import git
-from harness.core.errors import HarnessError, InvocationError, SeriesError
+from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.report.states import BASE
-from harness.run.states import refuse_patches
+from harness.run.states import BASE, refuse_patches
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
 from harness.series.patches import Series, load_series
@@ -114,6 +114,7 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
     series = load_series(settings, base)
     named = base_commit(series)
     here = f"KERNEL={settings.kernel}"
+    looked_up = "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}"
     if settings.ref:
         why = f"REF={settings.ref} says so"
         if named:
@@ -122,7 +123,7 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
         why = f"{here}: the series names no base-commit"
     elif base.origin is None:
         why = f"{here}: it is no git tree to look up base-commit: {named[:12]} in"
-    elif not _has(base, named):
+    elif not git.text(base.origin, *looked_up, expect=(0, 1)):
         why = f"{here}, its HEAD: it does not have base-commit: {named[:12]}"
     else:
         why = f"base-commit: {named[:12]} of the series"
@@ -140,21 +141,9 @@ def base_commit(series: Series) -> str:
     return ""
 
 
-def _has(base: Base, commit: str) -> bool:
-    try:
-        git.text(base.origin, "cat-file", "-e", f"{commit}^{{commit}}")
-    except HarnessError:
-        return False
-    return True
-
-
 def range_diff(base: Base, old: Applied, new: Applied) -> str:
     """``git range-diff`` of two series on one base, without colours."""
-    return git.text(
-        new.repo,
-        "range-diff",
-        "--no-color",
-        f"{base.commit}..{old.commit}",
-        f"{base.commit}..{new.commit}",
-        env={"GIT_ALTERNATE_OBJECT_DIRECTORIES": str(old.repo / "objects")},
-    )
+    both = (f"{base.commit}..{applied.commit}" for applied in (old, new))
+    # In quotes a path may hold the colon that divides two.
+    env = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": json.dumps(str(old.repo / "objects"))}
+    return git.text(new.repo, "range-diff", "--no-color", *both, env=env)

@@ -4,33 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.commands.revision.reply import reply, statement, verdict
 from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
-from harness.commands.static_checks.remarks import TOOLS
-from harness.core import usage
+from harness.commands.static_checks import TOOLS
+from harness.core import command_table
 from harness.core.atomic import write_atomically
 from harness.core.events import CaseId
 from harness.report.files import page_environment
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
-from harness.report.states import SeriesState, state_of
-from harness.report.summary import again
+from harness.report.screen import again
+from harness.run.states import SeriesState
 
 MAX_SHOWN = 12  # failures of one patch in full
 MAX_LINES = 40  # of a trace or of a case's own words
 
 
-@dataclass(frozen=True)
-class Mark:
-    """One cell of the grid: ``kind`` is ok, bad, warn or none; ``text`` a word or a number."""
-
-    kind: str
-    text: str
-
-
+Mark = tuple[str, str]  # a cell of the grid: ok, bad, warn or none; a word or a number
 CHECKS = ("applies", "builds", *TOOLS, "boots", "cases")
 
 
@@ -38,8 +32,8 @@ def rows(whole: Revision, runs: RevisionRuns) -> list[tuple[Step, tuple[Mark, ..
     """The grid: each state with a mark for each of ``CHECKS``."""
     found = []
     for step, document in zip(whole.steps, runs.steps, strict=True):
-        state = state_of(step.patches, step.subject, document)
-        boots = Mark({"ok": "ok", "": "none"}.get(state.boot, "bad"), state.boot or "no")
+        state = SeriesState(step.patches, step.subject, document)
+        boots = _stage(state.ended("boot"))
         looked = [_tool(step, tool) for tool in TOOLS]
         found.append((step, (*_built(state), *looked, boots, _cases(step, state))))
     return found
@@ -47,88 +41,59 @@ def rows(whole: Revision, runs: RevisionRuns) -> list[tuple[Step, tuple[Mark, ..
 
 def _built(state: SeriesState) -> tuple[Mark, Mark]:
     if not state.applies:
-        return Mark("bad", "no"), Mark("none", "no")
-    kind = {"ok": "ok", "": "none"}.get(state.build, "bad")
-    return Mark("ok", "ok"), Mark(kind, state.build or "no")
+        return ("bad", "no"), ("none", "no")
+    return ("ok", "ok"), _stage(state.build)
+
+
+def _stage(ended: str) -> Mark:
+    return {"ok": "ok", "": "none"}.get(ended, "bad"), ended or "no"
 
 
 def _tool(step: Step, tool: str) -> Mark:
     if tool not in step.statics:
-        return Mark("none", "\N{EN DASH}")
+        return "none", "\N{EN DASH}"
     count = len(step.statics[tool])
-    return Mark("warn", f"{count} new") if count else Mark("ok", "ok")
+    return ("warn", f"{count} new") if count else ("ok", "ok")
 
 
 def _cases(step: Step, state: SeriesState) -> Mark:
     if not state.cases:
-        return Mark("none", "none ran")
+        return "none", "none ran"
     ran = sum(n for name, n in state.cases.items() if name in {"pass", *BROKEN})
     ours, blame = len(step.blame.ours), step.blame
     if ours and step.patches:
-        return Mark("bad", f"{ours} broken, {ran} ran")
+        return "bad", f"{ours} broken, {ran} ran"
     if blame.before:
         before = " before" if step.patches else ""
-        return Mark("warn", f"{len(blame.before)} broken{before}, {ran} ran")
+        return "warn", f"{len(blame.before)} broken{before}, {ran} ran"
     if not ran:
-        return Mark("none", "none applies")
-    return Mark("warn" if blame.flaky else "ok", f"{state.cases.get('pass', 0)} pass")
+        return "none", "none applies"
+    return ("warn" if blame.flaky else "ok"), f"{state.cases.get('pass', 0)} pass"
 
 
-@dataclass(frozen=True)
-class RevisionFailure:
-    """One broken case or complaint of the kernel, with all that a reader needs of it."""
+class BrokenStep(NamedTuple):
+    """What a step breaks that was whole before it; ``still``: what only stays broken.
 
-    name: str
-    status: str
-    reason: str
-    about: str
-    notes: str
-    traces: tuple[tuple[str, str, str], ...]  # title, how it was decoded, text
-    command: str
-
-
-@dataclass(frozen=True)
-class BrokenStep:
-    """What a step breaks that was whole before it; ``still``: what only stays broken."""
+    ``new`` and ``still``: ids of cases and titles of the kernel's complaints.
+    """
 
     step: Step
-    failures: tuple[RevisionFailure, ...]
+    document: RunDocument
+    new: tuple[str, ...]
     still: tuple[str, ...]
-    more: int
 
 
-def broken(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> list[BrokenStep]:
-    """The failures by the patch after which each is first seen; the bare base excuses its own.
-
-    ``asked``: the variables that the reader must type as well.
-    """
+def broken(whole: Revision, runs: RevisionRuns) -> list[BrokenStep]:
+    """The failures by the patch after which each is first seen; the bare base excuses its own."""
     found = []
     known: set[str] = set()
     for step, document in list(zip(whole.steps, runs.steps, strict=True))[1:]:
-        new = [name for name in step.blame.ours if name not in known]
+        new = tuple(name for name in step.blame.ours if name not in known)
         still = tuple(name for name in step.blame.ours if name in known)
         known = set(step.blame.ours)
-        if not new and not step.error and not still:
-            continue
-        shown = tuple(_failure(name, step, document, asked) for name in new[:MAX_SHOWN])
-        found.append(BrokenStep(step, shown, still, max(0, len(new) - MAX_SHOWN)))
+        if new or step.error or still:
+            found.append(BrokenStep(step, document, new, still))
     return found
-
-
-def _failure(
-    name: str, step: Step, document: RunDocument, asked: Mapping[str, str]
-) -> RevisionFailure:
-    splats = [s for s in document["splats"] if name in (s["test"], s["title"])]
-    traces = tuple((s["title"], s["decoded"], _cut(s["text"].splitlines())) for s in splats[:2])
-    for test in document["tests"]:
-        if test["id"] == name:
-            typed = command(name, step.patches, asked)
-            return RevisionFailure(name, test["status"], test["reason"], test["about"],
-                                   _cut(test["diagnostics"]), traces, typed)  # fmt: skip
-    case = next((s["test"] for s in splats if s["test"]), "")
-    where = f"in {case}" if case else "while no case was running"
-    typed = command(case, step.patches, asked)
-    return RevisionFailure(name, "kernel", where, "", "", traces, typed)
 
 
 def _cut(lines: Sequence[str]) -> str:
@@ -136,22 +101,24 @@ def _cut(lines: Sequence[str]) -> str:
     return "\n".join([*lines[:MAX_LINES], *more])
 
 
-def command(case: str, patches: int, asked: Mapping[str, str]) -> str:
-    """What to type to see a failure again."""
+def command(asked: Mapping[str, str], case: str, patches: int) -> str:
+    """What to type to see a failure again; ``asked``: the variables that must be given as well."""
     asked = {**asked, "PATCHES": str(patches)}
-    return again(CaseId.parse(case), asked) if case else usage.command("test-kernel", asked)
+    return again(CaseId.parse(case), asked) if case else command_table.command("test-kernel", asked)
 
 
 def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
     """``report.html``: one self-contained page, readable without network or scripts."""
     environment = page_environment(Path(__file__).parent)
-    environment.filters["statement"] = statement
+    environment.filters.update(statement=statement, cut=_cut)
     return environment.get_template("revision.html.j2").render(
         whole=whole,
         verdict=verdict(whole),
         checks=CHECKS,
         rows=rows(whole, runs),
-        broken=broken(whole, runs, asked),
+        broken=broken(whole, runs),
+        most=MAX_SHOWN,
+        again=partial(command, asked),
         plots=plots(runs.steps[-1]["tests"]),
     )
 

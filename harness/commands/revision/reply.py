@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from harness.commands.revision.inputs import Inputs
-from harness.commands.revision.verdict import Flaky, Revision, Step
+from harness.commands.revision.verdict import Change, Flaky, Kind, Revision, Step
 from harness.core import git
+from harness.report.files import page_environment
 
 NOTES_REF = "kernel-test"  # git log --notes=kernel-test shows them
 MAX_LINES = 60  # of a reply
 MAX_NAMES = 4  # names on a line; the rest is counted
+# A line of range-diff that names a patch rather than shows its difference.
+_HEAD = re.compile(r"^ {0,3}(?:-|\d+): .*$", re.MULTILINE)
 
 
 def some(names: Sequence[str]) -> str:
@@ -23,7 +28,18 @@ def some(names: Sequence[str]) -> str:
 
 def reply(whole: Revision) -> str:
     """The text, ending with a newline; what does not fit is counted in the last line."""
-    lines = list(_lines(whole))
+    environment = page_environment(Path(__file__).parent)
+    environment.filters.update(some=some, ended=_ended, statement=statement)
+    lines = (
+        environment.get_template("reply.txt.j2")
+        .render(
+            whole=whole,
+            verdict=verdict(whole),
+            changed=_changed(whole.previous),
+            heads=_HEAD.findall(whole.range_diff),
+        )
+        .splitlines()
+    )
     if len(lines) > MAX_LINES:
         left = len(lines) - MAX_LINES + 1
         lines = [*lines[: MAX_LINES - 1], f"({left} more lines: see revision.json)"]
@@ -45,37 +61,12 @@ def verdict(whole: Revision) -> str:
     return f"the series is at fault: {said}"
 
 
-def _lines(whole: Revision) -> Iterator[str]:
-    yield f"Verdict: {verdict(whole)} (exit {whole.exit_code})."
-    yield f"Base:    {whole.base}"
-    yield f"         {whole.why}"
-    yield f"Series:  {whole.source}"
-    yield ""
-    for step in whole.steps:
-        yield from _step(step)
-    if not whole.previous_source:
-        return
-    yield ""
-    yield f"Since the previous revision ({whole.previous_source}):"
-    if not whole.compared:
-        yield "  not compared: one of the two was not run to its end"
-        return
-    if not whole.previous:
-        yield "  no clause's verdict changed"
-    for kind in ("broken", "fixed", "new", "gone"):
-        names = [
-            f"{c.clause} ({c.now})" if kind == "new" else c.clause
-            for c in whole.previous
-            if c.kind == kind
-        ]
-        if names:
-            yield f"  {kind}: {some(names)}"
-    yield from (f"  {line}" for line in whole.range_diff.splitlines() if _is_head(line))
-
-
-def _is_head(line: str) -> bool:
-    """Whether a line of range-diff names a patch rather than shows its difference."""
-    return bool(line) and (line[0] in "-123456789" or line.lstrip()[:1].isdigit()) and ":" in line
+def _changed(changes: Sequence[Change]) -> dict[str, list[str]]:
+    """The clauses that changed, by how; of a new one also what is said of it."""
+    found: dict[str, list[str]] = {kind: [] for kind in get_args(Kind)}
+    for c in changes:
+        found[c.kind].append(f"{c.clause} ({c.now})" if c.kind == "new" else c.clause)
+    return {kind: names for kind, names in found.items() if names}
 
 
 def statement(flaky: Flaky) -> str:
@@ -87,31 +78,12 @@ def statement(flaky: Flaky) -> str:
     return f"{here}, {there}: {flaky.verdict} (Fisher's exact test, p = {flaky.p:.2g})"
 
 
-def _step(step: Step) -> Iterator[str]:
-    which = f"patch {step.patches}" if step.patches else "base"
-    ours, before = step.blame.ours, step.blame.before
-    said = "broken" if step.bad else "ok"
-    if step.patches == 0 and before and not step.error:
-        said = "breaks some cases itself"
+def _ended(step: Step) -> str:
     if step.exit_code not in (0, 1):
-        said = "not judged"  # the invocation, the machine or the harness ended it
-    yield f"{which}: {said}  {step.subject}"
-    if step.error:
-        yield f"  {step.error[0]}"
-    if ours:
-        yield f"  broken: {some(ours)}"
-    if before and step.patches:
-        yield f"  broken before: {some(before)}"
-    for tool, remarks in step.statics.items():
-        if remarks:
-            yield f"  {tool}: {some(remarks[:1])}" + (
-                f" and {len(remarks) - 1} more" if len(remarks) > 1 else ""
-            )
-    yield from (f"  flaky: {statement(one)}" for one in step.flaky)
-    if step.breaks and step.patches:
-        yield f"  from here on these clauses fail: {some(step.breaks)}"
-    if step.repairs:
-        yield f"  repairs: {some(step.repairs)}"
+        return "not judged"  # the invocation, the machine or the harness ended it
+    if step.patches == 0 and step.blame.before and not step.error:
+        return "breaks some cases itself"
+    return "broken" if step.bad else "ok"
 
 
 def findings(step: Step) -> Iterator[str]:

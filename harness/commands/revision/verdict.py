@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The verdict on a revision from the results of its runs. Pure functions.
-
-It makes no difference whether the runs were made one after the other by ``make
-revision`` or one by one on many machines and merged: both end here.
+"""The verdict on a revision from the results of its runs, made in one go or merged. Pure.
 
 A case that gives both verdicts on one kernel cannot be judged by one run before a patch
 and one after it. It is run many times on both kernels, and Fisher's exact test says
@@ -12,28 +9,28 @@ whether the rates differ (rates.py).
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.cases.repeats import JUDGED as JUDGED_CASES
-from harness.commands.revision.inputs import Inputs
-from harness.commands.static_checks.remarks import OpenRemarks, open_remarks
+from harness.cases.flaky import JUDGED_STATUSES
+from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
-from harness.run.session import JUDGED, worst
+from harness.run.states import BASE
+from harness.run.verdict import JUDGED, worst
 
 FORMAT = 1  # of revision.json
 # Runs of a flaky case on each kernel: always against three in four is a difference at the
 # level of rates.py.
 FLAKY_RUNS = 20
 NO_EVIDENCE = "no evidence of a difference"
-SAYS = ("pass", "fail")  # untested, not applicable and absent say nothing of a kernel
-Kind = Literal["fixed", "broken", "new", "gone"]
+SAYS = frozenset({"pass", "fail"})  # untested, not applicable and absent say nothing of a kernel
+Kind = Literal["broken", "fixed", "new", "gone"]
 StateNumber = int | None  # a kernel of a revision: how many patches; None: the previous revision
 
 
@@ -151,9 +148,9 @@ def as_json(whole: Revision) -> str:
 
 def read_revision(path: Path) -> Revision:
     """The verdict that a ``revision.json`` tells of."""
-    given = json.loads(path.read_text())
-    del given["format"]
-    return from_json(Revision, given)
+    given = read_json(dict[str, object], path)
+    given.pop("format", None)
+    return of_file(Revision, given, path)
 
 
 @dataclass
@@ -175,11 +172,9 @@ class RevisionRuns:
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
-        if _applicable(self.steps[0], case):
+        if _runs(case, self.steps[0])[1]:
             return "the base", 0
-        if self.previous is not None and _applicable(self.previous, case):
-            return "the previous revision", None
-        return "", 0
+        return ("the previous revision", None) if _runs(case, self.previous)[1] else ("", 0)
 
     def to_repeat(self) -> dict[StateNumber, tuple[str, ...]]:
         """The flaky cases that can be measured: each where it is flaky and on its baseline."""
@@ -194,33 +189,28 @@ class RevisionRuns:
     def flaky(self, case: str, state: int) -> Flaky:
         """What is said of a case that is flaky after ``state`` patches."""
         against, where = self.baseline(case)
+        baseline = self.steps[0] if where == 0 else self.previous
+        here, runs_here = _runs(case, self.steps[state], self.again.get(state))
+        there, runs_there = _runs(case, baseline, self.again.get(where)) if against else (0, 0)
         # It was chosen because its first record is a failure, so that one does not count:
         # it would make the rate look worse than it is.
-        here = _passes(case, self.steps[state], first=False) + _passes(case, self.again.get(state))
-        there: Counter[str] = Counter()
-        if against:
-            whole = self.steps[0] if where == 0 else self.previous
-            there = _passes(case, whole) + _passes(case, self.again.get(where))
-        rates = Rates(there["passes"], there["runs"], here["passes"], here["runs"])
+        rates = Rates(there, runs_there, here, runs_here - 1)
         verdict = str(rates.verdict()) if against else "no yardstick"
-        return Flaky(case, here["passes"], here["runs"], against, there["passes"], there["runs"],
-                     verdict, round(rates.p, 6))  # fmt: skip
+        on_baseline = against, there, runs_there
+        return Flaky(case, here, rates.runs_b, *on_baseline, verdict, round(rates.p, 6))
 
 
-def _passes(case: str, document: RunDocument | None, *, first: bool = True) -> Counter[str]:
-    """Of one run of a case and its repetitions; ``first``: its first record counts as well."""
-    counts: Counter[str] = Counter()
-    for test in document["tests"] if document and first else ():
-        if test["id"] == case and test["status"] in JUDGED_CASES:
-            counts += Counter(passes=test["status"] == "pass", runs=1)
-    for again in document["repeats"] if document else ():
-        if again["id"] == case:
-            counts += Counter(passes=again["passed"], runs=again["runs"])
-    return counts
-
-
-def _applicable(document: RunDocument, case: str) -> bool:
-    return any(t["id"] == case and t["status"] in JUDGED_CASES for t in document["tests"])
+def _runs(case: str, *documents: RunDocument | None) -> tuple[int, int]:
+    """How often a case passed and was judged in these runs, their repetitions included."""
+    counts = [
+        (int(test["status"] == "pass"), 1)
+        for document in filter(None, documents)
+        for test in document["tests"]
+        if test["id"] == case and test["status"] in JUDGED_STATUSES
+    ]
+    for document in filter(None, documents):
+        counts += [(r["passed"], r["runs"]) for r in document["repeats"] if r["id"] == case]
+    return sum(passed for passed, _ in counts), sum(runs for _, runs in counts)
 
 
 def flaky_cases(document: RunDocument) -> tuple[str, ...]:
@@ -235,23 +225,19 @@ def clause_verdicts(document: RunDocument) -> dict[str, str]:
 
 def kind_of(before: str, now: str) -> Kind | None:
     """How a verdict changed; None where it says the same, or nothing before and after."""
-    if before == now:
+    if before == now or not {before, now} & SAYS:
         return None
-    if before in SAYS and now in SAYS:
+    if {before, now} <= SAYS:
         return "fixed" if now == "pass" else "broken"
-    if now in SAYS:
-        return "new"
-    return "gone" if before in SAYS else None
+    return "new" if now in SAYS else "gone"
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[Change, ...]:
     """The clauses whose verdicts differ, in the order of ``now``, then those only in ``before``."""
-    found = []
-    for clause in dict.fromkeys((*now, *before)):
-        was, is_now = before.get(clause, ""), now.get(clause, "")
-        if kind := kind_of(was, is_now):
-            found.append(Change(clause, kind, was, is_now))
-    return tuple(found)
+    pairs = {clause: (before.get(clause, ""), now.get(clause, "")) for clause in (*now, *before)}
+    return tuple(
+        Change(clause, kind, *pair) for clause, pair in pairs.items() if (kind := kind_of(*pair))
+    )
 
 
 def broken(document: RunDocument) -> tuple[str, ...]:
@@ -267,11 +253,10 @@ def blame(document: RunDocument, base: RunDocument, excused: frozenset[str] = fr
     so excuses nothing. ``excused``: flaky cases that do not count.
     """
     known, here = set(broken(base)), broken(document)
-    new = [name for name in here if name not in known]
     return Blame(
-        tuple(name for name in new if name not in excused),
-        tuple(name for name in here if name in known),
-        tuple(name for name in new if name in excused),
+        ours=tuple(name for name in here if name not in known | excused),
+        before=tuple(name for name in here if name in known),
+        flaky=tuple(name for name in here if name in excused - known),
     )
 
 
@@ -281,16 +266,15 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
     for count, document in enumerate(runs.steps):
         before = clause_verdicts(runs.steps[count - 1]) if count else {}
         # The base is the baseline, and is not measured against itself.
-        cases = flaky_cases(document) if count else ()
-        flaky = tuple(runs.flaky(case, count) for case in cases)
+        flaky = tuple(runs.flaky(case, count) for case in flaky_cases(document) if count)
         excused = frozenset(one.case for one in flaky if one.excused)
-        patch = inputs.patches[count - 1] if count else None
+        patch = inputs.patches[count - 1] if count else PatchName(BASE, "")
         steps.append(
             Step(
                 count,
-                inputs.name_of(count),
-                patch.patch_id if patch else "",
-                patch.message_id if patch else "",
+                patch.subject,
+                patch.patch_id,
+                patch.message_id,
                 document["exit_code"],
                 document["run"],
                 tuple(document["error"]),
@@ -319,9 +303,7 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
     """The whole verdict. ``runs`` has at least the bare base."""
     steps, last, previous = judge(runs, inputs), runs.steps[-1], runs.previous
     whole = len(steps) == len(inputs.patches) + 1 and not last["error"]
-    since: tuple[Change, ...] | None = None
-    if previous is not None and whole and not previous["error"]:
-        since = changes(clause_verdicts(previous), clause_verdicts(last))
+    compared = previous if whole and previous is not None and not previous["error"] else None
     return Revision(
         inputs.base,
         inputs.why,
@@ -329,8 +311,8 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
         inputs.previous_source,
         inputs.cover,
         steps,
-        since is not None,
-        since or (),
+        compared is not None,
+        changes(clause_verdicts(compared), clause_verdicts(last)) if compared else (),
         inputs.range_diff,
         exit_status(steps, previous["exit_code"] if previous else 0),
     )

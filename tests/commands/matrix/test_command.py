@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.commands.matrix import build_matrix, said_by_guest, touched_files
-from harness.commands.report import merge, overall, read_runs
+from harness.commands.report import merge, overall, read_runs, rows
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.run.session import RunKernel, RunResult
@@ -78,7 +78,7 @@ def test_every_cell_is_a_record_of_the_clause(toy: Toy, project: Path) -> None:
     assert (code, document["clauses"]["V-KS-3"]["verdict"]) == (0, "pass")
     assert document["config"]["name"] == "matrix"
     merged = merge(read_runs(toy.root / "out"))
-    assert overall(merged.rows["V-KS-3"]) == "pass"
+    assert overall(rows(merged)["V-KS-3"]) == "pass"
 
 
 def test_one_cell_alone(toy: Toy, project: Path) -> None:
@@ -172,6 +172,23 @@ def test_a_part_of_the_series_is_built_and_neither_booted_nor_judged(
         toy, project, toy.series(WARNS, ("two", {"mm/madvise.c": grow})), cell="swap", patches=1
     )
     assert statuses(document) == {"matrix::swap": "fail"}
+
+
+def test_the_kernel_that_a_guest_ran_on_is_not_built_a_second_time(
+    toy: Toy, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flavour = toy.flavour(WISH)
+    monkeypatch.setattr("harness.commands.matrix.load_flavour", lambda name: flavour)
+    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+    (project / "matrix.yaml").write_text(MATRIX + row)
+    series = toy.series(NEW)
+
+    def boot(settings: Settings) -> RunResult:
+        toy.build(series)
+        return RunResult(0, settings.out, guest())
+
+    _, document = run(toy, project, series, boot, cell="booted")
+    assert {stage["name"]: stage["cached"] for stage in document["stages"]}["booted"]
 
 
 def test_a_machine_that_cannot_boot_ends_the_command(

@@ -14,15 +14,16 @@ import yaml
 from harness.build.kconfig import requests
 from harness.build.toolchain import ARCH
 from harness.commands.matrix import Expectation, broken, chosen, load_cells, misplaced
-from harness.core.errors import InternalError, InvocationError
+from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import SeriesData, load
 
 OURS = load(PROJECT / "patches" / "volatile")
+CELL = {"about": "a", "fragments": ["a"], "expect": "on"}
 TABLE: dict[str, Any] = {
     "clause": "V-KS-3",
     "expectations": {"on": {"config": {"SWAP": True}}},
-    "cells": {"one": {"about": "a", "fragments": ["a"], "expect": "on"}},
+    "cells": {"one": CELL},
 }
 MAP = """\
 ffffffff81000000 T start_kernel
@@ -88,19 +89,28 @@ def test_a_cell_is_chosen_by_name(tmp_path: Path) -> None:
     ("change", "said"),
     [
         ({"clause": "V-KS-99"}, "the contract has no V-KS-99"),
-        ({"cells": {"one": {"about": "a", "fragments": ["a"], "expect": "off"}}}, "named off"),
-        ({"cells": {"one": {"about": "a", "fragments": ["z"], "expect": "on"}}}, r"no .*z\.config"),
-        (
-            {"cells": {"one": {"about": "a", "fragments": ["a"], "expect": "on", "tests": "x"}}},
-            "only a flavour",
-        ),
+        ({"cells": {"one": CELL | {"expect": "off"}}}, "named off"),
+        ({"cells": {"one": CELL | {"fragments": ["z"]}}}, r"no .*z\.config"),
+        ({"cells": {"one": CELL | {"tests": "x"}}}, "only a flavour"),
+        ({"cels": {}}, "the key cels is not known"),
+        ({"cells": {"one": CELL | {"flavor": "kasan"}}}, "one: the key flavor is not known"),
+        ({"cells": {"one": {"expect": "on"}}}, "one: there is no key about"),
+        ({"cells": {"one": None}}, "one: there is no key about, there is no key expect"),
+        ({"expectations": {"on": {"config": {}, "symbol": []}}}, "on: the key symbol is not"),
     ],
 )
-def test_a_table_that_makes_no_sense_is_told(
+def test_a_table_that_makes_no_sense_is_the_invocations_fault(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(InternalError, match=said):
+    with pytest.raises(InvocationError, match=rf"matrix\.yaml: .*{said}"):
         load_cells(data(tmp_path, TABLE | change))
+
+
+def test_an_unknown_key_is_told_with_those_that_are_known(tmp_path: Path) -> None:
+    cells = {"one": CELL | {"flavor": "kasan"}}
+    with pytest.raises(InvocationError) as caught:
+        load_cells(data(tmp_path, TABLE | {"cells": cells}))
+    assert "known here: about, expect, fragments" in (caught.value.next_step or "")
 
 
 def test_a_series_without_a_matrix_is_told(tmp_path: Path) -> None:

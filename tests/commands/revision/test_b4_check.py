@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from harness.commands.revision.b4_check import check
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.revision.page import write
 from harness.commands.revision.verdict import RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks import OpenRemarks
+from harness.core.command_table import COMMANDS
 from harness.core.settings import PROJECT
-from harness.core.usage import COMMANDS
 from harness.series.patches import parse_patch
 from tests.commands.revision.test_flaky import document
 from tests.support.toy import Toy, grow
@@ -74,6 +75,26 @@ def test_what_was_not_tested_is_no_pass(toy: Toy, tmp_path: Path) -> None:
     for mail in (two, COVER.replace(b"cover@", b"other@")):
         found = answer(mail, tmp_path)
         assert found["status"] == "warn" and "not tested" in found["summary"]
+
+
+def test_a_patch_that_git_gives_no_id_has_no_verdict_but_its_own(toy: Toy, tmp_path: Path) -> None:
+    """The base's step has no id either, and its verdict was given for each such patch."""
+    one, two = mails(toy)
+    judged([one], tmp_path / "a", document(), document())
+    plain = re.sub(rb"(?m)^(diff --git|index) .*\n", b"", two)
+    found = answer(plain, tmp_path)
+    assert found["status"] == "warn" and "not tested" in found["summary"]
+    judged([plain], tmp_path / "b", document(), document())
+    assert answer(plain.replace(b"two", b"second"), tmp_path)["status"] == "pass"
+
+
+def test_a_letter_or_an_answer_with_a_diff_is_no_patch(toy: Toy, tmp_path: Path) -> None:
+    one, _ = mails(toy)
+    judged([one], tmp_path / "a", document(), document())
+    diff = one[one.index(b"diff --git") :]
+    assert answer(COVER + diff, tmp_path)["status"] == "pass"
+    other = COVER.replace(b"cover@", b"answer@").replace(b"[PATCH 0/2]", b"Re: [PATCH 1/2]")
+    assert "not tested" in answer(other + diff, tmp_path)["summary"]
 
 
 def test_remarks_and_what_was_broken_before_are_warnings(toy: Toy, tmp_path: Path) -> None:

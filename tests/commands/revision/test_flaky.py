@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.cases.repeats import MAX_BROKEN_CASES, repeat_broken
+from harness.cases.flaky import MAX_BROKEN_CASES, repeat_broken
 from harness.commands.revision.command import revision
 from harness.commands.revision.reply import statement
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, flaky_cases
@@ -20,7 +20,7 @@ from harness.core.settings import PROJECT, Settings
 from harness.report.results import Results
 from harness.run.session import RunKernel, RunResult
 from harness.series.contract import SeriesData, load
-from tests.cases.test_runner import FakeGuest, case, lab_of, run, said
+from tests.cases.test_runner import FakeGuest, case, run, runner_of, said
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, grow
 
@@ -37,14 +37,14 @@ def test_a_broken_case_is_run_again_and_its_record_stays(
     events: ev.Events, recorder: Recorder, data: SeriesData
 ) -> None:
     results = Results()
-    events.subscribe(results)
+    events.consumers.append(results)
     bad = run(said("not ok 1 one", "first"), exit_code=1)
     guest = FakeGuest([bad, run(), run(said("not ok 1 one", "second"), exit_code=1), run()])
-    lab = lab_of(data, guest)
-    lab.run(case(), events.emit)
-    repeat_broken([case()], results, lab, 3, events)
-    assert [(r.passed, r.runs) for r in results.repeated] == [(2, 3)]
-    (record,) = results.tests
+    runner = runner_of(data, guest)
+    runner.run(case(), events.emit)
+    repeat_broken([case()], results, runner, 3, events)
+    assert [(r.passed, r.runs) for r in results.all(ev.CaseRepeated)] == [(2, 3)]
+    (record,) = results.all(ev.CaseFinished)
     assert (record.status, record.reason) == ("fail", "first")
     assert not results.complaints()
 
@@ -58,8 +58,8 @@ def test_with_many_broken_cases_none_is_run_again(events: ev.Events, data: Serie
         )
     guest = FakeGuest([])
     cases = [case(name) for name in names]
-    repeat_broken(cases, results, lab_of(data, guest), 3, events)
-    assert guest.asked == [] and results.repeated == []
+    repeat_broken(cases, results, runner_of(data, guest), 3, events)
+    assert guest.asked == [] and not results.all(ev.CaseRepeated)
 
 
 def document(status: str = "pass", repeats: tuple[int, int] | None = None, **more: Any) -> Any:

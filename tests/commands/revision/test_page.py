@@ -15,7 +15,7 @@ from harness.commands.revision.page import (
     rows,
 )
 from harness.commands.revision.verdict import RevisionRuns, conclude
-from harness.commands.static_checks.remarks import OpenRemarks
+from harness.commands.static_checks import OpenRemarks
 from tests.commands.revision.test_flaky import CASE, document
 
 INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "two", "three")), "")
@@ -24,8 +24,7 @@ INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "t
 def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:
     runs = RevisionRuns(documents, None, {}, statics or {})
     return [
-        {name: (mark.kind, mark.text) for name, mark in zip(CHECKS, found, strict=True)}
-        for _, found in rows(conclude(INPUTS, runs), runs)
+        dict(zip(CHECKS, found, strict=True)) for _, found in rows(conclude(INPUTS, runs), runs)
     ]
 
 
@@ -60,7 +59,7 @@ def test_broken_before_is_a_warning_and_no_failure() -> None:
     base, one = marks(document("fail"), document("fail"))
     assert base["cases"][0] == one["cases"][0] == "warn"
     runs = RevisionRuns((document("fail"), document("fail")), None, {})
-    assert broken(conclude(INPUTS, runs), runs, {}) == []
+    assert broken(conclude(INPUTS, runs), runs) == []
 
 
 def test_a_failure_is_told_where_it_is_first_seen() -> None:
@@ -68,13 +67,14 @@ def test_a_failure_is_told_where_it_is_first_seen() -> None:
     bad = document("fail", splats=[splat])
     runs = RevisionRuns((document(), bad, bad, document()), None, {})
     whole = conclude(INPUTS, runs)
-    first, second = broken(whole, runs, {"KERNEL": "6.12", "SERIES": "/a b"})
-    assert [one.name for one in first.failures] == [CASE, "WARNING in f"]
-    assert first.failures[0].traces == (("WARNING in f", "by it", "f+0x1 (mm/f.c:7)"),)
-    again = "make test-kernel KERNEL=6.12 SERIES='/a b' PATCHES=1 TESTS='p and a'"
-    assert {one.command for one in first.failures} == {again}
-    assert second.failures == () and second.still == (CASE, "WARNING in f")
+    first, second = broken(whole, runs)
+    assert first.new == (CASE, "WARNING in f") and first.still == ()
+    assert second.new == () and second.still == (CASE, "WARNING in f")
+    again = "make test-kernel KERNEL=6.12 SERIES=&#39;/a b&#39; PATCHES=1 TESTS=&#39;p and a&#39;"
+    assert html(whole, runs, {"KERNEL": "6.12", "SERIES": "/a b"}).count(again) == 2
     page = html(whole, runs, {"KERNEL": "6.12"})
+    assert f"<div>in {CASE}</div>" in page
+    assert page.count('WARNING in f <span class="dim">trace: by it</span>') == 2
     assert page.count("f+0x1 (mm/f.c:7)") == 2 and page.count("still broken") == 2
     assert "KERNEL=6.12 PATCHES=1" in page and "A claim." in page
     assert "<script" not in page and "http" not in page
@@ -84,10 +84,10 @@ def test_what_a_page_shows_is_bounded() -> None:
     said = {"status": "fail", "reason": "so", "about": "", "diagnostics": ["x"] * 500, "seconds": 1}
     tests = [{"id": f"t/p.c::c{n}", **said} for n in range(MAX_SHOWN + 5)]
     runs = RevisionRuns((document(), document("fail", tests=tests)), None, {})
-    (part,) = broken(conclude(INPUTS, runs), runs, {})
-    assert len(part.failures) == MAX_SHOWN and part.more == 5
-    assert part.failures[0].notes.splitlines()[-1] == "... 460 more lines"
+    whole = conclude(INPUTS, runs)
+    page = html(whole, runs, {})
+    assert page.count("x\n... 460 more lines</pre>") == MAX_SHOWN and "and 5 more: out/" in page
 
 
 def test_a_complaint_outside_of_cases_is_seen_again_by_the_whole_run() -> None:
-    assert command("", 2, {"KERNEL": ""}) == "make test-kernel PATCHES=2"
+    assert command({"KERNEL": ""}, "", 2) == "make test-kernel PATCHES=2"

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.build.kconfig import FOLDER, Flavour
-from harness.commands.static_checks.command import records, static_remarks, table
-from harness.commands.static_checks.remarks import PatchRemarks
+from harness.commands.static_checks import PatchRemarks, records, static_remarks, table
 from harness.series.patches import load_series
 from tests.support.toy import WISH, Toy, grow
 
@@ -39,7 +38,7 @@ def _toy_flavour(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str, folder: Path = FOLDER) -> Flavour:
         return flavour
 
-    monkeypatch.setattr("harness.commands.static_checks.command.load_flavour", load)
+    monkeypatch.setattr("harness.commands.static_checks.load_flavour", load)
 
 
 def remarks(toy: Toy, series: Path) -> list[PatchRemarks]:

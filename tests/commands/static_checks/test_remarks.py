@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.make_log import new_warnings
-from harness.commands.static_checks.remarks import (
+from harness.build.make import new_warnings
+from harness.commands.static_checks import (
     PatchRemarks,
     Remark,
     load_waivers,
@@ -81,24 +81,23 @@ def test_an_entry_that_makes_no_sense_is_told(tmp_path: Path, row: str) -> None:
 
 def test_a_reason_serves_its_own_patch_and_tool_only(tmp_path: Path) -> None:
     remark = Remark("mm/a.c", 4, "warning: imbalance in 'f'")
-    patches = [
-        PatchRemarks(1, "one", {"sparse": (remark,), "checkpatch": (remark,)}),
-        PatchRemarks(2, "two", {"sparse": (remark,)}),
-    ]
     waivers(tmp_path, "- {tool: sparse, patch: 1, pattern: 'mm/a.c:\\d+: .*imbalance', why: so}\n")
-    one, two = (patch.justified(load_waivers(tmp_path, "6.1")) for patch in patches)
+    known = load_waivers(tmp_path, "6.1")
+    one = PatchRemarks(1, "one", {"sparse": (remark,), "checkpatch": (remark,)}, known)
+    two = PatchRemarks(2, "two", {"sparse": (remark,)}, known)
     assert (one.open("sparse"), two.open("sparse")) == ([], [remark])
-    assert one.tools["sparse"][0].why == "so"
+    assert (one.why("sparse", remark), two.why("sparse", remark)) == ("so", "")
     assert one.open("checkpatch") == [remark]
-    assert one.stale == two.stale == ()
+    assert one.stale("sparse") == one.stale("checkpatch") == two.stale("sparse") == []
 
 
-def test_an_entry_is_stale_only_where_its_tool_has_looked(tmp_path: Path) -> None:
+def test_an_entry_is_stale_for_its_own_patch_and_tool_only(tmp_path: Path) -> None:
     waivers(tmp_path, "- {tool: sparse, patch: 1, pattern: never, why: so}\n")
     known = load_waivers(tmp_path, "6.1")
-    assert PatchRemarks(1, "one", {"sparse": ()}).justified(known).stale == known
-    assert PatchRemarks(1, "one", {"checkpatch": ()}).justified(known).stale == ()
-    assert PatchRemarks(2, "two", {"sparse": ()}).justified(known).stale == ()
+    tools: dict[str, tuple[Remark, ...]] = {"sparse": (), "checkpatch": ()}
+    one = PatchRemarks(1, "one", tools, known)
+    assert (one.stale("sparse"), one.stale("checkpatch")) == (list(known), [])
+    assert PatchRemarks(2, "two", tools, known).stale("sparse") == []
 
 
 def test_our_reasons_are_sound() -> None:

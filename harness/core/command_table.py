@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What can be typed: the commands and the variables, each declared once.
+
+Help, dispatch and the commands that the harness prints are made from the two tables;
+tests compare the Makefile and :mod:`harness.core.settings` with them. Needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import harness
+
+_PACKAGE = Path(harness.__path__[0]).resolve()
+_INSTALLED = _PACKAGE / "_project"
+# The two layouts, a checkout and an installed program. PROJECT has patches/, kconfig/ and
+# guest-tests/; below HOME the harness keeps what it makes for itself; PROGRAM is what is typed.
+if _INSTALLED.is_dir():
+    PROJECT, HOME, PROGRAM = _INSTALLED, Path.cwd(), "kernel-series-harness"
+    SET_UP = "install the package that has it; PATH must lead to it"
+else:
+    PROJECT, HOME, PROGRAM = _PACKAGE.parent, _PACKAGE.parent, "make"
+    SET_UP = "python3 harness/setup/bootstrap.py --for test-kernel   (lists what is missing)"
+
+# Tried: systemd starts a getty on the serial console by itself, if udev shows it that.
+HOW_TO_MAKE_A_ROOTFS = """an image with an init of its own, from Debian:
+  mmdebstrap --variant=minbase --include=systemd-sysv,udev,openssh-server,python3 \\
+    --customize-hook='chroot "$1" passwd -d root' bookworm DIRECTORY
+  mke2fs -t ext2 -d DIRECTORY IMAGE 700M
+or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
+
+# name: (default, what it means); variables that are yes or no take 1 0 yes no true false on off.
+VARIABLES: dict[str, tuple[str, str]] = {
+    "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
+    "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
+    "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
+    "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
+    "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
+    "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
+    "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
+    "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
+    "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
+    "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
+    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
+    "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
+    "MODE": ("", "repro: stress repeats the programs without control as well"),
+    "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
+    "RUNS": ("20", "repro: runs of a scenario on each kernel"),
+    "CELL": ("", "cell: a cell of plan; build-matrix: only this one of matrix.yaml"),
+    "ROOTFS": ("", "a directory or an image to use as the guest's root"),
+    "ROOTFS_LOGIN": ("root", "root or root:PASSWORD in a ROOTFS= image with an init; no: use ours"),
+    "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
+    "CONSOLE": ("", "1: shell gives the serial console itself, without SSH"),
+    "DECODE": ("1", "0: do not build debug information to decode a splat"),
+    "KIND": ("", "soak: what to repeat, stress or model; without it the table so far"),
+    "MINUTES": ("", "soak, fuzz-input: how long; soak: all runs on one kernel together (30)"),
+    "SEED": (
+        "",
+        "soak, test-kernel, fuzz-input: the seed of what is random, to see a failure again",
+    ),
+    "CPUS": ("2", "virtual CPUs of a guest"),
+    "SHARDS": ("1", "plan: into how many parts the cases of each state go"),
+    "REPEAT": ("", "runs more of each broken guest case (revision, cell: 5); bench: cold runs (1)"),
+    "STATICS": ("1", "0: revision and plan leave checkpatch, sparse and kernel-doc out"),
+    "KTAP": ("", "1: the results as KTAP on standard output, everything else on standard error"),
+    "NOTES": ("", "1: revision writes git notes on the tested commits of KERNEL=/a/git/tree"),
+    "SLOW": ("1", "0: check leaves out what builds a kernel or runs guests"),
+    "JOBS": ("", "how many CPUs to use; default: all"),
+    "TREE": ("", "tree, refresh: where the tree to edit is; default: tree/<kernel>"),
+    "SANDBOX": ("auto", "auto, require or no: whether code of the series runs in a sandbox here"),
+    "OUT": ("out", "where runs leave their results"),
+    "HARNESS_CACHE": ("", "the store; else kernel-series-harness in $XDG_CACHE_HOME or ~/.cache"),
+    "HARNESS_CACHE_LIMIT": ("30", "size limit of the store in GiB; the oldest entries go first"),
+}
+
+_STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
+_SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
+_GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
+_CASES = f"{_GUEST} TESTS SEED REPEAT"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    ``target``: the function that runs it, ``module:function``, imported when it is called.
+    ``variables``: the names of those that it reads, with spaces. ``uses``: what the function
+    takes after the settings, words of ``harness.cli``. ``example``: variables worth showing.
+    """
+
+    target: str
+    about: str
+    variables: str = ""
+    uses: str = ""
+    example: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the variables that it reads, in the order of ``VARIABLES``."""
+        named = self.variables.split()
+        return tuple(name for name in VARIABLES if name in named)
+
+
+# fmt: off
+COMMANDS: dict[str, Command] = {
+    "test-kernel": Command("harness.commands.one_kernel:test_kernel",
+        "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES KTAP", "",
+        {"KERNEL": "6.12", "TESTS": "sigbus and not exec"}),
+    "test-series": Command("harness.commands.test_series:test_series",
+        "the same after each patch of the series, from none to all; one table", _CASES,
+        "run console", {"SERIES": "~/v15.mbox"}),
+    "seen-red": Command("harness.commands.seen_red:see_red",
+        "each clause's cases on kernels with a mistake in it: they must fail there",
+        f"{_CASES} PATCHES", "run console", {"VARIANT": "pins-ignored,flag-stays"}),
+    "test-regression": Command("harness.commands.test_regression.command:test_regression",
+        "the kernel's own selftests without the series and with it: what differs",
+        f"{_GUEST} PATCHES TESTS", "", {"TESTS": "ksm"}),
+    "revision": Command("harness.commands.revision.command:revision",
+        "each patch against the base, the whole against PREVIOUS=; reply.txt",
+        f"{_CASES} PREVIOUS STATICS KTAP NOTES", "run look console",
+        {"SERIES": "~/v15", "PREVIOUS": "~/v14.mbox"}),
+    "soak": Command("harness.commands.soak:soak",
+        "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
+        f"{_GUEST} PATCHES KIND MINUTES SEED", "", {"KIND": "stress", "MINUTES": "30"}),
+    "repro": Command("harness.commands.repro:repro",
+        "races on demand: RACE= with and without the protection, the CPUs held in order",
+        f"{_GUEST} PATCHES RACE MODE EXPLAIN RUNS", "", {"RACE": "all"}),
+    "build-matrix": Command("harness.commands.matrix:build_matrix",
+        "the series built for other configurations and architectures (CELL=: one)",
+        f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
+    "static-checks": Command("harness.commands.static_checks:static_checks",
+        "checkpatch, sparse and kernel-doc of each patch, against the patch before",
+        f"{_SOURCE} PATCHES CONFIG"),
+    "plan": Command("harness.commands.ci.plan:plan",
+        "the cells of a revision: kernel x flavour x state x shard, as rows and plan.json",
+        f"{_SOURCE} PREVIOUS CONFIG TESTS SHARDS STATICS", "console",
+        {"KERNEL": "6.1,6.12", "CONFIG": "default,kasan"}),
+    "cell": Command("harness.commands.ci.plan:run_cell",
+        "one cell of the plan (CELL=); 0 once it came to its end, the verdict is merge's",
+        f"{_CASES} PREVIOUS CELL", "run look console", {"CELL": "6.1-kasan-p3-s1of2"}),
+    "merge": Command("harness.commands.ci.merge:merge",
+        "the verdict on a revision from the cells' results below OUT=", "PROJECT OUT", "console"),
+    "check": Command("harness.commands.check:check",
+        "the project's own tests, ruff and mypy: the one gate (SLOW=no: without kernels)",
+        "SLOW OUT", "", {"SLOW": "no"}),
+    "shell": Command("harness.commands.one_kernel:shell",
+        "an interactive shell in the built kernel, console log alongside",
+        f"{_GUEST} PATCHES CONSOLE", "", {"CONFIG": "kasan"}),
+    "tree": Command("harness.commands.edit:tree",
+        "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
+        "", {"TREE": "~/work"}),
+    "refresh": Command("harness.commands.edit:refresh",
+        "the edited branch back to patches/, byte-stable", "KERNEL SERIES ALLOW_BIDI TREE"),
+    "report": Command("harness.commands.report:report",
+        "the runs of one series merged into one clause table", "OUT"),
+    "list-tests": Command("harness.commands.one_kernel:list_tests",
+        "the guest tests with their clauses", f"{_GUEST} PATCHES"),
+    "selftest-detectors": Command("harness.commands.one_kernel:selftest_detectors",
+        "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES"),
+    "b4-check": Command("harness.commands.revision.b4_check:b4_check",
+        "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON", "OUT"),
+    "bench": Command("tools.bench:bench",
+        "measure cold, repeated and incremental runs, and boot times", f"{_GUEST} REPEAT"),
+    "fuzz-input": Command("tools.fuzz_input:fuzz_input",
+        "changed mails, consoles, TAP, fragments and results against their readers",
+        "MINUTES SEED OUT", "", {"MINUTES": "10"}),
+    "clean-cache": Command("harness.setup.clean_cache:clean_cache",
+        "remove the store", "HARNESS_CACHE HARNESS_CACHE_LIMIT"),
+    "help": Command("harness.setup.help:show", "this text"),
+}
+# fmt: on
+
+
+def command(name: str, asked: Mapping[str, str] | None = None, **more: str) -> str:
+    """What to type for the command ``name``, quoted for a shell and, where that reads it, for make.
+
+    Of ``asked`` it names what the command reads and what is not at its default; ``more``
+    stands over it, and is always named unless it is empty.
+    """
+    given = {**(asked or {}), **more}
+    words = [PROGRAM, name]
+    for variable in COMMANDS[name].reads:
+        value = given.get(variable, "")
+        if value and (variable in more or value != VARIABLES[variable][0]):
+            # make expands what it is given: $$ is a dollar.
+            typed = value.replace("$", "$$") if PROGRAM == "make" else value
+            words.append(f"{variable}={shlex.quote(typed)}")
+    return " ".join(words)
+
+
+def similar(word: str, known: Iterable[str]) -> str:
+    """``; there is X`` with what ``word`` may have been meant to be, or nothing."""
+    close = difflib.get_close_matches(word, known)
+    return f"; there is {', '.join(close)}" if close else ""

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One mail, with undone what mail programs do to a patch on its way.
+
+What is undone is what can be undone without doubt, and each mail says what it was. A mail
+that needs nothing of it is left as it came, byte for byte. Where there is doubt the mail has
+a ``fault``, which matters only if the mail turns out to be wanted.
+
+git mailinfo undoes some of it itself, and b4 more. Both are wrong in these cases:
+
+* format=flowed: git joins an empty line of context, one blank, with the line behind it.
+* A body that is not in its charset, or in one that iconv does not know: git refuses it, b4
+  0.16 replaces its bytes (``get_payload``), so that a diff of a Latin-1 file changes.
+* CRLF in base64: both keep it, and the diff fits no file.
+* A diff in the commit message: both take it for a part of the patch.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.header
+import email.utils
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from email.errors import HeaderParseError
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import compat32
+
+from harness.series.diff import BEGINS, DAMAGED, HUNK, damage, escaped, read_diff, with_prefixes
+
+_POLICY = compat32.clone(mangle_from_=False)
+_DIFF = re.compile(rb"(?m)^(?:diff --git \S|--- \S.*\n\+\+\+ \S|GIT binary patch)")
+_TAGS = re.compile(r"\s*\[([^\]]*)\]\s*")
+_REPLY = re.compile(r"(?i)(re|aw|sv|fwd?|wg|antw|回复|答复)\s*(\[\d+\])?\s*[:：]\s*")  # noqa: RUF001
+# "v2", "v2.1", "PATCHv2", "RFC-v2", but not the v of "dev2".
+_VERSION = re.compile(r"(?i)(?:^|[^a-z0-9]|patch|rfc|resend)v\s?(\d{1,4}(?:\.\d{1,4})*)(?![\w.])")
+_OF_GIT = ("utf-8", "us-ascii", "iso-8859-1")  # charsets that git converts wherever it runs
+_COUNT = re.compile(r"(?:^|[^\d/])(\d{1,4})/(\d{1,4})(?![\d/])")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the tags of a subject say; ``count`` is n and m of 'n/m', None where it has none."""
+
+    whole: str
+    plain: str
+    reply: bool
+    version: tuple[int, ...] | None
+    count: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail; ``text`` is what ``git am`` reads.
+
+    ``undone``: what its mail program did to it, ``fault``: what cannot be undone.
+    """
+
+    text: bytes
+    subject: Subject
+    sender: str
+    date: str | None
+    message_id: str | None
+    answers: tuple[str, ...]
+    has_diff: bool
+    undone: tuple[str, ...] = ()
+    fault: str | None = None
+
+    @property
+    def is_patch(self) -> bool:
+        """Whether it is a patch, rather than a cover letter or talk that has a diff in it."""
+        cover = self.subject.count is not None and self.subject.count[0] == 0
+        return self.has_diff and not self.subject.reply and not cover
+
+    @property
+    def named(self) -> str:
+        """The mail as an error names it."""
+        about = f" <{self.message_id}>" if self.message_id else ""
+        return f"the mail '{escaped(self.subject.whole)}'{about}"
+
+
+def read_subject(subject: str) -> Subject:
+    """Reads the tags. b4 0.16 does not know '[PATCH3/4]', 'v2.1' and '[list] Re:'."""
+    whole = rest = " ".join(subject.split())
+    tags, reply = "", False
+    while True:
+        if found := _REPLY.match(rest):
+            reply = True
+        elif found := _TAGS.match(rest):
+            tags += f" {found[1]}"
+        else:
+            break
+        rest = rest[found.end() :]
+    versions = _VERSION.findall(tags)
+    count = _COUNT.search(tags)
+    return Subject(
+        whole,
+        rest,
+        reply,
+        tuple(map(int, versions[-1].split("."))) if versions else None,
+        (int(count[1]), int(count[2])) if count else None,
+    )
+
+
+def read_mail(raw: bytes) -> list[Mail]:
+    """A mail as it came, or each patch that is attached to it as a mail of its own."""
+    undone: list[str] = []
+    raw = _unix(raw, undone)
+    message = BytesParser(policy=_POLICY).parsebytes(re.sub(rb"\AFrom [^\n]*\n", b"", raw))
+    head = _Head(message)
+    leaves = list(_leaves(message))
+    parts = [part for part in leaves if not isinstance(part, list)]
+    inner = [mail for part in leaves if isinstance(part, list) for mail in part]
+    if any(mail.is_patch for mail in inner):
+        return inner
+    texts = [(part, _payload(part)) for part in parts if part.get_content_type() != "text/html"]
+    diffs = [(part, text) for part, text in texts if _DIFF.search(text.replace(b"\r", b""))]
+    attached = [pair for pair in diffs if _is_mail(pair[1])] if message.is_multipart() else []
+    if attached and len(attached) == len(diffs):
+        return _attached(head, [text for _, text in attached])
+    mail = head.mail(raw, bool(diffs), tuple(undone))
+    if not diffs:
+        pages = [_payload(part) for part in parts if part.get_content_type() == "text/html"]
+        if any(b"diff --git" in page for page in pages):
+            fault = "its diff is there as HTML only, as its mail program wrote it"
+            return [replace(mail, has_diff=True, fault=fault)]
+        return [mail]
+    if len({_split(_unix(text, []))[1].strip() for _, text in diffs}) > 1:
+        fault = f"it has {len(diffs)} parts with a diff, and nothing says which one counts"
+        return [replace(mail, fault=fault)]
+    part, body = diffs[0]
+    if message.is_multipart() and part is not texts[0][0]:
+        said = next(
+            (t for p, t in texts if p.get_content_type() == "text/plain" and p != part), b""
+        )
+        body = said.rstrip() + b"\n---\n" + body
+        undone.append("an attachment")
+    return [_mended(head, replace(mail, undone=tuple(undone)), part, body)]
+
+
+def _unix(text: bytes, undone: list[str]) -> bytes:
+    """The text without CR at line ends, where every line has one: so it came by mail."""
+    core = text.rstrip(b"\n")  # an mbox adds an empty line
+    if (ends := core.count(b"\r\n")) and ends == core.count(b"\n"):
+        undone.append("CRLF")
+        return text.replace(b"\r\n", b"\n")
+    return text
+
+
+def _leaves(message: Message) -> Iterator[Message | list[Mail]]:
+    """The parts that hold text; a mail that is attached as a whole as the list it reads as."""
+    if message.get_content_type() == "message/rfc822" and message.is_multipart():
+        yield [mail for one in message.get_payload() for mail in read_mail(bytes(one))]  # type: ignore[arg-type]
+    elif message.is_multipart():
+        for part in message.get_payload():
+            yield from _leaves(part)  # type: ignore[arg-type]
+    else:
+        yield message
+
+
+def _payload(part: Message) -> bytes:
+    """What a part holds, in a charset in which a diff's own words are ASCII."""
+    found = part.get_payload(decode=True)
+    text = found if isinstance(found, bytes) else b""
+    charset = _charset(part)
+    try:
+        if charset and "diff".encode(charset) != b"diff":  # UTF-16 and the like
+            return text.decode(charset).encode()
+    except (LookupError, ValueError):  # no such charset, or not in it
+        pass
+    return text
+
+
+def _charset(part: Message) -> str | None:
+    try:
+        return part.get_content_charset()
+    except (LookupError, ValueError):  # an RFC 2231 parameter that is none
+        return "unknown"
+
+
+def _is_mail(text: bytes) -> bool:
+    """Whether an attachment is a whole mail, as git format-patch writes it."""
+    head = re.split(rb"\r?\n\r?\n", text, maxsplit=1)[0]
+    return all(re.search(rb"(?im)^%s:" % name, head) for name in (b"from", b"subject"))
+
+
+def _attached(outer: _Head, texts: list[bytes]) -> list[Mail]:
+    mails = []
+    for number, text in enumerate(dict.fromkeys(text.rstrip(b"\n") + b"\n" for text in texts), 1):
+        mail = read_mail(text)[0]
+        if mail.subject.count is None and len(texts) == 1:
+            mail = replace(mail, subject=outer.subject)
+        mark = f"attachment{number}." if len(texts) > 1 else ""
+        mail_id = outer.message_id and f"{mark}{outer.message_id}"
+        undone = (*mail.undone, "an attachment")
+        own = {"message_id": mail_id, "answers": outer.answers, "undone": undone}
+        mails.append(replace(mail, **own))  # type: ignore[arg-type]
+    return mails
+
+
+class _Head:
+    """The header of a mail, decoded. ``doubt`` names a field that cannot be."""
+
+    def __init__(self, message: Message) -> None:
+        self.fields = {k.lower(): v for k, v in reversed(list(message.raw_items()))}
+        self.doubt: str | None = None
+        self.foreign = False  # a charset that git may not know
+        self.subject = read_subject(self._decoded("subject"))
+        sender = self.fields.get("from", "").encode("utf-8", "surrogateescape")
+        name, self.address = _person(" ".join(_guessed(sender).split()))
+        self.name = " ".join(self._words(name, "from").split())
+        self.date = self.fields.get("date")
+        self.message_id = next(iter(_ids(self.fields.get("message-id", ""))), None)
+        above = f"{self.fields.get('in-reply-to', '')} {self.fields.get('references', '')}"
+        self.answers = tuple(dict.fromkeys(_ids(above)))
+
+    def _decoded(self, name: str) -> str:
+        raw = self.fields.get(name, "").encode("utf-8", "surrogateescape")
+        return self._words(_guessed(raw), name)
+
+    def _words(self, text: str, field: str) -> str:
+        """Undoes RFC 2047's encoded words."""
+        if "=?" not in text:
+            return text
+        try:
+            words = email.header.decode_header(text)
+        except (HeaderParseError, ValueError):
+            return text
+        shown = ""
+        for word, charset in words:
+            data = word if isinstance(word, bytes) else word.encode("utf-8")
+            self.foreign |= (charset or "utf-8").lower() not in _OF_GIT
+            decoded = _decode(data, charset or "raw-unicode-escape")
+            if decoded is None:
+                self.doubt = f"its field {field.title()} is not in its charset, {charset}"
+            shown += decoded if decoded is not None else data.decode("latin-1")
+        return shown
+
+    def mail(self, text: bytes, has_diff: bool, undone: tuple[str, ...]) -> Mail:
+        """The mail that has this header."""
+        return Mail(text, self.subject, self.address, self.date, self.message_id, self.answers,
+                    has_diff, undone)  # fmt: skip
+
+    def written(self, charset: str) -> bytes:
+        """The fields that git am reads."""
+        name = self.name or self.address
+        sender = f'"{email.utils.quote(name)}"' if name.isascii() else _encoded(name)
+        fields = {
+            "From": f"{sender} <{self.address}>" if self.address else None,
+            "Subject": _encoded(self.subject.whole),
+            "Date": self.date,
+            "Message-Id": f"<{self.message_id}>" if self.message_id else None,
+            "Content-Type": f"text/plain; charset={charset}",
+            "Content-Transfer-Encoding": "8bit",
+        }
+        lines = (f"{name}: {' '.join(text.split())}\n" for name, text in fields.items() if text)
+        return "".join(lines).encode("utf-8", "replace")
+
+
+def _person(field: str) -> tuple[str, str]:
+    """Name and address, as git takes them: a comma in the name needs no quotes."""
+    if found := re.fullmatch(r"(.*?)\s*<([^<>\s]+@[^<>\s]+)>.*", field):
+        return email.utils.unquote(found[1]), found[2]
+    return email.utils.parseaddr(field)
+
+
+def _guessed(raw: bytes) -> str:
+    """Text that names no charset: UTF-8 or, as git has it, Latin-1."""
+    return _decode(raw, "utf-8") or raw.decode("latin-1")
+
+
+def _encoded(text: str) -> str:
+    """A word as RFC 2047 has it. Not by email.header: b4 changes what that does with UTF-8."""
+    return (
+        text
+        if text.isascii()
+        else f"=?utf-8?b?{base64.b64encode(text.encode('utf-8', 'replace')).decode()}?="
+    )
+
+
+def _decode(data: bytes, charset: str) -> str | None:
+    """The text, if it is in that charset or in UTF-8."""
+    for one in (charset, "utf-8"):
+        try:
+            return data.decode(one)
+        except (LookupError, ValueError):  # no such charset, or not in it
+            continue
+    return None
+
+
+def _ids(text: str) -> list[str]:
+    return re.findall(r"<([^<>\s]+)>", text)
+
+
+def _mended(head: _Head, mail: Mail, part: Message, body: bytes) -> Mail:
+    """The mail with its body as it was written, and a header that says no more of it."""
+    undone = list(mail.undone)
+    body = _unix(body, undone)
+    if not body.endswith(b"\n"):
+        body += b"\n"
+        undone.append("a last line without an end")
+    encoding = str(part.get("Content-Transfer-Encoding", "7bit")).strip().lower()
+    if encoding in ("base64", "quoted-printable"):
+        undone.append(encoding)
+    if str(part.get_param("format", "")).lower() == "flowed":
+        body = _unflowed(body, str(part.get_param("delsp", "")).lower() == "yes")
+        undone.append("format=flowed")
+    if (prefixed := with_prefixes(body)) != body:
+        body = prefixed
+        undone.append("names without a/ and b/")
+    message, diff = _split(body)
+    if (quiet := _quiet(message)) != message:
+        message = quiet
+        undone.append("a diff in its message")
+    charset = _charset(part) or "utf-8"
+    text = _guessed(message) if charset == "utf-8" else _decode(message, charset)
+    if charset not in _OF_GIT or (charset == "us-ascii" and not message.isascii()):
+        undone.append(f"charset {charset}")
+    if head.address and not head.name:
+        undone.append("an author without a name")
+    if head.foreign:
+        undone.append("a header in another charset")
+    fault = head.doubt
+    if text is None:
+        fault = f"its text is neither in its charset, {charset}, nor in UTF-8"
+    if lost := damage(diff):
+        fault = f"{lost}; a mail program has wrapped or changed it, or somebody has edited it"
+    if not undone:
+        return replace(mail, fault=fault)
+    whole = head.written("utf-8") + b"\n" + (text or "").encode("utf-8", "replace") + diff
+    return replace(mail, text=whole, undone=tuple(dict.fromkeys(undone)), fault=fault)
+
+
+def _split(body: bytes) -> tuple[bytes, bytes]:
+    """The message, with all the talk behind its ``---``, and the diff.
+
+    A diff before a line ``---`` that a diff comes behind is a part of the message.
+    """
+    at, begin, after_rule = 0, None, False
+    for line in read_diff(body):
+        if line.kind not in (HUNK, DAMAGED):
+            if line.text == b"---":
+                after_rule = True
+            elif BEGINS.match(line.text) and (begin is None or after_rule):
+                begin, after_rule = at, False
+        at += len(line.text) + 1
+    begin = len(body) if begin is None else begin
+    return body[:begin], body[begin:]
+
+
+def _quiet(message: bytes) -> bytes:
+    """A message whose lines git does not take for a patch: such a line begins with a blank."""
+    kinds = list(read_diff(message))
+    first = next((n for n, line in enumerate(kinds) if BEGINS.match(line.text)), None)
+    if first is None:
+        return message
+    return b"\n".join(
+        b" " + line.text
+        if n >= first and (line.kind == HUNK or BEGINS.match(line.text) or line.text[:4] == b"+++ ")
+        else line.text
+        for n, line in enumerate(kinds)
+    )
+
+
+def _unflowed(body: bytes, delete_blank: bool) -> bytes:
+    """Undoes RFC 3676: a blank before some lines, and lines that were broken at a blank.
+
+    In a hunk the first character tells whether a line goes on with the one before; in the
+    message, lines stay as they are. Some programs add no blanks: then the hunks tell.
+    """
+    results = []
+    for stuffed in (True, False):
+        joined: list[bytes] = []
+        inside = False
+        for raw in body.split(b"\n"):
+            line = raw[1:] if stuffed and raw[:1] == b" " else raw
+            soft = joined and joined[-1][-1:] == b" " and raw != b"-- "
+            inside = raw != b"-- " and (inside or bool(BEGINS.match(line)))
+            broken = line[:1] not in (b"", b" ", b"+", b"-", b"\\") and not _is_head(line)
+            if inside and soft and broken:
+                joined[-1] = (joined[-1][:-1] if delete_blank else joined[-1]) + line
+            else:
+                joined.append(line)
+        results.append(b"\n".join(joined))
+    whole = (one for one in results if damage(_split(one)[1]) is None)
+    return next(whole, results[0])
+
+
+def _is_head(line: bytes) -> bool:
+    words = (b"diff ", b"index ", b"@@ ", b"new ", b"old ", b"deleted ", b"rename ", b"copy ",
+             b"similarity ", b"dissimilarity ", b"GIT ", b"Binary ")  # fmt: skip
+    return line.startswith(words)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is read from JSON has its type, or is refused with the place that differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+import pytest
+
+from harness.core.errors import InvocationError
+from harness.core.jsondata import from_json, read_json
+
+
+class Row(TypedDict):
+    """A typed dictionary."""
+
+    id: str
+    status: Literal["pass", "fail"]
+    more: NotRequired[list[int]]
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A dataclass with all kinds of fields."""
+
+    rows: tuple[Row, ...]
+    rates: dict[str, float]
+    name: str | None = None
+
+
+GOOD: dict[str, Any] = {"rows": [{"id": "a", "status": "pass"}], "rates": {"x": 1}, "name": None}
+
+
+def test_what_fits_is_read() -> None:
+    whole = from_json(Whole, GOOD)
+    assert whole == Whole(({"id": "a", "status": "pass"},), {"x": 1}, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ({"rows": [{"id": "a"}]}, r"rows\[0\]: Row expected, not fields id"),
+        ({"rows": [{"id": 1, "status": "pass"}]}, r"rows\[0\]\.id: str expected, not 1"),
+        ({"rows": [{"id": "a", "status": "maybe"}]}, r"rows\[0\]\.status"),
+        ({"rows": None}, "rows"),
+        ({"rates": {"x": "fast"}}, r"rates\.x: float expected"),
+        ({"name": 5}, "name: str or NoneType expected, not 5"),
+        ({"unknown": 1}, "the whole: Whole expected"),
+    ],
+)
+def test_what_differs_is_named(change: dict[str, Any], where: str) -> None:
+    with pytest.raises(TypeError, match=where):
+        from_json(Whole, GOOD | change)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'"text"', b"[" * 100_000])
+def test_a_damaged_file_is_the_invocations_fault(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "a file.json"
+    path.write_bytes(text)
+    with pytest.raises(InvocationError, match=r"a file\.json is damaged") as caught:
+        read_json(Whole, path)
+    assert caught.value.next_step == f"rm '{path}'"

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the user sees: a line a stage, every failure with what to type next, a last line."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.core import events as ev
+from harness.core.settings import PROJECT
+from harness.report.results import Results, RunDocument, document
+from harness.report.screen import Screen, print_summary, ranges
+from harness.series.contract import SeriesData, load
+
+
+@pytest.fixture(scope="module")
+def data() -> SeriesData:
+    return load(PROJECT / "patches" / "volatile")
+
+
+def console() -> tuple[Console, io.StringIO]:
+    text = io.StringIO()
+    return Console(file=text, width=100, force_terminal=False), text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [([], ""), ([4], "4"), ([1, 2, 3], "1-3"), ([5, 1, 2, 7], "1-2 5 7")],
+)
+def test_numbers_become_ranges(numbers: list[int], text: str) -> None:
+    assert ranges(numbers) == text
+
+
+def test_a_stage_is_one_line_in_a_pipe() -> None:
+    out, text = console()
+    screen = Screen(out)
+    screen(ev.StageStarted("build"))
+    for done in range(50):
+        screen(ev.StageProgress("build", done, 893, "objects"))
+    screen(ev.StageFinished("build", 61.25, False, "893 objects"))
+    screen(ev.StageFinished("rootfs", 0.0, True, ""))
+    assert text.getvalue().splitlines() == [
+        "build        61.2 s  893 objects",
+        "rootfs       cached",
+    ]
+
+
+def test_what_the_kernel_says_is_shown_unless_a_test_asked_for_it() -> None:
+    out, text = console()
+    screen = Screen(out)
+    screen(ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse("p.c::x"), "..."))
+    screen(ev.SplatSeen("Out of memory: hog", "oom", ev.CaseId.parse("p.c::y"), "...", True))
+    assert "WARNING in f" in text.getvalue()
+    assert "hog" not in text.getvalue()
+
+
+def test_markup_in_a_reason_is_printed_as_it_is() -> None:
+    out, text = console()
+    Screen(out)(
+        ev.CaseFinished(ev.CaseId.parse("p.c::x"), "fail", "a[0] == [red]", 0.1, ("V-IF-2",))
+    )
+    assert "a[0] == [red]" in text.getvalue()
+
+
+def finished(
+    results: Results, verdict: ev.Verdict, code: int, data: SeriesData, *error: str
+) -> RunDocument:
+    results(ev.SeriesKnown("s", tuple(ev.PatchInfo(f"s{i}", "0") for i in range(4)), 4))
+    results(ev.RunFinished(verdict, code, 12.0, error))
+    return document(results, data)
+
+
+def test_the_last_line_names_the_verdict_and_its_kind(data: SeriesData) -> None:
+    for verdict, code, kind in (
+        ("pass", 0, "nothing broke"),
+        ("fail", 1, "the series is at fault"),
+        ("usage", 2, "the invocation is at fault"),
+        ("infra", 3, "the machine is at fault"),
+    ):
+        out, text = console()
+        print_summary(out, finished(Results(), verdict, code, data), data, Path("out/r"))  # type: ignore[arg-type]
+        last = text.getvalue().splitlines()[-1]
+        assert last.startswith(f"verdict: {verdict} (exit {code}: {kind}")
+
+
+def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -> None:
+    results = Results()
+    results(
+        ev.CaseFinished(
+            ev.CaseId.parse("volatile/sigbus.c::read_traps"),
+            "fail",
+            "sigbus.c:9: got SIGSEGV",
+            0.2,
+            ("V-SB-1",),
+            diagnostics=("page 3",),
+            about="a read of a purged page is SIGBUS",
+        )
+    )
+    out, text = console()
+    print_summary(out, finished(results, "fail", 1, data), data, Path("out/r"))
+    shown = text.getvalue()
+    for part in (
+        "a read of a purged page is SIGBUS",
+        "sigbus.c:9: got SIGSEGV",
+        "| page 3",
+        "make test-kernel TESTS='sigbus and read_traps'",
+        "1 cases broken, 0 kernel complaints",
+    ):
+        assert part in shown
+
+
+def test_a_complaint_says_whether_its_trace_is_decoded(data: SeriesData) -> None:
+    results = Results()
+    results(ev.SplatSeen("WARNING in f", "warning", None, "raw trace"))
+    out, text = console()
+    print_summary(out, finished(results, "fail", 1, data), data, Path("out/r"))
+    assert "raw trace" in text.getvalue() and "not decoded" in text.getvalue()
+    (splat,) = results.all(ev.SplatSeen)
+    results(ev.SplatDecoded(splat.id, "f (mm/f.c:3)", "decoded with debug information"))
+    out, text = console()
+    print_summary(out, document(results, data), data, Path("out/r"))
+    assert "f (mm/f.c:3)" in text.getvalue()
+    assert "decoded with debug information" in text.getvalue()
+
+
+def test_the_summary_fits_one_screen_when_all_is_well(data: SeriesData) -> None:
+    results = Results()
+    for clause in data.clauses:
+        results(ev.CaseFinished(ev.CaseId.parse(f"p.c::{clause}"), "pass", "", 0.1, (clause,)))
+    out, text = console()
+    print_summary(out, finished(results, "pass", 0, data), data, Path("out/r"))
+    lines = text.getvalue().splitlines()
+    assert len(lines) <= 24
+    assert any("1-15" in line for line in lines)
+
+
+def test_a_flood_of_failures_still_fits_a_screen(data: SeriesData) -> None:
+    results = Results()
+    for number in range(30):
+        name = f"volatile/p.c::case{number}"
+        results(ev.CaseFinished(ev.CaseId.parse(name), "fail", "complained", 0.1, ("V-SB-1",)))
+        results(ev.SplatSeen("WARNING in f", "warning", ev.CaseId.parse(name), "trace\n" * 40))
+    out, text = console()
+    print_summary(out, finished(results, "fail", 1, data), data, Path("out/r"))
+    shown = text.getvalue()
+    assert "... 24 more broken cases" in shown
+    assert shown.count("KERNEL WARNING in f") == 1 and "and 29 times more" in shown
+    assert len(shown.splitlines()) < 70

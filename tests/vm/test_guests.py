@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the guests of a run say while no case is running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.core import events as ev
+from harness.core.errors import MachineError, SeriesError
+from harness.vm import guests as module
+from harness.vm.guests import Guests
+from harness.vm.splats import ConsoleRemark
+
+
+def test_a_remark_of_several_guests_is_one_note() -> None:
+    seen: list[ev.Event] = []
+    remark = ConsoleRemark("WARNING: the water is shallow", "words of a message")
+    guests = Guests(None, Path("/out"), Path("/log"), ev.Events([seen.append]))  # type: ignore[arg-type]
+    for _ in range(2):
+        guest = SimpleNamespace(take_stray_splats=tuple, take_remarks=lambda: [remark])
+        guests._made.append(guest)  # type: ignore[arg-type]
+    guests.report_strays()
+    assert seen == [ev.Note("the console: WARNING: the water is shallow: words of a message")]
+
+
+@pytest.mark.parametrize("fault", [MachineError("QEMU ended"), SeriesError("it is silent")])
+def test_a_snapshot_that_gives_no_guest_is_given_up_for_a_boot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: Exception
+) -> None:
+    booted: list[tuple[str, Path | None]] = []
+
+    def boot(
+        _spec: Any, _folder: Path, name: str, _keys: Any, *, state: Path | None, **_: Any
+    ) -> Any:
+        booted.append((name, state))
+        if state is not None:
+            raise fault
+        return SimpleNamespace(
+            name=name, boot_id="b", boot_seconds=1.0, take_stray_splats=tuple, take_remarks=tuple,
+            spec=SimpleNamespace(machine="microvm", accel="tcg", in_turn=False), pace=1.0,
+        )  # fmt: skip
+
+    monkeypatch.setattr(module, "boot", boot)
+    seen: list[ev.Event] = []
+    guests = Guests(None, tmp_path, tmp_path / "log", ev.Events([seen.append]))  # type: ignore[arg-type]
+    guests.fresh()
+    cut = guests.snapshot = tmp_path / "cut"
+    for _ in range(2):
+        guests.fresh()
+    assert booted == [("guest1", None), ("guest2", cut), ("guest3", None), ("guest4", None)]
+    (note,) = [event for event in seen if isinstance(event, ev.Note)]
+    assert note.text.startswith("the snapshot gives no guest") and str(fault) in note.text
+    assert [e.restored for e in seen if isinstance(e, ev.GuestBooted)] == [False] * 3
