@@ -216,10 +216,16 @@ static void vdso_dontexpand(void)
 	special_refused("[vdso]", " de");
 }
 
+/* Since 6.15 the pages of the paravirtual clocks are a mapping of their own. */
 static void vvar_pfnmap(void)
 {
-	special_refused("[vvar]", " pf");
-	special_refused("[vvar]", " io");
+	const char *name = "[vvar_vclock]";
+
+	vr_save_vmas(&before);
+	if (!strstr(before.text, name))
+		name = "[vvar]";
+	special_refused(name, " pf");
+	special_refused(name, " io");
 }
 
 static void aio_ring(void)

@@ -235,6 +235,22 @@ class TestContract:
         assert not border_below_7(page_7, page_4)
         assert border_below_7(page_7)
 
+    def test_a_move_over_a_hole_fails_or_moves_what_is_there(self) -> None:
+        """Up to 6.16, and since: the second page is not mapped, what is in its place stays."""
+        program = mapped(
+            Step(Op.MUNMAP, 0, 3, 2),
+            Step(Op.MOVE, 0, 2, 2, 10, 2),
+            Step(Op.READ, 0, 10, 2),
+        )
+        moved = (Access.TAG, tag(1, 2)), (Access.ZERO, 0)
+        assert follow(program, OK, OK, Record(0, moved)) is None
+        fault = (Access.UNMAPPED, 0)
+        assert follow(program, OK, Record(-errno.EFAULT), Record(0, (fault, fault))) is None
+        found = follow(program, OK, Record(-errno.EFAULT), Record(0, moved))
+        assert found is not None
+        found = follow(program, OK, OK, Record(0, (fault, fault)))
+        assert found is not None
+
     def test_what_dontunmap_leaves_of_a_whole_vma_has_no_anon_vma(self) -> None:
         """Page 2 can join only one of two anon_vmas, and page 1 has one or has none."""
 

@@ -122,9 +122,15 @@ static USED int advise_unaligned(int first, int count, int advice)
 
 static USED int move(int first, int count, int to, int size, int flags)
 {
-	return mremap(page(first), count * PAGE, size * PAGE,
-		      MREMAP_MAYMOVE | MREMAP_FIXED | flags, page(to)) ==
-	       MAP_FAILED ? -errno : 0;
+	int ret = mremap(page(first), count * PAGE, size * PAGE,
+			 MREMAP_MAYMOVE | MREMAP_FIXED | flags, page(to)) ==
+		  MAP_FAILED ? -errno : 0;
+	unsigned char core;
+
+	/* Since 6.17 what is in the way of a move that fails stays: let it go. */
+	if (ret == -EFAULT && !mincore(page(first), PAGE, &core))
+		munmap(page(to), size * PAGE);
+	return ret;
 }
 
 static USED int resize(int first, int count, int size)

@@ -280,25 +280,40 @@ class World:
             page.frame, page.read = None, False
         return self._hole(step)
 
-    def _move(self, _index: int, step: Step, _record: Record) -> int:
-        """What is in the way goes first, and stays gone if the move fails."""
+    def _move(self, _index: int, step: Step, record: Record) -> int:
+        """What is in the way goes first, and stays gone if the move fails.
+
+        Since 6.17 a move that keeps the size moves every VMA of the range, and leaves holes
+        and what stands in their place alone; before, and where it grows, one VMA is the limit.
+        """
         process, size, end = self.processes[step.who], step.more & ~KEEP, step.page + step.count
         if process.pages[step.page] is None:
             return -errno.EFAULT
-        one_vma = end <= process.run(step.page).stop
-        self._drop(process, step.to, step.to + size)
-        if not one_vma:
+        if end <= process.run(step.page).stop:
+            self._move_piece(step, step.page, end, size - step.count)
+        elif record.result == 0 and size == step.count:
+            for run in process.runs():
+                if run.start < end and run.stop > step.page:
+                    self._move_piece(step, max(run.start, step.page), min(run.stop, end))
+        else:
+            self._drop(process, step.to, step.to + size)
             return -errno.EFAULT
-        moved = [replace(page, home=False) for page in self._mapped(step)]
-        more = [replace(moved[-1], frame=None, read=False) for _ in range(size - step.count)]
+        return 0
+
+    def _move_piece(self, step: Step, first: int, end: int, growth: int = 0) -> None:
+        """Moves the part [``first``, ``end``) of a range, which lies in one VMA."""
+        process, to = self.processes[step.who], step.to + first - step.page
+        self._drop(process, to, to + end - first + growth)
+        pages = [page for page in process.pages[first:end] if page is not None]
+        moved = [replace(page, home=False) for page in pages]
+        more = [replace(moved[-1], frame=None, read=False) for _ in range(growth)]
         # What MREMAP_DONTUNMAP leaves gives its anon_vma up, if all of a VMA was moved.
-        alone = process.run(step.page) == range(step.page, end)
-        for place, page in zip(step.pages, moved, strict=True):
+        alone = process.run(first) == range(first, end)
+        for place, page in zip(range(first, end), moved, strict=True):
             left = replace(page, frame=None, read=False, anon=0 if alone else page.anon)
             process.pages[place] = left if step.more & KEEP else None
-        process.pages[step.to : step.to + size] = [*moved, *more]
-        process.may_border |= {step.page, end}
-        return 0
+        process.pages[to : to + len(moved) + growth] = [*moved, *more]
+        process.may_border |= {first, end}
 
     def _resize(self, _index: int, step: Step, _record: Record) -> int:
         process, size, end = self.processes[step.who], step.more, step.page + step.count
