@@ -141,11 +141,12 @@ def load_table(data: SeriesData) -> Variants:
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step="see docs/seen-red.md")
     given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
-    # The kernel lines that the series has patches for.
+    # The kernel lines that the series has patches for, but where the table says for which it is.
     every = {patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER}
+    lines = given.get("lines") or sorted(every)
     variants = [
         Variant(name, tuple(row["clauses"]), row.get("tests") or " or ".join(row["clauses"]),
-                tuple(row.get("lines") or ()))
+                tuple(row.get("lines") or lines))
         for name, row in (given.get("variants") or {}).items()
     ]  # fmt: skip
     exempt: dict[str, str] = given.get("exempt") or {}
@@ -155,7 +156,7 @@ def load_table(data: SeriesData) -> Variants:
     for variant in variants:
         if not variant.clauses:
             raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
-        for line in variant.lines or sorted(every):
+        for line in variant.lines:
             if find_patch(data.folder, line, variant.name) is None:
                 step = "where the mistake cannot be made there, say so with lines:"
                 what = f"{path}: there is no patch for {variant.name} on Linux {line}"

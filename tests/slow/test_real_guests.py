@@ -346,6 +346,7 @@ class TestRealGuests:
             assert guest.run_case("a::ok", ["true"], 10.0).exit_code == 0
             save(guest, tmp_path / "state")
             later = boot(own, tmp_path, "later", KEYS, state=tmp_path / "state")
+            later.pace = PACE
             try:
                 lost = later.run_case("a", ["sh", "-c", "killall dropbear; exec sleep 987"], 1.0)
                 assert lost.evidence is not None
