@@ -151,6 +151,10 @@ def _unix(text: bytes, undone: list[str]) -> bytes:
 def _leaves(message: Message) -> Iterator[Message | list[Mail]]:
     """The parts that hold text; a mail that is attached as a whole as the list it reads as."""
     if message.get_content_type() == "message/rfc822" and message.is_multipart():
+        for one in message.walk():
+            # Damaged: it has no parts. The email package would write its text decoded, or fail.
+            if one.get_content_maintype() in ("multipart", "message") and not one.is_multipart():
+                del one["Content-Type"]
         yield [mail for one in message.get_payload() for mail in read_mail(bytes(one))]  # type: ignore[arg-type]
     elif message.is_multipart():
         for part in message.get_payload():

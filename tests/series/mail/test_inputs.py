@@ -19,7 +19,7 @@ from harness.series.mail import read_mail
 from harness.series.patches import Series, load_series
 from tests.series.mail.inputs import AND_MORE, AS_POSTED, Input
 from tests.series.mail.odd_inputs import FOLDERS, INPUTS
-from tests.series.mail.parts import STEPS, Part, mail, mbox, posted, split_patch
+from tests.series.mail.parts import OTHER, STEPS, Part, mail, mbox, posted, split_patch
 from tests.support.toy import Toy, repository
 
 
@@ -177,6 +177,17 @@ def test_whatever_the_bytes_it_is_no_defect_of_ours(
 @given(st.binary(max_size=300))
 def test_any_bytes_read_as_a_mail(text: bytes) -> None:
     assert all(isinstance(one.text, bytes) for one in read_mail(b"From: a\n" + text))
+
+
+@pytest.mark.parametrize("kind", ["multipart/mixed; boundary=b", "message/news", "message/partial"])
+def test_an_attached_mail_that_has_no_parts_keeps_its_bytes(reader: Reader, kind: str) -> None:
+    """The email package writes such a text decoded: it failed, and would have changed a diff."""
+    body = reader.parts[2].body.replace("ö".encode(), b"\xf6")
+    assert b"\xf6" in body
+    inner = f"From: {OTHER}\nSubject: [PATCH] one\nContent-Type: {kind}\n\n".encode() + body
+    outer = f"From: {OTHER}\nSubject: see below\nContent-Type: message/rfc822\n\n".encode()
+    (mail,) = read_mail(outer + inner)
+    assert b"\xf6" in mail.text or mail.fault is not None
 
 
 def test_the_parts_are_those_of_the_series(reader: Reader) -> None:
