@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -30,11 +32,14 @@ def test_a_clean_program_has_no_fault(tmp_path: Path) -> None:
 
 def test_a_process_that_stays_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kill_runs, "GONE_TIMEOUT_S", 0.0)
-    job = killing(tmp_path, "import subprocess; subprocess.Popen(['sleep', '60'])")
+    # Only the run that is to be killed, whose environment has a mark, leaves one.
+    leaves = "import os, subprocess as s; 'KILLED_RUN' in os.environ and s.Popen(['sleep', '60'])"
+    job = killing(tmp_path, leaves)
     job.seconds, job.expected = 60.0, (0, "pass")
     job.one(1)
     (fault,) = job.faults
     assert "left behind" in fault and "sleep" in fault
+    os.kill(int(fault.split("left behind: ")[1].split()[0]), signal.SIGKILL)
 
 
 def test_a_changed_entry_and_another_verdict_are_faults(tmp_path: Path) -> None:
