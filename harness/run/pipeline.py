@@ -58,7 +58,7 @@ def base_stage(session: Session) -> Base:
     settings, events = session.settings, session.events
     with stage(events, "tree") as outcome:
         base = obtain_base(settings, session.store, events)
-        outcome.detail = f"{base.version} ({base.name})"
+        outcome.detail = f"{base.version} ({base.source})"
         outcome.cached = base.cached
         events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
     return base

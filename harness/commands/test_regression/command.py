@@ -39,7 +39,8 @@ from harness.run.assemble_guest import (
     decode_splats,
 )
 from harness.run.session import Session, run_session
-from harness.series.base import Base, known_kernels
+from harness.series.base import Base
+from harness.series.kernels import known_kernels
 from harness.setup.on_demand import provide
 from harness.vm.splats import Splat
 

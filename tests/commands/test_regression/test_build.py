@@ -71,7 +71,8 @@ def base(tmp_path: Path) -> Base:
     git.text(tree, "add", "-A")
     git.text(tree, "commit", "--quiet", "-m", "base")
     commit = git.text(tree, "rev-parse", "HEAD")
-    return Base("t", "6.1.0", tree / ".git", commit, git.text(tree, "rev-parse", "HEAD^{tree}"), "")
+    whole = git.text(tree, "rev-parse", "HEAD^{tree}")
+    return Base("t", "6.1.0", tree / ".git", commit, whole, "", "t")
 
 
 @pytest.fixture
