@@ -41,8 +41,9 @@ NETWORK = re.compile(r"(?i)(https?|ftp|all|no)_proxy|PIP_\w+")
 APT_NETWORK = re.compile(
     r"Acquire::(\w+::)*(Proxy|CaInfo|Check-Valid-Until|Check-Date|ForceIPv[46])\b"
 )
-# $1: the new system; $2: what its shell is to run.
+# $1: the new system; $2: what its shell is to run. A sandbox there takes / for a mount point.
 _ENTER = """
+mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount --rbind /sys "$1/sys"
 mount --rbind /dev "$1/dev"
