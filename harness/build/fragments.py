@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from harness.core.errors import InvocationError
 
@@ -112,15 +113,24 @@ def _requests_of(path: Path, kernel: str) -> Iterator[Request]:
         yield asked
 
 
+def _opened(path: Path) -> TextIO:
+    match path.suffix:
+        case ".gz":
+            return gzip.open(path, "rt", encoding="utf-8")
+        case ".xz":
+            return lzma.open(path, "rt", encoding="utf-8")
+        case _:
+            return open(path, encoding="utf-8")
+
+
 def fragment_lines(path: Path) -> list[str]:
     """The lines of a fragment, and an empty one at the end; distributions compress theirs.
 
     Raises:
         InvocationError: it cannot be read, or is no text.
     """
-    opener = {".gz": gzip.open, ".xz": lzma.open}.get(path.suffix, open)
     try:
-        with opener(path, "rt", encoding="utf-8") as text:
+        with _opened(path) as text:
             return [*text.read().rstrip("\n").split("\n"), ""]
     except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
         step = "see CONFIG= in docs/configs.md"

@@ -43,7 +43,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
-    "CONFIG": ("default", "a flavour or a .config of yours; +FILE adds a fragment: docs/configs.md"),
+    "CONFIG": ("default", "a flavour, or a .config of yours; +FILE adds to it: docs/configs.md"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
     "TESTS": ("", "a pytest -k expression that selects guest tests"),

@@ -52,7 +52,7 @@ def test_all_that_is_refused_is_said_with_its_place_and_reason(
     assert "CONFIG=plain" not in said and "CONFIG=later" not in said
     assert "3 symbols as asked" in said
     document = json.loads((toy.root / "out" / "latest" / "results.json").read_text())
-    ended = {stage["name"]: stage.get("failed", False) for stage in document["stages"]}
+    ended = {stage["name"]: bool(stage.get("failed")) for stage in document["stages"]}
     assert ended == {"tree": False, "plain": False, "broken": True, "other": True, "later": False}
 
 
