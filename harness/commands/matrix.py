@@ -18,7 +18,9 @@ from typing import Any
 
 import yaml
 
-from harness.build.kconfig import NOT_SET, Flavour, configure, load_flavour, read_values
+from harness.build.flavours import Flavour, load_flavour
+from harness.build.fragments import NOT_SET, read_values
+from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
 from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain

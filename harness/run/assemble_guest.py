@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from harness.build.debuginfo import decode
-from harness.build.kconfig import load_flavour
+from harness.build.flavours import load_flavour
 from harness.cases.pool import at_once
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev

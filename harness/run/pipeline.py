@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from harness.build.debuginfo import DebugKernel, build_debug
+from harness.build.flavours import load_flavour
 from harness.build.headers import install_headers, installing
-from harness.build.kconfig import configure, load_flavour
+from harness.build.kconfig import configure, remarks
 from harness.build.kernel import STAGE, KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
 from harness.core import events as ev
@@ -110,6 +111,8 @@ def prepare(
         flavour = load_flavour(session.settings.config)
         beside = partial(installing, bench, base, applied, log)
         config = configure(bench, base, applied, flavour, log, beside)
+        for remark in remarks(flavour, base, config):
+            events.note(remark)
         # In the store by now, unless the configuration was and they were not.
         headers = install_headers(bench, base, applied, log)
         outcome.cached = config.cached
@@ -137,4 +140,5 @@ def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
     """
     bench, log = workbench(session), session.out / "build.log"
     base, applied, kernel = prepared.base, prepared.applied, prepared.kernel
-    return build_debug(bench, base, applied, kernel, session.settings.config, log)
+    flavour = load_flavour(session.settings.config).name
+    return build_debug(bench, base, applied, kernel, flavour, log)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.build.kconfig import read_values
+from harness.build.fragments import read_values
 from harness.cases.pool import at_once
 from harness.cases.selection import run_cases
 from harness.commands.test_regression.build import SelftestList, build_suite, case_of, load
