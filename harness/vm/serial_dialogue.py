@@ -122,6 +122,7 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
     def interact(self, keyboard: int, screen: TextIO) -> None:
         """A shell on this line for a terminal, until it ends, or the guest, or Ctrl-]."""
         ended, tell = os.pipe()
+        terminal = os.isatty(keyboard)  # once it is gone, it is none
 
         def show() -> None:
             self.expect_exact([end, EOF], timeout=None)
@@ -139,7 +140,7 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
                         typed = os.read(keyboard, 4096)
                     except OSError:  # EIO: the terminal is gone, and the guest goes too
                         break
-                    if not typed and os.isatty(keyboard):  # so too: in raw mode Ctrl-D is a key
+                    if not typed and terminal:  # so too: in raw mode Ctrl-D is a key
                         break
                     before, escape, _ = typed.partition(ESCAPE)
                     # A file or a pipe that has ended is what Ctrl-D is on a terminal.
