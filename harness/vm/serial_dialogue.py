@@ -156,12 +156,16 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
-    with contextlib.ExitStack() as stack:
-        if os.isatty(fd):
-            stack.enter_context(contextlib.suppress(termios.error))  # it may be gone by then
-            stack.callback(termios.tcsetattr, fd, termios.TCSADRAIN, termios.tcgetattr(fd))
-            tty.setraw(fd)
+    if not os.isatty(fd):
         yield
+        return
+    mode = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd)
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # it may be gone by then
+            termios.tcsetattr(fd, termios.TCSADRAIN, mode)
 
 
 def _answer(line: SerialDialogue) -> str | None:
