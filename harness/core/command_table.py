@@ -61,7 +61,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
     "CONFIG": ("default", "a flavour, or a .config of yours; +FILE adds to it: docs/configs.md"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
-    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
+    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
     "TESTS": ("", "a pytest -k expression that selects guest tests"),
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "MODE": ("", "repro: stress repeats the programs without control as well"),
