@@ -133,7 +133,7 @@ static void already_in_swap(void)
 	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 32);
 	/* A write brings a page back and gives up its slot, once that is written. */
-	vr_wait_written();
+	vt_wait_written();
 	back = r;
 	back.pages = 16;
 	for (i = 0; i < back.pages; i++)
@@ -181,7 +181,7 @@ static void lazyfree_of_swapped_pages(void)
 	control = vr_filled(16);
 	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
-	vr_wait_written();
+	vt_wait_written();
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 16);
 	REQUIRE_EQ(vr_count_pagemap(&control, VR_PM_SWAP), 16);
 	EXPECT_EQ(vr_mark(r.p, vr_len(&r)), 0);
