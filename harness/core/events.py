@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, dataclass_transform, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
-Verdict = Literal["pass", "fail", "usage", "infra"]
+Verdict = Literal["pass", "fail", "untested", "usage", "infra"]
 OtherKind = Literal["host", "kernel", "regression", "static", "matrix", "races", "canary"]
 Kind = Literal["guest"] | OtherKind
 
@@ -247,6 +247,21 @@ class SplatDecoded(Event):
     splat: int  # its id
     text: str
     how: str
+
+
+class ChangeCoverage(Event):
+    """How much of what the series changes has run in the guests of this run.
+
+    ``functions``: those that it adds or changes and that this kernel has; ``lines``: of the
+    source, with code in this kernel, that it adds or changes. ``not_reached``: what of it
+    did not run, one place a text, such as 'mm/mincore.c:213 mincore_page'.
+    """
+
+    functions_entered: int
+    functions: int
+    lines_run: int
+    lines: int
+    not_reached: tuple[str, ...] = ()
 
 
 class CanaryFinished(Event):

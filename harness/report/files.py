@@ -60,6 +60,10 @@ def junit(document: RunDocument) -> str:
         case.result = [Failure(splat["title"], splat["category"])]
         case.system_out = splat["text"]
         suite.add_testcase(case)
+    if document["untested"]:
+        case = TestCase("the change has run", "harness", document["seconds"])
+        case.result = [Error("\n".join(document["untested"]), document["verdict"])]
+        suite.add_testcase(case)
     if document["error"] and not suite.failures and not suite.errors:
         case = TestCase("run", "harness", document["seconds"])
         case.result = [Error("\n".join(document["error"]), document["verdict"])]

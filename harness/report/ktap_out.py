@@ -40,6 +40,8 @@ def _run(document: RunDocument) -> list[str]:
         ]
     if error := document["error"]:
         groups["run"] = [("to its end", "fail", error[0], error)]
+    if untested := document["untested"]:
+        groups["run"] = [("the change has run", "fail", untested[0], untested)]
     parts = []
     for program, cases in groups.items():
         statuses = {status for _, status, _, _ in cases}

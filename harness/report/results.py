@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import NotRequired, TypedDict, TypeVar
 
 from harness.core import events as ev
+from harness.report.untested import not_run
 from harness.series.contract import Clause, SeriesData
 
 SCHEMA = 1
@@ -81,6 +82,16 @@ class SeriesRecord(TypedDict):
     patches: list[dict[str, str]]
 
 
+class CoverageRecord(TypedDict):
+    """How much of the change has run, as ``events.ChangeCoverage`` says."""
+
+    functions_entered: int
+    functions: int
+    lines_run: int
+    lines: int
+    not_reached: list[str]
+
+
 class RunDocument(TypedDict):
     """``results.json``, schema 1, as docs/results.md describes it."""
 
@@ -88,6 +99,7 @@ class RunDocument(TypedDict):
     verdict: ev.Verdict
     exit_code: int
     error: list[str]
+    untested: list[str]
     run: str
     command: str
     asked: dict[str, str]
@@ -107,6 +119,7 @@ class RunDocument(TypedDict):
     repeats: list[RepeatRecord]
     splats: list[SplatRecord]
     foreign_splats: list[SplatRecord]
+    coverage: CoverageRecord | None
     clauses: dict[str, ClauseRecord]
     canaries: list[dict[str, object]]
     notes: list[str]
@@ -145,6 +158,10 @@ class Results:
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
         return [test for test in self.all(ev.CaseFinished) if test.status in BROKEN]
+
+    def untested(self) -> list[str]:
+        """Why the run says nothing of the series though nothing broke; empty where it does."""
+        return not_run(self.last(ev.ChangeCoverage))
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -212,6 +229,18 @@ def _splat(splat: ev.SplatSeen, decoded: ev.SplatDecoded | None = None) -> Splat
     }
 
 
+def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
+    if coverage is None:
+        return None
+    return {
+        "functions_entered": coverage.functions_entered,
+        "functions": coverage.functions,
+        "lines_run": coverage.lines_run,
+        "lines": coverage.lines,
+        "not_reached": list(coverage.not_reached),
+    }
+
+
 def document(results: Results, data: SeriesData | None) -> RunDocument:
     """``results.json``; parts that the run did not reach are empty."""
     run = results.last(ev.RunStarted) or ev.RunStarted("", "", "", {})
@@ -230,6 +259,7 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "verdict": finished.verdict,
         "exit_code": finished.exit_code,
         "error": list(finished.error),
+        "untested": results.untested() if finished.verdict == "untested" else [],
         "run": run.run_id,
         "command": run.command,
         "asked": run.asked,
@@ -259,6 +289,7 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         ],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
+        "coverage": _coverage(results.last(ev.ChangeCoverage)),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
         "canaries": [
             {**asdict(c), "seconds": round(c.seconds, 3)} for c in results.all(ev.CanaryFinished)

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from harness.core import events as ev
 from harness.core.command_table import command
+from harness.core.errors import UNTESTED
 from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
 from harness.series.contract import SeriesData
 
@@ -51,6 +52,7 @@ KINDS = {
     1: "the series is at fault",
     2: "the invocation is at fault",
     3: "the machine is at fault",
+    UNTESTED: "nothing broke, and nothing has run the change",
     70: "the harness is at fault",
     130: "interrupted",
 }  # of a run's end, by its exit status
@@ -112,6 +114,11 @@ class Screen:
                     colour, why = ("dim", f" ({event.foreign})") if event.foreign else ("red", "")
                     title = f"{escape(event.title)}  [dim]{where}{why}[/]"
                     self._print(f"  [{colour}]kernel:[/] {title}")
+            case ev.ChangeCoverage():
+                self._print(
+                    f"change: {event.lines_run} of {event.lines} lines run,"
+                    f" {event.functions_entered} of {event.functions} functions"
+                )
             case ev.CanaryFinished():
                 mark = "[green]seen[/]" if event.ok else "[red]MISSED[/]"
                 self._print(
@@ -262,7 +269,7 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
         console.print(f"{len(tests)} cases: {', '.join(named)}")
     _failures(console, run)
     console.print()
-    for line in run["error"]:
+    for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
     _print(console, f"results: {out}")
     _print(console, verdict_line(run))
@@ -271,7 +278,7 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
 def verdict_line(run: RunDocument) -> str:
     """The last line on the screen, for whoever sees only make's own status."""
     code = run["exit_code"]
-    colour, why = "red" if code else "green", KINDS.get(code, "")
+    colour, why = {0: "green", UNTESTED: "yellow"}.get(code, "red"), KINDS.get(code, "")
     if code == 1 and not run["error"]:
         broken = sum(test["status"] in BROKEN for test in run["tests"])
         why += f": {broken} cases broken, {len(run['splats'])} kernel complaints"

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The verdict of a run that came to its end, and of several of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core import events as ev
+from harness.core.errors import UNTESTED
+from harness.report.results import Results
+from harness.run.verdict import judge_run, worst, worst_of_states
+
+PASSED = ev.CaseFinished(ev.CaseId.parse("a.c::b"), "pass", "", 0.1, ("V-IF-1",))
+FAILED = ev.CaseFinished(ev.CaseId.parse("a.c::c"), "fail", "so", 0.1, ("V-IF-1",))
+ENTERED = ev.ChangeCoverage(2, 2, 9, 12, ("m.c:7 f",))
+MISSED = ev.ChangeCoverage(1, 2, 9, 12, ("m.c:20 g",))
+
+
+@pytest.mark.parametrize(
+    ("events", "end"),
+    [
+        ([PASSED], ("pass", 0)),
+        ([PASSED, ENTERED], ("pass", 0)),
+        ([PASSED, MISSED], ("untested", UNTESTED)),
+        ([PASSED, FAILED, MISSED], ("fail", 1)),
+    ],
+)
+def test_a_pass_takes_that_each_changed_function_was_entered(
+    events: list[ev.Event], end: tuple[str, int]
+) -> None:
+    results = Results(events)
+    assert judge_run(results) == end
+    assert bool(results.untested()) == (MISSED in events)
+
+
+def test_what_was_not_entered_is_named() -> None:
+    first, *places = Results([MISSED]).untested()
+    assert first.startswith("1 of 2 functions") and places == ["not reached: m.c:20 g"]
+
+
+def test_several_runs() -> None:
+    assert worst([0, UNTESTED, 0]) == UNTESTED
+    assert worst([0, UNTESTED, 1]) == 1
+    assert worst([1, 3, UNTESTED]) == 3
+    assert worst([]) == 0
+    # What the first patch adds, the second one uses.
+    assert worst_of_states([0, UNTESTED, 0]) == 0
+    assert worst_of_states([0, 0, UNTESTED]) == UNTESTED
+    assert worst_of_states([0, 1, UNTESTED]) == 1
