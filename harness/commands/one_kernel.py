@@ -19,6 +19,7 @@ from harness.core.stages import stage
 from harness.detectors import canaries, soundness
 from harness.detectors.canaries import load_canaries, run_canaries
 from harness.report import ktap_out
+from harness.run.against_base import WorkloadRecords, settle
 from harness.run.assemble_guest import (
     Equipment,
     assemble_guest,
@@ -27,11 +28,15 @@ from harness.run.assemble_guest import (
     decode_splats,
     look_for_leaks,
 )
-from harness.run.pipeline import debug_twin
+from harness.run.main_suite import MainSuite
+from harness.run.pipeline import change_stage, debug_twin
 from harness.run.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.ssh import login_shell
+from harness.workloads.selftests import RUNNER, case_of
+
+NO_WORKLOAD = "no workload: nothing calls the change; RUN= or WORKLOADS= names one"
 
 
 def test_kernel(settings: Settings) -> int:
@@ -48,38 +53,57 @@ def run_kernel(settings: Settings) -> RunResult:
 
 
 def _tests(session: Session) -> None:
-    equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
+    main = MainSuite()
+    equipment = assemble_guest(session, main.programs, at_once(session.settings.jobs))
+    change_stage(session, equipment.prepared)
     proven = canaries.known(session.store, equipment.prepared.kernel)
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
+    tests = {str(case_of(test, RUNNER).id): test for test in main.tests}
     try:
-        _run_suite(session, equipment)
+        _run_suite(session, equipment, WorkloadRecords(session.events, tests))
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
     decode_splats(session, equipment.prepared)
 
 
-def _run_suite(session: Session, equipment: Equipment) -> None:
+def _run_suite(session: Session, equipment: Equipment, workloads: WorkloadRecords) -> None:
+    try:
+        config = _in_guests(session, equipment, workloads)
+    except BaseException:
+        workloads.emit({}, {}, set())  # what ends the run early loses no record
+        raise
+    settle(session, equipment, workloads)
+    _soundness(session, equipment, config)
+
+
+def _in_guests(
+    session: Session, equipment: Equipment, workloads: WorkloadRecords
+) -> dict[str, str]:
+    """Runs all cases on the kernel under test; the values of its configuration."""
     settings = session.settings
     with booted(session, equipment) as guests:
         runners = case_runners(session, equipment, guests)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, runners[0])
-            run_cases(
-                equipment.suite.cases,
-                runners,
-                session.events.emit,
-                settings.tests or "",
-                settings.shard,
-                settings.only,
-            )
+            if equipment.suite.cases:
+                run_cases(
+                    equipment.suite.cases,
+                    runners,
+                    workloads.take,
+                    settings.tests or "",
+                    settings.shard,
+                    settings.only,
+                )
+            else:
+                session.events.note(NO_WORKLOAD)
             outcome.detail = f"{len(session.results.all(ev.CaseFinished))} cases"
         _repeats(session, equipment, runners[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)
         guests.report_strays()
-        _soundness(session, equipment, config)
+    return config
 
 
 def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> None:

@@ -82,6 +82,15 @@ class SeriesRecord(TypedDict):
     patches: list[dict[str, str]]
 
 
+class FileRecord(TypedDict):
+    """A file that the series touches, as ``events.TouchedFile`` says."""
+
+    path: str
+    kind: ev.FileKind
+    compiled: bool | None
+    said: str
+
+
 class CoverageRecord(TypedDict):
     """How much of the change has run, as ``events.ChangeCoverage`` says."""
 
@@ -119,6 +128,7 @@ class RunDocument(TypedDict):
     repeats: list[RepeatRecord]
     splats: list[SplatRecord]
     foreign_splats: list[SplatRecord]
+    files: list[FileRecord]
     coverage: CoverageRecord | None
     clauses: dict[str, ClauseRecord]
     canaries: list[dict[str, object]]
@@ -161,7 +171,9 @@ class Results:
 
     def untested(self) -> list[str]:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
-        return not_run(self.last(ev.ChangeCoverage))
+        change = self.last(ev.ChangeKnown)
+        files = change.files if change else ()
+        return not_run(files, self.all(ev.CaseFinished), self.last(ev.ChangeCoverage))
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -289,6 +301,11 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         ],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
+        "files": [
+            {"path": f.path, "kind": f.kind, "compiled": f.compiled, "said": f.said}
+            for event in results.all(ev.ChangeKnown)
+            for f in event.files
+        ],
         "coverage": _coverage(results.last(ev.ChangeCoverage)),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
         "canaries": [

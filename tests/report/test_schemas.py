@@ -61,6 +61,7 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
         ev.GuestLost("died", ev.CaseId.parse("a.c::b"), ""),
         ev.CanaryFinished("oops", "oops", "oops", True, 1.0),
         ev.Note("hello"),
+        ev.ChangeKnown((ev.TouchedFile("mm/mincore.c", "code", True, "mm/mincore.o"),)),
         ev.ChangeCoverage(1, 2, 7, 9, ("mm/mincore.c:213 mincore_page",)),
         ev.RunFinished(verdict, 1, 9.0, ("it ended",)),
     ):

@@ -14,17 +14,18 @@ import pytest
 
 from harness.cases.runner import CaseRunner
 from harness.commands.test_regression import command
-from harness.commands.test_regression.build import FILE, Selftest, SelftestList, case_of
-from harness.commands.test_regression.command import Observed, Reports, compare, test_regression
-from harness.commands.test_regression.judge import WHOLE, Seen
+from harness.commands.test_regression.command import compare, test_regression
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
 from harness.run.assemble_guest import Equipment
+from harness.run.compared import Observed, Reports
 from harness.run.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
+from harness.workloads.judge import WHOLE, Seen
+from harness.workloads.selftests import FILE, Selftest, SelftestList, case_of
 from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
 
