@@ -12,9 +12,10 @@ from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import at_once
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
+from harness.change.whose import is_foreign
 from harness.core import events as ev
 from harness.core.errors import SeriesError
-from harness.core.settings import Settings
+from harness.core.settings import CASES, Settings
 from harness.core.stages import stage
 from harness.detectors import canaries, soundness
 from harness.detectors.canaries import load_canaries, run_canaries
@@ -28,8 +29,8 @@ from harness.run.assemble_guest import (
     decode_splats,
     look_for_leaks,
 )
-from harness.run.main_suite import MainSuite
-from harness.run.pipeline import change_stage, debug_twin
+from harness.run.main_suite import MainSuite, planned, selected
+from harness.run.pipeline import base_stage, change_stage, debug_twin, series_stage
 from harness.run.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
@@ -141,9 +142,19 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
 
 
 def list_tests(settings: Settings) -> RunResult:
-    """``make list-tests``: every case with its clauses and its claim."""
+    """``make list-tests``: every case with its clauses and its claim, every workload with why.
+
+    Of a foreign series nothing is built for that.
+    """
 
     def body(session: Session) -> None:
+        if settings.series or settings.run or settings.workloads:
+            series_stage(session, base_stage(session))
+        kinds = selected(session)
+        for name, why in planned(session, kinds):
+            session.console.print(f"{name}\n    {why}", soft_wrap=True, markup=False)
+        if CASES not in kinds or is_foreign(session.data):
+            return
         for case in assemble_guest(session).suite.cases:
             session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
             session.console.print(f"    {case.about}", soft_wrap=True, markup=False)

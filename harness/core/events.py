@@ -272,6 +272,15 @@ class SplatDecoded(Event):
     how: str
 
 
+class SplatBlamed(Event):
+    """A complaint names a line of the series: at ``place``, of the patch ``number`` (from 1)."""
+
+    splat: int  # its id
+    number: int
+    subject: str
+    place: str
+
+
 class ChangeCoverage(Event):
     """How much of what the series changes has run in the guests of this run.
 

@@ -47,13 +47,17 @@ class RepeatRecord(TypedDict):
 
 
 class SplatRecord(TypedDict):
-    """What the kernel said, in ``results.json``; '' for a ``test`` or ``decoded`` that is none."""
+    """What the kernel said; '' for a ``test``, ``decoded`` or ``patch`` that is none.
+
+    ``patch``: the one whose line it names, as '2 (its subject), mm/mincore.c:233'.
+    """
 
     title: str
     category: str
     test: str
     text: str
     decoded: str
+    patch: str
     foreign: str
 
 
@@ -159,8 +163,9 @@ class Results:
     def complaints(self) -> list[SplatRecord]:
         """What the kernel said that no test asked for, and that counts against the series."""
         decoded = {event.splat: event for event in self.all(ev.SplatDecoded)}
+        patches = {event.splat: event for event in self.all(ev.SplatBlamed)}
         return [
-            _splat(splat, decoded.get(splat.id))
+            _splat(splat, decoded.get(splat.id), patches.get(splat.id))
             for splat in self.all(ev.SplatSeen)
             if not splat.expected and not splat.foreign
         ]
@@ -230,13 +235,18 @@ def _test(test: ev.CaseFinished) -> CaseRecord:
     }
 
 
-def _splat(splat: ev.SplatSeen, decoded: ev.SplatDecoded | None = None) -> SplatRecord:
+def _splat(
+    splat: ev.SplatSeen,
+    decoded: ev.SplatDecoded | None = None,
+    by: ev.SplatBlamed | None = None,
+) -> SplatRecord:
     return {
         "title": splat.title,
         "category": splat.category,
         "test": str(splat.test or ""),
         "text": decoded.text if decoded else splat.text,
         "decoded": decoded.how if decoded else "",
+        "patch": f"{by.number} ({by.subject}), {by.place}" if by else "",
         "foreign": splat.foreign or "",
     }
 

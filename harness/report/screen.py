@@ -268,6 +268,8 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
     if len(text) > LINES:
         console.print(f"  | ... {len(text) - LINES} more lines in report.html and console.log")
     console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
+    if splat["patch"]:
+        _print(console, f"  patch:  {escape(splat['patch'])}")
 
 
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:

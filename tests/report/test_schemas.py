@@ -58,6 +58,7 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
         splat,
         ev.SplatSeen("INFO", "info", None, "text", foreign="not ours"),
         ev.SplatDecoded(splat.id, "text with lines", "how"),
+        ev.SplatBlamed(splat.id, 1, "s", "mm/mincore.c:213"),
         ev.GuestLost("died", ev.CaseId.parse("a.c::b"), ""),
         ev.CanaryFinished("oops", "oops", "oops", True, 1.0),
         ev.Note("hello"),
