@@ -18,9 +18,9 @@ from harness.core.command_table import PROJECT as PROJECT
 from harness.core.command_table import VARIABLES, command
 from harness.core.errors import InvocationError
 
-# The kinds of workloads: the series' own cases, the kernel's selftests, the user's program.
-CASES, KSELFTEST, RUN = "cases", "kselftest", "run"
-WORKLOADS = (CASES, KSELFTEST, RUN, "none")
+# The kinds of workloads: the series' own cases, the kernel's selftests, stress-ng, RUN=.
+CASES, KSELFTEST, STRESS, RUN = "cases", "kselftest", "stress-ng", "run"
+WORKLOADS = (CASES, KSELFTEST, STRESS, RUN, "none")
 OWN = "volatile"  # the project's series where PROJECT= and SERIES= name none
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")

@@ -17,6 +17,7 @@ import yaml
 from harness.change.touched import Touched
 from harness.workloads.kselftests import SELFTESTS
 from harness.workloads.selftests import Selftest
+from harness.workloads.suite import OWN_SCRIPT
 
 OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md
 OWN_KEPT_LINES = 5000
@@ -24,9 +25,14 @@ OWN_KEPT_LINES = 5000
 
 @dataclass(frozen=True)
 class WorkloadTable:
-    """``workloads.yaml``. ``kselftests``: pattern of paths -> folders; ``timeout``: seconds."""
+    """``workloads.yaml``. ``kselftests``, ``stressors``: pattern of paths -> names.
+
+    ``timeout``: seconds, of a program; ``operations``: of a stressor.
+    """
 
     timeout: float
+    operations: int
+    stressors: Mapping[str, tuple[str, ...]]
     kselftests: Mapping[str, tuple[str, ...]]
     programs: Mapping[str, tuple[Selftest, ...]]
 
@@ -40,8 +46,13 @@ def load_workloads() -> WorkloadTable:
         folder: tuple(_listed(row, float(data["timeout"])) for row in rows)
         for folder, rows in data["programs"].items()
     }
-    folders = {pattern: tuple(names) for pattern, names in data["kselftests"].items()}
-    return WorkloadTable(float(data["timeout"]), folders, programs)
+    stressors, folders = (
+        {pattern: tuple(names) for pattern, names in data[key].items()}
+        for key in ("stressors", "kselftests")
+    )
+    return WorkloadTable(
+        float(data["timeout"]), int(data["operations"]), stressors, folders, programs
+    )
 
 
 def _listed(row: dict[str, Any], timeout: float) -> Selftest:
@@ -52,17 +63,24 @@ def _listed(row: dict[str, Any], timeout: float) -> Selftest:
 
 def selftest_folders(files: Iterable[Touched], table: WorkloadTable) -> dict[str, str]:
     """The folders of selftests for these files, each with why it was chosen."""
+    files = list(files)
+    own = {
+        folder: f"the series changes {file.path}"
+        for file in files
+        if file.kind == "selftest" and not file.gone and (folder := _own_folder(file.path))
+    }
+    return {**by_pattern(files, table.kselftests), **own}
+
+
+def by_pattern(files: Iterable[Touched], patterns: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """What the first pattern of each file with code names, each with why."""
     found: dict[str, str] = {}
     for file in files:
-        if file.kind == "selftest":
-            if not file.gone and (folder := _own_folder(file.path)):
-                found.setdefault(folder, f"the series changes {file.path}")
-        elif file.kind in ("code", "header"):
-            for pattern, folders in table.kselftests.items():
-                if fnmatch.fnmatchcase(file.path, pattern):
-                    for folder in folders:
-                        found.setdefault(folder, f"{file.path} is of {pattern}")
-                    break
+        if file.kind not in ("code", "header"):
+            continue
+        pattern = next((p for p in patterns if fnmatch.fnmatchcase(file.path, p)), None)
+        for name in patterns[pattern] if pattern else ():
+            found.setdefault(name, f"{file.path} is of {pattern}")
     return found
 
 
@@ -76,4 +94,6 @@ def own_program(command: str) -> Selftest:
     """The user's own program, RUN=, as a test."""
     why = f"RUN={command}"
     name = re.sub(r"\W+", "_", command).strip("_")[:40] or "program"
-    return Selftest(name, ("run",), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES)
+    return Selftest(
+        name, (OWN_SCRIPT,), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES
+    )

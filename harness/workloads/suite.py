@@ -18,6 +18,7 @@ from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Suite, copy_python
 from harness.workloads.selftests import RUNNER, Selftest, case_of
 
+OWN_SCRIPT = "run"  # its script, below bin/
 FILES = "files"  # the folder of GUEST_FILES= in the image
 
 
@@ -26,42 +27,42 @@ def own_script(command: str) -> str:
 
     It may write there: the folder is in the guest's memory.
     """
-    copy = f"cp -a {IN_GUEST / FILES}/. . || exit 126"
+    here = IN_GUEST / FILES
+    copy = f"if [ -d {here} ]; then cp -a {here}/. . || exit 126; fi"
     return f"#!/bin/sh\n{copy}\nexec /bin/sh -c {shlex.quote(command)}\n"
 
 
-def check_files(folder: Path) -> None:
-    """Raises InvocationError where GUEST_FILES= names no folder."""
+def checked_folder(folder: Path) -> Path:
+    """The folder of GUEST_FILES=; InvocationError where it is none."""
     if not folder.is_dir():
         step = "GUEST_FILES= takes a folder, whose files are where RUN='s program runs"
         raise InvocationError(f"GUEST_FILES={folder}: there is no such folder", next_step=step)
+    return folder
 
 
 def image_of(
     store: Store,
     tests: Sequence[Selftest],
-    programs: Mapping[str, Path],
     own: Suite | None,
-    command: str | None,
-    files: Path | None,
+    programs: Mapping[str, Path],
+    scripts: Mapping[str, str],
+    folders: Mapping[str, Path],
 ) -> Suite:
     """The suite of workloads, and of the cases of ``own``, in one image.
 
     Args:
-        programs: folder of built programs, by the folder's name in the image.
-        command: RUN=, with ``files`` beside it.
+        programs: folders of built programs, by the folders' names below bin/ in the image.
+        scripts: texts of shell scripts, by their paths there.
+        folders: what else is copied, by names in the image.
 
     Raises:
-        InvocationError: ``files`` is no folder.
         MachineError: a program of this machine is missing.
     """
-    if files is not None:
-        check_files(files)
     plan = {test.name: asdict(test) for test in tests}
-    read = [file_digest(path) for path in (*programs.values(), *filter(None, (files,)))]
+    read = {name: file_digest(path) for name, path in {**programs, **folders}.items()}
     before = own.image.parent if own else None
     lib = GUEST_TESTS / "lib"
-    inputs = plan, read, command, before and before.name, file_digest(lib, RUNNER)
+    inputs = plan, read, scripts, before and before.name, file_digest(lib, RUNNER)
 
     def make(draft: Path) -> None:
         tree = draft / "tree"
@@ -79,14 +80,13 @@ def image_of(
         copy_python(lib, tree / "lib")
         (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
         (tree / "plan.json").write_text(json.dumps(plan, indent=1))
-        if files is None:
-            (tree / FILES).mkdir()
-        else:
-            shutil.copytree(files, tree / FILES, symlinks=True)
-        if command is not None:
-            script = tree / "bin" / "run"
-            script.write_text(own_script(command), "utf-8")
+        for path, text in scripts.items():
+            script = tree / "bin" / path
+            script.parent.mkdir(exist_ok=True)
+            script.write_text(text, "utf-8")
             script.chmod(0o755)
+        for name, folder_here in folders.items():
+            shutil.copytree(folder_here, tree / name, symlinks=True)
         make_image(tree, draft / "tests.img")
 
     entry = store.entry("workloads", inputs, make, also=("image",))
