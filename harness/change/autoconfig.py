@@ -62,7 +62,7 @@ class Change:
     def needs(self, arch: str) -> dict[str, tuple[str, ...]]:
         """The symbols that each of its C and assembler files of this architecture needs."""
         found = {}
-        for file in touched_files(self.tree):
+        for file in touched_files(self.tree, texts=False):
             if _compilable(file, arch):
                 found[file.path] = needed_symbols(self.tree.read, file.path) or ()
         return found

@@ -69,18 +69,23 @@ def without_comments(text: str) -> list[str]:
     return _COMMENT.sub(lambda m: " " if m["comment"] else m[0], text).split()
 
 
-def touched_files(tree: PatchedTree) -> list[Touched]:
-    """The files that the series touches, in order of their names."""
+def touched_files(tree: PatchedTree, *, texts: bool = True) -> list[Touched]:
+    """The files that the series touches, in order of their names.
+
+    Args:
+        texts: look into those with code as well, whether only comments change.
+    """
     if tree.commit == tree.base:
         return []
     out = git.raw(tree.repo, "diff", "--name-status", "-z", "--no-renames", tree.base, tree.commit)
     words = [os.fsdecode(word) for word in out.split(b"\0") if word]
-    return [_touched(tree, *pair) for pair in zip(words[0::2], words[1::2], strict=True)]
+    pairs = zip(words[0::2], words[1::2], strict=True)
+    return [_touched(tree, status, path, texts) for status, path in pairs]
 
 
-def _touched(tree: PatchedTree, status: str, path: str) -> Touched:
+def _touched(tree: PatchedTree, status: str, path: str, texts: bool) -> Touched:
     kind = kind_of(path)
-    if kind in ("code", "header") and status == "M":
+    if texts and kind in ("code", "header") and status == "M":
         before, after = (without_comments(tree.read(path, at)) for at in (tree.base, tree.commit))
         kind = "comments" if before == after else kind
     return Touched(path, kind, gone=status == "D")

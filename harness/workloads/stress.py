@@ -25,10 +25,10 @@ SEED = 1  # where SEED= says none: the same operations each time
 TIMEOUT_S = 30.0  # of a test: the stressor ends itself before
 RUNS_S = 5  # seconds that a stressor takes at most
 PACKAGES = (
-    "stress-ng", "libapparmor1", "libbsd0", "libmd0", "libcrypt1", "libegl1", "libglvnd0", "libgbm1",
-    "libdrm2", "libwayland-server0", "libffi8", "libgles2", "libipsec-mb1", "libjpeg62-turbo",
-    "libjudydebian1", "libkmod2", "libzstd1", "liblzma5", "libsctp1", "libxxhash0", "libexpat1",
-    "zlib1g", "libssl3", "libacl1", "libattr1", "libatomic1",
+    "stress-ng", "libapparmor1", "libbsd0", "libmd0", "libcrypt1", "libegl1", "libglvnd0",
+    "libgbm1", "libdrm2", "libwayland-server0", "libffi8", "libgles2", "libipsec-mb1",
+    "libjpeg62-turbo", "libjudydebian1", "libkmod2", "libzstd1", "liblzma5", "libsctp1",
+    "libxxhash0", "libexpat1", "zlib1g", "libssl3", "libacl1", "libattr1", "libatomic1",
 )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ def fetch(store: Store) -> tuple[Path, bool]:
 
 
 def script(stressor: str, operations: int, seed: int) -> str:
-    """The shell script that runs one stressor. Of its statuses 3 and 4 say that it cannot run here."""
+    """The shell script that runs one stressor; statuses 3 and 4 say that it cannot run here."""
     folder = IN_GUEST / FOLDER
     words = f"--{stressor} 1 --{stressor}-ops {operations} --timeout {RUNS_S}s --seed {seed}"
     return (
