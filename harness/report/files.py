@@ -36,7 +36,7 @@ class EventLog:
 
 
 def _plain(value: object) -> object:
-    return vars(value) if isinstance(value, ev.PatchInfo) else str(value)
+    return vars(value) if isinstance(value, ev.PatchInfo | ev.TouchedFile) else str(value)
 
 
 def junit(document: RunDocument) -> str:
