@@ -45,7 +45,7 @@ class ChangeConfig:
 
 
 @dataclass(frozen=True)
-class Change:
+class WholeChange:
     """The whole series on its base, which is what a configuration is made for.
 
     So that every state of it, the bare base too, is built with the same one.
@@ -75,7 +75,7 @@ def _compilable(file: Touched, arch: str) -> bool:
 
 def configure_for(
     tools: BuildTools,
-    change: Change,
+    change: WholeChange,
     applied: Applied,
     flavour: Flavour,
     out: Path,

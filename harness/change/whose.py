@@ -18,6 +18,7 @@ from harness.series.patches import Series, parse_patch
 
 FOREIGN = "foreign"  # the name of a series that is none of ours
 SAME_SUBJECT = 0.8  # how alike two subjects are, of 1, where one is the other reworded
+COVER = "0000-"  # what git format-patch calls a cover letter
 SHIPPED = PROJECT / "patches"
 
 
@@ -72,7 +73,8 @@ def _patch_ids(data: SeriesData) -> dict[str, int]:
     found: dict[str, int] = {}
     for line in sorted({path.parent for path in data.folder.glob("*/*.patch")}):
         if line.name != FOLDER:
-            for number, path in enumerate(sorted(line.glob("*.patch")), 1):
+            paths = (p for p in sorted(line.glob("*.patch")) if not p.name.startswith(COVER))
+            for number, path in enumerate(paths, 1):
                 found[parse_patch(path.read_bytes(), str(path)).patch_id] = number
     return found
 

@@ -28,9 +28,8 @@ def not_run(
     if code and not any(file.compiled for file in code):
         return ["nothing of the series is compiled into this kernel:", *_told(code)]
     programs = [file for file in files if file.kind in ("selftest", "tool")]
-    if not code and not programs:
-        return []
-    if not any(case.id.kind == "guest" and case.status in RAN for case in cases):
+    ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
+    if (code or programs) and not ran:
         what = "what it changes" if code else "the programs that it changes"
         return [f"no workload ran, so nothing has run {what}:", *_told(code or programs)]
     if coverage is None or coverage.functions_entered >= coverage.functions:

@@ -15,7 +15,7 @@ from harness.build.kconfig import load_flavour
 from harness.build.kernel import STAGE, KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
 from harness.change import objects
-from harness.change.autoconfig import Change, configure_for
+from harness.change.autoconfig import WholeChange, configure_for
 from harness.change.touched import fates, touched_files, without_object
 from harness.change.whose import take
 from harness.core import events as ev
@@ -146,15 +146,15 @@ def prepare(
     return Prepared(base, applied, kernel, headers, machine, made.missing)
 
 
-def _change(session: Session, base: Base, applied: Applied) -> Change:
+def _change(session: Session, base: Base, applied: Applied) -> WholeChange:
     """The whole series, where PATCHES= takes a part; that part, where the whole does not apply."""
     series = session.known.series
     if session.settings.patches is None or series is None:
-        return Change(base, applied)
+        return WholeChange(base, applied)
     try:
-        return Change(base, apply_series(base, series, None, session.store, session.events))
+        return WholeChange(base, apply_series(base, series, None, session.store, session.events))
     except SeriesError:
-        return Change(base, applied)
+        return WholeChange(base, applied)
 
 
 def change_stage(session: Session, prepared: Prepared) -> None:

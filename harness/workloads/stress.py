@@ -61,7 +61,7 @@ def fetch(store: Store) -> tuple[Path, bool]:
                 shutil.copyfile(library, out / library.name)
         shutil.rmtree(root)
 
-    entry = store.entry("stress", ["stress-ng", version, PACKAGES], make)
+    entry = store.entry("stress", ["stress-ng", version, PACKAGES], make, also=("image",))
     return entry.path / "stress", entry.cached
 
 

@@ -123,4 +123,4 @@ def test_what_cannot_be_says_why(kconfig: Kconfig, symbol: str, why: str) -> Non
     assert isinstance(answer, Refusal) and why in answer.why
     both = kconfig.propose_all(["PLAIN", symbol])
     assert both == answer
-    assert kconfig.propose_all(["PLAIN", "NEXT"]) == {"PLAIN", "NEXT"}
+    assert kconfig.propose_all(["PLAIN", "NEXT"]) == frozenset({"PLAIN", "NEXT"})
