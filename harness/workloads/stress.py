@@ -58,7 +58,7 @@ def fetch(store: Store) -> tuple[Path, bool]:
         (out / "stress-ng").chmod(0o755)
         for library in sorted(root.rglob("*.so*")):
             if library.is_file() and not (out / library.name).exists():
-                shutil.copyfile(library, out / library.name)
+                shutil.copyfile(library, out / library.name, follow_symlinks=False)
         shutil.rmtree(root)
 
     entry = store.entry("stress", ["stress-ng", version, PACKAGES], make, also=("image",))
