@@ -21,6 +21,7 @@ from harness.vm.swap_disk import find_tags
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
 MAX_STDERR_LINES = 20  # among a case's diagnostics
+COMPLAINED = "the kernel complained"  # how the reason of a case begins in which it did
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
@@ -70,7 +71,7 @@ def judge_case(
     notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
     complaints = [s for s in run.splats if not s.expected and not s.foreign]
     if complaints:
-        return "fail", f"the kernel complained: {complaints[0].title}", notes
+        return "fail", f"{COMPLAINED}: {complaints[0].title}", notes
     if run.lost:
         return "error", run.lost, notes
     if run.timed_out:

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.cases.pool import at_once
+from harness.cases.runner import COMPLAINED
 from harness.core import events as ev
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.image.programs import Case
 from harness.report.results import BROKEN
 from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
-from harness.run.compared import ComparedKernel, Observed, Reports
+from harness.run.compared import ON_BASE, ComparedKernel, Observed, Reports
 from harness.run.session import Session
 from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, seen
 from harness.workloads.selftests import RUNNER, Selftest, case_of
@@ -63,11 +64,17 @@ class WorkloadRecords:
 
     def emit(self, base: Observed, again: Mapping[str, SelftestRuns], titles: set[str]) -> None:
         """Emits what waited, judged by what the bare base said; ``titles``: its complaints."""
+        counting = {s.test: False for s in self.splats}  # case -> whether one counts
         for splat in self.splats:
             known = not splat.foreign and splat.title in titles
-            self.events.emit(replace(splat, foreign="the bare base says it") if known else splat)
+            counting[splat.test] |= not (known or splat.foreign or splat.expected)
+            self.events.emit(replace(splat, foreign=ON_BASE) if known else splat)
         for record, run in self.broken:
             name = record.id.name
+            if not counting.get(record.id, True) and record.reason.startswith(COMPLAINED):
+                reason = f"on the bare base too: {record.reason}"
+                self.events.emit(replace(record, status="skip", reason=reason))
+                continue
             said = base.get(name)
             runs = again.get(name) or (SelftestRuns(said, [run]) if said else None)
             self.events.emit(excused(record, runs) if runs else record)

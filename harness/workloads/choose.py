@@ -80,7 +80,8 @@ def by_pattern(files: Iterable[Touched], patterns: Mapping[str, tuple[str, ...]]
             continue
         pattern = next((p for p in patterns if fnmatch.fnmatchcase(file.path, p)), None)
         for name in patterns[pattern] if pattern else ():
-            found.setdefault(name, f"{file.path} is of {pattern}")
+            why = f"for {file.path}" + ("" if pattern == file.path else f", by {pattern}")
+            found.setdefault(name, why)
     return found
 
 

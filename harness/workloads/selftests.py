@@ -215,7 +215,8 @@ def build_programs(
 def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
     """A test as a case that a runner can run; ``attempt`` tells repetitions apart."""
     program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
-    limit, about = TIME_FACTOR * test.timeout + SPARE_S, shlex.join(test.argv)
+    limit = TIME_FACTOR * test.timeout + SPARE_S
+    about = ": ".join(filter(None, (shlex.join(test.argv), test.why)))
     return Case(CaseId("guest", test.group, test.name, attempt), program, (), limit, about)
 
 

@@ -16,7 +16,7 @@ from harness.workloads.suite import own_script
 def test_the_first_pattern_of_a_file_counts() -> None:
     table = load_workloads()
     found = selftest_folders([Touched("mm/mincore.c", "code")], table)
-    assert found == {"mincore": "mm/mincore.c is of mm/mincore.c"}
+    assert found == {"mincore": "for mm/mincore.c"}
     assert "mm" in selftest_folders([Touched("mm/vmscan.c", "code")], table)
     assert not selftest_folders([Touched("drivers/net/tun.c", "code")], table)
     assert not selftest_folders([Touched("mm/mincore.c", "comments")], table)
