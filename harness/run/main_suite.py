@@ -118,12 +118,14 @@ class MainSuite:
         changed = frozenset(file.path for file in files)
         built: dict[str, Path] = {}
         for name, why in selftest_folders(files, table).items():
-            folder = build_folder(session.store, tree, name, headers, session.settings.jobs)
+            listed = table.programs.get(name, ())
+            more = tuple(dict.fromkeys(test.argv[0] for test in listed))
+            jobs = session.settings.jobs
+            folder = build_folder(session.store, tree, name, headers, jobs, more)
             if folder is None:
                 continue
             for said in folder.said:
                 session.events.note(f"kselftest/{name}: {said}")
-            listed = table.programs.get(name, ())
             if tests := folder.tests(why, listed, table.timeout, changed):
                 built[name] = folder.bin
                 self.tests += tests

@@ -56,6 +56,7 @@ def load_workloads() -> WorkloadTable:
 
 
 def _listed(row: dict[str, Any], timeout: float) -> Selftest:
+    row = dict(row)
     words = str(row.pop("run"))
     name = re.sub(r"\W+", "_", words).strip("_")
     return Selftest(**{"name": name, "argv": tuple(shlex.split(words)), "timeout": timeout, **row})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +21,12 @@ from harness.core import git, proc
 from harness.core.sandbox import Inside
 from harness.core.store import Store, file_digest
 from harness.series.apply import PatchedTree
-from harness.workloads.selftests import COMMON, Selftest
+from harness.workloads.selftests import Selftest
 
 SELFTESTS = "tools/testing/selftests"
 _NAMES = "harness-names: ; @echo $(notdir $(TEST_GEN_PROGS))"
-_INCLUDED = ("tools/include", "tools/arch/x86/include")  # what newer selftests include
+# All of them: the folders include one another's headers.
+SOURCES = (SELFTESTS, "tools/include", "tools/arch/x86/include")
 MAX_SAID = 3  # lines of a compiler, of a folder
 
 
@@ -65,25 +67,36 @@ class BuiltFolder:
 
 
 def build_folder(
-    store: Store, tree: PatchedTree, folder: str, headers: Path, jobs: int
+    store: Store,
+    tree: PatchedTree,
+    folder: str,
+    headers: Path,
+    jobs: int,
+    more: Sequence[str] = (),
 ) -> BuiltFolder | None:
     """The programs of one folder below tools/testing/selftests; None where the tree has none.
 
     Args:
         headers: the installed uapi headers of the patched tree.
+        more: programs to build besides those that the Makefile counts as tests.
     """
-    wanted = (f"{SELFTESTS}/{folder}", *COMMON, *_INCLUDED)
-    found = {path: _tree_of(tree, path) for path in wanted}
-    sources = [path for path, known in found.items() if known]
-    if not found[wanted[0]]:
+    if not _tree_of(tree, f"{SELFTESTS}/{folder}"):
         return None
-    inputs = folder, [found[path] for path in sources], file_digest(headers), proc.version("gcc")
+    found = {path: _tree_of(tree, path) for path in SOURCES}
+    sources = [path for path, known in found.items() if known]
+    inputs = (
+        folder,
+        sorted(more),
+        [found[path] for path in sources],
+        file_digest(headers),
+        proc.version("gcc"),
+    )
 
     def make(draft: Path) -> None:
         archive = git.raw(tree.repo, "archive", "--format=tar", tree.commit, "--", *sources)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(draft / "source", filter="data")
-        at, out = draft / "source" / wanted[0], draft / "bin"
+        at, out = draft / "source" / SELFTESTS / folder, draft / "bin"
         out.mkdir()
         argv = ("make", "-C", str(at), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}")
         # In the environment, so that a Makefile's own += adds to them.
@@ -91,7 +104,7 @@ def build_folder(
         box = Inside(reads=(headers,), writes=(draft,))
         question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
         asked = proc.run(question, env=env, inside=box)
-        names = asked.output.split() if asked.returncode == 0 else []
+        names = [*asked.output.split(), *more] if asked.returncode == 0 else []
         said: list[str] = [] if names else asked.output.splitlines()[-MAX_SAID:]
         if names:
             targets = [str(out / name) for name in names]
@@ -100,6 +113,7 @@ def build_folder(
             said = [line for line in lines if "rror" in line or "cannot" in line]
         built = [name for name in dict.fromkeys(names) if _is_plain(out / name)]
         about = {"built": built, "absent": sorted({*names} - {*built}), "said": said[:MAX_SAID]}
+        shutil.rmtree(draft / "source")
         (draft / "programs.json").write_text(json.dumps(about, indent=1), "utf-8")
 
     entry = store.entry("kselftests", inputs, make, also=("build",))
