@@ -31,7 +31,7 @@ from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import digest
-from harness.report.results import RunDocument
+from harness.report.records import RunDocument
 from harness.run.pipeline import base_stage, series_stage
 from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied
