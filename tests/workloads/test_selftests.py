@@ -137,6 +137,14 @@ def test_a_program_that_no_table_names_is_an_error(
         build_programs(store, replace(listed, left_out=left_out), base, headers, 2)
 
 
+def test_a_pattern_leaves_out_all_that_it_names(
+    base: Base, headers: Path, listed: SelftestList, store: Store
+) -> None:
+    left_out = {"broken": "a reason", "*.sh": "a reason"}
+    folder, _ = build_programs(store, replace(listed, left_out=left_out), base, headers, 2)
+    assert {path.name for path in folder.iterdir()} == {"one", "two"}
+
+
 def test_a_program_that_does_not_compile_is_named_with_the_compilers_words(
     base: Base, headers: Path, listed: SelftestList, store: Store
 ) -> None:
