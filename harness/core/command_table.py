@@ -48,7 +48,10 @@ def default_kernel(project: str) -> str:
 
 # name: (default, what it means); variables that are yes or no take 1 0 yes no true false on off.
 VARIABLES: dict[str, tuple[str, str]] = {
-    "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
+    "PROJECT": (
+        "",
+        "whose series: a folder below patches/; default: by SERIES='s patches, else volatile",
+    ),
     "KERNEL": (
         default_kernel("volatile"),
         "base: 6.1, 6.12, 7.3, latest, or a path to a git tree, an unpacked tree or a tarball",
@@ -59,10 +62,17 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
-    "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
+    "CONFIG": ("default", "a flavour, or a .config of yours; +FILE adds to it: docs/configs.md"),
+    "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
-    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
+    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
     "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "WORKLOADS": (
+        "",
+        "what runs: cases (ours), kselftest, stress-ng, run, none; default: what suits",
+    ),
+    "RUN": ("", "a command of yours that is run in the guest, where the files of GUEST_FILES= are"),
+    "GUEST_FILES": ("", "a folder whose files RUN= finds in the guest, in the folder it runs in"),
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "MODE": ("", "repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
@@ -97,8 +107,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
-_GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
-_CASES = f"{_GUEST} TESTS SEED REPEAT"
+_GUEST = f"{_SOURCE} VARIANT CONFIG AUTOCONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
+_CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES"
 
 
 @dataclass(frozen=True)
@@ -150,6 +160,10 @@ COMMANDS: dict[str, Command] = {
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
+    "try-config": Command("harness.commands.try_config:try_config",
+        "what of CONFIG= the bare tree refuses, and why, in seconds (all: of every flavour)",
+        f"PROJECT KERNEL REF CONFIG JOBS SANDBOX {_STORE}", "",
+        {"KERNEL": "~/linux", "CONFIG": "all"}),
     "static-checks": Command("harness.commands.static_checks:static_checks",
         "checkpatch, sparse and kernel-doc of each patch, against the patch before",
         f"{_SOURCE} PATCHES CONFIG"),
@@ -176,7 +190,8 @@ COMMANDS: dict[str, Command] = {
     "report": Command("harness.commands.report:report",
         "the runs of one series merged into one clause table", "OUT"),
     "list-tests": Command("harness.commands.one_kernel:list_tests",
-        "the guest tests with their clauses", f"{_GUEST} PATCHES"),
+        "the guest tests with their clauses, and the workloads with why",
+        f"{_GUEST} PATCHES WORKLOADS RUN GUEST_FILES", "", {"SERIES": "~/theirs.mbox"}),
     "selftest-detectors": Command("harness.commands.one_kernel:selftest_detectors",
         "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES"),
     "b4-check": Command("harness.commands.revision.b4_check:b4_check",
