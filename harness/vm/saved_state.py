@@ -3,8 +3,8 @@
 
 savevm wants every writable disk in qcow2, and the swap disk must stay raw, for the host searches
 it. From 8.2 on QEMU opens the file itself (``file:``). Before, a program writes what it sends
-(``exec:``), and it reads a file that is open (``fd:``), which 11.1 refuses. docs/vm.md has the times
-of each, and of ``mapped-ram``, which is not used.
+(``exec:``), and it reads a file that is open (``fd:``), which 11.1 refuses. docs/vm.md has the
+times of each, and of ``mapped-ram``, which is not used.
 """
 
 from __future__ import annotations
