@@ -24,6 +24,7 @@ Trial = Callable[[str, Callable[[Guest], CaseRun]], tuple[Guest, CaseRun]]
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
 MAX_STDERR_LINES = 20  # among a case's diagnostics
+COMPLAINED = "the kernel complained"  # how the reason of a case begins in which it did
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
@@ -73,7 +74,7 @@ def judge_case(
     notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
     complaints = [s for s in run.splats if not s.expected and not s.foreign]
     if complaints:
-        return "fail", f"the kernel complained: {complaints[0].title}", notes
+        return "fail", f"{COMPLAINED}: {complaints[0].title}", notes
     if run.lost:
         return "error", run.lost, notes
     if run.timed_out:

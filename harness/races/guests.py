@@ -39,7 +39,7 @@ def wait_for_final_clocksource(guest: Guest) -> None:
     """Waits until a guest has the clocksource that it will keep.
 
     A kernel that could calibrate the TSC goes over from ``tsc-early`` to ``tsc`` about a second
-    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 and 6.12). It stops
+    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 to 7.3). It stops
     all CPUs for that, once: ``timekeeping_notify()`` calls ``stop_machine()``. With one of them
     held, the others would wait in ``multi_cpu_stop()`` for ever.
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from harness.build.debuginfo import decode
-from harness.build.kconfig import load_flavour
+from harness.build.flavours import load_flavour
 from harness.cases.pool import at_once
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
@@ -22,6 +22,7 @@ from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.detectors import leaks
 from harness.detectors.attribution import sorted_out, touched_functions
+from harness.detectors.by_patch import blamed
 from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
@@ -189,13 +190,21 @@ def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
 
 
 def decode_splats(session: Session, prepared: Prepared) -> None:
-    """Decodes what the kernel said with debug information of the same kernel.
+    """Decodes what the kernel said with debug information of the same kernel, and says whose it is.
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
     open_ones = [splat for splat in session.results.all(ev.SplatSeen) if not splat.expected]
-    if not open_ones or not session.settings.decode:
-        return
+    if open_ones and session.settings.decode:
+        _decode(session, prepared, open_ones)
+    decoded = {event.splat: event.text for event in session.results.all(ev.SplatDecoded)}
+    for splat in open_ones if prepared.applied.patches else ():
+        text = decoded.get(splat.id, splat.text)
+        if not splat.foreign and (found := blamed(prepared.patched_tree, splat.id, text)):
+            session.events.emit(found)
+
+
+def _decode(session: Session, prepared: Prepared, open_ones: Sequence[ev.SplatSeen]) -> None:
     try:
         with stage(session.events, "debuginfo") as outcome:
             debug = debug_twin(session, prepared)

@@ -22,7 +22,7 @@ SECOND = [f"b{n:02}" for n in range(8)]
 LATER = "b07"  # of a patch that the series does not have
 RUN = [*FIRST, *SECOND[:-1]]  # what runs in a guest
 IDS = [f"toy/first.py::{n}" for n in FIRST] + [f"toy/second.py::{n}" for n in SECOND]
-STAGES = ("tree", "series", "config", "build", "rootfs", "programs", "boot", "tests")
+STAGES = ("tree", "series", "config", "build", "rootfs", "programs", "change", "boot", "tests")
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,7 @@ def test_all_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
         *("StageStarted", "ConfigKnown", "StageFinished"),
         *(stage * 3),  # build, rootfs, programs
         "AccelChosen",
+        *("StageStarted", "ChangeKnown", "StageFinished"),
         *("StageStarted", "GuestBooted", "PaceMeasured", "StageFinished"),
         *("StageStarted", "CasesChosen", "StageFinished"),
         "RunFinished",
