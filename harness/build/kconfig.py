@@ -43,6 +43,10 @@ Beside = Callable[[SourceTree], contextlib.AbstractContextManager[object]]
 _KBUILD = re.compile(r"scripts/|(.*/)?Kconfig[^/]*$")
 _HEAD = re.compile(r"# Linux/\w+ ")
 MAX_SHOWN = 6  # symbols in one remark
+# Symbols that Kconfig itself sets from what it finds out of the compiler and its like.
+_OF_TOOLS = re.compile(
+    r"(CC|LD)_(HAS|IS|CAN|VERSION)|(GCC|CLANG)_VERSION|(AS|LLD|RUSTC|BINDGEN|PAHOLE)_"
+)
 _TRIED = "try-config"  # the build folder of a tree that is only configured
 
 
@@ -171,7 +175,8 @@ def remarks(
     if laid := [r for r in asked.values() if not r.granted(was)]:
         changed = (f"{r.text} (was {was.get(r.symbol, NOT_SET)})" for r in laid)
         told.append(f"laid over it: {_some(changed, most)}")
-    lost = [r for r in given.values() if r.symbol not in asked and not r.granted(values)]
+    theirs = [r for r in given.values() if r.symbol not in asked and not _OF_TOOLS.match(r.symbol)]
+    lost = [r for r in theirs if not r.granted(values)]
     if lost:
         changed = (f"{r.symbol} is {values.get(r.symbol, NOT_SET)}, not {r.value}" for r in lost)
         told.append(f"otherwise in Linux {base.version}: {_some(changed, most)}")
