@@ -34,7 +34,7 @@ from harness.core.jsondata import read_json
 from harness.core.settings import WHOLE, Settings, Shard
 from harness.core.store import HARNESS, Store, digest, room_digest
 from harness.run.session import RunKernel
-from harness.series.base import known_kernels
+from harness.series.kernels import known_kernels
 
 FORMAT = 1
 PLAN = "plan.json"
