@@ -125,17 +125,21 @@ def configure(
         if not (lost := vanished(asked, config)):
             return
         blocks = list(read_kconfig(tree, arch))
+        known = {block.symbol for block in blocks}
         told = []
+        lost = [r for r in lost if not r.optional or r.symbol in known]
         for request in lost:
             has = config.get(request.symbol)
             told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
             told += [f"  {line}" for line in explain(request.symbol, blocks, config)]
-        name, linux = f"CONFIG={flavour.name}", f"Linux {base.version}"
-        what = f"{name} asks for symbols that {linux} does not grant"
-        raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
+        if lost:
+            name, linux = f"CONFIG={flavour.name}", f"Linux {base.version}"
+            what = f"{name} asks for symbols that {linux} does not grant"
+            raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
     relevant = _kbuild_files(applied, flavour, arch)
-    inputs = texts, bool(flavour.own), digest(relevant), tools.toolchain.version
+    optional = [r.symbol for r in asked if r.optional]
+    inputs = texts, optional, bool(flavour.own), digest(relevant), tools.toolchain.version
     try:
         entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
