@@ -18,7 +18,9 @@ from typing import Any
 
 import yaml
 
-from harness.build.kconfig import NOT_SET, Flavour, configure, load_flavour, read_values
+from harness.build.flavours import Flavour, load_flavour
+from harness.build.fragments import NOT_SET, read_values
+from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
 from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain
@@ -30,7 +32,7 @@ from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import Store, digest
-from harness.report.results import RunDocument
+from harness.report.records import RunDocument
 from harness.run.pipeline import base_stage, series_stage
 from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied

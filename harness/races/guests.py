@@ -18,7 +18,7 @@ from harness.races.breakpoints import Breakpoint, find_breakpoint
 from harness.races.kernels import RaceKernel, series_kernel
 from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
-from harness.run.assemble_guest import guest_spec
+from harness.run.assemble_guest import guest_spec, kvm_verdict
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
 from harness.vm.guest import Guest
@@ -139,7 +139,8 @@ def kernel_guests(
         spec = replace(context.spec, vmlinux=kernel.build.vmlinux, bzimage=kernel.build.bzimage)
         spec = replace(spec, gdb=str(stub))
         try:
-            with Guests(spec, folder, folder / "console.log", events) as guests:
+            kvm = kvm_verdict(context.session)
+            with Guests(spec, folder, folder / "console.log", events, kvm) as guests:
                 yield KernelGuests(context, kernel, symbols, guests, stub)
                 guests.report_strays()
         finally:

@@ -4,112 +4,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import NotRequired, TypedDict, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from harness.core import events as ev
+from harness.report.records import (
+    BootRecord,
+    CanaryRecord,
+    CaseRecord,
+    ClauseRecord,
+    CoverageRecord,
+    RunDocument,
+    SplatRecord,
+    StageRecord,
+)
+from harness.report.untested import not_run
 from harness.series.contract import Clause, SeriesData
 
 SCHEMA = 1
 BROKEN = frozenset({"fail", "error", "timeout"})
-
-
-class StageRecord(TypedDict):
-    """A stage in ``results.json``; ``failed``: the kind of the error that ended it."""
-
-    name: str
-    seconds: float
-    cached: bool
-    detail: str
-    failed: NotRequired[str]
-
-
-class CaseRecord(TypedDict):
-    """A case's record in ``results.json``; ``seconds`` as the guest took them."""
-
-    id: str
-    status: ev.Status
-    reason: str
-    seconds: float
-    clauses: list[str]
-    attempt: int
-    about: str
-    diagnostics: list[str]
-
-
-class RepeatRecord(TypedDict):
-    """How often a case passed when it was run again."""
-
-    id: str
-    passed: int
-    runs: int
-
-
-class SplatRecord(TypedDict):
-    """What the kernel said, in ``results.json``; '' for a ``test`` or ``decoded`` that is none."""
-
-    title: str
-    category: str
-    test: str
-    text: str
-    decoded: str
-    foreign: str
-
-
-class ClauseRecord(TypedDict):
-    """``verdict``: pass, fail, untested or not_applicable; ``tests``: ids of its cases."""
-
-    verdict: str
-    reason: str
-    tests: list[str]
-
-
-class ShardRecord(TypedDict):
-    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
-
-    number: int
-    of: int
-    cases: list[str]
-
-
-class SeriesRecord(TypedDict):
-    """What was applied, of how many patches in all; ``patches``: their subjects and patch ids."""
-
-    name: str
-    source: str
-    total: int
-    patches: list[dict[str, str]]
-
-
-class RunDocument(TypedDict):
-    """``results.json``, schema 1, as docs/results.md describes it."""
-
-    schema: int
-    verdict: ev.Verdict
-    exit_code: int
-    error: list[str]
-    run: str
-    command: str
-    asked: dict[str, str]
-    seconds: float
-    kernel: dict[str, str]
-    series: SeriesRecord
-    config: dict[str, str]
-    accel: str
-    accel_reason: str
-    stages: list[StageRecord]
-    boot_ids: list[str]
-    boots: list[dict[str, object]]
-    pace: dict[str, float]
-    shard: ShardRecord
-    guests_lost: list[dict[str, str]]
-    tests: list[CaseRecord]
-    repeats: list[RepeatRecord]
-    splats: list[SplatRecord]
-    foreign_splats: list[SplatRecord]
-    clauses: dict[str, ClauseRecord]
-    canaries: list[dict[str, object]]
-    notes: list[str]
 
 
 E = TypeVar("E", bound=ev.Event)
@@ -136,8 +49,9 @@ class Results:
     def complaints(self) -> list[SplatRecord]:
         """What the kernel said that no test asked for, and that counts against the series."""
         decoded = {event.splat: event for event in self.all(ev.SplatDecoded)}
+        patches = {event.splat: event for event in self.all(ev.SplatBlamed)}
         return [
-            _splat(splat, decoded.get(splat.id))
+            _splat(splat, decoded.get(splat.id), patches.get(splat.id))
             for splat in self.all(ev.SplatSeen)
             if not splat.expected and not splat.foreign
         ]
@@ -145,6 +59,12 @@ class Results:
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
         return [test for test in self.all(ev.CaseFinished) if test.status in BROKEN]
+
+    def untested(self) -> list[str]:
+        """Why the run says nothing of the series though nothing broke; empty where it does."""
+        change = self.last(ev.ChangeKnown)
+        files = change.files if change else ()
+        return not_run(files, self.all(ev.CaseFinished), self.last(ev.ChangeCoverage))
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -201,14 +121,50 @@ def _test(test: ev.CaseFinished) -> CaseRecord:
     }
 
 
-def _splat(splat: ev.SplatSeen, decoded: ev.SplatDecoded | None = None) -> SplatRecord:
+def _splat(
+    splat: ev.SplatSeen,
+    decoded: ev.SplatDecoded | None = None,
+    by: ev.SplatBlamed | None = None,
+) -> SplatRecord:
     return {
         "title": splat.title,
         "category": splat.category,
         "test": str(splat.test or ""),
         "text": decoded.text if decoded else splat.text,
         "decoded": decoded.how if decoded else "",
+        "patch": f"{by.number} ({by.subject}), {by.place}" if by else "",
         "foreign": splat.foreign or "",
+    }
+
+
+def _boot(boot: ev.GuestBooted) -> BootRecord:
+    return {
+        "boot_id": boot.boot_id,
+        "seconds": round(boot.seconds, 3),
+        "machine": boot.machine,
+        "restored": boot.restored,
+    }
+
+
+def _canary(canary: ev.CanaryFinished) -> CanaryRecord:
+    return {
+        "name": canary.name,
+        "expected": canary.expected,
+        "seen": canary.seen,
+        "ok": canary.ok,
+        "seconds": round(canary.seconds, 3),
+    }
+
+
+def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
+    if coverage is None:
+        return None
+    return {
+        "functions_entered": coverage.functions_entered,
+        "functions": coverage.functions,
+        "lines_run": coverage.lines_run,
+        "lines": coverage.lines,
+        "not_reached": list(coverage.not_reached),
     }
 
 
@@ -230,24 +186,29 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "verdict": finished.verdict,
         "exit_code": finished.exit_code,
         "error": list(finished.error),
+        "untested": results.untested() if finished.verdict == "untested" else [],
         "run": run.run_id,
         "command": run.command,
         "asked": run.asked,
         "seconds": round(finished.seconds, 3),
-        "kernel": asdict(base),
+        "kernel": {"version": base.version, "base": base.base, "commit": base.commit},
         "series": {
             "name": data.name if data else "",
             "source": series.source,
             "total": series.total,
-            "patches": [asdict(patch) for patch in series.patches],
+            "patches": [{"subject": p.subject, "patch_id": p.patch_id} for p in series.patches],
         },
-        "config": asdict(config),
+        "config": {"name": config.name, "sha256": config.sha256},
         "accel": accel.accel,
         "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.all(ev.StageEnded)],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in boots)),
-        "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in boots],
-        "pace": {**asdict(pace), "factor": round(pace.factor, 2)},
+        "boots": [_boot(b) for b in boots],
+        "pace": {
+            "seconds": pace.seconds,
+            "reference": pace.reference,
+            "factor": round(pace.factor, 2),
+        },
         "shard": {"number": chosen.shard, "of": chosen.of, "cases": [str(c) for c in chosen.cases]},
         "guests_lost": [
             {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
@@ -259,9 +220,13 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         ],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
-        "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
-        "canaries": [
-            {**asdict(c), "seconds": round(c.seconds, 3)} for c in results.all(ev.CanaryFinished)
+        "files": [
+            {"path": f.path, "kind": f.kind, "compiled": f.compiled, "said": f.said}
+            for event in results.all(ev.ChangeKnown)
+            for f in event.files
         ],
+        "coverage": _coverage(results.last(ev.ChangeCoverage)),
+        "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
+        "canaries": [_canary(c) for c in results.all(ev.CanaryFinished)],
         "notes": [n.text for n in results.all(ev.Note)],
     }

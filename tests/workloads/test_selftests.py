@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.test_regression.build import (
+from harness.core import git
+from harness.core.errors import InternalError, MachineError
+from harness.core.store import Store
+from harness.series.base import Base
+from harness.workloads.selftests import (
     Selftest,
     SelftestList,
     build_programs,
@@ -18,10 +22,6 @@ from harness.commands.test_regression.build import (
     case_of,
     present,
 )
-from harness.core import git
-from harness.core.errors import InternalError, MachineError
-from harness.core.store import Store
-from harness.series.base import Base
 
 SCRIPT = """#!/bin/bash
 run_test() {
@@ -71,7 +71,8 @@ def base(tmp_path: Path) -> Base:
     git.text(tree, "add", "-A")
     git.text(tree, "commit", "--quiet", "-m", "base")
     commit = git.text(tree, "rev-parse", "HEAD")
-    return Base("t", "6.1.0", tree / ".git", commit, git.text(tree, "rev-parse", "HEAD^{tree}"), "")
+    whole = git.text(tree, "rev-parse", "HEAD^{tree}")
+    return Base("t", "6.1.0", tree / ".git", commit, whole, "", "t")
 
 
 @pytest.fixture

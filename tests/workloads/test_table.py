@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.test_regression.build import FILE, SelftestList, load
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import load as load_series
+from harness.workloads.selftests import FILE, SelftestList, load
 
 OURS = PROJECT / "patches" / "volatile"
 
