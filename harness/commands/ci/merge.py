@@ -20,11 +20,11 @@ from harness.core.command_table import command
 from harness.core.errors import UNTESTED, InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
 from harness.detectors import soundness
+from harness.report.change_records import CoverageRecord
 from harness.report.files import junit, page_environment
 from harness.report.results import (
     BROKEN,
     CaseRecord,
-    CoverageRecord,
     RunDocument,
     StageRecord,
     judge,
