@@ -12,17 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.build.kconfig import (
-    NOT_SET,
-    Beside,
-    Flavour,
-    KernelConfig,
-    LostSymbolsError,
-    configure,
-    read_kconfig,
-    read_values,
-    requests,
-)
+from harness.build.explain import read_kconfig
+from harness.build.flavours import Flavour
+from harness.build.fragments import NOT_SET, read_values, requests
+from harness.build.kconfig import Beside, KernelConfig, LostSymbolsError, configure
 from harness.build.toolchain import BuildTools
 from harness.change.makefiles import needed_symbols
 from harness.change.switches import Kconfig, Proposal, Refusal
@@ -103,7 +96,9 @@ def configure_for(
     absent = {path: names for path, names in absent.items() if names}
     if not absent:
         return ChangeConfig(plain)
-    fixed = frozenset(r.symbol for r in requests(flavour.fragments) if r.value == NOT_SET)
+    fixed = frozenset(
+        r.symbol for r in requests(flavour.fragments, base.line) if r.value == NOT_SET
+    )
     with source_tree(tools.store, base, change.whole, tools.events) as source:
         kconfig = Kconfig(read_kconfig(source.path, arch), values, fixed)
     proposed: dict[str, Proposal] = {}

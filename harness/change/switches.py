@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.build.kconfig import NOT_SET, Block
+from harness.build.explain import Block
+from harness.build.fragments import NOT_SET
 
 MAX_DEPTH = 8  # of dependencies of dependencies
 _TOKEN = re.compile(r'\s*(&&|\|\||!=|!|<=|>=|<|>|=|\(|\)|"[^"]*"|[\w./$()-]+?(?=[\s()!=<>&|]|$))')

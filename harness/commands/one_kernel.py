@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from harness.build.kconfig import read_values
+from harness.build.flavours import load_flavour
+from harness.build.fragments import read_values
 from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import at_once
@@ -137,7 +138,7 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
     data, applied = session.data, len(equipment.prepared.applied.patches)
     if session.settings.tests or not data.sound or not data.applicable(data.sound, applied):
         return
-    flavour = session.settings.config
+    flavour = load_flavour(session.settings.config).name
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))
 
 

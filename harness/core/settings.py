@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, cast
 
 from harness.core.command_table import PROJECT as PROJECT
-from harness.core.command_table import VARIABLES, command
+from harness.core.command_table import command, default
 from harness.core.errors import InvocationError
 
 # The kinds of workloads: the series' own cases, the kernel's selftests, stress-ng, RUN=.
@@ -56,6 +57,12 @@ def _flag(value: str) -> bool:
     if value and value.lower() not in _YES + _NO:
         raise ValueError(f"yes or no: {' '.join(_YES)}, or {' '.join(_NO)}")
     return value.lower() in _YES
+
+
+def _suite(value: str) -> str:
+    if not re.fullmatch("[a-z][a-z-]*", value):
+        raise ValueError("the name of a Debian suite, such as trixie")
+    return value
 
 
 def _several(*allowed: str) -> Callable[[str], tuple[str, ...]]:
@@ -145,6 +152,7 @@ class Settings:
     kind: str | None = _given("KIND", _optional(str), asked=True)
     minutes: int | None = _given("MINUTES", _optional(_number(1)))
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
+    suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
     shards: int = _given("SHARDS", _number(1))
     # Times that a broken case is run again; None: not said.
@@ -195,7 +203,7 @@ def from_environment(env: Env | None = None) -> Settings:
     given = {}
     for f in fields(Settings):
         if name := f.metadata.get("name"):
-            value = env.get(name) or VARIABLES[name][0]
+            value = env.get(name) or default(name, env)
             if name == "HARNESS_CACHE" and not value:
                 value = f"{caches}/kernel-series-harness"
             try:

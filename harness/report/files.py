@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
 from harness.report.plots import plots
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 
 

@@ -30,7 +30,8 @@ from rich.table import Table
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import UNTESTED
-from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.report.records import CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from harness.build.debuginfo import DebugKernel, build_debug
+from harness.build.flavours import load_flavour
 from harness.build.headers import install_headers, installing
-from harness.build.kconfig import load_flavour
+from harness.build.kconfig import remarks
 from harness.build.kernel import STAGE, KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
 from harness.change import objects
@@ -63,7 +64,7 @@ def base_stage(session: Session) -> Base:
     settings, events = session.settings, session.events
     with stage(events, "tree") as outcome:
         base = obtain_base(settings, session.store, events)
-        outcome.detail = f"{base.version} ({base.name})"
+        outcome.detail = f"{base.version} ({base.source})"
         outcome.cached = base.cached
         events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
     return base
@@ -124,6 +125,8 @@ def prepare(
         made = configure_for(bench, _change(session, base, applied), applied, flavour,
                              session.out, beside, switch_on=on)  # fmt: skip
         config = made.config
+        for remark in remarks(flavour, base, config):
+            events.note(remark)
         # In the store by now, unless the configuration was and they were not.
         headers = install_headers(bench, base, applied, log)
         outcome.cached = config.cached
@@ -190,4 +193,5 @@ def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
     """
     bench, log = workbench(session), session.out / "build.log"
     base, applied, kernel = prepared.base, prepared.applied, prepared.kernel
-    return build_debug(bench, base, applied, kernel, session.settings.config, log)
+    flavour = load_flavour(session.settings.config).name
+    return build_debug(bench, base, applied, kernel, flavour, log)

@@ -24,7 +24,8 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.core.terminal import ENDING
 from harness.report.files import EventLog, point_latest, write_all
-from harness.report.results import SCHEMA, Results, RunDocument, document
+from harness.report.records import RunDocument
+from harness.report.results import SCHEMA, Results, document
 from harness.report.screen import PIPE_WIDTH, Screen, print_summary
 from harness.run.verdict import JUDGED, judge_run
 from harness.series.apply import Applied

@@ -40,7 +40,12 @@ def fetch(store: Store) -> tuple[Path, bool]:
     """
     if not apt.available():
         raise MachineError("stress-ng is taken from Debian's package, and here is no apt")
-    version = apt.candidate("stress-ng", store)
+    with apt.machine_lists(store) as lists:
+        return _fetched(store, lists)
+
+
+def _fetched(store: Store, lists: Sequence[str]) -> tuple[Path, bool]:
+    version = apt.candidate("stress-ng", lists)
     if version is None:
         raise MachineError("apt has no package stress-ng", next_step="apt-get update")
 
@@ -49,8 +54,8 @@ def fetch(store: Store) -> tuple[Path, bool]:
         root.mkdir()
         for package in PACKAGES:
             # Names of libraries change with the distribution: one that is needed is missed below.
-            if found := apt.candidate(package, store):
-                deb = apt.download(package, found, draft, store)
+            if found := apt.candidate(package, lists):
+                deb = apt.download(package, found, draft, lists)
                 proc.run_tool(["dpkg-deb", "-x", str(deb), str(root)], f"unpacking {package}")
                 deb.unlink()
         out.mkdir()

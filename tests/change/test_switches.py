@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.kconfig import read_kconfig
+from harness.build.explain import read_kconfig
 from harness.change.switches import Kconfig, Refusal
 
 TEXT = """

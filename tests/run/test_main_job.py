@@ -13,6 +13,7 @@ import pytest
 from harness.core.events import Events
 from harness.core.store import Store
 from tests.run.fake_guest_run import Job, dies, fails, hangs, passes, toy_project, warns
+from tests.support.limits import HUNG_S
 from tests.support.toy import Toy, repository
 from tests.vm.fake_guest import FakeQemu
 
@@ -209,7 +210,7 @@ class TestTwoGuests:
 
         def waits(name: str, guest: FakeQemu) -> tuple[str, str]:
             for _ in range(others):
-                assert ended.acquire(timeout=60)
+                assert ended.acquire(timeout=HUNG_S)
             return passes(name, guest)
 
         def counts(name: str, guest: FakeQemu) -> tuple[str, str]:

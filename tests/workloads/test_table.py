@@ -78,7 +78,7 @@ def test_a_series_without_a_list_is_told_so(tmp_path: Path) -> None:
         load(tmp_path, "5.10")
 
 
-@pytest.mark.parametrize("line", ["6.1", "6.12"])
+@pytest.mark.parametrize("line", ["6.1", "6.12", "7.3"])
 def test_ours_is_whole(line: str) -> None:
     listed = load(OURS, line)
     assert listed.clause in load_series(OURS).clauses

@@ -20,15 +20,9 @@ from harness.core.command_table import command
 from harness.core.errors import UNTESTED, InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
 from harness.detectors import soundness
-from harness.report.change_records import CoverageRecord
 from harness.report.files import junit, page_environment
-from harness.report.results import (
-    BROKEN,
-    CaseRecord,
-    RunDocument,
-    StageRecord,
-    judge,
-)
+from harness.report.records import CaseRecord, CoverageRecord, RunDocument, StageRecord
+from harness.report.results import BROKEN, judge
 from harness.run.session import RunResult, read_results
 from harness.run.states import SeriesState
 from harness.run.verdict import JUDGED, worst

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.build.kconfig import read_values
+from harness.build.fragments import read_values
 from harness.cases.pool import at_once
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
@@ -21,7 +21,8 @@ from harness.image.programs import Case, Suite
 from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of, decode_splats
 from harness.run.compared import ComparedKernel, Observed, Reports
 from harness.run.session import Session, run_session
-from harness.series.base import Base, known_kernels
+from harness.series.base import Base
+from harness.series.kernels import known_kernels
 from harness.setup.on_demand import provide
 from harness.workloads.judge import AGAIN, SelftestRuns, cannot_run, judge, summary
 from harness.workloads.selftests import SelftestList, build_suite, case_of, load

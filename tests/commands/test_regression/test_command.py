@@ -165,7 +165,7 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
             script: list[CaseRun | Exception] = [_said_ok() for _ in range(runs)]
             return cast(Guest, FakeGuest(script))
 
-        return [CaseRunner(session.data, 0, "6.1.1", 1.0, fresh) for _ in range(2)]
+        return [CaseRunner(session.data, 0, "6.1.1", fresh) for _ in range(2)]
 
     monkeypatch.setattr(compared, "booted", booted)
     monkeypatch.setattr(compared, "case_runners", case_runners)
