@@ -15,7 +15,7 @@ from typing import Literal, dataclass_transform, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
 Verdict = Literal["pass", "fail", "usage", "infra"]
-OtherKind = Literal["host", "kernel", "regression", "static", "matrix", "races", "canary"]
+OtherKind = Literal["host", "kernel", "regression", "static", "matrix", "races", "canary", "cost"]
 Kind = Literal["guest"] | OtherKind
 
 
