@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, mode
 from typing import Literal, NamedTuple
 
 from harness.commands.cost.bars import CostTable, RatioBar
@@ -24,12 +24,20 @@ _COUNTED = re.compile(r"^@cost (?P<name>\w+): (?P<units>\d+) in (?P<counts>\d+)$
 
 
 def figures(diagnostics: Iterable[str]) -> dict[str, float]:
-    """Counts per unit of each figure that a case told of, the least of its rounds."""
-    rounds: dict[str, list[float]] = defaultdict(list)
+    """Counts per unit of each figure that a case told of.
+
+    Reclaim may take more in one round than in another, at another price each: of the rounds
+    with as many units as most have, the least counts.
+    """
+    rounds: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for told in filter(None, map(_COUNTED.match, diagnostics)):
         if int(told["units"]):
-            rounds[told["name"]].append(int(told["counts"]) / int(told["units"]))
-    return {name: min(values) for name, values in rounds.items()}
+            rounds[told["name"]].append((int(told["units"]), int(told["counts"])))
+    found = {}
+    for name, values in rounds.items():
+        usual = mode(units for units, _ in values)
+        found[name] = min(counts for units, counts in values if units == usual) / usual
+    return found
 
 
 class FigureKey(NamedTuple):

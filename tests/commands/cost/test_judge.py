@@ -51,8 +51,13 @@ def judged(
 
 
 def test_a_figure_is_the_least_of_its_rounds_per_unit() -> None:
-    said = ["@cost fault: 10 in 1000", "@cost fault: 10 in 9000", "@cost fault: 20 in 1980"]
+    said = ["@cost fault: 10 in 1000", "@cost fault: 10 in 9000", "@cost fault: 10 in 990"]
     assert figures([*said, "@cost move: 1 in 7", "a.c:1: x: 1"]) == {"fault": 99.0, "move": 7.0}
+
+
+def test_only_rounds_of_the_usual_size_are_compared() -> None:
+    said = ["@cost take: 96 in 9600", "@cost take: 64 in 9600", "@cost take: 64 in 9920"]
+    assert figures(said) == {"take": 150.0}
 
 
 def test_a_round_of_nothing_is_no_figure() -> None:
