@@ -148,8 +148,13 @@ static struct {
 static void *read_on(void *arg)
 {
 	const volatile uint64_t *word = (uint64_t *)handled.p + 100;
+	sigset_t bus;
 
 	(void)arg;
+	/* Begun by a handler, in which it is blocked. */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
 	while (!seen.good) {
 		uint64_t is = *word;
 

@@ -14,7 +14,7 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.run.session import RunKernel
 from harness.run.states import every_state, refuse_patches, table
-from harness.run.verdict import worst
+from harness.run.verdict import worst_of_states
 from harness.series.base import obtain_base
 from harness.series.patches import load_series
 
@@ -27,4 +27,4 @@ def test_series(settings: Settings, run: RunKernel, console: Console) -> int:
     states = list(every_state(settings, run, subjects, console))
     console.print()
     console.print(table(states))
-    return worst(state.document["exit_code"] for state in states)
+    return worst_of_states([state.document["exit_code"] for state in states])

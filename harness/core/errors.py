@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The four kinds of failure, each with its exit status.
+"""The four kinds of failure, each with its exit status; and the status of a run that shows nothing.
 
 Whoever raises one says what happened, where the evidence is, and what to type
 next; the command line prints exactly that and ends with ``exit_code``.
@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar
+
+# Nobody is at fault, and nothing has run what the series changes: no error, but no pass either.
+UNTESTED = 4
 
 
 class HarnessError(Exception):

@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
 from harness.report.plots import plots
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 
 
@@ -36,7 +37,7 @@ class EventLog:
 
 
 def _plain(value: object) -> object:
-    return vars(value) if isinstance(value, ev.PatchInfo) else str(value)
+    return vars(value) if isinstance(value, ev.PatchInfo | ev.TouchedFile) else str(value)
 
 
 def junit(document: RunDocument) -> str:
@@ -59,6 +60,10 @@ def junit(document: RunDocument) -> str:
         case = TestCase(splat["title"], "kernel log", 0)
         case.result = [Failure(splat["title"], splat["category"])]
         case.system_out = splat["text"]
+        suite.add_testcase(case)
+    if document["untested"]:
+        case = TestCase("the change has run", "harness", document["seconds"])
+        case.result = [Error("\n".join(document["untested"]), document["verdict"])]
         suite.add_testcase(case)
     if document["error"] and not suite.failures and not suite.errors:
         case = TestCase("run", "harness", document["seconds"])

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core.events import CaseId
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 
 HEADER = "KTAP version 1"
 KtapCase = tuple[str, str, str, Sequence[str]]  # name, status, reason, diagnostics
@@ -40,6 +41,8 @@ def _run(document: RunDocument) -> list[str]:
         ]
     if error := document["error"]:
         groups["run"] = [("to its end", "fail", error[0], error)]
+    if untested := document["untested"]:
+        groups["run"] = [("the change has run", "fail", untested[0], untested)]
     parts = []
     for program, cases in groups.items():
         statuses = {status for _, status, _, _ in cases}

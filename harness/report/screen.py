@@ -29,12 +29,15 @@ from rich.table import Table
 
 from harness.core import events as ev
 from harness.core.command_table import command
-from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.core.errors import UNTESTED
+from harness.report.records import CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace
+FILES = 10  # of the series, with what has become of each
 # Records that no guest case writes, the command that does, and the variable that selects one.
 AGAIN = {
     "host": ("test-kernel", ""),
@@ -52,6 +55,7 @@ KINDS = {
     1: "the series is at fault",
     2: "the invocation is at fault",
     3: "the machine is at fault",
+    UNTESTED: "nothing broke, and nothing has run the change",
     70: "the harness is at fault",
     130: "interrupted",
 }  # of a run's end, by its exit status
@@ -113,11 +117,27 @@ class Screen:
                     colour, why = ("dim", f" ({event.foreign})") if event.foreign else ("red", "")
                     title = f"{escape(event.title)}  [dim]{where}{why}[/]"
                     self._print(f"  [{colour}]kernel:[/] {title}")
+            case ev.ChangeKnown():
+                self._files(event.files)
+            case ev.ChangeCoverage():
+                self._print(
+                    f"change: {event.lines_run} of {event.lines} lines run,"
+                    f" {event.functions_entered} of {event.functions} functions"
+                )
             case ev.CanaryFinished():
                 mark = "[green]seen[/]" if event.ok else "[red]MISSED[/]"
                 self._print(
                     f"  {event.name:<20} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
                 )
+
+    def _files(self, files: Sequence[ev.TouchedFile]) -> None:
+        """What is not in the kernel first: that is what a reader can do something about."""
+        ordered = sorted(files, key=lambda file: file.compiled is not False)
+        for file in ordered[:FILES]:
+            colour = "yellow" if file.compiled is False else "dim"
+            self._print(f"  [{colour}]{escape(file.path)}: {escape(file.said)}[/]")
+        if len(ordered) > FILES:
+            self._print(f"  [dim]... and {len(ordered) - FILES} files more, in report.html[/]")
 
     def _print(self, text: str) -> None:
         (self._progress.console if self._progress else self.console).print(
@@ -250,6 +270,8 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
     if len(text) > LINES:
         console.print(f"  | ... {len(text) - LINES} more lines in report.html and console.log")
     console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
+    if splat["patch"]:
+        _print(console, f"  patch:  {escape(splat['patch'])}")
 
 
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:
@@ -263,7 +285,7 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
         console.print(f"{len(tests)} cases: {', '.join(named)}")
     _failures(console, run)
     console.print()
-    for line in run["error"]:
+    for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
     _print(console, f"results: {out}")
     _print(console, verdict_line(run))
@@ -272,7 +294,7 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
 def verdict_line(run: RunDocument) -> str:
     """The last line on the screen, for whoever sees only make's own status."""
     code = run["exit_code"]
-    colour, why = "red" if code else "green", KINDS.get(code, "")
+    colour, why = {0: "green", UNTESTED: "yellow"}.get(code, "red"), KINDS.get(code, "")
     if code == 1 and not run["error"]:
         broken = sum(test["status"] in BROKEN for test in run["tests"])
         why += f": {broken} cases broken, {len(run['splats'])} kernel complaints"

@@ -41,7 +41,14 @@ def record(name: str, status: str, reason: str = "") -> dict[str, Any]:
 
 def document(*tests: dict[str, Any], **more: Any) -> Any:
     code = 1 if any(t["status"] in ("fail", "error", "timeout") for t in tests) else 0
-    whole = {"tests": list(tests), "splats": [], "error": [], "exit_code": code, "run": "r"}
+    whole = {
+        "tests": list(tests),
+        "splats": [],
+        "error": [],
+        "untested": [],
+        "exit_code": code,
+        "run": "r",
+    }
     return {**whole, "clauses": {}, "repeats": [], "stages": [], **more}
 
 

@@ -17,11 +17,12 @@ from harness.commands.revision.verdict import Revision, RevisionRuns, conclude
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.command_table import command
-from harness.core.errors import InvocationError, MachineError
+from harness.core.errors import UNTESTED, InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
 from harness.detectors import soundness
 from harness.report.files import junit, page_environment
-from harness.report.results import BROKEN, CaseRecord, RunDocument, StageRecord, judge
+from harness.report.records import CaseRecord, CoverageRecord, RunDocument, StageRecord
+from harness.report.results import BROKEN, judge
 from harness.run.session import RunResult, read_results
 from harness.run.states import SeriesState
 from harness.run.verdict import JUDGED, worst
@@ -30,6 +31,7 @@ from harness.series.contract import SeriesData, load
 MERGED = "merged"
 COMMANDS = ("test-kernel", "static-checks")  # what a cell is; others have cells of their own
 # Of two records of one case that every shard makes, the worse one counts.
+CODES = {"pass": 0, "fail": SeriesError.exit_code, "untested": UNTESTED}
 WORST = ("fail", "error", "timeout", "pass", "skip", "not_applicable")
 
 
@@ -151,7 +153,11 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
     # As of a run in one go: what ended a shard early, else what broke.
     ended = next((s for s in shards if s["exit_code"] not in JUDGED), None)
     broken = error or splats or any(test["status"] in BROKEN for test in tests)
-    verdict: ev.Verdict = ended["verdict"] if ended else "fail" if broken else "pass"
+    # A shard without a case has run nothing; what another has run counts for all.
+    ran = next((s for s in shards if s["verdict"] != "untested"), None)
+    verdict: ev.Verdict = "fail" if broken else "pass" if ran else "untested"
+    if ended:
+        verdict = ended["verdict"]
     return {
         **first,
         "error": error,
@@ -168,8 +174,16 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
         "clauses": judge(data.clauses, len(first["series"]["patches"]), records) if reached else {},
         "notes": _once(note for shard in shards for note in shard["notes"]),
         "verdict": verdict,
-        "exit_code": ended["exit_code"] if ended else int(verdict == "fail"),
+        "exit_code": ended["exit_code"] if ended else CODES[verdict],
+        "coverage": _most(shards),
+        "untested": first["untested"] if verdict == "untested" else [],
     }
+
+
+def _most(shards: Sequence[RunDocument]) -> CoverageRecord | None:
+    """What one shard has run of the change; that of all of them together is at least as much."""
+    measured = filter(None, (shard["coverage"] for shard in shards))
+    return max(measured, key=lambda c: (c["functions_entered"], c["lines_run"]), default=None)
 
 
 def _once(lines: Iterable[str]) -> list[str]:

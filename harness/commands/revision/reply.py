@@ -11,7 +11,9 @@ from typing import get_args
 from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.verdict import Change, Flaky, Kind, Revision, Step
 from harness.core import git
+from harness.core.errors import UNTESTED
 from harness.report.files import page_environment
+from harness.run.verdict import JUDGED
 
 NOTES_REF = "kernel-test"  # git log --notes=kernel-test shows them
 MAX_LINES = 60  # of a reply
@@ -50,6 +52,8 @@ def verdict(whole: Revision) -> str:
     """The verdict on a revision in one line."""
     if whole.exit_code == 0:
         return "nothing broke that the base does not break"
+    if whole.exit_code == UNTESTED:
+        return "no verdict: nothing broke, and nothing has run the change"
     if whole.exit_code != 1:
         return "no verdict: the runs did not come to their end"
     if whole.steps[0].error:
@@ -79,7 +83,9 @@ def statement(flaky: Flaky) -> str:
 
 
 def _ended(step: Step) -> str:
-    if step.exit_code not in (0, 1):
+    if step.exit_code == UNTESTED:
+        return "untested"  # nothing broke, and nothing has run what is changed so far
+    if step.exit_code not in JUDGED:
         return "not judged"  # the invocation, the machine or the harness ended it
     if step.patches == 0 and step.blame.before and not step.error:
         return "breaks some cases itself"

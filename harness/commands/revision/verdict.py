@@ -17,10 +17,11 @@ from typing import Literal
 from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs, PatchName
 from harness.commands.static_checks import OpenRemarks, open_remarks
-from harness.core.errors import SeriesError
+from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.run.states import BASE
 from harness.run.verdict import JUDGED, worst
 
@@ -288,7 +289,7 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
 
 
 def exit_status(steps: Sequence[Step], previous: int = 0) -> int:
-    """0 where all that is broken was broken before.
+    """0 where all that is broken was broken before, and the whole series has run.
 
     An end for which not the series is at fault counts first, in the order of the
     runs. What ends a run early (it does not apply, build or boot) is excused by nothing.
@@ -296,7 +297,9 @@ def exit_status(steps: Sequence[Step], previous: int = 0) -> int:
     if (code := worst((*(step.exit_code for step in steps), previous))) not in JUDGED:
         return code
     failed = steps[0].error or any(step.bad for step in steps[1:])
-    return SeriesError.exit_code if failed else 0
+    if failed:
+        return SeriesError.exit_code
+    return UNTESTED if steps[-1].exit_code == UNTESTED else 0
 
 
 def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:

@@ -36,6 +36,7 @@ def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = 
         "exit_code": code,
         "run": run,
         "error": [error] if error else [],
+        "untested": [],
         "splats": [],
         "stages": [{"name": "build"}, {"name": "boot"}],
         "tests": [

@@ -69,6 +69,7 @@ def document(status: str = "pass", repeats: tuple[int, int] | None = None, **mor
         "exit_code": 1 if status == "fail" else 0,
         "run": "r",
         "error": [],
+        "untested": [],
         "splats": [],
         "stages": [{"name": "build"}, {"name": "boot"}],
         "tests": [{"id": CASE, "status": status, "seconds": 1.0, **said}],

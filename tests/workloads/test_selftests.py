@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.test_regression.build import (
+from harness.core import git
+from harness.core.errors import InternalError, MachineError
+from harness.core.store import Store
+from harness.series.base import Base
+from harness.workloads.selftests import (
     Selftest,
     SelftestList,
     build_programs,
@@ -18,10 +22,6 @@ from harness.commands.test_regression.build import (
     case_of,
     present,
 )
-from harness.core import git
-from harness.core.errors import InternalError, MachineError
-from harness.core.store import Store
-from harness.series.base import Base
 
 SCRIPT = """#!/bin/bash
 run_test() {
@@ -71,7 +71,8 @@ def base(tmp_path: Path) -> Base:
     git.text(tree, "add", "-A")
     git.text(tree, "commit", "--quiet", "-m", "base")
     commit = git.text(tree, "rev-parse", "HEAD")
-    return Base("t", "6.1.0", tree / ".git", commit, git.text(tree, "rev-parse", "HEAD^{tree}"), "")
+    whole = git.text(tree, "rev-parse", "HEAD^{tree}")
+    return Base("t", "6.1.0", tree / ".git", commit, whole, "", "t")
 
 
 @pytest.fixture
@@ -134,6 +135,14 @@ def test_a_program_that_no_table_names_is_an_error(
     left_out = {k: v for k, v in listed.left_out.items() if k != name}
     with pytest.raises(InternalError, match=f"neither runs nor leaves out {name}"):
         build_programs(store, replace(listed, left_out=left_out), base, headers, 2)
+
+
+def test_a_pattern_leaves_out_all_that_it_names(
+    base: Base, headers: Path, listed: SelftestList, store: Store
+) -> None:
+    left_out = {"broken": "a reason", "*.sh": "a reason"}
+    folder, _ = build_programs(store, replace(listed, left_out=left_out), base, headers, 2)
+    assert {path.name for path in folder.iterdir()} == {"one", "two"}
 
 
 def test_a_program_that_does_not_compile_is_named_with_the_compilers_words(

@@ -18,6 +18,7 @@ import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import yaml
@@ -58,7 +59,9 @@ class Selftest:
     As the head of ``regression.yaml`` explains them. ``timeout``: seconds on a guest of
     reference speed that has nothing else to do. ``config``: symbols without CONFIG_.
     ``points``: a regular expression with groups 'name' and 'outcome', '' for TAP. ``flaps``:
-    '' or why it may say something else each time on the bare base.
+    '' or why it may say something else each time on the bare base. ``group``: what its record's
+    name begins with; ``why``: what it was chosen for; ``keep``: of its last lines (0: as usual).
+    ``own``: the series brings or changes it, so that failing on the base excuses nothing.
     """
 
     name: str
@@ -72,6 +75,10 @@ class Selftest:
     config: Sequence[str] = ()
     points: str = ""
     flaps: str = ""
+    group: str | None = None
+    why: str = ""
+    keep: int = 0
+    own: bool = False
 
     @property
     def claim(self) -> str:
@@ -90,7 +97,7 @@ class SelftestList:
     ``source``: the file that says so. ``memory_mb``: of a guest, in MiB. ``libraries``: static
     ones that the host must have, without 'lib' and '.a'. ``cflags``: program, or '*' for any
     other -> more words for the compiler. ``append``: to the kernel's command line. ``left_out``:
-    program -> why it is not run.
+    program, or a pattern of names -> why it is not run.
     """
 
     source: Path
@@ -199,7 +206,9 @@ def build_programs(
 
     entry = store.entry("selftests", inputs, make, also=("build",))
     there = set(json.loads((entry.path / "present.json").read_text()))
-    if forgotten := sorted(there - {*listed.programs, *listed.left_out}):
+    known = [*listed.programs, *listed.left_out]
+    forgotten = sorted(name for name in there if not any(fnmatchcase(name, k) for k in known))
+    if forgotten:
         raise InternalError(
             f"regression.yaml neither runs nor leaves out {', '.join(forgotten)} of {listed.folder}"
         )
@@ -209,8 +218,9 @@ def build_programs(
 def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
     """A test as a case that a runner can run; ``attempt`` tells repetitions apart."""
     program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
-    limit, about = TIME_FACTOR * test.timeout + SPARE_S, shlex.join(test.argv)
-    return Case(CaseId("guest", None, test.name, attempt), program, (), limit, about)
+    limit = TIME_FACTOR * test.timeout + SPARE_S
+    about = ": ".join(filter(None, (shlex.join(test.argv), test.why)))
+    return Case(CaseId("guest", test.group, test.name, attempt), program, (), limit, about)
 
 
 def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int) -> Suite:

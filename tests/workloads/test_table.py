@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.test_regression.build import FILE, SelftestList, load
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import load as load_series
+from harness.workloads.selftests import FILE, SelftestList, load
 
 OURS = PROJECT / "patches" / "volatile"
 
@@ -78,7 +78,7 @@ def test_a_series_without_a_list_is_told_so(tmp_path: Path) -> None:
         load(tmp_path, "5.10")
 
 
-@pytest.mark.parametrize("line", ["6.1", "6.12"])
+@pytest.mark.parametrize("line", ["6.1", "6.12", "7.3"])
 def test_ours_is_whole(line: str) -> None:
     listed = load(OURS, line)
     assert listed.clause in load_series(OURS).clauses

@@ -17,13 +17,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, cast
 
 from harness.cases.ktap import TapOutput, read_tap
-from harness.commands.test_regression.build import Selftest
 from harness.core import events as ev
 from harness.core.rates import Rates
+from harness.workloads.selftests import Selftest
 
 AGAIN = 10  # runs on each kernel of what differs or flaps: 10 of 10 against 3 of 10 is a difference
 MAX_LINES_SHOWN = 12  # of a program's output, beside a difference
@@ -120,6 +120,48 @@ def seen(record: ev.CaseFinished, own: str = "") -> Seen:
     elif status == "pass" and found and all(o in SKIPPED for o in found.values()):
         status, reason = "skip", f"each of its {len(found)} results is a skip"
     return Seen({WHOLE: status, **found}, reason, record.seconds, lines)
+
+
+def failing(run: Seen) -> frozenset[str]:
+    """The points that fail in a run, and ``WHOLE`` where the program itself does."""
+    broken = {WHOLE} if run.status in ("fail", "error", "timeout") else set()
+    return frozenset(broken | {name for name, outcome in run.outcomes.items() if outcome == "fail"})
+
+
+def alone(record: ev.CaseFinished, run: Seen) -> ev.CaseFinished:
+    """The record of a run that nothing is compared with: one whose results fail has failed."""
+    status, reason = record.status, record.reason
+    if status == "pass":
+        status = cast(ev.Status, run.status)
+        reason = run.reason
+    points = [name for name in failing(run) if name != WHOLE]
+    if points:
+        share = f"{len(points)} of {len(run.outcomes) - 1} results fail, such as {min(points)}"
+        reason = share if status == "pass" or not reason else f"{reason}; {share}"
+        status = "fail" if status == "pass" else status
+    return replace(record, status=status, reason=reason)
+
+
+def excused(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:
+    """The record of a test that failed with the series, once it ran on the bare base.
+
+    What fails there in the same way says nothing of the series. Where it says so only
+    sometimes, the runs after the first decide by their rates.
+    """
+    here, there = failing(runs.series[0]), failing(runs.base[0])
+    if here <= there:
+        good = any(
+            outcome == "pass" for n, outcome in runs.series[0].outcomes.items() if n != WHOLE
+        )
+        reason = f"on the bare base too: {record.reason}"
+        return replace(record, status="pass" if good else "skip", reason=reason)
+    said = ", ".join(sorted(here - there))
+    if len(runs.base) > 1:
+        ours, chance = differences(runs)
+        if not ours:
+            return replace(record, status="skip", reason=chance[0] if chance else record.reason)
+        said = ours[0]
+    return replace(record, diagnostics=(f"not on the bare base: {said}", *record.diagnostics))
 
 
 def differences(runs: SelftestRuns) -> tuple[list[str], list[str]]:

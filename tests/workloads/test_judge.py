@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.commands.test_regression.build import Selftest
-from harness.commands.test_regression.judge import (
+from harness.workloads.judge import (
     AGAIN,
     WHOLE,
     Seen,
@@ -16,6 +15,7 @@ from harness.commands.test_regression.judge import (
     judge,
     summary,
 )
+from harness.workloads.selftests import Selftest
 
 TEST = Selftest("one", ("one", "-x"))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.test_regression.judge import WHOLE, Seen, SelftestRuns, points, seen
 from harness.core import events as ev
+from harness.workloads.judge import WHOLE, Seen, SelftestRuns, points, seen
 
 RECORDED = Path(__file__).parent / "data"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.build.kconfig import explain, read_kconfig
+from harness.build.explain import explain, read_kconfig
 from tests.support.toy import TOY
 
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether a run in which nothing broke says anything of the series: has its change run?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.core import events as ev
+
+MAX_SHOWN = 12  # places of the change that did not run
+RAN = frozenset({"pass", "fail", "error", "timeout"})  # a skipped case has run nothing
+
+
+def not_run(
+    files: Sequence[ev.TouchedFile],
+    cases: Iterable[ev.CaseFinished],
+    coverage: ev.ChangeCoverage | None,
+) -> list[str]:
+    """What of the change did not run and has to, in lines; empty where a pass is earned.
+
+    A series without code (documentation, configuration, comments) has nothing to run: the
+    kernel was built with it, and booted. So has a run that did not look at a change.
+
+    Args:
+        coverage: None where it was not measured.
+    """
+    code = [file for file in files if file.compiled is not None]
+    if code and not any(file.compiled for file in code):
+        return ["nothing of the series is compiled into this kernel:", *_told(code)]
+    programs = [file for file in files if file.kind in ("selftest", "tool")]
+    ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
+    if (code or programs) and not ran:
+        what = "what it changes" if code else "the programs that it changes"
+        return [f"no workload ran, so nothing has run {what}:", *_told(code or programs)]
+    if coverage is None or coverage.functions_entered >= coverage.functions:
+        return []
+    missed = [f"not reached: {place}" for place in coverage.not_reached]
+    share = f"{coverage.functions - coverage.functions_entered} of {coverage.functions} functions"
+    return [f"{share} that the series adds or changes were never entered:", *_some(missed)]
+
+
+def _told(files: Sequence[ev.TouchedFile]) -> list[str]:
+    return _some([f"{file.path}: {file.said}" for file in files])
+
+
+def _some(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - MAX_SHOWN} more"] if len(lines) > MAX_SHOWN else []
+    return [*lines[:MAX_SHOWN], *more]
