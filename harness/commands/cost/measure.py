@@ -12,7 +12,7 @@ from harness.commands.cost.judge import ALONE, FigureKey, Unit, figures
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InvocationError, SeriesError
 from harness.image.programs import Case
-from harness.run.assemble_guest import Equipment, complaints_of
+from harness.run.assemble_guest import Equipment, complaints_of, kvm_verdict
 from harness.run.session import Session
 from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec
@@ -54,25 +54,23 @@ class MeasuredKernel:
 
     def boot(self, number: int, unit: Unit, cases: Sequence[Case]) -> Sample:
         """Boots it and runs the cases of ``compared`` in each condition, in order, and then,
-        with the series, those of ``alone``.
+        with the series, those of ``alone``. Empty where there is no time to be measured, because
+        KVM turns out not to run it.
 
         Raises:
             SeriesError, InvocationError: a case cannot be measured on the series, on the base.
         """
-        out = self.session.out / f"{self.name}-{unit}-{number}"
-        events, data, version = (
-            self.session.events,
-            self.session.data,
-            self.equipment.prepared.base.version,
-        )
-        sort_out = complaints_of(self.equipment)
+        session, out = self.session, self.session.out / f"{self.name}-{unit}-{number}"
+        version = self.equipment.prepared.base.version
+        sort_out, kvm = complaints_of(self.equipment), kvm_verdict(session)
         sample: Sample = {}
-        with Guests(self.spec(unit), out, out / "console.log", events, sort_out) as guests:
+        log = out / "console.log"
+        with Guests(self.spec(unit), out, log, session.events, kvm, sort_out) as guests:
             guest = guests.fresh()
+            if unit == "time" and guest.spec.accel != "kvm":
+                return {}
             guest.pace = COUNTING_PACE
-            runner = CaseRunner(
-                data, self.promised, version, COUNTING_PACE, guests.fresh, guest, sort_out
-            )
+            runner = CaseRunner(session.data, self.promised, version, guests.fresh, guest, sort_out)
             for condition in self.table.conditions:
                 for case in of_programs(cases, self.table.compared):
                     sample |= self._figures(runner, case, condition, unit)

@@ -48,6 +48,7 @@ class CountingGuest:
     counts: bool = True
     swap_image: Path = Path("/s")
     pace: float = 1.0
+    spec: GuestSpec = SPEC
     trustworthy: bool = True
 
     def run_case(
@@ -68,11 +69,13 @@ def kernel(tmp_path: Path, events: ev.Events, monkeypatch: pytest.MonkeyPatch) -
     def made(name: str, guest: CountingGuest) -> MeasuredKernel:
         @contextlib.contextmanager
         def guests(spec: GuestSpec, *_: object) -> Iterator[Any]:
-            assert spec.counted and spec.cpus == 1 and spec.memory_mb == TABLE.memory_mb
+            assert spec.cpus == 1 and spec.memory_mb == TABLE.memory_mb
+            assert spec.accel == ("tcg" if spec.counted else "kvm")
             yield SimpleNamespace(fresh=lambda: guest, report_strays=lambda: None)
 
         monkeypatch.setattr(measure, "Guests", guests)
         monkeypatch.setattr(measure, "complaints_of", lambda _: lambda splat: splat)
+        monkeypatch.setattr(measure, "kvm_verdict", lambda _: None)
         promises = SimpleNamespace(applicable=lambda *_: True)
         session = SimpleNamespace(out=tmp_path, events=events, data=promises)
         prepared = SimpleNamespace(base=SimpleNamespace(version="6.1.0"))
@@ -107,6 +110,13 @@ def test_what_is_no_measurement_is_refused(
 ) -> None:
     with pytest.raises(kind, match=what):
         kernel(name, guest).boot(1, "instructions", CASES)
+
+
+def test_no_time_is_taken_of_a_guest_that_kvm_does_not_run(kernel: Any) -> None:
+    under_kvm = replace(SPEC, accel="kvm")
+    guest = CountingGuest({"used": NOT_THERE})
+    assert kernel("base", guest).boot(1, "time", CASES) == {}
+    assert kernel("base", replace(guest, spec=under_kvm)).boot(1, "time", CASES)
 
 
 def test_boots_alternate_and_each_pair_comes_in_the_other_order(events: ev.Events) -> None:
