@@ -88,7 +88,12 @@ def boot(
     start = time.monotonic()
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
-    qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap, restore=state)
+    log = folder / f"{name}.qemu.log"
+    try:
+        qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state)
+    except BaseException:
+        swap.unlink()
+        raise
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
     try:
         if state is not None:
