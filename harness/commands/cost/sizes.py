@@ -11,12 +11,12 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
+from harness.build.flavours import load_flavour
 from harness.build.folder import build_dir, marked, place_config
 from harness.build.make import run_on
 from harness.commands.cost.bars import HELP, StructList
 from harness.core.errors import InvocationError
 from harness.core.sandbox import taken
-from harness.core.settings import Settings
 from harness.run.pipeline import Prepared, workbench
 from harness.run.session import Session
 from harness.series.worktree import source_tree
@@ -82,7 +82,7 @@ def struct_sizes(session: Session, prepared: Prepared, structs: StructList) -> d
         InvocationError: the object does not have one of them.
         MachineError: the disk is full.
     """
-    settings: Settings = session.settings
+    flavour = load_flavour(session.settings.config).name
     bench, log = workbench(session), session.out / "build.log"
     base, applied, config = prepared.base, prepared.applied, prepared.kernel.config.read_text()
     inputs = applied.tree, config, bench.toolchain.version, asdict(structs), DEBUG
@@ -91,7 +91,7 @@ def struct_sizes(session: Session, prepared: Prepared, structs: StructList) -> d
         # The kernel's own folder: all that comes before an object is there.
         with (
             source_tree(bench.store, base, applied, bench.events) as source,
-            build_dir(bench, base, settings.config, source) as out,
+            build_dir(bench, base, flavour, source) as out,
         ):
             place_config(config, out)
             with marked(out):
