@@ -37,6 +37,7 @@ class GuestSpec:
         gdb: a unix socket path for QEMU's gdbstub, '' for none.
         login: for an image that boots by its own init; None: ours is process 1.
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
+        counted: under TCG, with one CPU: its time stamp counter counts instructions.
     """
 
     vmlinux: Path | None
@@ -52,6 +53,7 @@ class GuestSpec:
     extra_append: str = ""
     gdb: str = ""
     in_turn: bool = False
+    counted: bool = False
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
 
@@ -114,7 +116,7 @@ def qemu_argv(
     table = machine_table()
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
     bus = machine["bus"]
-    emulation = accel["in_turn" if spec.in_turn else "args"]
+    emulation = accel["counted" if spec.counted else "in_turn" if spec.in_turn else "args"]
     argv = [QEMU, *table["common"], *machine["args"], *emulation, "-cpu", accel["cpu"]]
     # One socket for each CPU: SeaBIOS lists sockets, not cores, in the MP table,
     # which is all that a kernel without ACPI knows of q35's CPUs.
