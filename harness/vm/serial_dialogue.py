@@ -9,6 +9,7 @@ import os
 import queue
 import secrets
 import select
+import stat
 import termios
 import threading
 import tty
@@ -122,7 +123,8 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
     def interact(self, keyboard: int, screen: TextIO) -> None:
         """A shell on this line for a terminal, until it ends, or the guest, or Ctrl-]."""
         ended, tell = os.pipe()
-        terminal = os.isatty(keyboard)  # once it is gone, it is none
+        # Not isatty(): a terminal that is gone is none.
+        device = stat.S_ISCHR(os.fstat(keyboard).st_mode)
 
         def show() -> None:
             self.expect_exact([end, EOF], timeout=None)
@@ -130,42 +132,42 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
 
         self.logfile_read, self._room = screen, None
         showing = threading.Thread(target=show, daemon=True)
-        try:
-            with raw_terminal(keyboard):
-                end = self._begin()
-                showing.start()
+        with raw_terminal(keyboard):
+            end = self._begin()
+            showing.start()
+            try:
                 sources, escape = [keyboard, ended], b""
                 while not escape and ended not in select.select(sources, [], [])[0]:
                     try:
                         typed = os.read(keyboard, 4096)
                     except OSError:  # EIO: the terminal is gone, and the guest goes too
                         break
-                    if not typed and terminal:  # so too: in raw mode Ctrl-D is a key
+                    if not typed and device:  # so too: in raw mode Ctrl-D is a key
                         break
                     before, escape, _ = typed.partition(ESCAPE)
                     # A file or a pipe that has ended is what Ctrl-D is on a terminal.
                     self._console.send(before if typed else b"\x04")
                     if not typed:
                         sources.remove(keyboard)
-        finally:
-            self._heard.put(b"")
-            showing.join()
-            os.close(ended)
+            finally:
+                self._heard.put(b"")
+                showing.join()
+                os.close(ended)
 
 
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
-    if not os.isatty(fd):
-        yield
-        return
-    mode = termios.tcgetattr(fd)
-    try:
+    mode = None
+    with contextlib.suppress(termios.error):  # it is none, or it is gone
+        mode = termios.tcgetattr(fd)
         tty.setraw(fd)
+    try:
         yield
     finally:
-        with contextlib.suppress(termios.error):  # it may be gone by then
-            termios.tcsetattr(fd, termios.TCSADRAIN, mode)
+        if mode is not None:
+            with contextlib.suppress(termios.error):  # it may be gone by then
+                termios.tcsetattr(fd, termios.TCSADRAIN, mode)
 
 
 def _answer(line: SerialDialogue) -> str | None:
