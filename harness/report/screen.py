@@ -131,8 +131,10 @@ class Screen:
                 )
 
     def _files(self, files: Sequence[ev.TouchedFile]) -> None:
-        """What is not in the kernel first: that is what a reader can do something about."""
+        """What is not in the kernel: a reader can do something about that. The rest where few."""
+        few = len(files) <= FILES
         ordered = sorted(files, key=lambda file: file.compiled is not False)
+        ordered = [file for file in ordered if few or file.compiled is False]
         for file in ordered[:FILES]:
             colour = "yellow" if file.compiled is False else "dim"
             self._print(f"  [{colour}]{escape(file.path)}: {escape(file.said)}[/]")

@@ -100,7 +100,8 @@ def settle(session: Session, equipment: Equipment, records: WorkloadRecords) -> 
                 outcome.detail = f"{len(cases)} of the workloads, {len(again)} of them repeated"
     except HarnessError as error:
         session.events.emit(ev.Note(f"not compared with the bare base: {error.what}", "warning"))
-    records.emit(base, again, reports.titles)
+    finally:
+        records.emit(base, again, reports.titles)  # after an interrupt too
 
 
 def _quiet(events: ev.Events) -> ev.Events:
