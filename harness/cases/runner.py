@@ -88,7 +88,8 @@ class CaseRunner:
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
     there is none); ``applied`` is the number of patches in the kernel, and
     ``version`` what its Makefile says; ``sort_out`` marks a splat that does not
-    count against the series; ``again`` is what to type for this run again.
+    count against the series; ``again`` is what to type for this run again. ``observe`` is
+    called before each case, without one, and behind it with its id.
     """
 
     data: SeriesData
@@ -99,6 +100,7 @@ class CaseRunner:
     guest: Guest | None = None
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
     again: str = command("test-kernel")
+    observe: Callable[[Guest, ev.CaseId | None], None] = lambda guest, case: None
 
     def run(
         self, case: Case, emit: ev.Consumer, env: Mapping[str, str] | None = None
@@ -140,6 +142,7 @@ class CaseRunner:
     ) -> ev.CaseFinished:
         guest = self.ready()
         emit(ev.CaseStarted(case.id, case.clauses))
+        self.observe(guest, None)
         judgements: list[Judgement] = []
         talk = None
         if case.driver:
@@ -158,6 +161,7 @@ class CaseRunner:
             oom_expected="oom" in case.needs,
             talk=talk,
         )
+        self.observe(guest, case.id)
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
         for s in run.splats:
             emit(ev.SplatSeen(s.title, s.category, case.id, s.text, s.expected, s.foreign))

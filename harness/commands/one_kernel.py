@@ -27,6 +27,7 @@ from harness.run.assemble_guest import (
     decode_splats,
     look_for_leaks,
 )
+from harness.run.change import ChangeWatch, watch_change
 from harness.run.pipeline import debug_twin
 from harness.run.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
@@ -52,18 +53,22 @@ def _tests(session: Session) -> None:
     proven = canaries.known(session.store, equipment.prepared.kernel)
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
+    equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment)
+        _run_suite(session, equipment, change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
+    if change is not None:
+        change.conclude()
     decode_splats(session, equipment.prepared)
 
 
-def _run_suite(session: Session, equipment: Equipment) -> None:
+def _run_suite(session: Session, equipment: Equipment, change: ChangeWatch | None) -> None:
     settings = session.settings
     with booted(session, equipment) as guests:
-        runners = case_runners(session, equipment, guests)
+        observe = () if change is None else (change.observe,)
+        runners = case_runners(session, equipment, guests, *observe)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, runners[0])
             run_cases(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import NotRequired, TypedDict, TypeVar
 
 from harness.core import events as ev
-from harness.report.untested import not_run
+from harness.report.untested import CoverageRecord, not_run
 from harness.series.contract import Clause, SeriesData
 
 SCHEMA = 1
@@ -82,16 +82,6 @@ class SeriesRecord(TypedDict):
     patches: list[dict[str, str]]
 
 
-class CoverageRecord(TypedDict):
-    """How much of the change has run, as ``events.ChangeCoverage`` says."""
-
-    functions_entered: int
-    functions: int
-    lines_run: int
-    lines: int
-    not_reached: list[str]
-
-
 class RunDocument(TypedDict):
     """``results.json``, schema 1, as docs/results.md describes it."""
 
@@ -161,7 +151,7 @@ class Results:
 
     def untested(self) -> list[str]:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
-        return not_run(self.last(ev.ChangeCoverage))
+        return not_run(_coverage(self.last(ev.ChangeCoverage)))
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -238,6 +228,9 @@ def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
         "lines_run": coverage.lines_run,
         "lines": coverage.lines,
         "not_reached": list(coverage.not_reached),
+        "lines_not_run": list(coverage.lines_not_run),
+        "whole": coverage.whole,
+        "least": coverage.least,
     }
 
 

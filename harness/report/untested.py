@@ -3,25 +3,49 @@
 
 from __future__ import annotations
 
-from harness.core import events as ev
+from collections.abc import Sequence
+from typing import TypedDict
 
 MAX_SHOWN = 12  # places of the change that did not run
 
 
-def not_run(coverage: ev.ChangeCoverage | None) -> list[str]:
+class CoverageRecord(TypedDict):
+    """How much of the change has run, as ``events.ChangeCoverage`` says."""
+
+    functions_entered: int
+    functions: int
+    lines_run: int
+    lines: int
+    not_reached: list[str]
+    lines_not_run: list[str]
+    whole: bool
+    least: int | None
+
+
+def not_run(coverage: CoverageRecord | None) -> list[str]:
     """What of the change did not run and has to, in lines; empty where a pass is earned.
 
     Args:
         coverage: None where it was not measured.
     """
-    if coverage is None or coverage.functions_entered >= coverage.functions:
+    if coverage is None or not coverage["whole"]:
         return []
-    missed = coverage.not_reached
-    lines = [
-        f"{coverage.functions - coverage.functions_entered} of {coverage.functions} functions that"
-        " the series adds or changes were never entered",
-        *(f"not reached: {place}" for place in missed[:MAX_SHOWN]),
-    ]
-    if len(missed) > MAX_SHOWN:
-        lines.append(f"and {len(missed) - MAX_SHOWN} places more")
+    lines = []
+    if missed := coverage["functions"] - coverage["functions_entered"]:
+        lines += [
+            f"{missed} of {coverage['functions']} functions"
+            " that the series adds or changes were never entered",
+            *_shown("not reached", coverage["not_reached"]),
+        ]
+    run, count, least = coverage["lines_run"], coverage["lines"], coverage["least"]
+    if least is not None and run * 100 < least * count:
+        lines += [
+            f"{run / count * 100:.1f} % of the changed lines have run: COVER={least} asks for more",
+            *_shown("not run", coverage["lines_not_run"]),
+        ]
     return lines
+
+
+def _shown(what: str, places: Sequence[str]) -> list[str]:
+    more = [f"and {len(places) - MAX_SHOWN} places more"] if len(places) > MAX_SHOWN else []
+    return [*(f"{what}: {place}" for place in places[:MAX_SHOWN]), *more]

@@ -27,7 +27,7 @@ from harness.core.errors import (
 )
 from harness.vm import protocol
 from harness.vm.channel import CommandTimeoutError, SshError
-from harness.vm.guest import Guest
+from harness.vm.guest import Guest, translated_log
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import SerialDialogue, log_in
@@ -86,7 +86,8 @@ def boot(
     start = time.monotonic()
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
-    qemu = Qemu.start(spec, folder / f"{name}.qemu.log", keys.public, swap=swap, restore=state)
+    log, watched = folder / f"{name}.qemu.log", translated_log(folder, name) if spec.watch else None
+    qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, translated=watched)
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
     try:
         if state is not None:

@@ -62,6 +62,11 @@ class CaseRun:
     splats: tuple[Splat, ...] = ()
 
 
+def translated_log(folder: Path, name: str) -> Path:
+    """Where a guest's QEMU says which of the watched code it has translated."""
+    return folder / f"{name}.translated.log"
+
+
 class Guest:
     """One guest. ``folder`` takes its console log, swap disk and dumps, named ``name``."""
 
@@ -122,6 +127,11 @@ class Guest:
     def swap_image(self) -> Path:
         """The raw swap disk of this guest, on the host."""
         return self.folder / f"{self.name}.swap"
+
+    @property
+    def translated(self) -> Path:
+        """The log of the watched code that has run here."""
+        return translated_log(self.folder, self.name)
 
     @property
     def trustworthy(self) -> bool:
