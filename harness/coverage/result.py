@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+import yaml
 
 from harness.core import events as ev
 from harness.core import git
@@ -19,16 +21,21 @@ from harness.series.diff import HUNK, read_diff
 
 ARCH = "arch/x86/"  # whose code runs here
 SUFFIXES = (".c", ".h")
+EXCUSES = "coverage.yaml"  # of a project, beside its series.yaml
 NOT_COMPILED = "not compiled in this configuration"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """``files`` of the change, where their code is, and what of it has run."""
+    """``files`` of the change, where their code is, and what of it has run.
+
+    ``otherwise``: names of functions that need not be entered, each with the reason.
+    """
 
     files: Sequence[ChangedFile]
     statements: Statements
     ran: TranslatedCode
+    otherwise: Mapping[str, str] = field(default_factory=dict)
 
     def _state(self, path: str, line: AddedLine) -> tuple[LineState, str]:
         addresses = self.statements.lines.get(path, {}).get(line.number)
@@ -39,25 +46,32 @@ class Measured:
 
     def coverage(self, *, whole: bool, least: int | None) -> ev.ChangeCoverage:
         """The figures; ``whole`` and ``least`` as the event has them."""
-        functions, missed = 0, []
+        functions, missed, excused = 0, [], []
         for file in self.files:
             for function in self._functions(file):
                 functions += 1
-                if not self._entered(file, function):
-                    why = f" ({NOT_COMPILED})" if self.not_compiled(file) else ""
-                    missed.append(f"{file.path}:{function.first} {function.names[0]}{why}")
+                place = f"{file.path}:{function.first} {function.names[0]}"
+                if self._entered(file, function):
+                    continue
+                if self.not_compiled(file):
+                    missed.append(f"{place} ({NOT_COMPILED})")
+                elif why := self.otherwise.get(function.names[0]):
+                    excused.append(f"{place}: {why}")
+                else:
+                    missed.append(place)
         states = [
             (f.path, line, self._state(f.path, line)[0]) for f in self.files for line in f.lines
         ]
         idle = [(path, line) for path, line, state in states if state == "not_run"]
         run = sum(state == "run" for _, _, state in states)
         return ev.ChangeCoverage(
-            functions - len(missed),
+            functions - len(missed) - len(excused),
             functions,
             run,
             run + len(idle),
             tuple(missed),
             tuple(f"{path}:{line.number}: {line.text.strip()}" for path, line in idle),
+            tuple(excused),
             whole,
             least,
         )
@@ -113,6 +127,14 @@ class Measured:
             idle = sum(row["state"] == "not_run" for row in rows)
             found.append(PatchDiff(subject=subject, lines_run=run, lines=run + idle, rows=rows))
         return found
+
+
+def entered_otherwise(project: Path) -> dict[str, str]:
+    """The functions that a project's ``coverage.yaml`` excuses, with the reasons; none without."""
+    path = project / EXCUSES
+    found = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+    reasons: dict[str, str] = found.get("entered_otherwise", {})
+    return reasons
 
 
 def _other_arch(path: str) -> bool:

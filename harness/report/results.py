@@ -229,6 +229,7 @@ def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
         "lines": coverage.lines,
         "not_reached": list(coverage.not_reached),
         "lines_not_run": list(coverage.lines_not_run),
+        "excused": list(coverage.excused),
         "whole": coverage.whole,
         "least": coverage.least,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.core import events as ev
 from harness.core.stages import stage
 from harness.coverage.changed_lines import changed_files
-from harness.coverage.result import Measured
+from harness.coverage.result import Measured, entered_otherwise
 from harness.coverage.statements import find_statements
 from harness.coverage.translated import TranslatedCode
 from harness.report.change import write_change
@@ -82,7 +82,7 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
         )
     for name in statements.missing:
         session.events.emit(ev.Note(f"{name}: its code was not found in the kernel", "warning"))
-    watch = ChangeWatch(
-        session, prepared, Measured(files, statements, TranslatedCode(statements.addresses))
-    )
+    ran = TranslatedCode(statements.addresses)
+    measured = Measured(files, statements, ran, entered_otherwise(session.data.folder))
+    watch = ChangeWatch(session, prepared, measured)
     return replace(equipment, spec=replace(spec, watch=statements.ranges)), watch

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness.core.events import CaseId, ChangeCoverage
+from harness.core.settings import PROJECT
 from harness.coverage.changed_lines import changed_files
-from harness.coverage.result import Measured
+from harness.coverage.result import EXCUSES, Measured, entered_otherwise
 from harness.coverage.statements import Statements
 from harness.coverage.translated import TranslatedCode
 from harness.series.apply import PatchedTree
@@ -83,3 +85,21 @@ def test_the_diffs_say_what_became_of_each_line(toy: Toy) -> None:
     states = {row["text"]: row["state"] for row in last["rows"] if row["text"][:1] == "+"}
     assert (states["+\treturn 8;"], states["+text"]) == ("run", "")
     assert (last["lines_run"], last["lines"]) == (1, 1)
+
+
+def test_a_function_that_the_project_excuses_need_not_be_entered(toy: Toy, tmp_path: Path) -> None:
+    assert entered_otherwise(tmp_path) == {}
+    (tmp_path / EXCUSES).write_text("entered_otherwise: {grown: it grows at night}\n")
+    excuses = entered_otherwise(tmp_path)
+    found = replace(measured(change(toy), 100), otherwise=excuses).coverage(whole=True, least=None)
+    assert (found.functions_entered, found.functions, found.not_reached) == (1, 2, ())
+    assert found.excused == ("mm/swap.c:17 grown: it grows at night",)
+    # Where it is entered all the same it counts.
+    ran = replace(measured(change(toy), 100, 200), otherwise=excuses)
+    assert ran.coverage(whole=True, least=None).functions_entered == 2
+
+
+def test_what_the_shipped_series_excuses_is_in_it() -> None:
+    folder = PROJECT / "patches" / "volatile"
+    patches = "".join(path.read_text() for path in folder.glob("*/*.patch"))
+    assert [name for name in entered_otherwise(folder) if f"{name}(" not in patches] == []

@@ -194,9 +194,11 @@ def _together(shards: Sequence[RunDocument]) -> CoverageRecord | None:
     first = measured[0]
     missed = [f for f in first["not_reached"] if all(f in c["not_reached"] for c in measured)]
     idle = [at for at in first["lines_not_run"] if all(at in c["lines_not_run"] for c in measured)]
+    excused = [f for f in first["excused"] if all(f in c["excused"] for c in measured)]
     return {
         **first,
-        "functions_entered": first["functions"] - len(missed),
+        "functions_entered": first["functions"] - len(missed) - len(excused),
+        "excused": excused,
         "lines_run": first["lines"] - len(idle),
         "not_reached": missed,
         "lines_not_run": idle,
