@@ -19,6 +19,7 @@ from harness.core.atomic import drafted_file, write_atomically
 from harness.report.change import PatchDiff, read_change
 from harness.report.plots import plots
 from harness.report.results import BROKEN, RunDocument
+from harness.report.untested import figures
 from harness.series.contract import SeriesData
 
 
@@ -45,6 +46,8 @@ def junit(document: RunDocument) -> str:
     """``junit.xml``: the cases, and the kernel's complaints as failed cases of their own."""
     kernel = document["kernel"]["version"] or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
+    if ran := figures(document["coverage"]):
+        suite.add_property("change", ran)  # type: ignore[no-untyped-call]
     for test in document["tests"]:
         case_id = ev.CaseId.parse(test["id"])
         case = TestCase(case_id.name, case_id.program or case_id.kind, test["seconds"])

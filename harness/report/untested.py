@@ -23,6 +23,14 @@ class CoverageRecord(TypedDict):
     least: int | None
 
 
+def figures(coverage: CoverageRecord | None) -> str | None:
+    """How much of the change has run, in words; None where it was not measured."""
+    if coverage is None:
+        return None
+    lines = f"{coverage['lines_run']} of {coverage['lines']} lines run"
+    return f"{lines}, {coverage['functions_entered']} of {coverage['functions']} functions"
+
+
 def not_run(coverage: CoverageRecord | None) -> list[str]:
     """What of the change did not run and has to, in lines; empty where a pass is earned.
 

@@ -21,6 +21,7 @@ from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.results import BROKEN, RunDocument
+from harness.report.untested import figures
 from harness.run.states import BASE
 from harness.run.verdict import JUDGED, worst
 
@@ -100,6 +101,7 @@ class Step:
     changes: tuple[Change, ...]
     flaky: tuple[Flaky, ...] = ()
     statics: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    change: str | None = None  # how much of the patches so far has run
 
     @property
     def bad(self) -> bool:
@@ -282,6 +284,7 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
                 changes(before, clause_verdicts(document)),
                 flaky,
                 runs.statics.get(count, {}),
+                figures(document["coverage"]),
             )
         )
     return tuple(steps)
