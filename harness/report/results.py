@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict, TypeVar
 
 from harness.core import events as ev
@@ -73,13 +73,69 @@ class ShardRecord(TypedDict):
     cases: list[str]
 
 
+class KernelRecord(TypedDict):
+    """The base: its version, what the user called it, and its commit."""
+
+    version: str
+    base: str
+    commit: str
+
+
+class PatchRecord(TypedDict):
+    """One patch that was applied; ``patch_id`` as of ``git patch-id``."""
+
+    subject: str
+    patch_id: str
+
+
 class SeriesRecord(TypedDict):
-    """What was applied, of how many patches in all; ``patches``: their subjects and patch ids."""
+    """What was applied, of how many patches in all."""
 
     name: str
     source: str
     total: int
-    patches: list[dict[str, str]]
+    patches: list[PatchRecord]
+
+
+class ConfigRecord(TypedDict):
+    """The flavour, and the hash of its ``.config``."""
+
+    name: str
+    sha256: str
+
+
+class BootRecord(TypedDict):
+    """One guest that came up; ``seconds`` to its first answer."""
+
+    boot_id: str
+    seconds: float
+    machine: str
+    restored: bool
+
+
+class PaceRecord(TypedDict):
+    """How slow the guest is: seconds of the benchmark, of the reference, and their ratio."""
+
+    seconds: float
+    reference: float
+    factor: float
+
+
+class LostRecord(TypedDict):
+    """A guest that was lost; ``test``: the id of the case that ran, '' for none."""
+
+    reason: str
+    test: str
+
+
+class CanaryRecord(TypedDict):
+    """A detector that was tried, and what it said."""
+
+    name: str
+    expected: str
+    seen: str
+    ok: bool
+    seconds: float
 
 
 class RunDocument(TypedDict):
@@ -94,24 +150,24 @@ class RunDocument(TypedDict):
     command: str
     asked: dict[str, str]
     seconds: float
-    kernel: dict[str, str]
+    kernel: KernelRecord
     series: SeriesRecord
-    config: dict[str, str]
+    config: ConfigRecord
     accel: str
     accel_reason: str
     stages: list[StageRecord]
     boot_ids: list[str]
-    boots: list[dict[str, object]]
-    pace: dict[str, float]
+    boots: list[BootRecord]
+    pace: PaceRecord
     shard: ShardRecord
-    guests_lost: list[dict[str, str]]
+    guests_lost: list[LostRecord]
     tests: list[CaseRecord]
     repeats: list[RepeatRecord]
     splats: list[SplatRecord]
     foreign_splats: list[SplatRecord]
     coverage: CoverageRecord | None
     clauses: dict[str, ClauseRecord]
-    canaries: list[dict[str, object]]
+    canaries: list[CanaryRecord]
     notes: list[str]
 
 
@@ -235,6 +291,25 @@ def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
     }
 
 
+def _boot(boot: ev.GuestBooted) -> BootRecord:
+    return {
+        "boot_id": boot.boot_id,
+        "seconds": round(boot.seconds, 3),
+        "machine": boot.machine,
+        "restored": boot.restored,
+    }
+
+
+def _canary(canary: ev.CanaryFinished) -> CanaryRecord:
+    return {
+        "name": canary.name,
+        "expected": canary.expected,
+        "seen": canary.seen,
+        "ok": canary.ok,
+        "seconds": round(canary.seconds, 3),
+    }
+
+
 def document(results: Results, data: SeriesData | None) -> RunDocument:
     """``results.json``; parts that the run did not reach are empty."""
     run = results.last(ev.RunStarted) or ev.RunStarted("", "", "", {})
@@ -258,20 +333,24 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "command": run.command,
         "asked": run.asked,
         "seconds": round(finished.seconds, 3),
-        "kernel": asdict(base),
+        "kernel": {"version": base.version, "base": base.base, "commit": base.commit},
         "series": {
             "name": data.name if data else "",
             "source": series.source,
             "total": series.total,
-            "patches": [asdict(patch) for patch in series.patches],
+            "patches": [{"subject": p.subject, "patch_id": p.patch_id} for p in series.patches],
         },
-        "config": asdict(config),
+        "config": {"name": config.name, "sha256": config.sha256},
         "accel": accel.accel,
         "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.all(ev.StageEnded)],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in boots)),
-        "boots": [{**asdict(b), "seconds": round(b.seconds, 3)} for b in boots],
-        "pace": {**asdict(pace), "factor": round(pace.factor, 2)},
+        "boots": [_boot(b) for b in boots],
+        "pace": {
+            "seconds": pace.seconds,
+            "reference": pace.reference,
+            "factor": round(pace.factor, 2),
+        },
         "shard": {"number": chosen.shard, "of": chosen.of, "cases": [str(c) for c in chosen.cases]},
         "guests_lost": [
             {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
@@ -285,8 +364,6 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
         "coverage": _coverage(results.last(ev.ChangeCoverage)),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
-        "canaries": [
-            {**asdict(c), "seconds": round(c.seconds, 3)} for c in results.all(ev.CanaryFinished)
-        ],
+        "canaries": [_canary(c) for c in results.all(ev.CanaryFinished)],
         "notes": [n.text for n in results.all(ev.Note)],
     }
