@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from unidiff.patch import PatchSet
 
+from harness.build.make import APART
 from harness.core import git
 from harness.detectors.attribution import Function, functions
 from harness.series.apply import PatchedTree
@@ -54,13 +55,13 @@ def commits_of(tree: PatchedTree) -> list[str]:
 
 
 def changed_files(tree: PatchedTree) -> list[ChangedFile]:
-    """The C files and headers that the series leaves changed, by path; removed ones are not."""
+    """The C files and headers of the kernel that the series leaves changed, by path."""
     patches = {commit: number for number, commit in enumerate(commits_of(tree))}
     diff = git.text(tree.repo, "diff", "-U0", "--no-renames", tree.base, tree.commit,
                     "--", *SOURCES)  # fmt: skip
     found = []
     for file in PatchSet(io.StringIO(diff)):
-        if file.is_removed_file:
+        if file.is_removed_file or file.path.startswith(APART):
             continue
         lines = tuple(_blame(tree, file.path, patches))
         numbers = {line.number for line in lines}

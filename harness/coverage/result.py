@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 import yaml
 
+from harness.build.make import APART
 from harness.core import events as ev
 from harness.core import git
 from harness.coverage.changed_lines import AddedLine, ChangedFile, commits_of
@@ -119,7 +120,7 @@ class Measured:
                 state: tuple[LineState, str] = ("", "")
                 path = line.path.decode("utf-8", "replace")
                 added = line.kind == HUNK and line.text.startswith(b"+")
-                if added and PurePath(path).suffix in SUFFIXES:
+                if added and PurePath(path).suffix in SUFFIXES and not path.startswith(APART):
                     state = states.get((number, path, line.number), ("later", ""))
                 shown = line.text.decode("utf-8", "replace")
                 rows.append({"text": shown, "state": state[0], "case": state[1]})

@@ -47,7 +47,7 @@ def junit(document: RunDocument) -> str:
     kernel = document["kernel"]["version"] or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
     if ran := figures(document["coverage"]):
-        suite.add_property("change", ran)  # type: ignore[no-untyped-call]
+        suite.add_property("change", ran)
     for test in document["tests"]:
         case_id = ev.CaseId.parse(test["id"])
         case = TestCase(case_id.name, case_id.program or case_id.kind, test["seconds"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from harness.coverage.changed_lines import changed_files, commits_of, is_code
 from harness.series.apply import PatchedTree
-from tests.support.toy import Step, Toy
+from tests.support.toy import Step, Toy, grow
 
 
 def tree_of(toy: Toy, *steps: Step) -> PatchedTree:
@@ -48,8 +48,9 @@ def test_a_function_that_only_lost_code_counts_and_one_beside_it_does_not(toy: T
     assert [function.names for function in file.functions] == [("swap_out",)]
 
 
-def test_files_that_are_no_code_or_are_gone_are_none(toy: Toy) -> None:
-    step: Step = ("x", {"Documentation/a.rst": "text\n", "drivers/driver.c": None})
+def test_files_that_are_no_part_of_a_kernel_or_are_gone_are_none(toy: Toy) -> None:
+    tests = "tools/testing/selftests/mm/a.c"
+    step: Step = ("x", {"a.rst": "text\n", "drivers/driver.c": None, tests: grow("/* A */\n")})
     assert changed_files(tree_of(toy, step)) == []
 
 
