@@ -7,8 +7,8 @@ VENV := .venv/bin/python
 # Images for CI like to set it, and then every run compiles the same 600 modules: 2 s of 30.
 unexport PYTHONDONTWRITEBYTECODE
 
-COMMANDS := test-kernel test-series revision plan cell merge seen-red test-regression build-matrix static-checks soak \
-	repro shell list-tests tree refresh report selftest-detectors b4-check bench check fuzz-input
+COMMANDS := test-kernel test-series revision plan cell merge seen-red test-regression build-matrix try-config static-checks soak \
+	repro shell list-tests tree refresh report selftest-detectors b4-check bench check fuzz-input newcomer
 
 .DEFAULT_GOAL := help
 .PHONY: help clean-cache $(COMMANDS)

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.core.command_table import COMMANDS, VARIABLES, command, similar
@@ -45,6 +46,9 @@ def _run(name: str, settings: Settings) -> int:
         from harness.setup.on_demand import provide
 
         provide("test-kernel", settings.out / "setup.log", Events())
+        from harness.series.kernels import resolved
+
+        settings = replace(settings, kernel=resolved(settings.kernel))
     uses = [
         load(SHARED[word])(settings) if word == "console" else load(SHARED[word])
         for word in about.uses.split()

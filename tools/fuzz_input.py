@@ -22,7 +22,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 
-from harness.build.kconfig import read_values, requests
+from harness.build.fragments import read_values, requests
 from harness.cases.ktap import read_case, read_tap
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
@@ -72,7 +72,7 @@ def _tap(path: Path) -> None:
 
 def _kconfig(path: Path) -> None:
     with contextlib.suppress(InvocationError):
-        requests([path])
+        requests([path], "6.12")
     read_values(path)
 
 

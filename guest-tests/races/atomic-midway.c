@@ -9,7 +9,6 @@
  *   one cannot be split, those before it are volatile.
  * project: volatile
  * clauses: [V-IF-6]
- * kernels: ["6.1", "6.12"]
  * config: kasan
  * controlled: false
  * cpus: 2

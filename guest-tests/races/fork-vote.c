@@ -10,7 +10,6 @@
  *   in 2014, and finds two votes for two mappings.
  * project: volatile
  * clauses: [V-PG-4]
- * kernels: ["6.1", "6.12"]
  * cpus: 3
  * variant: covering-is-a-vote
  * threads:

@@ -9,7 +9,6 @@
  *   next call.
  * project: volatile
  * clauses: [V-MK-2]
- * kernels: ["6.1", "6.12"]
  * config: kasan
  * controlled: false
  * cpus: 2

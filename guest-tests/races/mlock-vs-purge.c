@@ -9,14 +9,13 @@
  *   once more with the page table lock held. The variant does neither.
  * project: volatile
  * clauses: [V-PG-7]
- * kernels: ["6.1", "6.12"]
  * cpus: 3
  * variant: mlock-unseen-by-purge
  * threads:
  *   A: {cpu: 1, does: reclaims the page from another process}
  *   B: {cpu: 2, does: mlock of the page}
  * points:
- *   - A: try_to_unmap_one()
+ *   - A: {"6.1": try_to_unmap_one(), "6.12": try_to_unmap_one(), "7.3": purge_one()}
  *     within: folio_purge
  *     args: {3: vr_race_page}
  *     says: has found the page volatile and not locked, everywhere

@@ -9,14 +9,13 @@
  *   the program has lost.
  * project: volatile
  * clauses: [V-PG-5]
- * kernels: ["6.1", "6.12"]
  * cpus: 3
  * variant: pins-not-looked-at-again
  * threads:
  *   A: {cpu: 1, does: reclaims the page from another process}
  *   B: {cpu: 2, does: vmsplice of the page into a pipe}
  * points:
- *   - A: try_to_unmap_one()
+ *   - A: {"6.1": try_to_unmap_one(), "6.12": try_to_unmap_one(), "7.3": purge_one()}
  *     within: folio_purge
  *     args: {3: vr_race_page}
  *     says: has found the page volatile, and no reference to it

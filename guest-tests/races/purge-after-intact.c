@@ -10,14 +10,13 @@
  *   held. The variant does neither.
  * project: volatile
  * clauses: [V-PG-3]
- * kernels: ["6.1", "6.12"]
  * cpus: 3
  * variant: purge-without-retest
  * threads:
  *   A: {cpu: 1, does: reclaims the page from another process}
  *   B: {cpu: 2, does: MADV_NONVOLATILE of the page}
  * points:
- *   - A: try_to_unmap_one()
+ *   - A: {"6.1": try_to_unmap_one(), "6.12": try_to_unmap_one(), "7.3": purge_one()}
  *     within: folio_purge
  *     args: {3: vr_race_page}
  *     says: has found the page volatile everywhere, and is about to discard it

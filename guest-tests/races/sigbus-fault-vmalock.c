@@ -9,7 +9,7 @@
  *   then: the page is not even volatile any more.
  * project: volatile
  * clauses: [V-SB-3]
- * kernels: ["6.12"]
+ * kernels: ["6.12", "7.3"]
  * cpus: 3
  * variant: fault-without-recheck
  * threads:
@@ -22,7 +22,7 @@
  *   - A: handle_mm_fault()
  *     args: {2: vr_race_page, 3: "& 0x1000"}    # FAULT_FLAG_VMA_LOCK
  *     says: has the lock of the VMA, for reading, and not the mmap_lock
- *   - A: handle_purged_entry()
+ *   - A: {"6.12": handle_purged_entry(), "7.3": pte_marker_handle_purged()}
  *     says: has read the purged entry, and does not hold the page table lock
  *   - B: ends
  *     says: has unmarked the page and filled it again

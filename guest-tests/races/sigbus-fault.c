@@ -7,14 +7,13 @@
  *   fault must not signal then: the page is there and good.
  * project: volatile
  * clauses: [V-SB-3]
- * kernels: ["6.1", "6.12"]
  * cpus: 3
  * variant: fault-without-recheck
  * threads:
  *   A: {cpu: 1, does: reads a purged page}
  *   B: {cpu: 2, does: "MADV_DONTNEED, then writes to the page"}
  * points:
- *   - A: handle_purged_entry()
+ *   - A: {"6.1": handle_purged_entry(), "6.12": handle_purged_entry(), "7.3": pte_marker_handle_purged()}
  *     says: has read a purged entry, and does not hold the page table lock
  *   - B: ends
  *     says: the entry is gone, and a fresh page is in its place

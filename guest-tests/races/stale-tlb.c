@@ -9,14 +9,13 @@
  *   entry. The variant does not.
  * project: volatile
  * clauses: [V-PG-12]
- * kernels: ["6.1", "6.12"]
  * cpus: 4
  * variant: stale-translations
  * threads:
  *   A: {cpu: 1, does: reclaims the page from another process}
  *   B: {cpu: 3, does: "MADV_NONVOLATILE, while CPU 2 writes to the page without a pause"}
  * points:
- *   - A: try_to_unmap_one()
+ *   - A: {"6.1": try_to_unmap_one(), "6.12": try_to_unmap_one(), "7.3": purge_one()}
  *     within: folio_purge
  *     args: {3: vr_race_page}
  *     says: is about to purge the page

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = "/tmp/selftest"  # where a test runs; it may leave files there
 SKIPPED = 4  # KSFT_SKIP
-TIME_FACTOR = 2.0  # as harness/commands/test_regression/build.py has it
+TIME_FACTOR = 2.0  # as harness/workloads/selftests.py has it
 LINES = 200  # of its last output that are kept beside its results
 KEPT = 4000  # lines of results that are kept: no test has so many
 WIDTH = 300  # characters of a line that are kept
@@ -107,11 +107,11 @@ class Output:
     It may print for ever, and without an end of line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: int = 0) -> None:
         self.rest = b""  # of a line that has not ended
         self.count = 0
         self.results: deque[tuple[int, str]] = deque(maxlen=KEPT)
-        self.last: deque[tuple[int, str]] = deque(maxlen=LINES)
+        self.last: deque[tuple[int, str]] = deque(maxlen=keep or LINES)
         self.left_out = 0
 
     def take(self, piece: bytes) -> None:
@@ -150,7 +150,7 @@ def run(plan: dict[str, Any]) -> tuple[int | None, Output]:
     os.close(writing)
     ended = os.pidfd_open(pid)
     watched = [reading, ended]
-    said = Output()
+    said = Output(plan.get("keep", 0))
     status: int | None = None
     while (left := deadline - time.monotonic()) > 0:
         ready = select.select(watched, [], [], left)[0]

@@ -163,6 +163,28 @@ static void held_by_a_pipe(void)
 	vr_expect_unmark(&control, 1);
 }
 
+/* Given up as a whole, taken back as a whole by NONVOLATILE. */
+static void lazyfree_taken_back(void)
+{
+	struct vr_range r, control;
+
+	allow_huge();
+	vt_swap_disk();
+	vt_pin(0);
+	r = filled_huge(1);
+	control = filled_huge(1);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(vr_mark(control.p, vr_len(&control)), 0);
+	EXPECT_EQ(vr_advise(r.p, vr_len(&r), MADV_FREE), 0);
+	EXPECT_EQ(vr_advise(control.p, vr_len(&control), MADV_FREE), 0);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 0);
+	vt_drain_batches();
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
+	EXPECT_ALL_OLD(&r);
+	vr_expect_unmark(&control, 1);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(whole, "V-PG-8 V-PG-11",
 		"Huge pages in a volatile range are purged page by page, not swapped."),
@@ -179,6 +201,8 @@ static const struct vt_case cases[] = {
 		.timeout = 20),
 	VT_CASE(held_by_a_pipe, "V-PG-8 V-PG-5",
 		"A huge page that cannot be split loses nothing."),
+	VT_CASE(lazyfree_taken_back, "V-PG-3 V-PG-8",
+		"NONVOLATILE = 0 holds for a huge page given to MADV_FREE."),
 };
 
 VT_MAIN(cases)

@@ -133,7 +133,7 @@ static void already_in_swap(void)
 	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 32);
 	/* A write brings a page back and gives up its slot, once that is written. */
-	vr_wait_written();
+	vt_wait_written();
 	back = r;
 	back.pages = 16;
 	for (i = 0; i < back.pages; i++)
@@ -141,68 +141,6 @@ static void already_in_swap(void)
 	expect_purged_by_pageout(&back);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(vr_count_pages(&r, 16, 32).old, 16);
-}
-
-/* Discarded by MADV_FREE in a volatile range: gone like the rest of it. */
-static void lazyfree_in_volatile_memory(void)
-{
-	struct vr_range first, then, control;
-
-	vt_pin(0);
-	first = vr_filled(8);
-	then = vr_filled(8);
-	control = vr_filled(8);
-	EXPECT_EQ(vr_advise(first.p, vr_len(&first), MADV_FREE), 0);
-	EXPECT_EQ(vr_mark(first.p, vr_len(&first)), 0);
-	EXPECT_EQ(vr_mark(then.p, vr_len(&then)), 0);
-	EXPECT_EQ(vr_advise(then.p, vr_len(&then), MADV_FREE), 0);
-	EXPECT_EQ(vr_advise(control.p, vr_len(&control), MADV_FREE), 0);
-	EXPECT_EQ(vr_pageout(first.p, vr_len(&first)), 0);
-	EXPECT_EQ(vr_pageout(then.p, vr_len(&then)), 0);
-	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
-	EXPECT_EQ(vr_unmark(first.p, vr_len(&first)), 1);
-	EXPECT_EQ(vr_unmark(then.p, vr_len(&then)), 1);
-	/* Control: discarded as well, but nobody wants to know. */
-	EXPECT_EQ(vr_unmark(control.p, vr_len(&control)), 0);
-	EXPECT_ALL_ZERO(&first);
-	EXPECT_ALL_ZERO(&then);
-	EXPECT_ALL_ZERO(&control);
-}
-
-/* Given up by MADV_FREE while in swap: the slots go at once, and the loss is told. */
-static void lazyfree_of_swapped_pages(void)
-{
-	struct vr_range r, control;
-	size_t i, present = 0;
-
-	vt_swap_disk();
-	vt_pin(0);
-	r = vr_filled(16);
-	control = vr_filled(16);
-	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
-	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
-	vr_wait_written();
-	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 16);
-	REQUIRE_EQ(vr_count_pagemap(&control, VR_PM_SWAP), 16);
-	EXPECT_EQ(vr_mark(r.p, vr_len(&r)), 0);
-	/* All but the first four and the last. */
-	EXPECT_EQ(vr_advise(vr_page(&r, 4), 11 * VR_PAGE, MADV_FREE), 0);
-	EXPECT_EQ(vr_advise(control.p, vr_len(&control), MADV_FREE), 0);
-	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 5);
-	for (i = 4; i < 15; i++)
-		present += !!(vr_pagemap(vr_page(&r, i)) & VR_PM_PRESENT);
-	EXPECT_EQ(present, 0);
-	EXPECT_EQ(vr_unmark(r.p, 4 * VR_PAGE), 0);
-	EXPECT_EQ(vr_unmark(vr_page(&r, 15), VR_PAGE), 0);
-	EXPECT_EQ(vr_unmark(vr_page(&r, 4), VR_PAGE), 1);
-	EXPECT_EQ(vr_unmark(vr_page(&r, 5), 10 * VR_PAGE), 1);
-	EXPECT_EQ(vr_count_pages(&r, 0, 4).old, 4);
-	EXPECT_EQ(vr_count_pages(&r, 4, 15).zero, 11);
-	EXPECT_EQ(vr_state(&r, 15), VR_OLD);
-	/* Control: what was not volatile is gone as well, and nobody asked. */
-	EXPECT_EQ(vr_mark(control.p, vr_len(&control)), 0);
-	EXPECT_EQ(vr_unmark(control.p, vr_len(&control)), 0);
-	EXPECT_ALL_ZERO(&control);
 }
 
 static const struct vt_case cases[] = {
@@ -218,10 +156,6 @@ static const struct vt_case cases[] = {
 		"A page that a pipe refers to is not purged, all around it are."),
 	VT_CASE(already_in_swap, "V-PG-10",
 		"Pages in swap keep their contents when marked, until they return."),
-	VT_CASE(lazyfree_of_swapped_pages, "V-SB-9 V-SB-6",
-		"MADV_FREE of swapped pages of a volatile range: NONVOLATILE tells of the loss."),
-	VT_CASE(lazyfree_in_volatile_memory, "V-SB-9 V-SB-5",
-		"A lazyfree page discarded in a volatile range counts as purged."),
 };
 
 VT_MAIN(cases)

@@ -110,7 +110,7 @@ static void one_is_swapped_out(void)
 	vr_kin_start(&kin);
 	vr_squeeze(group, &r);
 	vr_squeeze(group, &control);
-	vr_wait_written();
+	vt_wait_written();
 	vr_reclaim(group, 256 << 20);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), PAGES);
 	REQUIRE_EQ(vr_count_pagemap(&control, VR_PM_SWAP), PAGES);

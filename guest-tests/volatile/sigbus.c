@@ -3,6 +3,9 @@
 #include "vr_pages.h"
 #include "vt_fault.h"
 
+#include <pthread.h>
+#include <sys/uio.h>
+
 static void read_access(void)
 {
 	struct vr_range r = vr_purged(4);
@@ -132,6 +135,119 @@ static void handler_refills_for_writer(void)
 	EXPECT_ALL_OLD(&handled);
 }
 
+/*
+ * What another thread sees of a page while a handler fills it. The handler of above
+ * opens the page first: then it is zeros for everybody until it is filled.
+ */
+static struct {
+	volatile long zeros, good;
+	volatile int handlers;		/* that have begun */
+	int busy;			/* one of them is filling the page */
+} seen;
+
+static void *read_on(void *arg)
+{
+	const volatile uint64_t *word = (uint64_t *)handled.p + 100;
+	sigset_t bus;
+
+	(void)arg;
+	/* Begun by a handler, in which it is blocked. */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+	while (!seen.good) {
+		uint64_t is = *word;
+
+		seen.zeros += is == 0;
+		seen.good += is == vr_word(handled.magic, 0, 100);
+	}
+	return NULL;
+}
+
+static pthread_t other;
+
+static void refill_in_place(int signo, siginfo_t *info, void *context)
+{
+	(void)signo;
+	(void)info;
+	(void)context;
+	if (vr_unmark(handled.p, VR_PAGE) != 1 ||
+	    pthread_create(&other, NULL, read_on, NULL))
+		_exit(2);
+	while (!seen.zeros)
+		sched_yield();
+	vr_fill_page(&handled, 0);
+	if (vr_mark(handled.p, VR_PAGE))
+		_exit(3);
+}
+
+/* The kernel reads it for us: a purged page is EFAULT, and nobody gets a signal. */
+static bool is_purged(void *page)
+{
+	char byte;
+	struct iovec to = { &byte, 1 }, from = { page, 1 };
+
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) != 1;
+}
+
+/* Fill memory elsewhere, and move it to where it is missed, in one step. */
+static void refill_elsewhere(int signo, siginfo_t *info, void *context)
+{
+	struct vr_range fresh = { .pages = 1, .magic = handled.magic };
+	bool first = !__atomic_fetch_add(&seen.handlers, 1, __ATOMIC_SEQ_CST);
+
+	(void)signo;
+	(void)info;
+	(void)context;
+	if (first && pthread_create(&other, NULL, read_on, NULL))
+		_exit(2);
+	while (__atomic_exchange_n(&seen.busy, 1, __ATOMIC_ACQUIRE))
+		sched_yield();
+	/* Else another handler has been here, and a writer after it. */
+	if (is_purged(handled.p)) {
+		fresh.p = mmap(NULL, VR_PAGE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (fresh.p == MAP_FAILED)
+			_exit(3);
+		vr_fill_page(&fresh, 0);
+		/* The other thread does not get past the page meanwhile. */
+		while (seen.handlers < 2)
+			sched_yield();
+		if (mremap(fresh.p, VR_PAGE, VR_PAGE,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, handled.p) != handled.p)
+			_exit(4);
+		if (vr_mark(handled.p, VR_PAGE))
+			_exit(5);
+	}
+	__atomic_store_n(&seen.busy, 0, __ATOMIC_RELEASE);
+}
+
+static void read_by_two(void (*handler)(int, siginfo_t *, void *))
+{
+	struct sigaction act = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO };
+
+	memset(&seen, 0, sizeof(seen));
+	handled = vr_purged(1);
+	REQUIRE_EQ(sigaction(SIGBUS, &act, NULL), 0);
+	EXPECT_ALL_OLD(&handled);
+	REQUIRE_EQ(pthread_join(other, NULL), 0);
+}
+
+static void handler_that_shows_no_zeros(void)
+{
+	read_by_two(refill_elsewhere);
+	EXPECT_EQ(seen.zeros, 0);
+	EXPECT_EQ(seen.handlers, 2);
+	EXPECT_PICTURE(handled.p, "V");
+	/* It is volatile memory like any other: it can go, and come, again. */
+	EXPECT_EQ(vr_pageout(handled.p, VR_PAGE), 0);
+	EXPECT_ALL_OLD(&handled);
+	EXPECT_EQ(seen.handlers, 3);
+	/* Control: the simple handler shows them. */
+	read_by_two(refill_in_place);
+	EXPECT_GE(seen.zeros, 1);
+}
+
 /* After NONVOLATILE, purged pages are zeros between others that kept all. */
 static void old_and_zero_pages(void)
 {
@@ -184,6 +300,8 @@ static const struct vt_case cases[] = {
 		"A handler unmarks, refills and marks again: the read completes."),
 	VT_CASE(handler_refills_for_writer, "V-SB-4 V-SB-5",
 		"A handler unmarks, refills and marks again: the write lands."),
+	VT_CASE(handler_that_shows_no_zeros, "V-SB-4 V-SB-2",
+		"A handler fills memory elsewhere and moves it there: nobody reads zeros."),
 	VT_CASE(old_and_zero_pages, "V-SB-5 V-PG-2",
 		"After NONVOLATILE each page is all old or all zero."),
 	VT_CASE(only_the_purged_page, "V-SB-1 V-SB-6",

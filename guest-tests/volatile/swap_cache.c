@@ -21,7 +21,7 @@ static void bring_back(bool disk, bool write)
 	vt_pin(0);
 	r = vr_filled(PAGES);
 	REQUIRE_EQ(vr_pageout(r.p, vr_len(&r)), 0);
-	vr_wait_written();
+	vt_wait_written();
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), PAGES);
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
 	for (i = 0; i < PAGES; i++) {

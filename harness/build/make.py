@@ -22,7 +22,8 @@ from harness.core.events import Events, StageProgress
 from harness.core.machine_faults import check_output
 from harness.core.sandbox import Inside, refused, taken
 from harness.series.apply import Applied
-from harness.series.base import Base, known_kernels
+from harness.series.base import Base
+from harness.series.kernels import known_kernels
 from harness.series.worktree import SourceTree
 
 RECORDS = ".harness-objects.json"  # object: its warnings, across incremental builds
@@ -152,8 +153,8 @@ class Job:
         """How many objects a build from nothing will compile; 0: nobody knows."""
         with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
             return int(self.memo.read_text("utf-8"))
-        objects: dict[str, int] = known_kernels().get(self.base.line, {}).get("objects", {})
-        return objects.get(self.purpose.removesuffix("-debug"), 0)
+        about = known_kernels().get(self.base.line)
+        return about.objects.get(self.purpose.removesuffix("-debug"), 0) if about else 0
 
     def run(self, targets: tuple[str, ...], draft: Path, log: Path) -> None:
         """Makes ``targets``; build.log in ``draft`` and ``log``, which outlives it, get the output.

@@ -19,8 +19,12 @@ from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
 from harness.vm.swap_disk import find_tags
 
+# Runs a case in a guest under TCG, given why KVM may have lost the one it ran in.
+Trial = Callable[[str, Callable[[Guest], CaseRun]], tuple[Guest, CaseRun]]
+
 _KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
 MAX_STDERR_LINES = 20  # among a case's diagnostics
+COMPLAINED = "the kernel complained"  # how the reason of a case begins in which it did
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
@@ -70,7 +74,7 @@ def judge_case(
     notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
     complaints = [s for s in run.splats if not s.expected and not s.foreign]
     if complaints:
-        return "fail", f"the kernel complained: {complaints[0].title}", notes
+        return "fail", f"{COMPLAINED}: {complaints[0].title}", notes
     if run.lost:
         return "error", run.lost, notes
     if run.timed_out:
@@ -88,17 +92,18 @@ class CaseRunner:
     ``fresh`` gives a new guest (restored from the snapshot, or booted where
     there is none); ``applied`` is the number of patches in the kernel, and
     ``version`` what its Makefile says; ``sort_out`` marks a splat that does not
-    count against the series; ``again`` is what to type for this run again. ``observe`` is
+    count against the series; ``without_kvm`` has a guest under TCG do what one that KVM
+    may have lost was at; ``again`` is what to type for this run again. ``observe`` is
     called before each case, without one, and behind it with its id.
     """
 
     data: SeriesData
     applied: int
     version: str
-    factor: float
     fresh: Callable[[], Guest]
     guest: Guest | None = None
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
+    without_kvm: Trial | None = None
     again: str = command("test-kernel")
     observe: Callable[[Guest, ev.CaseId | None], None] = lambda guest, case: None
 
@@ -144,23 +149,32 @@ class CaseRunner:
         emit(ev.CaseStarted(case.id, case.clauses))
         self.observe(guest, None)
         judgements: list[Judgement] = []
-        talk = None
-        if case.driver:
-            driver = load_driver(self.data.folder, case.driver)
-            env_of_case = {**dict(guest.spec.env), **env}
+        driver = load_driver(self.data.folder, case.driver) if case.driver else None
+
+        def run_in(guest: Guest) -> CaseRun:
+            judgements.clear()
 
             def talk(ask: Ask) -> None:
+                assert driver is not None
+                env_of_case = {**dict(guest.spec.env), **env}
                 dialogue = Dialogue(ask, env_of_case, guest.folder, self.again, guest.pace)
                 judgements.append(driver(dialogue))
 
-        run = guest.run_case(
-            str(case.id),
-            (*case.program.argv, "--run", case.name),
-            case.timeout * self.factor,
-            env=dict(env),
-            oom_expected="oom" in case.needs,
-            talk=talk,
-        )
+            return guest.run_case(
+                str(case.id),
+                (*case.program.argv, "--run", case.name),
+                case.timeout * guest.pace,
+                env=dict(env),
+                oom_expected="oom" in case.needs,
+                talk=talk if driver else None,
+            )
+
+        run = run_in(guest)
+        if run.kvm_suspect and self.without_kvm is not None:
+            guest.close()
+            self.guest = None  # whatever the trial raises
+            guest, run = self.without_kvm(run.kvm_suspect, run_in)
+            self.guest = guest
         self.observe(guest, case.id)
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
         for s in run.splats:

@@ -39,7 +39,8 @@ class _Plugin:
             item.case = case
             source = case.program.source
             # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
-            item.extra_keyword_matches.update((source.parent.name, source.name, *case.clauses))
+            names = (source.parent.name, source.name, case.id.program or "")
+            item.extra_keyword_matches.update((*names, *case.clauses))
             items.append(item)
         hook = session.config.hook.pytest_collection_modifyitems
         hook(session=session, config=session.config, items=items)

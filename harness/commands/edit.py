@@ -77,7 +77,8 @@ def tree(settings: Settings) -> int:
     path, back = _shown(target), f" to {_shown(folder)}" if writable else ""
     refresh = settings.command("refresh", SERIES="" if writable else "DIRECTORY")
     sys.stdout.write(
-        f"{path}: branch {branch}, {len(applied.patches)} patches on {BASE_BRANCH}"
+        f"{path}: branch {branch}, {len(applied.patches)} patches on {BASE_BRANCH}, "
+        f"{base.version} ({base.source})"
         f"{'' if fresh else ' (was there already)'}\n"
         f"  edit, then: git -C {quote(path)} commit --all --amend, "
         f"or git rebase -i {BASE_BRANCH}\n"

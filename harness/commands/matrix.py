@@ -18,7 +18,9 @@ from typing import Any
 
 import yaml
 
-from harness.build.kconfig import NOT_SET, Flavour, configure, load_flavour, read_values
+from harness.build.flavours import Flavour, load_flavour
+from harness.build.fragments import NOT_SET, read_values
+from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
 from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain
@@ -26,14 +28,15 @@ from harness.cases.ktap import read_case
 from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
+from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.core.store import digest
-from harness.report.results import RunDocument
+from harness.core.store import Store, digest
+from harness.report.records import RunDocument
 from harness.run.pipeline import base_stage, series_stage
 from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied
-from harness.series.base import Base
+from harness.series.base import Base, obtain_base
 from harness.series.contract import SeriesData, load
 from harness.setup.on_demand import provide
 from harness.vm.machine import QEMU
@@ -88,8 +91,12 @@ class MatrixCell:
     init_flags: Sequence[str] = ()
 
 
-def load_cells(data: SeriesData) -> list[MatrixCell]:
-    """Reads ``matrix.yaml``; an InvocationError where there is none, or where it makes no sense."""
+def load_cells(data: SeriesData, line: str) -> list[MatrixCell]:
+    """Reads ``matrix.yaml`` for one kernel line, such as '6.1'.
+
+    Raises:
+        InvocationError: there is none, or it makes no sense.
+    """
     path = data.folder / TABLE
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step=HELP)
@@ -104,8 +111,12 @@ def load_cells(data: SeriesData) -> list[MatrixCell]:
         expectations[name] = Expectation(**row | {"config": config})
     cells, folder = [], data.folder / FOLDER
     optional = "fragments defconfig flavour tests arch cross init init_flags left_out"
-    for name, row in given["cells"].items():
-        check_keys(row, f"{path}: {name}", "about expect", optional)
+    for name, every in given["cells"].items():
+        check_keys(every, f"{path}: {name}", "about expect", f"{optional} lines")
+        lines = every.pop("lines", {})
+        for other in lines.values():
+            check_keys(other, f"{path}: {name}: lines", "", f"about expect {optional}")
+        row = every | lines.get(line, {})
         expect, flavour = row.pop("expect"), row.pop("flavour", None)
         parts = tuple(folder / f"{part}.config" for part in row.pop("fragments", ()))
         own = Flavour(f"matrix-{name}", parts, defconfig=row.pop("defconfig", ""))
@@ -184,7 +195,9 @@ def misplaced(
 
 def build_matrix(settings: Settings, run: RunKernel) -> int:
     """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status."""
-    cells = chosen(load_cells(load(settings.project)), settings.cell or "")
+    store = Store(settings.cache, settings.cache_limit)
+    line = obtain_base(settings, store, Events()).line
+    cells = chosen(load_cells(load(settings.project), line), settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:
         if cell.tests and settings.patches is None:  # of a part, only the build is judged

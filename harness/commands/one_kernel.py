@@ -6,19 +6,22 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from harness.build.kconfig import read_values
+from harness.build.flavours import load_flavour
+from harness.build.fragments import read_values
 from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import at_once
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
+from harness.change.whose import is_foreign
 from harness.core import events as ev
 from harness.core.errors import SeriesError
-from harness.core.settings import Settings
+from harness.core.settings import CASES, Settings
 from harness.core.stages import stage
 from harness.detectors import canaries, soundness
 from harness.detectors.canaries import load_canaries, run_canaries
 from harness.report import ktap_out
+from harness.run.against_base import WorkloadRecords, settle
 from harness.run.assemble_guest import (
     Equipment,
     assemble_guest,
@@ -28,11 +31,15 @@ from harness.run.assemble_guest import (
     look_for_leaks,
 )
 from harness.run.change import ChangeWatch, watch_change
-from harness.run.pipeline import debug_twin
+from harness.run.main_suite import MainSuite, planned, selected
+from harness.run.pipeline import base_stage, change_stage, debug_twin, series_stage
 from harness.run.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.ssh import login_shell
+from harness.workloads.selftests import RUNNER, case_of
+
+NO_WORKLOAD = "no workload: nothing calls the change; RUN= or WORKLOADS= names one"
 
 
 def test_kernel(settings: Settings) -> int:
@@ -49,42 +56,69 @@ def run_kernel(settings: Settings) -> RunResult:
 
 
 def _tests(session: Session) -> None:
-    equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
+    main = MainSuite()
+    equipment = assemble_guest(session, main.programs, at_once(session.settings.jobs))
+    change_stage(session, equipment.prepared)
     proven = canaries.known(session.store, equipment.prepared.kernel)
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
+    tests = {str(case_of(test, RUNNER).id): test for test in main.tests}
     equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment, change)
+        _run_suite(session, equipment, WorkloadRecords(session.events, tests), change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
-    if change is not None:
-        change.conclude()
     decode_splats(session, equipment.prepared)
 
 
-def _run_suite(session: Session, equipment: Equipment, change: ChangeWatch | None) -> None:
+def _run_suite(
+    session: Session,
+    equipment: Equipment,
+    workloads: WorkloadRecords,
+    change: ChangeWatch | None,
+) -> None:
+    try:
+        config = _in_guests(session, equipment, workloads, change)
+    except BaseException:
+        workloads.emit({}, {}, set())  # what ends the run early loses no record
+        raise
+    if change is not None:
+        change.conclude()
+    settle(session, equipment, workloads)
+    _soundness(session, equipment, config)
+
+
+def _in_guests(
+    session: Session,
+    equipment: Equipment,
+    workloads: WorkloadRecords,
+    change: ChangeWatch | None,
+) -> dict[str, str]:
+    """Runs all cases on the kernel under test; the values of its configuration."""
     settings = session.settings
     with booted(session, equipment) as guests:
         observe = () if change is None else (change.observe,)
         runners = case_runners(session, equipment, guests, *observe)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, runners[0])
-            run_cases(
-                equipment.suite.cases,
-                runners,
-                session.events.emit,
-                settings.tests or "",
-                settings.shard,
-                settings.only,
-            )
+            if equipment.suite.cases:
+                run_cases(
+                    equipment.suite.cases,
+                    runners,
+                    workloads.take,
+                    settings.tests or "",
+                    settings.shard,
+                    settings.only,
+                )
+            else:
+                session.events.note(NO_WORKLOAD)
             outcome.detail = f"{len(session.results.all(ev.CaseFinished))} cases"
         _repeats(session, equipment, runners[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)
         guests.report_strays()
-        _soundness(session, equipment, config)
+    return config
 
 
 def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
@@ -117,14 +151,24 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
     data, applied = session.data, len(equipment.prepared.applied.patches)
     if session.settings.tests or not data.sound or not data.applicable(data.sound, applied):
         return
-    flavour = session.settings.config
+    flavour = load_flavour(session.settings.config).name
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))
 
 
 def list_tests(settings: Settings) -> RunResult:
-    """``make list-tests``: every case with its clauses and its claim."""
+    """``make list-tests``: every case with its clauses and its claim, every workload with why.
+
+    Of a foreign series nothing is built for that.
+    """
 
     def body(session: Session) -> None:
+        if settings.series or settings.run or settings.workloads:
+            series_stage(session, base_stage(session))
+        kinds = selected(session)
+        for name, why in planned(session, kinds):
+            session.console.print(f"{name}\n    {why}", soft_wrap=True, markup=False)
+        if CASES not in kinds or is_foreign(session.data):
+            return
         for case in assemble_guest(session).suite.cases:
             session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
             session.console.print(f"    {case.about}", soft_wrap=True, markup=False)

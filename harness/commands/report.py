@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.report.results import RunDocument
+from harness.report.records import RunDocument
 from harness.run.session import read_results
 
 PARTIAL = ("TESTS", "VARIANT", "KIND", "CELL")  # a run with one of these says nothing of the whole

@@ -27,7 +27,8 @@ from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import CaseId, Events
 from harness.core.settings import Settings
 from harness.core.store import Store
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.run.session import RunKernel
 from harness.run.states import run_state
 from harness.series.base import obtain_base

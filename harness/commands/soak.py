@@ -29,7 +29,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.build.kconfig import read_values
+from harness.build.flavours import load_flavour
+from harness.build.fragments import read_values
 from harness.cases.soakers import SoakContext, Soaker, load_soakers
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
@@ -260,7 +261,8 @@ def _soak(session: Session) -> None:
         raise InvocationError(f"KIND={settings.kind}: {have}", next_step=step)
     equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    identity = Identity(settings.kind, base.line, settings.config, kernel.entry.name)
+    flavour = load_flavour(settings.config).name
+    identity = Identity(settings.kind, base.line, flavour, kernel.entry.name)
     totals, minutes = None, settings.minutes or 0
     seeds: Iterator[int] = repeat(settings.seed or 0)
     if settings.seed is None:

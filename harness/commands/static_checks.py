@@ -21,8 +21,9 @@ from pathlib import Path
 import yaml
 from rich.table import Table
 
+from harness.build.flavours import load_flavour
 from harness.build.folder import build_dir, marked, place_config
-from harness.build.kconfig import KernelConfig, configure, load_flavour
+from harness.build.kconfig import KernelConfig, configure
 from harness.build.make import APART, Warned, new_warnings, run_on
 from harness.build.toolchain import BuildTools
 from harness.core import events as ev

@@ -33,20 +33,46 @@ HOW_TO_MAKE_A_ROOTFS = """an image with an init of its own, from Debian:
   mke2fs -t ext2 -d DIRECTORY IMAGE 700M
 or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
 
+# The kernel line where KERNEL= is not given: this one, or (None) the newest that the series has.
+PINNED_LINE: str | None = "6.1"
+
+
+def default_kernel(project: str) -> str:
+    """What stands for no KERNEL= where the series is that of ``patches/<project>/``."""
+    folders = (p.name for p in (PROJECT / "patches" / project).glob("*.*") if p.is_dir())
+    lines = [name.split(".") for name in folders if name.replace(".", "").isdecimal()]
+    if PINNED_LINE is not None and PINNED_LINE.split(".") in lines:
+        return PINNED_LINE
+    return ".".join(max(lines, key=lambda line: [int(part) for part in line], default=["latest"]))
+
+
 # name: (default, what it means); variables that are yes or no take 1 0 yes no true false on off.
 VARIABLES: dict[str, tuple[str, str]] = {
-    "PROJECT": ("volatile", "which series: the folder below patches/ with its series.yaml"),
-    "KERNEL": ("6.1", "base: 6.1, 6.12, or a path to a git tree, an unpacked tree or a tarball"),
+    "PROJECT": (
+        "",
+        "whose series: a folder below patches/; default: by SERIES='s patches, else volatile",
+    ),
+    "KERNEL": (
+        default_kernel("volatile"),
+        "base: 6.1, 6.12, 7.3, latest, or a path to a git tree, an unpacked tree or a tarball",
+    ),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
     "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
-    "CONFIG": ("default", "the flavour of the kernel configuration, see kconfig/flavours.yaml"),
+    "CONFIG": ("default", "a flavour, or a .config of yours; +FILE adds to it: docs/configs.md"),
+    "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
-    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where a probe guest runs under it"),
+    "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
     "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "WORKLOADS": (
+        "",
+        "what runs: cases (ours), kselftest, stress-ng, run, none; default: what suits",
+    ),
+    "RUN": ("", "a command of yours that is run in the guest, where the files of GUEST_FILES= are"),
+    "GUEST_FILES": ("", "a folder whose files RUN= finds in the guest, in the folder it runs in"),
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "MODE": ("", "repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
@@ -65,6 +91,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
         "",
         "soak, test-kernel, fuzz-input: the seed of what is random, to see a failure again",
     ),
+    "SUITE": ("trixie", "newcomer: the suite of Debian that it installs"),
     "CPUS": ("2", "virtual CPUs of a guest"),
     "SHARDS": ("1", "plan: into how many parts the cases of each state go"),
     "REPEAT": ("", "runs more of each broken guest case (revision, cell: 5); bench: cold runs (1)"),
@@ -82,8 +109,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
-_GUEST = f"{_SOURCE} VARIANT CONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
-_CASES = f"{_GUEST} TESTS SEED REPEAT COVERAGE COVER"
+_GUEST = f"{_SOURCE} VARIANT CONFIG AUTOCONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
+_CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES COVERAGE COVER"
 
 
 @dataclass(frozen=True)
@@ -135,6 +162,10 @@ COMMANDS: dict[str, Command] = {
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
+    "try-config": Command("harness.commands.try_config:try_config",
+        "what of CONFIG= the bare tree refuses, and why, in seconds (all: of every flavour)",
+        f"PROJECT KERNEL REF CONFIG JOBS SANDBOX {_STORE}", "",
+        {"KERNEL": "~/linux", "CONFIG": "all"}),
     "static-checks": Command("harness.commands.static_checks:static_checks",
         "checkpatch, sparse and kernel-doc of each patch, against the patch before",
         f"{_SOURCE} PATCHES CONFIG"),
@@ -161,7 +192,8 @@ COMMANDS: dict[str, Command] = {
     "report": Command("harness.commands.report:report",
         "the runs of one series merged into one clause table", "OUT"),
     "list-tests": Command("harness.commands.one_kernel:list_tests",
-        "the guest tests with their clauses", f"{_GUEST} PATCHES"),
+        "the guest tests with their clauses, and the workloads with why",
+        f"{_GUEST} PATCHES WORKLOADS RUN GUEST_FILES", "", {"SERIES": "~/theirs.mbox"}),
     "selftest-detectors": Command("harness.commands.one_kernel:selftest_detectors",
         "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES"),
     "b4-check": Command("harness.commands.revision.b4_check:b4_check",
@@ -171,11 +203,21 @@ COMMANDS: dict[str, Command] = {
     "fuzz-input": Command("tools.fuzz_input:fuzz_input",
         "changed mails, consoles, TAP, fragments and results against their readers",
         "MINUTES SEED OUT", "", {"MINUTES": "10"}),
+    "newcomer": Command("tools.newcomer:newcomer",
+        "the README's two commands on a Debian SUITE= that was just installed, timed (root)",
+        "KERNEL SUITE SLOW OUT", "", {"SUITE": "bookworm"}),
     "clean-cache": Command("harness.setup.clean_cache:clean_cache",
         "remove the store", "HARNESS_CACHE HARNESS_CACHE_LIMIT"),
     "help": Command("harness.setup.help:show", "this text"),
 }
 # fmt: on
+
+
+def default(variable: str, given: Mapping[str, str]) -> str:
+    """What an empty ``variable`` stands for where ``given`` are the others."""
+    if variable == "KERNEL" and given.get("PROJECT"):
+        return default_kernel(given["PROJECT"])
+    return VARIABLES[variable][0]
 
 
 def command(name: str, asked: Mapping[str, str] | None = None, **more: str) -> str:
@@ -188,7 +230,7 @@ def command(name: str, asked: Mapping[str, str] | None = None, **more: str) -> s
     words = [PROGRAM, name]
     for variable in COMMANDS[name].reads:
         value = given.get(variable, "")
-        if value and (variable in more or value != VARIABLES[variable][0]):
+        if value and (variable in more or value != default(variable, given)):
             # make expands what it is given: $$ is a dollar.
             typed = value.replace("$", "$$") if PROGRAM == "make" else value
             words.append(f"{variable}={shlex.quote(typed)}")

@@ -15,6 +15,9 @@ from typing import Literal, dataclass_transform, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
 Verdict = Literal["pass", "fail", "untested", "usage", "infra"]
+FileKind = Literal[
+    "code", "header", "configuration", "documentation", "selftest", "tool", "comments"
+]
 OtherKind = Literal["host", "kernel", "regression", "static", "matrix", "races", "canary"]
 Kind = Literal["guest"] | OtherKind
 
@@ -60,6 +63,20 @@ class PatchInfo:
 
     subject: str
     patch_id: str
+
+
+@dataclass(frozen=True)
+class TouchedFile:
+    """One file that the series changes, and what becomes of it in the kernel under test.
+
+    ``compiled``: None for what is not compiled into any kernel, such as documentation. ``said``:
+    which objects have it, or what keeps it out, in words.
+    """
+
+    path: str
+    kind: FileKind
+    compiled: bool | None
+    said: str
 
 
 class RunStarted(Event):
@@ -136,6 +153,12 @@ class ConfigKnown(Event):
 
     name: str
     sha256: str
+
+
+class ChangeKnown(Event):
+    """The files that the series changes, once a kernel of it is built."""
+
+    files: tuple[TouchedFile, ...]
 
 
 class AccelChosen(Event):
@@ -247,6 +270,15 @@ class SplatDecoded(Event):
     splat: int  # its id
     text: str
     how: str
+
+
+class SplatBlamed(Event):
+    """A complaint names a line of the series: at ``place``, of the patch ``number`` (from 1)."""
+
+    splat: int  # its id
+    number: int
+    subject: str
+    place: str
 
 
 class ChangeCoverage(Event):

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TypeVar, cast
 
 from harness.core.command_table import PROJECT as PROJECT
-from harness.core.command_table import VARIABLES, command
+from harness.core.command_table import command, default
 from harness.core.errors import InvocationError
 
+# The kinds of workloads: the series' own cases, the kernel's selftests, stress-ng, RUN=.
+CASES, KSELFTEST, STRESS, RUN = "cases", "kselftest", "stress-ng", "run"
+WORKLOADS = (CASES, KSELFTEST, STRESS, RUN, "none")
+OWN = "volatile"  # the project's series where PROJECT= and SERIES= name none
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
 
@@ -58,6 +63,22 @@ def _flag(value: str) -> bool:
     if value and value.lower() not in _YES + _NO:
         raise ValueError(f"yes or no: {' '.join(_YES)}, or {' '.join(_NO)}")
     return value.lower() in _YES
+
+
+def _suite(value: str) -> str:
+    if not re.fullmatch("[a-z][a-z-]*", value):
+        raise ValueError("the name of a Debian suite, such as trixie")
+    return value
+
+
+def _several(*allowed: str) -> Callable[[str], tuple[str, ...]]:
+    def read(value: str) -> tuple[str, ...]:
+        words = tuple(word for word in value.split(",") if word)
+        if not set(words) <= {*allowed}:
+            raise ValueError(f"{', '.join(allowed)}, one or several with commas")
+        return words
+
+    return read
 
 
 def _path(value: str) -> Path:
@@ -107,7 +128,8 @@ class Settings:
     """The invocation, checked. Paths are absolute."""
 
     # The folder with series.yaml.
-    project: Path = _given("PROJECT", lambda v: PROJECT / "patches" / v, asked=True)
+    project: Path = _given("PROJECT", lambda v: PROJECT / "patches" / (v or OWN), asked=True)
+    claimed: bool = _given("PROJECT", bool)  # it was said, whatever the patches look like
     kernel: str = _given("KERNEL", str, asked=True)
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
@@ -116,9 +138,13 @@ class Settings:
     patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
     variant: str | None = _given("VARIANT", _optional(str), asked=True)
     config: str = _given("CONFIG", str, asked=True)
+    autoconfig: bool = _given("AUTOCONFIG", _flag)
     machine: str = _given("MACHINE", _choice("auto", "microvm", "q35"), asked=True)
     accel: str = _given("ACCEL", _choice("auto", "kvm", "tcg"), asked=True)
     tests: str | None = _given("TESTS", _optional(str), asked=True)
+    workloads: tuple[str, ...] = _given("WORKLOADS", _several(*WORKLOADS), asked=True)
+    run: str | None = _given("RUN", _optional(str), asked=True)
+    guest_files: Path | None = _given("GUEST_FILES", _optional(_path), asked=True)
     race: str | None = _given("RACE", _optional(str), asked=True)
     mode: str = _given("MODE", _choice("", "stress"), asked=True)
     explain: bool = _given("EXPLAIN", _flag)
@@ -135,6 +161,7 @@ class Settings:
     kind: str | None = _given("KIND", _optional(str), asked=True)
     minutes: int | None = _given("MINUTES", _optional(_number(1)))
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
+    suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
     shards: int = _given("SHARDS", _number(1))
     # Times that a broken case is run again; None: not said.
@@ -161,7 +188,8 @@ class Settings:
         given: dict[str, object] = {f.metadata["name"]: getattr(self, f.name) for f in asked}
         shipped = PROJECT / "patches"
         if self.project.is_relative_to(shipped):
-            given["PROJECT"] = self.project.relative_to(shipped)
+            given["PROJECT"] = self.project.relative_to(shipped) if self.claimed else None
+        given["WORKLOADS"] = ",".join(self.workloads)
         if not self.rootfs:
             given["ROOTFS_LOGIN"] = None
         if self.jobs == os.cpu_count():
@@ -184,7 +212,7 @@ def from_environment(env: Env | None = None) -> Settings:
     given = {}
     for f in fields(Settings):
         if name := f.metadata.get("name"):
-            value = env.get(name) or VARIABLES[name][0]
+            value = env.get(name) or default(name, env)
             if name == "HARNESS_CACHE" and not value:
                 value = f"{caches}/kernel-series-harness"
             try:

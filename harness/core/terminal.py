@@ -65,7 +65,8 @@ class Output(io.TextIOBase):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
-        signal.raise_signal(signal.SIGTERM)
+        if callable(signal.getsignal(signal.SIGTERM)):  # else the run has ended already
+            signal.raise_signal(signal.SIGTERM)
 
 
 @contextlib.contextmanager

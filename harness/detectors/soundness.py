@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core import events as ev
-from harness.report.results import CaseRecord, Results, SplatRecord
+from harness.report.records import CaseRecord, SplatRecord
+from harness.report.results import Results
 
 # What makes a kernel one that would complain: at least one of these.
 CHECKERS = ("KASAN", "KCSAN")

@@ -93,34 +93,20 @@ def choose_packages(recipe: Recipe, known: Collection[str]) -> tuple[tuple[str, 
     return tuple(first([name.strip() for name in names]) for names in entries), python
 
 
-def _private_lists(folder: Path) -> list[str]:
-    """Fetches package lists into a folder of ours; the options that make apt use them.
-
-    A fresh image has no lists at all, and old ones name packages that the mirrors no longer
-    have; neither is mended in the system's own place, which may not be ours to write.
-    """
-    (folder / "lists" / "partial").mkdir(parents=True)
-    options = ["-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}"]
-    options += ["-o", "Debug::NoLocking=1"]
-    proc.run_tool(["apt-get", *options, "update", "-q"], "fetching the package lists")
-    return options
-
-
 def _fetch(recipe: Recipe, folder: Path, store: Store) -> str:
     """Downloads the recipe's packages into ``folder``; returns the Python version."""
 
-    def attempt(options: list[str]) -> str:
-        packages, python = choose_packages(recipe, apt.known(options))
-        command = ["apt-get", *options, "-q", "download", *packages]
-        proc.run_tool(command, "downloading packages", cwd=folder)
+    def attempt(*, fresh: bool) -> str:
+        with apt.machine_lists(store, fresh=fresh) as options:
+            packages, python = choose_packages(recipe, apt.known(options))
+            command = ["apt-get", *options, "-q", "download", *packages]
+            proc.run_tool(command, "downloading packages", cwd=folder)
         return python
 
-    # As root apt would hand the download to a user who may not write here.
-    plain = ["-o", "APT::Sandbox::User=root"]
     try:
-        return attempt([*plain, *apt.keeping(store)])
+        return attempt(fresh=False)
     except MachineError:
-        return attempt([*plain, *_private_lists(folder / "apt")])
+        return attempt(fresh=True)
 
 
 def _unpack(packages: Sequence[Path], root: Path, exclude: Sequence[str]) -> None:

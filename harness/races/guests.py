@@ -18,7 +18,7 @@ from harness.races.breakpoints import Breakpoint, find_breakpoint
 from harness.races.kernels import RaceKernel, series_kernel
 from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
-from harness.run.assemble_guest import guest_spec
+from harness.run.assemble_guest import guest_spec, kvm_verdict
 from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
 from harness.vm.guest import Guest
@@ -39,7 +39,7 @@ def wait_for_final_clocksource(guest: Guest) -> None:
     """Waits until a guest has the clocksource that it will keep.
 
     A kernel that could calibrate the TSC goes over from ``tsc-early`` to ``tsc`` about a second
-    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 and 6.12). It stops
+    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 to 7.3). It stops
     all CPUs for that, once: ``timekeeping_notify()`` calls ``stop_machine()``. With one of them
     held, the others would wait in ``multi_cpu_stop()`` for ever.
 
@@ -139,7 +139,8 @@ def kernel_guests(
         spec = replace(context.spec, vmlinux=kernel.build.vmlinux, bzimage=kernel.build.bzimage)
         spec = replace(spec, gdb=str(stub))
         try:
-            with Guests(spec, folder, folder / "console.log", events) as guests:
+            kvm = kvm_verdict(context.session)
+            with Guests(spec, folder, folder / "console.log", events, kvm) as guests:
                 yield KernelGuests(context, kernel, symbols, guests, stub)
                 guests.report_strays()
         finally:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.build.debuginfo import STAGE
-from harness.build.kconfig import configure, load_flavour
+from harness.build.flavours import load_flavour
+from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
 from harness.core import events as ev
 from harness.core.errors import InvocationError

@@ -18,7 +18,8 @@ from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
 from harness.report.change import PatchDiff, read_change
 from harness.report.plots import plots
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.report.untested import figures
 from harness.series.contract import SeriesData
 
@@ -39,7 +40,7 @@ class EventLog:
 
 
 def _plain(value: object) -> object:
-    return vars(value) if isinstance(value, ev.PatchInfo) else str(value)
+    return vars(value) if isinstance(value, ev.PatchInfo | ev.TouchedFile) else str(value)
 
 
 def junit(document: RunDocument) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.core.events import CaseId
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 
 HEADER = "KTAP version 1"
 KtapCase = tuple[str, str, str, Sequence[str]]  # name, status, reason, diagnostics

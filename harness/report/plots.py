@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from harness.report.results import CaseRecord
+from harness.report.records import CaseRecord
 
 BARS_PERCENT = 45  # of the height, for the highest bar
 MAX_PLOTS = 4  # of one page

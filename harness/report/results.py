@@ -5,170 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NotRequired, TypedDict, TypeVar
+from typing import TypeVar
 
 from harness.core import events as ev
-from harness.report.untested import CoverageRecord, not_run
+from harness.report.records import (
+    BootRecord,
+    CanaryRecord,
+    CaseRecord,
+    ClauseRecord,
+    CoverageRecord,
+    RunDocument,
+    SplatRecord,
+    StageRecord,
+)
+from harness.report.untested import not_run
 from harness.series.contract import Clause, SeriesData
 
 SCHEMA = 1
 BROKEN = frozenset({"fail", "error", "timeout"})
-
-
-class StageRecord(TypedDict):
-    """A stage in ``results.json``; ``failed``: the kind of the error that ended it."""
-
-    name: str
-    seconds: float
-    cached: bool
-    detail: str
-    failed: NotRequired[str]
-
-
-class CaseRecord(TypedDict):
-    """A case's record in ``results.json``; ``seconds`` as the guest took them."""
-
-    id: str
-    status: ev.Status
-    reason: str
-    seconds: float
-    clauses: list[str]
-    attempt: int
-    about: str
-    diagnostics: list[str]
-
-
-class RepeatRecord(TypedDict):
-    """How often a case passed when it was run again."""
-
-    id: str
-    passed: int
-    runs: int
-
-
-class SplatRecord(TypedDict):
-    """What the kernel said, in ``results.json``; '' for a ``test`` or ``decoded`` that is none."""
-
-    title: str
-    category: str
-    test: str
-    text: str
-    decoded: str
-    foreign: str
-
-
-class ClauseRecord(TypedDict):
-    """``verdict``: pass, fail, untested or not_applicable; ``tests``: ids of its cases."""
-
-    verdict: str
-    reason: str
-    tests: list[str]
-
-
-class ShardRecord(TypedDict):
-    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
-
-    number: int
-    of: int
-    cases: list[str]
-
-
-class KernelRecord(TypedDict):
-    """The base: its version, what the user called it, and its commit."""
-
-    version: str
-    base: str
-    commit: str
-
-
-class PatchRecord(TypedDict):
-    """One patch that was applied; ``patch_id`` as of ``git patch-id``."""
-
-    subject: str
-    patch_id: str
-
-
-class SeriesRecord(TypedDict):
-    """What was applied, of how many patches in all."""
-
-    name: str
-    source: str
-    total: int
-    patches: list[PatchRecord]
-
-
-class ConfigRecord(TypedDict):
-    """The flavour, and the hash of its ``.config``."""
-
-    name: str
-    sha256: str
-
-
-class BootRecord(TypedDict):
-    """One guest that came up; ``seconds`` to its first answer."""
-
-    boot_id: str
-    seconds: float
-    machine: str
-    restored: bool
-
-
-class PaceRecord(TypedDict):
-    """How slow the guest is: seconds of the benchmark, of the reference, and their ratio."""
-
-    seconds: float
-    reference: float
-    factor: float
-
-
-class LostRecord(TypedDict):
-    """A guest that was lost; ``test``: the id of the case that ran, '' for none."""
-
-    reason: str
-    test: str
-
-
-class CanaryRecord(TypedDict):
-    """A detector that was tried, and what it said."""
-
-    name: str
-    expected: str
-    seen: str
-    ok: bool
-    seconds: float
-
-
-class RunDocument(TypedDict):
-    """``results.json``, schema 1, as docs/results.md describes it."""
-
-    schema: int
-    verdict: ev.Verdict
-    exit_code: int
-    error: list[str]
-    untested: list[str]
-    run: str
-    command: str
-    asked: dict[str, str]
-    seconds: float
-    kernel: KernelRecord
-    series: SeriesRecord
-    config: ConfigRecord
-    accel: str
-    accel_reason: str
-    stages: list[StageRecord]
-    boot_ids: list[str]
-    boots: list[BootRecord]
-    pace: PaceRecord
-    shard: ShardRecord
-    guests_lost: list[LostRecord]
-    tests: list[CaseRecord]
-    repeats: list[RepeatRecord]
-    splats: list[SplatRecord]
-    foreign_splats: list[SplatRecord]
-    coverage: CoverageRecord | None
-    clauses: dict[str, ClauseRecord]
-    canaries: list[CanaryRecord]
-    notes: list[str]
 
 
 E = TypeVar("E", bound=ev.Event)
@@ -195,8 +49,9 @@ class Results:
     def complaints(self) -> list[SplatRecord]:
         """What the kernel said that no test asked for, and that counts against the series."""
         decoded = {event.splat: event for event in self.all(ev.SplatDecoded)}
+        patches = {event.splat: event for event in self.all(ev.SplatBlamed)}
         return [
-            _splat(splat, decoded.get(splat.id))
+            _splat(splat, decoded.get(splat.id), patches.get(splat.id))
             for splat in self.all(ev.SplatSeen)
             if not splat.expected and not splat.foreign
         ]
@@ -207,7 +62,10 @@ class Results:
 
     def untested(self) -> list[str]:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
-        return not_run(_coverage(self.last(ev.ChangeCoverage)))
+        change = self.last(ev.ChangeKnown)
+        files = change.files if change else ()
+        coverage = coverage_record(self.last(ev.ChangeCoverage))
+        return not_run(files, self.all(ev.CaseFinished), coverage)
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -264,30 +122,19 @@ def _test(test: ev.CaseFinished) -> CaseRecord:
     }
 
 
-def _splat(splat: ev.SplatSeen, decoded: ev.SplatDecoded | None = None) -> SplatRecord:
+def _splat(
+    splat: ev.SplatSeen,
+    decoded: ev.SplatDecoded | None = None,
+    by: ev.SplatBlamed | None = None,
+) -> SplatRecord:
     return {
         "title": splat.title,
         "category": splat.category,
         "test": str(splat.test or ""),
         "text": decoded.text if decoded else splat.text,
         "decoded": decoded.how if decoded else "",
+        "patch": f"{by.number} ({by.subject}), {by.place}" if by else "",
         "foreign": splat.foreign or "",
-    }
-
-
-def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
-    if coverage is None:
-        return None
-    return {
-        "functions_entered": coverage.functions_entered,
-        "functions": coverage.functions,
-        "lines_run": coverage.lines_run,
-        "lines": coverage.lines,
-        "not_reached": list(coverage.not_reached),
-        "lines_not_run": list(coverage.lines_not_run),
-        "excused": list(coverage.excused),
-        "whole": coverage.whole,
-        "least": coverage.least,
     }
 
 
@@ -307,6 +154,23 @@ def _canary(canary: ev.CanaryFinished) -> CanaryRecord:
         "seen": canary.seen,
         "ok": canary.ok,
         "seconds": round(canary.seconds, 3),
+    }
+
+
+def coverage_record(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
+    """The event as ``results.json`` has it; None where there was none."""
+    if coverage is None:
+        return None
+    return {
+        "functions_entered": coverage.functions_entered,
+        "functions": coverage.functions,
+        "lines_run": coverage.lines_run,
+        "lines": coverage.lines,
+        "not_reached": list(coverage.not_reached),
+        "lines_not_run": list(coverage.lines_not_run),
+        "excused": list(coverage.excused),
+        "whole": coverage.whole,
+        "least": coverage.least,
     }
 
 
@@ -362,7 +226,12 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         ],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
-        "coverage": _coverage(results.last(ev.ChangeCoverage)),
+        "files": [
+            {"path": f.path, "kind": f.kind, "compiled": f.compiled, "said": f.said}
+            for event in results.all(ev.ChangeKnown)
+            for f in event.files
+        ],
+        "coverage": coverage_record(results.last(ev.ChangeCoverage)),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
         "canaries": [_canary(c) for c in results.all(ev.CanaryFinished)],
         "notes": [n.text for n in results.all(ev.Note)],

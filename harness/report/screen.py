@@ -30,12 +30,14 @@ from rich.table import Table
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import UNTESTED
-from harness.report.results import BROKEN, CaseRecord, RunDocument, SplatRecord
+from harness.report.records import CaseRecord, RunDocument, SplatRecord
+from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
 SHOWN = 6  # failures and distinct complaints in full
 LINES = 14  # of a trace
+FILES = 10  # of the series, with what has become of each
 # Records that no guest case writes, the command that does, and the variable that selects one.
 AGAIN = {
     "host": ("test-kernel", ""),
@@ -114,6 +116,8 @@ class Screen:
                     colour, why = ("dim", f" ({event.foreign})") if event.foreign else ("red", "")
                     title = f"{escape(event.title)}  [dim]{where}{why}[/]"
                     self._print(f"  [{colour}]kernel:[/] {title}")
+            case ev.ChangeKnown():
+                self._files(event.files)
             case ev.ChangeCoverage():
                 self._print(
                     f"change: {event.lines_run} of {event.lines} lines run,"
@@ -124,6 +128,15 @@ class Screen:
                 self._print(
                     f"  {event.name:<20} {mark}  {event.seconds:5.1f} s  {escape(event.seen)}"
                 )
+
+    def _files(self, files: Sequence[ev.TouchedFile]) -> None:
+        """What is not in the kernel first: that is what a reader can do something about."""
+        ordered = sorted(files, key=lambda file: file.compiled is not False)
+        for file in ordered[:FILES]:
+            colour = "yellow" if file.compiled is False else "dim"
+            self._print(f"  [{colour}]{escape(file.path)}: {escape(file.said)}[/]")
+        if len(ordered) > FILES:
+            self._print(f"  [dim]... and {len(ordered) - FILES} files more, in report.html[/]")
 
     def _print(self, text: str) -> None:
         (self._progress.console if self._progress else self.console).print(
@@ -256,6 +269,8 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
     if len(text) > LINES:
         console.print(f"  | ... {len(text) - LINES} more lines in report.html and console.log")
     console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
+    if splat["patch"]:
+        _print(console, f"  patch:  {escape(splat['patch'])}")
 
 
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:

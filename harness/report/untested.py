@@ -3,24 +3,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Iterable, Sequence
+
+from harness.core import events as ev
+from harness.report.records import CoverageRecord
 
 MAX_SHOWN = 12  # places of the change that did not run
+RAN = frozenset({"pass", "fail", "error", "timeout"})  # a skipped case has run nothing
 
 
-class CoverageRecord(TypedDict):
-    """How much of the change has run, as ``events.ChangeCoverage`` says."""
+def not_run(
+    files: Sequence[ev.TouchedFile],
+    cases: Iterable[ev.CaseFinished],
+    coverage: CoverageRecord | None,
+) -> list[str]:
+    """What of the change did not run and has to, in lines; empty where a pass is earned.
 
-    functions_entered: int
-    functions: int
-    lines_run: int
-    lines: int
-    not_reached: list[str]
-    lines_not_run: list[str]
-    excused: list[str]
-    whole: bool
-    least: int | None
+    A series without code (documentation, configuration, comments) has nothing to run: the
+    kernel was built with it, and booted. So has a run that did not look at a change.
+
+    Args:
+        coverage: None where it was not measured.
+    """
+    code = [file for file in files if file.compiled is not None]
+    if code and not any(file.compiled for file in code):
+        return ["nothing of the series is compiled into this kernel:", *_told(code)]
+    programs = [file for file in files if file.kind in ("selftest", "tool")]
+    ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
+    if (code or programs) and not ran:
+        what = "what it changes" if code else "the programs that it changes"
+        return [f"no workload ran, so nothing has run {what}:", *_told(code or programs)]
+    return not_run_of(coverage)
+
+
+def not_run_of(coverage: CoverageRecord | None) -> list[str]:
+    """What of the functions and lines did not run and has to, in lines.
+
+    Args:
+        coverage: None where it was not measured.
+    """
+    if coverage is None or not coverage["whole"]:
+        return []
+    lines = []
+    if missed := coverage["functions"] - coverage["functions_entered"] - len(coverage["excused"]):
+        lines += [
+            f"{missed} of {coverage['functions']} functions"
+            " that the series adds or changes were never entered:",
+            *_some([f"not reached: {place}" for place in coverage["not_reached"]]),
+        ]
+    run, count, least = coverage["lines_run"], coverage["lines"], coverage["least"]
+    if least is not None and run * 100 < least * count:
+        share = f"{run / count * 100:.1f} % of the changed lines have run"
+        idle = [f"not run: {line}" for line in coverage["lines_not_run"]]
+        lines += [f"{share}, and COVER={least} asks for more:", *_some(idle)]
+    return lines
 
 
 def figures(coverage: CoverageRecord | None) -> str | None:
@@ -31,31 +67,10 @@ def figures(coverage: CoverageRecord | None) -> str | None:
     return f"{lines}, {coverage['functions_entered']} of {coverage['functions']} functions"
 
 
-def not_run(coverage: CoverageRecord | None) -> list[str]:
-    """What of the change did not run and has to, in lines; empty where a pass is earned.
-
-    Args:
-        coverage: None where it was not measured.
-    """
-    if coverage is None or not coverage["whole"]:
-        return []
-    lines = []
-    entered = coverage["functions_entered"] + len(coverage["excused"])
-    if missed := coverage["functions"] - entered:
-        lines += [
-            f"{missed} of {coverage['functions']} functions"
-            " that the series adds or changes were never entered",
-            *_shown("not reached", coverage["not_reached"]),
-        ]
-    run, count, least = coverage["lines_run"], coverage["lines"], coverage["least"]
-    if least is not None and run * 100 < least * count:
-        lines += [
-            f"{run / count * 100:.1f} % of the changed lines have run: COVER={least} asks for more",
-            *_shown("not run", coverage["lines_not_run"]),
-        ]
-    return lines
+def _told(files: Sequence[ev.TouchedFile]) -> list[str]:
+    return _some([f"{file.path}: {file.said}" for file in files])
 
 
-def _shown(what: str, places: Sequence[str]) -> list[str]:
-    more = [f"and {len(places) - MAX_SHOWN} places more"] if len(places) > MAX_SHOWN else []
-    return [*(f"{what}: {place}" for place in places[:MAX_SHOWN]), *more]
+def _some(lines: Sequence[str]) -> list[str]:
+    more = [f"and {len(lines) - MAX_SHOWN} more"] if len(lines) > MAX_SHOWN else []
+    return [*lines[:MAX_SHOWN], *more]

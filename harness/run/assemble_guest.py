@@ -6,14 +6,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
 from harness.build.debuginfo import decode
-from harness.build.kconfig import load_flavour
+from harness.build.flavours import load_flavour
 from harness.cases.pool import at_once
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
@@ -22,17 +22,17 @@ from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.detectors import leaks
 from harness.detectors.attribution import sorted_out, touched_functions
+from harness.detectors.by_patch import blamed
 from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import Prepared, debug_twin, prepare
 from harness.run.session import Session
 from harness.series.base import Base
-from harness.vm.accel import choose_accel
+from harness.vm.accel import KvmVerdict, choose_accel
 from harness.vm.guest import Guest
 from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
-from harness.vm.pace import measure_pace
 from harness.vm.protocol import SEED_VARIABLE
 from harness.vm.splats import Splat
 
@@ -94,12 +94,12 @@ def assemble_guest(
     seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)
     spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests), *seed))
     here = os.cpu_count() or 1
-    if crowded(spec, guests, here):
+    spec = replace(spec, in_turn=crowded(spec, guests, here))
+    if spec.in_turn and spec.accel == "tcg":
         why = f"{guests * spec.cpus} virtual CPUs on {here}: each guest's run in turn"
         if not crowded(spec, 1, here):
             why += "; JOBS=1, with one guest, lets them run at once"
         events.emit(ev.Note(why))
-        spec = replace(spec, in_turn=True)
     return Equipment(prepared, suite, spec, known)
 
 
@@ -125,10 +125,15 @@ def guest_spec(
     )
     if memory := load_flavour(settings.config).memory_mb:
         spec = replace(spec, memory_mb=memory)
-    accel = choose_accel(settings.accel, session.store.root, spec)
+    accel = choose_accel(settings.accel, kvm_verdict(session))
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))
     return replace(spec, accel=accel.name)
+
+
+def kvm_verdict(session: Session) -> KvmVerdict:
+    """What is known of KVM, in this run's store."""
+    return KvmVerdict(session.store.root, asked=session.settings.accel == "kvm")
 
 
 @contextlib.contextmanager
@@ -138,11 +143,10 @@ def booted(
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
     sort_out = sort_out or complaints_of(equipment)
     log = session.out / "console.log"
-    with Guests(equipment.spec, session.out, log, session.events, sort_out) as guests:
+    kvm = kvm_verdict(session)
+    with Guests(equipment.spec, session.out, log, session.events, kvm, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
-            first = guests.fresh()
-            measure_pace(first, session.events)
-            guests.take_snapshot(first)
+            first = guests.start()
             outcome.detail = f"{first.release}, boot id {first.boot_id}"
         yield guests
 
@@ -155,21 +159,14 @@ def case_runners(
 ) -> list[CaseRunner]:
     """For the cases of this kernel, one for each guest at once; the first has the first guest."""
     applied, version = len(equipment.prepared.applied.patches), equipment.prepared.base.version
-    pace, again = guests.first.pace, session.settings.command("test-kernel", TESTS="", SEED="")
+    again = session.settings.command("test-kernel", TESTS="", SEED="")
     return [
         CaseRunner(
-            session.data,
-            applied,
-            version,
-            pace,
-            guests.fresh,
-            guest,
-            guests.sort_out,
-            again,
-            observe,
+            session.data, applied, version, guests.fresh, guest, guests.sort_out,
+            guests.without_kvm, again, observe,
         )
         for guest in (guests.first, *[None] * (at_once(session.settings.jobs) - 1))
-    ]
+    ]  # fmt: skip
 
 
 def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> int:
@@ -199,13 +196,21 @@ def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
 
 
 def decode_splats(session: Session, prepared: Prepared) -> None:
-    """Decodes what the kernel said with debug information of the same kernel.
+    """Decodes what the kernel said with debug information of the same kernel, and says whose it is.
 
     That the trace cannot be decoded changes no verdict: it is said beside it.
     """
     open_ones = [splat for splat in session.results.all(ev.SplatSeen) if not splat.expected]
-    if not open_ones or not session.settings.decode:
-        return
+    if open_ones and session.settings.decode:
+        _decode(session, prepared, open_ones)
+    decoded = {event.splat: event.text for event in session.results.all(ev.SplatDecoded)}
+    for splat in open_ones if prepared.applied.patches else ():
+        text = decoded.get(splat.id, splat.text)
+        if not splat.foreign and (found := blamed(prepared.patched_tree, splat.id, text)):
+            session.events.emit(found)
+
+
+def _decode(session: Session, prepared: Prepared, open_ones: Sequence[ev.SplatSeen]) -> None:
     try:
         with stage(session.events, "debuginfo") as outcome:
             debug = debug_twin(session, prepared)

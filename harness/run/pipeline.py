@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from harness.build.debuginfo import DebugKernel, build_debug
+from harness.build.flavours import load_flavour
 from harness.build.headers import install_headers, installing
-from harness.build.kconfig import configure, load_flavour
+from harness.build.kconfig import remarks
 from harness.build.kernel import STAGE, KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
+from harness.change import objects
+from harness.change.autoconfig import WholeChange, configure_for
+from harness.change.touched import fates, touched_files, without_object
+from harness.change.whose import take
 from harness.core import events as ev
-from harness.core.errors import InvocationError
+from harness.core.errors import InvocationError, SeriesError
 from harness.core.stages import stage
 from harness.run.session import Session
 from harness.series.apply import Applied, PatchedTree, apply_series
@@ -29,7 +34,7 @@ from harness.vm.machine import choose_machine
 class Prepared:
     """A built kernel, where it came from, and the ``machine`` that boots it (machines.yaml).
 
-    ``headers``: its installed uapi headers.
+    ``headers``: its installed uapi headers. ``missing``: file of the series -> what keeps it out.
     """
 
     base: Base
@@ -37,6 +42,7 @@ class Prepared:
     kernel: KernelBuild
     headers: Path
     machine: str
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def patched_tree(self) -> PatchedTree:
@@ -58,7 +64,7 @@ def base_stage(session: Session) -> Base:
     settings, events = session.settings, session.events
     with stage(events, "tree") as outcome:
         base = obtain_base(settings, session.store, events)
-        outcome.detail = f"{base.version} ({base.name})"
+        outcome.detail = f"{base.version} ({base.source})"
         outcome.cached = base.cached
         events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
     return base
@@ -75,6 +81,10 @@ def series_stage(session: Session, base: Base) -> Applied:
         series = load_series(settings, base)
         for remark in series.remarks:
             events.note(remark)
+        taken = take(settings, series)
+        session.known.data = taken.data
+        if settings.series:
+            events.note(f"taken for {taken.why}")
         if settings.variant:
             if settings.patches is not None:
                 raise InvocationError(
@@ -82,7 +92,9 @@ def series_stage(session: Session, base: Base) -> Applied:
                     next_step="leave one of them out",
                 )
             series = with_variant(series, settings.variant, settings.project, base.line)
+        session.known.series = series
         applied = apply_series(base, series, settings.patches, session.store, events)
+        session.known.applied = applied
         outcome.cached = applied.cached
         outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
         events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
@@ -109,11 +121,19 @@ def prepare(
         bench = workbench(session)
         flavour = load_flavour(session.settings.config)
         beside = partial(installing, bench, base, applied, log)
-        config = configure(bench, base, applied, flavour, log, beside)
+        on = session.settings.autoconfig
+        made = configure_for(bench, _change(session, base, applied), applied, flavour,
+                             session.out, beside, switch_on=on)  # fmt: skip
+        config = made.config
+        for remark in remarks(flavour, base, config):
+            events.note(remark)
         # In the store by now, unless the configuration was and they were not.
         headers = install_headers(bench, base, applied, log)
         outcome.cached = config.cached
         outcome.detail = f"{config.name}: {config.sha256[:12]}"
+        if made.symbols:
+            symbols = " ".join(f"CONFIG_{name}=y" for name in made.symbols)
+            outcome.detail += f", with {symbols} for the change (AUTOCONFIG=0: without)"
         events.emit(ev.ConfigKnown(config.name, config.sha256))
     machine, why = choose_machine(session.settings.machine, config.text)
     if why != machine:
@@ -126,7 +146,43 @@ def prepare(
     shutil.copyfile(kernel.config, session.out / "kernel.config")
     if kernel.cached:
         shutil.copyfile(kernel.log, log)
-    return Prepared(base, applied, kernel, headers, machine)
+    return Prepared(base, applied, kernel, headers, machine, made.missing)
+
+
+def _change(session: Session, base: Base, applied: Applied) -> WholeChange:
+    """The whole series, where PATCHES= takes a part; that part, where the whole does not apply."""
+    series = session.known.series
+    if session.settings.patches is None or series is None:
+        return WholeChange(base, applied)
+    try:
+        return WholeChange(base, apply_series(base, series, None, session.store, session.events))
+    except SeriesError:
+        return WholeChange(base, applied)
+
+
+def change_stage(session: Session, prepared: Prepared) -> None:
+    """The stage change: what has become of each file that the series touches in this kernel.
+
+    Raises:
+        SeriesError, MachineError: as for any build.
+    """
+    if not prepared.applied.patches:
+        return
+    with stage(session.events, objects.STAGE) as outcome:
+        bench, log = workbench(session), session.out / "build.log"
+        files, kernel = touched_files(prepared.patched_tree), prepared.kernel
+        apart = without_object(files, kernel.compiled)
+        flavour = session.settings.config
+        used = objects.made_from(
+            bench, prepared.base, prepared.applied, kernel, flavour, apart, log
+        )
+        arch = bench.toolchain.arch
+        known = tuple(fates(files, kernel.compiled, used, prepared.missing, arch))
+        code = [file.compiled for file in known if file.compiled is not None]
+        outcome.detail = f"{sum(code)} of {len(code)} files with code are in this kernel"
+        if rest := len(known) - len(code):
+            outcome.detail += f", {rest} others"
+        session.events.emit(ev.ChangeKnown(known))
 
 
 def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
@@ -137,4 +193,5 @@ def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
     """
     bench, log = workbench(session), session.out / "build.log"
     base, applied, kernel = prepared.base, prepared.applied, prepared.kernel
-    return build_debug(bench, base, applied, kernel, session.settings.config, log)
+    flavour = load_flavour(session.settings.config).name
+    return build_debug(bench, base, applied, kernel, flavour, log)

@@ -24,12 +24,27 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.core.terminal import ENDING
 from harness.report.files import EventLog, point_latest, write_all
-from harness.report.results import SCHEMA, Results, RunDocument, document
+from harness.report.records import RunDocument
+from harness.report.results import SCHEMA, Results, document
 from harness.report.screen import PIPE_WIDTH, Screen, print_summary
 from harness.run.verdict import JUDGED, judge_run
+from harness.series.apply import Applied
 from harness.series.contract import SeriesData, load
+from harness.series.patches import Series
 
 INTERRUPTED = 130  # as a shell reports a process ended by SIGINT
+
+
+@dataclass
+class KnownSeries:
+    """``data``: what is promised of the series: PROJECT='s, until its patches say whose it is.
+
+    ``series``: all its patches, once they are read; ``applied``: those that are under test.
+    """
+
+    data: SeriesData
+    series: Series | None = None
+    applied: Applied | None = None
 
 
 @dataclass(frozen=True)
@@ -40,9 +55,14 @@ class Session:
     events: ev.Events
     results: Results
     store: Store
-    data: SeriesData
+    known: KnownSeries
     out: Path
     console: Console
+
+    @property
+    def data(self) -> SeriesData:
+        """What is promised of the series; see ``KnownSeries``."""
+        return self.known.data
 
 
 @dataclass(frozen=True)
@@ -159,7 +179,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         InvocationError: PROJECT= names no series (no run begins).
         KeyboardInterrupt: it came when the verdict stood already; the files are whole.
     """
-    data = load(settings.project)
+    known = KnownSeries(load(settings.project))
     # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
     out = make_run_folder(settings.out, f"-{settings.cell}" if settings.cell else "")
     console = console_of(settings)
@@ -172,7 +192,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
             events.consumers.append(consumer)
         events.emit(ev.RunStarted(out.name, str(out), command, settings.asked()))
         store = Store(settings.cache, settings.cache_limit)
-        session = Session(settings, events, results, store, data, out, console)
+        session = Session(settings, events, results, store, known, out, console)
         point_latest(out)
         end: End = ("infra", InternalError.exit_code, ["a defect of the harness"])
         try:
@@ -186,9 +206,9 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
                 store.release()
                 verdict, code, error = end
                 events.emit(ev.RunFinished(verdict, code, time.monotonic() - start, tuple(error)))
-                told = document(results, data)
-                write_all(out, told, data)
+                told = document(results, known.data)
+                write_all(out, told, known.data)
     if came and code != INTERRUPTED:
         raise KeyboardInterrupt
-    print_summary(console, told, data, out)
+    print_summary(console, told, known.data, out)
     return RunResult(code, out, told)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from harness.report.results import RunDocument
+from harness.report.records import RunDocument
 from harness.run.session import RunKernel, RunResult
 from harness.run.verdict import JUDGED
 

@@ -15,27 +15,26 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from harness.core import git, proc
 from harness.core.errors import HarnessError, InvocationError, MachineError
 from harness.core.events import Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store, key_of
+from harness.series.kernels import LATEST, NamedKernel, SourcePlace, known_kernels, lists_of
 from harness.series.tar_to_git import Member, folder_members, import_tree, tar_members
 from harness.setup import apt
+from harness.setup.fetch import UnavailableError, fetch
 
 STAGE = "tree"
 SEED = "seed"  # the plain copy that the first checkout takes over, see worktree.py
 # Debian's tarballs have blocks that can be unpacked on several CPUs at once.
 _XZ = ("xz", "-T0")
 FORMS = (
-    "KERNEL=6.1 or 6.12 (Debian's linux-source packages), or\n"
+    f"KERNEL={', '.join(known_kernels())} or {LATEST}, the newest of these, or\n"
     "KERNEL=/path/to/linux with a git tree (and REF=), an unpacked tree, or a tarball"
 )
 # Opens a stream of files; gets a directory for what it needs on the way.
@@ -48,7 +47,8 @@ class Base:
 
     ``name`` is what the user said, ``version`` what the tree's Makefile says;
     ``repo`` has ``commit``, whose tree is ``tree``; ``key`` identifies the base in
-    the store; ``origin`` is the user's own git tree, where there is one.
+    the store; ``source`` says where it comes from, for the screen; ``origin`` is the
+    user's own git tree, where there is one.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Base:
     commit: str
     tree: str
     key: str
+    source: str
     origin: Path | None = None
     cached: bool = False
 
@@ -66,19 +67,12 @@ class Base:
         return ".".join(self.version.split(".")[:2])
 
 
-def known_kernels() -> dict[str, dict[str, Any]]:
-    """The table of ``kernels.yaml``."""
-    text = Path(__file__).with_name("kernels.yaml").read_text("utf-8")
-    table: dict[str, dict[str, Any]] = yaml.safe_load(text)
-    return table
-
-
 def obtain_base(settings: Settings, store: Store, events: Events) -> Base:
     """The base kernel that ``settings`` names, from the store or made now.
 
     Raises:
         InvocationError: KERNEL= or REF= names nothing usable.
-        MachineError: no such package here, no network, no room.
+        MachineError: it is in none of its places, no network, no room.
     """
     return _Obtained(settings, store, events).base()
 
@@ -101,7 +95,7 @@ def _version(repo: Path, commit: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class _Obtained:
-    """The four ways from KERNEL= to a base: a package, a tarball, a folder, a git tree."""
+    """The four ways from KERNEL= to a base: by name, a tarball, a folder, a git tree."""
 
     settings: Settings
     store: Store
@@ -111,9 +105,9 @@ class _Obtained:
         kernel, ref = self.settings.kernel, self.settings.ref
         if about := known_kernels().get(kernel):
             if ref:
-                what = f"REF={ref} needs a git tree: KERNEL={kernel} is a package"
+                what = f"REF={ref} needs a git tree: KERNEL={kernel} is fetched as files"
                 raise InvocationError(what, next_step=f"KERNEL=/path/to/a/git/tree REF={ref}")
-            return self._package(about)
+            return self._named(about)
         path = Path(kernel).expanduser().absolute()
         if not path.exists():
             what = f"KERNEL={kernel}: neither a kernel known by name nor a path that exists"
@@ -150,7 +144,9 @@ class _Obtained:
         about = json.loads((entry / "base.json").read_text("utf-8"))
         same = {name: about[name] for name in ("version", "commit", "tree")}
         repo, name = entry / "repo.git", self.settings.kernel
-        return Base(name, repo=repo, key=entry.name, origin=origin, cached=cached, **same)
+        return Base(
+            name, repo=repo, key=entry.name, source=name, origin=origin, cached=cached, **same
+        )
 
     def _imported(self, inputs: object, source: str, members: Members, files: int = 0) -> Base:
         """A base made from so many files (0: unknown), and a plain copy unless there is one."""
@@ -167,56 +163,84 @@ class _Obtained:
 
         return self._entry(inputs, source, fill)
 
-    def _package(self, about: dict[str, Any]) -> Base:
-        package, inside = str(about["package"]), str(about["tarball"])
-        if not apt.available():
-            what = f"KERNEL={self.settings.kernel} is Debian's package {package}"
-            step = "give a tree instead: KERNEL=/path/to/linux (git, unpacked or tarball)"
-            raise MachineError(f"{what}, and this machine has no apt", next_step=step)
-        here = apt.installed(package) if Path("/", inside).is_file() else None
-
-        def of(version: str) -> Base:
-            inputs = "package", package, version
-
-            def members(draft: Path) -> contextlib.AbstractContextManager[Iterable[Member]]:
-                if version == here:
-                    return _unpacked(Path("/", inside))
-                return self._downloaded(package, version, inside, draft)
-
-            return self._imported(inputs, f"{package} {version}", members, int(about["files"]))
-
-        step = "apt-get update, or give a kernel tree: KERNEL=/path/to/linux"
-        failure: HarnessError = MachineError(f"apt has no package {package}", next_step=step)
-        # Lists that are missing or older than the mirror are renewed once, by root only.
-        for renew in (False, True):
-            if (not renew or apt.update()) and (version := apt.candidate(package, self.store)):
-                try:
-                    return of(version)
-                except apt.UnavailableError as error:
-                    failure = error
+    def _named(self, about: NamedKernel) -> Base:
+        """From the first of its places that has it; else what is left of it on this machine."""
+        missed = []
+        for place in about.places:
+            try:
+                if place.url is not None and place.sha256 is not None:
+                    return self._release(place.url, place.sha256, about.files)
+                return self._package(about, place)
+            except UnavailableError as error:
+                missed.append(f"{place}: {error.what}")
         # Offline, or lists that are gone: an older revision is better than none.
-        if here is not None:
-            self._warn(f"{package}: using the installed {here}; {failure.what}")
-            return of(here)
+        why = "; ".join(missed)
+        if (here := self._installed(about)) is not None:
+            self._warn(f"{about.package}: using the installed {here}; {why}")
+            return self._version(about, here, (), "installed")
         entries = (self.store.root / "base").glob("[!.]*")
         for entry in sorted(entries, key=os.path.getmtime, reverse=True):
             source = json.loads((entry / "base.json").read_text("utf-8"))["source"]
-            if source.startswith(f"{package} "):
-                self._warn(f"offline: using {source} from the store; {failure.what}")
-                return self._read(entry, cached=True)
-        raise failure
+            if source.startswith(f"{about.package} "):
+                self._warn(f"offline: using {source} from the store; {why}")
+                return replace(self._read(entry, cached=True), source=f"{source}, the store")
+        what = "\n".join([f"KERNEL={self.settings.kernel} is in none of its places", *missed])
+        step = "apt-get update, or give a tree: KERNEL=/path/to/linux (git, unpacked or tarball)"
+        raise MachineError(what, next_step=step)
+
+    def _package(self, about: NamedKernel, place: SourcePlace) -> Base:
+        """From Debian's package in ``place``; an UnavailableError: it is not there."""
+        with lists_of(place, self.store) as options:
+            version = apt.candidate(about.package, options)
+            if version is None:
+                raise UnavailableError(f"it has no {about.package}")
+            return self._version(about, version, options, str(place))
+
+    def _version(
+        self, about: NamedKernel, version: str, options: Sequence[str], place: str
+    ) -> Base:
+        """One version of the package, fetched unless it is installed."""
+
+        def members(draft: Path) -> contextlib.AbstractContextManager[Iterable[Member]]:
+            if version == self._installed(about):
+                return _unpacked(Path("/", about.tarball))
+            return self._downloaded(about, version, options, draft)
+
+        inputs, source = ("package", about.package, version), f"{about.package} {version}"
+        base = self._imported(inputs, source, members, about.files)
+        return replace(base, source=f"{source}, {place}")
+
+    @staticmethod
+    def _installed(about: NamedKernel) -> str | None:
+        there = apt.available() and Path("/", about.tarball).is_file()
+        return apt.installed(about.package) if there else None
+
+    def _release(self, url: str, sha256: str, files: int) -> Base:
+        """From a tarball; an UnavailableError: it cannot be fetched, or is not the one."""
+
+        @contextlib.contextmanager
+        def members(draft: Path) -> Iterator[Iterable[Member]]:
+            tarball = draft / Path(url).name
+            self.events.emit(StageProgress(STAGE, 0, 0, "files", f"downloading {url}"))
+            fetch(url, sha256, tarball)
+            with _unpacked(tarball) as stream:
+                yield stream
+            tarball.unlink()
+
+        base = self._imported(("tarball", sha256), Path(url).name, members, files)
+        return replace(base, source=url)
 
     @contextlib.contextmanager
     def _downloaded(
-        self, package: str, version: str, inside: str, draft: Path
+        self, about: NamedKernel, version: str, options: Sequence[str], draft: Path
     ) -> Iterator[Iterable[Member]]:
-        """The files of the tarball ``inside`` a package, which is fetched and not installed."""
-        note = f"downloading {package} {version}"
+        """The files of the tarball in a package, which is fetched and not installed."""
+        note = f"downloading {about.package} {version}"
         self.events.emit(StageProgress(STAGE, 0, 0, "files", note))
-        deb = apt.download(package, version, draft, self.store)
+        deb, inside = apt.download(about.package, version, draft, options), f"./{about.tarball}"
         with (
             proc.start(("dpkg-deb", "--fsys-tarfile", str(deb)), stderr=None) as outer,
-            proc.start(("tar", "-xO", f"./{inside}"), stdin=outer.stdout, stderr=None) as inner,
+            proc.start(("tar", "-xO", inside), stdin=outer.stdout, stderr=None) as inner,
             proc.start((*_XZ, "-dc"), stdin=inner.stdout, stderr=None, much=True) as xz,
         ):
             yield from _members_of(xz)

@@ -141,9 +141,8 @@ def load_table(data: SeriesData) -> Variants:
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step="see docs/seen-red.md")
     given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
-    # The kernel lines that the series has patches for, but where the table says for which it is.
-    every = {patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER}
-    lines = given.get("lines") or sorted(every)
+    # The kernel lines that the series has patches for.
+    lines = sorted({patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER})
     variants = [
         Variant(name, tuple(row["clauses"]), row.get("tests") or " or ".join(row["clauses"]),
                 tuple(row.get("lines") or lines))

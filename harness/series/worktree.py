@@ -18,8 +18,9 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,19 @@ def base_twin(store: Store, base: Base, main: SourceTree, events: Events) -> Ite
             with drafted_directory(tree) as draft:
                 proc.capture(("cp", "-al", f"{main.path}/.", str(draft)))
         yield checkout(base, unpatched(base), work_dir, events)
+
+
+@contextlib.contextmanager
+def partial_tree(applied: Applied, files: Mapping[str, tuple[str, str]]) -> Iterator[SourceTree]:
+    """A tree of its own until the block ends, with only ``files``: ``{path: (mode, blob)}``."""
+    ids = {blob for mode, blob in files.values() if mode != SUBMODULE}
+    contents = git.blobs(applied.repo, sorted(ids))
+    with tempfile.TemporaryDirectory(prefix="harness-") as folder:
+        tree = Path(folder) / "tree"  # the sandbox's user can read it, unlike the folder
+        tree.mkdir()
+        for path, (mode, blob) in files.items():
+            _put(tree, path, mode, contents.get(blob, b""))
+        yield SourceTree(tree, uuid.uuid4().hex)
 
 
 def _read_state(work_dir: Path) -> dict[str, Any]:

@@ -1,32 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM where KVM works, TCG where it does not.
+"""KVM where KVM works, TCG where it does not: what is tried, and what is known from before.
 
-That ``/dev/kvm`` opens proves nothing (docs/vm.md). So the probe guest is the very kernel
-that is about to be booted, and KVM works if its first line comes out. With working KVM that
-takes 0.2 s and under TCG 0.3 s, so ``PROBE`` seconds of silence are a verdict even on a busy
-machine. A kernel that is silent under TCG too says nothing about KVM: no verdict is kept.
+That ``/dev/kvm`` opens proves nothing, nor does a kernel's first line (docs/vm.md). So the
+first guest of a run is the probe: ``guests.py`` boots it under KVM, and under TCG if that
+fails, and keeps here what it found. It holds until this machine or its QEMU is another.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from harness.core.atomic import write_atomically
-from harness.core.errors import MachineError
-from harness.vm.console import Console
-from harness.vm.machine import QEMU, GuestSpec
-from harness.vm.qemu import Qemu
+from harness.core.errors import HarnessError, MachineError
+from harness.vm.machine import QEMU
 
-PROBE = 8.0  # seconds
-FIRST_LINE = "Linux version"
 DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+USE_TCG = "ACCEL=tcg, or a machine whose KVM runs guests"
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,41 @@ class Accel:
 
     name: Literal["kvm", "tcg"]
     reason: str
+
+
+@dataclass(frozen=True)
+class KvmVerdict:
+    """What is known of KVM on this machine. ``cache``: the folder that keeps it.
+
+    ``asked``: ACCEL=kvm was set. What is known is not believed then, and TCG takes no one's place.
+    """
+
+    cache: Path
+    asked: bool = False
+
+    @property
+    def _path(self) -> Path:
+        return self.cache / "kvm.txt"
+
+    def known(self) -> str | None:
+        """'' if guests have run under KVM, else why not; None: it is not known."""
+        if not self._path.exists():
+            return None
+        holds_for, separator, obstacle = self._path.read_text().partition("\n")
+        return obstacle if separator and holds_for == _machine() else None
+
+    def keep(self, obstacle: str) -> None:
+        """Keeps, for this boot of this machine and this QEMU, '' or why it runs no guest."""
+        if self.known() != obstacle:
+            write_atomically(self._path, f"{_machine()}\n{obstacle}")
+
+
+def _machine() -> str:
+    """What a verdict holds for: this boot of this machine, and this QEMU."""
+    name = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
+    if binary := shutil.which(QEMU):
+        name += f" {binary} {Path(binary).stat().st_mtime_ns}"
+    return name
 
 
 def device_obstacle() -> str:
@@ -56,64 +86,29 @@ def last_words(lines: Sequence[str]) -> str:
     return next((line for line in said if "warning:" not in line), said[0] if said else "")
 
 
-def first_line(spec: GuestSpec) -> str:
-    """Boots a probe guest to its first line: '' if that came, else what happened instead."""
-    with tempfile.TemporaryDirectory(prefix="harness-probe-") as name:
-        folder = Path(name)
-        try:
-            qemu = Qemu.start(spec, folder / "qemu.log", "none")
-        except MachineError as error:
-            return f"QEMU ends with: {last_words(error.what.splitlines()[1:]) or error.what}"
-        console = Console(qemu.console, folder / "console.log", lambda line: None)
-        try:
-            if console.wait_for(FIRST_LINE, PROBE):
-                return ""
-            if qemu.alive:
-                return f"an ordinary guest says nothing in {PROBE:.0f} s"
-            said = last_words(qemu.log.read_text(errors="replace").splitlines())
-            return f"QEMU ends with: {said or qemu.process.poll()}"
-        finally:
-            qemu.kill()
-            console.close()
+def in_one_line(failure: HarnessError) -> str:
+    """Why a guest did not come up; of what is quoted there, the line that says most."""
+    first, *quoted = failure.what.splitlines()
+    return f"{first} {last_words(quoted).strip()}" if first.endswith(":") else first
 
 
-def kvm_obstacle(cache: Path, spec: GuestSpec) -> str:
-    """Why this guest does not run under KVM here; '' if it does.
-
-    Args:
-        cache: folder that keeps the verdict for this boot of this machine, and this QEMU.
-    """
-    holds_for = BOOT_ID.read_text().strip() if BOOT_ID.exists() else ""
-    if binary := shutil.which(QEMU):
-        holds_for += f" {binary} {Path(binary).stat().st_mtime_ns}"
-    path = cache / "kvm.txt"
-    if path.exists():
-        kept, _, obstacle = path.read_text().partition("\n")
-        if kept == holds_for:
-            return obstacle
-    obstacle = first_line(replace(spec, accel="kvm"))
-    if not obstacle or not first_line(replace(spec, accel="tcg")):
-        write_atomically(path, f"{holds_for}\n{obstacle}")
-    return obstacle
-
-
-def choose_accel(asked: str, cache: Path, spec: GuestSpec) -> Accel:
-    """What to run ``spec`` under (its own ``accel`` does not count).
+def choose_accel(asked: str, verdict: KvmVerdict) -> Accel:
+    """What to boot the first guest under.
 
     Args:
         asked: 'auto', 'kvm' or 'tcg'.
 
     Raises:
-        MachineError: KVM was asked for and does not work here.
+        MachineError: KVM was asked for and there is none.
     """
     if asked == "tcg":
         return Accel("tcg", "asked for")
-    obstacle = device_obstacle() or kvm_obstacle(cache, spec)
-    if not obstacle:
-        return Accel("kvm", "a probe guest ran under it")
-    if asked == "kvm":
-        raise MachineError(
-            f"ACCEL=kvm, and KVM does not work here: {obstacle}",
-            next_step="ACCEL=tcg, or a machine whose KVM runs guests",
-        )
-    return Accel("tcg", f"KVM does not work here: {obstacle}")
+    obstacle = device_obstacle()
+    if obstacle and asked == "kvm":
+        raise MachineError(f"ACCEL=kvm, and KVM does not work here: {obstacle}", next_step=USE_TCG)
+    known = verdict.known()
+    if asked != "kvm":
+        obstacle = obstacle or known or ""
+    if obstacle:
+        return Accel("tcg", f"KVM does not work here: {obstacle}")
+    return Accel("kvm", "guests have run under KVM here" if known == "" else "KVM is there: tried")

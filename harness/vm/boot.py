@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From a guest's description, or another's saved state, to its first command.
 
-And what to say of one that does not get there. A state is saved by migration to a file, which
-any number of guests can read at once. savevm wants every writable disk in qcow2, and the swap
-disk must stay raw, for the host searches it. Each guest gets an empty one of its own.
+And what to say of one that does not get there. Each guest gets an empty swap disk of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from pexpect.exceptions import EOF, TIMEOUT
 
@@ -25,7 +22,7 @@ from harness.core.errors import (
     MachineError,
     SeriesError,
 )
-from harness.vm import protocol
+from harness.vm import protocol, saved_state
 from harness.vm.channel import CommandTimeoutError, SshError
 from harness.vm.guest import Guest, translated_log
 from harness.vm.machine import GuestSpec
@@ -33,6 +30,7 @@ from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import SerialDialogue, log_in
 from harness.vm.splats import Splat
 from harness.vm.ssh import KeyPair
+from harness.vm.state_dump import kvm_suspect
 from harness.vm.swap_disk import make_swap
 
 # Run before a state is saved, so that no restored guest starts cold: the first
@@ -53,6 +51,10 @@ class Patience:
     stall: float = 40.0
     total: float = 240.0
     login: float = 60.0
+
+    def on_trial(self) -> Patience:
+        """A quarter, for a KVM that may hang: one that works needs less than TCG does."""
+        return Patience(self.stall / 4, self.total / 4, self.login / 4)
 
 
 # An init such as systemd waits in silence, up to 90 s for one unit.
@@ -142,7 +144,7 @@ def save(guest: Guest, state: Path, timeout: float = 60.0) -> None:
         guest.exec(WARM, timeout)
         # No connection may be open: in a restored guest nobody would be at its other end.
         guest.disconnect()
-        _write_state(guest, state, timeout)
+        saved_state.write(guest.qemu, state, guest.spec.memory_mb, timeout)
         guest.connect(timeout)
     except (SshError, CommandTimeoutError) as error:
         raise ssh_failure(guest, str(error)) from error
@@ -150,29 +152,6 @@ def save(guest: Guest, state: Path, timeout: float = 60.0) -> None:
         raise MachineError(
             "QEMU ended, or fell silent, while saving the guest's state", evidence=guest.qemu.log
         ) from error
-
-
-def _write_state(guest: Guest, state: Path, timeout: float) -> None:
-    monitor = guest.qemu.monitor
-    monitor.command("migrate-set-parameters", max_bandwidth=1 << 40)
-    # Stopped by the migration itself: a guest stopped before would be restored stopped.
-    monitor.command("migrate", uri=f"exec:cat > {quote(str(state))}")
-    deadline = time.monotonic() + timeout
-    while True:
-        status = monitor.command("query-migrate").get("status")
-        # "completed" comes before the guest has changed its state, and until
-        # that is "postmigrate" QEMU refuses to let it go on.
-        saved = status == "completed"
-        if saved and monitor.command("query-status").get("status") == "postmigrate":
-            break
-        if status in ("failed", "cancelled") or time.monotonic() > deadline:
-            raise MachineError(
-                f"QEMU could not save the guest's state ({status})",
-                evidence=guest.qemu.log,
-                next_step=f"is there room for {guest.spec.memory_mb} MB in {state.parent}?",
-            )
-        time.sleep(0.005)
-    monitor.command("cont")
 
 
 # Seen with 30 processes waiting for two processors: check_timer() counts ticks in a
@@ -206,6 +185,9 @@ def boot_failure(guest: Guest, seconds: float) -> HarnessError:
         guest.console.join()
     complaint = _complaint(guest)
     lines, log = guest.console.lines, guest.console.log
+    of_kvm = guest.spec.accel == "kvm" and complaint is None
+    if of_kvm and (why := kvm_suspect(guest.qemu, guest.console, False)):
+        return MachineError(why, evidence=guest.qemu.log)
     if not any(line.strip() for line in lines):
         code = guest.qemu.process.poll()
         if code not in (None, 0):

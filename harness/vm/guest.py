@@ -25,7 +25,7 @@ from harness.vm.protocol import Ask
 from harness.vm.qemu import Qemu
 from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
-from harness.vm.state_dump import state_of, why_silent
+from harness.vm.state_dump import kvm_suspect, state_of, why_silent
 
 INIT = "/harness/init"
 # Seconds for a guest of reference speed; a slower one (pace.py) gets so much more.
@@ -50,6 +50,7 @@ class CaseRun:
         lost: '' or, in one line, how the guest was lost.
         evidence: the state dump of a lost guest.
         splats: complaints that began while it ran.
+        kvm_suspect: '' or why KVM, and not the kernel, may have lost the guest.
     """
 
     exit_code: int | None
@@ -60,6 +61,7 @@ class CaseRun:
     lost: str = ""
     evidence: Path | None = None
     splats: tuple[Splat, ...] = ()
+    kvm_suspect: str = ""
 
 
 def translated_log(folder: Path, name: str) -> Path:
@@ -271,6 +273,10 @@ class Guest:
         if lost:
             during = [s.title for s in self.splats() if s.case == seq and not s.expected]
             lost = self.lost = f"{lost} ({during[0]})" if during else lost
+            if self.spec.accel == "kvm" and not during and not self._spoiled:
+                begin = f"{protocol.HEAD}{protocol.BEGIN} {seq} "
+                unbegun = seq == 1 and not self.console.wait_for(begin, 0.0, since=since)
+                run = replace(run, kvm_suspect=kvm_suspect(self.qemu, self.console, unbegun))
             evidence = self.dump_state()
             self.qemu.kill()
         elif self._marker(protocol.STUCK, seq, since):

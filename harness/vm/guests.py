@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guests of one run: the first is booted, the others come from its snapshot."""
+"""The guests of one run: the first is booted, the others come from its snapshot.
+
+Under KVM the first guest is the probe as well: what fails there is tried under TCG before
+anybody is blamed.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import InternalError, MachineError, SeriesError
-from harness.vm.boot import boot, save
-from harness.vm.guest import Guest
+from harness.core.errors import InternalError, InvocationError, MachineError, SeriesError
+from harness.vm.accel import USE_TCG, KvmVerdict, in_one_line
+from harness.vm.boot import OWN_INIT, Patience, boot, save
+from harness.vm.guest import CaseRun, Guest
 from harness.vm.machine import GuestSpec
+from harness.vm.pace import measure_pace
 from harness.vm.splats import ConsoleRemark, Splat
 from harness.vm.ssh import KeyPair
+
+Step = Callable[[Guest], object]
 
 
 @dataclass
@@ -24,14 +32,15 @@ class Guests:
     The key pair is made for the run and never leaves this process. Used as a
     context manager; after it no QEMU of the run is left. ``fresh`` may be called
     from several threads. The first guest's console goes to ``console_log``, those
-    of the others to files of their own beside it. ``sort_out`` marks a splat that
-    does not count against the series.
+    of the others to files of their own beside it. ``kvm`` is what is known of KVM here.
+    ``sort_out`` marks a splat that does not count against the series.
     """
 
     spec: GuestSpec
     folder: Path
     console_log: Path
     events: ev.Events
+    kvm: KvmVerdict
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
     keys: KeyPair = field(default_factory=KeyPair.generate)
     snapshot: Path | None = None
@@ -40,6 +49,10 @@ class Guests:
     _named: int = 0
     _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.spec.accel == "kvm" and self.kvm.known() and not self.kvm.asked:
+            self.spec = replace(self.spec, accel="tcg")  # another's guests have found it out
 
     def __enter__(self) -> Guests:
         return self
@@ -61,6 +74,18 @@ class Guests:
         save(guest, state)
         self.snapshot = state
 
+    def start(self) -> Guest:
+        """The first guest, its pace measured and its state saved.
+
+        Raises what :func:`harness.vm.boot.boot` does; SeriesError: it cannot do its first work.
+        """
+
+        def prepare(guest: Guest) -> None:
+            measure_pace(guest, self.events)
+            self.take_snapshot(guest)
+
+        return self._boot(prepare)
+
     def fresh(self) -> Guest:
         """A guest that has run nothing: restored where there is a snapshot, else booted.
 
@@ -68,15 +93,104 @@ class Guests:
         Reports what the kernel said on the way. Raises what :func:`harness.vm.boot.boot` does.
         """
         state = self.snapshot
+        if state is not None:
+            try:
+                return self._begin(self.spec, state, self._report)
+            except (MachineError, SeriesError) as error:
+                said = f"the snapshot gives no guest, so each is booted: {in_one_line(error)}"
+                self.events.emit(ev.Note(said, "warning"))
+                self.snapshot = None
+        return self._boot()
+
+    def without_kvm(self, why: str, use: Callable[[Guest], CaseRun]) -> tuple[Guest, CaseRun]:
+        """Whether KVM lost a guest, of which ``why`` makes it suspect: ``use`` under TCG.
+
+        If the guest is not lost there as well, KVM is given up.
+
+        Raises:
+            MachineError: KVM is at fault, and is to be used all the same (ACCEL=kvm).
+            HarnessError: no guest boots under TCG, see :func:`harness.vm.boot.boot`.
+        """
+        guest = self._begin(replace(self.spec, accel="tcg"), None, self._report, self._measure)
+        run = use(guest)
+        if not run.lost:
+            self.snapshot = None
+            self._give_up_kvm(why)
+        return guest, run
+
+    def _measure(self, guest: Guest) -> None:
+        measure_pace(guest, self.events)
+
+    def _boot(self, prepare: Step = lambda guest: None) -> Guest:
+        """A booted guest that ``prepare`` has done its work in; under TCG where KVM fails."""
+        if self.spec.accel != "kvm":
+            return self._begin(self.spec, None, self._report, prepare)
+        said: list[Splat] = []
         try:
-            guest = self._boot(state)
-        except (MachineError, SeriesError) as error:
-            if state is None:
+            guest = self._begin(self.spec, None, said.append, prepare)
+        except (MachineError, SeriesError, InvocationError) as error:
+            if self.kvm.known() == "" and any(splat.spoils for splat in said):
+                # Guests do run under KVM here, and this one's kernel says itself what it died of.
+                for splat in said:
+                    self._report(splat)
                 raise
-            said = f"the snapshot gives no guest, so each is booted: {error.what.splitlines()[0]}"
-            self.events.emit(ev.Note(said, "warning"))
-            self.snapshot = state = None
-            guest = self._boot(None)
+            why = in_one_line(error)
+            if not self._made and self.console_log.exists():
+                self.console_log.rename(self.folder / f"guest{self._named}.console.log")
+            guest = self._begin(replace(self.spec, accel="tcg"), None, self._report, prepare)
+            self._give_up_kvm(why)
+            foreign = f"under a KVM that does not run this guest, which TCG runs: {why}"
+            said = [replace(splat, foreign=foreign) for splat in said]
+        else:
+            self.kvm.keep("")
+        for splat in said:
+            self._report(splat)
+        return guest
+
+    def _give_up_kvm(self, why: str) -> None:
+        """What KVM failed at, a guest has done under TCG: so will all that come."""
+        with self._lock:
+            news = self.spec.accel == "kvm"
+            self.spec = replace(self.spec, accel="tcg")
+        self.kvm.keep(why)
+        if self.kvm.asked:
+            raise MachineError(
+                f"ACCEL=kvm, and KVM does not run this guest, which TCG runs: {why}",
+                evidence=self.folder,
+                next_step=USE_TCG,
+            )
+        if news:
+            said = f"KVM does not work here: {why}"
+            self.events.emit(ev.AccelChosen("tcg", said))
+            self.events.emit(ev.Note(f"{said}; TCG runs this guest, and the others", "warning"))
+
+    def _begin(
+        self,
+        spec: GuestSpec,
+        state: Path | None,
+        report: Callable[[Splat], None],
+        prepare: Step = lambda guest: None,
+    ) -> Guest:
+        """One guest of this run, restored from ``state`` or booted. Closed if ``prepare`` fails."""
+        with self._lock:
+            self._named += 1
+            name = f"guest{self._named}"
+        log = None if self._made else self.console_log
+        guest = boot(spec, self.folder, name, self.keys, state=state, console_log=log,
+                     patience=self._patience(spec), report=report)  # fmt: skip
+        guest.pace = next((g.pace for g in self._made if g.spec.accel == spec.accel), 1.0)
+        in_turn = ", CPUs in turn" if spec.in_turn and spec.accel == "tcg" else ""
+        machine = f"{spec.machine}, {spec.accel}{in_turn}"
+        self.events.emit(
+            ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, state is not None)
+        )
+        try:
+            prepare(guest)
+        except BaseException:
+            guest.close()
+            for splat in guest.take_stray_splats():
+                report(splat)
+            raise
         with self._lock:
             late = self._closed
             if not late:
@@ -84,21 +198,13 @@ class Guests:
         if late:
             guest.close()
             raise InternalError(f"{guest.name} came up after the run had ended")
-        guest.pace = self.first.pace
-        spec = guest.spec
-        machine = f"{spec.machine}, {spec.accel}{', CPUs in turn' if spec.in_turn else ''}"
-        restored = state is not None
-        self.events.emit(ev.GuestBooted(guest.boot_id, guest.boot_seconds, machine, restored))
         self._report_strays_of(guest)
         return guest
 
-    def _boot(self, state: Path | None) -> Guest:
-        with self._lock:
-            self._named += 1
-            number = self._named
-        log = self.console_log if number == 1 else None
-        return boot(self.spec, self.folder, f"guest{number}", self.keys, state=state,
-                    console_log=log, report=self._report)  # fmt: skip
+    def _patience(self, spec: GuestSpec) -> Patience:
+        usual = OWN_INIT if spec.login else Patience()
+        unproven = spec.accel == "kvm" and self.kvm.known() is None and not self.kvm.asked
+        return usual.on_trial() if unproven else usual
 
     @property
     def running(self) -> tuple[Guest, ...]:

@@ -24,7 +24,6 @@ import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any, TypeVar
 
 from qemu.qmp import (
@@ -39,6 +38,7 @@ from qemu.qmp import (
 from harness.core.errors import InternalError, MachineError
 from harness.vm.console import SerialLine
 from harness.vm.machine import QEMU, GuestSpec, qemu_argv
+from harness.vm.saved_state import begin_reading
 
 T = TypeVar("T")
 
@@ -62,6 +62,7 @@ class Monitor:
         self._socket = connection
         self._client = QMPClient()
         self._loop = _loop()
+        self.version = (0, 0)  # of a QEMU that has not greeted
 
     def _wait(self, what: Coroutine[Any, Any, T], timeout: float) -> T:
         """Has the loop do it: what it returns, or raises, within ``timeout`` seconds."""
@@ -73,14 +74,15 @@ class Monitor:
         except TimeoutError as error:
             raise TimeoutError("QEMU's monitor does not answer") from error
 
-    def greet(self, timeout: float) -> int:
-        """Leaves negotiation mode; the first number of QEMU's version, by its greeting.
+    def greet(self, timeout: float) -> None:
+        """Leaves negotiation mode and learns QEMU's ``version``, by its greeting.
 
         Raises MonitorClosedError, TimeoutError: there is none within ``timeout`` seconds.
         """
         self._wait(self._client.connect(self._socket), timeout)
         greeting: Any = self._client.greeting
-        return int(greeting.QMP.version["qemu"]["major"])
+        numbers = greeting.QMP.version["qemu"]
+        self.version = (int(numbers["major"]), int(numbers["minor"]))
 
     def command(self, name: str, *, timeout: float = 10.0, **arguments: Any) -> Any:
         """Runs one QMP command; underscores in argument names stand for dashes.
@@ -202,14 +204,11 @@ class Qemu:
                 os.close(ours)
         qemu = cls(process, line, Monitor(monitor), log)
         try:
-            major = qemu.monitor.greet(20.0)
+            qemu.monitor.greet(20.0)
             # Not on the command line: until it is greeted QEMU tells of no event, and a
             # small guest may go on before a busy machine lets us greet it.
             if restore is not None:
-                # Read by QEMU itself: 25 ms less than through a pipe. 9.1 calls that deprecated.
-                pipe = f"exec:cat {quote(str(restore))}"
-                uri = f"fd:{inherited[1]}" if major < 9 else pipe
-                qemu.monitor.command("migrate-incoming", uri=uri)
+                begin_reading(qemu.monitor, restore, inherited[1])
         except BaseException as error:
             qemu.kill()
             line.close()

@@ -122,6 +122,7 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
     def interact(self, keyboard: int, screen: TextIO) -> None:
         """A shell on this line for a terminal, until it ends, or the guest, or Ctrl-]."""
         ended, tell = os.pipe()
+        terminal = os.isatty(keyboard)  # once it is gone, it is none
 
         def show() -> None:
             self.expect_exact([end, EOF], timeout=None)
@@ -139,7 +140,7 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
                         typed = os.read(keyboard, 4096)
                     except OSError:  # EIO: the terminal is gone, and the guest goes too
                         break
-                    if not typed and os.isatty(keyboard):  # so too: in raw mode Ctrl-D is a key
+                    if not typed and terminal:  # so too: in raw mode Ctrl-D is a key
                         break
                     before, escape, _ = typed.partition(ESCAPE)
                     # A file or a pipe that has ended is what Ctrl-D is on a terminal.
@@ -155,12 +156,16 @@ class SerialDialogue(SpawnBase):  # type: ignore[type-arg]  # generic in its stu
 @contextlib.contextmanager
 def raw_terminal(fd: int) -> Iterator[None]:
     """Every key goes to the guest, Ctrl-C too; the terminal is put back whatever happens."""
-    with contextlib.ExitStack() as stack:
-        if os.isatty(fd):
-            stack.enter_context(contextlib.suppress(termios.error))  # it may be gone by then
-            stack.callback(termios.tcsetattr, fd, termios.TCSADRAIN, termios.tcgetattr(fd))
-            tty.setraw(fd)
+    if not os.isatty(fd):
         yield
+        return
+    mode = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd)
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # it may be gone by then
+            termios.tcsetattr(fd, termios.TCSADRAIN, mode)
 
 
 def _answer(line: SerialDialogue) -> str | None:

@@ -13,6 +13,7 @@ import base64
 import contextlib
 import io
 import logging
+import os
 import secrets
 import select
 import socket
@@ -229,7 +230,9 @@ class Connection:
 
 
 def login_shell(port: int, keys: KeyPair, host_key: str) -> int:
-    """A login shell on this terminal until it ends; its exit status, 255 for a lost connection.
+    """A login shell on this terminal until one of them ends; its exit status.
+
+    That is 255 for a lost connection, and negative where the terminal is gone.
 
     The private key is in a file for that time, in a folder that only its owner may enter.
     """
@@ -250,4 +253,25 @@ def login_shell(port: int, keys: KeyPair, host_key: str) -> int:
             "LogLevel=ERROR",
         ):
             options += ["-o", setting]
-        return subprocess.run(["ssh", *options, "root@127.0.0.1"], check=False).returncode
+        with subprocess.Popen(["ssh", *options, "root@127.0.0.1"]) as ssh:
+            try:
+                _wait_for(ssh.pid, terminal=0)
+                if ssh.poll() is None:
+                    ssh.terminate()
+                return ssh.wait()
+            except BaseException:
+                ssh.kill()
+                raise
+
+
+def _wait_for(pid: int, terminal: int) -> None:
+    """Until a child ends, or the terminal is gone, which a program in it may not hear of."""
+    ended = os.pidfd_open(pid)
+    try:
+        waiting = select.poll()
+        waiting.register(ended, select.POLLIN)
+        if os.isatty(terminal):
+            waiting.register(terminal, 0)  # no event but that it is gone
+        waiting.poll()
+    finally:
+        os.close(ended)

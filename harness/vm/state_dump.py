@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable
 
 from harness.core.errors import InternalError
+from harness.vm.accel import last_words
 from harness.vm.console import Console
 from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import ASK, HERE, SerialDialogue
 
 ANSWER = 2.0  # seconds for the first word of an answer
+ENDING = 5.0  # seconds for a QEMU that has closed its console
 TAIL = 200  # lines of the console that are repeated in a dump
 
 _TROUBLE = (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError)
@@ -42,6 +46,27 @@ def why_silent(qemu: Qemu, console: Console, patience: float) -> tuple[bool, str
     if answers:
         return False, "the guest hangs: only its kernel still answers, to sysrq on the console"
     return False, "the guest hangs: it answers neither SSH nor sysrq on the console"
+
+
+def kvm_suspect(qemu: Qemu, console: Console, unbegun: bool) -> str:
+    """Why KVM, and not its kernel, may have lost a guest; '' where nothing says so.
+
+    Args:
+        unbegun: it was lost before its first case began, when all it had done was to boot or
+            to be restored.
+    """
+    if console.ended:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            qemu.process.wait(ENDING)
+    # A panic ends QEMU with status 0 (-no-reboot).
+    if status := qemu.process.poll():
+        return f"QEMU ended with status {status}: {last_words(qemu.complaints().splitlines())}"
+    if qemu.alive:
+        with contextlib.suppress(*_TROUBLE):
+            if qemu.monitor.command("query-status").get("status") == "internal-error":
+                said = last_words(qemu.complaints().splitlines())
+                return f"KVM gave the guest up: {said or 'internal error'}"
+    return "the guest was lost before its first case began" if unbegun else ""
 
 
 # Why SSH is lost, asked on the serial line: whether its server runs, the network, the kernel.

@@ -12,4 +12,7 @@ SOAKERS: dict[str, Soaker] = {
         env={"STRESS_TIMES": "1"},
         patience=4,
     ),
+    "odd": CaseSoaker(
+        ("volatile/odd_neighbours.c::odd_neighbours",), env={"ODD_TIMES": "8"}, patience=6
+    ),
 }

@@ -129,7 +129,7 @@ def data(tmp_path: Path) -> SeriesData:
 
 def runner_with(data: SeriesData, guest: TalkingGuest) -> CaseRunner:
     made = cast(Guest, guest)
-    return CaseRunner(data, 4, "6.1.192", 1.0, lambda: made, made, again="make it")
+    return CaseRunner(data, 4, "6.1.192", lambda: made, made, again="make it")
 
 
 @pytest.mark.parametrize(

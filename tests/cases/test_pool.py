@@ -36,8 +36,11 @@ class MeetingGuest:
     swap_image = Path("/none")
     trustworthy = True
 
-    def __init__(self, barrier: threading.Barrier, meet: Sequence[str] = ()) -> None:
+    def __init__(
+        self, barrier: threading.Barrier, meet: Sequence[str] = (), pace: float = 1.0
+    ) -> None:
         self.barrier = barrier
+        self.pace = pace
         self.meet = meet
         self.ran: list[str] = []
         self.limits: list[float] = []
@@ -58,8 +61,8 @@ def data() -> SeriesData:
     return load(PROJECT / "patches" / "volatile")
 
 
-def runner_with(data: SeriesData, guest: MeetingGuest, factor: float = 1.0) -> CaseRunner:
-    return CaseRunner(data, 4, "6.1.192", factor, cast(Callable[[], Guest], lambda: guest))
+def runner_with(data: SeriesData, guest: MeetingGuest) -> CaseRunner:
+    return CaseRunner(data, 4, "6.1.192", cast(Callable[[], Guest], lambda: guest))
 
 
 def run_all(
@@ -67,9 +70,8 @@ def run_all(
     data: SeriesData,
     guests: Sequence[MeetingGuest],
     cases: Sequence[Case],
-    factor: float = 1.0,
 ) -> None:
-    run_shared(cases, [runner_with(data, guest, factor) for guest in guests], events.emit)
+    run_shared(cases, [runner_with(data, guest) for guest in guests], events.emit)
 
 
 def test_two_guests_run_cases_at_the_same_time(
@@ -103,8 +105,8 @@ def test_few_cases_get_one_guest_and_all_of_its_time(events: ev.Events, data: Se
 
 
 def test_guests_that_share_the_machine_get_more_time(events: ev.Events, data: SeriesData) -> None:
-    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
-    run_all(events, data, guests, CASES, factor=1.5)
+    guests = [MeetingGuest(threading.Barrier(1), pace=1.5) for _ in range(2)]
+    run_all(events, data, guests, CASES)
     assert set(guests[0].limits + guests[1].limits) <= {15.0}
 
 
@@ -114,7 +116,7 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_its_case(
     def none_left() -> Guest:
         raise SeriesError("does not boot again")
 
-    runners = [CaseRunner(data, 4, "6.1.192", 1.0, none_left) for _ in range(2)]
+    runners = [CaseRunner(data, 4, "6.1.192", none_left) for _ in range(2)]
     with pytest.raises(SeriesError, match="does not boot again"):
         run_shared(CASES, runners, events.emit)
 
@@ -126,7 +128,7 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
 
     class NoneLeft(MeetingGuest):
         def run_case(self, *_: object, **more: object) -> CaseRun:
-            self.barrier.wait(10)
+            self.barrier.wait(HUNG_S)
             raise SeriesError("does not boot again")
 
     cases = [*CASES[:-2], *(replace(case, timeout=60.0) for case in CASES[-2:])]
@@ -142,7 +144,7 @@ def test_a_guest_that_cannot_be_had_ends_the_run_at_an_earlier_case_too(
 
     threading.Thread(target=ask, daemon=True).start()
     with pytest.raises(SeriesError, match="does not boot again"):
-        ended.result(10)
+        ended.result(HUNG_S)
 
 
 def test_a_runner_that_shared_the_cases_speaks_to_whoever_asks_it_next(

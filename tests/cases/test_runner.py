@@ -124,6 +124,7 @@ class FakeGuest:
     asked: list[tuple[str, ...]] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
     swap_image: Path = Path("/none")
+    pace: float = 1.0
 
     def run_case(
         self,
@@ -157,11 +158,10 @@ def runner_of(
     *guests: FakeGuest,
     applied: int = 4,
     version: str = "6.1.192",
-    factor: float = 1.0,
 ) -> CaseRunner:
     waiting = list(guests)
     fresh = cast(Callable[[], Guest], lambda: waiting.pop(0))
-    return CaseRunner(data, applied, version, factor, fresh)
+    return CaseRunner(data, applied, version, fresh)
 
 
 def test_a_lost_guest_is_replaced_and_the_rest_goes_on(
@@ -220,8 +220,8 @@ def test_a_case_about_a_younger_kernel_does_not_run(
 
 
 def test_a_slow_guest_gets_more_time(events: ev.Events, data: SeriesData) -> None:
-    guest = FakeGuest([run()])
-    runner_of(data, guest, factor=3.0).run(case(), events.emit)
+    guest = FakeGuest([run()], pace=3.0)
+    runner_of(data, guest).run(case(), events.emit)
     assert guest.limits == [15.0]
 
 

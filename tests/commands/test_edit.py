@@ -49,7 +49,7 @@ def desk(toy: Toy, capsys: pytest.CaptureFixture[str]) -> Desk:
 
 def test_the_tree_is_a_branch_on_the_base(desk: Desk) -> None:
     made = desk.tree()
-    assert f"{desk.path}: branch series/series, 2 patches on base\n" in made
+    assert f"{desk.path}: branch series/series, 2 patches on base, 6.1.7 (" in made
     assert git.text(desk.path, "branch", "--show-current") == "series/series"
     assert git.text(desk.path, "rev-list", "--count", "base..HEAD") == "2"
     assert git.text(desk.path, "status", "--porcelain") == ""
@@ -108,7 +108,8 @@ def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(desk: Desk) -> N
     settings = desk.toy.settings(**new, tree=str(desk.path), patches=None)
     assert settings.command("tree", PATCHES="0") in str(caught.value.next_step)
     made = desk.tree(**new, patches=0)
-    assert "0 patches on base" in made and f"writes the branch back to {project / '6.1'}\n" in made
+    assert "0 patches on base, 6.1.7 (" in made
+    assert f"writes the branch back to {project / '6.1'}\n" in made
     commit(desk.path, {"mm/first.c": "int first;\n"}, "mm: one")
     done = desk.refresh(project=project)
     assert done == ["written 0001-mm-one.patch", f"{project / '6.1'}: 1 patches"]
@@ -139,7 +140,7 @@ def test_an_unedited_tree_follows_the_series(desk: Desk) -> None:
     desk.tree()
     desk.toy.series(ONE)
     made = desk.tree()
-    assert "1 patches on base (was there already)" in made
+    assert "1 patches on base, 6.1.7 (" in made and ") (was there already)\n" in made
     assert not (desk.path / "mm/volatile.c").exists()
 
 

@@ -18,7 +18,7 @@ from harness.core.settings import from_environment
 from harness.races.batch import Batch
 from harness.races.verdict import RaceResult
 from harness.report.results import Results
-from harness.run.session import Session
+from harness.run.session import KnownSeries, Session
 from tests.races.test_batch import TOY
 
 
@@ -39,7 +39,7 @@ def test_an_interrupt_leaves_the_races_that_were_tried(
     monkeypatch.setattr(repro, "run_scenarios", tried_one)
     session = Session(
         from_environment({}), events, Results(), cast(Any, None),
-        cast(Any, SimpleNamespace(name="toy")), tmp_path, Console(file=io.StringIO()),
+        KnownSeries(cast(Any, SimpleNamespace(name="toy"))), tmp_path, Console(file=io.StringIO()),
     )  # fmt: skip
     with pytest.raises(KeyboardInterrupt):
         repro._repro(session)

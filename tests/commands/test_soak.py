@@ -45,6 +45,7 @@ class FakeGuest:
     asked: list[tuple[str, float, dict[str, str]]] = field(default_factory=list)
     trustworthy: bool = True
     swap_image: Path = Path("/none")
+    pace: float = 1.0
 
     def run_case(
         self, case_id: str, argv: object, timeout: float, env: dict[str, str], **_: object
@@ -86,8 +87,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def context_of(events: ev.Events, data: SeriesData, out: Path, *script: CaseRun) -> SoakContext:
-    guest = FakeGuest(list(script))
-    runner = CaseRunner(data, 4, "6.12.1", 3.0, lambda: cast(Guest, guest), cast(Guest, guest))
+    guest = FakeGuest(list(script), pace=3.0)
+    runner = CaseRunner(data, 4, "6.12.1", lambda: cast(Guest, guest), cast(Guest, guest))
     return SoakContext(runner, Suite(CASES, out / "tests.img", True), out / "run-1", events)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from harness.commands.test_regression.build import RUNNER, TIME_FACTOR
 from harness.image.programs import GUEST_TESTS
+from harness.workloads.selftests import RUNNER, TIME_FACTOR
 from tests.support.limits import HUNG_S, wait_gone
 
 

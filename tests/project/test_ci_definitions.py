@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from harness.build.kconfig import load_flavour
+from harness.build.flavours import load_flavour
 from harness.commands.ci.plan import gitlab, listed
 from harness.core import git
 from harness.core.command_table import PROJECT, VARIABLES

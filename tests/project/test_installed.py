@@ -91,7 +91,7 @@ FINDS = """
 from harness.series.base import known_kernels
 from harness.detectors.canaries import PROGRAMS
 from harness.series.contract import load
-from harness.build.kconfig import load_flavour
+from harness.build.flavours import load_flavour
 from harness.image.programs import GUEST_TESTS
 from harness.races.scenario import RACES
 from harness.core.settings import from_environment

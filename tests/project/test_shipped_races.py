@@ -14,7 +14,7 @@ from harness.series import contract
 from harness.series.contract import find_patch
 from harness.series.patches import parse_patch
 
-LINES = ("6.1", "6.12")
+LINES = ("6.1", "6.12", "7.3")
 SHIPPED = sorted(RACES.glob("*.c"))
 
 
@@ -50,4 +50,4 @@ def test_each_kernel_line_has_scenarios(line: str) -> None:
     read = [parse(path.read_text("utf-8"), path, line) for path in SHIPPED]
     names = {scenario.name for scenario in read if scenario is not None}
     assert {"sigbus-fault", "purge-after-intact", "stale-tlb", "fork-vote"} <= names
-    assert ("sigbus-fault-vmalock" in names) == (line == "6.12")
+    assert ("sigbus-fault-vmalock" in names) == (line != "6.1")

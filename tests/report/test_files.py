@@ -20,7 +20,8 @@ from harness.report.files import (
     point_latest,
     write_all,
 )
-from harness.report.results import Results, RunDocument, document
+from harness.report.records import RunDocument
+from harness.report.results import Results, document
 from harness.series.contract import SeriesData, load
 
 

@@ -58,9 +58,11 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
         splat,
         ev.SplatSeen("INFO", "info", None, "text", foreign="not ours"),
         ev.SplatDecoded(splat.id, "text with lines", "how"),
+        ev.SplatBlamed(splat.id, 1, "s", "mm/mincore.c:213"),
         ev.GuestLost("died", ev.CaseId.parse("a.c::b"), ""),
         ev.CanaryFinished("oops", "oops", "oops", True, 1.0),
         ev.Note("hello"),
+        ev.ChangeKnown((ev.TouchedFile("mm/mincore.c", "code", True, "mm/mincore.o"),)),
         ev.ChangeCoverage(1, 2, 7, 9, ("mm/mincore.c:213 mincore_page",)),
         ev.RunFinished(verdict, 1, 9.0, ("it ended",)),
     ):

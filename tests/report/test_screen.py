@@ -11,7 +11,8 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.settings import PROJECT
-from harness.report.results import Results, RunDocument, document
+from harness.report.records import RunDocument
+from harness.report.results import Results, document
 from harness.report.screen import Screen, print_summary, ranges
 from harness.series.contract import SeriesData, load
 

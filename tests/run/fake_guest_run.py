@@ -86,6 +86,10 @@ def dies(name: str, guest: FakeQemu) -> tuple[str, str]:
     raise EOFError
 
 
+def comes_up(guest: FakeQemu) -> None:
+    guest.print("Linux version 6.1.7\nharness: mounted\nharness: ready\n")
+
+
 @dataclass
 class Job:
     """One way to run ``make test-kernel``: ``behaviours`` names the cases that do not just pass."""
@@ -102,6 +106,8 @@ class Job:
     # The addresses that a guest's kernel runs, where it is watched.
     executes: Callable[[GuestSpec], Iterable[int]] = lambda spec: ()
     watched: tuple[tuple[int, int], ...] = ()
+    boots: Callable[[GuestSpec, FakeQemu], None] = lambda spec, guest: comes_up(guest)
+    under: list[str] = field(default_factory=list)  # the accelerator of each guest
     _guests: list[FakeQemu] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -122,9 +128,13 @@ class Job:
 
     def test_kernel(self, *given: str) -> int:
         """Its exit status; ``given``: more variables, as they are typed."""
+        return self.run("test-kernel", *given)
+
+    def run(self, command: str, *given: str) -> int:
+        """The exit status of any command."""
         return cli.main(
             [
-                "test-kernel",
+                command,
                 f"PROJECT={self.project}",
                 f"KERNEL={self.toy.tree}",
                 f"SERIES={self.toy.root / 'series'}",
@@ -170,10 +180,12 @@ class Job:
             self.watched = spec.watch
             translated.write_text("".join(f"0x{at:016x}:  nop\n" for at in self.executes(spec)))
         guest.behave = lambda argv: self._run_case(argv[-1], guest)
+        guest.spec = spec
         if restore is None:
-            guest.print("Linux version 6.1.7\nharness: mounted\nharness: ready\n")
+            self.boots(spec, guest)
         with self._lock:
             self._guests.append(guest)
+            self.under.append(spec.accel)
             self.booted += restore is None
             self.restored += restore is not None
         return guest

@@ -14,6 +14,7 @@ from harness.core.errors import UNTESTED
 from harness.core.events import Events
 from harness.core.store import Store
 from tests.run.fake_guest_run import Job, dies, fails, hangs, passes, toy_project, warns
+from tests.support.limits import HUNG_S
 from tests.support.toy import Toy, repository
 from tests.vm.fake_guest import FakeQemu
 
@@ -22,7 +23,7 @@ SECOND = [f"b{n:02}" for n in range(8)]
 LATER = "b07"  # of a patch that the series does not have
 RUN = [*FIRST, *SECOND[:-1]]  # what runs in a guest
 IDS = [f"toy/first.py::{n}" for n in FIRST] + [f"toy/second.py::{n}" for n in SECOND]
-STAGES = ("tree", "series", "config", "build", "rootfs", "programs", "boot", "tests")
+STAGES = ("tree", "series", "config", "build", "rootfs", "programs", "change", "boot", "tests")
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +98,7 @@ def test_all_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
         *("StageStarted", "ConfigKnown", "StageFinished"),
         *(stage * 3),  # build, rootfs, programs
         "AccelChosen",
+        *("StageStarted", "ChangeKnown", "StageFinished"),
         *("StageStarted", "GuestBooted", "PaceMeasured", "StageFinished"),
         *("StageStarted", "CasesChosen", "StageFinished"),
         "RunFinished",
@@ -209,7 +211,7 @@ class TestTwoGuests:
 
         def waits(name: str, guest: FakeQemu) -> tuple[str, str]:
             for _ in range(others):
-                assert ended.acquire(timeout=60)
+                assert ended.acquire(timeout=HUNG_S)
             return passes(name, guest)
 
         def counts(name: str, guest: FakeQemu) -> tuple[str, str]:

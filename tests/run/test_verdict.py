@@ -35,6 +35,36 @@ def test_a_pass_takes_that_each_changed_function_was_entered(
     assert bool(results.untested()) == (MISSED in events)
 
 
+def known(kind: ev.FileKind, compiled: bool | None, said: str = "so") -> ev.ChangeKnown:
+    return ev.ChangeKnown((ev.TouchedFile("a/file", kind, compiled, said),))
+
+
+SKIPPED = ev.CaseFinished(ev.CaseId.parse("a.c::d"), "skip", "no", 0.1, ())
+HOST = ev.CaseFinished(ev.CaseId("host", None, "looks"), "pass", "", 0.1, ())
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        ([known("code", True), PASSED], ""),
+        ([known("code", True)], "no workload ran"),
+        ([known("code", True), SKIPPED, HOST], "no workload ran"),
+        ([known("code", False, "needs CONFIG_X"), PASSED], "a/file: needs CONFIG_X"),
+        ([known("documentation", None)], ""),
+        ([known("configuration", None)], ""),
+        ([known("comments", None)], ""),
+        ([known("selftest", None)], "no workload ran"),
+        ([known("selftest", None), PASSED], ""),
+        ([known("tool", None)], "no workload ran"),
+        ([SKIPPED], ""),  # a run that looked at no change
+    ],
+)
+def test_what_a_pass_takes(events: list[ev.Event], why: str) -> None:
+    results = Results(events)
+    assert why in "\n".join(results.untested()) and bool(results.untested()) == bool(why)
+    assert judge_run(results) == (("untested", UNTESTED) if why else ("pass", 0))
+
+
 def test_what_was_not_entered_is_named() -> None:
     first, *places = Results([MISSED]).untested()
     assert first.startswith("1 of 2 functions") and places == ["not reached: m.c:20 g"]

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
+import hashlib
 import shutil
 import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from harness.core import git
 from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Note
 from harness.core.store import Store
-from harness.series.base import obtain_base
+from harness.series import base as base_module
+from harness.series.kernels import NamedKernel, SourcePlace, lists_of
 from harness.setup import apt
+from harness.setup.fetch import UnavailableError
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, commit, grow, unpack
 
@@ -136,122 +140,159 @@ def test_ref_without_git_is_refused(toy: Toy) -> None:
             toy.base(kernel=kernel, ref="v6.1")
 
 
-# --- packages, without apt ---------------------------------------------------------
+# --- by name: packages without apt, and a tarball without a network -------------------
+
+
+class Packages:
+    """What apt would say: the version of linux-source-6.1 in each place, and those out of reach."""
+
+    def __init__(self, toy: Toy) -> None:
+        self.toy = toy
+        self.versions: dict[str, str | None] = {"machine": "1.0", "other": None}
+        self.gone: set[str] = set()
+        self.downloads: list[tuple[str, str]] = []
+
+    @contextlib.contextmanager
+    def lists(self, place: SourcePlace, store: Store) -> Iterator[tuple[str, ...]]:
+        yield (str(place.apt),)
+
+    def candidate(self, package: str, options: Sequence[str]) -> str | None:
+        return self.versions[options[0]]
+
+    def download(self, package: str, version: str, folder: Path, options: Sequence[str]) -> Path:
+        if version in self.gone:
+            raise UnavailableError(f"no network for {version}")
+        self.downloads.append((options[0], version))
+        target = folder / f"{package}_{version}_all.deb"
+        words = ["dpkg-deb", "--build", str(self.toy.root / "deb"), str(target)]
+        subprocess.run(words, check=True, capture_output=True)
+        return target
 
 
 @pytest.fixture
-def packaged(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """A machine whose apt has linux-source-6.1 1.0, made of the toy."""
+def tarball(toy: Toy) -> Path:
+    """The toy as the tarball of a release."""
+    unpack(toy.root / "linux-source-6.1")
+    path = toy.root / "release" / "linux-6.1.7.tar.xz"
+    path.parent.mkdir()
+    words = ["tar", "-cJf", str(path), "-C", str(toy.root), "linux-source-6.1"]
+    subprocess.run(words, check=True)
+    return path
+
+
+@pytest.fixture
+def packages(toy: Toy, tarball: Path, monkeypatch: pytest.MonkeyPatch) -> Packages:
+    """A machine whose apt has linux-source-6.1 1.0, made of the toy; two more places."""
+    found = Packages(toy)
     monkeypatch.setattr(apt, "available", lambda: True)
-    monkeypatch.setattr(apt, "candidate", lambda package, store: "1.0")
     monkeypatch.setattr(apt, "installed", lambda package: None)
-    monkeypatch.setattr(apt, "update", lambda: False)
+    monkeypatch.setattr(apt, "candidate", found.candidate)
+    monkeypatch.setattr(apt, "download", found.download)
+    monkeypatch.setattr(base_module, "lists_of", found.lists)
+    places = (
+        SourcePlace(apt="machine"),
+        SourcePlace(apt="other", archive="Debian"),
+        SourcePlace(url=tarball.as_uri(), sha256=hashlib.sha256(tarball.read_bytes()).hexdigest()),
+    )
+    table = {"6.1": NamedKernel("linux-source-6.1", places, 20)}
+    monkeypatch.setattr(base_module, "known_kernels", lambda: table)
     source = toy.root / "deb" / "usr" / "src"
     source.mkdir(parents=True)
-    unpack(toy.root / "linux-source-6.1")
-    subprocess.run(
-        ["tar", "-cJf", str(source / "linux-source-6.1.tar.xz"), "-C", str(toy.root),
-         "linux-source-6.1"],
-        check=True,
-    )  # fmt: skip
+    shutil.copy(tarball, source / "linux-source-6.1.tar.xz")
     control = toy.root / "deb" / "DEBIAN"
     control.mkdir()
     (control / "control").write_text(
         "Package: linux-source-6.1\nVersion: 1.0\nArchitecture: all\n"
         "Maintainer: Toy <toy@example.org>\nDescription: toy\n"
     )
-
-    def download(package: str, version: str, folder: Path, store: Store) -> Path:
-        target = folder / f"{package}_{version}_all.deb"
-        subprocess.run(
-            ["dpkg-deb", "--build", str(toy.root / "deb"), str(target)],
-            check=True,
-            capture_output=True,
-        )
-        return target
-
-    monkeypatch.setattr(apt, "download", download)
-    return toy
+    return found
 
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb here")
 
 
 @needs_dpkg
-def test_a_package_is_unpacked_without_installing_it(packaged: Toy) -> None:
-    base = packaged.base(kernel="6.1")
+def test_a_package_is_unpacked_without_installing_it(toy: Toy, packages: Packages) -> None:
+    base = toy.base(kernel="6.1")
     assert base.version == "6.1.7"
-    assert base.tree == git.text(packaged.tree, "rev-parse", "HEAD^{tree}")
+    assert base.source == "linux-source-6.1 1.0, this machine's apt"
+    assert base.tree == git.text(toy.tree, "rev-parse", "HEAD^{tree}")
     assert not list(base.repo.parent.glob("*.deb"))
-    assert packaged.base(kernel="6.1").cached
+    assert toy.base(kernel="6.1").cached
 
 
 @needs_dpkg
-def test_a_new_revision_is_a_new_base(packaged: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = packaged.base(kernel="6.1")
-    monkeypatch.setattr(apt, "candidate", lambda package, store: "1.1")
-    assert packaged.base(kernel="6.1").key != first.key
+def test_a_new_revision_is_a_new_base(toy: Toy, packages: Packages) -> None:
+    first = toy.base(kernel="6.1")
+    packages.versions["machine"] = "1.1"
+    assert toy.base(kernel="6.1").key != first.key
 
 
 @needs_dpkg
-def test_a_revision_that_left_the_mirror_is_looked_up_again(
-    packaged: Toy, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("machine", [None, "0.9"])
+def test_what_the_machine_does_not_have_is_taken_from_the_next_place(
+    toy: Toy, packages: Packages, machine: str | None
 ) -> None:
-    versions = ["1.0"]
-    real = apt.download
+    packages.versions = {"machine": machine, "other": "1.1"}
+    packages.gone = {"0.9"}
+    assert toy.base(kernel="6.1").source == "linux-source-6.1 1.1, Debian's suite other"
+    assert packages.downloads == [("other", "1.1")]
 
-    def download(package: str, version: str, folder: Path, store: Store) -> Path:
-        if version == "1.0":
-            raise apt.UnavailableError("404")
-        return real(package, version, folder, store)
 
-    monkeypatch.setattr(apt, "download", download)
-    monkeypatch.setattr(apt, "candidate", lambda package, store: versions[-1])
+def test_what_no_suite_has_is_the_tarball_of_a_release(
+    toy: Toy, packages: Packages, tarball: Path
+) -> None:
+    packages.versions = {"machine": None, "other": None}
+    base = toy.base(kernel="6.1")
+    assert base.tree == git.text(toy.tree, "rev-parse", "HEAD^{tree}")
+    assert base.source == tarball.as_uri()
+    assert not list(base.repo.parent.glob("*.tar.xz"))
+    tarball.unlink()
+    assert toy.base(kernel="6.1").cached
 
-    def update() -> bool:
-        versions.append("1.1")
-        return True
 
-    monkeypatch.setattr(apt, "update", update)
-    assert "1.1" in (packaged.base(kernel="6.1").repo.parent / "base.json").read_text()
+def test_another_tarball_than_the_one_of_the_table_is_not_taken(
+    toy: Toy, packages: Packages, tarball: Path
+) -> None:
+    packages.versions = {"machine": None, "other": None}
+    tarball.write_bytes(tarball.read_bytes() + b"more")
+    with pytest.raises(MachineError) as caught:
+        toy.base(kernel="6.1")
+    said = caught.value.what.splitlines()
+    assert said[0] == "KERNEL=6.1 is in none of its places"
+    assert said[1] == "this machine's apt: it has no linux-source-6.1"
+    assert said[2] == "Debian's suite other: it has no linux-source-6.1"
+    assert "has the SHA256" in said[3]
+    assert "KERNEL=/path/to/linux" in str(caught.value.next_step)
+    assert not list((toy.store.root / "base").iterdir())
 
 
 @needs_dpkg
 def test_offline_the_store_helps_out_and_says_so(
-    packaged: Toy, monkeypatch: pytest.MonkeyPatch, recorder: Recorder
+    toy: Toy, packages: Packages, tarball: Path, recorder: Recorder
 ) -> None:
-    first = packaged.base(kernel="6.1")
-
-    def fail(*_: object) -> Path:
-        raise apt.UnavailableError("no network")
-
-    monkeypatch.setattr(apt, "candidate", lambda package, store: "1.1")
-    monkeypatch.setattr(apt, "download", fail)
-    assert packaged.base(kernel="6.1").key == first.key
+    first = toy.base(kernel="6.1")
+    tarball.unlink()
+    packages.versions["machine"] = "1.1"
+    packages.gone = {"1.1"}
+    again = toy.base(kernel="6.1")
+    assert (again.key, again.source) == (first.key, "linux-source-6.1 1.0, the store")
     assert any("offline" in str(note) for note in recorder.of(Note))
-    packaged.store.release()
-    packaged.store.clean()
-    with pytest.raises(MachineError, match="no network"):
-        packaged.base(kernel="6.1")
+    toy.store.release()
+    toy.store.clean()
+    with pytest.raises(MachineError, match=r"no network for 1\.1"):
+        toy.base(kernel="6.1")
 
 
-def test_without_apt_the_next_form_is_named(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apt, "available", lambda: False)
-    with pytest.raises(MachineError) as caught:
-        obtain_base(toy.settings(kernel="6.1"), toy.store, toy.events)
-    assert "KERNEL=/path/to/linux" in str(caught.value.next_step)
-
-
-def test_the_candidate_is_what_apt_says_with_its_parsed_lists_kept(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_apt_the_next_form_is_named(
+    toy: Toy, packages: Packages, tarball: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = tmp_path / "bin"
-    fake.mkdir()
-    asked = tmp_path / "asked"
-    (fake / "apt-cache").write_text(f"#!/bin/sh\necho \"$@\" >> {asked}\necho '  Candidate: 2.0'\n")
-    (fake / "apt-cache").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{fake}{os.pathsep}{os.environ['PATH']}")
-    assert apt.candidate("linux-source-6.1", toy.store) == "2.0"
-    (call,) = asked.read_text().splitlines()
-    assert call.endswith("policy linux-source-6.1")
-    assert f"Dir::Cache::pkgcache={toy.store.root}/apt/" in call
+    monkeypatch.setattr(apt, "available", lambda: False)
+    monkeypatch.setattr(base_module, "lists_of", lists_of)
+    assert toy.base(kernel="6.1").source == tarball.as_uri()
+    toy.store.release()
+    toy.store.clean()
+    tarball.unlink()
+    with pytest.raises(MachineError, match="this machine has no apt") as caught:
+        toy.base(kernel="6.1")
+    assert "KERNEL=/path/to/linux" in str(caught.value.next_step)

@@ -100,7 +100,7 @@ def test_any_two_series_leave_the_tree_that_git_makes(tmp_path: Path) -> None:
     work.mkdir()
     first = commit(repo, random_tree(rng, outside), None)
     others = [commit(repo, random_tree(rng, outside), first) for _ in range(TREES)]
-    base = Base("fuzz", "6.1.0", repo, first, f"{first}^{{tree}}", "fuzz")
+    base = Base("fuzz", "6.1.0", repo, first, f"{first}^{{tree}}", "fuzz", "fuzz")
     plain = unpatched(base)
     git_side = Reference(repo, reference)
     wanted = {one: git_side.checkout(one) for one in (first, *others)}

@@ -22,6 +22,7 @@ from tests.support.limits import note_refused_locks
 TABLE = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())
 ON_DEMAND = {
     "shell",
+    "newcomer",
     "sparse",
     "arm64",
     "riscv",

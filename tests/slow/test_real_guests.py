@@ -27,7 +27,7 @@ from harness.core.store import Store
 from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import prepare
 from harness.run.session import Session, run_session
-from harness.vm.accel import choose_accel
+from harness.vm.accel import KvmVerdict, choose_accel
 from harness.vm.boot import Patience, boot, save
 from harness.vm.channel import SshError
 from harness.vm.guest import Guest
@@ -79,9 +79,13 @@ def built(out: Path, *, bzimage: bool = False) -> KernelBuild:
 @pytest.fixture(scope="module")
 def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
     vmlinux = built(tmp_path_factory.mktemp("built")).vmlinux
-    made = GuestSpec(vmlinux, None, "microvm", "tcg", rootfs.image, rootfs.host_key)
-    accel = choose_accel("auto", tmp_path_factory.mktemp("accel"), made)
-    return replace(made, accel=accel.name)
+    folder = tmp_path_factory.mktemp("accel")
+    kvm = KvmVerdict(folder)
+    made = GuestSpec(vmlinux, None, "microvm", choose_accel("auto", kvm).name, rootfs.image,
+                     rootfs.host_key)  # fmt: skip
+    with Guests(made, folder, folder / "console.log", Events(), kvm) as guests:
+        guests.fresh()
+        return guests.spec
 
 
 @pytest.fixture(scope="module")
@@ -245,9 +249,9 @@ class TestRealGuests:
     ) -> None:
         greet = Monitor.greet
 
-        def late(monitor: Monitor, timeout: float) -> int:
+        def late(monitor: Monitor, timeout: float) -> None:
             time.sleep(2)  # the fault that is put in; reading a state takes 0.2
-            return greet(monitor, timeout)
+            greet(monitor, timeout)
 
         monkeypatch.setattr(Monitor, "greet", late)
         restored(first, snapshot, tmp_path, "late").close()
@@ -283,10 +287,10 @@ class TestRealGuests:
         cut = tmp_path / "cut"
         shutil.copyfile(snapshot, cut)
         os.truncate(cut, int(cut.stat().st_size * kept))
-        with Guests(spec, tmp_path, tmp_path / "console.log", Events()) as guests:
+        kvm = KvmVerdict(tmp_path)
+        with Guests(spec, tmp_path, tmp_path / "console.log", Events(), kvm) as guests:
+            guests.fresh()
             guests.snapshot = cut
-            made = guests._boot(None)
-            guests._made.append(made)
             assert sh(guests.fresh(), "echo there") == "there\n"
             assert guests.snapshot is None
 

@@ -11,11 +11,13 @@ import fcntl
 import os
 import select
 import threading
+from collections.abc import Sequence
 from types import ModuleType, SimpleNamespace
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
+from harness.core import proc
 from harness.vm.channel import Streams
 
 HUNG_S = 600.0  # a test that takes longer hangs, and is ended (conftest.py)
@@ -34,6 +36,28 @@ def wait_gone(pid: int) -> None:
         select.select([ended], [], [])
     finally:
         os.close(ended)
+
+
+def time_out_after(monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    """The time of a program that ``proc.run`` runs begins when it has said ``word``, not before."""
+    said, run = threading.Event(), proc.run
+
+    def heard(line: str) -> None:
+        if word in line:
+            said.set()
+
+    def listening(argv: Sequence[str], **how: Any) -> proc.ProgramResult:
+        return run(argv, **{"on_line": heard, **how})
+
+    class AfterWord(threading.Timer):
+        daemon = True
+
+        def run(self) -> None:
+            said.wait()
+            super().run()
+
+    monkeypatch.setattr(proc, "run", listening)
+    monkeypatch.setattr(proc, "threading", SimpleNamespace(Timer=AfterWord))
 
 
 def note_streams(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[Streams]:

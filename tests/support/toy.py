@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.kconfig import Flavour, KernelConfig, configure
+from harness.build.flavours import Flavour
+from harness.build.kconfig import KernelConfig, configure
 from harness.build.kernel import KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
 from harness.core import git

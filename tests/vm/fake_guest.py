@@ -46,12 +46,19 @@ class _Process:
     def poll(self) -> int | None:
         return self.code
 
+    def wait(self, timeout: float) -> int | None:
+        return self.code
+
 
 class _Monitor:
     """Agrees to every command; a state is saved, and restored, at once."""
 
+    def __init__(self) -> None:
+        self.version = (7, 2)
+        self.status = "postmigrate"
+
     def command(self, name: str, **_: object) -> dict[str, str]:
-        answers = {"query-migrate": "completed", "query-status": "postmigrate"}
+        answers = {"query-migrate": "completed", "query-status": self.status}
         return {"status": answers.get(name, "running")}
 
     def human(self, line: str) -> str:
@@ -70,7 +77,7 @@ class FakeQemu:
     """
 
     def __init__(self, log: Path, public: str, key: HostKey | None = None) -> None:
-        self.sshd = FakeSshd(public, self._command, key=key)
+        self.sshd = FakeSshd(public, self._command, key=key, shell=self._shell)
         self.serial = GuestEnd()
         self.console = self.serial.line
         self.monitor = _Monitor()
@@ -82,8 +89,10 @@ class FakeQemu:
         self.tainted = 0
         self.answers = True
         self.on_kill: Callable[[], None] = lambda: None
+        self.benchmark: Callable[[], None] = lambda: None
         self.over = threading.Event()
         self.seen: list[str] = []
+        self.spec: GuestSpec | None = None  # what it was started with, where somebody says so
         log.write_text("")
 
     @property
@@ -100,7 +109,7 @@ class FakeQemu:
         self.breaks += 1
 
     def kill(self) -> None:
-        self.process.code = self.process.code or -9
+        self.process.code = -9 if self.process.code is None else self.process.code
         self.serial.close()
         self.monitor.close()
 
@@ -113,10 +122,22 @@ class FakeQemu:
         self.over.wait()
         raise OSError("the guest is gone")
 
-    def die(self) -> None:
-        """Ends as QEMU ends at a panic."""
+    def die(self, status: int = -9) -> None:
+        """Ends as QEMU ends at a panic with 0, or by itself."""
+        self.process.code = status
         self.kill()
         self.sshd.drop()
+
+    def stand_still(self) -> None:
+        """Stops as KVM stops a guest that it cannot run."""
+        self.log.write_text("KVM internal error. Suberror: 1\nemulation failure\n")
+        self.monitor.status = "internal-error"
+        self.answers = False
+        self.sshd.drop()
+
+    def _shell(self, channel: paramiko.Channel) -> None:
+        channel.sendall(b"# ")
+        self.hang()
 
     def _command(self, command: str, channel: paramiko.Channel) -> int | None:
         self.seen.append(command)
@@ -137,6 +158,7 @@ class FakeQemu:
                 self.on_kill()
                 return 0
             case ["/harness/init", "benchmark"]:
+                self.benchmark()
                 channel.sendall(b"100\n")
                 return 0
         return 0

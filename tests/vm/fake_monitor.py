@@ -24,13 +24,14 @@ class FakeMonitor:
     no answer where ``answer`` is None.
     """
 
-    def __init__(self, answer: Answer | None = None, major: int = 7) -> None:
+    def __init__(self, answer: Answer | None = None, version: tuple[int, int] = (7, 2)) -> None:
         self.connection, self._ours = socket.socketpair()
         self.seen: list[dict[str, Any]] = []
         self._answer = answer
         if answer is not None:
-            version = {"qemu": {"major": major, "minor": 2, "micro": 0}, "package": ""}
-            self.say({"QMP": {"version": version, "capabilities": []}})
+            major, minor = version
+            said = {"qemu": {"major": major, "minor": minor, "micro": 0}, "package": ""}
+            self.say({"QMP": {"version": said, "capabilities": []}})
         threading.Thread(target=self._serve, daemon=True).start()
 
     def say(self, message: dict[str, Any]) -> None:

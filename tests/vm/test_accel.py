@@ -4,30 +4,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from harness.core.errors import MachineError
+from harness.core.errors import MachineError, SeriesError
 from harness.vm import accel
-from harness.vm.accel import choose_accel, device_obstacle, last_words
-from harness.vm.machine import QEMU, GuestSpec
+from harness.vm.accel import (
+    KvmVerdict,
+    choose_accel,
+    device_obstacle,
+    in_one_line,
+    last_words,
+)
+from harness.vm.machine import QEMU
 
-SPEC = GuestSpec(Path("/k/vmlinux"), None, "microvm", "tcg", Path("/r"), "key")
-
-
-@dataclass
-class Probe:
-    """A probe whose answers are given; it keeps what it was asked."""
-
-    kvm: str = ""
-    tcg: str = ""
-    asked: list[str] = field(default_factory=list)
-
-    def __call__(self, spec: GuestSpec) -> str:
-        self.asked.append(spec.accel)
-        return self.kvm if spec.accel == "kvm" else self.tcg
+HANGS = "it hangs"
 
 
 @pytest.fixture
@@ -39,44 +31,39 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def probe(device: Path, monkeypatch: pytest.MonkeyPatch) -> Probe:
-    made = Probe()
-    monkeypatch.setattr(accel, "first_line", made)
-    return made
+def verdict(tmp_path: Path, device: Path) -> KvmVerdict:
+    """Of a machine with the device, whose KVM nobody has tried."""
+    return KvmVerdict(tmp_path)
 
 
-def test_kvm_that_runs_a_guest_is_taken(tmp_path: Path, probe: Probe) -> None:
-    assert choose_accel("auto", tmp_path, SPEC).name == "kvm"
-    assert probe.asked == ["kvm"]
+def test_kvm_is_tried_where_there_is_a_device(verdict: KvmVerdict) -> None:
+    assert choose_accel("auto", verdict).name == "kvm"
 
 
-def test_kvm_that_opens_and_runs_nothing_is_not(tmp_path: Path, probe: Probe) -> None:
-    probe.kvm = "an ordinary guest says nothing in 8 s"
-    chosen = choose_accel("auto", tmp_path, SPEC)
-    assert chosen.name == "tcg"
-    assert "an ordinary guest says nothing" in chosen.reason
-    assert "\n" not in chosen.reason
+def test_kvm_that_is_known_to_fail_is_not_tried(verdict: KvmVerdict) -> None:
+    verdict.keep(HANGS)
+    chosen = choose_accel("auto", verdict)
+    assert (chosen.name, chosen.reason) == ("tcg", f"KVM does not work here: {HANGS}")
 
 
-def test_asking_for_kvm_where_it_does_not_work_is_an_error(tmp_path: Path, probe: Probe) -> None:
-    probe.kvm = "says nothing"
-    with pytest.raises(MachineError, match="says nothing") as caught:
-        choose_accel("kvm", tmp_path, SPEC)
+def test_kvm_that_is_asked_for_is_tried_again(tmp_path: Path, verdict: KvmVerdict) -> None:
+    verdict.keep(HANGS)
+    assert choose_accel("kvm", KvmVerdict(tmp_path, asked=True)).name == "kvm"
+
+
+def test_asking_for_tcg_asks_nothing(verdict: KvmVerdict, device: Path) -> None:
+    device.unlink()
+    assert choose_accel("tcg", verdict) == accel.Accel("tcg", "asked for")
+
+
+def test_asking_for_kvm_without_the_device_is_an_error(verdict: KvmVerdict, device: Path) -> None:
+    device.unlink()
+    with pytest.raises(MachineError, match="there is no") as caught:
+        choose_accel("kvm", verdict)
     assert caught.value.exit_code == 3
     assert "ACCEL=tcg" in str(caught.value.next_step)
-
-
-def test_the_reason_is_the_error_and_no_warning_before_it() -> None:
-    warning = "qemu: -accel kvm: warning: Number of SMP cpus requested (4) exceeds ..."
-    error = "qemu: error: failed to set MSR 0x10a to 0x69"
-    assert last_words([warning, "", error, "more"]) == error
-    assert last_words([warning]) == warning
-    assert last_words([]) == ""
-
-
-def test_asking_for_tcg_probes_nothing(tmp_path: Path, probe: Probe) -> None:
-    assert choose_accel("tcg", tmp_path, SPEC).name == "tcg"
-    assert probe.asked == []
+    chosen = choose_accel("auto", verdict)
+    assert chosen.name == "tcg" and f"there is no {device}" in chosen.reason
 
 
 def test_no_permission_names_the_group(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,64 +78,62 @@ def test_no_permission_names_the_group(device: Path, monkeypatch: pytest.MonkeyP
     assert "group kvm" in device_obstacle()
 
 
-def test_without_the_device_nothing_is_probed(tmp_path: Path, probe: Probe, device: Path) -> None:
-    device.unlink()
-    chosen = choose_accel("auto", tmp_path, SPEC)
-    assert chosen.name == "tcg" and probe.asked == []
-    assert f"there is no {device}" in chosen.reason
+def test_the_reason_is_the_error_and_no_warning_before_it() -> None:
+    warning = "qemu: -accel kvm: warning: Number of SMP cpus requested (4) exceeds ..."
+    error = "qemu: error: failed to set MSR 0x10a to 0x69"
+    assert last_words([warning, "", error, "more"]) == error
+    assert last_words([warning]) == warning
+    assert last_words([]) == ""
 
 
-@pytest.mark.parametrize("obstacle", ["", "says nothing"])
-def test_the_verdict_is_kept(tmp_path: Path, probe: Probe, obstacle: str) -> None:
-    probe.kvm = obstacle
-    one = choose_accel("auto", tmp_path, SPEC)
-    probe.kvm, probe.asked = "different", []
-    assert choose_accel("auto", tmp_path, SPEC) == one
-    assert probe.asked == []
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("QEMU ended at once:\nwarning: x\nqemu: failed", "QEMU ended at once: qemu: failed"),
+        ("it hangs (8 s); last line:\n[ 0.1] mem", "it hangs (8 s); last line: [ 0.1] mem"),
+        ("does not boot: BUG in f\nBUG: x\nRIP: f", "does not boot: BUG in f"),
+        ("it is silent", "it is silent"),
+    ],
+)
+def test_a_failure_in_one_line(what: str, line: str) -> None:
+    assert in_one_line(SeriesError(what)) == line
 
 
-def test_another_boot_asks_again(
-    tmp_path: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("obstacle", ["", HANGS])
+def test_the_verdict_is_kept(tmp_path: Path, verdict: KvmVerdict, obstacle: str) -> None:
+    assert verdict.known() is None
+    verdict.keep(obstacle)
+    assert KvmVerdict(tmp_path).known() == obstacle
+    verdict.keep("another")
+    assert verdict.known() == "another"
+
+
+def test_it_does_not_hold_for_another_boot(
+    tmp_path: Path, verdict: KvmVerdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boot_id = tmp_path / "boot_id"
     boot_id.write_text("first\n")
     monkeypatch.setattr(accel, "BOOT_ID", boot_id)
-    probe.kvm = "says nothing"
-    choose_accel("auto", tmp_path, SPEC)
+    verdict.keep(HANGS)
     boot_id.write_text("second\n")
-    probe.kvm, probe.asked = "", []
-    assert choose_accel("auto", tmp_path, SPEC).name == "kvm"
-    assert probe.asked == ["kvm"]
+    assert verdict.known() is None
 
 
-def test_another_qemu_asks_again(
-    tmp_path: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch
+def test_it_does_not_hold_for_another_qemu(
+    tmp_path: Path, verdict: KvmVerdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     qemu = tmp_path / QEMU
     qemu.touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    choose_accel("auto", tmp_path, SPEC)
+    verdict.keep(HANGS)
+    assert verdict.known() == HANGS
     os.utime(qemu, (0, 0))
-    choose_accel("auto", tmp_path, SPEC)
-    assert probe.asked == ["kvm", "kvm"]
-
-
-def test_a_kernel_that_is_silent_everywhere_proves_nothing(tmp_path: Path, probe: Probe) -> None:
-    probe.kvm = probe.tcg = "says nothing"
-    choose_accel("auto", tmp_path, SPEC)
-    assert probe.asked == ["kvm", "tcg"]
-    probe.kvm = ""
-    assert choose_accel("auto", tmp_path, SPEC).name == "kvm"
+    assert verdict.known() is None
 
 
 @pytest.mark.parametrize("damage", ["", "{", "\n"])
-def test_a_damaged_verdict_is_ignored(tmp_path: Path, probe: Probe, damage: str) -> None:
+def test_a_damaged_verdict_is_ignored(tmp_path: Path, verdict: KvmVerdict, damage: str) -> None:
     (tmp_path / "kvm.txt").write_text(damage)
-    assert choose_accel("auto", tmp_path, SPEC).name == "kvm"
-    assert probe.asked == ["kvm"]
-    assert (tmp_path / "kvm.txt").read_text().endswith("\n")
-
-
-def test_a_probe_without_qemu_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert "not installed" in accel.first_line(SPEC)
+    assert verdict.known() is None
+    verdict.keep("")
+    assert verdict.known() == ""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -137,7 +138,8 @@ def failure(fake: FakeGuest, text: str, *, code: int | None = None) -> Exception
     """What is said of a guest that printed ``text`` and (with ``code``) ended."""
     fake.print(text)
     if text:
-        assert fake.guest.console.wait_for(".", NEVER_S)
+        last = re.escape(text.splitlines()[-1])
+        assert fake.guest.console.wait_for(f"^{last}$", NEVER_S)
     if code is not None:
         fake.qemu.process.code = code
         fake.qemu.serial.close()

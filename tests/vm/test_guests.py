@@ -12,14 +12,19 @@ import pytest
 from harness.core import events as ev
 from harness.core.errors import MachineError, SeriesError
 from harness.vm import guests as module
+from harness.vm.accel import KvmVerdict
 from harness.vm.guests import Guests
+from harness.vm.machine import GuestSpec
 from harness.vm.splats import ConsoleRemark
+
+SPEC = GuestSpec(Path("/k"), None, "microvm", "tcg", Path("/r"), "key")
+NO_VERDICT = KvmVerdict(Path("/nowhere"))
 
 
 def test_a_remark_of_several_guests_is_one_note() -> None:
     seen: list[ev.Event] = []
     remark = ConsoleRemark("WARNING: the water is shallow", "words of a message")
-    guests = Guests(None, Path("/out"), Path("/log"), ev.Events([seen.append]))  # type: ignore[arg-type]
+    guests = Guests(SPEC, Path("/out"), Path("/log"), ev.Events([seen.append]), NO_VERDICT)
     for _ in range(2):
         guest = SimpleNamespace(take_stray_splats=tuple, take_remarks=lambda: [remark])
         guests._made.append(guest)  # type: ignore[arg-type]
@@ -41,12 +46,12 @@ def test_a_snapshot_that_gives_no_guest_is_given_up_for_a_boot(
             raise fault
         return SimpleNamespace(
             name=name, boot_id="b", boot_seconds=1.0, take_stray_splats=tuple, take_remarks=tuple,
-            spec=SimpleNamespace(machine="microvm", accel="tcg", in_turn=False), pace=1.0,
+            spec=SPEC, pace=1.0,
         )  # fmt: skip
 
     monkeypatch.setattr(module, "boot", boot)
     seen: list[ev.Event] = []
-    guests = Guests(None, tmp_path, tmp_path / "log", ev.Events([seen.append]))  # type: ignore[arg-type]
+    guests = Guests(SPEC, tmp_path, tmp_path / "log", ev.Events([seen.append]), NO_VERDICT)
     guests.fresh()
     cut = guests.snapshot = tmp_path / "cut"
     for _ in range(2):

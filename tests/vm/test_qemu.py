@@ -31,7 +31,7 @@ FAKE = textwrap.dedent(
     line = " ".join(sys.argv)
     monitor = socket.socket(fileno=int(re.search(r"id=monitor,fd=(\\d+)", line)[1]))
     {before}
-    version = {{"qemu": {{"major": {major}}}}}
+    version = {{"qemu": {{"major": {version[0]}, "minor": {version[1]}}}}}
     greeting = {{"QMP": {{"version": version, "capabilities": []}}}}
     monitor.sendall(json.dumps(greeting).encode() + b"\\r\\n")
     print("hello", flush=True)
@@ -45,9 +45,11 @@ FAKE = textwrap.dedent(
                 break
             rest = rest[end:]
             name = asked["execute"]
+            if name == "migrate-set-capabilities":
+                print(*(word["capability"] for word in asked["arguments"]["capabilities"]))
             if name == "migrate-incoming":
-                uri = asked["arguments"]["uri"]
-                print(open(int(uri[3:])).read() if uri.startswith("fd:") else uri, flush=True)
+                way, _, name = asked["arguments"]["uri"].partition(":")
+                print(way, open(int(name) if way == "fd" else name).read(), flush=True)
             answer = {usernet!r} if name == "human-monitor-command" else {{}}
             answer = {{"return": answer, "id": asked.get("id")}}
             monitor.sendall(json.dumps(answer).encode() + b"\\r\\n")
@@ -61,11 +63,13 @@ FAKE = textwrap.dedent(
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a fake QEMU in front of PATH; ``before`` runs before its greeting."""
 
-    def install(before: str = "pass", major: int = 7, usernet: str = USERNET) -> None:
+    def install(
+        before: str = "pass", version: tuple[int, int] = (7, 2), usernet: str = USERNET
+    ) -> None:
         folder = tmp_path / "bin"
         folder.mkdir()
         fake = folder / QEMU
-        text = FAKE.format(python=sys.executable, before=before, usernet=usernet, major=major)
+        text = FAKE.format(python=sys.executable, before=before, usernet=usernet, version=version)
         fake.write_text(text)
         fake.chmod(0o755)
         monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -93,18 +97,31 @@ def test_start_port_and_kill(
     qemu.console.close()
 
 
-@pytest.mark.parametrize(("major", "gets"), [(7, "the state\n"), (9, "exec:cat {state}\n")])
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ((7, 2), ["fd the state"]),
+        ((8, 1), ["fd the state"]),
+        ((8, 2), ["file the state"]),
+        ((9, 0), ["mapped-ram", "file the state"]),
+        ((11, 0), ["mapped-ram", "file the state"]),
+    ],
+)
 def test_a_saved_state_is_handed_to_qemu(
-    pretend: Callable[..., None], spec: GuestSpec, tmp_path: Path, major: int, gets: str
+    pretend: Callable[..., None],
+    spec: GuestSpec,
+    tmp_path: Path,
+    version: tuple[int, int],
+    said: list[str],
 ) -> None:
-    state = tmp_path / "state"
+    state = tmp_path / "it's a state"
     state.write_text("the state")
-    pretend(major=major)
+    pretend(version=version)
     qemu = Qemu.start(spec, tmp_path / "log", "KEY", restore=state)
     try:
         with open(qemu.console.reader, closefd=False) as console:
-            assert console.readline() == "hello\n"
-            assert console.readline() == gets.format(state=state)
+            for line in ["hello", *said]:
+                assert console.readline() == f"{line}\n"
     finally:
         qemu.kill()
         qemu.console.close()

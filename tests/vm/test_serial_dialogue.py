@@ -18,6 +18,7 @@ from harness.core.settings import Login
 from harness.vm import serial_dialogue
 from harness.vm.console import Console
 from harness.vm.serial_dialogue import ADOPT, SerialDialogue, log_in
+from tests.support.limits import NEVER_S, SOON_S
 from tests.vm.fake_serial import GuestEnd
 
 
@@ -40,17 +41,17 @@ def console(guest: GuestEnd, tmp_path: Path) -> Iterator[Console]:
 def test_half_a_line_is_heard(guest: GuestEnd, console: Console) -> None:
     with SerialDialogue(console) as line:
         guest.sendall(b"debian login: ")
-        assert line.comes("login: ", 10.0)
+        assert line.comes("login: ", NEVER_S)
         line.send("root\n")
     assert guest.recv(10) == b"root\n"
 
 
 def test_the_record_counts_from_where_it_is_asked_for(guest: GuestEnd, console: Console) -> None:
     guest.sendall(b"one\r\ntwo\r\nthr")
-    assert console.wait_for("two", 10.0)
+    assert console.wait_for("two", NEVER_S)
     with SerialDialogue(console, since=1) as line:
         guest.sendall(b"ee\r\n")
-        assert line.comes("ee", 10.0)
+        assert line.comes("ee", NEVER_S)
         assert line.before == "two\nthr"
     with SerialDialogue(console) as line, pytest.raises(TIMEOUT):
         line.expect_exact("two", timeout=0)
@@ -60,7 +61,7 @@ def test_several_listen_and_the_log_has_every_byte_once(guest: GuestEnd, console
     with SerialDialogue(console) as one, SerialDialogue(console) as other:
         guest.sendall(b"caf\xc3")
         guest.sendall(b"\xa9\xff\n")
-        assert one.comes("café\ufffd", 10.0) and other.comes("café\ufffd", 10.0)
+        assert one.comes("café\ufffd", NEVER_S) and other.comes("café\ufffd", NEVER_S)
     assert console.log.read_bytes() == b"caf\xc3\xa9\xff\n"
     assert console.lines == ["café\ufffd"]
 
@@ -69,8 +70,8 @@ def test_a_stall_is_a_timeout_before_the_whole_time_is_up(
     guest: GuestEnd, console: Console
 ) -> None:
     guest.sendall(b"begun\n")
-    with SerialDialogue(console, since=0, stall=0.01) as line:
-        assert line.expect_exact(["never", TIMEOUT], timeout=3600) == 1
+    with SerialDialogue(console, since=0, stall=SOON_S) as line:
+        assert line.expect_exact(["never", TIMEOUT], timeout=NEVER_S) == 1
         assert line.before == "begun\n" or line.before == ""
 
 
@@ -82,16 +83,16 @@ def test_the_end_of_the_console_is_the_end(guest: GuestEnd, console: Console, be
         console.join()
     with SerialDialogue(console, since=0) as line:
         guest.close()
-        assert line.expect_exact(["never", EOF], timeout=10.0) == 1
+        assert line.expect_exact(["never", EOF], timeout=NEVER_S) == 1
         assert line.before is not None and line.before.rstrip() == "last words"
-        assert not line.comes("never", 10.0)
+        assert not line.comes("never", NEVER_S)
 
 
 def test_what_still_comes_ends_with_silence(guest: GuestEnd, console: Console) -> None:
     with SerialDialogue(console) as line:
         guest.sendall(b"sysrq: Show State\none\ntwo\n")
-        assert line.comes("sysrq: ", 10.0)
-        assert line.rest(0.05) == "Show State\none\ntwo\n"
+        assert line.comes("sysrq: ", NEVER_S)
+        assert line.rest(SOON_S) == "Show State\none\ntwo\n"
 
 
 def test_a_command_is_told_from_the_echo_of_an_earlier_one(
@@ -102,18 +103,18 @@ def test_a_command_is_told_from_the_echo_of_an_earlier_one(
 
     guest.serve(run)
     with SerialDialogue(console) as line:
-        assert line.run("ps", 10.0) == "ps done"
-        assert line.run("ps", 10.0) == "ps done"
-        again = line.run("dmesg", 10.0)
+        assert line.run("ps", NEVER_S) == "ps done"
+        assert line.run("ps", NEVER_S) == "ps done"
+        again = line.run("dmesg", NEVER_S)
     assert again is not None and "harness: ran" in again
 
 
 def test_a_command_without_an_end(guest: GuestEnd, console: Console) -> None:
     guest.serve(None)
     with SerialDialogue(console) as line:
-        assert line.run("cat", 0.01) is None
+        assert line.run("cat", SOON_S) is None
         line.send("?")
-        assert line.comes("harness: here", 10.0)
+        assert line.comes("harness: here", NEVER_S)
 
 
 class Terminal:
@@ -160,8 +161,7 @@ def test_a_terminal_is_joined_until_the_shell_ends(
     os.write(terminal.keys, b"\x03")
     assert guest.recv(10) == b"\x03"
     guest.sendall(f"harness: ran {word} 0\n".encode())
-    talking.join(10.0)
-    assert not talking.is_alive()
+    talking.join()
 
 
 @pytest.mark.parametrize("how", ["the escape key", "the guest's end"])
@@ -175,8 +175,7 @@ def test_a_terminal_is_given_back(
         assert guest.recv(10) == b"q"
     else:
         guest.close()
-    talking.join(10.0)
-    assert not talking.is_alive()
+    talking.join()
 
 
 class Getty:
@@ -193,7 +192,7 @@ class Getty:
         self._says = says
         self._thread.start()
         with SerialDialogue(self.console, since=0) as line:
-            return log_in(line, login, 10.0, self.console.log)
+            return log_in(line, login, NEVER_S, self.console.log)
 
     def _play(self) -> None:
         for words in self._says:
@@ -203,7 +202,7 @@ class Getty:
             self.guest.sendall(line.encode())  # the terminal's echo
 
     def join(self) -> list[str]:
-        self._thread.join(10.0)
+        self._thread.join()
         return self.typed
 
 
@@ -248,7 +247,7 @@ def test_a_refusal_is_the_invocations_fault(
 
 
 def test_no_prompt_after_the_login(getty: Getty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serial_dialogue, "ANSWER", 0.01)
+    monkeypatch.setattr(serial_dialogue, "ANSWER", SOON_S)
     with pytest.raises(InvocationError, match="no shell prompt"):
         getty.log_in(Login("root"), LOGIN)
 
@@ -257,4 +256,4 @@ def test_a_console_without_a_getty(getty: Getty) -> None:
     getty.guest.sendall(b"booted\n")
     getty.guest.close()
     with SerialDialogue(getty.console, since=0) as line:
-        assert not log_in(line, Login("root"), 10.0, getty.console.log)
+        assert not log_in(line, Login("root"), NEVER_S, getty.console.log)

@@ -10,6 +10,7 @@
 #define VR_PAGES_H
 
 #include "vr_vmas.h"
+#include "vt_lru.h"
 
 #include <sys/random.h>
 
@@ -128,42 +129,6 @@ static inline int vr_pageout(void *p, size_t len)
 static inline long long vr_vmstat(const char *key)
 {
 	return vt_key("/proc/vmstat", key);
-}
-
-/*
- * Put on the LRU what CPUs have in their batches. Where a page has been written the
- * CPU that took the interrupt keeps it in one, and a reference to it: such a page is
- * not purged. MADV_COLD, of any page, drains the batches of the CPU that it runs on.
- */
-static inline void vr_drain_batches(void)
-{
-	int cpu, n = sysconf(_SC_NPROCESSORS_ONLN);
-	cpu_set_t was;
-	void *p;
-
-	REQUIRE_EQ(sched_getaffinity(0, sizeof(was), &was), 0);
-	p = mmap(NULL, VR_PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(p != MAP_FAILED);
-	for (cpu = 0; cpu < n; cpu++) {
-		vt_pin(cpu);
-		REQUIRE_EQ(madvise(p, VR_PAGE, MADV_COLD), 0);
-	}
-	REQUIRE_EQ(munmap(p, VR_PAGE), 0);
-	REQUIRE_EQ(sched_setaffinity(0, sizeof(was), &was), 0);
-}
-
-/*
- * Wait until no page is under way to swap. Until then a page that is touched
- * stays in the swap cache, whose pages are another case than those outside.
- * The counters are per CPU: stat_refresh adds them up.
- */
-static inline void vr_wait_written(void)
-{
-	do
-		vt_write("/proc/sys/vm/stat_refresh", "1");
-	while (vr_vmstat("nr_writeback") > 0);
-	vr_drain_batches();
 }
 
 /* Base pages purged since boot; 0 on a kernel that does not count them. */

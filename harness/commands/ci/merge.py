@@ -21,14 +21,9 @@ from harness.core.errors import UNTESTED, InvocationError, MachineError, SeriesE
 from harness.core.settings import Settings
 from harness.detectors import soundness
 from harness.report.files import junit, page_environment
-from harness.report.results import (
-    BROKEN,
-    CaseRecord,
-    RunDocument,
-    StageRecord,
-    judge,
-)
-from harness.report.untested import CoverageRecord, not_run
+from harness.report.records import CaseRecord, CoverageRecord, RunDocument, StageRecord
+from harness.report.results import BROKEN, judge
+from harness.report.untested import not_run_of
 from harness.run.session import RunResult, read_results
 from harness.run.states import SeriesState
 from harness.run.verdict import JUDGED, worst
@@ -160,7 +155,9 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
     ended = next((s for s in shards if s["exit_code"] not in JUDGED), None)
     broken = error or splats or any(test["status"] in BROKEN for test in tests)
     coverage = _together(shards)
-    untested = not_run(coverage)
+    # Where it was not measured, a shard without a case has run nothing; another's counts for all.
+    ran = coverage is not None or any(s["verdict"] != "untested" for s in shards)
+    untested = not_run_of(coverage) if ran else first["untested"]
     verdict: ev.Verdict = "fail" if broken else "untested" if untested else "pass"
     if ended:
         verdict = ended["verdict"]

@@ -21,7 +21,8 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from harness.build.kconfig import load_flavour
+from harness.build.flavours import load_flavour
+from harness.build.fragments import fragment_lines
 from harness.build.toolchain import find_toolchain
 from harness.commands.revision.command import REPEAT
 from harness.commands.revision.inputs import Inputs, choose_base, read_inputs
@@ -33,7 +34,7 @@ from harness.core.jsondata import read_json
 from harness.core.settings import WHOLE, Settings, Shard
 from harness.core.store import HARNESS, Store, digest, room_digest
 from harness.run.session import RunKernel
-from harness.series.base import known_kernels
+from harness.series.kernels import known_kernels
 
 FORMAT = 1
 PLAN = "plan.json"
@@ -148,10 +149,13 @@ def cells(
 def plan(settings: Settings, console: Console) -> int:
     """Writes ``out/plan.json`` and prints a row for each cell; 0. Raises as ``read_inputs``.
 
-    KERNEL= and CONFIG= take several, separated by commas.
+    KERNEL= and CONFIG= take several, separated by commas; a cell of a file is named for the file.
     """
-    configs = listed(settings.config)
-    fragments = {name: [p.read_text() for p in load_flavour(name).fragments] for name in configs}
+    flavours = [load_flavour(config) for config in listed(settings.config)]
+    fragments = {f.name: [fragment_lines(path) for path in f.files] for f in flavours}
+    if len(fragments) < len(flavours):
+        what = f"CONFIG={settings.config}: two of them are {', '.join(f.name for f in flavours)}"
+        raise InvocationError(what, next_step="give files other names: cells are named for them")
     groups: dict[str, Inputs] = {}
     for kernel in listed(settings.kernel):
         name = kernel_name(kernel)
@@ -161,7 +165,8 @@ def plan(settings: Settings, console: Console) -> int:
     counts = {name: len(inputs.patches) for name, inputs in groups.items()}
     made_by = find_toolchain().version, room_digest(HARNESS / "build")
     rows = []
-    for cell in cells(counts, configs, bool(settings.previous), settings.shards, settings.statics):
+    previous, names = bool(settings.previous), list(fragments)
+    for cell in cells(counts, names, previous, settings.shards, settings.statics):
         inputs = groups[cell.kernel]
         ids = [patch.patch_id for patch in inputs.patches]
         code = inputs.range_diff if cell.state == PREVIOUS else ids[: cell.patches]
@@ -241,5 +246,8 @@ def settings_of(settings: Settings, cell: PlanCell) -> Settings:
         what = f"CELL={cell.name} is of the previous revision"
         raise InvocationError(what, next_step="give PREVIOUS= as well")
     series = settings.previous if cell.state == PREVIOUS else settings.series
-    return replace(settings, kernel=kernel, config=cell.config, shard=cell.shard, cell=cell.name,
+    # As kernel trees, files are named in CONFIG= and not in the cell's name.
+    configs = {load_flavour(config).name: config for config in listed(settings.config)}
+    config = configs.get(cell.config, cell.config)
+    return replace(settings, kernel=kernel, config=config, shard=cell.shard, cell=cell.name,
                    series=series, patches=cell.patches)  # fmt: skip

@@ -16,7 +16,8 @@ from harness.core.atomic import write_atomically
 from harness.core.events import CaseId
 from harness.report.files import page_environment
 from harness.report.plots import plots
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.report.screen import again
 from harness.run.states import SeriesState
 

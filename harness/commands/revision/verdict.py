@@ -20,7 +20,8 @@ from harness.commands.static_checks import OpenRemarks, open_remarks
 from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
-from harness.report.results import BROKEN, RunDocument
+from harness.report.records import RunDocument
+from harness.report.results import BROKEN
 from harness.report.untested import figures
 from harness.run.states import BASE
 from harness.run.verdict import JUDGED, worst

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """``make test-regression``: the kernel's own selftests, without the series and with it.
 
-Two kernels, one run. What a test says on each is compared (``judge.py``), and becomes one
+Two kernels, one run. What a test says on each is compared (``workloads/judge.py``), and becomes one
 record, which names the clause that the series gives for it. What the kernel complains of
 counts where the bare base does not say it as well.
 """
@@ -9,117 +9,31 @@ counts where the bare base does not say it as well.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from harness.build.kconfig import read_values
+from harness.build.fragments import read_values
 from harness.cases.pool import at_once
-from harness.cases.selection import run_cases
-from harness.commands.test_regression.build import SelftestList, build_suite, case_of, load
-from harness.commands.test_regression.judge import (
-    AGAIN,
-    Seen,
-    SelftestRuns,
-    cannot_run,
-    judge,
-    seen,
-    summary,
-)
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.settings import Settings
-from harness.core.stages import stage
 from harness.image.programs import Case, Suite
-from harness.run.assemble_guest import (
-    Equipment,
-    assemble_guest,
-    booted,
-    case_runners,
-    complaints_of,
-    decode_splats,
-)
+from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of, decode_splats
+from harness.run.compared import ComparedKernel, Observed, Reports
 from harness.run.session import Session, run_session
-from harness.series.base import Base, known_kernels
+from harness.series.base import Base
+from harness.series.kernels import known_kernels
 from harness.setup.on_demand import provide
-from harness.vm.splats import Splat
+from harness.workloads.judge import AGAIN, SelftestRuns, cannot_run, judge, summary
+from harness.workloads.selftests import SelftestList, build_suite, case_of, load
 
-ON_BASE = "the bare base says it"
-Observed = dict[str, list[Seen]]  # the runs of each test, by its name
 # Runs on one kernel those of some cases that an expression selects, or if again, all of them.
 Observe = Callable[[Sequence[Case], str, bool], Observed]
 
 
-@dataclass
-class Reports:
-    """What the kernels complain of. Those of the bare base do not count, on either kernel."""
-
-    events: ev.Events
-    titles: set[str] = field(default_factory=set)
-    waiting: list[ev.SplatSeen] = field(default_factory=list)
-
-    def of_base(self, splat: Splat) -> Splat:
-        """Remembers a complaint of the bare base."""
-        self.titles.add(splat.title)
-        return replace(splat, foreign=ON_BASE)
-
-    def of_series(self, judged: Callable[[Splat], Splat]) -> Callable[[Splat], Splat]:
-        """As ``judged`` marks a complaint, unless the bare base has said the same."""
-        return lambda splat: (
-            replace(splat, foreign=ON_BASE) if splat.title in self.titles else judged(splat)
-        )
-
-    def emit(self) -> None:
-        """Emits what waited for the bare base to have had its say."""
-        for splat in self.waiting:
-            known = not splat.foreign and splat.title in self.titles
-            self.events.emit(replace(splat, foreign=ON_BASE) if known else splat)
-
-
-@dataclass(frozen=True)
-class ComparedKernel:
-    """One of the two kernels, ready to be booted."""
-
-    session: Session
-    equipment: Equipment
-    sort_out: Callable[[Splat], Splat]
-    reports: Reports
-    name: str
-    listed: SelftestList
-
-    def observe(self, cases: Sequence[Case], expression: str, again: bool = False) -> Observed:
-        """Boots the kernel, runs the cases; what each test said, in order of its runs."""
-        out = self.session.out / "again" if again else self.session.out
-        out.mkdir(exist_ok=True)
-        session = replace(self.session, out=out)
-        records: list[ev.CaseFinished] = []
-
-        def take(event: ev.Event) -> None:
-            if isinstance(event, ev.CaseFinished):
-                records.append(event)
-                done = len(records), len(cases), "tests", str(event.id)
-                session.events.emit(ev.StageProgress(self.name, *done))
-            elif isinstance(event, ev.SplatSeen):
-                self.reports.waiting.append(event)
-            elif not isinstance(event, (ev.CaseStarted, ev.CasesChosen)):
-                session.events.emit(event)
-
-        with booted(session, self.equipment, self.sort_out) as guests:
-            # What is said of the cases goes through take() only: a run of a test is no record yet.
-            runners = case_runners(session, self.equipment, guests)
-            with stage(session.events, self.name) as outcome:
-                run_cases(cases, runners, take, expression)
-                passed = sum(record.status == "pass" for record in records)
-                outcome.detail = f"{passed} of {len(records)} runs pass"
-            guests.report_strays()
-        points = {test.name: test.points for test in self.listed.tests}
-        found: Observed = {}
-        for record in records:
-            name = record.id.name
-            found.setdefault(name, []).append(seen(record, points[name]))
-        return found
-
-
-def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, ComparedKernel]:
+def _equip(
+    session: Session, reports: Reports
+) -> tuple[SelftestList, ComparedKernel, ComparedKernel]:
     """Builds both kernels and the selftests, which come from the bare base."""
     settings, data = session.settings, session.data
     bare = replace(settings, patches=0, variant="")
@@ -151,8 +65,9 @@ def _equip(session: Session, reports: Reports) -> tuple[ComparedKernel, Compared
 
     judged = reports.of_series(complaints_of(with_series))
     return (
-        ComparedKernel(base, roomy(without), reports.of_base, reports, "base", listed),
-        ComparedKernel(session, roomy(with_series), judged, reports, "series", listed),
+        listed,
+        ComparedKernel(base, roomy(without), reports.of_base, reports, "base", listed.tests),
+        ComparedKernel(session, roomy(with_series), judged, reports, "series", listed.tests),
     )
 
 
@@ -205,8 +120,8 @@ def compare(
 
 def _regression(session: Session) -> None:
     reports = Reports(session.events)
-    base, series = _equip(session, reports)
-    listed, expression = base.listed, session.settings.tests or ""
+    listed, base, series = _equip(session, reports)
+    expression = session.settings.tests or ""
     config = read_values(base.equipment.prepared.kernel.config)
     lacking = [(test, symbol) for test in listed.tests if (symbol := test.lacks(config))]
     able = replace(listed, tests=[test for test in listed.tests if not test.lacks(config)])

@@ -13,6 +13,10 @@ _Static_assert(sizeof(ulong) == 4, "system calls of 32-bit x86");
 #define MADV_VOLATILE	26
 #define MADV_NONVOLATILE 27
 #define CASE		"purges"
+/* What the probe gives; less than 0: the feature must be absent. */
+#ifndef PROBE
+#define PROBE		0
+#endif
 
 static long sys(long nr, ulong a, ulong b, ulong c, ulong d, ulong e)
 {
@@ -152,17 +156,10 @@ static long marked(void)
 	return found;
 }
 
-void start(void);
-void start(void)
+static void purges(void)
 {
 	unsigned char *p, *kept;
 	ulong intact, zero;
-
-	say("\nKTAP version 1\n1..1\n");
-	EXPECT(sys(39, (ulong)"/proc", 0755, 0, 0, 0), 0);
-	EXPECT(sys(21, (ulong)"proc", (ulong)"/proc", (ulong)"proc", 0, 0), 0);
-	EXPECT(madvise(0, 0, MADV_VOLATILE), 0);
-	EXPECT(marked(), 0);
 
 	/* Without pressure nothing goes. */
 	p = map();
@@ -192,6 +189,19 @@ void start(void)
 
 	/* Asked again, it has forgotten. */
 	EXPECT(madvise(p, LEN, MADV_NONVOLATILE), 0);
+}
+
+void start(void);
+void start(void)
+{
+	say("\nKTAP version 1\n1..1\n");
+	EXPECT(sys(39, (ulong)"/proc", 0755, 0, 0, 0), 0);
+	EXPECT(sys(21, (ulong)"proc", (ulong)"/proc", (ulong)"proc", 0, 0), 0);
+	EXPECT(madvise(0, 0, MADV_VOLATILE), PROBE);
+	EXPECT(madvise(0, 0, MADV_NONVOLATILE), PROBE);
+	EXPECT(marked(), 0);
+	if (PROBE == 0)
+		purges();
 
 	say(failed ? "not ok 1 " CASE "\n" : "ok 1 " CASE "\n");
 	reboot();

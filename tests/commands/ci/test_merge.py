@@ -9,7 +9,8 @@ from harness.commands.ci.merge import merged_shards
 from harness.core import events as ev
 from harness.core.errors import UNTESTED
 from harness.core.settings import PROJECT
-from harness.report.results import Results, RunDocument, document
+from harness.report.records import RunDocument
+from harness.report.results import Results, document
 from harness.run.verdict import judge_run
 from harness.series.contract import load
 

@@ -54,7 +54,7 @@ def test_a_case_that_is_added_moves_no_other(ids: list[str], of: int, new: str) 
 
 
 KERNELS = st.sampled_from(("6.1", "6.12", "tree"))
-CONFIGS = st.sampled_from(("default", "kasan", "x86-64-v3"))
+CONFIGS = st.sampled_from(("default", "kasan", "x86-64-v3", "default+a-b.config"))
 
 
 STATES = st.sampled_from(("p0", "p3", "p14", "previous", "statics"))
@@ -97,6 +97,20 @@ def test_a_cell_says_what_its_run_is_asked(toy: Toy) -> None:
         settings_of(replace(settings, previous=""), parse("tree-kasan-previous-s1of1"))
     with pytest.raises(InvocationError, match="is for a kernel tree"):
         settings_of(replace(settings, kernel="6.1"), parse("tree-kasan-p1-s1of1"))
+
+
+def test_a_file_in_config_is_named_for_the_file(toy: Toy) -> None:
+    extra = toy.root / "deep" / "extra.config"
+    extra.parent.mkdir()
+    extra.write_text("CONFIG_TOY=y\n")
+    config = f"default+{extra}"
+    cell = parse("tree-default+extra.config-p1-s1of1")
+    chosen = settings_of(toy.settings(config=f"kasan,{config}"), cell)
+    assert (chosen.config, chosen.cell) == (config, cell.name)
+    assert (
+        settings_of(toy.settings(config=f"kasan,{config}"), parse("tree-kasan-p1-s1of1")).config
+        == "kasan"
+    )
 
 
 # --- a revision whose runs are made up ---------------------------------------------

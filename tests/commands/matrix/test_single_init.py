@@ -10,6 +10,7 @@ import pytest
 
 from harness.commands import matrix
 from harness.core.errors import HarnessError
+from tests.support.limits import SOON_S, time_out_after
 
 CLEAN = (
     "[    0.1] Linux version 6.1\r\n\r\nKTAP version 1\r\n1..1\r\n# purged pages: 64\r\nok 1 a\r\n"
@@ -78,10 +79,11 @@ def test_a_kernel_that_hangs_after_its_result_has_not_passed(
     qemu.write_text(f"#!/bin/sh\ntrap 'exit 0' TERM\n{lines}while :; do sleep 0.1; done\n")
     qemu.chmod(0o755)
     monkeypatch.setattr(matrix, "QEMU", str(qemu))
-    monkeypatch.setattr(matrix, "HANG_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(matrix, "HANG_TIMEOUT_S", SOON_S)
+    time_out_after(monkeypatch, "ok 1 a")
     (tmp_path / "a.c").write_text("void _start(void);\nvoid _start(void) { for (;;) ; }\n")
     wrong, _ = matrix.boot_single(tmp_path / "vmlinux", tmp_path / "a.c", (), tmp_path / "log")
-    assert wrong
+    assert wrong == ["guest: error: reported a result and never ended"]
 
 
 def test_a_program_that_does_not_compile_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.build.kconfig import requests
+from harness.build.fragments import requests
 from harness.build.toolchain import ARCH
 from harness.commands.matrix import Expectation, broken, chosen, load_cells, misplaced
 from harness.core.errors import InvocationError
@@ -44,12 +44,12 @@ def data(folder: Path, table: dict[str, Any]) -> SeriesData:
 
 
 def test_our_matrix_has_what_the_clause_names() -> None:
-    cells = {cell.name: cell for cell in load_cells(OURS)}
+    cells = {cell.name: cell for cell in load_cells(OURS, "6.12")}
     assert {cell.arch for cell in cells.values()} == {"x86", "arm64", "riscv"}
     off = {
         request.symbol
         for cell in cells.values()
-        for request in requests(cell.flavour.fragments)
+        for request in requests(cell.flavour.fragments, "6.12")
         if request.value == "n"
     }
     off |= {s for c in cells.values() for s, value in c.expect.config.items() if value == "n"}
@@ -60,7 +60,7 @@ def test_our_matrix_has_what_the_clause_names() -> None:
 
 def test_each_cross_compiler_has_a_package() -> None:
     needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
-    for cell in load_cells(OURS):
+    for cell in load_cells(OURS, "6.12"):
         assert (cell.arch == ARCH) == (cell.cross == "")
         if cell.cross:
             tools = [t for n in needs if cell.arch in n["for"] for t in n["command"]]
@@ -78,7 +78,7 @@ def test_check_and_a_plain_run_ask_for_no_cross_compiler() -> None:
 
 
 def test_a_cell_is_chosen_by_name(tmp_path: Path) -> None:
-    cells = load_cells(data(tmp_path, TABLE))
+    cells = load_cells(data(tmp_path, TABLE), "6.12")
     assert [cell.name for cell in chosen(cells, "")] == ["one"]
     assert chosen(cells, "one")[0].flavour.name == "matrix-one"
     with pytest.raises(InvocationError, match="CELL=two"):
@@ -103,19 +103,38 @@ def test_a_table_that_makes_no_sense_is_the_invocations_fault(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InvocationError, match=rf"matrix\.yaml: .*{said}"):
-        load_cells(data(tmp_path, TABLE | change))
+        load_cells(data(tmp_path, TABLE | change), "6.12")
+
+
+def test_a_cell_differs_by_kernel_line(tmp_path: Path) -> None:
+    there = {"expect": "off", "tests": ""}
+    cell = CELL | {"lines": {"7.3": there}}
+    table = TABLE | {"cells": {"one": cell}}
+    table["expectations"] = TABLE["expectations"] | {"off": {"config": {"SWAP": "n"}}}
+    read = {line: load_cells(data(tmp_path, table), line)[0] for line in ("6.12", "7.3")}
+    assert read["6.12"].expect.config == {"SWAP": "True"}
+    assert read["7.3"].expect.config == {"SWAP": "n"}
+    assert read["7.3"].flavour == read["6.12"].flavour
+    cell["lines"] = {"7.3": {"expected": "off"}}
+    with pytest.raises(InvocationError, match="lines: the key expected is not known"):
+        load_cells(data(tmp_path, table), "6.12")
+
+
+def test_on_7_3_32_bits_go_without_the_feature() -> None:
+    off = {cell.name: cell.expect.config for cell in load_cells(OURS, "7.3") if "32" in cell.name}
+    assert off and all(config["VOLATILE_RANGES"] == "n" for config in off.values())
 
 
 def test_an_unknown_key_is_told_with_those_that_are_known(tmp_path: Path) -> None:
     cells = {"one": CELL | {"flavor": "kasan"}}
     with pytest.raises(InvocationError) as caught:
-        load_cells(data(tmp_path, TABLE | {"cells": cells}))
+        load_cells(data(tmp_path, TABLE | {"cells": cells}), "6.12")
     assert "known here: about, expect, fragments" in (caught.value.next_step or "")
 
 
 def test_a_series_without_a_matrix_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvocationError, match=r"matrix\.yaml"):
-        load_cells(replace(OURS, folder=tmp_path))
+        load_cells(replace(OURS, folder=tmp_path), "6.12")
 
 
 # --- judging a kernel ----------------------------------------------------------------

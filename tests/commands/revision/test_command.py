@@ -36,9 +36,9 @@ def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = 
         "exit_code": code,
         "run": run,
         "error": [error] if error else [],
+        "untested": [],
         "splats": [],
         "coverage": None,
-        "untested": [],
         "stages": [{"name": "build"}, {"name": "boot"}],
         "tests": [
             {"id": name, "status": "fail", "reason": "", "about": "", "diagnostics": []}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.kconfig import FOLDER, Flavour
+from harness.build.flavours import FOLDER, Flavour
 from harness.commands.static_checks import PatchRemarks, records, static_remarks, table
 from harness.series.patches import load_series
 from tests.support.toy import WISH, Toy, grow

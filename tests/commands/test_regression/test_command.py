@@ -14,17 +14,19 @@ import pytest
 
 from harness.cases.runner import CaseRunner
 from harness.commands.test_regression import command
-from harness.commands.test_regression.build import FILE, Selftest, SelftestList, case_of
-from harness.commands.test_regression.command import Observed, Reports, compare, test_regression
-from harness.commands.test_regression.judge import WHOLE, Seen
+from harness.commands.test_regression.command import compare, test_regression
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
+from harness.run import compared
 from harness.run.assemble_guest import Equipment
+from harness.run.compared import Observed, Reports
 from harness.run.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
+from harness.workloads.judge import WHOLE, Seen
+from harness.workloads.selftests import FILE, Selftest, SelftestList, case_of
 from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
 
@@ -163,18 +165,18 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
             script: list[CaseRun | Exception] = [_said_ok() for _ in range(runs)]
             return cast(Guest, FakeGuest(script))
 
-        return [CaseRunner(session.data, 0, "6.1.1", 1.0, fresh) for _ in range(2)]
+        return [CaseRunner(session.data, 0, "6.1.1", fresh) for _ in range(2)]
 
-    monkeypatch.setattr(command, "booted", booted)
-    monkeypatch.setattr(command, "case_runners", case_runners)
+    monkeypatch.setattr(compared, "booted", booted)
+    monkeypatch.setattr(compared, "case_runners", case_runners)
     (tmp_path / FILE).write_text("")
     session = cast(
         Session,
         SimpleNamespace(events=events, out=tmp_path / "out", data=SimpleNamespace(folder=tmp_path)),
     )
-    monkeypatch.setattr(command, "replace", _replace)
-    kernel = command.ComparedKernel(
-        session, cast(Equipment, None), lambda s: s, Reports(events), "base", LISTED
+    monkeypatch.setattr(compared, "replace", _replace)
+    kernel = compared.ComparedKernel(
+        session, cast(Equipment, None), lambda s: s, Reports(events), "base", LISTED.tests
     )
     cases = [case_of(LISTED.tests[0], tmp_path / FILE, n) for n in range(1, runs + 1)]
     found = kernel.observe(cases, "")
@@ -198,13 +200,12 @@ def _replace(thing: Any, **changes: Any) -> Any:
 def test_what_the_kernels_said_is_not_lost_with_an_interrupt(
     events: ev.Events, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def equip(session: Session, reports: Reports) -> tuple[Any, Any]:
+    def equip(session: Session, reports: Reports) -> tuple[Any, Any, Any]:
         reports.waiting.append(seen("WARNING in new"))
         kernel = SimpleNamespace(kernel=SimpleNamespace(config=Path("config")))
         equipment = SimpleNamespace(prepared=kernel)
-        return SimpleNamespace(equipment=equipment, listed=LISTED, observe=None), SimpleNamespace(
-            observe=None
-        )
+        base = SimpleNamespace(equipment=equipment, observe=None)
+        return LISTED, base, SimpleNamespace(observe=None)
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -81,7 +81,8 @@ def main() -> None:
     """Writes .config, touching it only where it changes."""
     target, tree, release = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     given = Path(os.environ.get("KCONFIG_ALLCONFIG") or ".config").read_text()
-    wanted = dict(re.findall(r"(?m)^CONFIG_(\w+)=(\w+)$", given))
+    lines = re.findall(r"(?m)^(?:CONFIG_(\w+)=(\w+)|# CONFIG_(\w+) is not set)$", given)
+    wanted = {on or off: value or "n" for on, value, off in lines}
     known = symbols(tree)
     config: set[str] = set()
     for _ in range(5):

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make try-config``: what of CONFIG= a kernel tree refuses, and why, in seconds.
+
+Nothing is compiled but kbuild's own programs. The configurations are those of the bare base, and
+stay in the store for the run that builds them.
+"""
+
+from __future__ import annotations
+
+from harness.build.flavours import flavour_names, load_flavour
+from harness.build.fragments import requests
+from harness.build.kconfig import LostSymbolsError, configure, kconfig_tree, remarks
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
+from harness.core.stages import stage
+from harness.run.pipeline import base_stage, workbench
+from harness.run.session import Session, run_session
+from harness.series.apply import unpatched
+
+ALL = "all"
+
+
+def try_config(settings: Settings) -> int:
+    """Configures the tree for CONFIG=, all: for each flavour; 2 where it refuses a symbol."""
+    return run_session(settings, "try-config", _try).code
+
+
+def _try(session: Session) -> None:
+    every = session.settings.config == ALL
+    names = flavour_names() if every else [session.settings.config]
+    base, tools, log = base_stage(session), workbench(session), session.out / "build.log"
+    refused: list[LostSymbolsError] = []
+    with kconfig_tree(tools, unpatched(base)) as tree:
+        for flavour in map(load_flavour, names):
+            try:
+                with stage(session.events, flavour.name) as outcome:
+                    config = configure(tools, base, unpatched(base), flavour, log, source=tree)
+                    asked = requests(flavour.fragments, base.line)
+                    outcome.cached = config.cached
+                    outcome.detail = f"{len(asked)} symbols as asked, {config.sha256[:12]}"
+                for remark in remarks(flavour, base, config, most=None):
+                    session.events.note(remark)
+            except LostSymbolsError as error:
+                refused.append(error)
+    if refused:
+        told = "\n".join(error.what for error in refused)
+        raise InvocationError(told, evidence=log, next_step=refused[0].next_step)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fields of ``results.json``, schema 1; docs/results.md has them in words."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+from harness.core import events as ev
+
+
+class StageRecord(TypedDict):
+    """A stage in ``results.json``; ``failed``: the kind of the error that ended it."""
+
+    name: str
+    seconds: float
+    cached: bool
+    detail: str
+    failed: NotRequired[str]
+
+
+class CaseRecord(TypedDict):
+    """A case's record in ``results.json``; ``seconds`` as the guest took them."""
+
+    id: str
+    status: ev.Status
+    reason: str
+    seconds: float
+    clauses: list[str]
+    attempt: int
+    about: str
+    diagnostics: list[str]
+
+
+class RepeatRecord(TypedDict):
+    """How often a case passed when it was run again."""
+
+    id: str
+    passed: int
+    runs: int
+
+
+class SplatRecord(TypedDict):
+    """What the kernel said; '' for a ``test``, ``decoded`` or ``patch`` that is none.
+
+    ``patch``: the one whose line it names, as '2 (its subject), mm/mincore.c:233'.
+    """
+
+    title: str
+    category: str
+    test: str
+    text: str
+    decoded: str
+    patch: str
+    foreign: str
+
+
+class ClauseRecord(TypedDict):
+    """``verdict``: pass, fail, untested or not_applicable; ``tests``: ids of its cases."""
+
+    verdict: str
+    reason: str
+    tests: list[str]
+
+
+class ShardRecord(TypedDict):
+    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
+
+    number: int
+    of: int
+    cases: list[str]
+
+
+class KernelRecord(TypedDict):
+    """The base: its version, what the user called it, and its commit."""
+
+    version: str
+    base: str
+    commit: str
+
+
+class PatchRecord(TypedDict):
+    """One patch that was applied; ``patch_id`` as of ``git patch-id``."""
+
+    subject: str
+    patch_id: str
+
+
+class SeriesRecord(TypedDict):
+    """What was applied, of how many patches in all."""
+
+    name: str
+    source: str
+    total: int
+    patches: list[PatchRecord]
+
+
+class ConfigRecord(TypedDict):
+    """The flavour, and the hash of its ``.config``."""
+
+    name: str
+    sha256: str
+
+
+class BootRecord(TypedDict):
+    """One guest that came up; ``seconds`` to its first answer."""
+
+    boot_id: str
+    seconds: float
+    machine: str
+    restored: bool
+
+
+class PaceRecord(TypedDict):
+    """How slow the guest is: seconds of the benchmark, of the reference, and their ratio."""
+
+    seconds: float
+    reference: float
+    factor: float
+
+
+class LostRecord(TypedDict):
+    """A guest that was lost; ``test``: the id of the case that ran, '' for none."""
+
+    reason: str
+    test: str
+
+
+class CanaryRecord(TypedDict):
+    """A detector that was tried, and what it said."""
+
+    name: str
+    expected: str
+    seen: str
+    ok: bool
+    seconds: float
+
+
+class FileRecord(TypedDict):
+    """A file that the series touches, as ``events.TouchedFile`` says."""
+
+    path: str
+    kind: ev.FileKind
+    compiled: bool | None
+    said: str
+
+
+class CoverageRecord(TypedDict):
+    """How much of the change has run, as ``events.ChangeCoverage`` says."""
+
+    functions_entered: int
+    functions: int
+    lines_run: int
+    lines: int
+    not_reached: list[str]
+    lines_not_run: list[str]
+    excused: list[str]
+    whole: bool
+    least: int | None
+
+
+class RunDocument(TypedDict):
+    """``results.json``, schema 1, as docs/results.md describes it."""
+
+    schema: int
+    verdict: ev.Verdict
+    exit_code: int
+    error: list[str]
+    untested: list[str]
+    run: str
+    command: str
+    asked: dict[str, str]
+    seconds: float
+    kernel: KernelRecord
+    series: SeriesRecord
+    config: ConfigRecord
+    accel: str
+    accel_reason: str
+    stages: list[StageRecord]
+    boot_ids: list[str]
+    boots: list[BootRecord]
+    pace: PaceRecord
+    shard: ShardRecord
+    guests_lost: list[LostRecord]
+    tests: list[CaseRecord]
+    repeats: list[RepeatRecord]
+    splats: list[SplatRecord]
+    foreign_splats: list[SplatRecord]
+    files: list[FileRecord]
+    coverage: CoverageRecord | None
+    clauses: dict[str, ClauseRecord]
+    canaries: list[CanaryRecord]
+    notes: list[str]

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What fails in a workload is run on the bare base too: what was broken before excuses itself.
+
+A workload's record that passes is emitted at once. One that does not, and what the kernel said
+in a workload, wait until the base has had its say. What differs in one run of each is run
+again on both, as often as the time for it allows, and then rates count (``workloads/judge.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.cases.pool import at_once
+from harness.cases.runner import COMPLAINED
+from harness.core import events as ev
+from harness.core.errors import HarnessError
+from harness.core.stages import stage
+from harness.image.programs import Case
+from harness.report.results import BROKEN
+from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
+from harness.run.compared import ON_BASE, ComparedKernel, Observed, Reports
+from harness.run.session import Session
+from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, seen
+from harness.workloads.selftests import RUNNER, Selftest, case_of
+
+STAGE = "base"
+AGAIN_S = 120.0  # for the repetitions of one test on one kernel
+FEWEST = 5  # repetitions that can tell: five of five against none of five
+
+
+@dataclass
+class WorkloadRecords:
+    """Hears what is said of cases, and keeps what the base must have its say on.
+
+    ``tests``: the workloads, by the texts of their cases' ids.
+    """
+
+    events: ev.Events
+    tests: Mapping[str, Selftest]
+    broken: list[tuple[ev.CaseFinished, Seen]] = field(default_factory=list)
+    splats: list[ev.SplatSeen] = field(default_factory=list)
+
+    def take(self, event: ev.Event) -> None:
+        """Emits an event, or keeps it."""
+        if isinstance(event, ev.CaseFinished) and (test := self.tests.get(str(event.id))):
+            run = seen(event, test.points)
+            record = alone(event, run)
+            if record.status in BROKEN:
+                self.broken.append((record, run))
+            else:
+                self.events.emit(record)
+        elif isinstance(event, ev.SplatSeen) and str(event.test) in self.tests:
+            self.splats.append(event)
+        else:
+            self.events.emit(event)
+
+    @property
+    def waiting(self) -> list[str]:
+        """The ids of the cases that are to be run on the base."""
+        ids = [t for record, _ in self.broken if not self.tests[t := str(record.id)].own]
+        counting = (s for s in self.splats if not s.expected and not s.foreign)
+        return list(dict.fromkeys([*ids, *(str(splat.test) for splat in counting)]))
+
+    def emit(self, base: Observed, again: Mapping[str, SelftestRuns], titles: set[str]) -> None:
+        """Emits what waited, judged by what the bare base said; ``titles``: its complaints."""
+        counting = {s.test: False for s in self.splats}  # case -> whether one counts
+        for splat in self.splats:
+            known = not splat.foreign and splat.title in titles
+            counting[splat.test] |= not (known or splat.foreign or splat.expected)
+            self.events.emit(replace(splat, foreign=ON_BASE) if known else splat)
+        for record, run in self.broken:
+            name = record.id.name
+            if not counting.get(record.id, True) and record.reason.startswith(COMPLAINED):
+                reason = f"on the bare base too: {record.reason}"
+                self.events.emit(replace(record, status="skip", reason=reason))
+                continue
+            said = base.get(name)
+            runs = again.get(name) or (SelftestRuns(said, [run]) if said else None)
+            self.events.emit(excused(record, runs) if runs else record)
+
+
+def settle(session: Session, equipment: Equipment, records: WorkloadRecords) -> None:
+    """The stage base, where something failed: runs that on the bare base, and emits the records.
+
+    That the base cannot be run is said, and excuses nothing.
+    """
+    waiting = set(records.waiting)
+    cases = [case for case in equipment.suite.cases if str(case.id) in waiting]
+    base: Observed = {}
+    again: dict[str, SelftestRuns] = {}
+    reports = Reports(session.events)
+    try:
+        if cases and equipment.prepared.applied.patches:
+            with stage(session.events, STAGE) as outcome:
+                tests = list(records.tests.values())
+                kernel = _base(session, equipment, reports, tests)
+                base = kernel.observe(cases, "")
+                again = _repeated(session, equipment, kernel, tests, records, base)
+                outcome.detail = f"{len(cases)} of the workloads, {len(again)} of them repeated"
+    except HarnessError as error:
+        session.events.emit(ev.Note(f"not compared with the bare base: {error.what}", "warning"))
+    records.emit(base, again, reports.titles)
+
+
+def _quiet(events: ev.Events) -> ev.Events:
+    """Of the base's own stages only how far they are: the run's results are of the series."""
+
+    def progress(event: ev.Event) -> None:
+        if isinstance(event, ev.StageProgress):
+            events.emit(replace(event, name=STAGE))
+
+    return ev.Events([progress])
+
+
+def _base(
+    session: Session, equipment: Equipment, reports: Reports, tests: Sequence[Selftest]
+) -> ComparedKernel:
+    bare = replace(session.settings, patches=0, variant=None)
+    out = session.out / STAGE
+    out.mkdir(exist_ok=True)
+    here = replace(
+        session, settings=bare, events=_quiet(session.events), out=out,
+        known=replace(session.known),
+    )  # fmt: skip
+    guests = at_once(bare.jobs)
+    assembled = assemble_guest(here, lambda *_: equipment.suite, guests)
+    return ComparedKernel(here, assembled, reports.of_base, reports, STAGE, tests)
+
+
+def _repeated(
+    session: Session,
+    equipment: Equipment,
+    base: ComparedKernel,
+    tests: Sequence[Selftest],
+    records: WorkloadRecords,
+    first: Observed,
+) -> dict[str, SelftestRuns]:
+    """The runs of what failed here and not there, many times on both; none of complaints."""
+    by_name = {test.name: test for test in tests}
+    complained = {str(splat.test) for splat in records.splats if not splat.expected}
+    cases: list[Case] = []
+    known: dict[str, SelftestRuns] = {}
+    for record, run in records.broken:
+        said = first.get(record.id.name)
+        if not said or str(record.id) in complained:
+            continue
+        runs = SelftestRuns(said, [run])
+        times = min(AGAIN, int(AGAIN_S / max(run.seconds, 0.1)))
+        if excused(record, runs).status in BROKEN and times >= FEWEST:
+            known[record.id.name] = runs
+            test = by_name[record.id.name]
+            cases += [case_of(test, RUNNER, attempt) for attempt in range(2, times + 2)]
+    if not cases:
+        return {}
+    quiet = replace(session, events=base.session.events)
+    series = ComparedKernel(quiet, equipment, complaints_of(equipment), base.reports, STAGE, tests)
+    without, with_series = base.observe(cases, "", True), series.observe(cases, "", True)
+    return {
+        name: SelftestRuns([*runs.base, *without[name]], [*runs.series, *with_series[name]])
+        for name, runs in known.items()
+    }

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the main job runs in its guests: the cases of a series of ours, and workloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.change.touched import Touched, touched_files
+from harness.change.whose import is_foreign
+from harness.core.errors import MachineError
+from harness.core.events import BaseKnown, Note
+from harness.core.settings import CASES, KSELFTEST, RUN, STRESS
+from harness.image.programs import Suite
+from harness.run.assemble_guest import own_programs
+from harness.run.session import Session
+from harness.series.apply import PatchedTree
+from harness.series.base import Base
+from harness.workloads import stress
+from harness.workloads.choose import by_pattern, load_workloads, own_program, selftest_folders
+from harness.workloads.kselftests import build_folder
+from harness.workloads.selftests import Selftest
+from harness.workloads.suite import FILES, OWN_SCRIPT, checked_folder, image_of, own_script
+
+
+def selected(session: Session) -> frozenset[str]:
+    """The kinds of workloads of this run: WORKLOADS=, else those that suit the series."""
+    settings = session.settings
+    if settings.workloads:
+        return frozenset(settings.workloads)
+    kinds = {RUN} if settings.run else set()
+    return frozenset(kinds | ({KSELFTEST, STRESS} if is_foreign(session.data) else {CASES}))
+
+
+def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """The workloads that a run would choose, before anything is built: each name, and why."""
+    table = load_workloads()
+    if KSELFTEST in kinds:
+        folders = selftest_folders(_files(session), table)
+        yield from ((f"kselftest/{name}", why) for name, why in folders.items())
+    if STRESS in kinds:
+        yield from (
+            (f"{test.group}::{test.name}", test.why)
+            for test in stress.tests(by_pattern(_files(session), table.stressors), table.operations)
+        )
+    if RUN in kinds and session.settings.run:
+        test = own_program(session.settings.run)
+        yield f"{test.group}::{test.name}", test.why
+
+
+def _tree(session: Session) -> PatchedTree | None:
+    """The tree under test; None where no patch is applied, or none yet."""
+    known, events = session.known, session.results
+    base = events.last(BaseKnown)
+    if known.applied is None or not known.applied.patches or base is None:
+        return None
+    return PatchedTree(known.applied.repo, known.applied.commit, base.commit)
+
+
+def _files(session: Session) -> list[Touched]:
+    tree = _tree(session)
+    return touched_files(tree) if tree else []
+
+
+@dataclass
+class MainSuite:
+    """Makes the programs of a run; ``tests``: its workloads, once they are made."""
+
+    tests: list[Selftest] = field(default_factory=list)
+
+    def programs(self, session: Session, headers: Path, base: Base) -> Suite:
+        """The programs of a run, as ``assemble_guest`` asks for them.
+
+        Raises:
+            InvocationError: RUN= or GUEST_FILES= makes no sense, or a case does not compile.
+        """
+        settings, kinds = session.settings, selected(session)
+        foreign = is_foreign(session.data)
+        own = own_programs(session, headers, base) if CASES in kinds and not foreign else None
+        built: dict[str, Path] = {}
+        scripts: dict[str, str] = {}
+        folders: dict[str, Path] = {}
+        if KSELFTEST in kinds:
+            built = self._selftests(session, headers)
+        if STRESS in kinds:
+            self._stressors(session, scripts, folders)
+        if RUN in kinds and settings.run:
+            self.tests.append(own_program(settings.run))
+            scripts[OWN_SCRIPT] = own_script(settings.run)
+            if settings.guest_files is not None:
+                folders[FILES] = checked_folder(settings.guest_files)
+        if own is not None and not self.tests:
+            return own
+        return image_of(session.store, self.tests, own, built, scripts, folders)
+
+    def _stressors(
+        self, session: Session, scripts: dict[str, str], folders: dict[str, Path]
+    ) -> None:
+        """Adds the stressors of the area; that stress-ng cannot be had is said."""
+        table = load_workloads()
+        if not (chosen := by_pattern(_files(session), table.stressors)):
+            return
+        try:
+            folders[stress.FOLDER], _ = stress.fetch(session.store)
+        except MachineError as error:
+            session.events.emit(Note(f"without stress-ng: {error.what}", "warning"))
+            return
+        tests = stress.tests(chosen, table.operations)
+        scripts.update(stress.scripts(tests, table.operations, session.settings.seed))
+        self.tests += tests
+
+    def _selftests(self, session: Session, headers: Path) -> dict[str, Path]:
+        """Adds the selftests of the area; the folders of their programs."""
+        tree, table, files = _tree(session), load_workloads(), _files(session)
+        if tree is None:
+            return {}
+        changed = frozenset(file.path for file in files)
+        built: dict[str, Path] = {}
+        for name, why in selftest_folders(files, table).items():
+            listed = table.programs.get(name, ())
+            more = tuple(dict.fromkeys(test.argv[0] for test in listed))
+            jobs = session.settings.jobs
+            folder = build_folder(session.store, tree, name, headers, jobs, more)
+            if folder is None:
+                continue
+            for said in folder.said:
+                session.events.note(f"kselftest/{name}: {said}")
+            if tests := folder.tests(why, listed, table.timeout, changed):
+                built[name] = folder.bin
+                self.tests += tests
+        # The runner finds a test by its name: of two with one name the first is run.
+        self.tests = list({test.name: test for test in reversed(self.tests)}.values())[::-1]
+        return built

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which workloads run a change: chosen by the files that it touches, and by what the user says."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from harness.change.touched import Touched
+from harness.workloads.kselftests import SELFTESTS
+from harness.workloads.selftests import Selftest
+from harness.workloads.suite import OWN_SCRIPT
+
+OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md
+OWN_KEPT_LINES = 5000
+
+
+@dataclass(frozen=True)
+class WorkloadTable:
+    """``workloads.yaml``. ``kselftests``, ``stressors``: pattern of paths -> names.
+
+    ``timeout``: seconds, of a program; ``operations``: of a stressor.
+    """
+
+    timeout: float
+    operations: int
+    stressors: Mapping[str, tuple[str, ...]]
+    kselftests: Mapping[str, tuple[str, ...]]
+    programs: Mapping[str, tuple[Selftest, ...]]
+
+
+@functools.cache
+def load_workloads() -> WorkloadTable:
+    """The table, read once."""
+    text = Path(__file__).with_name("workloads.yaml").read_text("utf-8")
+    data: dict[str, Any] = yaml.safe_load(text)
+    programs = {
+        folder: tuple(_listed(row, float(data["timeout"])) for row in rows)
+        for folder, rows in data["programs"].items()
+    }
+    stressors, folders = (
+        {pattern: tuple(names) for pattern, names in data[key].items()}
+        for key in ("stressors", "kselftests")
+    )
+    return WorkloadTable(
+        float(data["timeout"]), int(data["operations"]), stressors, folders, programs
+    )
+
+
+def _listed(row: dict[str, Any], timeout: float) -> Selftest:
+    row = dict(row)
+    words = str(row.pop("run"))
+    name = re.sub(r"\W+", "_", words).strip("_")
+    return Selftest(**{"name": name, "argv": tuple(shlex.split(words)), "timeout": timeout, **row})
+
+
+def selftest_folders(files: Iterable[Touched], table: WorkloadTable) -> dict[str, str]:
+    """The folders of selftests for these files, each with why it was chosen."""
+    files = list(files)
+    own = {
+        folder: f"the series changes {file.path}"
+        for file in files
+        if file.kind == "selftest" and not file.gone and (folder := _own_folder(file.path))
+    }
+    return {**by_pattern(files, table.kselftests), **own}
+
+
+def by_pattern(files: Iterable[Touched], patterns: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """What the first pattern of each file with code names, each with why."""
+    found: dict[str, str] = {}
+    for file in files:
+        if file.kind not in ("code", "header"):
+            continue
+        pattern = next((p for p in patterns if fnmatch.fnmatchcase(file.path, p)), None)
+        for name in patterns[pattern] if pattern else ():
+            why = f"for {file.path}" + ("" if pattern == file.path else f", by {pattern}")
+            found.setdefault(name, why)
+    return found
+
+
+def _own_folder(path: str) -> str | None:
+    """The folder of a selftest's file: what is between selftests/ and its name."""
+    folder = str(PurePosixPath(path).parent.relative_to(SELFTESTS))
+    return None if folder == "." else folder
+
+
+def own_program(command: str) -> Selftest:
+    """The user's own program, RUN=, as a test."""
+    why = f"RUN={command}"
+    name = re.sub(r"\W+", "_", command).strip("_")[:40] or "program"
+    return Selftest(
+        name, (OWN_SCRIPT,), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES
+    )

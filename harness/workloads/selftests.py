@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel's own selftests that a series is compared by: ``regression.yaml``, read and built.
+
+The file lists, for each kernel line, what is run and how, and what is left out and why;
+nothing of a folder is passed over in silence.
+
+Their own Makefile builds them: statically, so that they need nothing of the guest, and once,
+from the bare base and against its headers. The same programs run on both kernels, and what
+differs is the kernel. The sources are written out from git, so no worktree is touched.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import yaml
+
+from harness.build.toolchain import environment
+from harness.core import git, proc
+from harness.core.errors import InternalError, InvocationError, MachineError
+from harness.core.events import CaseId
+from harness.core.sandbox import Inside, taken
+from harness.core.store import Store, file_digest
+from harness.image.ext2 import make_image
+from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite, copy_python
+from harness.series.base import Base
+
+FILE = "regression.yaml"
+DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none
+RUNNER = GUEST_TESTS / "regression" / "selftest.py"
+# What every folder of selftests is built with.
+COMMON = (
+    "tools/testing/selftests/lib.mk",
+    "tools/testing/selftests/kselftest.h",
+    "tools/testing/selftests/kselftest_harness.h",
+)
+# make's own word for what the Makefile builds; all of it, expanded by make itself.
+_LISTS = ("TEST_GEN_PROGS", "TEST_GEN_FILES", "TEST_CUSTOM_PROGS", "TEST_PROGS", "TEST_FILES")
+_NAMES = f"harness-names: ; @echo $(notdir {' '.join(f'$({name})' for name in _LISTS)})"
+# 'run_test ./program arguments', with or without a category before and a wrapper between.
+_RUN = re.compile(r"^[ \t]*(?:\w+=\S+ )*run_test[ \t](?:.*?[ \t])?\./(\S+)", re.MULTILINE)
+# The guest's runner gives a test twice its time, for a neighbour, and says what it did in it;
+# the harness ends it only after that.
+TIME_FACTOR, SPARE_S = 2.0, 10.0
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """One program with its arguments, and the state of the guest that it needs.
+
+    As the head of ``regression.yaml`` explains them. ``timeout``: seconds on a guest of
+    reference speed that has nothing else to do. ``config``: symbols without CONFIG_.
+    ``points``: a regular expression with groups 'name' and 'outcome', '' for TAP. ``flaps``:
+    '' or why it may say something else each time on the bare base. ``group``: what its record's
+    name begins with; ``why``: what it was chosen for; ``keep``: of its last lines (0: as usual).
+    ``own``: the series brings or changes it, so that failing on the base excuses nothing.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    timeout: float = DEFAULT_TIMEOUT_S
+    settings: tuple[tuple[str, str], ...] = ()
+    huge_pages: int = 0
+    hugetlbfs: bool = False
+    swap: bool = False
+    user: str = "root"
+    config: Sequence[str] = ()
+    points: str = ""
+    flaps: str = ""
+    group: str | None = None
+    why: str = ""
+    keep: int = 0
+    own: bool = False
+
+    @property
+    def claim(self) -> str:
+        """What is compared by it."""
+        return f"{' '.join(self.argv)} says the same with the series as without it"
+
+    def lacks(self, config: Mapping[str, str]) -> str | None:
+        """The first symbol that it needs and that the kernel's configuration lacks."""
+        return next((name for name in self.config if config.get(name, "n") == "n"), None)
+
+
+@dataclass(frozen=True)
+class SelftestList:
+    """What is compared on one kernel line.
+
+    ``source``: the file that says so. ``memory_mb``: of a guest, in MiB. ``libraries``: static
+    ones that the host must have, without 'lib' and '.a'. ``cflags``: program, or '*' for any
+    other -> more words for the compiler. ``append``: to the kernel's command line. ``left_out``:
+    program, or a pattern of names -> why it is not run.
+    """
+
+    source: Path
+    clause: str
+    floor: int
+    folder: str
+    memory_mb: int
+    tests: Sequence[Selftest]
+    left_out: Mapping[str, str]
+    sources: Sequence[str] = ()
+    libraries: Sequence[str] = ()
+    cflags: Mapping[str, str] = field(default_factory=dict)
+    append: str = ""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs to build, each once."""
+        return tuple(dict.fromkeys(test.argv[0] for test in self.tests))
+
+
+def load(folder: Path, line: str) -> SelftestList:
+    """Reads ``folder/regression.yaml`` for one kernel line, such as '6.1'.
+
+    Raises:
+        InvocationError: the series says nothing of selftests, or nothing for this line.
+        InternalError: a test stands twice, or is in both tables, or a key is unknown.
+    """
+    path = folder / FILE
+    data = yaml.safe_load(path.read_text()) if path.is_file() else {"kernels": {}}
+    if line not in data["kernels"]:
+        raise InvocationError(
+            f"{path} lists no selftests for Linux {line}",
+            next_step="docs/regression.md says what stands there",
+        )
+    about, tests = data["kernels"][line], []
+    reading = line  # for an error
+    try:
+        for row in about.pop("tests"):
+            reading = words = str(row.pop("run"))
+            row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
+            settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
+            tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
+        reading = line
+        listed = SelftestList(path, data["clause"], data["floor"], tests=tests, **about)
+    except TypeError as error:
+        raise InternalError(f"{FILE}: {reading}: {error}") from error
+    names = [test.name for test in tests]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
+    if both := sorted(set(listed.programs) & set(listed.left_out)):
+        raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
+    return listed
+
+
+def present(script: Path, names: str) -> frozenset[str]:
+    """All programs of a folder: ``names`` that make says, and what ``run_vmtests.sh`` runs."""
+    run = _RUN.findall(script.read_text()) if script.is_file() else []
+    return frozenset((*names.split(), *run))
+
+
+def build_programs(
+    store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int
+) -> tuple[Path, bool]:
+    """The folder of built programs, and whether it was in the store.
+
+    Raises:
+        InternalError: the folder has programs that the list does not know.
+        MachineError: one does not compile here.
+    """
+    sources = (listed.folder, *COMMON, *listed.sources)
+    trees = [git.text(base.repo, "rev-parse", f"{base.commit}:{path}") for path in sources]
+    by_cflags: dict[str, list[str]] = {}  # the programs, by the words that the compiler gets
+    for name in listed.programs:
+        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
+        by_cflags.setdefault(cflags, []).append(name)
+    inputs = trees, file_digest(headers), proc.version("gcc"), by_cflags
+
+    def make(draft: Path) -> None:
+        archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *sources)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(draft / "source", filter="data")
+        folder, out = draft / "source" / listed.folder, draft / "bin"
+        out.mkdir()
+        argv = ("make", "-C", str(folder), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}")
+        # Nothing of ours: a Makefile would take CONFIG or OUT, and MAKEFLAGS, for its own.
+        env = environment()
+        question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
+        box = Inside(reads=(headers,), writes=(draft,))
+        names = proc.capture(question, env=env, inside=box).decode()
+        there = present(folder / "run_vmtests.sh", names)
+        (draft / "present.json").write_text(json.dumps(sorted(there)))
+        said = []
+        for cflags, wanted in by_cflags.items():
+            words = (f"EXTRA_CFLAGS=-static {cflags}", "-k", f"-j{jobs}")
+            targets = (str(out / name) for name in wanted)
+            done = proc.run((*argv, *words, *targets), env=env, inside=box)
+            lines = done.output.splitlines()
+            said += [line for line in lines if "rror" in line or "cannot" in line]
+        if absent := [name for name in listed.programs if not (out / name).is_file()]:
+            what = f"{', '.join(absent)} of {listed.folder} cannot be built here"
+            raise MachineError(
+                "\n".join((what, *said[:12])),
+                next_step="a missing -lNAME is Debian's package libNAME-dev; "
+                "what can be built nowhere belongs to left_out",
+            )
+
+    entry = store.entry("selftests", inputs, make, also=("build",))
+    there = set(json.loads((entry.path / "present.json").read_text()))
+    known = [*listed.programs, *listed.left_out]
+    forgotten = sorted(name for name in there if not any(fnmatchcase(name, k) for k in known))
+    if forgotten:
+        raise InternalError(
+            f"regression.yaml neither runs nor leaves out {', '.join(forgotten)} of {listed.folder}"
+        )
+    return entry.path / "bin", entry.cached
+
+
+def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
+    """A test as a case that a runner can run; ``attempt`` tells repetitions apart."""
+    program = Program(source, source.name, ("python3", str(IN_GUEST / RUNNER.name)))
+    limit = TIME_FACTOR * test.timeout + SPARE_S
+    about = ": ".join(filter(None, (shlex.join(test.argv), test.why)))
+    return Case(CaseId("guest", test.group, test.name, attempt), program, (), limit, about)
+
+
+def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int) -> Suite:
+    """The selftests of ``listed`` as a suite: an image of programs and a case a test.
+
+    Args:
+        headers: the installed uapi headers of the bare base.
+
+    Raises:
+        InternalError, MachineError: see ``build_programs``.
+    """
+    programs, cached = build_programs(store, listed, base, headers, jobs)
+    plan = {test.name: asdict(test) for test in listed.tests}
+    inputs = programs.parent.name, plan, file_digest(GUEST_TESTS / "lib", RUNNER)
+
+    def make(draft: Path) -> None:
+        tree = draft / "tree"
+        (tree / "bin").mkdir(parents=True)
+        for name in listed.programs:
+            argv = ("strip", "-o", str(tree / "bin" / name), str(taken(programs, name)))
+            proc.capture(argv, inside=Inside(reads=(programs,), writes=(tree / "bin",)))
+        copy_python(GUEST_TESTS / "lib", tree / "lib")
+        (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
+        (tree / "plan.json").write_text(json.dumps(plan, indent=1))
+        make_image(tree, draft / "tests.img")
+
+    entry = store.entry("regression", inputs, make, also=("image",))
+    cases = tuple(case_of(test, listed.source) for test in listed.tests)
+    return Suite(cases, entry.path / "tests.img", cached and entry.cached)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What fails in a workload and what the bare base has to say on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.core import events as ev
+from harness.run.against_base import WorkloadRecords
+from harness.workloads.judge import WHOLE, Seen, SelftestRuns
+from harness.workloads.selftests import RUNNER, Selftest, case_of
+
+TEST = Selftest("t", ("k/t",), group="kselftest/k")
+ID = case_of(TEST, RUNNER).id
+OTHER = ev.CaseId.parse("volatile/a.c::b")
+GOOD, BAD = ("| 1..2", "| ok 1 one", "| ok 2 two"), ("| 1..2", "| ok 1 one", "| not ok 2 two")
+
+
+def record(status: ev.Status = "pass", lines: tuple[str, ...] = (), reason: str = "") -> ev.Event:
+    return ev.CaseFinished(ID, status, reason, 1.0, (), lines)
+
+
+def splat(case: ev.CaseId) -> ev.SplatSeen:
+    return ev.SplatSeen("WARNING in f", "warning", case, "text")
+
+
+class Heard(ev.Events):
+    """Events, and all that was emitted."""
+
+    def __init__(self) -> None:
+        self.all: list[ev.Event] = []
+        super().__init__([self.all.append])
+
+    def record(self) -> ev.CaseFinished:
+        (only,) = (e for e in self.all if isinstance(e, ev.CaseFinished))
+        return only
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def records(heard: Heard, *events: ev.Event, test: Selftest = TEST) -> WorkloadRecords:
+    held = WorkloadRecords(heard, {str(ID): test})
+    for event in events:
+        held.take(event)
+    return held
+
+
+def test_what_passes_and_what_is_no_workload_is_told_at_once(heard: Heard) -> None:
+    ours = replace(record("fail"), id=OTHER)  # type: ignore[type-var]
+    held = records(heard, record("pass", GOOD), ours, splat(OTHER))
+    assert [type(e) for e in heard.all] == [ev.CaseFinished, ev.CaseFinished, ev.SplatSeen]
+    assert not held.waiting
+
+
+def test_a_result_that_is_not_ok_fails_whatever_the_exit_status(heard: Heard) -> None:
+    held = records(heard, record("pass", BAD))
+    assert not heard.all and held.waiting == [str(ID)]
+    held.emit({}, {}, set())
+    assert heard.record().status == "fail" and "1 of 2 results fail" in heard.record().reason
+
+
+def test_a_plan_that_was_not_kept_fails(heard: Heard) -> None:
+    records(heard, record("pass", ("| 1..3", "| ok 1 one"))).emit({}, {}, set())
+    assert heard.record().status == "fail" and "1 of 3" in heard.record().reason
+
+
+@pytest.mark.parametrize(
+    ("base", "status", "word"),
+    [
+        ({WHOLE: "pass", "1 one": "pass", "2 two": "fail"}, "pass", "on the bare base too"),
+        ({WHOLE: "pass", "1 one": "pass", "2 two": "pass"}, "fail", "1 of 2 results fail"),
+        ({WHOLE: "pass", "1 one": "fail", "2 two": "pass"}, "fail", "1 of 2 results fail"),
+    ],
+)
+def test_what_was_broken_before_excuses_itself(
+    heard: Heard, base: dict[str, str], status: str, word: str
+) -> None:
+    records(heard, record("pass", BAD)).emit({"t": [Seen(base)]}, {}, set())
+    assert heard.record().status == status and word in heard.record().reason
+
+
+def test_a_program_that_fails_as_a_whole_on_both_says_nothing(heard: Heard) -> None:
+    held = records(heard, record("fail", (), "exit status: 1"))
+    held.emit({"t": [Seen({WHOLE: "fail"})]}, {}, set())
+    assert heard.record().status == "skip"
+
+
+def test_rates_decide_where_it_was_run_again(heard: Heard) -> None:
+    good, bad = Seen({WHOLE: "pass"}), Seen({WHOLE: "fail"})
+    flaps = SelftestRuns([good, *[good, bad] * 5], [bad, *[bad, good] * 5])
+    records(heard, record("fail")).emit({"t": [good]}, {"t": flaps}, set())
+    assert heard.record().status == "skip"
+    heard.all.clear()
+    worse = SelftestRuns([good, *[good] * 10], [bad, *[bad] * 10])
+    records(heard, record("fail")).emit({"t": [good]}, {"t": worse}, set())
+    assert heard.record().status == "fail"
+
+
+def test_a_complaint_that_the_base_has_too_does_not_count(heard: Heard) -> None:
+    held = records(heard, splat(ID), record("fail", (), "the kernel complained: WARNING in f"))
+    assert held.waiting == [str(ID)]
+    held.emit({"t": [Seen({WHOLE: "fail"})]}, {}, {"WARNING in f"})
+    (seen,) = (e for e in heard.all if isinstance(e, ev.SplatSeen))
+    assert seen.foreign and heard.record().status == "skip"
+    heard.all.clear()
+    held = records(heard, splat(ID), record("fail", (), "the kernel complained: WARNING in f"))
+    held.emit({"t": [Seen({WHOLE: "pass"})]}, {}, set())
+    (seen,) = (e for e in heard.all if isinstance(e, ev.SplatSeen))
+    assert not seen.foreign and heard.record().status == "fail"
+
+
+def test_a_selftest_that_the_series_brings_is_excused_by_nothing(heard: Heard) -> None:
+    held = records(heard, record("fail"), test=replace(TEST, own=True))
+    assert held.waiting == []
+    held.emit({}, {}, set())
+    assert heard.record().status == "fail"

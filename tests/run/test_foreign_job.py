@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make test-kernel`` on a series of which the project knows nothing, with fake guests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import UNTESTED
+from harness.core.events import Events
+from harness.core.store import Store
+from tests.run.fake_guest_run import Job, fails, passes, toy_project, warns
+from tests.support.toy import Toy, repository
+from tests.vm.fake_guest import FakeQemu
+
+FOREIGN = ("PROJECT=", "JOBS=1")
+OWN = ("WORKLOADS=run", "RUN=./my-test --fast")
+NAME = "my_test_fast"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, Path]:
+    root = tmp_path_factory.mktemp("foreign-job")
+    toy = Toy(root, repository(root / "linux"), Store(root / "store", 1 << 30), Events())
+    return toy, toy_project(toy, {"first": dict.fromkeys(("a01", "a02"), 1)})
+
+
+@pytest.fixture
+def job(built: tuple[Toy, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+    one = Job(*built, tmp_path / "out", monkeypatch)
+    yield one
+    one.end()
+
+
+def status(job: Job) -> dict[str, str]:
+    return {test["id"]: test["status"] for test in job.document["tests"]}
+
+
+def test_nothing_that_runs_it_is_no_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.test_kernel(*FOREIGN, "WORKLOADS=none") == UNTESTED
+    document = job.document
+    assert document["verdict"] == "untested" and document["tests"] == []
+    assert document["series"]["name"] == "foreign" and document["clauses"] == {}
+    assert [(f["path"], f["compiled"]) for f in document["files"]] == [("mm/swap.c", True)]
+    assert "no workload ran" in document["untested"][0]
+    said = capsys.readouterr().out
+    assert "taken for a foreign series" in said
+    assert "verdict: untested (exit 4: nothing broke, and nothing has run the change)" in said
+
+
+def test_the_users_program_earns_a_pass(job: Job) -> None:
+    assert job.test_kernel(*FOREIGN, *OWN) == 0
+    assert status(job) == {f"RUN::{NAME}": "pass"}
+    assert job.booted == 1 and job.document["untested"] == []
+
+
+def test_a_program_that_fails_with_the_series_only(job: Job) -> None:
+    def on_the_series(name: str, guest: FakeQemu) -> tuple[str, str]:
+        return (fails if job.booted == 1 else passes)(name, guest)
+
+    job.behaviours = {NAME: on_the_series}
+    # The repetitions of the series' kernel come from the boots after the base's, and pass.
+    assert job.test_kernel(*FOREIGN, *OWN) in (1, UNTESTED)
+    assert job.booted >= 2
+    assert (job.out / "latest" / "base" / "console.log").is_file()
+    # What the base is made of is no part of the results.
+    assert job.document["series"]["patches"] and job.document["kernel"]["base"]
+
+
+def test_a_program_that_fails_without_the_series_too(job: Job) -> None:
+    job.behaviours = {NAME: fails}
+    assert job.test_kernel(*FOREIGN, *OWN) == UNTESTED
+    assert status(job) == {f"RUN::{NAME}": "skip"}
+    assert "on the bare base too" in job.document["tests"][0]["reason"]
+
+
+def test_a_complaint_counts_unless_the_base_has_it_too(job: Job) -> None:
+    def on_the_series(name: str, guest: FakeQemu) -> tuple[str, str]:
+        return (warns if job.booted == 1 else passes)(name, guest)
+
+    job.behaviours = {NAME: on_the_series}
+    assert job.test_kernel(*FOREIGN, *OWN) == 1
+    assert len(job.document["splats"]) == 1 and status(job) == {f"RUN::{NAME}": "fail"}
+    job.booted = 0
+    job.behaviours = {NAME: warns}
+    assert job.test_kernel(*FOREIGN, *OWN) == UNTESTED
+    assert job.document["splats"] == [] and job.document["foreign_splats"]
+
+
+def test_a_program_runs_beside_the_cases_of_a_series_of_ours(job: Job) -> None:
+    assert job.test_kernel("JOBS=1", "RUN=./my-test --fast") == 0
+    found = status(job)
+    assert found[f"RUN::{NAME}"] == "pass" and len(found) == 3
+
+
+def test_files_that_are_no_folder_are_refused(job: Job, tmp_path: Path) -> None:
+    assert job.test_kernel(*FOREIGN, *OWN, f"GUEST_FILES={tmp_path / 'none'}") == 2
+    assert job.test_kernel(*FOREIGN, "WORKLOADS=nonsense") == 2
