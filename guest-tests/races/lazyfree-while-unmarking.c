@@ -8,7 +8,6 @@
  *   gone. In the series lazyfree pages of a process are kept until it has been there.
  * project: volatile
  * clauses: [V-PG-3]
- * kernels: ["6.1", "6.12"]
  * cpus: 3
  * variant: lazyfree-goes-while-unmarking
  * threads:

@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 
 #define THREADS		3
-#define STEPS		400		/* of each thread, times ODD_TIMES */
+#define STEPS		150		/* of each thread, times ODD_TIMES */
 #define KSM		"/sys/kernel/mm/ksm/"
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define ARENA		(VO_PAGES * VR_PAGE)

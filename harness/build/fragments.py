@@ -43,6 +43,8 @@ class Request:
     """One line of a fragment; ``symbol`` without CONFIG_, ``value`` 'n' for 'is not set'.
 
     ``first``, ``last``: the kernel lines that are asked, both included; None: no bound.
+    ``optional``: a tree without such a symbol, as before a series, does without; the line above
+    says so. A tree that has it must grant it all the same.
     """
 
     symbol: str
@@ -51,6 +53,7 @@ class Request:
     line: int
     first: str | None = None
     last: str | None = None
+    optional: bool = False
 
     @property
     def text(self) -> str:
@@ -100,11 +103,11 @@ def _requests_of(path: Path, kernel: str) -> Iterator[Request]:
             what += "no request follows it" if bounds else "no range of kernel lines"
             raise InvocationError(what, next_step=_RANGES)
         first, last = bounds.groups() if bounds else (None, None)
-        above = line
+        optional, above = above.startswith("# optional"), line
         if match is None:
             continue
         symbol, value = match["on"] or match["off"], match["value"] or NOT_SET
-        asked = Request(symbol, value, name, number, first, last)
+        asked = Request(symbol, value, name, number, first, last, optional)
         if not asked.asks(kernel):
             continue
         if seen.setdefault(symbol, asked).value != value:

@@ -43,6 +43,10 @@ Beside = Callable[[SourceTree], contextlib.AbstractContextManager[object]]
 _KBUILD = re.compile(r"scripts/|(.*/)?Kconfig[^/]*$")
 _HEAD = re.compile(r"# Linux/\w+ ")
 MAX_SHOWN = 6  # symbols in one remark
+# Symbols that Kconfig itself sets from what it finds out of the compiler and its like.
+_OF_TOOLS = re.compile(
+    r"(CC|LD)_(HAS|IS|CAN|VERSION)|(GCC|CLANG)_VERSION|(AS|LLD|RUSTC|BINDGEN|PAHOLE)_"
+)
 _TRIED = "try-config"  # the build folder of a tree that is only configured
 
 
@@ -121,17 +125,21 @@ def configure(
         if not (lost := vanished(asked, config)):
             return
         blocks = list(read_kconfig(tree, arch))
+        known = {block.symbol for block in blocks}
         told = []
+        lost = [r for r in lost if not r.optional or r.symbol in known]
         for request in lost:
             has = config.get(request.symbol)
             told.append(f"{request}: the result has it {f'as {has}' if has else 'not set'}")
             told += [f"  {line}" for line in explain(request.symbol, blocks, config)]
-        name, linux = f"CONFIG={flavour.name}", f"Linux {base.version}"
-        what = f"{name} asks for symbols that {linux} does not grant"
-        raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
+        if lost:
+            name, linux = f"CONFIG={flavour.name}", f"Linux {base.version}"
+            what = f"{name} asks for symbols that {linux} does not grant"
+            raise LostSymbolsError(what, "\n".join(told), {r.symbol for r in lost}, log)
 
     relevant = _kbuild_files(applied, flavour, arch)
-    inputs = texts, bool(flavour.own), digest(relevant), tools.toolchain.version
+    optional = [r.symbol for r in asked if r.optional]
+    inputs = texts, optional, bool(flavour.own), digest(relevant), tools.toolchain.version
     try:
         entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
@@ -171,7 +179,8 @@ def remarks(
     if laid := [r for r in asked.values() if not r.granted(was)]:
         changed = (f"{r.text} (was {was.get(r.symbol, NOT_SET)})" for r in laid)
         told.append(f"laid over it: {_some(changed, most)}")
-    lost = [r for r in given.values() if r.symbol not in asked and not r.granted(values)]
+    theirs = [r for r in given.values() if r.symbol not in asked and not _OF_TOOLS.match(r.symbol)]
+    lost = [r for r in theirs if not r.granted(values)]
     if lost:
         changed = (f"{r.symbol} is {values.get(r.symbol, NOT_SET)}, not {r.value}" for r in lost)
         told.append(f"otherwise in Linux {base.version}: {_some(changed, most)}")

@@ -7,7 +7,7 @@ stay in the store for the run that builds them.
 
 from __future__ import annotations
 
-from harness.build.flavours import flavour_names, load_flavour
+from harness.build.flavours import HELP, flavour_names, load_flavour
 from harness.build.fragments import requests
 from harness.build.kconfig import LostSymbolsError, configure, kconfig_tree, remarks
 from harness.core.errors import InvocationError
@@ -29,7 +29,7 @@ def _try(session: Session) -> None:
     every = session.settings.config == ALL
     names = flavour_names() if every else [session.settings.config]
     base, tools, log = base_stage(session), workbench(session), session.out / "build.log"
-    refused: list[LostSymbolsError] = []
+    refused: dict[str, list[str]] = {}  # what is told of the symbols: of which flavours
     with kconfig_tree(tools, unpatched(base)) as tree:
         for flavour in map(load_flavour, names):
             try:
@@ -41,7 +41,9 @@ def _try(session: Session) -> None:
                 for remark in remarks(flavour, base, config, most=None):
                     session.events.note(remark)
             except LostSymbolsError as error:
-                refused.append(error)
+                refused.setdefault(error.told, []).append(flavour.name)
     if refused:
-        told = "\n".join(error.what for error in refused)
-        raise InvocationError(told, evidence=log, next_step=refused[0].next_step)
+        what = f"asks for symbols that Linux {base.version} does not grant"
+        each = [f"CONFIG={', '.join(of)} {what}\n{told}" for told, of in refused.items()]
+        step = "change the line in the fragment, or say above it which kernels it asks: " + HELP
+        raise InvocationError("\n".join(each), evidence=log, next_step=step)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A client of QEMU's gdbstub: the remote serial protocol, as far as holding CPUs needs it.
 
-What differs from a textbook's client, and was learnt from QEMU 7.2:
+What differs from a textbook's client, and was learnt from QEMU 7.2, 10.0 and 11.1:
 
-* Connecting stops the guest, and the stub announces it (``T02thread:01;``) before
-  anything was asked. That stop is read and dropped.
+* Connecting stops the guest, and the stub of 7.2 announces it (``T02thread:01;``) before
+  anything was asked. That stop is read and dropped. To ``?`` 11.1 names no CPU (``T05core:01;``).
 * There is no QStartNoAckMode: each packet is acknowledged. No byte may be sent while
   the guest runs, for any byte stops it; an acknowledgement goes out with the stop.
 * CPUs are threads of one process, ``p01.01`` for CPU 0, once ``multiprocess+`` is agreed on.

@@ -46,6 +46,7 @@ AGAIN = {
     "static": ("static-checks", ""),
     "matrix": ("build-matrix", "CELL"),
     "races": ("repro", "RACE"),
+    "cost": ("cost", ""),
 }
 # The verdicts of clauses, in the order of the columns.
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}

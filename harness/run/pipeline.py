@@ -172,7 +172,7 @@ def change_stage(session: Session, prepared: Prepared) -> None:
         bench, log = workbench(session), session.out / "build.log"
         files, kernel = touched_files(prepared.patched_tree), prepared.kernel
         apart = without_object(files, kernel.compiled)
-        flavour = session.settings.config
+        flavour = load_flavour(session.settings.config).name
         used = objects.made_from(
             bench, prepared.base, prepared.applied, kernel, flavour, apart, log
         )

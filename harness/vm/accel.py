@@ -111,4 +111,4 @@ def choose_accel(asked: str, verdict: KvmVerdict) -> Accel:
         obstacle = obstacle or known or ""
     if obstacle:
         return Accel("tcg", f"KVM does not work here: {obstacle}")
-    return Accel("kvm", "guests have run under KVM here" if known == "" else "KVM is there: tried")
+    return Accel("kvm", "guests have run under KVM here" if known == "" else "KVM is tried")

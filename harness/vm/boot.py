@@ -88,8 +88,13 @@ def boot(
     start = time.monotonic()
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
-    log, watched = folder / f"{name}.qemu.log", translated_log(folder, name) if spec.watch else None
-    qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, translated=watched)
+    log = folder / f"{name}.qemu.log"
+    watched = translated_log(folder, name) if spec.watch else None
+    try:
+        qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, translated=watched)
+    except BaseException:
+        swap.unlink()
+        raise
     guest = Guest(spec, folder, name, qemu, keys, console_log=console_log)
     try:
         if state is not None:

@@ -39,6 +39,7 @@ class GuestSpec:
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
         watch: under TCG, ranges of addresses (the end excluded) whose code QEMU's log is to
             name when it first runs.
+        counted: under TCG, with one CPU: its time stamp counter counts instructions.
     """
 
     vmlinux: Path | None
@@ -55,6 +56,7 @@ class GuestSpec:
     gdb: str = ""
     in_turn: bool = False
     watch: tuple[tuple[int, int], ...] = ()
+    counted: bool = False
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
 
@@ -123,7 +125,7 @@ def qemu_argv(
     table = machine_table()
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
     bus = machine["bus"]
-    emulation = accel["in_turn" if spec.in_turn else "args"]
+    emulation = accel["counted" if spec.counted else "in_turn" if spec.in_turn else "args"]
     argv = [QEMU, *table["common"], *machine["args"], *emulation, "-cpu", accel["cpu"]]
     # One socket for each CPU: SeaBIOS lists sockets, not cores, in the MP table,
     # which is all that a kernel without ACPI knows of q35's CPUs.

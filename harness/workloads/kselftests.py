@@ -27,6 +27,7 @@ SELFTESTS = "tools/testing/selftests"
 _NAMES = "harness-names: ; @echo $(notdir $(TEST_GEN_PROGS))"
 # All of them: the folders include one another's headers.
 SOURCES = (SELFTESTS, "tools/include", "tools/arch/x86/include")
+TELLING = ("error", "Error", "cannot", "No rule")  # of what make and the compiler say
 MAX_SAID = 3  # lines of a compiler, of a folder
 
 
@@ -84,13 +85,8 @@ def build_folder(
         return None
     found = {path: _tree_of(tree, path) for path in SOURCES}
     sources = [path for path, known in found.items() if known]
-    inputs = (
-        folder,
-        sorted(more),
-        [found[path] for path in sources],
-        file_digest(headers),
-        proc.version("gcc"),
-    )
+    trees, gcc = [found[path] for path in sources], proc.version("gcc")
+    inputs = folder, sorted(more), trees, file_digest(headers), gcc
 
     def make(draft: Path) -> None:
         archive = git.raw(tree.repo, "archive", "--format=tar", tree.commit, "--", *sources)
@@ -110,7 +106,7 @@ def build_folder(
             targets = [str(out / name) for name in names]
             done = proc.run((*argv, "-k", f"-j{jobs}", *targets), env=env, inside=box)
             lines = done.output.splitlines()
-            said = [line for line in lines if "rror" in line or "cannot" in line]
+            said = [line for line in lines if any(word in line for word in TELLING)]
         built = [name for name in dict.fromkeys(names) if _is_plain(out / name)]
         about = {"built": built, "absent": sorted({*names} - {*built}), "said": said[:MAX_SAID]}
         shutil.rmtree(draft / "source")

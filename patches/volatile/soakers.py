@@ -13,6 +13,6 @@ SOAKERS: dict[str, Soaker] = {
         patience=4,
     ),
     "odd": CaseSoaker(
-        ("volatile/odd_neighbours.c::odd_neighbours",), env={"ODD_TIMES": "8"}, patience=6
+        ("volatile/odd_neighbours.c::odd_neighbours",), env={"ODD_TIMES": "10"}, patience=6
     ),
 }

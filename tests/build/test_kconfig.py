@@ -114,6 +114,16 @@ def test_a_symbol_of_other_kernel_lines_is_not_asked_for(toy: Toy) -> None:
         toy.configure(base, applied, WISH + "# from 6.0 to 6.1\nCONFIG_OF_OLD=y\n")
 
 
+def test_an_optional_symbol_may_be_unknown_but_not_refused(toy: Toy) -> None:
+    base, applied = toy.apply(None)
+    toy.configure(base, applied, WISH + "# optional: a series adds it\nCONFIG_OF_LATER=y\n")
+    with pytest.raises(InvocationError, match="CONFIG_MEMORY_HELPER"):
+        toy.configure(base, applied, WISH + "# optional: x\nCONFIG_MEMORY_HELPER=y\n")
+    # What was granted for being optional is not found in the store by who needs it.
+    with pytest.raises(InvocationError, match="CONFIG_OF_LATER"):
+        toy.configure(base, applied, WISH + "# other words\nCONFIG_OF_LATER=y\n")
+
+
 def test_nothing_is_left_in_the_source_tree(toy: Toy) -> None:
     toy.configure(*toy.apply(None))
     (source,) = (toy.store.root / "work" / "source").iterdir()

@@ -13,7 +13,7 @@ from tests.support.toy import Toy
 HEAD = (
     "#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.1.7 Kernel Configuration\n#\n"
 )
-OWN = f"{HEAD}CONFIG_EXPERT=y\n# CONFIG_SWAP is not set\nCONFIG_GONE=m\n"
+OWN = f"{HEAD}CONFIG_GCC_VERSION=120200\nCONFIG_EXPERT=y\n# CONFIG_SWAP is not set\nCONFIG_GONE=m\n"
 
 
 def flavour(toy: Toy, own: str, needs: str) -> Flavour:

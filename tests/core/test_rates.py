@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fisher's exact test and Wilson's interval against published values, and what follows."""
+"""Fisher's exact test, Wilson's interval and that of a median against published values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import comb
 
 import pytest
 
-from harness.core.rates import Rates, fisher, wilson
+from harness.core.rates import Rates, fisher, median_interval, wilson
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,18 @@ def test_the_interval_is_wilsons() -> None:
     low, high = wilson(10, 20)
     assert (low, high) == pytest.approx((0.2993, 0.7007), abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    # W. J. Conover, Practical Nonparametric Statistics: 95 % for the median of a sample.
+    [(6, 1, 6), (8, 1, 8), (9, 2, 8), (12, 3, 10), (15, 4, 12), (20, 6, 15), (25, 8, 18)],
+)
+def test_published_intervals_of_a_median(count: int, low: int, high: int) -> None:
+    values = [float(n) for n in range(count, 0, -1)]  # in any order
+    assert median_interval(values) == (low, high)
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+def test_few_values_are_their_own_interval(count: int) -> None:
+    assert median_interval([float(n) for n in range(count)]) == (0, count - 1)

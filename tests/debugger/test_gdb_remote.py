@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The client of QEMU's gdbstub: against what QEMU 7.2 said, and against a stub that misbehaves."""
+"""The client of QEMU's gdbstub: against what real ones said, and against a stub that misbehaves."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ from tests.debugger.fake_stub import Cpu, PlayedStub, packed, replay
 from tests.support.limits import HUNG_S, NEVER_S, SOON_S
 from tools import record_gdb
 
-RECORDED = Path(__file__).with_name("data") / "qemu-7.2.txt"
-SCHEDULE_IDLE = 0xFFFFFFFF813BD6F0
+DATA = Path(__file__).with_name("data")
 
 
-def test_the_exchange_with_a_real_qemu_comes_out_again() -> None:
-    remote, thread, wrong = replay(RECORDED)
-    record_gdb.exercise(remote, SCHEDULE_IDLE)
+@pytest.mark.parametrize(
+    ("recording", "schedule_idle"),
+    [
+        ("qemu-7.2.txt", 0xFFFFFFFF813BD6F0),
+        ("qemu-10.0.txt", 0xFFFFFFFF814193D0),
+        ("qemu-11.1.txt", 0xFFFFFFFF814193D0),
+    ],
+)
+def test_the_exchange_with_a_real_qemu_comes_out_again(recording: str, schedule_idle: int) -> None:
+    remote, thread, wrong = replay(DATA / recording)
+    record_gdb.exercise(remote, schedule_idle)
     thread.join()
     assert wrong == []
 

@@ -36,6 +36,8 @@ def whole() -> Any:
         ev.CaseRepeated(case, 1, 2),
         ev.GuestLost("it hung", case, None),
         ev.SplatSeen("WARNING in f", "warning", case, "WARNING: ...", False, None),
+        ev.ChangeKnown((ev.TouchedFile("mm/a.c", "code", None, "removed"),)),
+        ev.ChangeCoverage(1, 1, 2, 3, ("mm/a.c:7",)),
         ev.RunFinished("fail", 1, 3.0, ()),
     ]
     return json.loads(json.dumps(document(Results(list(events)), None)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,3 +61,13 @@ def test_a_snapshot_that_gives_no_guest_is_given_up_for_a_boot(
     (note,) = [event for event in seen if isinstance(event, ev.Note)]
     assert note.text.startswith("the snapshot gives no guest") and str(fault) in note.text
     assert [e.restored for e in seen if isinstance(e, ev.GuestBooted)] == [False] * 3
+
+
+@pytest.mark.parametrize(("asked", "accel"), [(False, "tcg"), (True, "kvm")])
+def test_what_other_guests_of_the_run_have_found_out_is_believed(
+    tmp_path: Path, asked: bool, accel: str
+) -> None:
+    KvmVerdict(tmp_path).keep("it hangs")
+    verdict = KvmVerdict(tmp_path, asked=asked)
+    spec = replace(SPEC, accel="kvm")
+    assert Guests(spec, tmp_path, tmp_path / "log", ev.Events(), verdict).spec.accel == accel

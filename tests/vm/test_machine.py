@@ -104,6 +104,13 @@ def test_virtual_cpus_run_in_turn_in_one_thread() -> None:
     assert words(argv_of(replace(SPEC, in_turn=True)), "-accel") == ["tcg,thread=single"]
 
 
+def test_a_guest_that_counts_has_an_instruction_a_nanosecond() -> None:
+    argv = argv_of(replace(SPEC, counted=True, cpus=1))
+    assert words(argv, "-accel") == ["tcg,thread=single"]
+    assert words(argv, "-icount") == ["shift=0,align=off,sleep=on"]
+    assert not words(argv_of(SPEC), "-icount")
+
+
 def test_more_words_come_last() -> None:
     assert kernel_command_line(replace(SPEC, extra_append="a=b"), "K").endswith(" a=b")
 

@@ -118,8 +118,13 @@ static void vo_page_out(struct vo_arena *a)
 	vo_advise(a, vo_some(a), MADV_PAGEOUT);
 }
 
+/* Only what is one mapping can become one huge page. */
 static void vo_collapse(struct vo_arena *a)
 {
+	struct vo_part all = { 0, VO_PAGES };
+
+	vo_unmark_part(a, all);
+	vo_advise(a, all, MADV_UNMERGEABLE);
 	VO_COUNT(collapses, !vr_advise(a->p, VO_PAGES * VR_PAGE, MADV_COLLAPSE));
 }
 
