@@ -79,7 +79,7 @@ def test_a_share_of_the_lines_can_be_asked_for(least: int | None, code: int) -> 
     results = Results([PASSED, replace(ENTERED, least=least, lines_not_run=("m.c:8: x;",))])
     assert judge_run(results)[1] == code
     if code:
-        asked = "75.0 % of the changed lines have run: COVER=76 asks for more"
+        asked = "75.0 % of the changed lines have run, and COVER=76 asks for more:"
         assert results.untested() == [asked, "not run: m.c:8: x;"]
 
 
