@@ -175,6 +175,27 @@ static void collapse_and_split_purge_nothing(void)
 	EXPECT_ALL_ZERO(&r);
 }
 
+/* What was in swap before it was marked comes back for a huge page, intact. */
+static void collapse_brings_swapped_pages_back(void)
+{
+	struct vr_range r;
+
+	prepare();
+	vt_swap_disk();
+	vt_set(THP "enabled", "madvise");
+	r = filled_small();
+	REQUIRE_EQ(vr_pageout(vr_page(&r, 200), VR_PAGE), 0);
+	vr_wait_written();
+	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 1);
+	REQUIRE_EQ(vr_mark(r.p, HUGE), 0);
+	REQUIRE_EQ(vr_advise(r.p, HUGE, MADV_HUGEPAGE), 0);
+	/* It gives up where the page is still being read. */
+	while (huge_kb(r.p) != 2048)
+		vr_advise(r.p, HUGE, MADV_COLLAPSE);
+	EXPECT_EQ(vr_unmark(r.p, HUGE), 0);
+	EXPECT_ALL_OLD(&r);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(khugepaged_leaves_purged_pages, "V-SB-12 V-PG-8 V-PG-14",
 		"khugepaged fills no purged page, and does not try again and again."),
@@ -182,6 +203,8 @@ static const struct vt_case cases[] = {
 		"MADV_COLLAPSE over a purged page fails and changes nothing."),
 	VT_CASE(collapse_and_split_purge_nothing, "V-PG-14",
 		"Collapsing and splitting a volatile range purges nothing of it."),
+	VT_CASE(collapse_brings_swapped_pages_back, "V-PG-14",
+		"MADV_COLLAPSE of a volatile range brings its swapped pages back."),
 };
 
 VT_MAIN(cases)

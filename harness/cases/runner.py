@@ -93,7 +93,8 @@ class CaseRunner:
     there is none); ``applied`` is the number of patches in the kernel, and
     ``version`` what its Makefile says; ``sort_out`` marks a splat that does not
     count against the series; ``without_kvm`` has a guest under TCG do what one that KVM
-    may have lost was at; ``again`` is what to type for this run again.
+    may have lost was at; ``again`` is what to type for this run again. ``observe`` is
+    called before each case, without one, and behind it with its id.
     """
 
     data: SeriesData
@@ -104,6 +105,7 @@ class CaseRunner:
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
     without_kvm: Trial | None = None
     again: str = command("test-kernel")
+    observe: Callable[[Guest, ev.CaseId | None], None] = lambda guest, case: None
 
     def run(
         self, case: Case, emit: ev.Consumer, env: Mapping[str, str] | None = None
@@ -145,6 +147,7 @@ class CaseRunner:
     ) -> ev.CaseFinished:
         guest = self.ready()
         emit(ev.CaseStarted(case.id, case.clauses))
+        self.observe(guest, None)
         judgements: list[Judgement] = []
         driver = load_driver(self.data.folder, case.driver) if case.driver else None
 
@@ -172,6 +175,7 @@ class CaseRunner:
             self.guest = None  # whatever the trial raises
             guest, run = self.without_kvm(run.kvm_suspect, run_in)
             self.guest = guest
+        self.observe(guest, case.id)
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
         for s in run.splats:
             emit(ev.SplatSeen(s.title, s.category, case.id, s.text, s.expected, s.foreign))

@@ -30,6 +30,7 @@ from harness.run.assemble_guest import (
     decode_splats,
     look_for_leaks,
 )
+from harness.run.change import ChangeWatch, watch_change
 from harness.run.main_suite import MainSuite, planned, selected
 from harness.run.pipeline import base_stage, change_stage, debug_twin, series_stage
 from harness.run.session import RunResult, Session, run_session
@@ -62,31 +63,43 @@ def _tests(session: Session) -> None:
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
     tests = {str(case_of(test, RUNNER).id): test for test in main.tests}
+    equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment, WorkloadRecords(session.events, tests))
+        _run_suite(session, equipment, WorkloadRecords(session.events, tests), change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
     decode_splats(session, equipment.prepared)
 
 
-def _run_suite(session: Session, equipment: Equipment, workloads: WorkloadRecords) -> None:
+def _run_suite(
+    session: Session,
+    equipment: Equipment,
+    workloads: WorkloadRecords,
+    change: ChangeWatch | None,
+) -> None:
     try:
-        config = _in_guests(session, equipment, workloads)
+        config = _in_guests(session, equipment, workloads, change)
     except BaseException:
         workloads.emit({}, {}, set())  # what ends the run early loses no record
         raise
+    if change is not None:
+        change.conclude()
     settle(session, equipment, workloads)
     _soundness(session, equipment, config)
 
 
 def _in_guests(
-    session: Session, equipment: Equipment, workloads: WorkloadRecords
+    session: Session,
+    equipment: Equipment,
+    workloads: WorkloadRecords,
+    change: ChangeWatch | None,
 ) -> dict[str, str]:
     """Runs all cases on the kernel under test; the values of its configuration."""
     settings = session.settings
     with booted(session, equipment) as guests:
-        runners = case_runners(session, equipment, guests)
+        observe = () if change is None else (change.observe,)
+        runners = case_runners(session, equipment, guests, *observe)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, runners[0])
             if equipment.suite.cases:

@@ -83,6 +83,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
     "CONSOLE": ("", "1: shell gives the serial console itself, without SSH"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
+    "COVERAGE": ("1", "0: do not measure which of the changed lines run"),
+    "COVER": ("", "percent of the changed lines that must run; else each changed function must"),
     "KIND": ("", "soak: what to repeat, stress or model; without it the table so far"),
     "MINUTES": ("", "soak, fuzz-input: how long; soak: all runs on one kernel together (30)"),
     "SEED": (
@@ -111,7 +113,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
 _GUEST = f"{_SOURCE} VARIANT CONFIG AUTOCONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
-_CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES"
+_CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES COVERAGE COVER"
 
 
 @dataclass(frozen=True)

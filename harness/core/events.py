@@ -286,7 +286,11 @@ class ChangeCoverage(Event):
 
     ``functions``: those that it adds or changes and that this kernel has; ``lines``: of the
     source, with code in this kernel, that it adds or changes. ``not_reached``: what of it
-    did not run, one place a text, such as 'mm/mincore.c:213 mincore_page'.
+    did not run, one place a text, such as 'mm/mincore.c:213 mincore_page'; ``lines_not_run``:
+    as 'mm/mincore.c:220: text of the line'. ``excused``: functions that were not entered and
+    need not be, each with the reason, as the project says. ``whole``: all of the series was
+    applied, and all cases were selected; else what did not run proves nothing. ``least``:
+    percent of the lines that have to run, None: each function, no more.
     """
 
     functions_entered: int
@@ -294,6 +298,10 @@ class ChangeCoverage(Event):
     lines_run: int
     lines: int
     not_reached: tuple[str, ...] = ()
+    lines_not_run: tuple[str, ...] = ()
+    excused: tuple[str, ...] = ()
+    whole: bool = True
+    least: int | None = None
 
 
 class CanaryFinished(Event):

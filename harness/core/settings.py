@@ -53,6 +53,12 @@ def _number(least: int) -> Callable[[str], int]:
     return read
 
 
+def _percentage(value: str) -> int:
+    if not value.isdecimal() or int(value) > 100:
+        raise ValueError("a percentage, 0 to 100")
+    return int(value)
+
+
 def _flag(value: str) -> bool:
     if value and value.lower() not in _YES + _NO:
         raise ValueError(f"yes or no: {' '.join(_YES)}, or {' '.join(_NO)}")
@@ -149,6 +155,9 @@ class Settings:
     debug: bool = _given("DEBUG", _flag, asked=True)
     console: bool = _given("CONSOLE", _flag)
     decode: bool = _given("DECODE", _flag)
+    coverage: bool = _given("COVERAGE", _flag)
+    # Percent of the changed lines that have to run; None: each changed function, no more.
+    cover: int | None = _given("COVER", _optional(_percentage), asked=True)
     kind: str | None = _given("KIND", _optional(str), asked=True)
     minutes: int | None = _given("MINUTES", _optional(_number(1)))
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)

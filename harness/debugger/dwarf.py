@@ -114,7 +114,9 @@ class DebugInfo:
             elf = ELFFile(self._handle)
             if not elf.has_dwarf_info():
                 raise InternalError("it has no debug information", evidence=vmlinux)
-            self._dwarf: Any = elf.get_dwarf_info(relocate_dwarf_sections=False)
+            # Of an object, addresses are what its relocations make of them.
+            relocate = elf["e_type"] == "ET_REL"
+            self._dwarf: Any = elf.get_dwarf_info(relocate_dwarf_sections=relocate)
         except ELFError as error:
             raise InternalError(f"{vmlinux.name} is no ELF file: {error}") from error
         self._units: dict[int, Unit] = {}
@@ -170,6 +172,11 @@ class DebugInfo:
     def names(self) -> tuple[str, ...]:
         """The source files of all units."""
         return tuple(self._by_name)
+
+    def rows(self) -> Iterator[LineRow]:
+        """The line tables of all units; not kept, for functions are what takes long to read."""
+        for cu in self._dwarf.iter_CUs():
+            yield from self._lines(cu)[1]
 
     def words(self) -> frozenset[str]:
         """Every name in the debug information: also of functions that have no symbol."""

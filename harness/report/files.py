@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -15,9 +16,11 @@ from markupsafe import Markup, escape
 
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
+from harness.report.change import PatchDiff, read_change
 from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
+from harness.report.untested import figures
 from harness.series.contract import SeriesData
 
 
@@ -44,6 +47,8 @@ def junit(document: RunDocument) -> str:
     """``junit.xml``: the cases, and the kernel's complaints as failed cases of their own."""
     kernel = document["kernel"]["version"] or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
+    if ran := figures(document["coverage"]):
+        suite.add_property("change", ran)
     for test in document["tests"]:
         case_id = ev.CaseId.parse(test["id"])
         case = TestCase(case_id.name, case_id.program or case_id.kind, test["seconds"])
@@ -97,22 +102,28 @@ def page_environment(*folders: Path) -> jinja2.Environment:
     )
 
 
-def html(document: RunDocument, data: SeriesData | None) -> str:
-    """``report.html``: one self-contained page, readable without network or scripts."""
+def html(document: RunDocument, data: SeriesData | None, change: Sequence[PatchDiff] = ()) -> str:
+    """``report.html``: one self-contained page, readable without network or scripts.
+
+    Args:
+        change: the diffs of the patches, with what ran of them.
+    """
     environment = page_environment()
     environment.filters["inline"] = inline
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}
     page = environment.get_template("report.html.j2")
     drawn = plots(document["tests"])
-    return page.render(run=document, clauses=clauses, tests=tests, data=data, plots=drawn)
+    return page.render(
+        run=document, clauses=clauses, tests=tests, data=data, plots=drawn, change=change
+    )
 
 
 def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
     """Writes the closing files of a run into ``out``."""
     write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
     write_atomically(out / "junit.xml", junit(document))
-    write_atomically(out / "report.html", html(document, data))
+    write_atomically(out / "report.html", html(document, data, read_change(out)))
 
 
 def point_latest(out: Path) -> None:

@@ -152,6 +152,10 @@ class CoverageRecord(TypedDict):
     lines_run: int
     lines: int
     not_reached: list[str]
+    lines_not_run: list[str]
+    excused: list[str]
+    whole: bool
+    least: int | None
 
 
 class RunDocument(TypedDict):

@@ -64,7 +64,8 @@ class Results:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
         change = self.last(ev.ChangeKnown)
         files = change.files if change else ()
-        return not_run(files, self.all(ev.CaseFinished), self.last(ev.ChangeCoverage))
+        coverage = coverage_record(self.last(ev.ChangeCoverage))
+        return not_run(files, self.all(ev.CaseFinished), coverage)
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -156,7 +157,8 @@ def _canary(canary: ev.CanaryFinished) -> CanaryRecord:
     }
 
 
-def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
+def coverage_record(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
+    """The event as ``results.json`` has it; None where there was none."""
     if coverage is None:
         return None
     return {
@@ -165,6 +167,10 @@ def _coverage(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
         "lines_run": coverage.lines_run,
         "lines": coverage.lines,
         "not_reached": list(coverage.not_reached),
+        "lines_not_run": list(coverage.lines_not_run),
+        "excused": list(coverage.excused),
+        "whole": coverage.whole,
+        "least": coverage.least,
     }
 
 
@@ -225,7 +231,7 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
             for event in results.all(ev.ChangeKnown)
             for f in event.files
         ],
-        "coverage": _coverage(results.last(ev.ChangeCoverage)),
+        "coverage": coverage_record(results.last(ev.ChangeCoverage)),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
         "canaries": [_canary(c) for c in results.all(ev.CanaryFinished)],
         "notes": [n.text for n in results.all(ev.Note)],

@@ -30,6 +30,7 @@ from harness.run.pipeline import Prepared, debug_twin, prepare
 from harness.run.session import Session
 from harness.series.base import Base
 from harness.vm.accel import KvmVerdict, choose_accel
+from harness.vm.guest import Guest
 from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
 from harness.vm.protocol import SEED_VARIABLE
@@ -150,14 +151,19 @@ def booted(
         yield guests
 
 
-def case_runners(session: Session, equipment: Equipment, guests: Guests) -> list[CaseRunner]:
+def case_runners(
+    session: Session,
+    equipment: Equipment,
+    guests: Guests,
+    observe: Callable[[Guest, ev.CaseId | None], None] = lambda guest, case: None,
+) -> list[CaseRunner]:
     """For the cases of this kernel, one for each guest at once; the first has the first guest."""
     applied, version = len(equipment.prepared.applied.patches), equipment.prepared.base.version
     again = session.settings.command("test-kernel", TESTS="", SEED="")
     return [
         CaseRunner(
             session.data, applied, version, guests.fresh, guest, guests.sort_out,
-            guests.without_kvm, again,
+            guests.without_kvm, again, observe,
         )
         for guest in (guests.first, *[None] * (at_once(session.settings.jobs) - 1))
     ]  # fmt: skip

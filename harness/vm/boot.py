@@ -24,7 +24,7 @@ from harness.core.errors import (
 )
 from harness.vm import protocol, saved_state
 from harness.vm.channel import CommandTimeoutError, SshError
-from harness.vm.guest import Guest
+from harness.vm.guest import Guest, translated_log
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import SerialDialogue, log_in
@@ -89,8 +89,9 @@ def boot(
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
     log = folder / f"{name}.qemu.log"
+    watched = translated_log(folder, name) if spec.watch else None
     try:
-        qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state)
+        qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, translated=watched)
     except BaseException:
         swap.unlink()
         raise

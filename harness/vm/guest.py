@@ -64,6 +64,11 @@ class CaseRun:
     kvm_suspect: str = ""
 
 
+def translated_log(folder: Path, name: str) -> Path:
+    """Where a guest's QEMU says which of the watched code it has translated."""
+    return folder / f"{name}.translated.log"
+
+
 class Guest:
     """One guest. ``folder`` takes its console log, swap disk and dumps, named ``name``."""
 
@@ -124,6 +129,11 @@ class Guest:
     def swap_image(self) -> Path:
         """The raw swap disk of this guest, on the host."""
         return self.folder / f"{self.name}.swap"
+
+    @property
+    def translated(self) -> Path:
+        """The log of the watched code that has run here."""
+        return translated_log(self.folder, self.name)
 
     @property
     def trustworthy(self) -> bool:

@@ -37,6 +37,8 @@ class GuestSpec:
         gdb: a unix socket path for QEMU's gdbstub, '' for none.
         login: for an image that boots by its own init; None: ours is process 1.
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
+        watch: under TCG, ranges of addresses (the end excluded) whose code QEMU's log is to
+            name when it first runs.
         counted: under TCG, with one CPU: its time stamp counter counts instructions.
     """
 
@@ -53,6 +55,7 @@ class GuestSpec:
     extra_append: str = ""
     gdb: str = ""
     in_turn: bool = False
+    watch: tuple[tuple[int, int], ...] = ()
     counted: bool = False
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
@@ -100,7 +103,12 @@ def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
 
 
 def qemu_argv(
-    spec: GuestSpec, monitor: int, ssh_key: str, swap: Path | None = None, restored: bool = False
+    spec: GuestSpec,
+    monitor: int,
+    ssh_key: str,
+    swap: Path | None = None,
+    restored: bool = False,
+    translated: Path | None = None,
 ) -> list[str]:
     """QEMU's whole command line.
 
@@ -112,6 +120,7 @@ def qemu_argv(
         monitor: the number of an inherited, connected socket, so no path can be too long.
         ssh_key: BASE64 of the public key that may log in.
         restored: QEMU waits to be told of a saved state (migrate-incoming).
+        translated: the log of what ``spec.watch`` watches.
     """
     table = machine_table()
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
@@ -141,6 +150,9 @@ def qemu_argv(
     argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, ssh_key)]
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
+    if translated is not None:
+        ranges = ",".join(f"{low:#x}..{end - 1:#x}" for low, end in spec.watch)
+        argv += ["-d", "in_asm", "-D", str(translated), "-dfilter", ranges]
     if restored:
         argv += ["-incoming", "defer"]
     return argv

@@ -295,3 +295,15 @@ def test_ctrl_c_in_a_case_is_ctrl_c(events: ev.Events, data: SeriesData) -> None
 
     with pytest.raises(KeyboardInterrupt):
         run_cases(SUITE, [runner_of(data, Interrupted([]))], events.emit, "")
+
+
+def test_what_ran_is_observed_before_each_case_and_behind_it(
+    events: ev.Events, data: SeriesData
+) -> None:
+    guest = FakeGuest([run(said("ok 1 one")), run(said("ok 1 two"))])
+    runner, seen = runner_of(data, guest), []
+    runner.observe = lambda at, case: seen.append((id(at) == id(guest), case and str(case)))
+    runner.run(case(), events.emit)
+    runner.run(case("two"), events.emit)
+    names = [str(case().id), str(case("two").id)]
+    assert seen == [(True, None), (True, names[0]), (True, None), (True, names[1])]

@@ -60,6 +60,12 @@ def test_junit_counts_each_kind(data: SeriesData) -> None:
     assert counts == {"tests": "7", "failures": "2", "errors": "2", "skipped": "2"}
 
 
+def test_junit_says_how_much_of_the_change_has_run(data: SeriesData) -> None:
+    text = junit(run_document(data, ev.ChangeCoverage(2, 3, 9, 12)))
+    (said,) = ElementTree.fromstring(text).iter("property")
+    assert said.attrib == {"name": "change", "value": "9 of 12 lines run, 2 of 3 functions"}
+
+
 def test_junit_of_a_run_that_ended_early_has_its_error(data: SeriesData) -> None:
     root = ElementTree.fromstring(junit(run_document(data, verdict="infra")))
     error = root.find("testsuite/testcase/error")

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,9 @@ class Job:
     code: int = 0  # of the last run that a test began
     booted: int = 0
     restored: int = 0
+    # The addresses that a guest's kernel runs, where it is watched.
+    executes: Callable[[GuestSpec], Iterable[int]] = lambda spec: ()
+    watched: tuple[tuple[int, int], ...] = ()
     boots: Callable[[GuestSpec, FakeQemu], None] = lambda spec, guest: comes_up(guest)
     under: list[str] = field(default_factory=list)  # the accelerator of each guest
     _guests: list[FakeQemu] = field(default_factory=list)
@@ -139,6 +142,7 @@ class Job:
                 f"HARNESS_CACHE={self.toy.store.root}",
                 "ACCEL=tcg",
                 "DECODE=0",
+                "COVERAGE=0",
                 *given,
             ]
         )
@@ -169,8 +173,12 @@ class Job:
         *,
         swap: Path | None = None,
         restore: Path | None = None,
+        translated: Path | None = None,
     ) -> FakeQemu:
         guest = FakeQemu(log, ssh_key, self._key)
+        if translated is not None:
+            self.watched = spec.watch
+            translated.write_text("".join(f"0x{at:016x}:  nop\n" for at in self.executes(spec)))
         guest.behave = lambda argv: self._run_case(argv[-1], guest)
         guest.spec = spec
         if restore is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import UNTESTED
 from harness.core.events import Events
 from harness.core.store import Store
 from tests.run.fake_guest_run import Job, dies, fails, hangs, passes, toy_project, warns
@@ -252,3 +253,30 @@ class TestTwoGuests:
         assert repeated == [("a02", 0), ("a06", 0), ("b04", 0)]
         assert shared.runs == dict.fromkeys(RUN, 1) | {"a02": 2, "a06": 2, "b04": 2}
         assert len(shared.document["splats"]) == len(shared.document["guests_lost"]) == 1
+
+
+def test_the_change_has_run(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    job.executes = lambda spec: (at for low, end in spec.watch for at in range(low, end))
+    assert job.test_kernel("JOBS=1", "COVERAGE=1") == 0
+    coverage = job.document["coverage"]
+    assert (coverage["functions_entered"], coverage["functions"]) == (1, 1)
+    assert coverage["lines_run"] == coverage["lines"] > 0 and coverage["whole"]
+    said = capsys.readouterr().out.splitlines()
+    assert f"change: {coverage['lines']} of {coverage['lines']} lines run, 1 of 1 functions" in said
+    page = (job.out / "latest" / "report.html").read_text()
+    assert '<span class="run">+}</span>' in page
+    assert not list((job.out / "latest").glob("*.translated.log"))
+
+
+def test_what_has_not_run_is_no_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.test_kernel("JOBS=1", "COVERAGE=1") == UNTESTED
+    assert job.document["verdict"] == "untested"
+    assert job.document["coverage"]["not_reached"] == ["mm/swap.c:17 grown"]
+    assert "not reached: mm/swap.c:17 grown" in capsys.readouterr().out.splitlines()
+
+
+def test_a_selection_of_cases_shows_what_ran_and_proves_no_more(job: Job) -> None:
+    assert job.test_kernel("JOBS=1", "COVERAGE=1", "TESTS=a03") == 0
+    coverage = job.document["coverage"]
+    assert (coverage["functions_entered"], coverage["functions"]) == (0, 1)
+    assert not coverage["whole"]

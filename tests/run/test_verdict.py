@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.core import events as ev
@@ -66,6 +68,19 @@ def test_what_a_pass_takes(events: list[ev.Event], why: str) -> None:
 def test_what_was_not_entered_is_named() -> None:
     first, *places = Results([MISSED]).untested()
     assert first.startswith("1 of 2 functions") and places == ["not reached: m.c:20 g"]
+
+
+def test_what_did_not_run_in_a_part_of_the_cases_proves_nothing() -> None:
+    assert judge_run(Results([PASSED, replace(MISSED, whole=False)])) == ("pass", 0)
+
+
+@pytest.mark.parametrize(("least", "code"), [(None, 0), (75, 0), (76, UNTESTED)])
+def test_a_share_of_the_lines_can_be_asked_for(least: int | None, code: int) -> None:
+    results = Results([PASSED, replace(ENTERED, least=least, lines_not_run=("m.c:8: x;",))])
+    assert judge_run(results)[1] == code
+    if code:
+        asked = "75.0 % of the changed lines have run, and COVER=76 asks for more:"
+        assert results.untested() == [asked, "not run: m.c:8: x;"]
 
 
 def test_several_runs() -> None:

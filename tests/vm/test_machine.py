@@ -187,3 +187,11 @@ def test_an_image_with_an_init_of_its_own_boots_by_it_and_keeps_its_ssh_port() -
     assert "init=" not in own[own.index("-append") + 1]
     assert "10.0.2.15:2222" in " ".join(own) and "hidden" not in " ".join(own)
     assert "hidden" not in repr(Login("root", "hidden"))
+
+
+def test_only_watched_code_is_logged() -> None:
+    assert "-d" not in argv_of(SPEC)
+    watching = replace(SPEC, watch=((0x1000, 0x1010), (0x2000, 0x2001)))
+    argv = qemu_argv(watching, 6, "KEY", translated=Path("/r/guest1.translated.log"))
+    assert words(argv, "-dfilter") == ["0x1000..0x100f,0x2000..0x2000"]
+    assert (words(argv, "-d"), words(argv, "-D")) == (["in_asm"], ["/r/guest1.translated.log"])

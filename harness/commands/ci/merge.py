@@ -23,6 +23,7 @@ from harness.detectors import soundness
 from harness.report.files import junit, page_environment
 from harness.report.records import CaseRecord, CoverageRecord, RunDocument, StageRecord
 from harness.report.results import BROKEN, judge
+from harness.report.untested import not_run_of
 from harness.run.session import RunResult, read_results
 from harness.run.states import SeriesState
 from harness.run.verdict import JUDGED, worst
@@ -153,9 +154,11 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
     # As of a run in one go: what ended a shard early, else what broke.
     ended = next((s for s in shards if s["exit_code"] not in JUDGED), None)
     broken = error or splats or any(test["status"] in BROKEN for test in tests)
-    # A shard without a case has run nothing; what another has run counts for all.
-    ran = next((s for s in shards if s["verdict"] != "untested"), None)
-    verdict: ev.Verdict = "fail" if broken else "pass" if ran else "untested"
+    coverage = _together(shards)
+    # Where it was not measured, a shard without a case has run nothing; another's counts for all.
+    ran = coverage is not None or any(s["verdict"] != "untested" for s in shards)
+    untested = not_run_of(coverage) if ran else first["untested"]
+    verdict: ev.Verdict = "fail" if broken else "untested" if untested else "pass"
     if ended:
         verdict = ended["verdict"]
     return {
@@ -175,15 +178,28 @@ def merged_shards(shards: Sequence[RunDocument], data: SeriesData) -> RunDocumen
         "notes": _once(note for shard in shards for note in shard["notes"]),
         "verdict": verdict,
         "exit_code": ended["exit_code"] if ended else CODES[verdict],
-        "coverage": _most(shards),
-        "untested": first["untested"] if verdict == "untested" else [],
+        "coverage": coverage,
+        "untested": untested if verdict == "untested" else [],
     }
 
 
-def _most(shards: Sequence[RunDocument]) -> CoverageRecord | None:
-    """What one shard has run of the change; that of all of them together is at least as much."""
-    measured = filter(None, (shard["coverage"] for shard in shards))
-    return max(measured, key=lambda c: (c["functions_entered"], c["lines_run"]), default=None)
+def _together(shards: Sequence[RunDocument]) -> CoverageRecord | None:
+    """What the shards have run of the change together; None where none measured it."""
+    measured = [shard["coverage"] for shard in shards if shard["coverage"] is not None]
+    if not measured:
+        return None
+    first = measured[0]
+    missed = [f for f in first["not_reached"] if all(f in c["not_reached"] for c in measured)]
+    idle = [at for at in first["lines_not_run"] if all(at in c["lines_not_run"] for c in measured)]
+    excused = [f for f in first["excused"] if all(f in c["excused"] for c in measured)]
+    return {
+        **first,
+        "functions_entered": first["functions"] - len(missed) - len(excused),
+        "excused": excused,
+        "lines_run": first["lines"] - len(idle),
+        "not_reached": missed,
+        "lines_not_run": idle,
+    }
 
 
 def _once(lines: Iterable[str]) -> list[str]:

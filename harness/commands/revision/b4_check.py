@@ -76,7 +76,8 @@ def _series(cover: str | None, found: list[tuple[Path, Revision]]) -> list[dict[
 def _patch(step: Step, whole: Revision, path: Path) -> dict[str, str]:
     remarks = [f"{tool}: {said}" for tool, all_said in step.statics.items() for said in all_said]
     details = [*findings(step), *remarks]
-    status, summary = "pass", f"builds, boots, passes on {whole.base}"
+    ran = f"; change so far: {step.change}" if step.change else ""
+    status, summary = "pass", f"builds, boots, passes on {whole.base}{ran}"
     if step.bad:
         broken = f"{len(step.blame.ours)} broken after this patch"
         status, summary = "fail", step.error[0] if step.error else broken

@@ -22,6 +22,7 @@ from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
+from harness.report.untested import figures
 from harness.run.states import BASE
 from harness.run.verdict import JUDGED, worst
 
@@ -101,6 +102,7 @@ class Step:
     changes: tuple[Change, ...]
     flaky: tuple[Flaky, ...] = ()
     statics: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    change: str | None = None  # how much of the patches so far has run
 
     @property
     def bad(self) -> bool:
@@ -283,6 +285,7 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
                 changes(before, clause_verdicts(document)),
                 flaky,
                 runs.statics.get(count, {}),
+                figures(document["coverage"]),
             )
         )
     return tuple(steps)

@@ -38,6 +38,7 @@ def document(clause: str, code: int = 0, *bad: str, error: str = "", run: str = 
         "error": [error] if error else [],
         "untested": [],
         "splats": [],
+        "coverage": None,
         "stages": [{"name": "build"}, {"name": "boot"}],
         "tests": [
             {"id": name, "status": "fail", "reason": "", "about": "", "diagnostics": []}
@@ -172,3 +173,10 @@ def test_a_reply_is_never_longer_than_sixty_lines() -> None:
     assert len(lines) == MAX_LINES
     assert "more lines: see revision.json" in lines[-1]
     assert "  broken: a, b, c, d and 2 more" in lines
+
+
+def test_a_reply_says_how_much_of_the_change_has_run() -> None:
+    step = Step(1, "s", "", "", 0, "r", (), Blame((), ()), ())
+    ran = replace(step, change="9 of 12 lines run, 2 of 2 functions")
+    text = reply(Revision("b", "w", "s", "", "", (step, ran), False, (), "", 0))
+    assert text.count("change so far: 9 of 12 lines run, 2 of 2 functions") == 1

@@ -70,6 +70,7 @@ def document(status: str = "pass", repeats: tuple[int, int] | None = None, **mor
         "run": "r",
         "error": [],
         "untested": [],
+        "coverage": None,
         "splats": [],
         "stages": [{"name": "build"}, {"name": "boot"}],
         "tests": [{"id": CASE, "status": status, "seconds": 1.0, **said}],

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The objects of a kernel that have code of the changed files, once more with line tables.
+
+A whole kernel with debug information takes twice as long to build; these are a few objects,
+compiled by the very commands that made them and ``LINE_TABLES``. The
+code is the same, and where an object's symbols are in the tested kernel says where its code is.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import struct
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section, SymbolTableSection
+
+from harness.build import make
+from harness.build.folder import build_dir, marked, place_config
+from harness.build.kconfig import KernelConfig
+from harness.build.make import BuildLog
+from harness.build.toolchain import BuildTools, compiling, inside
+from harness.core import git, proc
+from harness.core.sandbox import Inside, taken
+from harness.coverage.changed_lines import ChangedFile
+from harness.debugger.dwarf import Range
+from harness.detectors.attribution import functions
+from harness.series.apply import Applied, PatchedTree
+from harness.series.base import Base
+from harness.series.worktree import source_tree
+
+# Nothing of types and variables; but of each statement that an optimization has left no
+# instruction of its own, too: 112 lines of a file of which there are 77 without.
+LINE_TABLES = ("-g1", "-gstatement-frontiers")
+MAX_OBJECTS = 48  # that are looked at; an inline function of a header can be in all of them
+MAX_ROUNDS = 3  # from an inline function to those of headers that call it
+HEADERS = ("include/*.h", "arch/x86/include/*.h", "mm/*.h", "fs/*.h", "kernel/*.h", "net/*.h")
+_COMMAND = re.compile(r"^(?:saved)?cmd_\S+\.o := (?P<command>.*)$", re.M)
+_SYMBOL = struct.Struct("<IBBHQQ")  # of a 64-bit ELF file; the value is the fifth
+_VALUE_AT = 8
+
+
+@dataclass(frozen=True)
+class PlacedObject:
+    """An object whose debug information names the addresses of the tested kernel.
+
+    ``code``: where its sections are there; empty: its code is not found, or is another.
+    """
+
+    name: str
+    path: Path
+    code: tuple[Range, ...]
+
+
+def objects_of(
+    tree: PatchedTree, files: Sequence[ChangedFile], compiled: Sequence[str]
+) -> list[str]:
+    """The names of the compiled objects, as kbuild has them, with code of the changed files.
+
+    Those of changed C files come first, with files that include one as kernel/sched/ does, then
+    those that use a changed function of a header.
+    """
+    sources = {f"{name[:-2]}.c": name for name in compiled}
+    own = [sources[file.path] for file in files if file.path in sources]
+    parts = {f'"{PurePath(file.path).name}"' for file in files if file.path.endswith(".c")}
+    own += [sources[path] for path in _mention(tree, parts, *sources)]
+    names = {
+        n for file in files if file.path.endswith(".h") for f in file.functions for n in f.names
+    }
+    users = [sources[path] for path in _mention(tree, _with_inline_callers(tree, names), *sources)]
+    return list(dict.fromkeys([*own, *users]))[:MAX_OBJECTS]
+
+
+def _with_inline_callers(tree: PatchedTree, names: set[str]) -> set[str]:
+    """The functions and those of headers that call them, however indirectly."""
+    known, fresh = set(names), set(names)
+    for _ in range(MAX_ROUNDS):
+        callers = {
+            name
+            for path in _mention(tree, fresh, *HEADERS)
+            for function in functions(tree.read(path))
+            if fresh & set(re.findall(r"\w+", function.body))
+            for name in function.names
+        }
+        fresh = callers - known
+        known |= fresh
+        if not fresh:
+            break
+    return known
+
+
+def _mention(tree: PatchedTree, words: set[str], *paths: str) -> list[str]:
+    """Those of the paths (patterns, as git has them) in which one of the words stands."""
+    if not words or not paths:
+        return []
+    given = [part for word in sorted(words) for part in ("-e", word)]
+    said = git.text(tree.repo, "grep", "-l", "-w", "-F", *given, tree.commit, "--", *paths,
+                    expect=(0, 1))  # fmt: skip
+    return sorted(line.partition(":")[2] for line in said.splitlines())
+
+
+def compile_objects(
+    tools: BuildTools,
+    base: Base,
+    applied: Applied,
+    config: KernelConfig,
+    names: Sequence[str],
+    into: Path,
+    log: Path,
+) -> list[Path]:
+    """Compiles the objects with line tables into a folder, in the order of their names.
+
+    What cannot be compiled is left out. The build folder is that of the tested kernel, whose
+    commands are taken; it is brought to the state of this series first, should it have moved on.
+
+    Raises:
+        MachineError: the disk is full, say.
+    """
+    with (
+        source_tree(tools.store, base, applied, tools.events) as source,
+        build_dir(tools, base, config.name, source) as out,
+    ):
+        place_config(config.text, out)
+        reader = BuildLog(str(source.path), str(out))
+        with marked(out):
+            for line in make.run_on(tools, source, out, log, *names):
+                reader.feed(line)
+            make.write_records(out, make.read_records(out) | reader.objects)
+        box = inside(tools, source.path, out)
+        box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
+
+        def compile_one(name: str) -> Path | None:
+            place = into / name.replace("/", "-")
+            command = compiler_command(taken(out, _command_file(name)), place)
+            if command is None:
+                return None
+            done = proc.run(command, cwd=out, env=compiling(tools), inside=box, log=log)
+            return place if done.returncode == 0 else None
+
+        with ThreadPoolExecutor(tools.jobs) as pool:
+            return [path for path in pool.map(compile_one, names) if path is not None]
+
+
+def _command_file(name: str) -> str:
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/.{file}.cmd" if folder else f".{file}.cmd"
+
+
+def compiler_command(kept: Path, target: Path) -> list[str] | None:
+    """The command that kbuild keeps beside an object, for ``target`` and with line tables.
+
+    None: it keeps none, as of an object that is not there.
+    """
+    if not kept.is_file():
+        return None
+    found = _COMMAND.search(kept.read_text("utf-8", "replace"))
+    if found is None:
+        return None
+    # After the compiler, objtool may look at the object. As make has it: $$ is $, \# is #.
+    first = re.split(r"\s;\s|\s&&\s|;\s", found["command"])[0]
+    words = shlex.split(first.replace("$$", "$").replace("\\#", "#"))
+    if "-c" not in words or "-o" not in words:
+        return None
+    words[words.index("-o") + 1] = str(target)
+    # The file of what it depends on belongs to the object that is there.
+    return [*(word for word in words if not word.startswith("-Wp,-M")), *LINE_TABLES]
+
+
+def place(name: str, path: Path, symbols: Mapping[str, Sequence[int]]) -> PlacedObject:
+    """Writes the addresses of a kernel into an object's symbols, by which debug information goes.
+
+    A section is where all of its functions say that it is. Where two differ the code is not
+    that of the kernel; that section, and one that nothing tells of, keeps the address 0.
+
+    Args:
+        symbols: the addresses of each name in the kernel's System.map.
+    """
+    data = bytearray(path.read_bytes())
+    elf = ELFFile(io.BytesIO(bytes(data)))
+    table = elf.get_section_by_name(".symtab")
+    if not isinstance(table, SymbolTableSection):
+        return PlacedObject(name, path, ())
+    sections = dict(enumerate(elf.iter_sections()))
+    inside: dict[int, list[tuple[str, int]]] = {}
+    for symbol in table.iter_symbols():
+        section = sections.get(symbol["st_shndx"])
+        if section is not None and section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
+            inside.setdefault(symbol["st_shndx"], []).append((symbol.name, symbol["st_value"]))
+    starts = {n: start for n, known in inside.items() if (start := _start(known, symbols))}
+    for number in range(table.num_symbols()):
+        at = table["sh_offset"] + number * _SYMBOL.size
+        *_, section_number, value, _size = _SYMBOL.unpack_from(data, at)
+        if section_number in starts:
+            struct.pack_into("<Q", data, at + _VALUE_AT, starts[section_number] + value)
+    path.write_bytes(data)
+    code = (_extent(start, sections[number]) for number, start in starts.items())
+    return PlacedObject(name, path, tuple(sorted(code)))
+
+
+def _start(inside: Sequence[tuple[str, int]], symbols: Mapping[str, Sequence[int]]) -> int | None:
+    """Where a section begins in the kernel by the places of its symbols; None: nobody knows."""
+    found = [{at - value for at in symbols[name]} for name, value in inside if name in symbols]
+    common = set.intersection(*found) if found else set()
+    return common.pop() if len(common) == 1 else None
+
+
+def _extent(start: int, section: Section) -> Range:
+    return start, start + int(section["sh_size"])

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How much of a change the cases of a run have run: what is watched, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.core import events as ev
+from harness.core.stages import stage
+from harness.coverage.changed_lines import changed_files
+from harness.coverage.result import Measured, entered_otherwise
+from harness.coverage.statements import find_statements
+from harness.coverage.translated import TranslatedCode
+from harness.report.change import write_change
+from harness.run.assemble_guest import Equipment
+from harness.run.pipeline import Prepared, workbench
+from harness.run.session import Session
+from harness.vm.guest import Guest, translated_log
+
+STAGE = "coverage"
+
+
+@dataclass(frozen=True)
+class ChangeWatch:
+    """What the guests of a run are watched for."""
+
+    session: Session
+    prepared: Prepared
+    measured: Measured
+
+    def observe(self, guest: Guest, case: ev.CaseId | None) -> None:
+        """Takes what a guest has run by now, as of a case; see ``CaseRunner``."""
+        self.measured.ran.read(guest.translated, case)
+
+    def conclude(self) -> None:
+        """Says what has run, once the guests are gone, and leaves the diffs for the report."""
+        settings, applied = self.session.settings, self.prepared.applied
+        for log in sorted(self.session.out.glob(translated_log(self.session.out, "*").name)):
+            self.measured.ran.read(log, None)
+            log.unlink()
+        all_patches = len(applied.patches) == applied.total
+        # Of shards, each has a part of the cases; what they ran is put together (ci/merge).
+        whole = all_patches and not (settings.tests or settings.only)
+        self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
+        subjects = [patch.subject for patch in applied.patches]
+        write_change(self.session.out, self.measured.diffs(self.prepared.patched_tree, subjects))
+
+
+def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, ChangeWatch | None]:
+    """The stage coverage: the equipment of guests that tell what they run of the change.
+
+    None: it is not measured, for nobody wants it, nothing is changed or by the series alone,
+    or this is KVM.
+
+    Raises:
+        MachineError: the disk is full, say.
+    """
+    settings, prepared, spec = session.settings, equipment.prepared, equipment.spec
+    if not settings.coverage or settings.variant or not prepared.applied.patches:
+        return equipment, None
+    if spec.accel != "tcg":
+        session.events.note("which changed lines run is not measured under KVM: ACCEL=tcg does")
+        return equipment, None
+    with stage(session.events, STAGE) as outcome:
+        files = changed_files(prepared.patched_tree)
+        statements = find_statements(
+            workbench(session),
+            prepared.base,
+            prepared.applied,
+            prepared.kernel,
+            settings.config,
+            files,
+            session.out / "build.log",
+        )
+        outcome.cached = statements.cached
+        with_code = sum(
+            line.number in statements.lines.get(f.path, {}) for f in files for line in f.lines
+        )
+        lines = sum(len(file.lines) for file in files)
+        outcome.detail = (
+            f"{with_code} of {lines} lines have code, {len(statements.objects)} objects"
+        )
+    for name in statements.missing:
+        session.events.emit(ev.Note(f"{name}: its code was not found in the kernel", "warning"))
+    ran = TranslatedCode(statements.addresses)
+    measured = Measured(files, statements, ran, entered_otherwise(session.data.folder))
+    watch = ChangeWatch(session, prepared, measured)
+    return replace(equipment, spec=replace(spec, watch=statements.ranges)), watch

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The diffs with what ran of them: kept, and on the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.core import events as ev
+from harness.report.change import PatchDiff, read_change, write_change
+from harness.report.files import html
+from harness.report.results import Results, document
+
+PATCHES: list[PatchDiff] = [
+    {
+        "subject": "mm: <one>",
+        "lines_run": 1,
+        "lines": 2,
+        "rows": [
+            {"text": "@@ -1 +1,2 @@", "state": "", "case": ""},
+            {"text": "+\ta < b;", "state": "run", "case": "a.c::one"},
+            {"text": "+\tc;", "state": "not_run", "case": ""},
+        ],
+    }
+]
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    assert read_change(tmp_path) == []
+    write_change(tmp_path, PATCHES)
+    assert read_change(tmp_path) == PATCHES
+
+
+def test_the_page_shows_each_line_and_the_case_that_ran_it() -> None:
+    results = Results()
+    results(ev.ChangeCoverage(1, 1, 1, 2, (), ("m.c:2: c;",)))
+    page = html(document(results, None), None, PATCHES)
+    assert '<span class="run" title="a.c::one">+\ta &lt; b;</span>' in page
+    assert '<span class="not_run">+\tc;</span>' in page
+    assert "mm: &lt;one&gt;" in page and "m.c:2: c;" in page
+    assert "what ran of it" not in html(document(Results(), None), None)
