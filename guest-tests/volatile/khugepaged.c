@@ -185,7 +185,7 @@ static void collapse_brings_swapped_pages_back(void)
 	vt_set(THP "enabled", "madvise");
 	r = filled_small();
 	REQUIRE_EQ(vr_pageout(vr_page(&r, 200), VR_PAGE), 0);
-	vr_wait_written();
+	vt_wait_written();
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 1);
 	REQUIRE_EQ(vr_mark(r.p, HUGE), 0);
 	REQUIRE_EQ(vr_advise(r.p, HUGE, MADV_HUGEPAGE), 0);
