@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness.core import events as ev
 from harness.core.stages import stage
@@ -12,32 +12,41 @@ from harness.coverage.result import Measured, entered_otherwise
 from harness.coverage.statements import find_statements
 from harness.coverage.translated import TranslatedCode
 from harness.report.change import write_change
-from harness.run.assemble_guest import Equipment
+from harness.run.assemble_guest import Equipment, kvm_verdict
 from harness.run.pipeline import Prepared, workbench
 from harness.run.session import Session
 from harness.vm.guest import Guest, translated_log
 
 STAGE = "coverage"
+UNDER_KVM = "which changed lines run is not measured under KVM: ACCEL=tcg does"
 
 
 @dataclass(frozen=True)
 class ChangeWatch:
-    """What the guests of a run are watched for."""
+    """What the guests of a run are watched for; ``unseen``: those under KVM that ran a case."""
 
     session: Session
     prepared: Prepared
     measured: Measured
+    unseen: set[str] = field(default_factory=set)
 
     def observe(self, guest: Guest, case: ev.CaseId | None) -> None:
         """Takes what a guest has run by now, as of a case; see ``CaseRunner``."""
-        self.measured.ran.read(guest.translated, case)
+        if guest.spec.accel == "tcg":
+            self.measured.ran.read(guest.translated, case)
+        else:
+            self.unseen.add(guest.name)
 
     def conclude(self) -> None:
         """Says what has run, once the guests are gone, and leaves the diffs for the report."""
         settings, applied = self.session.settings, self.prepared.applied
-        for log in sorted(self.session.out.glob(translated_log(self.session.out, "*").name)):
+        logs = sorted(self.session.out.glob(translated_log(self.session.out, "*").name))
+        for log in logs:
             self.measured.ran.read(log, None)
             log.unlink()
+        if self.unseen:
+            self.session.events.note(UNDER_KVM)
+            return
         all_patches = len(applied.patches) == applied.total
         # Of shards, each has a part of the cases; what they ran is put together (ci/merge).
         whole = all_patches and not (settings.tests or settings.only)
@@ -58,8 +67,9 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
     settings, prepared, spec = session.settings, equipment.prepared, equipment.spec
     if not settings.coverage or settings.variant or not prepared.applied.patches:
         return equipment, None
-    if spec.accel != "tcg":
-        session.events.note("which changed lines run is not measured under KVM: ACCEL=tcg does")
+    # Of a KVM that has not been tried yet the first guest shows whether this run is under TCG.
+    if spec.accel == "kvm" and (settings.accel == "kvm" or kvm_verdict(session).known() == ""):
+        session.events.note(UNDER_KVM)
         return equipment, None
     with stage(session.events, STAGE) as outcome:
         files = changed_files(prepared.patched_tree)

@@ -89,7 +89,7 @@ def boot(
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
     log = folder / f"{name}.qemu.log"
-    watched = translated_log(folder, name) if spec.watch else None
+    watched = translated_log(folder, name) if spec.watch and spec.accel == "tcg" else None
     try:
         qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, translated=watched)
     except BaseException:

@@ -113,6 +113,24 @@ def test_what_fails_under_kvm_and_not_under_tcg_is_the_machines_fault(
     assert job.under == ["tcg"] and why in notes(job)[0]
 
 
+def everything(spec: GuestSpec) -> Iterator[int]:
+    return (at for low, end in spec.watch for at in range(low, end))
+
+
+def test_what_runs_under_tcg_after_all_is_measured(job: Job) -> None:
+    job.boots, job.executes = stands_still, everything
+    assert job.test_kernel("JOBS=1", "ACCEL=auto", "COVERAGE=1") == 0
+    coverage = job.document["coverage"]
+    assert coverage is not None and coverage["lines_run"] == coverage["lines"] > 0
+
+
+def test_what_ran_under_kvm_is_not_taken_for_what_did_not_run(job: Job) -> None:
+    job.behaviours = {"a01": lost_under_kvm}
+    assert job.test_kernel("JOBS=1", "ACCEL=auto", "COVERAGE=1") == 0
+    assert job.under == ["kvm", "tcg"] and job.document["coverage"] is None
+    assert any("not measured under KVM" in note for note in job.document["notes"])
+
+
 def test_what_fails_under_tcg_too_is_the_series_fault(job: Job) -> None:
     def dead(spec: GuestSpec, guest: FakeQemu) -> None:
         guest.print(f"Linux version 6.1.7\n{STILL}\n")
