@@ -143,12 +143,41 @@ static void poisoned_page(void)
 	EXPECT_EQ(vr_count_pages(&r, 4, PAGES).zero, PAGES - 4);
 }
 
+/*
+ * The same of a page of hugetlbfs, which cannot be volatile: who unmaps it is told
+ * by the caller that also tells a purge.
+ */
+static void poisoned_hugetlb_page(void)
+{
+	const size_t huge = 2 << 20;
+	char text[32], *p;
+
+	if (access("/sys/kernel/debug/hwpoison/unpoison-pfn", F_OK))
+		vt_skip("no CONFIG_HWPOISON_INJECT in this kernel");
+	if (access("/proc/sys/vm/nr_hugepages", F_OK))
+		vt_skip("no CONFIG_HUGETLBFS in this kernel");
+	vt_pin(0);
+	vt_set("/proc/sys/vm/nr_hugepages", "1");
+	p = mmap(NULL, huge, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	REQUIRE(p != MAP_FAILED);
+	memset(p, 1, huge);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)pfn_of(p));
+	vt_cleanup(undo_poison, text);
+	vt_catch(poison, p);
+	EXPECT_FAULT(vt_do_read, p, SIGBUS, BUS_MCEERR_AR);
+	EXPECT_FAULT(vt_do_read, p + huge - 1, SIGBUS, BUS_MCEERR_AR);
+	REQUIRE_EQ(munmap(p, huge), 0);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(soft_offline, "V-PG-14",
 		"Moving a volatile page out of its frame keeps it."),
 	VT_CASE(compaction, "V-PG-14", "Compaction moves volatile pages, and keeps them."),
 	VT_CASE(poisoned_page, "V-PG-14 V-SB-1",
 		"A poisoned volatile page stays poisoned, and does not count as purged."),
+	VT_CASE(poisoned_hugetlb_page, "V-PG-14",
+		"A poisoned page of hugetlbfs stays poisoned: nothing is purged there."),
 };
 
 VT_MAIN(cases)
