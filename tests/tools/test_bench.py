@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +25,11 @@ from tools import bench
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return from_environment({"OUT": str(tmp_path / "out")})
+
+
+def room(monkeypatch: pytest.MonkeyPatch, gib: int) -> None:
+    """A disk with so much free, whatever this machine's has."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=gib << 30))
 
 
 @pytest.fixture
@@ -46,6 +53,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
         )
         return next(colds) if cold else 20.0
 
+    room(monkeypatch, 99)
     monkeypatch.setattr(bench, "_run", run)
     monkeypatch.setattr(bench, "_set_up", lambda folder: 2.0)
     monkeypatch.setattr(bench, "_write_changes", lambda *_: [Path("changed")] * bench.REPEATS)
@@ -117,3 +125,12 @@ def test_every_series_of_ours_has_a_file_to_change(line: str, tmp_path: Path) ->
     folder = PROJECT / "patches" / "volatile" / line
     texts = [path.read_text() for path in sorted(folder.glob("*.patch"))]
     assert "+++ b/mm/volatile.c" in bench.one_line_more(texts, tmp_path, "m")
+
+
+def test_a_disk_that_is_too_full_is_said_before_anything_runs(
+    settings: Settings, seen: list[Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room(monkeypatch, 16)
+    with pytest.raises(MachineError, match="needs 17 GB .* there are 16"):
+        bench.bench(replace(settings, repeat=3))
+    assert not seen
