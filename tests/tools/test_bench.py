@@ -131,6 +131,6 @@ def test_a_disk_that_is_too_full_is_said_before_anything_runs(
     settings: Settings, seen: list[Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room(monkeypatch, 16)
-    with pytest.raises(MachineError, match="needs 17 GB .* there are 16"):
+    with pytest.raises(MachineError, match=r"needs 17 GB .* there are 16"):
         bench.bench(replace(settings, repeat=3))
     assert not seen
