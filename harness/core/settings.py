@@ -199,6 +199,14 @@ class Settings:
             for name, value in given.items()
         }
 
+    def refuse_bare_base(self, name: str) -> None:
+        """For a command that compares with the bare base: InvocationError where it is all."""
+        if self.patches == 0:
+            raise InvocationError(
+                f"{name} compares the series with the bare base, which is PATCHES=0",
+                next_step="leave PATCHES= out, or give 1 and more",
+            )
+
     def command(self, name: str, **more: str) -> str:
         """What to type for ``name`` on what these settings name; see ``core.command_table``."""
         given = {"TREE": self.tree or "", "PREVIOUS": self.previous or "", **self.asked()}

@@ -144,9 +144,5 @@ def cost(settings: Settings) -> int:
     Raises:
         InvocationError: PATCHES=0 would compare the base with itself.
     """
-    if settings.patches == 0:
-        raise InvocationError(
-            "cost compares the series with the bare base, which is PATCHES=0",
-            next_step="leave PATCHES= out, or give 1 and more",
-        )
+    settings.refuse_bare_base("cost")
     return run_session(settings, "cost", _cost).code

@@ -142,11 +142,7 @@ def test_regression(settings: Settings) -> int:
     Raises:
         InvocationError: PATCHES=0 would compare the base with itself.
     """
-    if settings.patches == 0:
-        raise InvocationError(
-            "test-regression compares the series with the bare base, which is PATCHES=0",
-            next_step="leave PATCHES= out, or give 1 and more",
-        )
+    settings.refuse_bare_base("test-regression")
     if settings.kernel in known_kernels():
         load(settings.project, settings.kernel)  # before anything is built
     return run_session(settings, "test-regression", _regression).code
