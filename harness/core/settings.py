@@ -146,6 +146,8 @@ class Settings:
     run: str | None = _given("RUN", _optional(str), asked=True)
     guest_files: Path | None = _given("GUEST_FILES", _optional(_path), asked=True)
     race: str | None = _given("RACE", _optional(str), asked=True)
+    claim: Path | None = _given("FROM", _optional(_path), asked=True)
+    program: Path | None = _given("PROGRAM", _optional(_path), asked=True)
     mode: str = _given("MODE", _choice("", "stress"), asked=True)
     explain: bool = _given("EXPLAIN", _flag)
     runs: int = _given("RUNS", _number(1), asked=True)
