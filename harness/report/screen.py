@@ -252,6 +252,8 @@ def again(case: ev.CaseId, asked: Mapping[str, str]) -> str:
     if case.kind not in AGAIN:
         return command("test-kernel", asked, TESTS=test_expression(case))
     typed, selects = AGAIN[case.kind]
+    if asked.get("FROM"):  # a claim is no scenario, and named by its file
+        selects = ""
     return command(typed, asked, **({selects: case.name} if selects else {}))
 
 

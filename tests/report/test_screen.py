@@ -13,7 +13,7 @@ from harness.core import events as ev
 from harness.core.settings import PROJECT
 from harness.report.records import RunDocument
 from harness.report.results import Results, document
-from harness.report.screen import Screen, print_summary, ranges
+from harness.report.screen import Screen, again, print_summary, ranges
 from harness.series.contract import SeriesData, load
 
 
@@ -150,3 +150,13 @@ def test_a_flood_of_failures_still_fits_a_screen(data: SeriesData) -> None:
     assert "... 24 more broken cases" in shown
     assert shown.count("KERNEL WARNING in f") == 1 and "and 29 times more" in shown
     assert len(shown.splitlines()) < 70
+
+
+@pytest.mark.parametrize(
+    ("asked", "typed"),
+    [({}, "repro RACE=told"), ({"FROM": "told.txt"}, "repro FROM=told.txt")],
+)
+def test_a_race_is_seen_again_by_its_name_and_a_claim_by_its_file(
+    asked: dict[str, str], typed: str
+) -> None:
+    assert again(ev.CaseId("races", None, "told"), asked).endswith(typed)
