@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which guest cases are run: pytest's ``-k`` expression, a list of ids, a shard; and their run."""
+"""Which guest cases are run: pytest's ``-k`` expression, a list of ids; and their run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import HarnessError, InternalError, InvocationError
-from harness.core.settings import WHOLE, Shard
 from harness.image.programs import Case
 
 
@@ -80,13 +79,11 @@ def run_cases(
     runners: Sequence[CaseRunner],
     emit: ev.Consumer,
     expression: str,
-    shard: Shard = WHOLE,
     only: Sequence[str] = (),
 ) -> None:
     """Runs those of the cases that ``expression`` selects; ``emit`` hears of them all.
 
     Args:
-        shard: the part of what is selected that is run; it may be empty.
         only: ids of the only cases to select, where there are any.
 
     Raises:
@@ -100,9 +97,8 @@ def run_cases(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
             next_step=f"{command('list-tests')} prints their names",
         )
-    emit(ev.CasesChosen(shard.number, shard.of, tuple(case.id for case in chosen)))
     try:
-        run_shared([case for case in chosen if shard.holds(str(case.id))], runners, emit)
+        run_shared(chosen, runners, emit)
     except HarnessError:
         raise
     except Exception as error:

@@ -62,14 +62,6 @@ class ClauseRecord(TypedDict):
     tests: list[str]
 
 
-class ShardRecord(TypedDict):
-    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
-
-    number: int
-    of: int
-    cases: list[str]
-
-
 class KernelRecord(TypedDict):
     """The base: its version, what the user called it, and its commit."""
 
@@ -179,7 +171,6 @@ class RunDocument(TypedDict):
     boot_ids: list[str]
     boots: list[BootRecord]
     pace: PaceRecord
-    shard: ShardRecord
     guests_lost: list[LostRecord]
     tests: list[CaseRecord]
     repeats: list[RepeatRecord]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Folds a run's events into ``results.json`` (schema 1, described in docs/results.md)."""
+"""Folds a run's events into ``results.json`` (schema 2, described in docs/results.md)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.report.records import (
 from harness.report.untested import not_run
 from harness.series.contract import Clause, SeriesData
 
-SCHEMA = 1
+SCHEMA = 2
 BROKEN = frozenset({"fail", "error", "timeout"})
 
 
@@ -185,7 +185,6 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
     config = results.last(ev.ConfigKnown) or ev.ConfigKnown("", "")
     accel = results.last(ev.AccelChosen) or ev.AccelChosen("", "")
     pace = results.last(ev.PaceMeasured) or ev.PaceMeasured(0.0, 0.0, 1.0)
-    chosen = results.last(ev.CasesChosen) or ev.CasesChosen(1, 1, ())
     tests, boots = results.all(ev.CaseFinished), results.all(ev.GuestBooted)
     return {
         "schema": SCHEMA,
@@ -215,7 +214,6 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
             "reference": pace.reference,
             "factor": round(pace.factor, 2),
         },
-        "shard": {"number": chosen.shard, "of": chosen.of, "cases": [str(c) for c in chosen.cases]},
         "guests_lost": [
             {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
         ],

@@ -71,7 +71,7 @@ class ComparedKernel:
                 session.events.emit(ev.StageProgress(self.name, *done))
             elif isinstance(event, ev.SplatSeen):
                 self.reports.waiting.append(event)
-            elif not isinstance(event, (ev.CaseStarted, ev.CasesChosen)):
+            elif not isinstance(event, ev.CaseStarted):
                 session.events.emit(event)
 
         with booted(session, self.equipment, self.sort_out) as guests:

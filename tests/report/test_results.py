@@ -71,7 +71,7 @@ def whole_run(*extra: ev.Event) -> Results:
 
 def test_the_document_has_what_the_schema_promises(data: SeriesData) -> None:
     done = document(whole_run(case("pass")), data)
-    assert done["schema"] == 1
+    assert done["schema"] == 2
     assert done["verdict"] == "pass"
     assert done["kernel"]["version"] == "6.1.192"
     assert done["series"]["patches"][0] == {"subject": "s0", "patch_id": "id0"}

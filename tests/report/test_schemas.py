@@ -49,7 +49,6 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
         ev.AccelChosen("tcg", "no KVM"),
         ev.GuestBooted("id", 1.5, "microvm", True),
         ev.PaceMeasured(0.2, 0.1, 2.0),
-        ev.CasesChosen(1, 2, (ev.CaseId.parse("a.c::b"), ev.CaseId.parse("a.c::c"))),
         ev.CaseStarted(ev.CaseId.parse("a.c::b"), ("V-IF-1",)),
         ev.CaseFinished(
             ev.CaseId.parse("a.c::b"), "fail", "so", 0.5, ("V-IF-1",), diagnostics=("x",)

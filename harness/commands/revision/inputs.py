@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a revision is before anything runs: its base and why that, its patches, what changed.
-
-All of it is plain data, so that a plan can carry it to machines that have no kernel tree.
-"""
+"""What a revision is before anything runs: its base and why that, its patches, what changed."""
 
 from __future__ import annotations
 
@@ -52,7 +49,6 @@ class Inputs:
     patches: tuple[PatchName, ...]
     range_diff: str
     cover: str = ""
-    base_key: str = ""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -100,7 +96,6 @@ def read_inputs(settings: Settings) -> Inputs:
         ),
         range_diff=shown,
         cover=series.cover or "",
-        base_key=base.key,
     )
 
 

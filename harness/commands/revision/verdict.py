@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The verdict on a revision from the results of its runs, made in one go or merged. Pure.
+"""The verdict on a revision from the results of its runs. Pure.
 
 A case that gives both verdicts on one kernel cannot be judged by one run before a patch
 and one after it. It is run many times on both kernels, and Fisher's exact test says
