@@ -258,7 +258,7 @@ def test_expressions_select_by_name_program_and_clause(
     assert found == names
 
 
-@pytest.mark.parametrize(("expression", "message"), [("zzz", "selects none"), ("a b", "is no")])
+@pytest.mark.parametrize(("expression", "message"), [("zzz", "selects none"), ("a b", "is no"), ("a(b=1)", "is no")])
 def test_an_expression_that_makes_no_sense_is_the_users_mistake(
     events: ev.Events, data: SeriesData, expression: str, message: str
 ) -> None:
