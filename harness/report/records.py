@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fields of ``results.json``, schema 1; docs/results.md has them in words."""
+"""The fields of ``results.json``, schema 2; docs/results.md has them in words."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class CoverageRecord(TypedDict):
 
 
 class RunDocument(TypedDict):
-    """``results.json``, schema 1, as docs/results.md describes it."""
+    """``results.json``, schema 2, as docs/results.md describes it."""
 
     schema: int
     verdict: ev.Verdict
