@@ -25,7 +25,8 @@ from harness.series.base import Base
 from harness.series.kernels import known_kernels
 from harness.setup.on_demand import provide
 from harness.workloads.judge import AGAIN, SelftestRuns, cannot_run, judge, summary
-from harness.workloads.selftests import SelftestList, build_suite, case_of, load
+from harness.workloads.selftests import SelftestList, case_of, load
+from harness.workloads.suite import selftest_suite
 
 # Runs on one kernel those of some cases that an expression selects, or if again, all of them.
 Observe = Callable[[Sequence[Case], str, bool], Observed]
@@ -42,7 +43,7 @@ def _equip(
         lists.append(load(data.folder, bare_base.line))
         for name in lists[0].libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
-        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs)
+        return selftest_suite(here.store, lists[0], bare_base, headers, settings.jobs)
 
     base, without, with_series = assemble_both(session, programs, at_once(settings.jobs))
     listed = lists[0]
