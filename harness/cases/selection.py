@@ -26,6 +26,7 @@ def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
     """
     if not expression.strip():
         return list(cases)
+
     def selected(case: Case) -> bool:
         source = case.program.source
         names = (case.name, source.parent.name, source.name, case.id.program or "", *case.clauses)

@@ -27,7 +27,7 @@ Observed = dict[str, list[Seen]]  # the runs of each test, by its name
 def assemble_both(
     session: Session, programs: Callable[[Session, Path, Base], Suite], guests: int = 1
 ) -> tuple[Session, Equipment, Equipment]:
-    """The bare base, in a session of its own below ``base/``, and the series: one's programs on both.
+    """The bare base, with a session of its own below ``base/``, and the series: the same programs.
 
     Raises:
         InvocationError: the bare base does not build.

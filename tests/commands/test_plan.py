@@ -75,9 +75,7 @@ def test_two_cells_of_one_name_are_refused(tmp_path: Path) -> None:
         ({"PATCHES": "2"}, "make plan runs every number of patches"),
     ],
 )
-def test_what_no_cell_can_be_is_said_before_any_runs(
-    variables: dict[str, str], what: str
-) -> None:
+def test_what_no_cell_can_be_is_said_before_any_runs(variables: dict[str, str], what: str) -> None:
     with pytest.raises(InvocationError, match=what):
         rows(asked(**variables))
 

@@ -26,7 +26,7 @@ from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.image.programs import Case, Program, Suite
 from harness.report.results import Results
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from tests.support.recorder import Recorder
 
@@ -73,11 +73,6 @@ class Scripted:
         if isinstance(answer, BaseException):
             raise answer
         return answer
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_the_plan_goes_where_the_definitions_look_for_it(toy: Toy, tmp_path: Pat
     assert [row["command"] for row in include] == commands
     # GitLab's job has it in a variable.
     run = next(c for c in gitlab_commands() if c.startswith("eval "))
-    assert sh(f"make() {{ echo \"$2\"; }}; {run}", PROJECT, COMMAND=commands[0]) == (
+    assert sh(f'make() {{ echo "$2"; }}; {run}', PROJECT, COMMAND=commands[0]) == (
         f"KERNEL={toy.tree}\n"
     )
 
