@@ -175,7 +175,7 @@ COMMANDS: dict[str, Command] = {
         "checkpatch, sparse and kernel-doc of each patch, against the patch before",
         f"{_SOURCE} PATCHES CONFIG"),
     "plan": Command("harness.commands.plan:plan",
-        "one make revision for each kernel and flavour, for machines of their own or for CI",
+        "a command for each kernel and flavour of a revision, for machines of their own or CI",
         f"{_SOURCE} PREVIOUS CONFIG TESTS STATICS", "console",
         {"KERNEL": "6.1,6.12", "CONFIG": "default,kasan"}),
     "check": Command("harness.commands.check:check",

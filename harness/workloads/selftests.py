@@ -203,7 +203,7 @@ def build_programs(
                 "what can be built nowhere belongs to left_out",
             )
 
-    entry = store.entry("selftests", inputs, make, also=("build",))
+    entry = store.entry("selftests", inputs, make, also=("build", "image"))
     there = set(json.loads((entry.path / "present.json").read_text()))
     known = [*listed.programs, *listed.left_out]
     forgotten = sorted(name for name in there if not any(fnmatchcase(name, k) for k in known))
