@@ -150,22 +150,10 @@ def test_the_revision_before_is_the_patches_of_that_commit(tmp_path: Path) -> No
     sh(step, repo, SERIES="", PREVIOUS="", BEFORE=ids[0], GITHUB_ENV=str(said))
     assert said.read_text() == "PREVIOUS=out/before/patches/volatile\n"
     given = [c for c in gitlab_commands() if "before" in c]
-    out = sh(
-        "\n".join([*given, "echo $PREVIOUS"]),
-        repo,
-        SERIES="",
-        PREVIOUS="",
-        CI_COMMIT_BEFORE_SHA=ids[0],
-    )
-    assert out == "out/before/patches/volatile\n"
-    out = sh(
-        "\n".join([*given, "echo $PREVIOUS"]),
-        repo,
-        SERIES="",
-        PREVIOUS="mine",
-        CI_COMMIT_BEFORE_SHA=ids[0],
-    )
-    assert out == "mine\n"
+    script = "\n".join([*given, "echo $PREVIOUS"])
+    for said_before, used in (("", "out/before/patches/volatile"), ("mine", "mine")):
+        env = {"SERIES": "", "PREVIOUS": said_before, "CI_COMMIT_BEFORE_SHA": ids[0]}
+        assert sh(script, repo, **env) == f"{used}\n"
 
 
 def test_the_runner_is_asked_for_kvm(tmp_path: Path) -> None:
