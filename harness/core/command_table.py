@@ -148,7 +148,7 @@ COMMANDS: dict[str, Command] = {
     "seen-red": Command("harness.commands.seen_red:see_red",
         "each clause's cases on kernels with a mistake in it: they must fail there",
         f"{_CASES} PATCHES", "run console", {"VARIANT": "pins-ignored,flag-stays"}),
-    "test-regression": Command("harness.commands.test_regression.command:test_regression",
+    "test-regression": Command("harness.commands.test_regression:test_regression",
         "the kernel's own selftests without the series and with it: what differs",
         f"{_GUEST} PATCHES TESTS", "", {"TESTS": "ksm"}),
     "revision": Command("harness.commands.revision.command:revision",
