@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from harness.cases.runner import CaseRunner
-from harness.commands.test_regression import command
+from harness.commands import test_regression as command
 from harness.commands.test_regression import compare, test_regression
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
