@@ -122,6 +122,7 @@ class FakeGuest:
     closed: bool = False
     asked: list[tuple[str, ...]] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
+    envs: list[dict[str, str]] = field(default_factory=list)
     swap_image: Path = Path("/none")
     pace: float = 1.0
 
@@ -137,6 +138,7 @@ class FakeGuest:
     ) -> CaseRun:
         self.asked.append((*argv, str(oom_expected)))
         self.limits.append(timeout)
+        self.envs.append(env)
         answer = self.script.pop(0)
         if isinstance(answer, Exception):
             raise answer
