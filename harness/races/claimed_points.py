@@ -80,10 +80,15 @@ def resolve(claim: Claim, symbols: Symbols) -> Resolved:
                 words.append(row)
         except InvocationError as error:
             if row.named:
-                lost.append((row, "; ".join(filter(None, (error.what, error.next_step)))))
+                lost.append((row, "; ".join(filter(None, (_reason(error), error.next_step)))))
             else:
                 words.append(row)
     return Resolved(tuple(found), tuple(lost), tuple(words))
+
+
+def _reason(error: InvocationError) -> str:
+    """Why a point is nowhere, without the point itself, which is told beside it."""
+    return error.what.partition("is nowhere in this kernel: ")[2] or error.what
 
 
 def _made(
@@ -136,7 +141,7 @@ def _line(row: Row, file: str, number: int, function: str | None, symbols: Symbo
         try:
             made = _made(row, f"{name}: {text}", symbols)
         except InvocationError as error:
-            why = error.what
+            why = _reason(error)
             continue
         if made.at.line == number:
             return replace(made, how=f"{path}:{number}")
