@@ -133,11 +133,13 @@ def _line(row: Row, file: str, number: int, function: str | None, symbols: Symbo
     """
     path = _path(file, symbols)
     text = " ".join(symbols.source.line(path, number).split())
-    if not text:
-        raise InvocationError(f"there is no text in {path}:{number}")
     names = [function] if function else _functions_at(path, number, symbols)
-    why = f"no instruction is left of {path}:{number}: {text}"
-    for name in names:
+    why = (
+        f"no instruction is left of {path}:{number}: {text}"
+        if text
+        else f"{path}:{number} is empty"
+    )
+    for name in names if text else ():
         try:
             made = _made(row, f"{name}: {text}", symbols)
         except InvocationError as error:

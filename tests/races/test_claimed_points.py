@@ -61,7 +61,7 @@ def test_what_is_not_there_is_lost_and_the_rest_is_found(toy: Symbols) -> None:
     why = {row.text: reason for row, reason in found.lost}
     assert why["ouster()"].startswith("it has no function ouster()")
     assert "there is: outer()" in why["ouster()"]
-    assert "there is no text in mm/toy.c:3" in why["mm/toy.c:3"]
+    assert "mm/toy.c:3 is empty" in why["mm/toy.c:3"]
     assert "is no file that was compiled" in why["mm/none.c:1"]
 
 
@@ -91,6 +91,8 @@ def test_a_line_of_which_nothing_is_left_is_its_function(toy: Symbols) -> None:
     assert places(found) == ["CPU0: outer()", "CPU1: sink()"]
     assert "no instruction is left" in str(found.found[0].how)
     assert "no instruction is left" in found.lost[0][1]
+    empty = resolved(toy, "outer+0x1/0x2 mm/toy.c:3", "|sink()").found[0]
+    assert (str(empty.place), empty.how) == ("outer()", "mm/toy.c:3 is empty; held on entry to it")
 
 
 def test_a_report_of_kasan_goes_by_its_functions(toy: Symbols) -> None:
