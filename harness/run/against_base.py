@@ -75,6 +75,9 @@ class WorkloadRecords:
                 reason = f"on the bare base too: {record.reason}"
                 self.events.emit(replace(record, status="skip", reason=reason))
                 continue
+            if counting.get(record.id):  # whatever its results are on the base
+                self.events.emit(record)
+                continue
             said = base.get(name)
             runs = again.get(name) or (SelftestRuns(said, [run]) if said else None)
             self.events.emit(excused(record, runs) if runs else record)

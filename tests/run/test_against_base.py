@@ -114,6 +114,14 @@ def test_a_complaint_that_the_base_has_too_does_not_count(heard: Heard) -> None:
     assert not seen.foreign and heard.record().status == "fail"
 
 
+def test_results_that_fail_on_the_base_too_do_not_excuse_a_complaint(heard: Heard) -> None:
+    complaint = "the kernel complained: WARNING in f"
+    held = records(heard, splat(ID), record("fail", BAD, complaint))
+    held.emit({"t": [Seen({WHOLE: "fail", "1 one": "pass", "2 two": "fail"})]}, {}, set())
+    assert heard.record().status == "fail"
+    assert heard.record().reason.startswith(complaint)
+
+
 def test_a_selftest_that_the_series_brings_is_excused_by_nothing(heard: Heard) -> None:
     held = records(heard, record("fail"), test=replace(TEST, own=True))
     assert held.waiting == []

@@ -98,3 +98,10 @@ def test_a_program_runs_beside_the_cases_of_a_series_of_ours(job: Job) -> None:
 def test_files_that_are_no_folder_are_refused(job: Job, tmp_path: Path) -> None:
     assert job.test_kernel(*FOREIGN, *OWN, f"GUEST_FILES={tmp_path / 'none'}") == 2
     assert job.test_kernel(*FOREIGN, "WORKLOADS=nonsense") == 2
+
+
+def test_the_stage_counts_what_waits_for_the_base(job: Job) -> None:
+    job.behaviours = {NAME: fails}
+    job.test_kernel(*FOREIGN, *OWN)
+    (tests,) = (stage for stage in job.document["stages"] if stage["name"] == "tests")
+    assert tests["detail"] == "1 cases"
