@@ -9,6 +9,7 @@ import pytest
 
 from harness.core import events as ev
 from harness.run.against_base import WorkloadRecords
+from harness.workloads import stress
 from harness.workloads.judge import WHOLE, Seen, SelftestRuns
 from harness.workloads.selftests import RUNNER, Selftest, case_of
 
@@ -88,6 +89,20 @@ def test_a_program_that_fails_as_a_whole_on_both_says_nothing(heard: Heard) -> N
     held = records(heard, record("fail", (), "exit status: 1"))
     held.emit({"t": [Seen({WHOLE: "fail"})]}, {}, set())
     assert heard.record().status == "skip"
+
+
+def test_what_a_stressor_calls_a_failure_is_one_though_it_exits_with_0(heard: Heard) -> None:
+    lines = (
+        "| stress-ng: info:  [56] dispatching hogs: 1 msg",
+        "| stress-ng: fail:  [57] msg: msgsnd failed, errno=22 (Invalid argument)",
+        "| stress-ng: info:  [56] successful run completed in 0.06s",
+    )
+    (test,) = stress.tests({"msg": "for ipc/msg.c"}, 2000)
+    ran = replace(record("pass", lines), id=case_of(test, RUNNER).id)  # type: ignore[type-var]
+    held = WorkloadRecords(heard, {str(case_of(test, RUNNER).id): test})
+    held.take(ran)
+    held.emit({test.name: [Seen({WHOLE: "pass"})]}, {}, set())
+    assert heard.record().status == "fail" and "msgsnd failed" in heard.record().reason
 
 
 def test_rates_decide_where_it_was_run_again(heard: Heard) -> None:
