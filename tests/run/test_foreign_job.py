@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.commands import one_kernel
 from harness.core.errors import UNTESTED
 from harness.core.events import Events
 from harness.core.store import Store
+from harness.run import against_base
+from harness.run.assemble_guest import Equipment
+from harness.run.compared import ComparedKernel
+from harness.run.session import Session
 from tests.run.fake_guest_run import Job, fails, passes, toy_project, warns
 from tests.support.toy import Toy, repository
 from tests.vm.fake_guest import FakeQemu
@@ -105,3 +112,22 @@ def test_the_stage_counts_what_waits_for_the_base(job: Job) -> None:
     job.test_kernel(*FOREIGN, *OWN)
     (tests,) = (stage for stage in job.document["stages"] if stage["name"] == "tests")
     assert tests["detail"] == "1 cases"
+
+
+def test_repetitions_are_not_watched_for_the_change(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[object] = []
+
+    def kernel(session: Session, equipment: Equipment, *rest: Any) -> ComparedKernel:
+        watched.append(equipment.spec.watch)
+        return ComparedKernel(session, equipment, *rest)
+
+    def watch(session: Session, equipment: Equipment) -> tuple[Equipment, None]:
+        return replace(equipment, spec=replace(equipment.spec, watch=((0, 9),))), None
+
+    monkeypatch.setattr(against_base, "ComparedKernel", kernel)
+    monkeypatch.setattr(one_kernel, "watch_change", watch)
+    job.behaviours = {NAME: lambda name, guest: (fails if job.booted == 1 else passes)(name, guest)}
+    job.test_kernel(*FOREIGN, *OWN)
+    assert watched == [(), ()]
