@@ -113,11 +113,16 @@ def compile_objects(
     names: Sequence[str],
     into: Path,
     log: Path,
+    *,
+    built: bool,
 ) -> list[Path]:
     """Compiles the objects with line tables into a folder, in the order of their names.
 
     What cannot be compiled is left out. The build folder is that of the tested kernel, whose
     commands are taken; it is brought to the state of this series first, should it have moved on.
+
+    Args:
+        built: it cannot have: the kernel was built just now.
 
     Raises:
         MachineError: the disk is full, say.
@@ -126,12 +131,13 @@ def compile_objects(
         source_tree(tools.store, base, applied, tools.events) as source,
         build_dir(tools, base, config.name, source) as out,
     ):
-        place_config(config.text, out)
-        reader = BuildLog(str(source.path), str(out))
-        with marked(out):
-            for line in make.run_on(tools, source, out, log, *names):
-                reader.feed(line)
-            make.write_records(out, make.read_records(out) | reader.objects)
+        if not built:
+            place_config(config.text, out)
+            reader = BuildLog(str(source.path), str(out))
+            with marked(out):
+                for line in make.run_on(tools, source, out, log, *names):
+                    reader.feed(line)
+                make.write_records(out, make.read_records(out) | reader.objects)
         box = inside(tools, source.path, out)
         box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
 

@@ -48,7 +48,6 @@ class ChangeWatch:
             self.session.events.note(UNDER_KVM)
             return
         all_patches = len(applied.patches) == applied.total
-        # Of shards, each has a part of the cases; what they ran is put together (ci/merge).
         whole = all_patches and not (settings.tests or settings.only)
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
         subjects = [patch.subject for patch in applied.patches]
