@@ -69,7 +69,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "TESTS": ("", "a pytest -k expression that selects guest tests"),
     "WORKLOADS": (
         "",
-        "what runs: cases (ours), kselftest, stress-ng, run, none; default: what suits",
+        "what runs: cases (ours), kselftest, kunit, stress-ng, run, none; default: what suits",
     ),
     "RUN": ("", "a command of yours that is run in the guest, where the files of GUEST_FILES= are"),
     "GUEST_FILES": ("", "a folder whose files RUN= finds in the guest, in the folder it runs in"),

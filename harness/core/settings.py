@@ -18,9 +18,10 @@ from harness.core.command_table import PROJECT as PROJECT
 from harness.core.command_table import command, default
 from harness.core.errors import InvocationError
 
-# The kinds of workloads: the series' own cases, the kernel's selftests, stress-ng, RUN=.
-CASES, KSELFTEST, STRESS, RUN = "cases", "kselftest", "stress-ng", "run"
-WORKLOADS = (CASES, KSELFTEST, STRESS, RUN, "none")
+# The kinds of workloads: the series' own cases, the kernel's selftests and KUnit suites,
+# stress-ng, RUN=.
+CASES, KSELFTEST, KUNIT, STRESS, RUN = "cases", "kselftest", "kunit", "stress-ng", "run"
+WORKLOADS = (CASES, KSELFTEST, KUNIT, STRESS, RUN, "none")
 OWN = "volatile"  # the project's series where PROJECT= and SERIES= name none
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")

@@ -52,6 +52,29 @@ def test_what_the_kernel_says_is_shown_unless_a_test_asked_for_it() -> None:
     assert "hog" not in text.getvalue()
 
 
+def test_files_of_which_the_same_is_said_are_one_line() -> None:
+    out, text = console()
+    other = "for another architecture: this kernel is for x86"
+    files = [ev.TouchedFile(f"arch/{a}/a.h", "header", False, other) for a in ("alpha", "mips")]
+    files.insert(1, ev.TouchedFile("mm/a.c", "code", True, "mm/a.o"))
+    files.append(ev.TouchedFile("mm/b.c", "code", False, "needs CONFIG_B"))
+    Screen(out)(ev.ChangeKnown(tuple(files)))
+    assert text.getvalue().splitlines() == [
+        f"  arch/alpha/a.h and 1 more: {other}",
+        "  mm/b.c: needs CONFIG_B",
+        "  mm/a.c: mm/a.o",
+    ]
+
+
+def test_files_that_are_in_the_kernel_are_left_out_where_many_are_not() -> None:
+    out, text = console()
+    missing = [ev.TouchedFile(f"mm/{n}.c", "code", False, f"needs {n}") for n in range(12)]
+    Screen(out)(ev.ChangeKnown((ev.TouchedFile("mm/a.c", "code", True, "mm/a.o"), *missing)))
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 11 and "... and 2 files more" in lines[-1]
+    assert "mm/a.c" not in text.getvalue()
+
+
 def test_markup_in_a_reason_is_printed_as_it_is() -> None:
     out, text = console()
     Screen(out)(
