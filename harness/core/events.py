@@ -342,3 +342,8 @@ class Events:
         with self._lock:
             for consumer in self.consumers:
                 consumer(event)
+
+
+def filtered(events: Events, keep: Callable[[Event], bool]) -> Events:
+    """Events of which those that are to be kept are passed on to others."""
+    return Events([lambda event: events.emit(event) if keep(event) else None])
