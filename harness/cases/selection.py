@@ -16,6 +16,7 @@ from harness.core.command_table import command
 from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.core.settings import WHOLE, Shard
 from harness.image.programs import Case
+from harness.report.results import BROKEN
 
 
 class _Item(pytest.Item):
@@ -82,12 +83,14 @@ def run_cases(
     expression: str,
     shard: Shard = WHOLE,
     only: Sequence[str] = (),
+    most: int | None = None,
 ) -> None:
     """Runs those of the cases that ``expression`` selects; ``emit`` hears of them all.
 
     Args:
         shard: the part of what is selected that is run; it may be empty.
         only: ids of the only cases to select, where there are any.
+        most: after so many that broke no other is begun; None: all are run.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
@@ -101,9 +104,21 @@ def run_cases(
             next_step=f"{command('list-tests')} prints their names",
         )
     emit(ev.CasesChosen(shard.number, shard.of, tuple(case.id for case in chosen)))
+    mine = [case for case in chosen if shard.holds(str(case.id))]
+    broken = ran = 0
+
+    def counted(event: ev.Event) -> None:
+        nonlocal broken, ran
+        if isinstance(event, ev.CaseFinished):
+            ran += 1
+            broken += event.status in BROKEN
+        emit(event)
+
     try:
-        run_shared([case for case in chosen if shard.holds(str(case.id))], runners, emit)
+        run_shared(mine, runners, counted, lambda: most is not None and broken >= most)
     except HarnessError:
         raise
     except Exception as error:
         raise InternalError(f"running cases failed: {error!r}") from error
+    if left := len(mine) - ran:
+        emit(ev.Note(f"MAXFAIL={most}: {left} of {len(mine)} cases have not been run", "warning"))

@@ -59,6 +59,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
     "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
+    "WARNINGS": ("refuse", "note: a new compiler warning is told, and does not fail the build"),
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
@@ -67,6 +68,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
     "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "MAXFAIL": ("", "test-kernel: after so many cases that broke no other is begun"),
     "WORKLOADS": (
         "",
         "what runs: cases (ours), kselftest, stress-ng, run, none; default: what suits",
@@ -112,7 +114,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
-_GUEST = f"{_SOURCE} VARIANT CONFIG AUTOCONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
+_BUILD = f"{_SOURCE} WARNINGS VARIANT CONFIG AUTOCONFIG"
+_GUEST = f"{_BUILD} MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES COVERAGE COVER"
 
 
@@ -141,7 +144,8 @@ class Command:
 # fmt: off
 COMMANDS: dict[str, Command] = {
     "test-kernel": Command("harness.commands.one_kernel:test_kernel",
-        "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES KTAP", "",
+        "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES MAXFAIL KTAP",
+        "",
         {"KERNEL": "6.12", "TESTS": "sigbus and not exec"}),
     "test-series": Command("harness.commands.test_series:test_series",
         "the same after each patch of the series, from none to all; one table", _CASES,
