@@ -8,11 +8,12 @@ code is the same, and where an object's symbols are in the tested kernel says wh
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import shlex
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -105,19 +106,19 @@ def _mention(tree: PatchedTree, words: set[str], *paths: str) -> list[str]:
     return sorted(line.partition(":")[2] for line in said.splitlines())
 
 
-def compile_objects(
+@contextlib.contextmanager
+def compiled_folder(
     tools: BuildTools,
     base: Base,
     applied: Applied,
     config: KernelConfig,
     names: Sequence[str],
-    into: Path,
     log: Path,
-) -> list[Path]:
-    """Compiles the objects with line tables into a folder, in the order of their names.
+) -> Iterator[tuple[Path, Path]]:
+    """The source tree and the build folder of the tested kernel, ours until the block ends.
 
-    What cannot be compiled is left out. The build folder is that of the tested kernel, whose
-    commands are taken; it is brought to the state of this series first, should it have moved on.
+    The objects ``names``, whose commands are wanted, are of this series; what cannot be
+    compiled is not there.
 
     Raises:
         MachineError: the disk is full, say.
@@ -129,17 +130,38 @@ def compile_objects(
         place_config(config.text, out)
         reader = BuildLog(str(source.path), str(out))
         with marked(out):
-            for line in make.run_on(tools, source, out, log, *names):
+            for line in make.run_on(tools, source, out, log, *names) if names else ():
                 reader.feed(line)
             make.write_records(out, make.read_records(out) | reader.objects)
-        box = inside(tools, source.path, out)
+        yield source.path, out
+
+
+def compile_objects(
+    tools: BuildTools,
+    base: Base,
+    applied: Applied,
+    config: KernelConfig,
+    names: Sequence[str],
+    into: Path,
+    log: Path,
+) -> list[Path]:
+    """Compiles the objects with line tables into a folder, in the order of their names.
+
+    What cannot be compiled is left out.
+
+    Raises:
+        MachineError: the disk is full, say.
+    """
+    with compiled_folder(tools, base, applied, config, names, log) as (source, out):
+        box = inside(tools, source, out)
         box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
 
         def compile_one(name: str) -> Path | None:
             place = into / name.replace("/", "-")
-            command = compiler_command(taken(out, _command_file(name)), place)
+            command = compiler_command(out, name, place)
             if command is None:
                 return None
+            command += LINE_TABLES
             done = proc.run(command, cwd=out, env=compiling(tools), inside=box, log=log)
             return place if done.returncode == 0 else None
 
@@ -147,16 +169,13 @@ def compile_objects(
             return [path for path in pool.map(compile_one, names) if path is not None]
 
 
-def _command_file(name: str) -> str:
-    folder, _, file = name.rpartition("/")
-    return f"{folder}/.{file}.cmd" if folder else f".{file}.cmd"
-
-
-def compiler_command(kept: Path, target: Path) -> list[str] | None:
-    """The command that kbuild keeps beside an object, for ``target`` and with line tables.
+def compiler_command(out: Path, name: str, target: Path) -> list[str] | None:
+    """The command that kbuild keeps beside an object of a build folder, but for ``target``.
 
     None: it keeps none, as of an object that is not there.
     """
+    folder, _, file = name.rpartition("/")
+    kept = taken(out, f"{folder}/.{file}.cmd" if folder else f".{file}.cmd")
     if not kept.is_file():
         return None
     found = _COMMAND.search(kept.read_text("utf-8", "replace"))
@@ -169,7 +188,7 @@ def compiler_command(kept: Path, target: Path) -> list[str] | None:
         return None
     words[words.index("-o") + 1] = str(target)
     # The file of what it depends on belongs to the object that is there.
-    return [*(word for word in words if not word.startswith("-Wp,-M")), *LINE_TABLES]
+    return [word for word in words if not word.startswith("-Wp,-M")]
 
 
 def place(name: str, path: Path, symbols: Mapping[str, Sequence[int]]) -> PlacedObject:

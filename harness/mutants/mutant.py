@@ -9,7 +9,9 @@ from typing import Literal
 
 from harness.core.store import digest
 
-Form = Literal["expression", "statement"]
+# How a switch between a text and what stands in its place is written: as a value, as a truth
+# value (a pointer and a number may both stand for one), or as a statement.
+Form = Literal["expression", "condition", "statement"]
 Outcome = Literal[
     "killed", "killed by the build", "survived", "not reached", "equivalent", "argued", "invalid",
     "lost",
@@ -18,10 +20,9 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class Edit:
-    """``instead`` stands in place of the bytes ``start`` to ``end`` of the patched file.
+    """``instead``, one line, stands in place of the bytes ``start`` to ``end`` of a file.
 
-    ``form``: whether the two are expressions of one type or whole statements, which decides
-    how a switch between them is written.
+    A statement may be put in front of another: then ``start`` is ``end``.
     """
 
     start: int
@@ -66,11 +67,15 @@ def mutated(source: bytes, mutant: Mutant) -> bytes:
     return edited(source, mutant.edits)
 
 
-def edited(source: bytes, edits: Sequence[Edit]) -> bytes:
-    """A text with edits made that do not overlap; what an edit takes keeps its line ends."""
+def edited(source: bytes, edits: Sequence[Edit], *, shift: int = 0, lines: bool = True) -> bytes:
+    """A text with edits made that do not overlap.
+
+    Args:
+        shift: where in the file the text begins.
+        lines: whether the line ends that an edit takes stay, behind it.
+    """
     for edit in sorted(edits, key=lambda edit: edit.start, reverse=True):
-        gone = source[edit.start : edit.end].count(b"\n") - edit.instead.count("\n")
-        source = b"".join(
-            (source[: edit.start], edit.instead.encode(), b"\n" * gone, source[edit.end :])
-        )
+        start, end = edit.start - shift, edit.end - shift
+        kept = b"\n" * source.count(b"\n", start, end) if lines else b""
+        source = source[:start] + edit.instead.encode() + kept + source[end:]
     return source
