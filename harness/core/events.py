@@ -304,6 +304,22 @@ class ChangeCoverage(Event):
     least: int | None = None
 
 
+class MutantJudged(Event):
+    """One mistake that was planted in a changed line, and whether anything has noticed it.
+
+    ``outcome``: as ``mutants/mutant.py:Outcome``. ``place``: file, line and function. ``said``:
+    what noticed it and how, or why it could not be judged. ``kept``: an earlier run has found it.
+    """
+
+    number: int
+    operator: str
+    place: str
+    outcome: str
+    said: str
+    seconds: float
+    kept: bool
+
+
 class CanaryFinished(Event):
     """A detector was tried on this kernel: what was provoked, and what was reported."""
 

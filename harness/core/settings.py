@@ -177,6 +177,9 @@ class Settings:
     kind: str | None = _given("KIND", _optional(str), asked=True)
     minutes: int | None = _given("MINUTES", _optional(_number(1)))
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
+    sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
+    patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
+    function: str | None = _given("FUNCTION", _optional(str), asked=True)
     suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
     shards: int = _given("SHARDS", _number(1))
