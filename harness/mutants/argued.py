@@ -22,7 +22,7 @@ FILE = "mutants.yaml"
 
 
 @dataclass(frozen=True)
-class Argument:
+class MutantArgument:
     """Why mutants of one operator in one line change nothing that anybody could see.
 
     ``instead``: only the mutant that has this line; None: all of the operator's. ``kernels``:
@@ -55,7 +55,7 @@ def _words(line: str) -> list[str]:
     return line.split()
 
 
-def load_arguments(folder: Path, line: str) -> list[Argument]:
+def load_arguments(folder: Path, line: str) -> list[MutantArgument]:
     """The arguments of a project's ``folder`` for the kernel ``line``; none without the file.
 
     Raises:
@@ -66,18 +66,20 @@ def load_arguments(folder: Path, line: str) -> list[Argument]:
         return []
     given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
     try:
-        found = [from_json(Argument, entry) for entry in given["argued"]]
+        found = [from_json(MutantArgument, entry) for entry in given["argued"]]
     except (KeyError, TypeError) as error:
         raise InternalError(f"{path}: {error}", evidence=path) from error
     return [argument for argument in found if not argument.kernels or line in argument.kernels]
 
 
-def argument_for(mutant: Mutant, arguments: Sequence[Argument]) -> Argument | None:
+def argument_for(mutant: Mutant, arguments: Sequence[MutantArgument]) -> MutantArgument | None:
     """The one that is about ``mutant``."""
     return next((argument for argument in arguments if argument.covers(mutant)), None)
 
 
-def outlived(arguments: Sequence[Argument], mutants: Iterable[Mutant]) -> list[Argument]:
+def outlived(
+    arguments: Sequence[MutantArgument], mutants: Iterable[Mutant]
+) -> list[MutantArgument]:
     """Those that are about none of ``mutants``, which are all that there are."""
     every = list(mutants)
     return [a for a in arguments if not any(a.covers(mutant) for mutant in every)]
