@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import get_args
@@ -15,45 +14,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, MachineError, SeriesError
 from harness.core.rates import wilson
 from harness.core.settings import Settings
 from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, Outcome
 from harness.mutants.verdict import MutantVerdict
+from harness.report.mutants import FILE, SCHEMA, MutantRecord, MutantsDocument
 
-FILE = "mutants.json"
-SCHEMA = 1
 KILLED: tuple[Outcome, ...] = ("killed", "killed by the build")
 # Nothing has noticed these, and something should: the tests have a hole there.
 ALIVE: tuple[Outcome, ...] = ("survived", "not reached")
 SHOWN = 20  # survivors as diffs
 CASES_SHOWN = 3  # of those that reach a survivor
 STYLE = {"survived": "red", "not reached": "yellow", "lost": "yellow"}
-
-
-@dataclass(frozen=True)
-class MutantRecord:
-    """A mutant as ``mutants.json`` has it; ``patch`` from 1; ``reached_by``: ids of cases."""
-
-    number: int
-    key: str
-    operator: str
-    path: str
-    line: int
-    function: str
-    patch: int
-    text: str
-    instead: str
-    outcome: Outcome | None
-    by: str | None
-    case: str | None
-    reason: str
-    seconds: float
-    kept: bool
-    ran: list[str]
-    reached_by: list[str]
 
 
 @dataclass(frozen=True)
@@ -219,14 +193,13 @@ class MutantReport:
                 )
         return lines
 
-    def write(self, out: Path) -> None:
-        """Leaves ``mutants.json`` in a run's folder."""
-        score = score_of(self.outcomes())
-        took = self.guest_seconds
-        told = {
+    def document(self) -> MutantsDocument:
+        """All of it, as ``mutants.json`` has it."""
+        score, took = score_of(self.outcomes()), self.guest_seconds
+        return {
             "schema": SCHEMA,
             "found": self.found,
-            "outcomes": dict(self.outcomes()),
+            "outcomes": {str(outcome): count for outcome, count in self.outcomes().items()},
             "killed": score.killed,
             "judged": score.judged,
             "interval": [round(bound, 4) for bound in score.interval],
@@ -234,31 +207,30 @@ class MutantReport:
             "seconds": round(self.seconds, 3),
             "unused_cases": dict(self.unused),
             "outlived_arguments": list(self.outlived),
-            "mutants": [asdict(self._record(mutant)) for mutant in self.mutants],
+            "mutants": [self._record(mutant) for mutant in self.mutants],
         }
-        write_atomically(out / FILE, json.dumps(told, indent=1) + "\n")
 
     def _record(self, mutant: Mutant) -> MutantRecord:
         verdict = self.verdicts.get(mutant.number)
-        return MutantRecord(
-            mutant.number,
-            mutant.key,
-            mutant.operator,
-            mutant.path,
-            mutant.line,
-            mutant.function,
-            mutant.patch + 1,
-            mutant.text,
-            mutant.instead,
-            verdict.outcome if verdict else None,
-            verdict.by if verdict else None,
-            verdict.case if verdict else None,
-            verdict.reason if verdict else "",
-            verdict.seconds if verdict else 0.0,
-            verdict.kept if verdict else False,
-            list(verdict.ran) if verdict else [],
-            list(self.reached_by.get(mutant.number, ())),
-        )
+        return {
+            "number": mutant.number,
+            "key": mutant.key,
+            "operator": mutant.operator,
+            "path": mutant.path,
+            "line": mutant.line,
+            "function": mutant.function,
+            "patch": mutant.patch + 1,
+            "text": mutant.text,
+            "instead": mutant.instead,
+            "outcome": verdict.outcome if verdict else None,
+            "by": verdict.by if verdict else None,
+            "case": verdict.case if verdict else None,
+            "reason": verdict.reason if verdict else "",
+            "seconds": verdict.seconds if verdict else 0.0,
+            "kept": verdict.kept if verdict else False,
+            "ran": list(verdict.ran) if verdict else [],
+            "reached_by": list(self.reached_by.get(mutant.number, ())),
+        }
 
     def problem(self, out: Path, settings: Settings) -> HarnessError | None:
         """What ends the command with another status than 0: a hole in the tests, or the machine."""
