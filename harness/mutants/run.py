@@ -143,6 +143,8 @@ class MutantRun:
             outcome.cached = kernel.cached
             outcome.detail = f"{len(alive)} mutants in one kernel"
         spec = replace(self.equipment.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage)
+        # The mutants are no patch more: what holds from which patch on is as it was.
+        applied = replace(applied, patches=prepared.applied.patches)
         switched = replace(prepared, applied=applied, kernel=kernel)
         return replace(self.equipment, prepared=switched, spec=spec)
 
