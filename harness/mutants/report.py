@@ -129,8 +129,13 @@ class MutantReport:
         console.print()
         console.print(self.table())
         alive = self.having(*ALIVE)
+        functions: set[str] = set()
         for mutant in alive[:SHOWN]:
-            self._survivor(mutant, say, settings)
+            self._survivor(mutant, say)
+            if mutant.function not in functions:
+                functions.add(mutant.function)
+                again = settings.command("mutants", FUNCTION=mutant.function, SAMPLE="all")
+                say(f"  next: {escape(again)}")
         if len(alive) > SHOWN:
             say(f"\n... {len(alive) - SHOWN} more in {FILE}")
         for mutant in self.having("lost"):
@@ -144,7 +149,7 @@ class MutantReport:
         for line in self.summary():
             say(escape(line))
 
-    def _survivor(self, mutant: Mutant, say: Callable[[str], None], settings: Settings) -> None:
+    def _survivor(self, mutant: Mutant, say: Callable[[str], None]) -> None:
         verdict = self.verdicts[mutant.number]
         say(
             f"\n[red]{verdict.outcome.upper()}[/] {escape(place_of(mutant))}"
@@ -160,8 +165,6 @@ class MutantReport:
             say(f"    {escape(name)}  [dim]{escape(self.about.get(name, ''))}[/]")
         if len(cases) > CASES_SHOWN:
             say(f"    ... and {len(cases) - CASES_SHOWN} more in {FILE}")
-        again = settings.command("mutants", FUNCTION=mutant.function, SAMPLE="all")
-        say(f"  next: {escape(again)}")
 
     def summary(self) -> list[str]:
         """The figures: the score, what noticed the mutants, the time a mutant."""
