@@ -15,7 +15,7 @@ import json
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -99,7 +99,8 @@ def compile_alone(
             ThreadPoolExecutor(tools.jobs) as pool,
             open(log, "a", encoding="utf-8") as said,
         ):
-            bench = _Bench(tools, PatchedTree(applied.repo, applied.commit, base.commit), source, out)
+            tree = PatchedTree(applied.repo, applied.commit, base.commit)
+            bench = _Bench(tree, source, out)
             runs = {pool.submit(bench.judge, mutant): mutant for mutant in left}
             try:
                 for run in as_completed(runs):
@@ -121,12 +122,17 @@ def _name(mutant: Mutant) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """The sound kernel's source tree and build folder; neither is written to."""
+    """The sound kernel's source tree and build folder; neither is written to.
 
-    tools: BuildTools
+    ``users``: the objects that have a function, by file and name. ``sound``: what comes of an
+    object without a mutant. Both are filled as they are asked for.
+    """
+
     tree: PatchedTree
     source: Path
     out: Path
+    users: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    sound: dict[str, _Object] = field(default_factory=dict)
 
     def judge(self, mutant: Mutant) -> Compiled:
         """Compiles a mutant, for each object that has its function until one is another."""
@@ -144,8 +150,8 @@ class _Bench:
                 made = self._compile(name, links, Path(scratch) / "out")
             if made.data is None:
                 by_warning = all("[-Werror" in error for error in made.errors)
-                outcome = "killed by the build" if by_warning else "invalid"
-                return Compiled(outcome, made.errors[0] if made.errors else "")
+                said = made.errors[0] if made.errors else ""
+                return Compiled("killed by the build" if by_warning else "invalid", said)
             if fresh := new_warnings(made.warnings, sound.warnings):
                 return Compiled("killed by the build", str(fresh[0]))
             if made.data != sound.data:
@@ -154,18 +160,28 @@ class _Bench:
                 return Compiled("alive", code=hashlib.sha256(made.data).hexdigest())
         return Compiled("equivalent")
 
-    @functools.cache  # noqa: B019: as long as the folder is held
     def _objects(self, path: str, function: str) -> tuple[str, ...]:
         """The objects that have a function: of a header those that use it."""
         named = (Function((function,), 0, 0, ""),) if path.endswith(".h") else ()
-        records = make.read_records(self.out)
-        compiled = sorted(name for name in records if make.has_source(self.out, name))
-        return tuple(objects_of(self.tree, [ChangedFile(path, (), named, frozenset())], compiled))
+        known = self.users.get((path, function))
+        if known is None:
+            file = ChangedFile(path, (), named, frozenset())
+            known = tuple(objects_of(self.tree, [file], self._compiled))
+            self.users[path, function] = known
+        return known
 
-    @functools.cache  # noqa: B019
+    @functools.cached_property
+    def _compiled(self) -> list[str]:
+        records = make.read_records(self.out)
+        return sorted(name for name in records if make.has_source(self.out, name))
+
     def _sound(self, name: str) -> _Object:
-        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            return self._compile(name, self.source, Path(scratch) / "out")
+        known = self.sound.get(name)
+        if known is None:
+            with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+                known = self._compile(name, self.source, Path(scratch) / "out")
+            self.sound[name] = known
+        return known
 
     def _compile(self, name: str, source: Path, into: Path) -> _Object:
         """Compiles an object from ``source``, which stands in the place of the source tree."""
@@ -196,7 +212,7 @@ class _Bench:
         return frozenset(symbols_of(path.read_text("utf-8")) if path.is_file() else ())
 
     def _lacking(self, data: bytes, sound: bytes) -> list[str]:
-        """The symbols that a mutant's object asks for and that are nowhere: code meant to vanish."""
+        """What a mutant's object asks for and no kernel has: it was meant to vanish."""
         fresh = _undefined(data) - _undefined(sound)
         return sorted(fresh - self._known) if self._known else []
 

@@ -23,12 +23,14 @@ class _Branches:
     now: bool | None
 
 
-def left_out(text: str, config: Mapping[str, str]) -> frozenset[int]:
+def left_out(text: str, config: Mapping[str, str] | None) -> frozenset[int]:
     """The lines, from 1, that are not compiled; where it is not known they are.
 
     Args:
-        config: the values of a .config by symbol, without CONFIG_.
+        config: the values of a .config by symbol, without CONFIG_; None: all are compiled.
     """
+    if config is None:
+        return frozenset()
     open_now: list[_Branches] = []
     found = set()
     for number, line in enumerate(text.splitlines(), 1):

@@ -20,6 +20,8 @@ _KEPT_IN = ("return_statement", "assignment_expression", "init_declarator",
             "conditional_expression")  # fmt: skip
 _DECIDES = (*LOOPS, "if_statement", "conditional_expression")
 _BINDS_CLOSER = ("binary_expression", "unary_expression", "cast_expression")
+_ATOMS = ("identifier", "field_expression", "call_expression", "subscript_expression",
+          "parenthesized_expression")  # fmt: skip
 ONE = "1"
 
 
@@ -84,7 +86,7 @@ def conditions(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake
 
 
 def _negated(body: Body, node: Node) -> Mistake:
-    text = f"!({body.text(node)})"
+    text = f"!{body.text(node)}" if node.type in _ATOMS else f"!({body.text(node)})"
     if node.type == "unary_expression" and operator_of(node) == "!":
         text = body.text(node).removeprefix("!")
     edit = instead_of(node, text, "condition")

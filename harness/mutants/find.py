@@ -71,19 +71,22 @@ def mutants_of(
 ) -> list[Mutant]:
     """Those of one file, by place; ``unread`` gets the lines of what cannot be read."""
     table = operator_table()
-    out = left_out(source.decode("utf-8", "replace"), read_values(config)) if config else frozenset()
+    out = (
+        left_out(source.decode("utf-8", "replace"), read_values(config)) if config else frozenset()
+    )
     patches = {line.number: line.patch for line in file.lines if line.number not in out}
     heads = f"{table.calls['loop']}|{table.calls['block']}"
-    known: set[tuple[Edit, ...]] = set()
+    known: set[tuple[tuple[int, int, str], ...]] = set()
     found = []
     for body in read_bodies(source, file.functions, heads, unread):
         if re.search(rf"\b(?:{table.untouched})\b", body.head):
             continue
         for mistake in _mistakes(body, table):
             line = min((n for span in mistake.lines for n in span if n in patches), default=None)
-            if line is None or mistake.edits in known:
+            what = tuple((edit.start, edit.end, edit.instead) for edit in mistake.edits)
+            if line is None or what in known:
                 continue
-            known.add(mistake.edits)
+            known.add(what)
             found.append(_mutant(file.path, body, mistake, line, patches[line]))
     found.sort(key=lambda mutant: mutant.edits[0].start)
     return _told_apart(found)
@@ -98,6 +101,9 @@ def _mistakes(body: Body, table: OperatorTable) -> Iterator[Mistake]:
 def _mutant(path: str, body: Body, mistake: Mistake, line: int, patch: int) -> Mutant:
     edits = tuple(sorted(mistake.edits, key=lambda edit: edit.start))
     shown = [_shown(body, part) for part in _by_lines(body, edits)]
+    if line < body.line(edits[0].start):  # the head of a loop, whose body is edited at its end
+        head = body.source.splitlines()[line - 1].decode("utf-8", "replace")
+        shown.insert(0, (head, head))
     text, instead = ("\n".join(parts) for parts in zip(*shown, strict=True))
     name = body.function.names[0]
     return Mutant(0, mistake.operator, path, line, name, patch, edits, text, instead)

@@ -57,9 +57,8 @@ class Mutant:
     @property
     def key(self) -> str:
         """The same in each sample, and as long as function and lines are what they are."""
-        return digest(
-            self.path, self.function, self.operator, self.text, self.instead, self.which
-        )
+        place = self.path, self.function, self.text
+        return digest(*place, self.operator, self.instead, self.which)
 
 
 def mutated(source: bytes, mutant: Mutant) -> bytes:

@@ -78,16 +78,44 @@ def _exchanged(operator: str, body: Body, first: Node, second: Node) -> Mistake:
 
 
 def early_return(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
-    """Leaving the function in front of a statement of its outermost block, but for the last."""
+    """Leaving the function in front of a statement of its outermost block, but for the last.
+
+    With a lock held it is left by way of the next label, if there is one: otherwise all would
+    stand still at once, which no test needs to be good for.
+    """
+    statements = code_children(body.root)
     if node.parent != body.root or node.type not in STATEMENTS or node.type in JUMPS:
         return
-    if node == code_children(body.root)[-1] or not after_declarations(node):
+    if node == statements[-1] or not after_declarations(node):
         return
-    before = body.head.partition("(")[0]
-    void = re.search(r"\bvoid\b", before) and "*" not in before
-    edit = Edit(node.start_byte, node.start_byte, "return;" if void else "return 0;", "statement")
+    leave = "return; " if _is_void(body) else "return 0; "
+    if _holds_a_lock(body, node, table):
+        labels = [one for one in statements if one.type == "labeled_statement"]
+        later = [one for one in labels if one.start_byte > node.end_byte]
+        name = later[0].child_by_field_name("label") if later else None
+        if name is None or statements[statements.index(node) + 1] == later[0]:
+            return
+        leave = f"goto {body.text(name)}; "
+    edit = Edit(node.start_byte, node.start_byte, leave, "statement")
     line = body.line(node.start_byte)
     yield one_edit("early-return", edit, range(line, line + 1))
+
+
+def _is_void(body: Body) -> bool:
+    before = body.head.partition("(")[0]
+    return "*" not in before and re.search(r"\bvoid\b", before) is not None
+
+
+def _holds_a_lock(body: Body, node: Node, table: OperatorTable) -> bool:
+    """Whether a lock is taken somewhere before a statement and given back at it or behind."""
+    for call in _below(body.root):
+        name = body.called(call)
+        if name and call.start_byte < node.start_byte:
+            gives = next((give for lock in table.locks if (give := lock.gives(name))), None)
+            given = _given_back(body, call, gives) if gives else []
+            if any(give.end_byte > node.start_byte for give in given):
+                return True
+    return False
 
 
 def locks(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
@@ -108,14 +136,15 @@ def locks(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
             taken = _gone(statement) if whole else instead_of(node, instead.format(*arguments))
             edits = (taken, *(_released(body, lock, one) for one in gives))
             yield Mistake("lock-dropped", edits, (body.lines(node),))
-        if whole:
-            yield from _narrowed(body, statement, gives)
+        yield from _narrowed(body, statement, gives)
         return
 
 
 def _given_back(body: Body, taken: Node, give: re.Pattern[str]) -> list[Node]:
     """The statements behind the call ``taken`` that give the same lock back."""
     wanted = {argument.lstrip("&") for argument in _arguments(body, taken)}
+    if taken.parent is not None and taken.parent.type == "assignment_expression":
+        wanted.add(body.text(taken.parent).partition(" = ")[0])
     found = []
     for node in _below(body.root):
         does = _does(node)
@@ -132,11 +161,13 @@ def _given_back(body: Body, taken: Node, give: re.Pattern[str]) -> list[Node]:
 def _released(body: Body, lock: LockCalls, give: Node) -> Edit:
     if lock.given is None:
         return _gone(give)
-    return instead_of(give, lock.given.format(*_arguments(body, code_children(give)[0])), "statement")
+    return instead_of(
+        give, lock.given.format(*_arguments(body, code_children(give)[0])), "statement"
+    )
 
 
 def _narrowed(body: Body, taken: Node, gives: list[Node]) -> Iterator[Mistake]:
-    following = neighbour(taken)
+    following = neighbour(taken) if taken.type == "expression_statement" else None
     if following is not None and _does(following) is not None and following not in gives:
         yield _exchanged("lock-narrowed", body, taken, following)
     for give in gives:
@@ -160,22 +191,24 @@ def loops(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     """A loop that runs once less, where its condition says how often; and one that runs once."""
     if node.type not in LOOPS:
         return
-    line = body.line(node.start_byte)
-    condition, inner = condition_of(node), node.child_by_field_name("body")
+    condition = condition_of(node)
     if is_macro_head(body, node):
         name = re.match(r"\w+", body.text(node))
         if name is None or not table.is_call("loop", name[0]):
             return  # `scoped_guard` and the like
-    elif condition is None or condition.type == "number_literal" and node.type == "do_statement":
+    elif condition is None or condition.type == "number_literal":
         return
     elif (less := _once_less(body, node, condition)) is not None:
-        yield one_edit("loop-once-less", instead_of(condition, less, "condition"), body.lines(condition))
+        edit = instead_of(condition, less, "condition")
+        yield one_edit("loop-once-less", edit, body.lines(condition))
+    inner = node.child_by_field_name("body")
     if inner is None:
         return
+    line = body.line(node.start_byte)
     if inner.type == "compound_statement":
         inside = code_children(inner)
         if inside and inside[-1].type not in JUMPS:
-            edit = Edit(inner.end_byte - 1, inner.end_byte - 1, "break;", "statement")
+            edit = Edit(inner.end_byte - 1, inner.end_byte - 1, "break; ", "statement")
             yield one_edit("loop-run-once", edit, range(line, line + 1))
     elif _does(inner) is not None:
         edit = instead_of(inner, f"{{ {body.text(inner)} break; }}", "statement")
@@ -183,6 +216,7 @@ def loops(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
 
 
 def _once_less(body: Body, node: Node, condition: Node) -> str | None:
+    """A condition that ends the loop one step earlier; None: nobody knows how."""
     sign, update = operator_of(condition), node.child_by_field_name("update")
     left, right = (condition.child_by_field_name(side) for side in ("left", "right"))
     if left is None or right is None or condition.type != "binary_expression":
@@ -193,7 +227,8 @@ def _once_less(body: Body, node: Node, condition: Node) -> str | None:
     if sign in ("<", ">"):
         return f"{start} {sign} ({end}) {'-' if sign == '<' else '+'} 1"
     if sign == "!=" and update is not None:
-        step = re.search(rf"(?<![\w>.]){re.escape(start)}\s*(\+\+|--|[+-]=\s*(?P<by>[^,]+))", body.text(update))
+        pattern = rf"(?<![\w>.]){re.escape(start)}\s*(\+\+|--|[+-]=\s*(?P<by>[^,]+))"
+        step = re.search(pattern, body.text(update))
         if step is not None:
             back = "-" if "+" in step[1][:2] else "+"
             return f"{start} != ({end}) {back} {step['by'] or '1'}"

@@ -80,10 +80,15 @@ def _switch(source: bytes, span: _Span) -> bytes:
     text = _inner(source, span)
     forms = {edit.form for _, edit in span.choices}
     if forms == {"statement"}:
-        return b"{ " + b" else ".join(
-            f"if (HARNESS_MUTANT({number})) {{ {edit.instead} }}".encode()
-            for number, edit in span.choices
-        ) + (b" else { " + text + b" }" if text else b"") + b" }"
+        return (
+            b"{ "
+            + b" else ".join(
+                f"if (HARNESS_MUTANT({number})) {{ {edit.instead} }}".encode()
+                for number, edit in span.choices
+            )
+            + (b" else { " + text + b" }" if text else b"")
+            + b" }"
+        )
     truth = "!!" if "condition" in forms else ""
     tests = "".join(
         f"HARNESS_MUTANT({number}) ? {truth}({edit.instead}) : " for number, edit in span.choices
@@ -118,9 +123,7 @@ def switched_tree(base: Base, applied: Applied, mutants: Sequence[Mutant], store
         git.init(repo, first, like=base.repo)
         with open(repo / "objects" / "info" / "alternates", "a", encoding="utf-8") as others:
             others.write(f"{above / 'base' / base.key / 'repo.git' / 'objects'}\n")
-        texts = {
-            path: switched(_blob(applied, path), inside) for path, inside in by_path.items()
-        }
+        texts = {path: switched(_blob(applied, path), inside) for path, inside in by_path.items()}
         sources = switch_sources(max(mutant.number for mutant in mutants))
         texts[HEADER] = sources[HEADER].encode()
         texts[HOST] = texts.get(HOST, b"") or _blob(applied, HOST)

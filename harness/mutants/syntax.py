@@ -86,10 +86,8 @@ class Body:
         if node.type in _FIXED or fixed(self.called(node)) or _is_static(node):
             return
         broken = any(child.is_error or child.is_missing for child in node.children)
-        if broken and node.type != "compound_statement" or node.is_error:
-            self.unread.append(self.line(node.start_byte))
-            return
-        if node.has_error and node.type in _WHOLE:
+        spoiled = broken and node.type != "compound_statement"
+        if spoiled or node.is_error or (node.has_error and node.type in _WHOLE):
             self.unread.append(self.line(node.start_byte))
             return
         yield node

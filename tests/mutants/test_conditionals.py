@@ -31,7 +31,8 @@ def test_what_a_symbol_decides(condition: str, compiled: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "condition", ["#if X", "#ifdef X", "#if (defined(CONFIG_A) || X) && Y", "#if IS_REACHABLE(CONFIG_M)"]
+    "condition",
+    ["#if X", "#ifdef X", "#if (defined(CONFIG_A) || X) && Y", "#if IS_REACHABLE(CONFIG_M)"],
 )
 def test_what_is_not_known_counts_as_compiled(condition: str) -> None:
     assert left_out(f"{condition}\nthen\n#else\notherwise\n#endif\n", CONFIG) == frozenset()
