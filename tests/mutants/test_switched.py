@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A switched source does what each mutant's own source does, and with none what the sound one does."""
+"""A switched source does with each number what that mutant's own source does."""
 
 from __future__ import annotations
 
