@@ -23,6 +23,7 @@ from harness.core.store import digest, file_digest
 from harness.coverage.objects import compiled_folder
 from harness.mutants.bench import Bench
 from harness.mutants.mutant import Mutant, mutated
+from harness.mutants.switched import HOST
 from harness.mutants.together import refuse
 from harness.series.apply import Applied, PatchedTree
 from harness.series.base import Base
@@ -68,13 +69,14 @@ def compile_alone(
     """
     key = digest(applied.tree, config.text, tools.toolchain.version, _CODE)
     with tools.store.work_dir("mutants", key, tools.events.note) as folder:
-        kept = _Kept(folder)
+        kept = _KnownCompiled(folder)
         found = {m.number: known for m in mutants if (known := kept.of(m)) is not None}
         left = [mutant for mutant in mutants if mutant.number not in found]
         progress(len(found), len(mutants))
         refused = None if left else kept.refused(_alive(mutants, found))
         if refused is None:
-            own = sorted({f"{m.path[:-2]}.o" for m in mutants if m.path.endswith(".c")})
+            sources = {HOST, *(m.path for m in mutants if m.path.endswith(".c"))}
+            own = sorted(f"{path[:-2]}.o" for path in sources)
             with compiled_folder(tools, base, applied, config, own, log) as (source, out):
                 tree = PatchedTree(applied.repo, applied.commit, base.commit)
                 bench = Bench(tree, source, out)
@@ -136,7 +138,7 @@ def _tell(log: Path, mutant: Mutant, compiled: Compiled) -> None:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _KnownCompiled:
     """What is known, in a folder of one tree, configuration and compiler."""
 
     folder: Path
