@@ -3,10 +3,13 @@
  * What handles a volatile page and is no reclaim: moving it, taking bad memory
  * out of use. Nothing of that purges.
  */
+#include <pthread.h>
+
 #include "vr_pages.h"
 #include "vt_fault.h"
 
 #define PAGES	32
+#define MOVES	256
 #define PFN	((1ULL << 55) - 1)
 
 /* The guest needs its memory after this case as well. */
@@ -59,6 +62,72 @@ static void soft_offline(void)
 		EXPECT_NE(pfn_of(vr_page(&r, i)), pfn[i]);
 	}
 	/* What was moved sits in this CPU's batch until the LRU is drained. */
+	vt_write("/proc/sys/vm/compact_memory", "1");
+	expect_kept(&r);
+}
+
+/* Moves the pages of a range one after the other, again and again. */
+struct mover {
+	struct vr_range *r;
+	uint64_t pfn[MOVES];
+	int moved;
+	int done;
+};
+
+static void *move_pages_about(void *arg)
+{
+	struct mover *m = arg;
+	uint64_t pfn;
+	void *p;
+	int i;
+
+	vt_pin(1);
+	for (i = 0; i < MOVES; i++) {
+		p = vr_page(m->r, i % PAGES);
+		pfn = pfn_of(p);
+		/* EBUSY: somebody else has it in his hands just now. */
+		if (vr_advise(p, VR_PAGE, MADV_SOFT_OFFLINE) == 0)
+			m->pfn[m->moved++] = pfn;
+	}
+	__atomic_store_n(&m->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/*
+ * A page on the move is in no page table for a while. An unmarking that comes by then
+ * must not take it for purged, nor leave it behind as volatile.
+ */
+static void unmarked_on_the_move(void)
+{
+	struct mover m = {};
+	struct vr_range r;
+	pthread_t thread;
+	long rounds = 0;
+	char text[32];
+	int i;
+
+	vt_pin(0);
+	r = vr_filled(PAGES);
+	if (vr_advise(r.p, 0, MADV_SOFT_OFFLINE) == -EINVAL)
+		vt_skip("no CONFIG_MEMORY_FAILURE in this kernel");
+	m.r = &r;
+	REQUIRE_EQ(pthread_create(&thread, NULL, move_pages_about, &m), 0);
+	while (!__atomic_load_n(&m.done, __ATOMIC_ACQUIRE)) {
+		EXPECT_EQ(vr_mark(r.p, vr_len(&r)), 0);
+		EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 0);
+		rounds++;
+	}
+	REQUIRE_EQ(pthread_join(thread, NULL), 0);
+	for (i = 0; i < m.moved; i++) {
+		snprintf(text, sizeof(text), "%llu",
+			 (unsigned long long)m.pfn[i]);
+		undo_poison(text);
+	}
+	vt_diag("%d pages moved beside %ld unmarkings", m.moved, rounds);
+	EXPECT_GE(m.moved, 1);
+	EXPECT_GE(rounds, 1);
+	EXPECT_ALL_OLD(&r);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
 	vt_write("/proc/sys/vm/compact_memory", "1");
 	expect_kept(&r);
 }
@@ -173,6 +242,8 @@ static void poisoned_hugetlb_page(void)
 static const struct vt_case cases[] = {
 	VT_CASE(soft_offline, "V-PG-14",
 		"Moving a volatile page out of its frame keeps it."),
+	VT_CASE(unmarked_on_the_move, "V-PG-14",
+		"Unmarking pages that are being moved loses none and reports none."),
 	VT_CASE(compaction, "V-PG-14", "Compaction moves volatile pages, and keeps them."),
 	VT_CASE(poisoned_page, "V-PG-14 V-SB-1",
 		"A poisoned volatile page stays poisoned, and does not count as purged."),

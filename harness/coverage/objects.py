@@ -117,8 +117,9 @@ def compiled_folder(
 ) -> Iterator[tuple[Path, Path]]:
     """The source tree and the build folder of the tested kernel, ours until the block ends.
 
-    The objects ``names``, whose commands are wanted, are of this series; what cannot be
-    compiled is not there.
+    Args:
+        names: objects that are brought to the state of this series first, should the folder
+            have moved on; none: it cannot have, the kernel was built just now.
 
     Raises:
         MachineError: the disk is full, say.
@@ -127,12 +128,13 @@ def compiled_folder(
         source_tree(tools.store, base, applied, tools.events) as source,
         build_dir(tools, base, config.name, source) as out,
     ):
-        place_config(config.text, out)
-        reader = BuildLog(str(source.path), str(out))
-        with marked(out):
-            for line in make.run_on(tools, source, out, log, *names) if names else ():
-                reader.feed(line)
-            make.write_records(out, make.read_records(out) | reader.objects)
+        if names:
+            place_config(config.text, out)
+            reader = BuildLog(str(source.path), str(out))
+            with marked(out):
+                for line in make.run_on(tools, source, out, log, *names):
+                    reader.feed(line)
+                make.write_records(out, make.read_records(out) | reader.objects)
         yield source.path, out
 
 
@@ -144,15 +146,21 @@ def compile_objects(
     names: Sequence[str],
     into: Path,
     log: Path,
+    *,
+    built: bool,
 ) -> list[Path]:
     """Compiles the objects with line tables into a folder, in the order of their names.
 
     What cannot be compiled is left out.
 
+    Args:
+        built: the kernel was built just now, see ``compiled_folder``.
+
     Raises:
         MachineError: the disk is full, say.
     """
-    with compiled_folder(tools, base, applied, config, names, log) as (source, out):
+    moved = () if built else names
+    with compiled_folder(tools, base, applied, config, moved, log) as (source, out):
         box = inside(tools, source, out)
         box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
 

@@ -86,7 +86,9 @@ def find_statements(
         folder = draft / "objects"
         folder.mkdir()
         names = objects_of(tree, files, kernel.compiled)
-        made = compile_objects(tools, base, applied, config, names, folder, log)
+        made = compile_objects(
+            tools, base, applied, config, names, folder, log, built=not kernel.cached
+        )
         named = {name.replace("/", "-"): name for name in names}
         symbols = symbols_of(symbol_map)
         placed = [place(named[path.name], path, symbols) for path in made]

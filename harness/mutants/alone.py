@@ -1,46 +1,35 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Each mutant compiled alone: what needs no guest, because the compiler has the verdict.
 
-It is compiled by the command that kbuild keeps beside the object, from a folder of links to the
-source tree in which one file is the mutant's. What has been found out is kept, one file a
-mutant, so that a killed run goes on where it was.
+What has been found out is kept, one file a mutant, so that a killed run goes on where it was.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import io
 import json
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
-from harness.build import make
 from harness.build.kconfig import KernelConfig
-from harness.build.make import BuildLog, Warned, new_warnings
-from harness.build.toolchain import BuildTools, environment
-from harness.core import proc
+from harness.build.make import new_warnings
+from harness.build.toolchain import BuildTools
 from harness.core.atomic import write_atomically
-from harness.core.errors import InternalError, MachineError
 from harness.core.jsondata import read_json
-from harness.core.sandbox import Inside, taken
 from harness.core.store import digest, file_digest
-from harness.coverage.changed_lines import ChangedFile
-from harness.coverage.objects import compiled_folder, compiler_command, objects_of
-from harness.coverage.statements import symbols_of
-from harness.detectors.attribution import Function
+from harness.coverage.objects import compiled_folder
+from harness.mutants.bench import Bench
 from harness.mutants.mutant import Mutant, mutated
+from harness.mutants.switched import HOST
+from harness.mutants.together import refuse
 from harness.series.apply import Applied, PatchedTree
 from harness.series.base import Base
 
-NO_DEBUG = "-g0"  # so that equal code is an equal file
+# What is kept was found out by this code.
+_CODE = file_digest(*(Path(__file__).with_name(f"{n}.py") for n in ("alone", "bench", "together")))
 
 
 @dataclass(frozen=True)
@@ -57,15 +46,6 @@ class Compiled:
     code: str = ""
 
 
-@dataclass(frozen=True)
-class _Object:
-    """What came of one compiler's run; ``data``: None where it failed."""
-
-    data: bytes | None
-    warnings: tuple[Warned, ...]
-    errors: tuple[str, ...]
-
-
 def compile_alone(
     tools: BuildTools,
     base: Base,
@@ -77,6 +57,8 @@ def compile_alone(
 ) -> dict[int, Compiled]:
     """What the compiler says of each mutant, by number, from the store or found out now.
 
+    Those that are alive can all be switched in one kernel.
+
     Args:
         applied: the sound series, whose kernel has been built with ``config``.
         log: gets a line for each mutant that was compiled.
@@ -85,151 +67,109 @@ def compile_alone(
     Raises:
         MachineError: the disk is full, say.
     """
-    key = digest(applied.tree, config.text, tools.toolchain.version, file_digest(Path(__file__)))
-    with tools.store.work_dir("mutants", key, tools.events.note) as kept:
-        places = {m.number: kept / f"{_name(m)}.json" for m in mutants}
-        found = {n: read_json(Compiled, at) for n, at in places.items() if at.is_file()}
+    key = digest(applied.tree, config.text, tools.toolchain.version, _CODE)
+    with tools.store.work_dir("mutants", key, tools.events.note) as folder:
+        kept = _KnownCompiled(folder)
+        found = {m.number: known for m in mutants if (known := kept.of(m)) is not None}
         left = [mutant for mutant in mutants if mutant.number not in found]
         progress(len(found), len(mutants))
-        if not left:
-            return found
-        own = sorted({f"{m.path[:-2]}.o" for m in left if m.path.endswith(".c")})
-        with (
-            compiled_folder(tools, base, applied, config, own, log) as (source, out),
-            ThreadPoolExecutor(tools.jobs) as pool,
-            open(log, "a", encoding="utf-8") as said,
-        ):
-            tree = PatchedTree(applied.repo, applied.commit, base.commit)
-            bench = _Bench(tree, source, out)
-            runs = {pool.submit(bench.judge, mutant): mutant for mutant in left}
-            try:
-                for run in as_completed(runs):
-                    mutant, compiled = runs[run], run.result()
+        refused = None if left else kept.refused(_alive(mutants, found))
+        if refused is None:
+            sources = {HOST, *(m.path for m in mutants if m.path.endswith(".c"))}
+            own = sorted(f"{path[:-2]}.o" for path in sources)
+            with compiled_folder(tools, base, applied, config, own, log) as (source, out):
+                tree = PatchedTree(applied.repo, applied.commit, base.commit)
+                bench = Bench(tree, source, out)
+                for mutant, compiled in _each(bench, left, tools.jobs):
                     found[mutant.number] = compiled
-                    write_atomically(places[mutant.number], json.dumps(asdict(compiled)))
-                    where = f"{mutant.path}:{mutant.line}: {mutant.operator}"
-                    said.write(f"{where}: {compiled.outcome} {compiled.said}".rstrip() + "\n")
+                    kept.keep(mutant, compiled)
+                    _tell(log, mutant, compiled)
                     progress(len(found), len(mutants))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-        return found
+                alive = _alive(mutants, found)
+                refused = refuse(bench, alive)
+                kept.keep_refused(alive, refused)
+    for number, why in refused.items():
+        found[number] = Compiled("invalid", f"it cannot be switched: {why}")
+    return found
 
 
-def _name(mutant: Mutant) -> str:
-    return digest(mutant.path, [vars(edit) for edit in mutant.edits])
+def _alive(mutants: Sequence[Mutant], found: Mapping[int, Compiled]) -> list[Mutant]:
+    return [mutant for mutant in mutants if found[mutant.number].outcome == "alive"]
 
 
-@dataclass(frozen=True, eq=False)
-class _Bench:
-    """The sound kernel's source tree and build folder; neither is written to.
-
-    ``users``: the objects that have a function, by file and name. ``sound``: what comes of an
-    object without a mutant. Both are filled as they are asked for.
-    """
-
-    tree: PatchedTree
-    source: Path
-    out: Path
-    users: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    sound: dict[str, _Object] = field(default_factory=dict)
-
-    def judge(self, mutant: Mutant) -> Compiled:
-        """Compiles a mutant, for each object that has its function until one is another."""
-        names = self._objects(mutant.path, mutant.function)
-        if not names:
-            return Compiled("invalid", "no object of this kernel has it")
-        text = mutated((self.source / mutant.path).read_bytes(), mutant)
-        for name in names:
-            sound = self._sound(name)
-            if sound.data is None:
-                raise InternalError("\n".join((f"{name} does not compile", *sound.errors)))
-            with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-                links = Path(scratch) / "tree"
-                link_tree(self.source, links, mutant.path, text)
-                made = self._compile(name, links, Path(scratch) / "out")
-            if made.data is None:
-                by_warning = all("[-Werror" in error for error in made.errors)
-                said = made.errors[0] if made.errors else ""
-                return Compiled("killed by the build" if by_warning else "invalid", said)
-            if fresh := new_warnings(made.warnings, sound.warnings):
-                return Compiled("killed by the build", str(fresh[0]))
-            if made.data != sound.data:
-                if lacking := self._lacking(made.data, sound.data):
-                    return Compiled("invalid", f"the kernel has no {', '.join(lacking)}")
-                return Compiled("alive", code=hashlib.sha256(made.data).hexdigest())
-        return Compiled("equivalent")
-
-    def _objects(self, path: str, function: str) -> tuple[str, ...]:
-        """The objects that have a function: of a header those that use it."""
-        named = (Function((function,), 0, 0, ""),) if path.endswith(".h") else ()
-        known = self.users.get((path, function))
-        if known is None:
-            file = ChangedFile(path, (), named, frozenset())
-            known = tuple(objects_of(self.tree, [file], self._compiled))
-            self.users[path, function] = known
-        return known
-
-    @functools.cached_property
-    def _compiled(self) -> list[str]:
-        records = make.read_records(self.out)
-        return sorted(name for name in records if make.has_source(self.out, name))
-
-    def _sound(self, name: str) -> _Object:
-        known = self.sound.get(name)
-        if known is None:
-            with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-                known = self._compile(name, self.source, Path(scratch) / "out")
-            self.sound[name] = known
-        return known
-
-    def _compile(self, name: str, source: Path, into: Path) -> _Object:
-        """Compiles an object from ``source``, which stands in the place of the source tree."""
-        into.mkdir()
-        target = into / "made.o"
-        command = compiler_command(self.out, name, target)
-        if command is None:
-            return _Object(None, (), (f"error: {name}: kbuild has kept no command",))
-        command = [word.replace(str(self.source), str(source)) for word in command]
-        reader = BuildLog(str(source), str(self.out))
-        reader.feed(f"  CC      {name}")
-        box = Inside(reads=(self.source, self.out, source), writes=(into,))
-        where: proc.Surroundings = {"cwd": self.out, "env": environment(), "inside": box}
-        done = proc.run([*command, NO_DEBUG], on_line=reader.feed, **where)
-        if done.returncode != 0 and any("Killed signal" in error for error in reader.errors):
-            what = f"the compiler was killed: not enough memory?\n{done.output[-2000:]}"
-            raise MachineError(what, next_step="JOBS=1")
-        warnings = tuple(reader.objects[name])
-        if done.returncode != 0:
-            make.check_said(command[0], reader.tail, self.out / "build.log")
-            return _Object(None, warnings, tuple(reader.first_errors()))
-        return _Object(taken(into, target.name).read_bytes(), warnings, ())
-
-    @functools.cached_property
-    def _known(self) -> frozenset[str]:
-        """All symbols of the kernel; none before it was linked."""
-        path = taken(self.out, "System.map")
-        return frozenset(symbols_of(path.read_text("utf-8")) if path.is_file() else ())
-
-    def _lacking(self, data: bytes, sound: bytes) -> list[str]:
-        """What a mutant's object asks for and no kernel has: it was meant to vanish."""
-        fresh = _undefined(data) - _undefined(sound)
-        return sorted(fresh - self._known) if self._known else []
+def _each(bench: Bench, mutants: Sequence[Mutant], jobs: int) -> Iterator[tuple[Mutant, Compiled]]:
+    """Each mutant with what came of it, as it comes; several compilers run at once."""
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = {pool.submit(judge_alone, bench, mutant): mutant for mutant in mutants}
+        try:
+            for run in as_completed(runs):
+                yield runs[run], run.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
 
 
-def _undefined(data: bytes) -> frozenset[str]:
-    table = ELFFile(io.BytesIO(data)).get_section_by_name(".symtab")
-    symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
-    return frozenset(s.name for s in symbols if s["st_shndx"] == "SHN_UNDEF" and s.name)
+def judge_alone(bench: Bench, mutant: Mutant) -> Compiled:
+    """Compiles a mutant, for each object that has its function until one is another."""
+    names = bench.objects(mutant.path, mutant.function)
+    if not names:
+        return Compiled("invalid", "no object of this kernel has it")
+    text = mutated((bench.source / mutant.path).read_bytes(), mutant)
+    for name in names:
+        sound = bench.sound_object(name)
+        made = bench.made_of(name, {mutant.path: text})
+        if made.data is None:
+            by_warning = all("[-Werror" in error for error in made.errors)
+            said = made.errors[0] if made.errors else ""
+            return Compiled("killed by the build" if by_warning else "invalid", said)
+        if fresh := new_warnings(made.warnings, sound.warnings):
+            return Compiled("killed by the build", str(fresh[0]))
+        if made.data != sound.data:
+            if lacking := bench.lacking(made.data, sound.data or b""):
+                return Compiled("invalid", f"the kernel has no {', '.join(lacking)}")
+            return Compiled("alive", code=hashlib.sha256(made.data).hexdigest())
+    return Compiled("equivalent")
 
 
-def link_tree(source: Path, links: Path, path: str, text: bytes) -> None:
-    """Makes a folder that is ``source`` by links, but for one file, which has another text."""
-    here, there = source, links
-    for part in path.split("/"):
-        there.mkdir()
-        for entry in here.iterdir():
-            if entry.name != part:
-                (there / entry.name).symlink_to(entry)
-        here, there = here / part, there / part
-    there.write_bytes(text)
+def _tell(log: Path, mutant: Mutant, compiled: Compiled) -> None:
+    where = f"{mutant.path}:{mutant.line}: {mutant.operator}"
+    with open(log, "a", encoding="utf-8") as rows:
+        rows.write(f"{where}: {compiled.outcome} {compiled.said}".rstrip() + "\n")
+
+
+@dataclass(frozen=True)
+class _KnownCompiled:
+    """What is known, in a folder of one tree, configuration and compiler."""
+
+    folder: Path
+
+    def _place(self, *what: object) -> Path:
+        return self.folder / f"{digest(*what)}.json"
+
+    def _of(self, mutant: Mutant) -> Path:
+        return self._place(mutant.path, [vars(edit) for edit in mutant.edits])
+
+    def of(self, mutant: Mutant) -> Compiled | None:
+        """What came of a mutant of whatever number."""
+        place = self._of(mutant)
+        return read_json(Compiled, place) if place.is_file() else None
+
+    def keep(self, mutant: Mutant, compiled: Compiled) -> None:
+        """Keeps that."""
+        write_atomically(self._of(mutant), json.dumps(asdict(compiled)))
+
+    def _together(self, mutants: Sequence[Mutant]) -> Path:
+        return self._place("together", [self._of(mutant).name for mutant in mutants])
+
+    def refused(self, mutants: Sequence[Mutant]) -> dict[int, str] | None:
+        """Which of the mutants cannot be switched together, by number; None: not known."""
+        place = self._together(mutants)
+        if not place.is_file():
+            return None
+        why = read_json(dict[str, str], place)
+        return {m.number: why[at] for m in mutants if (at := self._of(m).name) in why}
+
+    def keep_refused(self, mutants: Sequence[Mutant], refused: Mapping[int, str]) -> None:
+        """Keeps that."""
+        why = {self._of(m).name: refused[m.number] for m in mutants if m.number in refused}
+        write_atomically(self._together(mutants), json.dumps(why))

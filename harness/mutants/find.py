@@ -54,7 +54,8 @@ def find_mutants(
     """
     found: list[Mutant] = []
     for file in files:
-        if not file.functions or not objects_of(tree, [file], compiled):
+        own = f"{file.path.removesuffix('.c')}.o" in compiled
+        if not file.functions or not (own or objects_of(tree, [file], compiled)):
             continue
         source = git.raw(tree.repo, "cat-file", "blob", f"{tree.commit}:{file.path}")
         unread: list[int] = []
@@ -78,7 +79,7 @@ def mutants_of(
     heads = f"{table.calls['loop']}|{table.calls['block']}"
     known: set[tuple[tuple[int, int, str], ...]] = set()
     found = []
-    for body in read_bodies(source, file.functions, heads, unread):
+    for body in read_bodies(source, file.functions, heads, table.annotations, unread):
         if re.search(rf"\b(?:{table.untouched})\b", body.head):
             continue
         for mistake in _mistakes(body, table):

@@ -55,6 +55,7 @@ class OperatorTable:
     operators: dict[str, Operator]
     calls: dict[str, str]
     untouched: str
+    annotations: str
     locks: tuple[LockCalls, ...]
     once: dict[str, str]
     errors: dict[str, str]

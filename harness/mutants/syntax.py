@@ -34,6 +34,8 @@ _FIXED_FIELDS = {"case_statement": "value", "preproc_if": "condition",
                  "preproc_elif": "condition", "preproc_ifdef": "name"}  # fmt: skip
 _WHOLE = (*SIMPLE, "declaration", "parenthesized_expression", "argument_list")
 _NOT_CODE = re.compile(r'("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')|//[^\n]*|/\*.*?\*/|\\\n', re.S)
+_KIND = rb"(?:struct|enum|union|unsigned|signed|const)\s[\w\s]+\**"
+_TYPE = re.compile(rb"(?<=, )" + _KIND + rb"(?=[,)])|(?<=\w\()" + _KIND + rb"(?=,)")
 
 
 @dataclass(frozen=True)
@@ -109,23 +111,36 @@ def _parser() -> Parser:
     return Parser(Language(tree_sitter_c.language()))
 
 
+def readable(text: bytes, heads: str, annotations: str) -> bytes:
+    """A function's text, each byte in its place, as C that needs no preprocessor.
+
+    Args:
+        heads: a pattern of the names of macros that are heads of a loop or a block.
+        annotations: one of words that tell the compiler or a checker about a declaration.
+    """
+    head = rf"\b(?:{heads})(?=\s*\()".encode()
+    text = re.sub(head, lambda name: b"while".ljust(len(name[0])), text)
+    note = rf"\b(?:{annotations})".encode()
+    text = re.sub(note, lambda name: b" " * len(name[0]), text)
+    # A type as an argument, as of min_t(), becomes one word.
+    return _TYPE.sub(lambda name: re.sub(rb"[^\w\n]", b"_", name[0]), text)
+
+
 def read_bodies(
-    source: bytes, functions: Sequence[Function], heads: str, unread: list[int]
+    source: bytes, functions: Sequence[Function], heads: str, annotations: str, unread: list[int]
 ) -> Iterator[Body]:
     """The bodies of functions of a file; each is read alone, so that one spoils no other.
 
     Args:
-        heads: a pattern of the names of macros that are heads of a loop or a block.
+        heads, annotations: see ``readable``.
         unread: gets the lines of what cannot be read.
     """
     starts = [0, *(match.end() for match in re.finditer(b"\n", source))]
-    pattern = re.compile(rf"\b(?:{heads})(?=\s*\()".encode())
     for function in functions:
         first = starts[function.first - 1]
         end = starts[function.last] if function.last < len(starts) else len(source)
         begin = source.index(b"\n{", first) + 1
-        body = pattern.sub(lambda name: b"while".ljust(len(name[0])), source[begin:end])
-        shown = HEAD.rjust(begin) + body
+        shown = HEAD.rjust(begin) + readable(source[begin:end], heads, annotations)
         found = _parser().parse(shown).root_node.named_children
         root = found[0].child_by_field_name("body") if found and len(shown) == end else None
         if root is None:

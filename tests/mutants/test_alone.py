@@ -11,7 +11,8 @@ import pytest
 
 from harness.coverage.changed_lines import changed_files
 from harness.mutants import alone
-from harness.mutants.alone import Compiled, compile_alone, link_tree
+from harness.mutants.alone import Compiled, compile_alone
+from harness.mutants.bench import Bench, link_tree
 from harness.mutants.find import find_mutants
 from harness.mutants.mutant import Edit, Mutant
 from harness.series.apply import PatchedTree
@@ -53,9 +54,9 @@ def with_half(text: str) -> str:
 class Compiling:
     """A series of two files on the toy, built; and its mutants."""
 
-    def __init__(self, toy: Toy) -> None:
+    def __init__(self, toy: Toy, more: str = GROWN) -> None:
         self.toy = toy
-        steps = {HEADER: with_half, "mm/swap.c": lambda text: text + GROWN}
+        steps = {HEADER: with_half, "mm/swap.c": lambda text: text + more}
         self.base, self.applied = toy.apply(toy.series(("more", steps)))
         self.kernel = toy.build(toy.root / "series")
         self.tree = PatchedTree(self.applied.repo, self.applied.commit, self.base.commit)
@@ -126,13 +127,13 @@ def test_what_is_known_is_not_compiled_again(
     first, second = (m for m in compiling.every if m.operator == "part-dropped")
     before = compiling.compile([first])
     asked = []
-    judge = alone._Bench.judge
+    judge = alone.judge_alone
 
-    def counted(bench: alone._Bench, mutant: Mutant) -> Compiled:
+    def counted(bench: Bench, mutant: Mutant) -> Compiled:
         asked.append(mutant)
         return judge(bench, mutant)
 
-    monkeypatch.setattr(alone._Bench, "judge", counted)
+    monkeypatch.setattr(alone, "judge_alone", counted)
     # Another number in another sample.
     first = replace(first, number=7)
     after = compiling.compile([first, second])
@@ -145,14 +146,32 @@ def test_a_function_that_no_object_has_is_invalid(compiling: Compiling) -> None:
     assert found == Compiled("invalid", "no object of this kernel has it")
 
 
+def test_what_cannot_be_switched_is_invalid_and_the_others_are_not(toy: Toy) -> None:
+    text = (
+        "\n#define fixed(x) __builtin_choose_expr((x) > 2, 1, 2)\n"
+        "int constant(int page)\n{\n"
+        "\tpage += fixed(1 | 2);\n"
+        "\treturn page > 7 ? page | 5 : 0;\n}\n"
+    )
+    compiling = Compiling(toy, text)
+    alive = [m for m in compiling.every if m.operator in ("flag-dropped", "condition-negated")]
+    found = compiling.compile(alive)
+    refused = [m for m in alive if "cannot be switched" in found[m.number].said]
+    assert len(refused) == 2 and all("fixed" in m.text for m in refused)
+    assert all(found[m.number].outcome == "invalid" for m in refused)
+    assert {found[m.number].outcome for m in alive if m not in refused} == {"alive"}
+    assert compiling.compile(alive) == found
+
+
 def test_a_tree_of_links_differs_in_one_file(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for path in ("a.c", "mm/b.c", "mm/c.h", "mm/deep/d.c"):
         (source / path).parent.mkdir(parents=True, exist_ok=True)
         (source / path).write_text(path)
-    link_tree(source, tmp_path / "links", "mm/c.h", b"other")
+    link_tree(source, tmp_path / "links", {"mm/c.h": b"other", "new/e.h": b"fresh"})
     links = tmp_path / "links"
     assert (links / "mm/c.h").read_text() == "other" and (source / "mm/c.h").read_text() == "mm/c.h"
+    assert (links / "new/e.h").read_text() == "fresh" and (links / "mm/deep").is_symlink()
     assert [(links / path).read_text() for path in ("a.c", "mm/b.c", "mm/deep/d.c")] == [
         "a.c", "mm/b.c", "mm/deep/d.c",
     ]  # fmt: skip

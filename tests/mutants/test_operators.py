@@ -106,6 +106,24 @@ def test_a_macro_that_is_a_loops_head_hides_nothing(head: str) -> None:
     assert "condition-true" in found and "loop-once-less" not in found
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "n = min_t(unsigned long, a | b, c);",
+        "n = to(a | b, struct x *, unsigned int);",
+        "int __maybe_unused n = a | b;",
+        "struct x *n __free(kfree) = to(a | b);",
+        "n = (unsigned long)(a | b) + (struct x *)c;",
+    ],
+)
+def test_what_is_c_only_after_the_preprocessor_is_read(statement: str) -> None:
+    unread: list[int] = []
+    found = mutants_in(function(f"\t{statement}\n\tf();"), unread=unread)
+    assert not unread
+    flags = {mutant.instead.strip() for mutant in found if mutant.operator == "flag-dropped"}
+    assert flags == {statement.replace("a | b", part) for part in "ab"}
+
+
 def test_only_lines_of_the_series_count() -> None:
     text = function("\tif (a &&\n\t    b)\n\t\tf();\n\tg();")
     found = mutants_in(text, old=(4, 7))
