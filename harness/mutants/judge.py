@@ -19,9 +19,9 @@ from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError
 from harness.image.programs import Case
-from harness.mutants.cases import Judges, ReachRecord
+from harness.mutants.cases import Judges
 from harness.mutants.mutant import Mutant
-from harness.mutants.switch import choose
+from harness.mutants.reach import ReachRecord, choose
 from harness.mutants.verdict import KeptVerdicts, Killer, MutantVerdict
 from harness.vm.channel import SshError
 from harness.vm.guest import Guest

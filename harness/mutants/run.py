@@ -27,11 +27,12 @@ from harness.coverage.changed_lines import changed_files
 from harness.image.programs import Case
 from harness.mutants.alone import compile_alone
 from harness.mutants.argued import argument_for, load_arguments, outlived
-from harness.mutants.cases import STAGE as REACH
-from harness.mutants.cases import Judges, ReachRecord, find_reach, judges_of, kept_reach
+from harness.mutants.cases import Judges, judges_of
 from harness.mutants.find import find_mutants, sample
 from harness.mutants.judge import MutantJudge, place_of
 from harness.mutants.mutant import Mutant
+from harness.mutants.reach import STAGE as REACH
+from harness.mutants.reach import ReachRecord, find_reach, kept_reach
 from harness.mutants.report import MutantReport
 from harness.mutants.switched import switched_tree
 from harness.mutants.verdict import KeptVerdicts, MutantVerdict

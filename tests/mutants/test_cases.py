@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.core import events as ev
-from harness.mutants.cases import ControlRun, Judges, ReachRecord, _control
+from harness.mutants.cases import Judges
+from harness.mutants.reach import ControlRun, ReachRecord, _control
 from harness.mutants.verdict import KeptVerdicts, MutantVerdict
 from harness.workloads.judge import MARK
 from harness.workloads.selftests import Selftest

@@ -23,7 +23,7 @@ from harness.core.store import Store
 from harness.mutants import run
 from harness.mutants.alone import Compiled
 from harness.mutants.mutant import Edit, Mutant
-from harness.mutants.switch import PARAMETER
+from harness.mutants.reach import PARAMETER
 from harness.vm.guests import Guests
 from tests.run.fake_guest_run import Behaviour, Job, dies, fails, hangs, passes, toy_project, warns
 from tests.support.toy import Toy, repository
