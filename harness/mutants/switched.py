@@ -102,7 +102,7 @@ def switch_sources(most: int) -> dict[str, str]:
     Args:
         most: the highest number.
     """
-    folder = Path(__file__).parent
+    folder = Path(__file__).parent / "kernel"
     body = (folder / "switch.c").read_text("utf-8")
     return {
         HEADER: (folder / "switch.h").read_text("utf-8"),

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     header = tmp_path / HEADER
     header.parent.mkdir(parents=True)
     (tmp_path / "include" / "mutants.h").write_text((FOLDER / "mutants.h").read_text())
-    text = (Path(git.__file__).parents[1] / "mutants" / "switch.h").read_text()
+    text = (Path(git.__file__).parents[1] / "mutants" / "kernel" / "switch.h").read_text()
     header.write_text(text)
     main = ("-o", str(tmp_path / "main.o"), str(FOLDER / "main.c"))
     proc.capture(("gcc", f"-I{tmp_path}/include", "-c", *main))
