@@ -33,7 +33,7 @@ def test_it_is_about_one_operator_in_one_line(tmp_path: Path) -> None:
     assert argument_for(MUTANT, found) is found[0]
     assert argument_for(replace(MUTANT, text="        cond_resched() ;".replace(" ;", ";")), found)
     for other in (
-        {"operator": "negated"},
+        {"operator": "condition-negated"},
         {"path": "mm/b.c"},
         {"function": "run"},
         {"text": "\tcond_resched_lock();"},

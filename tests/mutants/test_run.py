@@ -35,7 +35,7 @@ CASES = ("broad", "narrow", "other")
 REACHED = {"broad": {1, 2, 3, 4, 6}, "narrow": {1, 4}, "other": {2, 3, 4}}
 
 
-def mutant(number: int, operator: str = "negated-condition") -> Mutant:
+def mutant(number: int, operator: str = "condition-negated") -> Mutant:
     edit = Edit(number, number + 1, "x", "expression")
     text, instead = f"\tif (a{number})", f"\tif (!a{number})"
     return Mutant(number, operator, PATH, number, FUNCTION, 0, (edit,), text, instead)
@@ -235,7 +235,7 @@ def test_an_argument_takes_a_mutant_away_and_one_that_is_outlived_is_told(
 ) -> None:
     table = built[1] / "mutants.yaml"
     entry = (
-        "  - {{operator: negated-condition, file: mm/swap.c, function: grown,"
+        "  - {{operator: condition-negated, file: mm/swap.c, function: grown,"
         " line: 'if (a{})', why: it is so}}\n"
     )
     table.write_text("argued:\n" + entry.format(4) + entry.format(99))
