@@ -154,6 +154,13 @@ def test_a_statement_that_cannot_be_read_is_told_and_the_others_are_planted() ->
     assert {"\tf();", "\tg();"} <= set(dropped)
 
 
+def test_a_macro_that_declares_is_no_statement() -> None:
+    found = planted("int n;\nLIST_HEAD(a);\nLIST_HEAD(b);\nf(&a, &b);\nONE(n);;\nWRITE_ONCE(n, 1);")
+    assert [text.strip(" ;") for text in found["call-dropped"]] == ["{ }", "{ }"]
+    assert len(found["neighbours-swapped"]) == 1 and len(found["assignment-dropped"]) == 1
+    assert "assignment-dropped" in planted("WRITE_ONCE(n, 1);")
+
+
 def test_code_that_may_run_nothing_else_is_left_alone() -> None:
     assert not mutants_in(function("\tf();", "static noinstr int work(void)"))
     assert mutants_in(function("\tf();", "static int work(void)"))
