@@ -27,10 +27,25 @@ _KINDS = ("barrier", "flush", "reference")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
-def _does(node: Node) -> Node | None:
+def _does(body: Body, node: Node, table: OperatorTable) -> Node | None:
     """The expression of an expression statement that is no declaration by a macro."""
     inside = code_children(node) if node.type == "expression_statement" else []
-    return inside[0] if len(inside) == 1 and after_declarations(node) else None
+    return inside[0] if len(inside) == 1 and not _declares(body, node, table) else None
+
+
+def _declares(body: Body, node: Node, table: OperatorTable) -> bool:
+    """Whether a statement looks like one and stands where declarations do: LIST_HEAD(a)."""
+    if not after_declarations(node):
+        return True
+    at: Node | None = node
+    while at is not None:
+        inside = code_children(at) if at.type == "expression_statement" else []
+        name = body.called(inside[0]) if inside else ""
+        macro = table.is_call("declares", name) and name not in table.once
+        if at.type != "comment" and not macro:
+            return at.type == "declaration" and at != node
+        at = at.prev_named_sibling
+    return True
 
 
 def _gone(node: Node) -> Edit:
@@ -39,7 +54,7 @@ def _gone(node: Node) -> Edit:
 
 def dropped(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     """A call or an assignment that is a whole statement, left out."""
-    does = _does(node)
+    does = _does(body, node, table)
     if does is None:
         return
     name = body.called(does)
@@ -58,7 +73,7 @@ def swapped_neighbours(body: Body, node: Node, table: OperatorTable) -> Iterator
     following = neighbour(node)
     if following is None or following.type != "expression_statement":
         return
-    one, other = _does(node), _does(following)
+    one, other = _does(body, node, table), _does(body, following, table)
     if one is None or other is None or body.text(one) == body.text(other):
         return
     names = [body.called(does) for does in (one, other)]
@@ -86,7 +101,7 @@ def early_return(body: Body, node: Node, table: OperatorTable) -> Iterator[Mista
     statements = code_children(body.root)
     if node.parent != body.root or node.type not in STATEMENTS or node.type in JUMPS:
         return
-    if node == statements[-1] or not after_declarations(node):
+    if node == statements[-1] or _declares(body, node, table):
         return
     leave = "return; " if _is_void(body) else "return 0; "
     if _holds_a_lock(body, node, table):
@@ -112,7 +127,7 @@ def _holds_a_lock(body: Body, node: Node, table: OperatorTable) -> bool:
         name = body.called(call)
         if name and call.start_byte < node.start_byte:
             gives = next((give for lock in table.locks if (give := lock.gives(name))), None)
-            given = _given_back(body, call, gives) if gives else []
+            given = _given_back(body, call, gives, table) if gives else []
             if any(give.end_byte > node.start_byte for give in given):
                 return True
     return False
@@ -128,7 +143,7 @@ def locks(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
         give = lock.gives(name)
         if give is None:
             continue
-        gives = _given_back(body, node, give)
+        gives = _given_back(body, node, give, table)
         whole = statement.type == "expression_statement"
         instead = NOTHING if whole else lock.value
         if gives and instead is not None:
@@ -136,18 +151,18 @@ def locks(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
             taken = _gone(statement) if whole else instead_of(node, instead.format(*arguments))
             edits = (taken, *(_released(body, lock, one) for one in gives))
             yield Mistake("lock-dropped", edits, (body.lines(node),))
-        yield from _narrowed(body, statement, gives)
+        yield from _narrowed(body, statement, gives, table)
         return
 
 
-def _given_back(body: Body, taken: Node, give: re.Pattern[str]) -> list[Node]:
+def _given_back(body: Body, taken: Node, give: re.Pattern[str], table: OperatorTable) -> list[Node]:
     """The statements behind the call ``taken`` that give the same lock back."""
     wanted = {argument.lstrip("&") for argument in _arguments(body, taken)}
     if taken.parent is not None and taken.parent.type == "assignment_expression":
         wanted.add(body.text(taken.parent).partition(" = ")[0])
     found = []
     for node in _below(body.root):
-        does = _does(node)
+        does = _does(body, node, table)
         if node.start_byte < taken.end_byte or does is None:
             continue
         if not give.fullmatch(body.called(does)):
@@ -166,13 +181,24 @@ def _released(body: Body, lock: LockCalls, give: Node) -> Edit:
     )
 
 
-def _narrowed(body: Body, taken: Node, gives: list[Node]) -> Iterator[Mistake]:
+def _narrowed(
+    body: Body, taken: Node, gives: list[Node], table: OperatorTable
+) -> Iterator[Mistake]:
     following = neighbour(taken) if taken.type == "expression_statement" else None
-    if following is not None and _does(following) is not None and following not in gives:
+    if (
+        following is not None
+        and _does(body, following, table) is not None
+        and following not in gives
+    ):
         yield _exchanged("lock-narrowed", body, taken, following)
     for give in gives:
         before = give.prev_named_sibling
-        if before is not None and before != taken and neighbour(before) == give and _does(before):
+        if (
+            before is not None
+            and before != taken
+            and neighbour(before) == give
+            and _does(body, before, table)
+        ):
             yield _exchanged("lock-narrowed", body, before, give)
 
 
@@ -210,7 +236,7 @@ def loops(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
         if inside and inside[-1].type not in JUMPS:
             edit = Edit(inner.end_byte - 1, inner.end_byte - 1, "break; ", "statement")
             yield one_edit("loop-run-once", edit, range(line, line + 1))
-    elif _does(inner) is not None:
+    elif _does(body, inner, table) is not None:
         edit = instead_of(inner, f"{{ {body.text(inner)} break; }}", "statement")
         yield one_edit("loop-run-once", edit, range(line, line + 1))
 

@@ -35,7 +35,7 @@ _FIXED_FIELDS = {"case_statement": "value", "preproc_if": "condition",
 _WHOLE = (*SIMPLE, "declaration", "parenthesized_expression", "argument_list")
 _NOT_CODE = re.compile(r'("(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\')|//[^\n]*|/\*.*?\*/|\\\n', re.S)
 _KIND = rb"(?:struct|enum|union|unsigned|signed|const)\s[\w\s]+\**"
-_TYPE = re.compile(rb"(?<=, )" + _KIND + rb"(?=[,)])|(?<=\w\()" + _KIND + rb"(?=,)")
+_TYPE = re.compile(rb"(?<=[,(])(?P<gap>\s*)(?P<type>" + _KIND + rb")(?=(?P<end>[,)]))")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,15 @@ def readable(text: bytes, heads: str, annotations: str) -> bytes:
     note = rf"\b(?:{annotations})".encode()
     text = re.sub(note, lambda name: b" " * len(name[0]), text)
     # A type as an argument, as of min_t(), becomes one word.
-    return _TYPE.sub(lambda name: re.sub(rb"[^\w\n]", b"_", name[0]), text)
+    return _TYPE.sub(_as_word, text)
+
+
+def _as_word(found: re.Match[bytes]) -> bytes:
+    """A type among arguments; a cast, which has parentheses of its own, stays."""
+    before = found.string[: found.start()].rstrip()[-1:]
+    is_cast = before == b"(" and found["end"] == b")"
+    word = found["type"] if is_cast else re.sub(rb"[^\w\n]", b"_", found["type"])
+    return found["gap"] + word
 
 
 def read_bodies(
