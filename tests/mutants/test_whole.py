@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""make mutants with nothing of it played but the guests: found, compiled, switched, built, judged."""
+"""make mutants, of which nothing is played but the guests: found, compiled, switched, judged."""
 
 from __future__ import annotations
 
