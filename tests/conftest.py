@@ -11,7 +11,9 @@ import hypothesis
 import pytest
 
 from harness.core import events as ev
+from harness.core.settings import PROJECT
 from harness.core.store import Store
+from harness.series.contract import SeriesData, load
 from tests.support.limits import HUNG_S, SLOW_HUNG_S
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, repository
@@ -49,6 +51,12 @@ def events(recorder: Recorder) -> ev.Events:
     bus = ev.Events()
     bus.consumers.append(recorder)
     return bus
+
+
+@pytest.fixture(scope="session")
+def data() -> SeriesData:
+    """What is promised of our series."""
+    return load(PROJECT / "patches" / "volatile")
 
 
 @pytest.fixture

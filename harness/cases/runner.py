@@ -177,8 +177,8 @@ class CaseRunner:
             self.guest = guest
         self.observe(guest, case.id)
         run = replace(run, splats=tuple(map(self.sort_out, run.splats)))
-        for s in run.splats:
-            emit(ev.SplatSeen(s.title, s.category, case.id, s.text, s.expected, s.foreign))
+        for splat in run.splats:
+            emit(splat.seen(case.id))
         if run.lost:
             emit(ev.GuestLost(run.lost, case.id, str(run.evidence) if run.evidence else None))
         status, reason, notes = judge_case(case, run, guest.swap_image)

@@ -1,79 +1,54 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which guest cases are run: pytest's ``-k`` expression, a list of ids, a shard; and their run."""
+"""Which guest cases are run: pytest's ``-k`` expression, a list of ids; and their run."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 
-import pytest
+from _pytest.mark.expression import Expression
 
 from harness.cases.pool import run_shared
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import HarnessError, InternalError, InvocationError
-from harness.core.settings import WHOLE, Shard
 from harness.image.programs import Case
 from harness.report.results import BROKEN
 
 
-class _Item(pytest.Item):
-    case: Case
-
-    def runtest(self) -> None:
-        raise NotImplementedError  # pytest only collects
-
-
-class _Plugin:
-    """Has pytest select from cases, instead of what it would collect itself."""
-
-    def __init__(self, cases: Sequence[Case]) -> None:
-        self.cases = cases
-        self.selected: list[Case] = []
-
-    def pytest_collection(self, session: pytest.Session) -> bool:
-        items: list[pytest.Item] = []
-        for case in self.cases:
-            item: _Item = _Item.from_parent(session, name=case.name)
-            item.case = case
-            source = case.program.source
-            # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
-            names = (source.parent.name, source.name, case.id.program or "")
-            item.extra_keyword_matches.update((*names, *case.clauses))
-            items.append(item)
-        hook = session.config.hook.pytest_collection_modifyitems
-        hook(session=session, config=session.config, items=items)
-        self.selected = [item.case for item in items if isinstance(item, _Item)]
-        return True
-
-
 def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
-    """Those that ``expression`` (pytest's -k) selects, in their order.
+    """Those that ``expression`` (pytest's -k) selects, in their order; all where it is empty.
+
+    A word of it is part of a case's name, of its program's or its folder's, or of a clause,
+    so TESTS=V-SB-1 needs no knowledge of names.
 
     Raises:
         InvocationError: the expression is malformed.
     """
-    plugin = _Plugin(cases)
-    arguments = ["--collect-only", "--noconftest", "-s", "-c", "/dev/null", "--assert=plain"]
-    # hypothesispytest, which comes with what drivers use, is for other tests.
-    for name in ("cacheprovider", "terminal", "python", "hypothesispytest", "faulthandler",
-                 "logging", "warnings"):  # fmt: skip
-        arguments += ["-p", f"no:{name}"]
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        status = pytest.main([*arguments, "-k", expression], plugins=[plugin])
-    if status == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
-    if status == pytest.ExitCode.USAGE_ERROR:
+    if not expression.strip():
+        return list(cases)
+
+    def selected(case: Case) -> bool:
+        source = case.program.source
+        names = (case.name, source.parent.name, source.name, case.id.program or "", *case.clauses)
+        known = [name.lower() for name in names]
+
+        def matches(word: str, /, **call: object) -> bool:
+            if call:
+                raise ValueError(f"{word} is called, and nothing can be")
+            return any(word.lower() in name for name in known)
+
+        return wanted.evaluate(matches)
+
+    try:
+        # What pytest itself reads -k with; pyproject.toml keeps to the versions that have it.
+        wanted = Expression.compile(expression)
+        return [case for case in cases if selected(case)]
+    except Exception as error:  # pytest 8 has a class of its own for it, 9 takes Python's
         raise InvocationError(
-            f"TESTS={expression!r} is no pytest -k expression:\n{said.getvalue().strip()}",
+            f"TESTS={expression!r} is no pytest -k expression: {error}",
             next_step="for example TESTS='sigbus and not exec'",
-        )
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise InternalError(f"pytest ended with {status!r}: {said.getvalue().strip()[:500]}")
-    return plugin.selected
+        ) from error
 
 
 def run_cases(
@@ -81,14 +56,12 @@ def run_cases(
     runners: Sequence[CaseRunner],
     emit: ev.Consumer,
     expression: str,
-    shard: Shard = WHOLE,
     only: Sequence[str] = (),
     most: int | None = None,
 ) -> None:
     """Runs those of the cases that ``expression`` selects; ``emit`` hears of them all.
 
     Args:
-        shard: the part of what is selected that is run; it may be empty.
         only: ids of the only cases to select, where there are any.
         most: after so many that broke no other is begun; None: all are run.
 
@@ -103,8 +76,6 @@ def run_cases(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
             next_step=f"{command('list-tests')} prints their names",
         )
-    emit(ev.CasesChosen(shard.number, shard.of, tuple(case.id for case in chosen)))
-    mine = [case for case in chosen if shard.holds(str(case.id))]
     broken = ran = 0
 
     def counted(event: ev.Event) -> None:
@@ -115,10 +86,10 @@ def run_cases(
         emit(event)
 
     try:
-        run_shared(mine, runners, counted, lambda: most is not None and broken >= most)
+        run_shared(chosen, runners, counted, lambda: most is not None and broken >= most)
     except HarnessError:
         raise
     except Exception as error:
         raise InternalError(f"running cases failed: {error!r}") from error
-    if left := len(mine) - ran:
-        emit(ev.Note(f"MAXFAIL={most}: {left} of {len(mine)} cases have not been run", "warning"))
+    if left := len(chosen) - ran:
+        emit(ev.Note(f"MAXFAIL={most}: {left} of {len(chosen)} cases have not been run", "warning"))

@@ -108,7 +108,6 @@ def _in_guests(
                     runners,
                     workloads.take,
                     settings.tests or "",
-                    settings.shard,
                     settings.only,
                     settings.maxfail,
                 )
@@ -123,8 +122,8 @@ def _in_guests(
 
 
 def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
-    """Host checks run with every complete run, once for all shards; TESTS= takes guest cases."""
-    if session.settings.tests or not session.settings.shard.first:
+    """Host checks run with every complete run; TESTS= takes guest cases."""
+    if session.settings.tests:
         return
     for item in load_checks(session.data.folder):
         record = runner.not_applicable(item.id, item.clauses, item.about)

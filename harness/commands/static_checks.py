@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from rich.table import Table
@@ -30,6 +31,7 @@ from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError, SeriesError
+from harness.core.jsondata import from_json
 from harness.core.sandbox import Inside
 from harness.core.settings import Settings
 from harness.core.stages import stage
@@ -67,12 +69,16 @@ class Remark(Warned):
 
 @dataclass(frozen=True)
 class Waiver:
-    """One entry of ``justified.yaml``: ``patch`` from 1, ``pattern`` searched in the remark."""
+    """One entry of ``justified.yaml``: ``patch`` from 1, ``pattern`` searched in the remark.
 
-    tool: str
+    ``kernels``: the lines on which it holds; none: on all.
+    """
+
+    tool: Literal["checkpatch", "sparse", "kernel-doc"]
     patch: int
     pattern: str
     why: str
+    kernels: tuple[str, ...] = ()
 
     def fits(self, remark: Remark) -> bool:
         """Whether it justifies a remark of its tool on its patch."""
@@ -133,14 +139,11 @@ def load_waivers(folder: Path, line: str) -> tuple[Waiver, ...]:
     """What ``folder/justified.yaml`` has for a kernel line; InternalError for a wrong entry."""
     path = folder / JUSTIFIED
     rows = yaml.safe_load(path.read_text("utf-8")) or [] if path.is_file() else []
-    found = []
-    for row in rows:
-        lines = map(str, row.pop("kernels", [line]))
-        if row.keys() != Waiver.__annotations__.keys() or row["tool"] not in TOOLS:
-            raise InternalError(f"{path}: no such tool, or not complete: {row}")
-        if line in lines:
-            found.append(Waiver(**row))
-    return tuple(found)
+    try:
+        waivers = from_json(tuple[Waiver, ...], rows)
+    except TypeError as error:
+        raise InternalError(f"{path}: {error}") from error
+    return tuple(waiver for waiver in waivers if line in (waiver.kernels or (line,)))
 
 
 def open_remarks(out: Path) -> OpenRemarks:

@@ -196,14 +196,6 @@ class GuestLost(Event):
     evidence: str | None
 
 
-class CasesChosen(Event):
-    """The ids of all cases that TESTS= selects, in order, of which this run takes one shard."""
-
-    shard: int
-    of: int
-    cases: tuple[CaseId, ...]
-
-
 class CaseStarted(Event):
     """A case begins."""
 

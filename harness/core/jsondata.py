@@ -92,13 +92,21 @@ def _record(kind: Any, data: Any, at: str) -> Any:
     if is_dataclass(kind):
         has = (f for f in fields(kind) if f.default is f.default_factory is MISSING)
         needed = {f.name for f in has}
-    if not isinstance(data, dict) or not needed <= data.keys() <= hints.keys():
+    if not isinstance(data, dict):
         return _differs(kind, data, at)
+    if missing := sorted(needed - data.keys()):
+        raise TypeError(f"{_place(at)}: {', '.join(missing)} is missing")
+    if unknown := sorted(data.keys() - hints.keys(), key=str):
+        known = ", ".join(hints)
+        raise TypeError(f"{_place(at)}: {unknown[0]} is none of {known}")
     found = {name: _value(hints[name], value, f"{at}.{name}") for name, value in data.items()}
     return cast(Any, kind)(**found) if is_dataclass(kind) else found
 
 
+def _place(at: str) -> str:
+    return at.lstrip(".") or "the whole"
+
+
 def _differs(kind: Any, data: Any, at: str) -> Any:
     wanted = getattr(kind, "__name__", kind)
-    what = f"fields {', '.join(data)}" if isinstance(data, dict) else repr(data)
-    raise TypeError(f"{at.lstrip('.') or 'the whole'}: {wanted} expected, not {what[:200]}")
+    raise TypeError(f"{_place(at)}: {wanted} expected, not {repr(data)[:200]}")

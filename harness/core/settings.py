@@ -7,7 +7,6 @@ environment or as arguments of ``python3 -m harness`` mean the same thing.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -113,31 +112,6 @@ class Login:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Part ``number`` (from 1) of ``of`` parts of the cases, so that others can take the rest.
-
-    A case's part follows from its id alone. A case that is added, moved or renamed changes
-    no other's, and two machines agree without talking.
-    """
-
-    number: int = 1
-    of: int = 1
-
-    def holds(self, case_id: str) -> bool:
-        """Whether a case belongs to this part."""
-        value = int.from_bytes(hashlib.sha256(case_id.encode()).digest()[:8], "big")
-        return value % self.of == self.number - 1
-
-    @property
-    def first(self) -> bool:
-        """Whether this part also does what a run does once, such as the host checks."""
-        return self.number == 1
-
-
-WHOLE = Shard()
-
-
-@dataclass(frozen=True)
 class Settings:
     """The invocation, checked. Paths are absolute."""
 
@@ -182,7 +156,6 @@ class Settings:
     function: str | None = _given("FUNCTION", _optional(str), asked=True)
     suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
-    shards: int = _given("SHARDS", _number(1))
     # Times that a broken case is run again; None: not said.
     repeat: int | None = _given("REPEAT", _optional(_number(0)))
     statics: bool = _given("STATICS", _flag)
@@ -195,11 +168,10 @@ class Settings:
     out: Path = _given("OUT", _path)
     cache: Path = _given("HARNESS_CACHE", _path)
     cache_limit: int = _given("HARNESS_CACHE_LIMIT", lambda v: _number(1)(v) << 30)  # bytes
-    # What no variable gives: ids of cases (of those that TESTS= selects, no others), whether
-    # each case that ran is repeated and not only the broken ones, and which part to run.
+    # What no variable gives: ids of cases (of those that TESTS= selects, no others), and whether
+    # each case that ran is repeated and not only the broken ones.
     only: tuple[str, ...] = ()
     every: bool = False
-    shard: Shard = WHOLE
 
     def asked(self) -> dict[str, str]:
         """The variables that say what is run, for the report's head; '' where none was given."""

@@ -21,11 +21,11 @@ from pathlib import Path
 import yaml
 
 from harness.core.errors import InvocationError
+from harness.core.jsondata import from_json
 from harness.vm.splats import Splat
 
 NAME = "known-complaints.yaml"
-FIELDS = ("title", "until", "reason")
-FORM = f"{NAME} is a list of entries, each with {', '.join(FIELDS)}; see docs/vm.md"
+FORM = f"{NAME} is a list of entries, each with title, until and reason; see docs/vm.md"
 
 
 @dataclass(frozen=True)
@@ -57,45 +57,26 @@ def load_known(kernel: str) -> tuple[KnownComplaint, ...]:
 
 
 def _read(path: Path) -> tuple[KnownComplaint, ...]:
-    def broken(line: int, what: str) -> InvocationError:
-        return InvocationError(f"{path}:{line}: {what}", evidence=path, next_step=FORM)
-
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise broken(mark.line + 1 if mark else 1, f"no YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise broken(1, f"cannot be read: {error}") from error
-    if root is None:
-        return ()
-    if not isinstance(root, yaml.SequenceNode):
-        raise broken(root.start_mark.line + 1, "no list")
     found: dict[str, KnownComplaint] = {}
-    for node in root.value:
-        line = node.start_mark.line + 1
-        if not isinstance(node, yaml.MappingNode):
-            raise broken(line, f"an entry needs {', '.join(FIELDS)}")
-        given: dict[str, str] = {}
-        for key, value in node.value:
-            at = key.start_mark.line + 1
-            if key.value not in FIELDS or key.value in given:
-                raise broken(at, f"'{key.value}' is none of {', '.join(FIELDS)}, or stands twice")
-            if not isinstance(value, yaml.ScalarNode) or not value.value.strip():
-                raise broken(at, f"'{key.value}' has no value")
-            given[key.value] = value.value.strip()
-            if key.value == "until":
-                try:
-                    date.fromisoformat(given["until"])
-                except ValueError:
-                    raise broken(at, f"'{given['until']}' is no date as 2027-03-31") from None
-        if missing := [name for name in FIELDS if name not in given]:
-            raise broken(line, f"an entry without {', '.join(missing)}")
-        if given["title"] in found:
-            raise broken(line, f"stands in {found[given['title']].where} already")
-        found[given["title"]] = KnownComplaint(
-            given["title"], date.fromisoformat(given["until"]), given["reason"], f"{path}:{line}"
-        )
+    line = 1
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+        if root is not None and not isinstance(root, yaml.SequenceNode):
+            raise TypeError("no list")
+        for node in root.value if root else ():
+            line = node.start_mark.line + 1
+            given = loader.construct_object(node, deep=True)
+            if isinstance(given, dict):
+                given["where"] = f"{path}:{line}"
+            entry = from_json(KnownComplaint, given)
+            if entry.title in found:
+                raise TypeError(f"stands in {found[entry.title].where} already")
+            found[entry.title] = entry
+    except (yaml.YAMLError, TypeError, ValueError, OSError) as error:
+        mark = getattr(error, "problem_mark", None)
+        at = f"{path}:{mark.line + 1 if mark else line}"
+        raise InvocationError(f"{at}: {error}", evidence=path, next_step=FORM) from error
     return tuple(found.values())
 
 

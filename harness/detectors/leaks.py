@@ -85,9 +85,5 @@ def scan(
                 ) from error
             leaked += len(found)
             for splat in map(sort_out, found):
-                events.emit(
-                    ev.SplatSeen(
-                        splat.title, splat.category, None, splat.text, foreign=splat.foreign
-                    )
-                )
+                events.emit(splat.seen())
     return f"{leaked} leaks in {len(asked)} guests"

@@ -7,10 +7,7 @@ only where the kernel has the checkers that would have complained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from harness.core import events as ev
-from harness.report.records import CaseRecord, SplatRecord
 from harness.report.results import Results
 
 # What makes a kernel one that would complain: at least one of these.
@@ -45,17 +42,3 @@ def record(clause: str, config: dict[str, str], results: Results, flavour: str) 
         status, reason = "pass", ""
     identity = ev.CaseId("kernel", None, flavour)
     return ev.CaseFinished(identity, status, reason, 0.0, (clause,), tuple(notes), ABOUT)
-
-
-def merged(records: Sequence[CaseRecord], splats: Sequence[SplatRecord]) -> CaseRecord:
-    """The records of several shards of one run as one; ``splats`` are those of all shards.
-
-    A shard in which no case ran says nothing where another one had cases.
-    """
-    notes = list(dict.fromkeys(note for record in records for note in record["diagnostics"]))
-    passed = [record for record in records if record["status"] == "pass"]
-    record: CaseRecord = {**(passed or records)[0], "diagnostics": notes}
-    if splats:
-        reason = f"{len(splats)} complaints, first: {splats[0]['title']}"
-        return {**record, "status": "fail", "reason": reason}
-    return record

@@ -116,8 +116,8 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
             return
         # What the series' kernel said counts; not the variant's, and not where a run went wrong:
         # a CPU that is held for long is a stall.
-        for s in result.series.splats:
-            session.events.emit(ev.SplatSeen(s.title, s.category, scenario.id, s.text, s.expected))
+        for splat in result.series.splats:
+            session.events.emit(splat.seen(scenario.id))
         if session.settings.mode == "stress" and scenario.controlled:
             argv = context.programs.argv(scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):

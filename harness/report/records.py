@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fields of ``results.json``, schema 1; docs/results.md has them in words."""
+"""The fields of ``results.json``, schema 2; docs/results.md has them in words."""
 
 from __future__ import annotations
 
@@ -60,14 +60,6 @@ class ClauseRecord(TypedDict):
     verdict: str
     reason: str
     tests: list[str]
-
-
-class ShardRecord(TypedDict):
-    """Which part of the cases a run had; ``cases``: the ids of the whole selection."""
-
-    number: int
-    of: int
-    cases: list[str]
 
 
 class KernelRecord(TypedDict):
@@ -159,7 +151,7 @@ class CoverageRecord(TypedDict):
 
 
 class RunDocument(TypedDict):
-    """``results.json``, schema 1, as docs/results.md describes it."""
+    """``results.json``, schema 2, as docs/results.md describes it."""
 
     schema: int
     verdict: ev.Verdict
@@ -179,7 +171,6 @@ class RunDocument(TypedDict):
     boot_ids: list[str]
     boots: list[BootRecord]
     pace: PaceRecord
-    shard: ShardRecord
     guests_lost: list[LostRecord]
     tests: list[CaseRecord]
     repeats: list[RepeatRecord]

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Folds a run's events into ``results.json`` (schema 1, described in docs/results.md)."""
+"""Folds a run's events into ``results.json`` (schema 2, described in docs/results.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from harness.core import events as ev
 from harness.report.records import (
@@ -13,7 +13,13 @@ from harness.report.records import (
     CanaryRecord,
     CaseRecord,
     ClauseRecord,
+    ConfigRecord,
     CoverageRecord,
+    FileRecord,
+    KernelRecord,
+    PaceRecord,
+    PatchRecord,
+    RepeatRecord,
     RunDocument,
     SplatRecord,
     StageRecord,
@@ -21,11 +27,12 @@ from harness.report.records import (
 from harness.report.untested import not_run
 from harness.series.contract import Clause, SeriesData
 
-SCHEMA = 1
+SCHEMA = 2
 BROKEN = frozenset({"fail", "error", "timeout"})
 
 
 E = TypeVar("E", bound=ev.Event)
+R = TypeVar("R")
 
 
 @dataclass
@@ -64,8 +71,12 @@ class Results:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
         change = self.last(ev.ChangeKnown)
         files = change.files if change else ()
-        coverage = coverage_record(self.last(ev.ChangeCoverage))
-        return not_run(files, self.all(ev.CaseFinished), coverage)
+        return not_run(files, self.all(ev.CaseFinished), self.coverage())
+
+    def coverage(self) -> CoverageRecord | None:
+        """How much of the change has run; None where it was not measured."""
+        measured = self.last(ev.ChangeCoverage)
+        return None if measured is None else told(CoverageRecord, measured)
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -97,6 +108,19 @@ def judge(
     """All clauses' verdicts, in the contract's order."""
     records = list(tests)
     return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
+
+
+def told(kind: type[R], event: object) -> R:
+    """A record whose fields are those of the same names of an event, as JSON has them."""
+    return cast(R, {name: _plain(getattr(event, name)) for name in kind.__annotations__})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, ev.CaseId) else value
 
 
 def _stage(stage: ev.StageEnded) -> StageRecord:
@@ -138,42 +162,6 @@ def _splat(
     }
 
 
-def _boot(boot: ev.GuestBooted) -> BootRecord:
-    return {
-        "boot_id": boot.boot_id,
-        "seconds": round(boot.seconds, 3),
-        "machine": boot.machine,
-        "restored": boot.restored,
-    }
-
-
-def _canary(canary: ev.CanaryFinished) -> CanaryRecord:
-    return {
-        "name": canary.name,
-        "expected": canary.expected,
-        "seen": canary.seen,
-        "ok": canary.ok,
-        "seconds": round(canary.seconds, 3),
-    }
-
-
-def coverage_record(coverage: ev.ChangeCoverage | None) -> CoverageRecord | None:
-    """The event as ``results.json`` has it; None where there was none."""
-    if coverage is None:
-        return None
-    return {
-        "functions_entered": coverage.functions_entered,
-        "functions": coverage.functions,
-        "lines_run": coverage.lines_run,
-        "lines": coverage.lines,
-        "not_reached": list(coverage.not_reached),
-        "lines_not_run": list(coverage.lines_not_run),
-        "excused": list(coverage.excused),
-        "whole": coverage.whole,
-        "least": coverage.least,
-    }
-
-
 def document(results: Results, data: SeriesData | None) -> RunDocument:
     """``results.json``; parts that the run did not reach are empty."""
     run = results.last(ev.RunStarted) or ev.RunStarted("", "", "", {})
@@ -185,7 +173,6 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
     config = results.last(ev.ConfigKnown) or ev.ConfigKnown("", "")
     accel = results.last(ev.AccelChosen) or ev.AccelChosen("", "")
     pace = results.last(ev.PaceMeasured) or ev.PaceMeasured(0.0, 0.0, 1.0)
-    chosen = results.last(ev.CasesChosen) or ev.CasesChosen(1, 1, ())
     tests, boots = results.all(ev.CaseFinished), results.all(ev.GuestBooted)
     return {
         "schema": SCHEMA,
@@ -197,42 +184,32 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "command": run.command,
         "asked": run.asked,
         "seconds": round(finished.seconds, 3),
-        "kernel": {"version": base.version, "base": base.base, "commit": base.commit},
+        "kernel": told(KernelRecord, base),
         "series": {
             "name": data.name if data else "",
             "source": series.source,
             "total": series.total,
-            "patches": [{"subject": p.subject, "patch_id": p.patch_id} for p in series.patches],
+            "patches": [told(PatchRecord, patch) for patch in series.patches],
         },
-        "config": {"name": config.name, "sha256": config.sha256},
+        "config": told(ConfigRecord, config),
         "accel": accel.accel,
         "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.all(ev.StageEnded)],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in boots)),
-        "boots": [_boot(b) for b in boots],
-        "pace": {
-            "seconds": pace.seconds,
-            "reference": pace.reference,
-            "factor": round(pace.factor, 2),
-        },
-        "shard": {"number": chosen.shard, "of": chosen.of, "cases": [str(c) for c in chosen.cases]},
+        "boots": [told(BootRecord, boot) for boot in boots],
+        "pace": told(PaceRecord, pace),
         "guests_lost": [
             {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
         ],
         "tests": [_test(t) for t in tests],
-        "repeats": [
-            {"id": str(r.id), "passed": r.passed, "runs": r.runs}
-            for r in results.all(ev.CaseRepeated)
-        ],
+        "repeats": [told(RepeatRecord, again) for again in results.all(ev.CaseRepeated)],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
         "files": [
-            {"path": f.path, "kind": f.kind, "compiled": f.compiled, "said": f.said}
-            for event in results.all(ev.ChangeKnown)
-            for f in event.files
+            told(FileRecord, file) for event in results.all(ev.ChangeKnown) for file in event.files
         ],
-        "coverage": coverage_record(results.last(ev.ChangeCoverage)),
+        "coverage": results.coverage(),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
-        "canaries": [_canary(c) for c in results.all(ev.CanaryFinished)],
+        "canaries": [told(CanaryRecord, canary) for canary in results.all(ev.CanaryFinished)],
         "notes": [n.text for n in results.all(ev.Note)],
     }

@@ -48,7 +48,6 @@ class ChangeWatch:
             self.session.events.note(UNDER_KVM)
             return
         all_patches = len(applied.patches) == applied.total
-        # Of shards, each has a part of the cases; what they ran is put together (ci/merge).
         selected = settings.tests or settings.only or self.session.stopped
         whole = all_patches and not selected
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))

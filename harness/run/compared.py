@@ -5,19 +5,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from harness.cases.selection import run_cases
 from harness.core import events as ev
+from harness.core.errors import InvocationError, SeriesError
 from harness.core.stages import stage
-from harness.image.programs import Case
-from harness.run.assemble_guest import Equipment, booted, case_runners
+from harness.image.programs import Case, Suite
+from harness.run.assemble_guest import Equipment, assemble_guest, booted, case_runners
 from harness.run.session import Session
+from harness.run.states import BASE
+from harness.series.base import Base
 from harness.vm.splats import Splat
 from harness.workloads.judge import Seen, seen
 from harness.workloads.selftests import Selftest
 
 ON_BASE = "the bare base says it"
 Observed = dict[str, list[Seen]]  # the runs of each test, by its name
+
+
+def assemble_both(
+    session: Session, programs: Callable[[Session, Path, Base], Suite], guests: int = 1
+) -> tuple[Session, Equipment, Equipment]:
+    """The bare base, with a session of its own below ``base/``, and the series: the same programs.
+
+    Raises:
+        InvocationError: the bare base does not build.
+        SeriesError, MachineError: see ``assemble_guest``.
+    """
+    bare = replace(session.settings, patches=0, variant=None)
+    base = replace(session, settings=bare, out=session.out / "base")
+    base.out.mkdir()
+    try:
+        without = assemble_guest(base, programs, guests)
+    except SeriesError as error:
+        what = f"{BASE} is broken already: {error.what}"
+        raise InvocationError(what, evidence=error.evidence) from error
+    return base, without, assemble_guest(session, lambda *_: without.suite, guests)
 
 
 @dataclass
@@ -71,7 +95,7 @@ class ComparedKernel:
                 session.events.emit(ev.StageProgress(self.name, *done))
             elif isinstance(event, ev.SplatSeen):
                 self.reports.waiting.append(event)
-            elif not isinstance(event, (ev.CaseStarted, ev.CasesChosen)):
+            elif not isinstance(event, ev.CaseStarted):
                 session.events.emit(event)
 
         with booted(session, self.equipment, self.sort_out) as guests:

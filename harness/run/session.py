@@ -100,7 +100,7 @@ def read_results(paths: Iterable[Path]) -> list[RunResult]:
 RunKernel = Callable[[Settings], RunResult]  # ``make test-kernel``, for who makes several runs
 
 
-def make_run_folder(out: Path, suffix: str = "") -> Path:
+def make_run_folder(out: Path) -> Path:
     """Makes the folder of a new run below ``out``: its name sorts by time, and is nobody else's.
 
     Two runs of one process may begin in one second: what is there already decides, and the
@@ -109,7 +109,7 @@ def make_run_folder(out: Path, suffix: str = "") -> Path:
     out.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
     while True:
-        folder = out / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}{suffix}"
+        folder = out / f"{now:%Y%m%d-%H%M%S}-{os.getpid()}"
         try:
             folder.mkdir()
         except FileExistsError:
@@ -186,8 +186,7 @@ def run_session(settings: Settings, command: str, body: Callable[[Session], None
         KeyboardInterrupt: it came when the verdict stood already; the files are whole.
     """
     known = KnownSeries(load(settings.project))
-    # Cells of one plan meet in one folder, from machines whose clocks and ids agree.
-    out = make_run_folder(settings.out, f"-{settings.cell}" if settings.cell else "")
+    out = make_run_folder(settings.out)
     console = console_of(settings)
     screen, results, events = Screen(console), Results(), ev.Events()
     start = time.monotonic()

@@ -232,7 +232,4 @@ class Guests:
             self.events.emit(ev.Note(f"the console: {remark.line}: {remark.why}"))
 
     def _report(self, splat: Splat) -> None:
-        splat = self.sort_out(splat)
-        self.events.emit(
-            ev.SplatSeen(splat.title, splat.category, None, splat.text, foreign=splat.foreign)
-        )
+        self.events.emit(self.sort_out(splat).seen())

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from harness.core.events import CaseId, SplatSeen
 from harness.vm import protocol
 from harness.vm.blame import frame_of
 from harness.vm.splat_table import Report, Table, load_table, title_of
@@ -65,6 +66,10 @@ class Splat:
     spoils: bool = False
     expected: bool = False
     foreign: str | None = None
+
+    def seen(self, test: CaseId | None = None) -> SplatSeen:
+        """The event; ``test``: in which it came, None where none was running."""
+        return SplatSeen(self.title, self.category, test, self.text, self.expected, self.foreign)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import re
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -27,10 +27,9 @@ from harness.build.toolchain import environment
 from harness.core import git, proc
 from harness.core.errors import InternalError, InvocationError, MachineError
 from harness.core.events import CaseId
-from harness.core.sandbox import Inside, taken
+from harness.core.sandbox import Inside
 from harness.core.store import Store, file_digest
-from harness.image.ext2 import make_image
-from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program, Suite, copy_python
+from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program
 from harness.series.base import Base
 
 FILE = "regression.yaml"
@@ -204,7 +203,7 @@ def build_programs(
                 "what can be built nowhere belongs to left_out",
             )
 
-    entry = store.entry("selftests", inputs, make, also=("build",))
+    entry = store.entry("selftests", inputs, make, also=("build", "image"))
     there = set(json.loads((entry.path / "present.json").read_text()))
     known = [*listed.programs, *listed.left_out]
     forgotten = sorted(name for name in there if not any(fnmatchcase(name, k) for k in known))
@@ -221,32 +220,3 @@ def case_of(test: Selftest, source: Path, attempt: int = 1) -> Case:
     limit = TIME_FACTOR * test.timeout + SPARE_S
     about = ": ".join(filter(None, (shlex.join(test.argv), test.why)))
     return Case(CaseId("guest", test.group, test.name, attempt), program, (), limit, about)
-
-
-def build_suite(store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int) -> Suite:
-    """The selftests of ``listed`` as a suite: an image of programs and a case a test.
-
-    Args:
-        headers: the installed uapi headers of the bare base.
-
-    Raises:
-        InternalError, MachineError: see ``build_programs``.
-    """
-    programs, cached = build_programs(store, listed, base, headers, jobs)
-    plan = {test.name: asdict(test) for test in listed.tests}
-    inputs = programs.parent.name, plan, file_digest(GUEST_TESTS / "lib", RUNNER)
-
-    def make(draft: Path) -> None:
-        tree = draft / "tree"
-        (tree / "bin").mkdir(parents=True)
-        for name in listed.programs:
-            argv = ("strip", "-o", str(tree / "bin" / name), str(taken(programs, name)))
-            proc.capture(argv, inside=Inside(reads=(programs,), writes=(tree / "bin",)))
-        copy_python(GUEST_TESTS / "lib", tree / "lib")
-        (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
-        (tree / "plan.json").write_text(json.dumps(plan, indent=1))
-        make_image(tree, draft / "tests.img")
-
-    entry = store.entry("regression", inputs, make, also=("image",))
-    cases = tuple(case_of(test, listed.source) for test in listed.tests)
-    return Suite(cases, entry.path / "tests.img", cached and entry.cached)

@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from harness.core import proc
@@ -16,7 +16,8 @@ from harness.core.sandbox import Inside, taken
 from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Suite, copy_python
-from harness.workloads.selftests import RUNNER, Selftest, case_of
+from harness.series.base import Base
+from harness.workloads.selftests import RUNNER, Selftest, SelftestList, build_programs, case_of
 
 OWN_SCRIPT = "run"  # its script, below bin/
 FILES = "files"  # the folder of GUEST_FILES= in the image
@@ -51,7 +52,8 @@ def image_of(
     """The suite of workloads, and of the cases of ``own``, in one image.
 
     Args:
-        programs: folders of built programs, by the folders' names below bin/ in the image.
+        programs: folders of built programs, by the folders' names below bin/ in the image; '' is
+            bin/ itself.
         scripts: texts of shell scripts, by their paths there.
         folders: what else is copied, by names in the image.
 
@@ -71,7 +73,7 @@ def image_of(
         (tree / "bin").mkdir(parents=True)
         for folder, built in programs.items():
             out = tree / "bin" / folder
-            out.mkdir(parents=True)
+            out.mkdir(parents=True, exist_ok=True)
             for test in tests:
                 place, _, name = test.argv[0].rpartition("/")
                 if place == folder and not (out / name).exists():
@@ -93,3 +95,19 @@ def image_of(
     cases = tuple(case_of(test, RUNNER) for test in tests)
     own_cases, cached = (own.cases, own.cached) if own else ((), True)
     return Suite((*own_cases, *cases), entry.path / "tests.img", cached and entry.cached)
+
+
+def selftest_suite(
+    store: Store, listed: SelftestList, base: Base, headers: Path, jobs: int
+) -> Suite:
+    """The selftests of ``listed`` as a suite: an image of programs and a case a test.
+
+    Args:
+        headers: the installed uapi headers of the bare base.
+
+    Raises:
+        InternalError, MachineError: see ``build_programs``.
+    """
+    programs, cached = build_programs(store, listed, base, headers, jobs)
+    suite = image_of(store, listed.tests, None, {"": programs}, {}, {})
+    return replace(suite, cached=cached and suite.cached)

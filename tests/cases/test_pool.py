@@ -16,9 +16,8 @@ from harness.cases.pool import MIN_CASES_PER_GUEST, run_shared
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import SeriesError
-from harness.core.settings import PROJECT
 from harness.image.programs import Case, Program
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from tests.support.limits import HUNG_S
 from tests.support.recorder import Recorder
@@ -54,11 +53,6 @@ class MeetingGuest:
         return CaseRun(0, f"KTAP version 1\n1..1\nok 1 {name}\n", "", 0.1, False, "", None, ())
 
     def close(self) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
 
 
 def runner_with(data: SeriesData, guest: MeetingGuest) -> CaseRunner:

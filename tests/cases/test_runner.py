@@ -14,9 +14,8 @@ from harness.cases.runner import CaseRunner, check_swap_image, judge_case
 from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError
-from harness.core.settings import PROJECT
 from harness.image.programs import Case, Program
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
@@ -123,6 +122,7 @@ class FakeGuest:
     closed: bool = False
     asked: list[tuple[str, ...]] = field(default_factory=list)
     limits: list[float] = field(default_factory=list)
+    envs: list[dict[str, str]] = field(default_factory=list)
     swap_image: Path = Path("/none")
     pace: float = 1.0
 
@@ -138,6 +138,7 @@ class FakeGuest:
     ) -> CaseRun:
         self.asked.append((*argv, str(oom_expected)))
         self.limits.append(timeout)
+        self.envs.append(env)
         answer = self.script.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -146,11 +147,6 @@ class FakeGuest:
 
     def close(self) -> None:
         self.closed = True
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
 
 
 def runner_of(
@@ -258,7 +254,9 @@ def test_expressions_select_by_name_program_and_clause(
     assert found == names
 
 
-@pytest.mark.parametrize(("expression", "message"), [("zzz", "selects none"), ("a b", "is no")])
+@pytest.mark.parametrize(
+    ("expression", "message"), [("zzz", "selects none"), ("a b", "is no"), ("a(b=1)", "is no")]
+)
 def test_an_expression_that_makes_no_sense_is_the_users_mistake(
     events: ev.Events, data: SeriesData, expression: str, message: str
 ) -> None:

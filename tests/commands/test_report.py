@@ -17,7 +17,7 @@ from harness.report.results import Results, document
 
 def run(name: str, verdicts: dict[str, str], **changes: Any) -> Any:
     return {
-        "schema": 1,
+        "schema": 2,
         "exit_code": 0,
         "run": name,
         "command": changes.get("command", "test-kernel"),

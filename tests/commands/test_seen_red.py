@@ -14,9 +14,9 @@ from rich.console import Console
 from harness.commands import seen_red as command
 from harness.commands.seen_red import reds_of, seen_red
 from harness.core.errors import InternalError, InvocationError
-from harness.core.settings import PROJECT, Settings, from_environment
+from harness.core.settings import Settings, from_environment
 from harness.run.session import RunKernel, RunResult
-from harness.series.contract import SeriesData, Variant, Variants, load, load_table, with_variant
+from harness.series.contract import SeriesData, Variant, Variants, load_table, with_variant
 from harness.series.patches import Series
 from tests.support.toy import Toy, grow
 
@@ -186,11 +186,6 @@ def test_a_variant_goes_on_top_of_the_series(toy: Toy) -> None:
     assert [patch.subject for patch in made.patches] == ["good", "mistake"]
     with pytest.raises(InvocationError, match=r"no variant of that name for Linux 6\.12"):
         with_variant(Series("x", ()), "mistake", toy.root / "patches", "6.12")
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
 
 
 @pytest.mark.parametrize(

@@ -24,40 +24,14 @@ from harness.commands.soak import Identity, Rounds, TotalsFile, soak
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.settings import PROJECT, Settings, from_environment
-from harness.image.programs import Case, Program, Suite
+from harness.image.programs import Suite
 from harness.report.results import Results
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
+from tests.cases.test_runner import FakeGuest, case, run, said
 from tests.support.recorder import Recorder
 
-PROGRAM = Program(Path("/x/p.c"), "volatile/p.c", ("/tests/volatile/p",))
-CASES = tuple(
-    Case(ev.CaseId.parse(f"volatile/p.c::{name}"), PROGRAM, ("V-PG-3",), 10.0, "a claim")
-    for name in ("even", "odd")
-)
-
-
-@dataclass
-class FakeGuest:
-    """Answers each case with the next of ``script``."""
-
-    script: list[CaseRun]
-    asked: list[tuple[str, float, dict[str, str]]] = field(default_factory=list)
-    trustworthy: bool = True
-    swap_image: Path = Path("/none")
-    pace: float = 1.0
-
-    def run_case(
-        self, case_id: str, argv: object, timeout: float, env: dict[str, str], **_: object
-    ) -> CaseRun:
-        self.asked.append((case_id, timeout, env))
-        return self.script.pop(0)
-
-
-def said(name: str, ok: bool = True, *notes: str) -> CaseRun:
-    lines = ("KTAP version 1", "1..1", *(f"# {n}" for n in notes))
-    text = "\n".join((*lines, f"{'ok' if ok else 'not ok'} 1 {name}")) + "\n"
-    return CaseRun(0 if ok else 1, text, "", 0.1, False, "", None, ())
+CASES = tuple(case(name, timeout=10.0) for name in ("even", "odd"))
 
 
 @dataclass
@@ -73,11 +47,6 @@ class Scripted:
         if isinstance(answer, BaseException):
             raise answer
         return answer
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
 
 
 @pytest.fixture
@@ -195,16 +164,18 @@ def test_a_guest_case_gets_its_seed_and_gives_its_figures(
     events: ev.Events, data: SeriesData, tmp_path: Path
 ) -> None:
     notes = ("seed 6", "@count purges 17", "@count cycles 100", "a @count b 3")
-    context = context_of(events, data, tmp_path, said("even", True, *notes))
+    context = context_of(events, data, tmp_path, run(said("ok 1 even", *notes)))
     soaker = CaseSoaker(tuple(str(case.id) for case in CASES), {"STEPS": "5"}, patience=4)
     assert soaker.round(context, 6) == {"purges": 17, "cycles": 100}
-    asked = cast(FakeGuest, context.guest()).asked
+    guest = cast(FakeGuest, context.guest())
     # 10 s, four times as much to do, on a guest that is three times as slow.
-    assert asked == [(str(CASES[0].id), 120.0, {"STEPS": "5", "VTEST_SEED": "6"})]
+    assert guest.limits == [120.0]
+    assert guest.asked[0][-2] == "even" and guest.envs == [{"STEPS": "5", "VTEST_SEED": "6"}]
 
 
 def test_a_failed_guest_case_diverged(events: ev.Events, data: SeriesData, tmp_path: Path) -> None:
-    context = context_of(events, data, tmp_path, said("odd", False, "page 3 is torn"))
+    torn = run(said("not ok 1 odd", "page 3 is torn"), exit_code=1)
+    context = context_of(events, data, tmp_path, torn)
     with pytest.raises(DivergenceError, match="page 3 is torn"):
         CaseSoaker(tuple(str(case.id) for case in CASES), {}).round(context, 7)
 
@@ -212,9 +183,7 @@ def test_a_failed_guest_case_diverged(events: ev.Events, data: SeriesData, tmp_p
 def test_a_case_that_cannot_run_is_nobodys_divergence(
     events: ev.Events, data: SeriesData, tmp_path: Path
 ) -> None:
-    skipped = CaseRun(0, "KTAP version 1\n1..1\nok 1 odd # SKIP no swap\n", "", 0.1, False, "",
-                      None, ())  # fmt: skip
-    context = context_of(events, data, tmp_path, skipped)
+    context = context_of(events, data, tmp_path, run(said("ok 1 odd # SKIP no swap")))
     with pytest.raises(InvocationError, match="no swap"):
         CaseSoaker(tuple(str(case.id) for case in CASES), {}).round(context, 7)
     with pytest.raises(InternalError):

@@ -41,13 +41,13 @@ def test_what_fits_is_read() -> None:
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        ({"rows": [{"id": "a"}]}, r"rows\[0\]: Row expected, not fields id"),
+        ({"rows": [{"id": "a"}]}, r"rows\[0\]: status is missing"),
         ({"rows": [{"id": 1, "status": "pass"}]}, r"rows\[0\]\.id: str expected, not 1"),
         ({"rows": [{"id": "a", "status": "maybe"}]}, r"rows\[0\]\.status"),
         ({"rows": None}, "rows"),
         ({"rates": {"x": "fast"}}, r"rates\.x: float expected"),
         ({"name": 5}, "name: str or NoneType expected, not 5"),
-        ({"unknown": 1}, "the whole: Whole expected"),
+        ({"unknown": 1}, "the whole: unknown is none of rows, rates, name"),
     ],
 )
 def test_what_differs_is_named(change: dict[str, Any], where: str) -> None:

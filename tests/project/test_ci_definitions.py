@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 
 from harness.build.flavours import load_flavour
-from harness.commands.ci.plan import gitlab, listed
+from harness.commands.plan import PlanRow, gitlab, listed
 from harness.core import git
 from harness.core.command_table import PROJECT, VARIABLES
 from harness.setup import bootstrap
@@ -26,7 +27,7 @@ from tests.support.toy import Toy, grow
 
 GITHUB = PROJECT / ".github" / "workflows" / "revision.yml"
 GITLAB = [PROJECT / ".gitlab-ci.yml", PROJECT / "ci/gitlab.yml", PROJECT / "ci/gitlab-cells.yml"]
-ROWS = [{"cell": "6.1-default-p0-s1of1", "base": "b", "near": "b-default", "cache": "b-default-x"}]
+ROWS = [PlanRow("6.1-default", "make revision KERNEL=6.1 TESTS='a or b'")]
 
 
 def valid(schema: str, *files: Path) -> None:
@@ -67,7 +68,7 @@ def github_commands() -> Iterator[str]:
     for job in yaml.safe_load(GITHUB.read_text())["jobs"].values():
         for step in job["steps"]:
             if "run" in step:
-                yield re.sub(r"\$\{\{ matrix\.cell \}\}", "$CELL", step["run"])
+                yield step["run"].replace("${{ matrix.command }}", ROWS[0].command)
 
 
 def gitlab_commands() -> Iterator[str]:
@@ -82,11 +83,10 @@ MAKES = tuple(c for c in COMMANDS if c.startswith("make "))
 
 
 def test_all_commands_were_found() -> None:
-    assert {"make check", "make plan", "make merge"} < set(MAKES)
-    assert sum(c.startswith("make cell") for c in MAKES) == 1
+    assert {"make check", "make plan", ROWS[0].command} == set(MAKES)
     # What is no target of the Makefile is one of these; a new command needs a test here.
     others = [c for c in COMMANDS if c not in MAKES]
-    known = ("apt-get ", "ci/", "before=", "if [ ", "echo ", "cat out/", "cp out/")
+    known = ("apt-get ", "ci/", "before=", "if [ ", "echo ", "eval ")
     assert [c for c in others if not c.startswith(known)] == []
 
 
@@ -100,7 +100,7 @@ def test_a_command_is_shell(command: str) -> None:
 
 @pytest.mark.parametrize("command", MAKES)
 def test_a_make_command_is_a_target_with_variables_that_exist(command: str) -> None:
-    words = command.split()
+    words = shlex.split(command)
     assert all(w.partition("=")[0] in VARIABLES for w in words[1:] if "=" in w)
     done = subprocess.run(
         ["make", "--dry-run", *words[1:]], cwd=PROJECT, capture_output=True, text=True, check=False
@@ -150,22 +150,10 @@ def test_the_revision_before_is_the_patches_of_that_commit(tmp_path: Path) -> No
     sh(step, repo, SERIES="", PREVIOUS="", BEFORE=ids[0], GITHUB_ENV=str(said))
     assert said.read_text() == "PREVIOUS=out/before/patches/volatile\n"
     given = [c for c in gitlab_commands() if "before" in c]
-    out = sh(
-        "\n".join([*given, "echo $PREVIOUS"]),
-        repo,
-        SERIES="",
-        PREVIOUS="",
-        CI_COMMIT_BEFORE_SHA=ids[0],
-    )
-    assert out == "out/before/patches/volatile\n"
-    out = sh(
-        "\n".join([*given, "echo $PREVIOUS"]),
-        repo,
-        SERIES="",
-        PREVIOUS="mine",
-        CI_COMMIT_BEFORE_SHA=ids[0],
-    )
-    assert out == "mine\n"
+    script = "\n".join([*given, "echo $PREVIOUS"])
+    for said_before, used in (("", "out/before/patches/volatile"), ("mine", "mine")):
+        env = {"SERIES": "", "PREVIOUS": said_before, "CI_COMMIT_BEFORE_SHA": ids[0]}
+        assert sh(script, repo, **env) == f"{used}\n"
 
 
 def test_the_runner_is_asked_for_kvm(tmp_path: Path) -> None:
@@ -189,7 +177,7 @@ def test_the_plan_goes_where_the_definitions_look_for_it(toy: Toy, tmp_path: Pat
         "KERNEL": str(toy.tree), "SERIES": str(series), "CONFIG": "default,kasan", "OUT": str(out),
         "HARNESS_CACHE": str(toy.store.root), "GITHUB_OUTPUT": str(tmp_path / "matrix"),
     }  # fmt: skip
-    assert "plan.json, 5 cells" in sh("make plan", PROJECT, **env)
+    commands = sh("make plan", PROJECT, **env).splitlines()[-2:]
     hand_over = next(c for c in github_commands() if "cells.json" in c)
     sh(hand_over, out.parent, **env)
     name, _, value = (tmp_path / "matrix").read_text().partition("=")
@@ -198,17 +186,20 @@ def test_the_plan_goes_where_the_definitions_look_for_it(toy: Toy, tmp_path: Pat
     used = set(re.findall(r"matrix\.(\w+)", GITHUB.read_text()))
     assert used == set(include[0])
     valid("vendor.gitlab-ci", out / "cells.gitlab.yml")
-    # The artefact of the job comes down one folder deeper.
-    (out / "plan").mkdir()
-    (out / "plan.json").rename(out / "plan" / "plan.json")
-    sh(next(c for c in github_commands() if c.startswith("cp ")), out.parent)
-    assert (out / "plan.json").is_file()
-    (out / "merged").mkdir()
-    (out / "merged" / "summary.md").write_text("| verdict |\n")
-    page = tmp_path / "page"
-    sh(
-        next(c for c in github_commands() if "STEP_SUMMARY" in c),
-        out.parent,
-        GITHUB_STEP_SUMMARY=str(page),
+    assert [row["command"] for row in include] == commands
+    # GitLab's job has it in a variable.
+    run = next(c for c in gitlab_commands() if c.startswith("eval "))
+    assert sh(f'make() {{ echo "$2"; }}; {run}', PROJECT, COMMAND=commands[0]) == (
+        f"KERNEL={toy.tree}\n"
     )
-    assert page.read_text() == "| verdict |\n"
+
+
+def test_the_reply_is_on_the_jobs_page(tmp_path: Path) -> None:
+    page, reply = tmp_path / "page", tmp_path / "out" / "latest" / "reply.txt"
+    step = next(c for c in github_commands() if "STEP_SUMMARY" in c)
+    sh(step, tmp_path, GITHUB_STEP_SUMMARY=str(page))  # it was refused before it began
+    assert not page.exists()
+    reply.parent.mkdir(parents=True)
+    reply.write_text("Verdict: none\n\n| not | a | table |\n")
+    sh(step, tmp_path, GITHUB_STEP_SUMMARY=str(page))
+    assert page.read_text() == "    Verdict: none\n    \n    | not | a | table |\n"

@@ -120,7 +120,8 @@ def test_a_series_is_read_and_a_kernel_configured_outside_a_checkout(
     given = (f"KERNEL={toy.tree}", f"SERIES={series}", f"HARNESS_CACHE={toy.store.root}")
     planned = run("kernel-series-harness", "plan", *given, "CONFIG=default,kasan")
     assert planned.returncode == 0, planned.stderr
-    assert "plan.json, 5 cells" in planned.stdout
+    assert len(planned.stdout.splitlines()) == 2
+    assert planned.stdout.startswith(f"kernel-series-harness revision KERNEL={toy.tree} ")
     # The toy kernel has none of the symbols that the flavour asks for, and is not to blame.
     tested = run("kernel-series-harness", "test-kernel", *given)
     assert tested.returncode == 2

@@ -8,10 +8,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
-
 from harness.core import events as ev
-from harness.core.settings import PROJECT
 from harness.report.files import (
     EventLog,
     html,
@@ -22,12 +19,7 @@ from harness.report.files import (
 )
 from harness.report.records import RunDocument
 from harness.report.results import Results, document
-from harness.series.contract import SeriesData, load
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
+from harness.series.contract import SeriesData
 
 
 def run_document(data: SeriesData, *extra: ev.Event, verdict: ev.Verdict = "pass") -> RunDocument:

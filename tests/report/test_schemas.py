@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.verdict import RevisionRuns, as_json, conclude, read_revision
 from harness.commands.static_checks import OpenRemarks
 from harness.core import events as ev
@@ -20,6 +20,7 @@ from harness.core.settings import PROJECT, from_environment
 from harness.report.results import Results, document
 from harness.run.session import Session, run_session
 from harness.series import contract
+from harness.series.patches import Patch
 from tests.commands.revision.test_flaky import document as made_up
 
 
@@ -49,7 +50,6 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
         ev.AccelChosen("tcg", "no KVM"),
         ev.GuestBooted("id", 1.5, "microvm", True),
         ev.PaceMeasured(0.2, 0.1, 2.0),
-        ev.CasesChosen(1, 2, (ev.CaseId.parse("a.c::b"), ev.CaseId.parse("a.c::c"))),
         ev.CaseStarted(ev.CaseId.parse("a.c::b"), ("V-IF-1",)),
         ev.CaseFinished(
             ev.CaseId.parse("a.c::b"), "fail", "so", 0.5, ("V-IF-1",), diagnostics=("x",)
@@ -98,7 +98,9 @@ def test_what_a_session_leaves(tmp_path: Path, ended: str) -> None:
 
 def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     clauses = {"A-1": {"verdict": "pass"}}
-    inputs = Inputs("b", "w", "", "s", "p", (PatchName("one", "id", "m@x", "c0"),), "1: a", "c@x")
+    inputs = Inputs(
+        "b", "w", "", "s", "p", (Patch("one", b"", "id", (), "m@x", "c0"),), "1: a", "c@x"
+    )
     statics: OpenRemarks = {1: {"sparse": ("x",)}}
     bad = made_up("fail", (2, 5), clauses={"A-1": {"verdict": "fail"}})
     runs = RevisionRuns((made_up(clauses=clauses), bad), made_up(clauses=clauses), {}, statics)

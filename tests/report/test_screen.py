@@ -10,16 +10,10 @@ import pytest
 from rich.console import Console
 
 from harness.core import events as ev
-from harness.core.settings import PROJECT
 from harness.report.records import RunDocument
 from harness.report.results import Results, document
 from harness.report.screen import Screen, print_summary, ranges
-from harness.series.contract import SeriesData, load
-
-
-@pytest.fixture(scope="module")
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
+from harness.series.contract import SeriesData
 
 
 def console() -> tuple[Console, io.StringIO]:

@@ -22,11 +22,13 @@ import pytest
 
 from harness import cli
 from harness.core.command_table import VARIABLES
+from harness.core.events import Events
+from harness.core.store import Store
 from harness.image.rootfs import Rootfs, new_host_key
 from harness.run import assemble_guest, pipeline
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
-from tests.support.toy import WISH, Toy, commit, grow
+from tests.support.toy import WISH, Toy, commit, grow, repository
 from tests.vm.fake_guest import WARNING, FakeQemu
 
 CONTRACT = """\
@@ -211,3 +213,12 @@ def toy_project(toy: Toy, programs: Mapping[str, Mapping[str, int]]) -> Path:
         text = "".join(CASE.format(name=name, clause=clause) for name, clause in cases.items())
         (suite / f"{program}.py").write_text(PROGRAM.format(cases=text))
     return folder
+
+
+def built_toy(
+    factory: pytest.TempPathFactory, cases: Mapping[str, Mapping[str, int]]
+) -> tuple[Toy, Path]:
+    """The toy and a project with a series of one patch; the first run builds it for all."""
+    root = factory.mktemp("job")
+    toy = Toy(root, repository(root / "linux"), Store(root / "store", 1 << 30), Events())
+    return toy, toy_project(toy, cases)

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import UNTESTED
-from harness.core.events import Events
-from harness.core.store import Store
-from tests.run.fake_guest_run import Job, fails, passes, toy_project, warns
-from tests.support.toy import Toy, repository
+from tests.run.fake_guest_run import Job, built_toy, fails, passes, warns
+from tests.support.toy import Toy
 from tests.vm.fake_guest import FakeQemu
 
 FOREIGN = ("PROJECT=", "JOBS=1")
@@ -22,16 +19,7 @@ NAME = "my_test_fast"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, Path]:
-    root = tmp_path_factory.mktemp("foreign-job")
-    toy = Toy(root, repository(root / "linux"), Store(root / "store", 1 << 30), Events())
-    return toy, toy_project(toy, {"first": dict.fromkeys(("a01", "a02"), 1)})
-
-
-@pytest.fixture
-def job(built: tuple[Toy, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
-    one = Job(*built, tmp_path / "out", monkeypatch)
-    yield one
-    one.end()
+    return built_toy(tmp_path_factory, {"first": dict.fromkeys(("a01", "a02"), 1)})
 
 
 def status(job: Job) -> dict[str, str]:

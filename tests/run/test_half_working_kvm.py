@@ -8,16 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.events import Events
-from harness.core.store import Store
 from harness.vm import accel, state_dump
 from harness.vm import guest as guest_module
 from harness.vm.accel import KvmVerdict
 from harness.vm.boot import Patience
 from harness.vm.machine import GuestSpec
-from tests.run.fake_guest_run import Job, comes_up, dies, passes, toy_project
+from tests.run.fake_guest_run import Job, built_toy, comes_up, dies, passes
 from tests.support.limits import NEVER_S, SOON_S
-from tests.support.toy import Toy, repository
+from tests.support.toy import Toy
 from tests.vm.fake_guest import OOPS, FakeQemu
 
 CASES = [f"a{n:02}" for n in range(4)]
@@ -26,9 +24,7 @@ STILL = "mem auto-init: stack:all(zero), heap alloc:off, heap free:off"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, Path]:
-    root = tmp_path_factory.mktemp("kvm")
-    toy = Toy(root, repository(root / "linux"), Store(root / "store", 1 << 30), Events())
-    return toy, toy_project(toy, {"first": dict.fromkeys(CASES, 1)})
+    return built_toy(tmp_path_factory, {"first": dict.fromkeys(CASES, 1)})
 
 
 @pytest.fixture

@@ -6,16 +6,13 @@ Each is played by a fake guest (fake_guest_run.py), beside a case that passes be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.core.events import Events
-from harness.core.store import Store
 from harness.vm import channel
-from tests.run.fake_guest_run import Behaviour, Job, fails, passes, toy_project
-from tests.support.toy import Toy, repository
+from tests.run.fake_guest_run import Behaviour, Job, built_toy, fails, passes
+from tests.support.toy import Toy
 from tests.vm.fake_guest import WARNING, FakeQemu
 
 KEPT_BYTES = 1 << 16
@@ -24,16 +21,7 @@ HEAD = "KTAP version 1\n1..1\n"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, Path]:
-    root = tmp_path_factory.mktemp("hostile")
-    toy = Toy(root, repository(root / "linux"), Store(root / "store", 1 << 30), Events())
-    return toy, toy_project(toy, {"first": {"before": 1, "hostile": 1, "later": 1}})
-
-
-@pytest.fixture
-def job(built: tuple[Toy, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
-    made = Job(*built, tmp_path / "out", monkeypatch)
-    yield made
-    made.end()
+    return built_toy(tmp_path_factory, {"first": {"before": 1, "hostile": 1, "later": 1}})
 
 
 def play(job: Job, behaviour: Behaviour) -> tuple[str, str]:

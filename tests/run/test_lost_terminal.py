@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.events import Events
 from harness.core.settings import PROJECT
-from harness.core.store import Store
-from tests.run.fake_guest_run import toy_project
-from tests.support.toy import Toy, repository
+from tests.run.fake_guest_run import built_toy
+from tests.support.toy import Toy
 
 # The command in a process of its own, with a played QEMU.
 SHELL = """
@@ -38,9 +36,7 @@ needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="no ssh here"
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Toy, Path]:
-    root = tmp_path_factory.mktemp("terminal")
-    toy = Toy(root, repository(root / "linux"), Store(root / "store", 1 << 30), Events())
-    return toy, toy_project(toy, {"first": {"a": 1}})
+    return built_toy(tmp_path_factory, {"first": {"a": 1}})
 
 
 @pytest.mark.parametrize("hangup", [signal.SIG_DFL, signal.SIG_IGN])

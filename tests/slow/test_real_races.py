@@ -19,7 +19,7 @@ import pytest
 
 KERNEL = os.environ.get("HARNESS_TEST_RACES", "6.1")
 PROJECT = Path(__file__).resolve().parents[2]
-REFUSED = PROJECT / "tests" / "races" / "data"
+RACE = PROJECT / "guest-tests" / "races" / "sigbus-fault.c"
 
 
 def repro(out: Path, race: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +29,15 @@ def repro(out: Path, race: str, **more: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False
     )
+
+
+def edited(folder: Path, name: str, old: str, new: str) -> str:
+    """A file of the race sigbus-fault with a mistake in it, under another name."""
+    text = RACE.read_text()
+    assert old in text
+    path = folder / f"{name}.c"
+    path.write_text(text.replace(f"name: {RACE.stem}", f"name: {name}").replace(old, new))
+    return str(path)
 
 
 def processes_of(out: Path) -> list[str]:
@@ -71,14 +80,18 @@ class TestRealRaces:
         assert trace.count(f": {ending}") == 5 and "was held at" in trace
 
     def test_a_misspelt_symbol_is_refused_before_any_guest(self, out: Path) -> None:
-        done = repro(out, str(REFUSED / "misspelt.c"))
+        race = edited(out.parent, "misspelt", '"6.1": handle_purged', '"6.1": handle_purgd')
+        done = repro(out, race)
         assert done.returncode == 2
         assert "it has no function handle_purgd_entry()" in done.stdout
         assert "there is: handle_purged_entry()" in done.stdout
         assert "guest booted" not in done.stdout
 
     def test_an_order_that_deadlocks_is_told_with_the_lock(self, out: Path) -> None:
-        done = repro(out, str(REFUSED / "deadlock.c"))
+        # B wants to change the mapping whose lock A's fault holds.
+        write = "*(volatile int *)page = FRESH;"
+        race = edited(out.parent, "deadlock", write, "mprotect(range.p, VR_PAGE, PROT_READ);")
+        done = repro(out, race)
         assert done.returncode == 2
         assert "the order deadlocks: B waits for a semaphore for writing" in done.stdout
         assert "held: A on CPU 1 at handle_purged_entry()" in done.stdout

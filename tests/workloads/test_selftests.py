@@ -18,10 +18,10 @@ from harness.workloads.selftests import (
     Selftest,
     SelftestList,
     build_programs,
-    build_suite,
     case_of,
     present,
 )
+from harness.workloads.suite import selftest_suite
 
 SCRIPT = """#!/bin/bash
 run_test() {
@@ -160,7 +160,7 @@ def test_a_program_that_does_not_compile_is_named_with_the_compilers_words(
 def test_the_suite_has_a_case_a_test_and_an_image(
     base: Base, headers: Path, listed: SelftestList, store: Store
 ) -> None:
-    suite = build_suite(store, listed, base, headers, 2)
+    suite = selftest_suite(store, listed, base, headers, 2)
     assert [str(case.id) for case in suite.cases] == ["one", "two_x"]
     assert suite.cases[1].program.argv == ("python3", "/tests/selftest.py")
     assert suite.image.is_file() and not suite.cached
@@ -168,7 +168,7 @@ def test_the_suite_has_a_case_a_test_and_an_image(
     assert {p.name for p in (tree / "bin").iterdir()} == {"one", "two"}
     plan = json.loads((tree / "plan.json").read_text())
     assert plan["two_x"]["argv"] == ["two", "x"] and plan["two_x"]["timeout"] == 3.0
-    assert build_suite(store, listed, base, headers, 2).cached
+    assert selftest_suite(store, listed, base, headers, 2).cached
 
 
 def test_repetitions_have_ids_of_their_own_and_one_name() -> None:

@@ -7,7 +7,6 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from harness.cases.selection import select_cases
@@ -28,13 +27,12 @@ from harness.commands.cost.page import CostReport, plot, tables
 from harness.commands.cost.sizes import ImageSize, KernelSizes, struct_sizes
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
-from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import GUEST_TESTS, Case, Suite, build_suite
-from harness.run.assemble_guest import assemble_guest
+from harness.run.compared import assemble_both
 from harness.run.session import Session, run_session
-from harness.run.states import BASE
 from harness.series.base import Base
 
 DEFAULT_BOOTS = 6  # of each kernel; fewer leave no interval of 95 %
@@ -43,23 +41,12 @@ STAGE = "boots"
 
 def _kernels(session: Session, table: CostTable) -> tuple[MeasuredKernel, MeasuredKernel]:
     """Both kernels and the programs, which are those of the series on either."""
-    settings = session.settings
-    bare = replace(settings, patches=0, variant="")
-    base = replace(session, settings=bare, out=session.out / "base")
-    base.out.mkdir()
-    suites: list[Suite] = []
 
     def compiled(here: Session, headers: Path, _: Base) -> Suite:
         folder, clauses = GUEST_TESTS / table.guest_tests, frozenset(session.data.clauses)
-        suites.append(build_suite(here.store, folder, headers, clauses))
-        return suites[0]
+        return build_suite(here.store, folder, headers, clauses)
 
-    try:
-        without = assemble_guest(base, compiled)
-    except SeriesError as error:
-        what = f"{BASE} is broken already: {error.what}"
-        raise InvocationError(what, evidence=error.evidence) from error
-    with_series = assemble_guest(session, lambda *_: suites[0])
+    base, without, with_series = assemble_both(session, compiled)
     promised = len(with_series.prepared.applied.patches)
     return (
         MeasuredKernel("base", base, without, table, promised),

@@ -19,6 +19,7 @@ from harness.commands.revision.inputs import Inputs, read_inputs
 from harness.commands.revision.page import write
 from harness.commands.revision.reply import NOTES_REF, reply, write_notes
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
+from harness.commands.static_checks import open_remarks
 from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
@@ -83,7 +84,7 @@ def _compare(
         runs.previous = run_state(run, earlier, console, heading).document
     if settings.statics:  # they may be missing on this machine
         heading = "checkpatch, sparse and kernel-doc"
-        runs.add_statics(run_state(look, settings, console, heading).out)
+        runs.statics = open_remarks(run_state(look, settings, console, heading).out)
     for state, cases in runs.to_repeat().items():
         where = "the previous revision" if state is None else inputs.name_of(state)
         kernel = earlier if state is None else replace(settings, patches=state)

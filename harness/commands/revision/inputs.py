@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a revision is before anything runs: its base and why that, its patches, what changed.
-
-All of it is plain data, so that a plan can carry it to machines that have no kernel tree.
-"""
+"""What a revision is before anything runs: its base and why that, its patches, what changed."""
 
 from __future__ import annotations
 
@@ -18,22 +15,9 @@ from harness.core.store import Store
 from harness.run.states import BASE, refuse_patches
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, obtain_base
-from harness.series.patches import Series, load_series
+from harness.series.patches import Patch, Series, load_series
 
 _BASE_COMMIT = re.compile(rb"(?m)^base-commit: ([0-9a-f]{12,64})\s*$")
-
-
-@dataclass(frozen=True)
-class PatchName:
-    """What names one patch: ``patch_id`` by its diff, ``message_id`` as a mail, ``commit`` in git.
-
-    The last two are '' for what never was one.
-    """
-
-    subject: str
-    patch_id: str
-    message_id: str = ""
-    commit: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,10 +33,9 @@ class Inputs:
     ref: str
     source: str
     previous_source: str
-    patches: tuple[PatchName, ...]
+    patches: tuple[Patch, ...]
     range_diff: str
     cover: str = ""
-    base_key: str = ""
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -94,13 +77,9 @@ def read_inputs(settings: Settings) -> Inputs:
         ref=base.commit if base.origin else "",
         source=settings.series or "the project's own series",
         previous_source=settings.previous or "",
-        patches=tuple(
-            PatchName(p.subject, p.patch_id, p.message_id or "", p.commit or "")
-            for p in series.patches
-        ),
+        patches=series.patches,
         range_diff=shown,
         cover=series.cover or "",
-        base_key=base.key,
     )
 
 

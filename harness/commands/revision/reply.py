@@ -116,7 +116,7 @@ def write_notes(tree: Path, inputs: Inputs, whole: Revision) -> int:
             *(f"{c.kind}: {c.clause}" for c in step.changes if c.kind in ("fixed", "broken")),
             f"run {step.run}",
         ]
-        commit = inputs.patches[step.patches - 1].commit
+        commit = inputs.patches[step.patches - 1].commit or ""
         argv = ("notes", f"--ref={NOTES_REF}", "add", "--force", "--file=-", commit)
         git.text(tree, *argv, stdin=("\n".join(lines) + "\n").encode())
     return len(whole.steps) - 1

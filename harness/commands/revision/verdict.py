@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The verdict on a revision from the results of its runs, made in one go or merged. Pure.
+"""The verdict on a revision from the results of its runs. Pure.
 
 A case that gives both verdicts on one kernel cannot be judged by one run before a patch
 and one after it. It is run many times on both kernels, and Fisher's exact test says
@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Literal
 
 from harness.cases.flaky import JUDGED_STATUSES
-from harness.commands.revision.inputs import Inputs, PatchName
-from harness.commands.static_checks import OpenRemarks, open_remarks
+from harness.commands.revision.inputs import Inputs
+from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.report.untested import figures
-from harness.run.states import BASE
 from harness.run.verdict import JUDGED, worst
 
 FORMAT = 1  # of revision.json
@@ -169,10 +168,6 @@ class RevisionRuns:
     again: dict[StateNumber, RunDocument] = field(default_factory=dict)
     statics: OpenRemarks = field(default_factory=dict)
 
-    def add_statics(self, out: Path) -> None:
-        """Takes what a run of the static checkers left in ``out``."""
-        self.statics = open_remarks(out)
-
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
         if _runs(case, self.steps[0])[1]:
@@ -271,13 +266,13 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
         # The base is the baseline, and is not measured against itself.
         flaky = tuple(runs.flaky(case, count) for case in flaky_cases(document) if count)
         excused = frozenset(one.case for one in flaky if one.excused)
-        patch = inputs.patches[count - 1] if count else PatchName(BASE, "")
+        patch = inputs.patches[count - 1] if count else None
         steps.append(
             Step(
                 count,
-                patch.subject,
-                patch.patch_id,
-                patch.message_id,
+                inputs.name_of(count),
+                patch.patch_id if patch else "",
+                (patch and patch.message_id) or "",
                 document["exit_code"],
                 document["run"],
                 tuple(document["error"]),

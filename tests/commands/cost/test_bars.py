@@ -39,7 +39,7 @@ def test_each_figure_has_one_bar_at_most_in_a_condition() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        ("clause: V-KS-2", "claus: V-KS-2", "CostTable expected"),
+        ("clause: V-KS-2", "claus: V-KS-2", "clause is missing"),
         ("memory_mb: 1536", "memory_mb: much", "memory_mb: int expected"),
         ("condition: unused, figures: mmap", "condition: idle, figures: mmap", "condition idle"),
         ("clause: V-KS-2", "clause: [", "cost.yaml"),

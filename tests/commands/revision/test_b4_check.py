@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.commands.revision.b4_check import check
-from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.page import write
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks import OpenRemarks
@@ -31,8 +32,8 @@ def mails(toy: Toy) -> list[bytes]:
 def judged(
     mail: list[bytes], out: Path, *documents: Any, statics: OpenRemarks | None = None
 ) -> None:
-    names = tuple(PatchName(f"s{n}", parse_patch(m, "m").patch_id) for n, m in enumerate(mail))
-    inputs = Inputs("Linux 6.1", "w", "", "s", "", names, "", "cover@example.org")
+    patches = tuple(replace(parse_patch(m, "m"), subject=f"s{n}") for n, m in enumerate(mail))
+    inputs = Inputs("Linux 6.1", "w", "", "s", "", patches, "", "cover@example.org")
     runs = RevisionRuns(documents, None, {}, statics or {})
     write(conclude(inputs, runs), runs, out, {})
 

@@ -13,18 +13,19 @@ from rich.console import Console
 
 from harness.commands.revision import verdict
 from harness.commands.revision.command import revision
-from harness.commands.revision.inputs import Inputs, PatchName, read_inputs
+from harness.commands.revision.inputs import Inputs, read_inputs
 from harness.commands.revision.reply import MAX_LINES, reply
 from harness.commands.revision.verdict import Blame, Revision, RevisionRuns, Step, exit_status
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.run.session import RunKernel, RunResult
+from harness.series.patches import Patch
 from tests.support.toy import Toy, grow
 
 SUBJECTS = ("one", "two", "three", "four")
 
 
-INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(s, s) for s in SUBJECTS), "")
+INPUTS = Inputs("b", "w", "", "s", "", tuple(Patch(s, b"", s, ()) for s in SUBJECTS), "")
 
 
 def judge(documents: list[Any]) -> tuple[Step, ...]:

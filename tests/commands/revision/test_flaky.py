@@ -16,21 +16,16 @@ from harness.commands.revision.command import revision
 from harness.commands.revision.reply import statement
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, flaky_cases
 from harness.core import events as ev
-from harness.core.settings import PROJECT, Settings
+from harness.core.settings import Settings
 from harness.report.results import Results
 from harness.run.session import RunKernel, RunResult
-from harness.series.contract import SeriesData, load
+from harness.series.contract import SeriesData
 from tests.cases.test_runner import FakeGuest, case, run, runner_of, said
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, grow
 
 CASE = "t/p.c::a"
 Again = dict[int | None, Any]
-
-
-@pytest.fixture
-def data() -> SeriesData:
-    return load(PROJECT / "patches" / "volatile")
 
 
 def test_a_broken_case_is_run_again_and_its_record_stays(

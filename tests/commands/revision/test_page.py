@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.commands.revision.inputs import Inputs, PatchName
+from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.page import (
     CHECKS,
     MAX_SHOWN,
@@ -16,9 +16,11 @@ from harness.commands.revision.page import (
 )
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks import OpenRemarks
+from harness.series.patches import Patch
 from tests.commands.revision.test_flaky import CASE, document
 
-INPUTS = Inputs("b", "w", "", "s", "", tuple(PatchName(n, n) for n in ("one", "two", "three")), "")
+PATCHES = tuple(Patch(n, b"", n, ()) for n in ("one", "two", "three"))
+INPUTS = Inputs("b", "w", "", "s", "", PATCHES, "")
 
 
 def marks(*documents: Any, statics: OpenRemarks | None = None) -> list[dict[str, tuple[str, str]]]:

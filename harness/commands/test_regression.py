@@ -15,17 +15,18 @@ from pathlib import Path
 from harness.build.fragments import read_values
 from harness.cases.pool import at_once
 from harness.core import events as ev
-from harness.core.errors import InvocationError, MachineError, SeriesError
+from harness.core.errors import MachineError
 from harness.core.settings import Settings
 from harness.image.programs import Case, Suite
-from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of, decode_splats
-from harness.run.compared import ComparedKernel, Observed, Reports
+from harness.run.assemble_guest import Equipment, complaints_of, decode_splats
+from harness.run.compared import ComparedKernel, Observed, Reports, assemble_both
 from harness.run.session import Session, run_session
 from harness.series.base import Base
 from harness.series.kernels import known_kernels
 from harness.setup.on_demand import provide
 from harness.workloads.judge import AGAIN, SelftestRuns, cannot_run, judge, summary
-from harness.workloads.selftests import SelftestList, build_suite, case_of, load
+from harness.workloads.selftests import SelftestList, case_of, load
+from harness.workloads.suite import selftest_suite
 
 # Runs on one kernel those of some cases that an expression selects, or if again, all of them.
 Observe = Callable[[Sequence[Case], str, bool], Observed]
@@ -36,25 +37,15 @@ def _equip(
 ) -> tuple[SelftestList, ComparedKernel, ComparedKernel]:
     """Builds both kernels and the selftests, which come from the bare base."""
     settings, data = session.settings, session.data
-    bare = replace(settings, patches=0, variant="")
-    base = replace(session, settings=bare, out=session.out / "base")
-    base.out.mkdir()
-    guests = at_once(settings.jobs)
     lists: list[SelftestList] = []
 
     def programs(here: Session, headers: Path, bare_base: Base) -> Suite:
         lists.append(load(data.folder, bare_base.line))
         for name in lists[0].libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
-        return build_suite(here.store, lists[0], bare_base, headers, settings.jobs)
+        return selftest_suite(here.store, lists[0], bare_base, headers, settings.jobs)
 
-    try:
-        without = assemble_guest(base, programs, guests)
-    except SeriesError as error:
-        raise InvocationError(
-            f"the bare base is broken already: {error.what}", evidence=error.evidence
-        ) from error
-    with_series = assemble_guest(session, lambda *_: without.suite, guests)
+    base, without, with_series = assemble_both(session, programs, at_once(settings.jobs))
     listed = lists[0]
 
     def roomy(equipment: Equipment) -> Equipment:

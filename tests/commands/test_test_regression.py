@@ -13,8 +13,8 @@ from typing import Any, cast
 import pytest
 
 from harness.cases.runner import CaseRunner
-from harness.commands.test_regression import command
-from harness.commands.test_regression.command import compare, test_regression
+from harness.commands import test_regression as command
+from harness.commands.test_regression import compare, test_regression
 from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
