@@ -3,10 +3,10 @@
  * What handles a volatile page and is no reclaim: moving it, taking bad memory
  * out of use. Nothing of that purges.
  */
-#include <pthread.h>
-
 #include "vr_pages.h"
 #include "vt_fault.h"
+
+#include <pthread.h>
 
 #define PAGES	32
 #define MOVES	256
