@@ -141,12 +141,13 @@ class MutantJudge:
         mine = replace(runner, guest=guest, without_kvm=None)
         try:
             try:
-                choose(guest, mutant.number)
-            except (SshError, TimeoutError):
+                struck = choose(guest, mutant.number)
+            except (SshError, TimeoutError) as error:  # it has answered a moment ago
+                struck = str(error)
+            if struck:
                 guest.settle()
-                if (said := self._complaint(guest, runner)) or not guest.alive:
-                    return MutantVerdict("killed", said or "the guest died at once", "lost guest")
-                raise
+                struck = self._complaint(guest, runner) or struck
+                return MutantVerdict("killed", struck, "lost guest")
             for name in self._ordered(mutant):
                 ran[name] = self.judges.identity[name]
                 seen: list[ev.Event] = []

@@ -32,16 +32,19 @@ SOUND = 0  # the number with which the kernel has no mistake
 TIMEOUT_S = 20.0  # of a guest of the reference's pace; it takes 0.1 s
 
 
-def choose(guest: Guest, number: int) -> None:
+def choose(guest: Guest, number: int) -> str | None:
     """Makes the kernel of ``guest`` the mutant ``number``, and forgets what was reached.
+
+    None, or how the shell ended that wrote the number: a mistake may strike it at once.
 
     Raises:
         SshError, TimeoutError: the guest does not answer.
         InternalError: this kernel has no such mutant.
     """
     done = guest.exec(f"echo {number} >{PARAMETER}", TIMEOUT_S * guest.pace)
-    if done.exit_code:
+    if done.exit_code and done.stderr.strip():
         raise InternalError(f"{PARAMETER} does not take {number}: {done.stderr.strip()}")
+    return f"no program runs: a shell ended with {done.exit_code}" if done.exit_code else None
 
 
 def reached(guest: Guest) -> frozenset[int]:

@@ -100,13 +100,14 @@ class MutantReport:
         """A row an operator and a patch, with the outcomes, and one for all."""
         used = [o for o in get_args(Outcome) if self.outcomes()[o]]
         shown = Table(box=None, pad_edge=False, header_style="bold")
-        shown.add_column("")
+        shown.add_column("", no_wrap=True, overflow="ellipsis")
         for name in ("mutants", *used, "score, 95 %"):
             shown.add_column(name, justify="right", style=STYLE.get(name, ""))
 
         def row(name: str, of: Callable[[Mutant], bool]) -> None:
             counts = self.outcomes(of)
-            total = sum(counts.values())
+            if not (total := sum(counts.values())):
+                return
             cells = [str(counts[outcome] or "") for outcome in used]
             shown.add_row(escape(name), str(total), *cells, str(score_of(counts)))
 
@@ -127,7 +128,8 @@ class MutantReport:
             console.print(text, highlight=False, soft_wrap=True)
 
         console.print()
-        console.print(self.table())
+        if self.verdicts:
+            console.print(self.table())
         alive = self.having(*ALIVE)
         functions: set[str] = set()
         for mutant in alive[:SHOWN]:
@@ -142,6 +144,8 @@ class MutantReport:
             why = self.verdicts[mutant.number].reason
             say(f"[yellow]LOST[/] {escape(place_of(mutant))}: {escape(why)}")
         for name, why in self.unused.items():
+            if why.startswith("not_applicable"):
+                continue
             say(f"[yellow]not used[/] {escape(name)}: without a mutant: {escape(why)}")
         for argument in self.outlived:
             say(f"[yellow]mutants.yaml[/] no mutant is like this any more: {escape(argument)}")

@@ -49,6 +49,8 @@ class MutantVerdict:
         """Whether it is still the verdict with ``cases``, those that reach the mutant's line."""
         if self.case is not None:
             return cases.get(self.case) == self.ran[self.case]
+        if self.outcome == "killed":  # before any case ran
+            return True
         return all(self.ran.get(name) == what for name, what in cases.items())
 
 

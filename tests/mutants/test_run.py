@@ -230,6 +230,30 @@ def test_what_the_build_has_noticed_needs_no_guest(play: Play) -> None:
     assert (played.told["killed"], played.told["judged"]) == (1, 1)
 
 
+def test_a_mutant_that_strikes_the_shell_itself_is_killed_and_one_that_is_none_a_defect(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on 6.1: with a page never mapped, the shell that wrote the number died of SIGSEGV."""
+    real, said = FakeQemu._command, ""
+
+    def strikes(self: FakeQemu, command: str, channel: Any) -> int | None:
+        if not command.startswith("echo 1 "):
+            return real(self, command, channel)
+        channel.sendall_stderr(said.encode())
+        return 139
+
+    monkeypatch.setattr(FakeQemu, "_command", strikes)
+    played = play({2: {"other": fails}}, count=2)
+    assert played.mutants("JOBS=1") == 0
+    assert played.outcomes()[1] == ("killed", "lost guest", None)
+    assert "a shell ended with 139" in played.told["mutants"][0]["reason"]
+    again = play({}, count=2)
+    assert again.mutants("JOBS=1") == 0 and again.ran == []
+    monkeypatch.setattr(run, "FORM", "another")
+    said = "write error: Numerical result out of range"
+    assert play({2: {"other": fails}}, count=2).mutants("JOBS=1") == 70
+
+
 def test_an_argument_takes_a_mutant_away_and_one_that_is_outlived_is_told(
     play: Play, built: tuple[Toy, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
