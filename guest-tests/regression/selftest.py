@@ -96,7 +96,8 @@ def become(user: str, argv: list[str]) -> NoReturn:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-        os.execv(f"{HERE}/bin/{argv[0]}", argv)
+        path = f"{HERE}/bin/{argv[0]}"  # by its name a program finds itself again
+        os.execv(path, [path, *argv[1:]])
     finally:
         os._exit(127)
 

@@ -17,6 +17,7 @@ from harness.build.flavours import Flavour
 from harness.build.fragments import NOT_SET, read_values, requests
 from harness.build.kconfig import Beside, KernelConfig, LostSymbolsError, configure
 from harness.build.toolchain import BuildTools
+from harness.change.kunit import RESULTS_SYMBOL, kunit_files
 from harness.change.makefiles import needed_symbols
 from harness.change.switches import Kconfig, Proposal, Refusal
 from harness.change.touched import Touched, touched_files
@@ -41,11 +42,13 @@ class ChangeConfig:
 class WholeChange:
     """The whole series on its base, which is what a configuration is made for.
 
-    So that every state of it, the bare base too, is built with the same one.
+    So that every state of it, the bare base too, is built with the same one. ``kunit``: with
+    the KUnit tests of its files.
     """
 
     base: Base
     whole: Applied
+    kunit: bool = False
 
     @property
     def tree(self) -> PatchedTree:
@@ -53,11 +56,15 @@ class WholeChange:
         return PatchedTree(self.whole.repo, self.whole.commit, self.base.commit)
 
     def needs(self, arch: str) -> dict[str, tuple[str, ...]]:
-        """The symbols that each of its C and assembler files of this architecture needs."""
+        """The symbols that each of its files of this architecture needs, and each test of one."""
         found = {}
-        for file in touched_files(self.tree, texts=False):
+        files = touched_files(self.tree, texts=False)
+        for file in files:
             if _compilable(file, arch):
                 found[file.path] = needed_symbols(self.tree.read, file.path) or ()
+        for test in kunit_files(self.tree, files) if self.kunit else ():
+            symbols = needed_symbols(self.tree.read, test.path) or ()
+            found[test.path] = (*symbols, RESULTS_SYMBOL)
         return found
 
 

@@ -119,7 +119,7 @@ def fates(
         elif by := used.get(file.path):
             built, said = True, by[0] if len(by) == 1 else f"in {len(by)} objects, such as {by[0]}"
         elif file.architecture not in (None, arch):
-            built, said = False, f"for {file.architecture}, and this kernel is for {arch}"
+            built, said = False, f"for another architecture: this kernel is for {arch}"
         else:
             nobody = "no object of this kernel is made from it"
             built, said = False, missing.get(file.path, nobody)

@@ -113,7 +113,8 @@ def _in_guests(
                 )
             else:
                 session.events.note(NO_WORKLOAD)
-            outcome.detail = f"{len(session.results.all(ev.CaseFinished))} cases"
+            ended = len(session.results.all(ev.CaseFinished)) + len(workloads.broken)
+            outcome.detail = f"{ended} cases"
         _repeats(session, equipment, runners[0])
         config = read_values(equipment.prepared.kernel.config)
         look_for_leaks(session, guests, config)

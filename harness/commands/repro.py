@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make repro``: races on demand, on the series and on a variant without the protection."""
+"""``make repro``: races on demand, with and without the protection; a claim about one, tried."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
+from harness.races import claim_verdict
+from harness.races.claim_run import try_claim
+from harness.races.claims import read_claim
 from harness.races.run import run_scenarios
 from harness.races.scenario import choose
 from harness.races.verdict import RaceResult, document, stress_table, table
@@ -73,9 +77,41 @@ def _refuse_wrong(results: Sequence[RaceResult]) -> None:
         )
 
 
+def _try_claim(session: Session) -> None:
+    settings, console = session.settings, session.console
+    assert settings.claim is not None
+    claim = read_claim(settings.claim)
+    line = obtain_base(settings, session.store, session.events).line
+    name = re.sub(r"\W+", "-", settings.claim.stem).strip("-") or "claim"
+    result = try_claim(session, claim, name, line)
+    answer, seen = result.answer
+    console.print()
+    console.print(f"{claim.kind}: {claim.title}", markup=False)
+    console.print(claim_verdict.resolved_table(result.resolved))
+    if result.program is not None:
+        said = f"program: {result.program.scenario.name}: {result.program.why}"
+        console.print(said, markup=False, soft_wrap=True)
+    if result.tried:
+        console.print()
+        console.print(claim_verdict.tried_table(result.tried))
+    for one in result.tried:
+        if one.batch.error is not None:
+            said = f"{one.order.name}: not tried to its end: {one.batch.error}"
+            console.print(said, markup=False, soft_wrap=True)
+    console.print()
+    console.print(f"the claim: {answer}: {seen}", markup=False, soft_wrap=True)
+    for stack in result.stacks:
+        console.print(f"  {stack}", markup=False, soft_wrap=True)
+    console.print(f"traces and the scenario: {session.out / 'races' / name}", markup=False)
+    record = claim_verdict.document(result)
+    write_atomically(session.out / "claim.json", json.dumps(record, indent=1) + "\n")
+
+
 def repro(settings: Settings) -> int:
-    """``make repro``: every scenario that RACE= names, with and without the protection."""
+    """``make repro``: the scenarios of RACE= with and without protection, or the claim FROM=."""
+    if settings.claim is not None:
+        return run_session(settings, "repro", _try_claim).code
     if not settings.race:
         every = settings.command("repro", RACE="all")
-        raise InvocationError("RACE= names no scenario", next_step=every)
+        raise InvocationError("RACE= names no scenario, FROM= no claim", next_step=every)
     return run_session(settings, "repro", _repro).code

@@ -18,9 +18,10 @@ from harness.core.command_table import PROJECT as PROJECT
 from harness.core.command_table import command, default
 from harness.core.errors import InvocationError
 
-# The kinds of workloads: the series' own cases, the kernel's selftests, stress-ng, RUN=.
-CASES, KSELFTEST, STRESS, RUN = "cases", "kselftest", "stress-ng", "run"
-WORKLOADS = (CASES, KSELFTEST, STRESS, RUN, "none")
+# The kinds of workloads: the series' own cases, the kernel's selftests and KUnit suites,
+# stress-ng, RUN=.
+CASES, KSELFTEST, KUNIT, STRESS, RUN = "cases", "kselftest", "kunit", "stress-ng", "run"
+WORKLOADS = (CASES, KSELFTEST, KUNIT, STRESS, RUN, "none")
 OWN = "volatile"  # the project's series where PROJECT= and SERIES= name none
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
@@ -136,6 +137,8 @@ class Settings:
     run: str | None = _given("RUN", _optional(str), asked=True)
     guest_files: Path | None = _given("GUEST_FILES", _optional(_path), asked=True)
     race: str | None = _given("RACE", _optional(str), asked=True)
+    claim: Path | None = _given("FROM", _optional(_path), asked=True)
+    program: Path | None = _given("PROGRAM", _optional(_path), asked=True)
     mode: str = _given("MODE", _choice("", "stress"), asked=True)
     explain: bool = _given("EXPLAIN", _flag)
     runs: int = _given("RUNS", _number(1), asked=True)

@@ -96,6 +96,11 @@ class Symbols:
         start, name = self._text[bisect.bisect_left(self._starts, self._starts[at])]
         return name, address - start
 
+    def size(self, address: int) -> int:
+        """Bytes from a symbol of the code to the next one, as the kernel's own stacks have it."""
+        after = bisect.bisect_right(self._starts, address)
+        return self._starts[after] - address if after < len(self._starts) else 0
+
     def similar(self, name: str) -> tuple[str, ...]:
         """Functions that look like a name that is not there, inlined ones among them."""
         known = {symbol for _, symbol in self._text} | self.debug.words()

@@ -42,12 +42,16 @@ class Counts:
 
 @dataclass
 class Batch:
-    """All runs of a scenario on one kernel; ``error``: why they were given up."""
+    """All runs of a scenario on one kernel; ``error``: why they were given up.
+
+    ``seen``: the watched addresses that each thread came to.
+    """
 
     runs: list[RaceRun] = field(default_factory=list)
     seconds: float = 0.0
     error: RaceError | None = None
     splats: list[Splat] = field(default_factory=list)
+    seen: dict[str, set[int]] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -100,8 +104,12 @@ def controlled(
     breakpoints: Sequence[Breakpoint],
     runs: int,
     progress: Callable[[int], None] = lambda done: None,
+    watched: frozenset[int] = frozenset(),
 ) -> Batch:
-    """Drives ``runs`` runs in a guest, of no use after an error; ``progress`` hears of each."""
+    """Drives ``runs`` runs in a guest, of no use after an error; ``progress`` hears of each.
+
+    ``watched``: addresses in the kernel; then runs are without an order, see the driver.
+    """
     guest, symbols, programs = on.guest(), on.symbols, on.context.programs
     assert symbols is not None  # of the kernels of a controlled scenario
     argv, program = programs.argv(scenario, ROUNDS, runs), programs.symbols(scenario.name)
@@ -123,9 +131,15 @@ def controlled(
             stack.callback(remote.close)
             thread.start()
             end, pace = partial(_how_it_ended, ended), max(1.0, guest.pace)
-            driver = InterleavingDriver(remote, symbols, scenario, breakpoints, program, end, pace)
+            driver = InterleavingDriver(
+                remote, symbols, scenario, breakpoints, program, end, pace, watched=watched
+            )
+            batch.seen = driver.seen
             for number in range(1, runs + 1):
-                batch.runs.append(driver.run(number))
+                if watched:
+                    driver.watch(number, scenario.threads[(number - 1) % len(scenario.threads)])
+                else:
+                    batch.runs.append(driver.run(number))
                 progress(number)
             remote.detach()
             try:

@@ -91,7 +91,13 @@ def _entry(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
         why = f"{place.function}() is inlined into {into}, and returns to nobody"
         advice = f"name a line behind the call instead, as in '{inlined_into[0]}: text'"
         raise _nowhere(point, why, advice)
-    addresses = tuple(sorted({scope.entry for _, scope in code}))
+    # What is inlined has no entry: gcc lists its parts by address, and begins with any of them
+    # (do_anonymous_page() of 6.1 with its last). The first that is reached is the beginning; to
+    # count several times, one place is needed.
+    parts = {start for _, at in code for start, _ in (at.ranges if at.call_line else at.ranges[:1])}
+    if point.nth > 1:
+        parts = {at.entry for _, at in code}
+    addresses = tuple(sorted(parts))
     text = symbols.source.line(scope.file, scope.line)
     return Breakpoint(addresses, scope.file, scope.line, text, inlined_into, on_return)
 

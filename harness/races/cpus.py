@@ -90,11 +90,16 @@ class CpuControl:
             ) from error
         self.inserted.add(address)
 
+    def remove(self, address: int) -> None:
+        """CPUs that come to an address go on."""
+        if address in self.inserted:
+            self.remote.remove(address)
+            self.inserted.remove(address)
+
     def clear(self) -> None:
         """No breakpoint is left: a held CPU that goes on would only meet it again."""
         for address in sorted(self.inserted):
-            self.remote.remove(address)
-        self.inserted.clear()
+            self.remove(address)
 
     def step_over(self, cpu: int) -> None:
         """A CPU at a breakpoint that means nothing for it goes past it; no other misses it."""

@@ -22,6 +22,9 @@ from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
 
+HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first unheld
+MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
+
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
     " thread that holds it go on first",
@@ -45,6 +48,7 @@ class InterleavingDriver:
 
     ``breakpoints``: of the points, in order. ``program``: the symbols of the guest program;
     ``program_end``: see CpuControl. ``pace``: how much slower than the reference the guest is.
+    ``watched``: addresses in the kernel, for ``watch``; ``seen``: which each thread came to.
     """
 
     remote: Remote
@@ -55,14 +59,17 @@ class InterleavingDriver:
     program_end: Callable[[], str | None]
     pace: float = 1.0
     clock: Callable[[], float] = time.monotonic
+    watched: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
+        self.seen: dict[str, set[int]] = {thread.name: set() for thread in self.scenario.threads}
         self.guest = StoppedGuest(self.remote, self.symbols)
         self.cpus = CpuControl(
             self.remote, self.guest, self.scenario.threads, self.program_end, self.clock
         )
         self._by_cpu = {thread.cpu: thread for thread in self.scenario.threads}
         self._tasks: dict[str, int] = {}
+        self._stops: dict[int, int] = {}
         self._steps: list[RaceStep] = []
 
     # ---- one run -------------------------------------------------------------------
@@ -97,6 +104,39 @@ class InterleavingDriver:
         ending: Ending = "excluded" if blocked else "hit" if struck else "miss"
         return RaceRun(number, ending, steps=tuple(self._steps), holds=tuple(self.cpus.holds))
 
+    def watch(self, number: int, first: Thread) -> None:
+        """Run ``number`` without an order, for ``seen``: ``first`` begins, soon the others follow.
+
+        Errors as of ``run``.
+        """
+        self.cpus.ran_s = 0.0
+        self._gather()
+        self.cpus.release(first)
+        self.cpus.insert(self.program[END])
+        for address in self.watched:
+            self.cpus.insert(address)
+        self.cpus.step_over(first.cpu)
+        limit_s, ended = HEAD_START_S * self.pace, False
+        while self.cpus.ran_s < limit_s and not ended:
+            self.cpus.run(limit_s - self.cpus.ran_s)
+            for cpu in self.cpus.at_breakpoints():
+                ended = ended or (cpu == first.cpu and self._at_landmark(END, cpu))
+                self._see(cpu)
+                self.cpus.step_over(cpu)
+        self.cpus.remove(self.program[END])
+        self._finish(number)
+
+    def _see(self, cpu: int) -> None:
+        """Notes that a thread has come to a watched address; if all have, nobody stops there."""
+        at, thread = self.guest.registers(cpu).pc, self._by_cpu.get(cpu)
+        if at not in self.watched:
+            return
+        if thread is not None and self._own(thread):
+            self.seen[thread.name].add(at)
+        self._stops[at] = self._stops.get(at, 0) + 1
+        if self._stops[at] >= MAX_STOPS or all(at in seen for seen in self.seen.values()):
+            self.cpus.remove(at)
+
     def _arrivals(self, landmark: str, overdue: Callable[[], str]) -> Iterator[int]:
         """The CPUs that come to a landmark of our program, for as long as they are waited for."""
         self.cpus.insert(self.program[landmark])
@@ -104,6 +144,7 @@ class InterleavingDriver:
         while self.cpus.ran_s <= limit_s:
             self.cpus.run(limit_s - self.cpus.ran_s)
             for cpu in self.cpus.at_breakpoints():
+                self._see(cpu)
                 if self._at_landmark(landmark, cpu):
                     yield cpu
                 if not self.cpus.is_held(cpu):
@@ -158,7 +199,8 @@ class InterleavingDriver:
         """All go on, the run comes to its end: whether the outcome is the bad one."""
         for thread in self.scenario.threads:
             self.cpus.release(thread)
-        self.cpus.clear()
+        if not self.watched:
+            self.cpus.clear()
         overdue = "all threads were let go, and the run does not end"
         for cpu in self._arrivals(OUTCOME, lambda: overdue):
             if cpu == 0:
@@ -295,6 +337,9 @@ class InterleavingDriver:
         if expected is not None and self._excludes(expected, blocked):
             self._note(f"{waits}: {expected.lock}, {call}")
             return
+        if self.scenario.any_lock and self._excludes_somehow(blocked):
+            self._note(f"{waits}, {call}")
+            return
         threads = [thread for thread in self.scenario.threads if thread.name in held]
         who = ", ".join(f"{t.name} on CPU {t.cpu} at {held[t.name]}" for t in threads)
         advice = _ADVICE.get(blocked.wait.kind)
@@ -304,6 +349,11 @@ class InterleavingDriver:
             or "a CPU that is held in the kernel answers nobody: let it go on before, or hold its"
             " thread elsewhere",
         )
+
+    def _excludes_somehow(self, blocked: Blocked) -> bool:
+        """Whether it waits for a lock while another is held where it can have one."""
+        others = [t for t in self.scenario.threads if t.name in self.cpus.held]
+        return blocked.wait.kind == "lock" and not all(self._doing(t).user for t in others)
 
     def _excludes(self, expected: Exclusion, blocked: Blocked) -> bool:
         waits = blocked.wait.kind == "lock" and blocked.thread.name == expected.thread

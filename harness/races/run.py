@@ -56,7 +56,7 @@ def run_batch(
     return total
 
 
-def _trace_of(batch: Batch, symbols: Symbols | None) -> str:
+def trace_of(batch: Batch, symbols: Symbols | None) -> str:
     """Every run of a batch with all its stacks; and the one that did not come to its end."""
     text = trace(batch.runs, symbols)
     if symbols is None:
@@ -101,7 +101,7 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
             done = run_batch(on, scenario, at, session.settings.runs)
             result.seconds = time.monotonic() - start
             path = folder / f"{name}.txt"
-            path.write_text(_trace_of(done, on.symbols), "utf-8")
+            path.write_text(trace_of(done, on.symbols), "utf-8")
             result.evidence = folder if done.error is None else path
             if done.error is not None:
                 what, step = f"on the {name}: {done.error}", done.error.next_step

@@ -94,6 +94,7 @@ class Scenario:
     """One race on one kernel line; ``project``: its series, None: it goes with any.
 
     ``splat``: a regular expression for titles of the kernel's reports that make a run a hit.
+    ``any_lock``: a wait for a lock while another thread is held excludes, whichever lock it is.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Scenario:
     miss: str
     exclusion: Exclusion | None = None
     splat: str | None = None
+    any_lock: bool = False
 
     @property
     def id(self) -> CaseId:

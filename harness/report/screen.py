@@ -139,12 +139,16 @@ class Screen:
         """What is not in the kernel: a reader can do something about that. The rest where few."""
         few = len(files) <= FILES
         ordered = sorted(files, key=lambda file: file.compiled is not False)
-        ordered = [file for file in ordered if few or file.compiled is False]
-        for file in ordered[:FILES]:
-            colour = "yellow" if file.compiled is False else "dim"
-            self._print(f"  [{colour}]{escape(file.path)}: {escape(file.said)}[/]")
-        if len(ordered) > FILES:
-            self._print(f"  [dim]... and {len(ordered) - FILES} files more, in report.html[/]")
+        same: dict[tuple[bool | None, str], list[str]] = {}  # one line for all of which it is said
+        for file in ordered:
+            if few or file.compiled is False:
+                same.setdefault((file.compiled, file.said), []).append(file.path)
+        for (compiled, said), paths in list(same.items())[:FILES]:
+            colour = "yellow" if compiled is False else "dim"
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            self._print(f"  [{colour}]{escape(paths[0])}{more}: {escape(said)}[/]")
+        if rest := sum(map(len, list(same.values())[FILES:])):
+            self._print(f"  [dim]... and {rest} files more, in report.html[/]")
 
     def _print(self, text: str) -> None:
         (self._progress.console if self._progress else self.console).print(
@@ -257,6 +261,8 @@ def again(case: ev.CaseId, asked: Mapping[str, str]) -> str:
     if case.kind not in AGAIN:
         return command("test-kernel", asked, TESTS=test_expression(case))
     typed, selects = AGAIN[case.kind]
+    if asked.get("FROM"):  # a claim is no scenario, and named by its file
+        selects = ""
     return command(typed, asked, **({selects: case.name} if selects else {}))
 
 

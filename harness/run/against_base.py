@@ -75,6 +75,9 @@ class WorkloadRecords:
                 reason = f"on the bare base too: {record.reason}"
                 self.events.emit(replace(record, status="skip", reason=reason))
                 continue
+            if counting.get(record.id):  # whatever its results are on the base
+                self.events.emit(record)
+                continue
             said = base.get(name)
             runs = again.get(name) or (SelftestRuns(said, [run]) if said else None)
             self.events.emit(excused(record, runs) if runs else record)
@@ -155,6 +158,8 @@ def _repeated(
     if not cases:
         return {}
     quiet = replace(session, events=base.session.events)
+    # Not watched for the change any more: that is concluded, and the logs would stay.
+    equipment = replace(equipment, spec=replace(equipment.spec, watch=()))
     series = ComparedKernel(quiet, equipment, complaints_of(equipment), base.reports, STAGE, tests)
     without, with_series = base.observe(cases, "", True), series.observe(cases, "", True)
     return {

@@ -7,18 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.change.kunit import kunit_files
 from harness.change.touched import Touched, touched_files
 from harness.change.whose import is_foreign
 from harness.core.errors import MachineError
 from harness.core.events import BaseKnown, Note
-from harness.core.settings import CASES, KSELFTEST, RUN, STRESS
+from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS
 from harness.image.programs import Suite
 from harness.run.assemble_guest import own_programs
 from harness.run.session import Session
 from harness.series.apply import PatchedTree
 from harness.series.base import Base
-from harness.workloads import stress
-from harness.workloads.choose import by_pattern, load_workloads, own_program, selftest_folders
+from harness.workloads import kunit, stress
+from harness.workloads.choose import (
+    by_pattern,
+    kinds_of,
+    load_workloads,
+    own_program,
+    selftest_folders,
+)
 from harness.workloads.kselftests import build_folder
 from harness.workloads.selftests import Selftest
 from harness.workloads.suite import FILES, OWN_SCRIPT, checked_folder, image_of, own_script
@@ -26,11 +33,7 @@ from harness.workloads.suite import FILES, OWN_SCRIPT, checked_folder, image_of,
 
 def selected(session: Session) -> frozenset[str]:
     """The kinds of workloads of this run: WORKLOADS=, else those that suit the series."""
-    settings = session.settings
-    if settings.workloads:
-        return frozenset(settings.workloads)
-    kinds = {RUN} if settings.run else set()
-    return frozenset(kinds | ({KSELFTEST, STRESS} if is_foreign(session.data) else {CASES}))
+    return kinds_of(session.settings, foreign=is_foreign(session.data))
 
 
 def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str]]:
@@ -39,6 +42,9 @@ def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str]
     if KSELFTEST in kinds:
         folders = selftest_folders(_files(session), table)
         yield from ((f"kselftest/{name}", why) for name, why in folders.items())
+    if KUNIT in kinds and (tree := _tree(session)):
+        suites = kunit.tests(kunit_files(tree, _files(session)))
+        yield from ((f"{test.group}::{test.name}", test.why) for test in suites)
     if STRESS in kinds:
         yield from (
             (f"{test.group}::{test.name}", test.why)
@@ -83,6 +89,10 @@ class MainSuite:
         folders: dict[str, Path] = {}
         if KSELFTEST in kinds:
             built = self._selftests(session, headers)
+        if KUNIT in kinds and (tree := _tree(session)):
+            suites = kunit_files(tree, _files(session))
+            self.tests += kunit.tests(suites)
+            scripts.update(kunit.scripts(suites))
         if STRESS in kinds:
             self._stressors(session, scripts, folders)
         if RUN in kinds and settings.run:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from harness.build.toolchain import BuildTools, find_toolchain
 from harness.change import objects
 from harness.change.autoconfig import WholeChange, configure_for
 from harness.change.touched import fates, touched_files, without_object
-from harness.change.whose import take
+from harness.change.whose import is_foreign, take
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
+from harness.core.settings import KUNIT
 from harness.core.stages import stage
 from harness.run.session import Session
 from harness.series.apply import Applied, PatchedTree, apply_series
@@ -28,6 +30,7 @@ from harness.series.base import Base, obtain_base
 from harness.series.contract import with_variant
 from harness.series.patches import load_series
 from harness.vm.machine import choose_machine
+from harness.workloads.choose import kinds_of
 
 
 @dataclass(frozen=True)
@@ -157,12 +160,12 @@ def prepare(
 def _change(session: Session, base: Base, applied: Applied) -> WholeChange:
     """The whole series, where PATCHES= takes a part; that part, where the whole does not apply."""
     series = session.known.series
-    if session.settings.patches is None or series is None:
-        return WholeChange(base, applied)
-    try:
-        return WholeChange(base, apply_series(base, series, None, session.store, session.events))
-    except SeriesError:
-        return WholeChange(base, applied)
+    kunit = KUNIT in kinds_of(session.settings, foreign=is_foreign(session.data))
+    whole = applied
+    if session.settings.patches is not None and series is not None:
+        with contextlib.suppress(SeriesError):
+            whole = apply_series(base, series, None, session.store, session.events)
+    return WholeChange(base, whole, kunit)
 
 
 def change_stage(session: Session, prepared: Prepared) -> None:

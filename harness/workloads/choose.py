@@ -15,12 +15,21 @@ from typing import Any
 import yaml
 
 from harness.change.touched import Touched
+from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS, Settings
 from harness.workloads.kselftests import SELFTESTS
 from harness.workloads.selftests import Selftest
 from harness.workloads.suite import OWN_SCRIPT
 
 OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md
 OWN_KEPT_LINES = 5000
+
+
+def kinds_of(settings: Settings, *, foreign: bool) -> frozenset[str]:
+    """The kinds of workloads of a run: WORKLOADS=, else those that suit the series."""
+    if settings.workloads:
+        return frozenset(settings.workloads)
+    kinds = {RUN} if settings.run else set()
+    return frozenset(kinds | ({KSELFTEST, KUNIT, STRESS} if foreign else {CASES}))
 
 
 @dataclass(frozen=True)

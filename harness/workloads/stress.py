@@ -23,6 +23,8 @@ GROUP = "stress-ng"
 FOLDER = "stress-ng.d"  # of the program and its libraries in the guest's image
 SEED = 1  # where SEED= says none: the same operations each time
 TIMEOUT_S = 30.0  # of a test: the stressor ends itself before
+# What it calls a failure; it says so and, of most stressors, exits with 0 all the same.
+FAILURE = r"^stress-ng: (?P<outcome>fail): +\[\d+\] (?P<name>.+)"
 RUNS_S = 5  # seconds that a stressor takes at most
 PACKAGES = (
     "stress-ng", "libapparmor1", "libbsd0", "libmd0", "libcrypt1", "libegl1", "libglvnd0",
@@ -87,7 +89,7 @@ def tests(stressors: Mapping[str, str], operations: int) -> list[Selftest]:
     return [
         Selftest(
             f"stress_{name.replace('-', '_')}", (f"{GROUP}/{name}",), TIMEOUT_S, group=GROUP,
-            why=f"{why}; {about}",
+            why=f"{why}; {about}", points=FAILURE,
         )
         for name, why in stressors.items()
     ]  # fmt: skip

@@ -70,7 +70,7 @@ def test_fates() -> None:
         "include/linux/mm.h": (True, "in 2 objects, such as mm/a.o"),
         "include/linux/unused.h": (False, "no object of this kernel is made from it"),
         "drivers/foo.c": (False, "needs CONFIG_FOO"),
-        "arch/arm64/mm/fault.c": (False, "for arm64, and this kernel is for x86"),
+        "arch/arm64/mm/fault.c": (False, "for another architecture: this kernel is for x86"),
         "mm/old.c": (None, "removed"),
         "Documentation/a.rst": (None, "documentation"),
         "kernel/part.c": (True, "kernel/whole.o"),

@@ -143,3 +143,13 @@ def test_the_folder_of_a_test_goes_with_all_that_is_in_it(runner: Any, tmp_path:
 
 def test_both_sides_agree_on_how_long_to_wait(runner: Any) -> None:
     assert runner.TIME_FACTOR == TIME_FACTOR
+
+
+def test_its_name_is_a_path_that_leads_to_it(runner: Any, tmp_path: Path) -> None:
+    # ftok(argv[0]) of ipc/msgque, and what runs itself again.
+    program = tmp_path / "bin" / "ipc" / "sh"
+    program.parent.mkdir()
+    program.symlink_to("/bin/sh")
+    argv = ["ipc/sh", "-c", "ls $0"]
+    status, said = runner.run({"argv": argv, "timeout": HUNG_S, "user": "root"})
+    assert (status, said.lines()) == (0, [str(program)])

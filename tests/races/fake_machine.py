@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -201,6 +202,9 @@ class PlayedRace:
 
     def close(self) -> None:
         self.stub.close()
+
+
+Make = Callable[..., PlayedRace]
 
 
 def play(machine: Machine, chosen: Scenario, cpus: list[Cpu]) -> PlayedRace:

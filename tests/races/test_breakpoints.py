@@ -3,97 +3,23 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from harness.core.errors import InvocationError
-from harness.debugger.dwarf import DebugInfo
-from harness.debugger.symbols import KernelSource, Symbols
+from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint, find_breakpoint
 from harness.races.scenario import Point, parse, parse_place
 from harness.races.verdict import explanation
 from tests.races.test_scenario import BODY, written
-
-SOURCE = """\
-extern void sink(int value);
-int data[4];
-
-static inline __attribute__((always_inline)) int inner(int x)
-{
-	data[0] += x;
-	return data[1] * x;
-}
-
-static inline __attribute__((always_inline)) int folded(void)
-{
-	return 3;
-}
-
-__attribute__((noinline)) int outer(int x)
-{
-	/* nothing is done here */
-	int unused = folded();
-	int r = inner(x) + 1;
-
-	(void)unused;
-	if (x > 3)
-		r += inner(x + 2);
-	sink(r);
-	return r;
-}
-
-__attribute__((noinline)) void sink(int value)
-{
-	data[2] = value;
-}
-
-int main(int argc, char **argv)
-{
-	(void)argv;
-	return outer(argc);
-}
-"""
-
-
-def run(*command: str, folder: Path) -> str:
-    return subprocess.run(
-        command, cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Symbols]:
-    """A 'kernel' of one file, its source in git, built as kernels are."""
-    folder = tmp_path_factory.mktemp("toy")
-    (folder / "mm").mkdir()
-    (folder / "mm" / "toy.c").write_text(SOURCE)
-    flags = ("-O2", "-g", "-fno-omit-frame-pointer", "-no-pie", "-fno-pie")
-    run("gcc", *flags, "-o", "toy", "mm/toy.c", folder=folder)
-    run("git", "init", "-q", folder=folder)
-    run("git", "add", "mm/toy.c", folder=folder)
-    author = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-    run("git", *author, "commit", "-qm", "toy", folder=folder)
-    commit = run("git", "rev-parse", "HEAD", folder=folder)
-    rows = run("nm", "toy", folder=folder).splitlines()
-    system_map = "\n".join(row for row in rows if len(row.split()) == 3)
-    debug = DebugInfo(folder / "toy", folder, folder / "cache")
-    yield Symbols(system_map, debug, KernelSource(folder, commit))
-    debug.close()
-    shutil.rmtree(folder)
+from tests.races.toy_kernel import line_of
 
 
 def find(toy: Symbols, place: str, *within: str) -> Breakpoint:
     point = Point("A", parse_place(place), within=within)
     return find_breakpoint(point, toy, {"race_end": 0x1000})
-
-
-def line_of(text: str) -> int:
-    return next(n for n, line in enumerate(SOURCE.splitlines(), 1) if text in line)
 
 
 def test_a_function_is_where_its_symbol_is(toy: Symbols) -> None:
@@ -105,9 +31,19 @@ def test_a_function_is_where_its_symbol_is(toy: Symbols) -> None:
 
 def test_an_inlined_function_is_wherever_it_is(toy: Symbols) -> None:
     found = find(toy, "inner()")
-    assert len(found.addresses) == 2 and found.inlined_into == ("outer",)
+    assert found.inlined_into == ("outer",)
     for address in found.addresses:
         assert [f.function for f in toy.frames(address)] == ["inner", "outer"]
+
+
+def test_an_inlined_function_begins_with_whichever_part_is_reached(toy: Symbols) -> None:
+    """gcc lists the parts of what is inlined by address, and the last may be the first to run."""
+    units = toy.units_with("inner")
+    copies = [scope for unit in units for scope in unit.scopes("inner")]
+    parts = {start for scope in copies for start, _ in scope.ranges}
+    assert set(find(toy, "inner()").addresses) == parts and len(parts) > len(copies)
+    twice = Point("A", parse_place("inner()"), nth=2)
+    assert len(find_breakpoint(twice, toy, {}).addresses) == len(copies) == 2
 
 
 def test_a_line_is_found_by_its_text(toy: Symbols) -> None:

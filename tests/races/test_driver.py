@@ -3,24 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
 
 from harness.races.cpus import StepWatchdog
-from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun, trace
 from tests.debugger.fake_stub import Cpu
 from tests.races.fake_machine import (
     DIRECT,
     PROGRAM,
     Machine,
-    PlayedRace,
+    Make,
     address,
     begin,
     end,
     outcome,
-    play,
     scenario,
     symbols,
     user,
@@ -28,25 +24,6 @@ from tests.races.fake_machine import (
 
 IN_ORDER = ["A: fault()", "B: ends", "A: ends"]
 EXPECTED = " *   excluded: {B: down_write, lock: the lock, from A: caller}\n"
-Make = Callable[..., PlayedRace]
-
-
-@pytest.fixture
-def machine() -> Machine:
-    return Machine()
-
-
-@pytest.fixture
-def make(machine: Machine) -> Iterator[Make]:
-    made: list[PlayedRace] = []
-
-    def build(chosen: Scenario, cpus: list[Cpu]) -> PlayedRace:
-        made.append(play(machine, chosen, cpus))
-        return made[-1]
-
-    yield build
-    for one in made:
-        one.close()
 
 
 def three(a: Cpu, b: Cpu, hit: int = 1) -> list[Cpu]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from harness.core import events as ev
 from harness.report.records import RunDocument
 from harness.report.results import Results, document
-from harness.report.screen import Screen, print_summary, ranges
+from harness.report.screen import Screen, again, print_summary, ranges
 from harness.series.contract import SeriesData
 
 
@@ -50,6 +50,29 @@ def test_what_the_kernel_says_is_shown_unless_a_test_asked_for_it() -> None:
     screen(ev.SplatSeen("Out of memory: hog", "oom", ev.CaseId.parse("p.c::y"), "...", True))
     assert "WARNING in f" in text.getvalue()
     assert "hog" not in text.getvalue()
+
+
+def test_files_of_which_the_same_is_said_are_one_line() -> None:
+    out, text = console()
+    other = "for another architecture: this kernel is for x86"
+    files = [ev.TouchedFile(f"arch/{a}/a.h", "header", False, other) for a in ("alpha", "mips")]
+    files.insert(1, ev.TouchedFile("mm/a.c", "code", True, "mm/a.o"))
+    files.append(ev.TouchedFile("mm/b.c", "code", False, "needs CONFIG_B"))
+    Screen(out)(ev.ChangeKnown(tuple(files)))
+    assert text.getvalue().splitlines() == [
+        f"  arch/alpha/a.h and 1 more: {other}",
+        "  mm/b.c: needs CONFIG_B",
+        "  mm/a.c: mm/a.o",
+    ]
+
+
+def test_files_that_are_in_the_kernel_are_left_out_where_many_are_not() -> None:
+    out, text = console()
+    missing = [ev.TouchedFile(f"mm/{n}.c", "code", False, f"needs {n}") for n in range(12)]
+    Screen(out)(ev.ChangeKnown((ev.TouchedFile("mm/a.c", "code", True, "mm/a.o"), *missing)))
+    lines = text.getvalue().splitlines()
+    assert len(lines) == 11 and "... and 2 files more" in lines[-1]
+    assert "mm/a.c" not in text.getvalue()
 
 
 def test_markup_in_a_reason_is_printed_as_it_is() -> None:
@@ -144,3 +167,13 @@ def test_a_flood_of_failures_still_fits_a_screen(data: SeriesData) -> None:
     assert "... 24 more broken cases" in shown
     assert shown.count("KERNEL WARNING in f") == 1 and "and 29 times more" in shown
     assert len(shown.splitlines()) < 70
+
+
+@pytest.mark.parametrize(
+    ("asked", "typed"),
+    [({}, "repro RACE=told"), ({"FROM": "told.txt"}, "repro FROM=told.txt")],
+)
+def test_a_race_is_seen_again_by_its_name_and_a_claim_by_its_file(
+    asked: dict[str, str], typed: str
+) -> None:
+    assert again(ev.CaseId("races", None, "told"), asked).endswith(typed)

@@ -9,6 +9,7 @@ import pytest
 
 from harness.core import events as ev
 from harness.run.against_base import WorkloadRecords
+from harness.workloads import stress
 from harness.workloads.judge import WHOLE, Seen, SelftestRuns
 from harness.workloads.selftests import RUNNER, Selftest, case_of
 
@@ -90,6 +91,20 @@ def test_a_program_that_fails_as_a_whole_on_both_says_nothing(heard: Heard) -> N
     assert heard.record().status == "skip"
 
 
+def test_what_a_stressor_calls_a_failure_is_one_though_it_exits_with_0(heard: Heard) -> None:
+    lines = (
+        "| stress-ng: info:  [56] dispatching hogs: 1 msg",
+        "| stress-ng: fail:  [57] msg: msgsnd failed, errno=22 (Invalid argument)",
+        "| stress-ng: info:  [56] successful run completed in 0.06s",
+    )
+    (test,) = stress.tests({"msg": "for ipc/msg.c"}, 2000)
+    ran = replace(record("pass", lines), id=case_of(test, RUNNER).id)  # type: ignore[type-var]
+    held = WorkloadRecords(heard, {str(case_of(test, RUNNER).id): test})
+    held.take(ran)
+    held.emit({test.name: [Seen({WHOLE: "pass"})]}, {}, set())
+    assert heard.record().status == "fail" and "msgsnd failed" in heard.record().reason
+
+
 def test_rates_decide_where_it_was_run_again(heard: Heard) -> None:
     good, bad = Seen({WHOLE: "pass"}), Seen({WHOLE: "fail"})
     flaps = SelftestRuns([good, *[good, bad] * 5], [bad, *[bad, good] * 5])
@@ -112,6 +127,14 @@ def test_a_complaint_that_the_base_has_too_does_not_count(heard: Heard) -> None:
     held.emit({"t": [Seen({WHOLE: "pass"})]}, {}, set())
     (seen,) = (e for e in heard.all if isinstance(e, ev.SplatSeen))
     assert not seen.foreign and heard.record().status == "fail"
+
+
+def test_results_that_fail_on_the_base_too_do_not_excuse_a_complaint(heard: Heard) -> None:
+    complaint = "the kernel complained: WARNING in f"
+    held = records(heard, splat(ID), record("fail", BAD, complaint))
+    held.emit({"t": [Seen({WHOLE: "fail", "1 one": "pass", "2 two": "fail"})]}, {}, set())
+    assert heard.record().status == "fail"
+    assert heard.record().reason.startswith(complaint)
 
 
 def test_a_selftest_that_the_series_brings_is_excused_by_nothing(heard: Heard) -> None:

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.commands import one_kernel
 from harness.core.errors import UNTESTED
+from harness.run import against_base
+from harness.run.assemble_guest import Equipment
+from harness.run.compared import ComparedKernel
+from harness.run.session import Session
 from tests.run.fake_guest_run import Job, built_toy, fails, passes, warns
 from tests.support.toy import Toy
 from tests.vm.fake_guest import FakeQemu
@@ -86,3 +93,29 @@ def test_a_program_runs_beside_the_cases_of_a_series_of_ours(job: Job) -> None:
 def test_files_that_are_no_folder_are_refused(job: Job, tmp_path: Path) -> None:
     assert job.test_kernel(*FOREIGN, *OWN, f"GUEST_FILES={tmp_path / 'none'}") == 2
     assert job.test_kernel(*FOREIGN, "WORKLOADS=nonsense") == 2
+
+
+def test_the_stage_counts_what_waits_for_the_base(job: Job) -> None:
+    job.behaviours = {NAME: fails}
+    job.test_kernel(*FOREIGN, *OWN)
+    (tests,) = (stage for stage in job.document["stages"] if stage["name"] == "tests")
+    assert tests["detail"] == "1 cases"
+
+
+def test_repetitions_are_not_watched_for_the_change(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[object] = []
+
+    def kernel(session: Session, equipment: Equipment, *rest: Any) -> ComparedKernel:
+        watched.append(equipment.spec.watch)
+        return ComparedKernel(session, equipment, *rest)
+
+    def watch(session: Session, equipment: Equipment) -> tuple[Equipment, None]:
+        return replace(equipment, spec=replace(equipment.spec, watch=((0, 9),))), None
+
+    monkeypatch.setattr(against_base, "ComparedKernel", kernel)
+    monkeypatch.setattr(one_kernel, "watch_change", watch)
+    job.behaviours = {NAME: lambda name, guest: (fails if job.booted == 1 else passes)(name, guest)}
+    job.test_kernel(*FOREIGN, *OWN)
+    assert watched == [(), ()]

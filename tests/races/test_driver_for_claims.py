@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What claims ask of the driver: runs without an order, and any lock in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from harness.races.scenario import Scenario
+from harness.races.trace import RaceError
+from tests.debugger.fake_stub import Cpu
+from tests.races.fake_machine import (
+    Machine,
+    Make,
+    PlayedRace,
+    address,
+    begin,
+    end,
+    outcome,
+    scenario,
+)
+from tests.races.test_driver import IN_ORDER, blocked, three
+
+UNHELD = ["A: ends", "B: ends"]
+
+
+def watching(made: PlayedRace, *functions: str) -> PlayedRace:
+    made.driver.watched = frozenset(address(name) for name in functions)
+    return made
+
+
+def ends_last(main: Cpu, thread: int) -> Callable[[], dict[str, int]]:
+    """The end of the last thread's part: the run's outcome is known after it."""
+
+    def end_of_run() -> dict[str, int]:
+        main.path.append(outcome(0, 0))
+        return end(thread)
+
+    return end_of_run
+
+
+def test_without_an_order_it_is_seen_who_comes_where(make: Make, machine: Machine) -> None:
+    main = Cpu([machine.kernel("fault")])
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    b = Cpu([begin(1), machine.kernel("deep", "caller"), machine.kernel("fault")])
+    b.path.append(ends_last(main, 1))
+    made = watching(make(scenario(UNHELD), [main, a, b]), "fault", "deep", "down_write")
+    made.driver.watch(1, made.driver.scenario.threads[0])
+    assert made.driver.seen == {"A": {address("fault")}, "B": {address("deep"), address("fault")}}
+    assert made.stub.breakpoints == set()
+
+
+def test_without_an_order_nobody_waits_for_a_held_thread(make: Make, machine: Machine) -> None:
+    """A waits for what B has to do first: B follows after a while, and both come to their end."""
+    main = Cpu([])
+    a = Cpu([begin(0), machine.kernel("futex_wait_queue")])
+
+    def wake() -> dict[str, int]:
+        a.path += [machine.kernel("fault"), ends_last(main, 0)]
+        return machine.kernel("deep")
+
+    b = Cpu([begin(1), wake, end(1)])
+    made = watching(make(scenario(UNHELD), [main, a, b]), "fault", "deep")
+    made.driver.watch(1, made.driver.scenario.threads[0])
+    assert made.driver.seen == {"A": {address("fault")}, "B": {address("deep")}}
+
+
+def any_lock(*points: str) -> Scenario:
+    return replace(scenario(list(points)), any_lock=True)
+
+
+def test_any_lock_excludes_where_a_claim_is_tried(make: Make, machine: Machine) -> None:
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    b = blocked(machine, "rwsem_down_write_slowpath", "down_write", "deep")
+    made = make(any_lock(*IN_ORDER), three(a, b, hit=0))
+    run = made.driver.run(1)
+    assert run.ending == "excluded"
+    assert (
+        run.steps[-1].what == "B waits for a semaphore for writing, in rwsem_down_write_slowpath()"
+    )
+
+
+def test_a_lock_of_nobody_who_is_held_in_the_kernel_excludes_nothing(
+    make: Make, machine: Machine
+) -> None:
+    b = blocked(machine, "rwsem_down_write_slowpath", "down_write", "deep")
+    made = make(any_lock("B: ends", "A: ends"), three(Cpu([begin(0), end(0)]), b))
+    with pytest.raises(RaceError, match="the order deadlocks: B waits for a semaphore"):
+        made.driver.run(1)
+
+
+def test_another_wait_than_for_a_lock_excludes_nothing(make: Make, machine: Machine) -> None:
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    b = blocked(machine, "smp_call_function_many_cond", "deep")
+    with pytest.raises(RaceError, match="the order cannot be: B waits for an inter-processor"):
+        make(any_lock(*IN_ORDER), three(a, b)).driver.run(1)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The foreign series of docs/workloads.md: each is read, and what would run it is chosen.
+
+They were written for these tests, against Linux 6.1. What came of them on a real kernel stands in
+the table of that page.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.change.touched import Touched, kind_of
+from harness.change.whose import is_foreign, take
+from harness.core.settings import PROJECT, from_environment
+from harness.series.b4 import choose
+from harness.series.mailbox import mails_of
+from harness.series.patches import Series, parse_patch
+from harness.workloads.choose import by_pattern, load_workloads, selftest_folders
+
+DATA = Path(__file__).with_name("data")
+# The name of each: the folders of selftests, and the stressors.
+CHOSEN: dict[str, tuple[set[str], set[str]]] = {
+    "mincore-empty-range": ({"mincore"}, {"mincore"}),
+    "mincore-warns": ({"mincore"}, {"mincore"}),
+    "mincore-no-memory": ({"mincore"}, {"mincore"}),
+    "uptime-split": ({"proc"}, {"procfs"}),
+    "uptime-digits": ({"proc"}, {"procfs"}),
+    "msg-limits": ({"ipc"}, {"msg"}),
+    "msg-limits-wrong": ({"ipc"}, {"msg"}),
+    "mqueue-open": ({"mqueue"}, {"mq"}),
+    "unix-join": ({"net/af_unix"}, {"sockpair"}),
+    "unix-join-no-hold": ({"net/af_unix"}, {"sockpair"}),
+    "cmdline-range": (set(), set()),
+    "cmdline-range-wrong": (set(), set()),
+    "ioprio-levels": (set(), {"ioprio"}),
+    "dummy-irq-rate": (set(), set()),
+    "acpi-ac-gone": (set(), set()),
+    "reboot-magic": (set(), set()),
+    "arm64-prot": (set(), set()),
+    "docs-only": (set(), set()),
+    "proc-version-test": ({"proc"}, set()),
+}
+
+
+def read(path: Path) -> Series:
+    mails = choose(mails_of(path), path.name).patches
+    return Series(path.name, tuple(parse_patch(mail.text, path.name) for mail in mails))
+
+
+def test_each_sample_has_its_row_here_and_in_the_page() -> None:
+    names = {path.stem for path in DATA.glob("*.mbox")}
+    assert names == CHOSEN.keys()
+    page = (PROJECT / "docs" / "workloads.md").read_text("utf-8")
+    assert not [name for name in names if f"`{name}`" not in page]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_it_is_foreign_and_its_workloads_are_chosen(name: str) -> None:
+    series = read(DATA / f"{name}.mbox")
+    assert len(series.patches) == (2 if name in ("mincore-warns", "uptime-digits") else 1)
+    settings = from_environment({"SERIES": str(DATA / f"{name}.mbox")})
+    assert is_foreign(take(settings, series).data)
+    paths = {path for patch in series.patches for path in patch.files}
+    files = [Touched(path, kind_of(path)) for path in sorted(paths)]
+    table = load_workloads()
+    chosen = set(selftest_folders(files, table)), set(by_pattern(files, table.stressors))
+    assert chosen == CHOSEN[name]
