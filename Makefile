@@ -7,7 +7,7 @@ VENV := .venv/bin/python
 # Images for CI like to set it, and then every run compiles the same 600 modules: 2 s of 30.
 unexport PYTHONDONTWRITEBYTECODE
 
-COMMANDS := test-kernel test-series revision plan seen-red test-regression build-matrix try-config static-checks soak \
+COMMANDS := test-kernel test-series revision plan seen-red mutants test-regression build-matrix try-config static-checks soak \
 	cost repro shell list-tests tree refresh report selftest-detectors b4-check bench check fuzz-input newcomer
 
 .DEFAULT_GOAL := help

@@ -36,7 +36,13 @@ MAX_FILES = 20  # of a folder of harness/, __init__.py apart
 SOURCES = ("harness", "tests", "guest-tests", "patches")
 SUFFIXES = (".py", ".c", ".h")
 # The module of a dependency, where it is not the dependency's name.
-MODULES = {"pyelftools": "elftools", "pyyaml": "yaml", "pytest": "_pytest"}
+MODULES = {
+    "pyelftools": "elftools",
+    "pytest": "_pytest",
+    "pyyaml": "yaml",
+    "tree-sitter": "tree_sitter",
+    "tree-sitter-c": "tree_sitter_c",
+}
 
 
 def python_files(root: Path, *folders: str) -> Iterator[tuple[Path, ast.Module]]:

@@ -13,6 +13,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from harness.build import make
 from harness.build.folder import build_dir, marked, place_config
@@ -29,6 +30,7 @@ from harness.series.worktree import base_twin, source_tree
 
 STAGE = "build"
 MAX_SHOWN = 8  # warnings
+Warnings = Literal["refuse", "note", "ignore"]  # what becomes of new ones
 # In this order: the first two are a choice.
 _WITH_DEBUG_INFO = (
     "# CONFIG_DEBUG_INFO_NONE is not set\n"
@@ -42,6 +44,7 @@ class KernelBuild:
     """A built kernel, in the store.
 
     ``vmlinux`` is stripped, for booting; ``compiled``: the objects, as kbuild names them.
+    ``warned``: its new warnings, where they were asked for and did not fail the build.
     """
 
     entry: Path
@@ -53,6 +56,7 @@ class KernelBuild:
     cached: bool
     release: str
     compiled: list[str]
+    warned: str | None = None
 
     @property
     def objects(self) -> int:
@@ -77,6 +81,7 @@ def build(
     bzimage: bool = False,
     stage: str = STAGE,
     debug: bool = False,
+    warnings: Warnings = "refuse",
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
@@ -86,6 +91,7 @@ def build(
     Args:
         debug: with debug information, which the file ``debug`` of the entry keeps. Such a
             kernel's warnings are not judged.
+        warnings: what becomes of those that the base does not have.
 
     Raises:
         SeriesError: it does not compile or link, or brings a new warning.
@@ -107,8 +113,14 @@ def build(
                     proc.capture(argv, env=environment(), inside=inside(tools, source.path, out))
             job = make.Job(tools, base, applied, source, out, purpose, stage)
             job.run(("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
-            if not debug:
-                judge_warnings(job, config, log)
+            warned = None
+            if not debug and warnings != "ignore":
+                try:
+                    judge_warnings(job, config, log)
+                except SeriesError as error:
+                    if warnings == "refuse":
+                        raise
+                    warned = error.what
             strip = f"{tools.toolchain.cross}strip", "--strip-all", "-o", str(draft / "vmlinux")
             box = Inside(reads=(out,), writes=(draft,))
             proc.capture((*strip, str(taken(out, "vmlinux"))), inside=box)
@@ -118,10 +130,11 @@ def build(
             for made, kept in files.items():
                 shutil.copyfile(taken(out, made), draft / kept)
             release = taken(out, "include/config/kernel.release").read_text("utf-8").strip()
-            about = {"release": release, "compiled": sorted(make.read_records(out))}
+            compiled = sorted(make.read_records(out))
+            about = {"release": release, "compiled": compiled, "warned": warned}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, digest(text), tools.toolchain.version, bzimage, debug
+    inputs = applied.tree, digest(text), tools.toolchain.version, bzimage, debug, warnings
     entry = tools.store.entry("kernel", inputs, fill, tools.events.note)
     at = entry.path
     return KernelBuild(

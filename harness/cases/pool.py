@@ -9,15 +9,20 @@ results read as if the cases had run one after the other.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import TypeVar
 
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 MAX_GUESTS = 4  # a suite of seconds is not worth more
 MIN_CASES_PER_GUEST = 8  # below this a second guest takes longer to start than it saves
@@ -32,8 +37,55 @@ def at_once(jobs: int) -> int:
     return min(jobs, MAX_GUESTS)
 
 
-def run_shared(cases: Sequence[Case], runners: Sequence[CaseRunner], emit: ev.Consumer) -> None:
+def shared_out(
+    items: Sequence[T], workers: Sequence[Callable[[T], R]], order: Callable[[T], float]
+) -> Generator[tuple[T, Future[R]], None, None]:
+    """Gives the items to the workers, a thread each; each item with what becomes of it.
+
+    They come back as they stand in ``items``, and are begun in the order of ``order``, least
+    first. Once a worker has raised an error no other item is begun: the error is that of all that
+    are left. Nor is one when this iterator is closed.
+    """
+    waiting = deque(sorted(range(len(items)), key=lambda number: order(items[number])))
+    futures: list[Future[R]] = [Future() for _ in items]
+
+    def begun() -> int | None:
+        try:
+            return waiting.popleft()
+        except IndexError:
+            return None
+
+    def work(worker: Callable[[T], R]) -> None:
+        while (number := begun()) is not None:
+            try:
+                result = worker(items[number])
+            except BaseException as error:
+                # For whoever asks for this item, or for one that now nobody begins.
+                left: int | None = number
+                while left is not None:
+                    futures[left].set_exception(error)
+                    left = begun()
+            else:
+                futures[number].set_result(result)
+
+    for worker in workers:
+        threading.Thread(target=work, args=(worker,), daemon=True).start()
+    try:
+        yield from zip(items, futures, strict=True)
+    finally:
+        waiting.clear()
+
+
+def run_shared(
+    cases: Sequence[Case],
+    runners: Sequence[CaseRunner],
+    emit: ev.Consumer,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
     """Runs the cases on ``runners``, a guest each; with few cases the first has them all.
+
+    Args:
+        enough: whether no other case is to be begun.
 
     Raises:
         HarnessError: whatever kept a case from being run, when its turn comes. No thread
@@ -42,39 +94,28 @@ def run_shared(cases: Sequence[Case], runners: Sequence[CaseRunner], emit: ev.Co
     guests = min(len(runners), len(cases) // MIN_CASES_PER_GUEST)
     if guests < 2:
         for case in cases:
-            runners[0].run(case, emit)
+            if not enough():
+                runners[0].run(case, emit)
         return
+
+    def worker(runner: CaseRunner) -> Callable[[Case], list[ev.Event]]:
+        def work(case: Case) -> list[ev.Event]:
+            seen: list[ev.Event] = []
+            if enough():
+                return seen
+            runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
+            return seen
+
+        return work
+
     # Long ones first, or one of them is alone at the end. How long a case may take says
     # well enough which those are.
-    waiting = deque(sorted(cases, key=lambda case: -case.timeout))
-    futures: dict[ev.CaseId, Future[list[ev.Event]]] = {case.id: Future() for case in cases}
-
-    def begun() -> Case | None:
-        try:
-            return waiting.popleft()
-        except IndexError:
-            return None
-
-    def work(runner: CaseRunner) -> None:
-        while case := begun():
-            seen: list[ev.Event] = []
-            try:
-                runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
-            except BaseException as error:
-                # For whoever asks for this case, or for one that now nobody begins.
-                while case:
-                    futures[case.id].set_exception(error)
-                    case = begun()
-            else:
-                futures[case.id].set_result(seen)
-
-    for runner in runners[:guests]:
-        threading.Thread(target=work, args=(runner,), daemon=True).start()
-    try:
-        for case in cases:
-            emit(ev.CaseStarted(case.id, case.clauses))  # the screen says what it waits for
-            for event in futures[case.id].result():
+    workers = [worker(runner) for runner in runners[:guests]]
+    shared = shared_out(cases, workers, lambda case: -case.timeout)
+    with contextlib.closing(shared):
+        for case, seen in shared:
+            if not enough():  # the screen says what it waits for
+                emit(ev.CaseStarted(case.id, case.clauses))
+            for event in seen.result():
                 if not isinstance(event, ev.CaseStarted):
                     emit(event)
-    finally:
-        waiting.clear()

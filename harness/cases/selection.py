@@ -13,6 +13,7 @@ from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.image.programs import Case
+from harness.report.results import BROKEN
 
 
 def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
@@ -56,11 +57,13 @@ def run_cases(
     emit: ev.Consumer,
     expression: str,
     only: Sequence[str] = (),
+    most: int | None = None,
 ) -> None:
     """Runs those of the cases that ``expression`` selects; ``emit`` hears of them all.
 
     Args:
         only: ids of the only cases to select, where there are any.
+        most: after so many that broke no other is begun; None: all are run.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
@@ -73,9 +76,20 @@ def run_cases(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
             next_step=f"{command('list-tests')} prints their names",
         )
+    broken = ran = 0
+
+    def counted(event: ev.Event) -> None:
+        nonlocal broken, ran
+        if isinstance(event, ev.CaseFinished):
+            ran += 1
+            broken += event.status in BROKEN
+        emit(event)
+
     try:
-        run_shared(chosen, runners, emit)
+        run_shared(chosen, runners, counted, lambda: most is not None and broken >= most)
     except HarnessError:
         raise
     except Exception as error:
         raise InternalError(f"running cases failed: {error!r}") from error
+    if left := len(chosen) - ran:
+        emit(ev.Note(f"MAXFAIL={most}: {left} of {len(chosen)} cases have not been run", "warning"))

@@ -109,6 +109,7 @@ def _in_guests(
                     workloads.take,
                     settings.tests or "",
                     settings.only,
+                    settings.maxfail,
                 )
             else:
                 session.events.note(NO_WORKLOAD)
@@ -150,6 +151,8 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
     """What the kernel's checkers say of a complete run is a record of its own."""
     data, applied = session.data, len(equipment.prepared.applied.patches)
     if session.settings.tests or not data.sound or not data.applicable(data.sound, applied):
+        return
+    if session.stopped:
         return
     flavour = load_flavour(session.settings.config).name
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))

@@ -15,7 +15,7 @@ from harness.core.settings import Settings
 from harness.races import claim_verdict
 from harness.races.claim_run import try_claim
 from harness.races.claims import read_claim
-from harness.races.run import filtered, run_scenarios
+from harness.races.run import run_scenarios
 from harness.races.scenario import choose
 from harness.races.verdict import RaceResult, document, stress_table, table
 from harness.run.session import Session, run_session
@@ -36,7 +36,7 @@ def _repro(session: Session) -> None:
             part = replace(session, settings=replace(settings, config=flavour))
             if results:
                 # The run's configuration is the first one's; the record of a race names its own.
-                rest = filtered(session.events, lambda e: not isinstance(e, ev.ConfigKnown))
+                rest = ev.filtered(session.events, lambda e: not isinstance(e, ev.ConfigKnown))
                 part = replace(part, events=rest)
             scenarios = [scenario for scenario, its in flavours.items() if its == flavour]
             run_scenarios(part, scenarios, line, results)

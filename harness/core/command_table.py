@@ -59,6 +59,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
     "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
+    "WARNINGS": ("refuse", "note: a new compiler warning is told, and does not fail the build"),
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
@@ -66,7 +67,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
-    "TESTS": ("", "a pytest -k expression that selects guest tests"),
+    "TESTS": ("", "a pytest -k expression: parts of names of guest tests; purge.c: of a program"),
+    "MAXFAIL": ("", "test-kernel: after so many cases that broke no other is begun"),
     "WORKLOADS": (
         "",
         "what runs: cases (ours), kselftest, kunit, stress-ng, run, none; default: what suits",
@@ -94,8 +96,12 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "MINUTES": ("", "soak, fuzz-input: how long; soak: all runs on one kernel together (30)"),
     "SEED": (
         "",
-        "soak, test-kernel, fuzz-input: the seed of what is random, to see a failure again",
+        "soak, test-kernel, fuzz-input: the seed of what is random, to see a failure again;"
+        " mutants: of the choice, too (1)",
     ),
+    "SAMPLE": ("60", "mutants: how many are chosen by SEED=, or all"),
+    "PATCH": ("", "mutants: only of lines that this patch brings, from 1"),
+    "FUNCTION": ("", "mutants: only of this function"),
     "SUITE": ("trixie", "newcomer: the suite of Debian that it installs"),
     "CPUS": ("2", "virtual CPUs of a guest"),
     "REPEAT": (
@@ -116,7 +122,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
-_GUEST = f"{_SOURCE} VARIANT CONFIG AUTOCONFIG MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
+_BUILD = f"{_SOURCE} WARNINGS VARIANT CONFIG AUTOCONFIG"
+_GUEST = f"{_BUILD} MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES COVERAGE COVER"
 
 
@@ -145,7 +152,8 @@ class Command:
 # fmt: off
 COMMANDS: dict[str, Command] = {
     "test-kernel": Command("harness.commands.one_kernel:test_kernel",
-        "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES KTAP", "",
+        "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES MAXFAIL KTAP",
+        "",
         {"KERNEL": "6.12", "TESTS": "sigbus and not exec"}),
     "test-series": Command("harness.commands.test_series:test_series",
         "the same after each patch of the series, from none to all; one table", _CASES,
@@ -153,6 +161,10 @@ COMMANDS: dict[str, Command] = {
     "seen-red": Command("harness.commands.seen_red:see_red",
         "each clause's cases on kernels with a mistake in it: they must fail there",
         f"{_CASES} PATCHES", "run console", {"VARIANT": "pins-ignored,flag-stays"}),
+    "mutants": Command("harness.commands.mutants:mutants",
+        "small mistakes in the changed lines, each planted alone: which does no case notice?",
+        f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES SAMPLE SEED PATCH FUNCTION", "",
+        {"SAMPLE": "60", "SEED": "1"}),
     "test-regression": Command("harness.commands.test_regression:test_regression",
         "the kernel's own selftests without the series and with it: what differs",
         f"{_GUEST} PATCHES TESTS", "", {"TESTS": "ksm"}),

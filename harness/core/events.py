@@ -296,6 +296,22 @@ class ChangeCoverage(Event):
     least: int | None = None
 
 
+class MutantJudged(Event):
+    """One mistake that was planted in a changed line, and whether anything has noticed it.
+
+    ``outcome``: as ``mutants/mutant.py:Outcome``. ``place``: file, line and function. ``said``:
+    what noticed it and how, or why it could not be judged. ``kept``: an earlier run has found it.
+    """
+
+    number: int
+    operator: str
+    place: str
+    outcome: str
+    said: str
+    seconds: float
+    kept: bool
+
+
 class CanaryFinished(Event):
     """A detector was tried on this kernel: what was provoked, and what was reported."""
 
@@ -334,3 +350,8 @@ class Events:
         with self._lock:
             for consumer in self.consumers:
                 consumer(event)
+
+
+def filtered(events: Events, keep: Callable[[Event], bool]) -> Events:
+    """Events of which those that are to be kept are passed on to others."""
+    return Events([lambda event: events.emit(event) if keep(event) else None])

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 from harness.core.command_table import PROJECT as PROJECT
 from harness.core.command_table import command, default
@@ -81,6 +81,20 @@ def _several(*allowed: str) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
+def _warnings(value: str) -> Literal["refuse", "note"]:
+    if value not in ("refuse", "note"):
+        raise ValueError("refuse or note")
+    return "note" if value == "note" else "refuse"
+
+
+def _sample(value: str) -> int | Literal["all"]:
+    if value == "all":
+        return "all"
+    if not value.isdecimal() or not int(value):
+        raise ValueError("a whole number, 1 or more, or all")
+    return int(value)
+
+
 def _path(value: str) -> Path:
     return Path(value).absolute()
 
@@ -109,6 +123,7 @@ class Settings:
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
     allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
+    warnings: Literal["refuse", "note"] = _given("WARNINGS", _warnings, asked=True)
     previous: str | None = _given("PREVIOUS", _optional(str))
     patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
     variant: str | None = _given("VARIANT", _optional(str), asked=True)
@@ -117,6 +132,7 @@ class Settings:
     machine: str = _given("MACHINE", _choice("auto", "microvm", "q35"), asked=True)
     accel: str = _given("ACCEL", _choice("auto", "kvm", "tcg"), asked=True)
     tests: str | None = _given("TESTS", _optional(str), asked=True)
+    maxfail: int | None = _given("MAXFAIL", _optional(_number(1)), asked=True)
     workloads: tuple[str, ...] = _given("WORKLOADS", _several(*WORKLOADS), asked=True)
     run: str | None = _given("RUN", _optional(str), asked=True)
     guest_files: Path | None = _given("GUEST_FILES", _optional(_path), asked=True)
@@ -138,6 +154,9 @@ class Settings:
     kind: str | None = _given("KIND", _optional(str), asked=True)
     minutes: int | None = _given("MINUTES", _optional(_number(1)))
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
+    sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
+    patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
+    function: str | None = _given("FUNCTION", _optional(str), asked=True)
     suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
     # Times that a broken case is run again; None: not said.

@@ -8,11 +8,12 @@ code is the same, and where an object's symbols are in the tested kernel says wh
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import shlex
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -105,6 +106,38 @@ def _mention(tree: PatchedTree, words: set[str], *paths: str) -> list[str]:
     return sorted(line.partition(":")[2] for line in said.splitlines())
 
 
+@contextlib.contextmanager
+def compiled_folder(
+    tools: BuildTools,
+    base: Base,
+    applied: Applied,
+    config: KernelConfig,
+    names: Sequence[str],
+    log: Path,
+) -> Iterator[tuple[Path, Path]]:
+    """The source tree and the build folder of the tested kernel, ours until the block ends.
+
+    Args:
+        names: objects that are brought to the state of this series first, should the folder
+            have moved on; none: it cannot have, the kernel was built just now.
+
+    Raises:
+        MachineError: the disk is full, say.
+    """
+    with (
+        source_tree(tools.store, base, applied, tools.events) as source,
+        build_dir(tools, base, config.name, source) as out,
+    ):
+        if names:
+            place_config(config.text, out)
+            reader = BuildLog(str(source.path), str(out))
+            with marked(out):
+                for line in make.run_on(tools, source, out, log, *names):
+                    reader.feed(line)
+                make.write_records(out, make.read_records(out) | reader.objects)
+        yield source.path, out
+
+
 def compile_objects(
     tools: BuildTools,
     base: Base,
@@ -118,34 +151,25 @@ def compile_objects(
 ) -> list[Path]:
     """Compiles the objects with line tables into a folder, in the order of their names.
 
-    What cannot be compiled is left out. The build folder is that of the tested kernel, whose
-    commands are taken; it is brought to the state of this series first, should it have moved on.
+    What cannot be compiled is left out.
 
     Args:
-        built: it cannot have: the kernel was built just now.
+        built: the kernel was built just now, see ``compiled_folder``.
 
     Raises:
         MachineError: the disk is full, say.
     """
-    with (
-        source_tree(tools.store, base, applied, tools.events) as source,
-        build_dir(tools, base, config.name, source) as out,
-    ):
-        if not built:
-            place_config(config.text, out)
-            reader = BuildLog(str(source.path), str(out))
-            with marked(out):
-                for line in make.run_on(tools, source, out, log, *names):
-                    reader.feed(line)
-                make.write_records(out, make.read_records(out) | reader.objects)
-        box = inside(tools, source.path, out)
+    moved = () if built else names
+    with compiled_folder(tools, base, applied, config, moved, log) as (source, out):
+        box = inside(tools, source, out)
         box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
 
         def compile_one(name: str) -> Path | None:
             place = into / name.replace("/", "-")
-            command = compiler_command(taken(out, _command_file(name)), place)
+            command = compiler_command(out, name, place)
             if command is None:
                 return None
+            command += LINE_TABLES
             done = proc.run(command, cwd=out, env=compiling(tools), inside=box, log=log)
             return place if done.returncode == 0 else None
 
@@ -153,16 +177,13 @@ def compile_objects(
             return [path for path in pool.map(compile_one, names) if path is not None]
 
 
-def _command_file(name: str) -> str:
-    folder, _, file = name.rpartition("/")
-    return f"{folder}/.{file}.cmd" if folder else f".{file}.cmd"
-
-
-def compiler_command(kept: Path, target: Path) -> list[str] | None:
-    """The command that kbuild keeps beside an object, for ``target`` and with line tables.
+def compiler_command(out: Path, name: str, target: Path) -> list[str] | None:
+    """The command that kbuild keeps beside an object of a build folder, but for ``target``.
 
     None: it keeps none, as of an object that is not there.
     """
+    folder, _, file = name.rpartition("/")
+    kept = taken(out, f"{folder}/.{file}.cmd" if folder else f".{file}.cmd")
     if not kept.is_file():
         return None
     found = _COMMAND.search(kept.read_text("utf-8", "replace"))
@@ -175,7 +196,7 @@ def compiler_command(kept: Path, target: Path) -> list[str] | None:
         return None
     words[words.index("-o") + 1] = str(target)
     # The file of what it depends on belongs to the object that is there.
-    return [*(word for word in words if not word.startswith("-Wp,-M")), *LINE_TABLES]
+    return [word for word in words if not word.startswith("-Wp,-M")]
 
 
 def place(name: str, path: Path, symbols: Mapping[str, Sequence[int]]) -> PlacedObject:

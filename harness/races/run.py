@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from harness.core import events as ev
@@ -26,11 +26,6 @@ STAGE = "race"
 STRESS_S = 20
 # Of the variant's guests: what a deliberately broken kernel says is not the series' fault.
 _OF_VARIANTS = (ev.StageStarted, ev.StageFinished, ev.StageFailed, ev.StageProgress, ev.GuestLost)
-
-
-def filtered(events: ev.Events, keep: Callable[[ev.Event], bool]) -> ev.Events:
-    """Events of which those that are to be kept are passed on to others."""
-    return ev.Events([lambda event: events.emit(event) if keep(event) else None])
 
 
 def run_batch(
@@ -95,7 +90,7 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
     with _of_the_variant(scenario):
         kernel = variant_kernel(session, context.prepared, scenario)
     below = f"races/{scenario.name}/variant"
-    events = filtered(session.events, lambda event: isinstance(event, _OF_VARIANTS))
+    events = ev.filtered(session.events, lambda event: isinstance(event, _OF_VARIANTS))
     with kernel_guests(context, kernel, below, events) as variant:
         variant_breakpoints = variant.breakpoints(scenario)
         if session.settings.explain:

@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
 from harness.report.change import PatchDiff, read_change
+from harness.report.mutants import MutantsDocument, read_mutants
 from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
@@ -102,11 +103,17 @@ def page_environment(*folders: Path) -> jinja2.Environment:
     )
 
 
-def html(document: RunDocument, data: SeriesData | None, change: Sequence[PatchDiff] = ()) -> str:
+def html(
+    document: RunDocument,
+    data: SeriesData | None,
+    change: Sequence[PatchDiff] = (),
+    mutants: MutantsDocument | None = None,
+) -> str:
     """``report.html``: one self-contained page, readable without network or scripts.
 
     Args:
         change: the diffs of the patches, with what ran of them.
+        mutants: what became of them, in a run that judged some.
     """
     environment = page_environment()
     environment.filters["inline"] = inline
@@ -115,15 +122,16 @@ def html(document: RunDocument, data: SeriesData | None, change: Sequence[PatchD
     page = environment.get_template("report.html.j2")
     drawn = plots(document["tests"])
     return page.render(
-        run=document, clauses=clauses, tests=tests, data=data, plots=drawn, change=change
-    )
+        run=document, clauses=clauses, tests=tests, data=data, plots=drawn, change=change,
+        mutants=mutants,
+    )  # fmt: skip
 
 
 def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
     """Writes the closing files of a run into ``out``."""
     write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
     write_atomically(out / "junit.xml", junit(document))
-    write_atomically(out / "report.html", html(document, data, read_change(out)))
+    write_atomically(out / "report.html", html(document, data, read_change(out), read_mutants(out)))
 
 
 def point_latest(out: Path) -> None:

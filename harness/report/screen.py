@@ -124,6 +124,11 @@ class Screen:
                     f"change: {event.lines_run} of {event.lines} lines run,"
                     f" {event.functions_entered} of {event.functions} functions"
                 )
+            case ev.MutantJudged():
+                if not event.outcome.startswith("killed"):
+                    said = f": {event.said}" if event.said else ""
+                    text = f"{event.place}: {event.operator}{said}"
+                    self._print(f"  [yellow]{event.outcome}[/] {escape(text)}")
             case ev.CanaryFinished():
                 mark = "[green]seen[/]" if event.ok else "[red]MISSED[/]"
                 self._print(

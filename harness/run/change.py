@@ -48,7 +48,8 @@ class ChangeWatch:
             self.session.events.note(UNDER_KVM)
             return
         all_patches = len(applied.patches) == applied.total
-        whole = all_patches and not (settings.tests or settings.only)
+        selected = settings.tests or settings.only or self.session.stopped
+        whole = all_patches and not selected
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
         subjects = [patch.subject for patch in applied.patches]
         write_change(self.session.out, self.measured.diffs(self.prepared.patched_tree, subjects))

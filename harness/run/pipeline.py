@@ -143,9 +143,14 @@ def prepare(
         events.note(why)
     on_headers(headers, base)
     with stage(events, STAGE) as outcome:
-        kernel = build(bench, base, applied, config, log, bzimage=machine != "microvm")
+        kernel = build(
+            bench, base, applied, config, log,
+            bzimage=machine != "microvm", warnings=session.settings.warnings,
+        )  # fmt: skip
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
+    if kernel.warned is not None:
+        events.emit(ev.Note(kernel.warned, "warning"))
     shutil.copyfile(kernel.config, session.out / "kernel.config")
     if kernel.cached:
         shutil.copyfile(kernel.log, log)

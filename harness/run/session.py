@@ -64,6 +64,12 @@ class Session:
         """What is promised of the series; see ``KnownSeries``."""
         return self.known.data
 
+    @property
+    def stopped(self) -> bool:
+        """Whether so much has broken that not all cases were run (MAXFAIL=)."""
+        most = self.settings.maxfail
+        return most is not None and len(self.results.failures()) >= most
+
 
 @dataclass(frozen=True)
 class RunResult:

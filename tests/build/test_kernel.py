@@ -15,6 +15,7 @@ import pytest
 
 from harness.build import make
 from harness.build.folder import MARKER
+from harness.build.kernel import build
 from harness.build.make import Warned
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import Note, StageProgress
@@ -153,6 +154,19 @@ def test_a_new_warning_is_the_series_fault(toy: Toy) -> None:
             toy.build(toy.series(WARNS))
         assert "brings 1 compiler warnings" in caught.value.what
         assert "mm/swap.c:6: warning: unused variable" in caught.value.what
+
+
+def test_a_new_warning_may_be_told_and_passed_over(toy: Toy) -> None:
+    base, applied = toy.apply(toy.series(WARNS))
+    config = toy.configure(base, applied)
+    for cached in (False, True):
+        kernel = build(toy.bench(), base, applied, config, toy.log, warnings="note")
+        assert kernel.cached == cached
+        assert kernel.warned is not None
+        assert "mm/swap.c:6: warning: unused variable" in kernel.warned
+    assert build(toy.bench(), base, applied, config, toy.log, warnings="ignore").warned is None
+    with pytest.raises(SeriesError):  # who does not ask for that does not get such a kernel
+        toy.build(toy.series(WARNS))
 
 
 def test_a_warning_that_the_base_has_is_not(toy: Toy) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from harness.core import proc
 from harness.coverage.changed_lines import changed_files
-from harness.coverage.objects import LINE_TABLES, compiler_command, objects_of, place
+from harness.coverage.objects import compiler_command, objects_of, place
 from harness.coverage.statements import symbols_of
 from harness.debugger.dwarf import DebugInfo
 from tests.coverage.test_changed_lines import tree_of
@@ -57,20 +57,20 @@ def test_the_objects_that_have_code_of_a_change(
 
 
 @pytest.mark.parametrize("key", ["cmd", "savedcmd"])
-def test_the_kept_command_with_line_tables(tmp_path: Path, key: str) -> None:
-    kept = tmp_path / ".a.o.cmd"
+def test_the_kept_command_for_another_target(tmp_path: Path, key: str) -> None:
+    kept = tmp_path / "mm" / ".a.o.cmd"
+    kept.parent.mkdir()
     kept.write_text(
         f"{key}_mm/a.o := gcc -Wp,-MMD,mm/.a.o.d -O2 -DX='\"a b\"' -DY='\\#$$' -c -o mm/a.o"
         " /src/mm/a.c  ; ./tools/objtool/objtool --orc mm/a.o\n\nsource_mm/a.o := /src/mm/a.c\n"
     )
     target = tmp_path / "b.o"
-    assert compiler_command(kept, target) == [
+    assert compiler_command(tmp_path, "mm/a.o", target) == [
         *("gcc", "-O2", '-DX="a b"', "-DY=#$", "-c", "-o", str(target), "/src/mm/a.c"),
-        *LINE_TABLES,
     ]
     kept.write_text("cmd_mm/a.o := ld -r -o mm/a.o mm/b.o\n")
-    assert compiler_command(kept, tmp_path / "b.o") is None
-    assert compiler_command(tmp_path / "none", tmp_path / "b.o") is None
+    assert compiler_command(tmp_path, "mm/a.o", target) is None
+    assert compiler_command(tmp_path, "mm/b.o", target) is None
 
 
 @pytest.fixture

@@ -120,6 +120,25 @@ def test_a_case_that_fails(job: Job, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
+def test_after_enough_failures_no_other_case_is_begun(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job.behaviours = dict.fromkeys(("a01", "a03", "a05"), fails)
+    assert job.test_kernel("JOBS=1", "MAXFAIL=2") == 1
+    assert job.runs == dict.fromkeys(FIRST[:4], 1)
+    assert [test["id"] for test in job.document["tests"]] == IDS[:4]
+    assert "MAXFAIL=2: 12 of 16 cases have not been run" in capsys.readouterr().out
+    job.runs.clear()
+    assert job.test_kernel("JOBS=2", "MAXFAIL=1") == 1
+    assert sum(job.runs.values()) == len(job.document["tests"]) < len(RUN)
+
+
+def test_fewer_failures_stop_nothing(job: Job) -> None:
+    job.behaviours = {"a01": fails}
+    assert job.test_kernel("JOBS=2", "MAXFAIL=2") == 1
+    assert broken(job) == {"a01": ("fail", "wanted 1, got 2")}
+
+
 def test_a_case_that_hangs_is_ended_and_its_guest_kept(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

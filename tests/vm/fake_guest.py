@@ -92,6 +92,7 @@ class FakeQemu:
         self.benchmark: Callable[[], None] = lambda: None
         self.over = threading.Event()
         self.seen: list[str] = []
+        self.files: dict[str, str] = {}  # what ``cat`` prints, and what ``echo`` has written
         self.spec: GuestSpec | None = None  # what it was started with, where somebody says so
         log.write_text("")
 
@@ -161,6 +162,10 @@ class FakeQemu:
                 self.benchmark()
                 channel.sendall(b"100\n")
                 return 0
+            case ["/bin/cat", path]:
+                channel.sendall(self.files.get(path, "").encode())
+            case ["echo", text, place] if place.startswith(">"):
+                self.files[place[1:]] = text
         return 0
 
     def _case(

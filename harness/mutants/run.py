@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stages of a run of mutants behind the sound kernel's: find, compile, switch, reach, mutants.
+
+One kernel has all mutants that are to be judged, each behind its number (``switched.py``), so
+that a mutant costs no build: a guest is restored, and the number is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.build.flavours import load_flavour
+from harness.build.kconfig import KernelConfig
+from harness.build.kernel import build
+from harness.cases.runner import CaseRunner
+from harness.cases.selection import select_cases
+from harness.core import events as ev
+from harness.core.errors import InvocationError
+from harness.core.stages import stage
+from harness.core.store import digest
+from harness.coverage.changed_lines import changed_files
+from harness.image.programs import Case
+from harness.mutants.alone import compile_alone
+from harness.mutants.argued import argument_for, load_arguments, outlived
+from harness.mutants.cases import Judges, judges_of
+from harness.mutants.find import find_mutants, sample
+from harness.mutants.judge import MutantJudge, place_of
+from harness.mutants.mutant import Mutant
+from harness.mutants.reach import STAGE as REACH
+from harness.mutants.reach import ReachRecord, find_reach, kept_reach
+from harness.mutants.report import MutantReport
+from harness.mutants.switched import switched_tree
+from harness.mutants.verdict import KeptVerdicts, MutantVerdict
+from harness.run.assemble_guest import Equipment, booted, case_runners
+from harness.run.pipeline import workbench
+from harness.run.session import Session
+from harness.workloads.selftests import Selftest
+
+STAGE = "mutants"
+FORM = 1  # of what is kept in the store
+
+
+@dataclass(frozen=True)
+class MutantRun:
+    """``equipment``: guests of the sound kernel. ``report`` hears of each verdict as it comes."""
+
+    session: Session
+    equipment: Equipment
+    workloads: Sequence[Selftest]
+    report: MutantReport
+
+    def judge_all(self) -> None:
+        """Runs all stages.
+
+        Raises:
+            InvocationError: there is nothing to mutate, or nothing to judge it by.
+            SeriesError, MachineError: as for any build and any boot.
+        """
+        codes = self._compile(self._find())
+        if codes:
+            self._in_guests(codes)
+
+    def _find(self) -> list[Mutant]:
+        """The stage find: chooses mutants, and takes away those that mutants.yaml argues about."""
+        settings, prepared = self.session.settings, self.equipment.prepared
+        with stage(self.session.events, "find") as outcome:
+            tree = prepared.patched_tree
+            every = find_mutants(
+                tree, changed_files(tree), prepared.kernel.compiled,
+                prepared.kernel.config, self.session.events.note,
+            )  # fmt: skip
+            arguments = load_arguments(self.session.data.folder, prepared.base.line)
+            self.report.outlived = [str(argument) for argument in outlived(arguments, every)]
+            if settings.patch is not None:
+                every = [mutant for mutant in every if mutant.patch == settings.patch - 1]
+            if settings.function is not None:
+                every = [mutant for mutant in every if mutant.function == settings.function]
+            size = None if settings.sample == "all" else settings.sample
+            chosen = sample(every, size, settings.seed or 0)
+            outcome.detail = f"{len(chosen)} of {len(every)} mutants"
+        if not chosen:
+            raise InvocationError(
+                "there is no mutant: no changed line of what was asked for is code in this kernel",
+                next_step="leave out PATCH= and FUNCTION=, or look at what ran of the change:\n"
+                f"{settings.command('test-kernel')}",
+            )
+        self.report.found, self.report.mutants = len(every), chosen
+        for mutant in chosen:
+            if argument := argument_for(mutant, arguments):
+                self._tell(mutant, MutantVerdict("argued", argument.why.strip()))
+        return [mutant for mutant in chosen if mutant.number not in self.report.verdicts]
+
+    def _compile(self, chosen: Sequence[Mutant]) -> dict[int, str]:
+        """The stage compile: each mutant alone; number -> digest of the code of those alive."""
+        session, prepared = self.session, self.equipment.prepared
+        codes: dict[int, str] = {}
+
+        def progress(done: int, total: int) -> None:
+            session.events.emit(ev.StageProgress("compile", done, total, "mutants"))
+
+        with stage(session.events, "compile") as outcome:
+            compiled = compile_alone(
+                workbench(session), prepared.base, prepared.applied, self._config, chosen,
+                session.out / "compile.log", progress,
+            )  # fmt: skip
+            for mutant in chosen:
+                found = compiled[mutant.number]
+                if found.outcome == "alive":
+                    codes[mutant.number] = found.code
+                elif found.outcome == "killed by the build":
+                    self._tell(mutant, MutantVerdict(found.outcome, found.said, "build"))
+                else:
+                    self._tell(mutant, MutantVerdict(found.outcome, found.said))
+            outcome.detail = f"{len(codes)} of {len(chosen)} have code of their own"
+        return codes
+
+    @property
+    def _config(self) -> KernelConfig:
+        flavour = load_flavour(self.session.settings.config).name
+        return KernelConfig(flavour, self.equipment.prepared.kernel.config)
+
+    def _tell(self, mutant: Mutant, verdict: MutantVerdict) -> None:
+        self.report.verdicts[mutant.number] = verdict
+        said = ": ".join(filter(None, (verdict.case, verdict.reason)))
+        place, operator, outcome = place_of(mutant), mutant.operator, verdict.outcome
+        told = mutant.number, operator, place, outcome, said, verdict.seconds, verdict.kept
+        self.session.events.emit(ev.MutantJudged(*told))
+
+    def _switched(self, alive: Sequence[Mutant]) -> Equipment:
+        """The stage switch: guests of the kernel that has these mutants, each behind its number."""
+        session, prepared = self.session, self.equipment.prepared
+        with stage(session.events, "switch") as outcome:
+            applied = switched_tree(prepared.base, prepared.applied, alive, session.store)
+            kernel = build(
+                workbench(session), prepared.base, applied, self._config,
+                session.out / "switch.log", bzimage=prepared.kernel.bzimage is not None,
+                stage="switch", warnings="ignore",
+            )  # fmt: skip
+            outcome.cached = kernel.cached
+            outcome.detail = f"{len(alive)} mutants in one kernel"
+        spec = replace(self.equipment.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage)
+        # The mutants are no patch more: what holds from which patch on is as it was.
+        applied = replace(applied, patches=prepared.applied.patches)
+        switched = replace(prepared, applied=applied, kernel=kernel)
+        return replace(self.equipment, prepared=switched, spec=spec)
+
+    def _in_guests(self, codes: Mapping[int, str]) -> None:
+        """The stages switch, boot, reach and mutants. What is in the store takes no guest."""
+        session = self.session
+        alive = [mutant for mutant in self.report.mutants if mutant.number in codes]
+        judges = judges_of(self.equipment.suite, self.workloads, session.data)
+        cases = select_cases(list(judges.cases.values()), session.settings.tests or "")
+        if not cases:
+            raise InvocationError(
+                "no case is there to judge a mutant",
+                next_step=f"{session.settings.command('list-tests')}   (what TESTS= selects from)",
+            )
+        equipment = self._switched(alive)
+        with self._kept() as folder, contextlib.ExitStack() as stack:
+
+            @functools.cache
+            def runners() -> list[CaseRunner]:
+                return stack.enter_context(_runners(session, equipment))
+
+            reach = self._reach(equipment, judges, cases, folder, runners)
+            judge = MutantJudge(judges, reach, codes, KeptVerdicts(folder))
+            left = judge.settle(alive)
+            try:
+                for mutant in alive:
+                    if mutant.number in judge.verdicts:
+                        self._tell(mutant, judge.verdicts[mutant.number])
+                if left:
+                    self._judge(judge, left, runners())
+            finally:  # those of which nobody has heard yet, too
+                self.report.verdicts.update(judge.verdicts)
+
+    @contextlib.contextmanager
+    def _kept(self) -> Iterator[Path]:
+        """The folder of what earlier runs have found of the sound kernel, in guests like these."""
+        session, spec = self.session, self.equipment.spec
+        kernel, rootfs = self.equipment.prepared.kernel.entry.name, spec.rootfs.parent.name
+        key = digest(FORM, kernel, rootfs, spec.machine, spec.accel, spec.cpus, spec.env)
+        with session.store.work_dir("verdicts", key, session.events.note) as folder:
+            yield folder
+
+    def _reach(
+        self,
+        equipment: Equipment,
+        judges: Judges,
+        cases: Sequence[Case],
+        folder: Path,
+        runners: Callable[[], list[CaseRunner]],
+    ) -> ReachRecord:
+        """The stage reach: which case reaches which mutant, from the store or found now."""
+        identity = {str(case.id): judges.identity[str(case.id)] for case in cases}
+        path = folder / f"reach-{digest(equipment.prepared.kernel.entry.name, identity)}.json"
+        reach = kept_reach(path)
+        events, cached = self.session.events, reach is not None
+        ready = [] if reach else runners()  # the stage boot is one of its own
+        with stage(events, REACH) as outcome:
+            if reach is None:
+                reach = find_reach(events, judges, ready, cases, path)
+            numbers = {number for run in reach.runs.values() for number in run.reached}
+            outcome.cached = cached
+            outcome.detail = (
+                f"{len(numbers)} mutants by {len(reach.runs) - len(reach.unused)} cases"
+            )
+        self.report.unused = reach.unused
+        self.report.about = {name: case.about for name, case in judges.cases.items()}
+        self.report.reached_by = {m.number: reach.of(m.number) for m in self.report.mutants}
+        return reach
+
+    def _judge(
+        self, judge: MutantJudge, left: Sequence[Mutant], runners: Sequence[CaseRunner]
+    ) -> None:
+        """The stage mutants: those that need a guest."""
+        events = self.session.events
+        done = 0
+
+        def told(mutant: Mutant, verdict: MutantVerdict) -> None:
+            nonlocal done
+            done += 1
+            self._tell(mutant, verdict)
+            counts = Counter(found.outcome for found in judge.verdicts.values())
+            note = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+            events.emit(ev.StageProgress(STAGE, done, len(left), "mutants", note))
+
+        with stage(events, STAGE) as outcome:
+            judge.judge(left, runners, told)
+            outcome.detail = f"{len(left)} judged in guests, {len(runners)} at once"
+
+
+@contextlib.contextmanager
+def _runners(session: Session, equipment: Equipment) -> Iterator[list[CaseRunner]]:
+    """What runs cases on the switched kernel; that each guest comes up again is no news."""
+    out = session.out / "guests"
+    out.mkdir()
+    events = ev.filtered(
+        session.events, lambda event: not (isinstance(event, ev.GuestBooted) and event.restored)
+    )
+    mine = replace(session, out=out, events=events)
+    with booted(mine, equipment) as guests:
+        yield case_runners(mine, equipment, guests)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One kernel that has many mutants: each behind a switch, and none on until one is asked for.
+
+A mutant costs no build of its own then. ``switch.h`` and ``switch.c`` are the switch: which
+mutant is on, and which have been reached; /sys/module/kernel/parameters/harness_mutant sets
+the one and tells the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core import git
+from harness.core.errors import InternalError
+from harness.core.events import PatchInfo
+from harness.core.store import Store
+from harness.mutants.mutant import Edit, Mutant
+from harness.series.apply import Applied
+from harness.series.base import Base
+
+HEADER = "include/linux/harness_mutant.h"
+HOST = "init/main.c"  # is in every kernel, and gets switch.c at its end
+_INCLUDE = b"#include <linux/harness_mutant.h>"
+SUBJECT = "The mutants, each behind a switch"
+
+
+@dataclass
+class _Span:
+    """A piece of the source with all that may stand in its place, and the pieces in it."""
+
+    start: int
+    end: int
+    choices: list[tuple[int, Edit]] = field(default_factory=list)
+    inside: list[_Span] = field(default_factory=list)
+
+
+def switched(source: bytes, mutants: Iterable[Mutant]) -> bytes:
+    """A file with mutants behind switches, with as many lines as before.
+
+    Raises:
+        InternalError: two edits overlap, and neither is inside the other.
+    """
+    whole = _Span(0, len(source))
+    choices = [(mutant.number, edit) for mutant in mutants for edit in mutant.edits]
+    open_now = [whole]
+    for number, edit in sorted(choices, key=lambda one: (one[1].start, -one[1].end, one[0])):
+        while not (edit.start < open_now[-1].end or _is_same(edit, open_now[-1])) and open_now[1:]:
+            open_now.pop()
+        around = open_now[-1]
+        if edit.end > around.end:
+            raise InternalError(f"mutant {number}: {edit} overlaps {around.choices}")
+        if not _is_same(edit, around):
+            span = _Span(edit.start, edit.end)
+            around.inside.append(span)
+            open_now.append(span)
+        open_now[-1].choices.append((number, edit))
+    text = _inner(source, whole)
+    if source.lstrip().startswith((b"/*", b"//")):
+        return _INCLUDE + b" " + text
+    return _INCLUDE + b"\n#line 1\n" + text
+
+
+def _is_same(edit: Edit, span: _Span) -> bool:
+    return (edit.start, edit.end) == (span.start, span.end) and bool(span.choices)
+
+
+def _inner(source: bytes, span: _Span) -> bytes:
+    pieces, at = [], span.start
+    for part in span.inside:
+        pieces += [source[at : part.start], _switch(source, part)]
+        at = part.end
+    return b"".join((*pieces, source[at : span.end]))
+
+
+def _switch(source: bytes, span: _Span) -> bytes:
+    text = _inner(source, span)
+    forms = {edit.form for _, edit in span.choices}
+    if forms == {"statement"}:
+        return (
+            b"{ "
+            + b" else ".join(
+                f"if (HARNESS_MUTANT({number})) {{ {edit.instead} }}".encode()
+                for number, edit in span.choices
+            )
+            + (b" else { " + text + b" }" if text else b"")
+            + b" }"
+        )
+    truth = "!!" if "condition" in forms else ""
+    tests = "".join(
+        f"HARNESS_MUTANT({number}) ? {truth}({edit.instead}) : " for number, edit in span.choices
+    )
+    return f"({tests}{truth}(".encode() + text + b"))"
+
+
+def switch_sources(most: int) -> dict[str, str]:
+    """The texts of the switch: of the header, and of what ``HOST`` gets at its end.
+
+    Args:
+        most: the highest number.
+    """
+    folder = Path(__file__).parent / "kernel"
+    body = (folder / "switch.c").read_text("utf-8")
+    return {
+        HEADER: (folder / "switch.h").read_text("utf-8"),
+        HOST: f"\n#define HARNESS_MUTANTS {most}\n{body}",
+    }
+
+
+def switched_tree(base: Base, applied: Applied, mutants: Sequence[Mutant], store: Store) -> Applied:
+    """The patched tree with mutants behind switches, as one commit more."""
+    by_path: dict[str, list[Mutant]] = defaultdict(list)
+    for mutant in mutants:
+        by_path[mutant.path].append(mutant)
+
+    def make(draft: Path) -> None:
+        repo = draft / "repo.git"
+        above = Path("../../../..")  # relative, so that the store can be moved as a whole
+        first = above / "applied" / applied.repo.parent.name / "repo.git" / "objects"
+        git.init(repo, first, like=base.repo)
+        with open(repo / "objects" / "info" / "alternates", "a", encoding="utf-8") as others:
+            others.write(f"{above / 'base' / base.key / 'repo.git' / 'objects'}\n")
+        texts = {path: switched(_blob(applied, path), inside) for path, inside in by_path.items()}
+        sources = switch_sources(max(mutant.number for mutant in mutants))
+        texts[HEADER] = sources[HEADER].encode()
+        texts[HOST] = texts.get(HOST, b"") or _blob(applied, HOST)
+        texts[HOST] += sources[HOST].encode()
+        commit, tree = _commit(repo, draft / "index", applied.commit, texts)
+        (draft / "applied.json").write_text(json.dumps({"commit": commit, "tree": tree}), "utf-8")
+
+    inputs = applied.tree, [(m.number, m.path, [vars(edit) for edit in m.edits]) for m in mutants]
+    entry = store.entry("switched", inputs, make)
+    about = json.loads((entry.path / "applied.json").read_text("utf-8"))
+    patches = (*applied.patches, PatchInfo(SUBJECT, ""))
+    repo = entry.path / "repo.git"
+    return Applied(repo, about["commit"], about["tree"], patches, len(patches), entry.cached)
+
+
+def _blob(applied: Applied, path: str) -> bytes:
+    return git.raw(applied.repo, "cat-file", "blob", f"{applied.commit}:{path}")
+
+
+def _commit(repo: Path, index: Path, parent: str, texts: dict[str, bytes]) -> tuple[str, str]:
+    """A commit that has these files' texts on top of another; its id and its tree's."""
+    env = {"GIT_INDEX_FILE": str(index)}
+    git.text(repo, "read-tree", parent, env=env)
+    for path, text in texts.items():
+        blob = git.text(repo, "hash-object", "-w", "--stdin", stdin=text)
+        git.text(repo, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
+    tree = git.text(repo, "write-tree", env=env)
+    index.unlink()
+    dates = {"GIT_AUTHOR_DATE": git.EPOCH, "GIT_COMMITTER_DATE": git.EPOCH}
+    commit = git.text(repo, "commit-tree", tree, "-p", parent, "-m", SUBJECT, env=dates)
+    git.text(repo, "update-ref", "refs/heads/series", commit)
+    return commit, tree

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What became of a mutant, and the verdicts that earlier runs have left in the store.
+
+A verdict is that of a mutant's code on one sound kernel, and holds as long as the cases that
+gave it are what they were: a kill as long as the case that fails is, a survival as long as all
+that reach the line are. So a run that was ended goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from harness.core.atomic import write_atomically
+from harness.core.errors import InvocationError
+from harness.core.jsondata import read_json
+from harness.mutants.mutant import Outcome
+
+# What has noticed a mutant: a check of a case, the kernel's own complaint, the loss of the guest,
+# a case's time limit, the compiler.
+Killer = Literal["check", "complaint", "lost guest", "time limit", "build"]
+
+
+@dataclass(frozen=True)
+class MutantVerdict:
+    """The outcome for one mutant.
+
+    Args:
+        reason: what the case, the kernel or the compiler said; why it is argued, or lost.
+        by: what noticed it; None where nothing did.
+        case: the id of the case in which it was noticed.
+        seconds: from the start of its guest to the verdict; 0 where no guest ran.
+        ran: the cases that were run to that end, each with a digest of what it is.
+        kept: an earlier run has found it.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    by: Killer | None = None
+    case: str | None = None
+    seconds: float = 0.0
+    ran: dict[str, str] = field(default_factory=dict)
+    kept: bool = False
+
+    def holds(self, cases: Mapping[str, str]) -> bool:
+        """Whether it is still the verdict with ``cases``, those that reach the mutant's line."""
+        if self.case is not None:
+            return cases.get(self.case) == self.ran[self.case]
+        if self.outcome == "killed":  # before any case ran
+            return True
+        return all(self.ran.get(name) == what for name, what in cases.items())
+
+
+@dataclass(frozen=True)
+class KeptVerdicts:
+    """The verdicts on one sound kernel, a file each in ``folder``, by the mutants' code."""
+
+    folder: Path
+
+    def find(self, code: str, cases: Mapping[str, str]) -> MutantVerdict | None:
+        """The verdict on the mutant with that code that still holds; None: it is to be judged."""
+        path = self._path(code)
+        if not path.is_file():
+            return None
+        try:
+            verdict = read_json(MutantVerdict, path)
+        except InvocationError:  # of another version
+            return None
+        return replace(verdict, kept=True) if verdict.holds(cases) else None
+
+    def keep(self, code: str, verdict: MutantVerdict) -> None:
+        """Keeps what a guest has shown; what befell this machine is no verdict."""
+        if verdict.outcome in ("killed", "survived"):
+            write_atomically(self._path(code), json.dumps(asdict(verdict), indent=1) + "\n")
+
+    def _path(self, code: str) -> Path:
+        return self.folder / f"verdict-{code}.json"
