@@ -121,6 +121,25 @@ static void past_the_last_vma(void)
 	nothing_done((char *)(-1UL << 47), VR_PAGE, -ENOMEM);
 }
 
+/* Nothing lies above the range that is marked, nor does anything below it end there. */
+static void topmost_mapping(void)
+{
+	const unsigned long last = (1UL << 47) - 2 * VR_PAGE;
+	char *p = mmap((void *)last, VR_PAGE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (p != (char *)last)
+		vt_skip("the stack is at the top of the address space");
+	p[0] = 1;
+	nothing_done(p, 2 * VR_PAGE, -ENOMEM);
+	EXPECT_EQ(vr_mark(p, VR_PAGE), 0);
+	EXPECT_PICTURE(p, "V");
+	nothing_done(p, 2 * VR_PAGE, -ENOMEM);
+	EXPECT_EQ(vr_unmark(p, VR_PAGE), 0);
+	EXPECT_PICTURE(p, "-");
+	EXPECT_EQ(p[0], 1);
+}
+
 /* A file mapping, which cannot be marked, in the place of page @at. */
 static void put_file(char *p, size_t at)
 {
@@ -179,6 +198,8 @@ static const struct vt_case cases[] = {
 		"A hole within the range is ENOMEM, nothing changed."),
 	VT_CASE(hole_at_end, "V-IF-4 V-IF-2",
 		"A hole at the end of the range is ENOMEM, nothing changed."),
+	VT_CASE(topmost_mapping, "V-IF-4 V-MK-2",
+		"The last page that there can be is marked; a range past it gets ENOMEM."),
 	VT_CASE(past_the_last_vma, "V-IF-4",
 		"A range above the last mapping is ENOMEM, nothing changed."),
 	VT_CASE(hole_goes_before_refusal, "V-IF-4",

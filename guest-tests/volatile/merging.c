@@ -5,8 +5,10 @@
  * one VMA again. A kernel that asks only the pieces within the range leaves a
  * border for good wherever a neighbour was never touched.
  */
+#include "vr_pages.h"
 #include "vr_vmas.h"
 
+#define PM_SOFT_DIRTY	(1ULL << 55)
 #define PIECE	4		/* pages */
 #define ALL	(3 * PIECE)
 
@@ -59,6 +61,38 @@ static void no_border_stays_behind(void)
 	}
 }
 
+/*
+ * What is new since soft-dirty bits were cleared counts as written to, as a whole. It
+ * still does when it becomes part of an older mapping, below it or above it.
+ */
+static void merged_stays_soft_dirty(bool above)
+{
+	char *p = vr_anon(2 * PIECE);
+	char *fresh = above ? p + PIECE * VR_PAGE : p;
+	char *old = above ? p : p + PIECE * VR_PAGE;
+
+	REQUIRE_EQ(munmap(fresh, PIECE * VR_PAGE), 0);
+	REQUIRE_EQ(vr_mark(old, PIECE * VR_PAGE), 0);
+	vt_write("/proc/self/clear_refs", "4");
+	if (vr_pagemap(old) & PM_SOFT_DIRTY)
+		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
+	REQUIRE(mmap(fresh, PIECE * VR_PAGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == fresh);
+	REQUIRE(vr_pagemap(fresh) & PM_SOFT_DIRTY);
+	REQUIRE_EQ(vr_count_vmas(p, 2 * PIECE * VR_PAGE), 2);
+	EXPECT_EQ(vr_unmark(old, PIECE * VR_PAGE), 0);
+	EXPECT_EQ(vr_count_vmas(p, 2 * PIECE * VR_PAGE), 1);
+	EXPECT(vr_pagemap(fresh) & PM_SOFT_DIRTY);
+	EXPECT(vr_pagemap(fresh + (PIECE - 1) * VR_PAGE) & PM_SOFT_DIRTY);
+	REQUIRE_EQ(munmap(p, 2 * PIECE * VR_PAGE), 0);
+}
+
+static void soft_dirty_neighbours_stay(void)
+{
+	merged_stays_soft_dirty(false);
+	merged_stays_soft_dirty(true);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(untouched_neighbours_merge, "V-MK-2",
 		"A range touched or not merges with neighbours that were not."),
@@ -66,6 +100,8 @@ static const struct vt_case cases[] = {
 		"A range touched while marked merges with touched neighbours."),
 	VT_CASE(no_border_stays_behind, "V-MK-2",
 		"Range after range marked, touched and unmarked: one VMA is left."),
+	VT_CASE(soft_dirty_neighbours_stay, "V-MK-2",
+		"Merging by unmarking does not make a new mapping look unchanged."),
 };
 
 VT_MAIN(cases)
