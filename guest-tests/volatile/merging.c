@@ -77,7 +77,8 @@ static void merged_stays_soft_dirty(bool above)
 	if (vr_pagemap(old) & PM_SOFT_DIRTY)
 		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
 	REQUIRE(mmap(fresh, PIECE * VR_PAGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == fresh);
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+		     -1, 0) == fresh);
 	REQUIRE(vr_pagemap(fresh) & PM_SOFT_DIRTY);
 	REQUIRE_EQ(vr_count_vmas(p, 2 * PIECE * VR_PAGE), 2);
 	EXPECT_EQ(vr_unmark(old, PIECE * VR_PAGE), 0);
