@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ def repro(out: Path, race: str, **more: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the sandbox's user can read, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="harness-") as made:
+        os.chmod(made, 0o755)
+        yield Path(made)
 
 
 def edited(folder: Path, name: str, old: str, new: str) -> str:
@@ -79,18 +88,18 @@ class TestRealRaces:
         trace = (out / "latest" / "races" / race / "series.txt").read_text()
         assert trace.count(f": {ending}") == 5 and "was held at" in trace
 
-    def test_a_misspelt_symbol_is_refused_before_any_guest(self, out: Path) -> None:
-        race = edited(out.parent, "misspelt", '"6.1": handle_purged', '"6.1": handle_purgd')
+    def test_a_misspelt_symbol_is_refused_before_any_guest(self, out: Path, folder: Path) -> None:
+        race = edited(folder, "misspelt", '"6.1": handle_purged', '"6.1": handle_purgd')
         done = repro(out, race)
         assert done.returncode == 2
         assert "it has no function handle_purgd_entry()" in done.stdout
         assert "there is: handle_purged_entry()" in done.stdout
         assert "guest booted" not in done.stdout
 
-    def test_an_order_that_deadlocks_is_told_with_the_lock(self, out: Path) -> None:
+    def test_an_order_that_deadlocks_is_told_with_the_lock(self, out: Path, folder: Path) -> None:
         # B wants to change the mapping whose lock A's fault holds.
         write = "*(volatile int *)page = FRESH;"
-        race = edited(out.parent, "deadlock", write, "mprotect(range.p, VR_PAGE, PROT_READ);")
+        race = edited(folder, "deadlock", write, "mprotect(range.p, VR_PAGE, PROT_READ);")
         done = repro(out, race)
         assert done.returncode == 2
         assert "the order deadlocks: B waits for a semaphore for writing" in done.stdout
