@@ -38,7 +38,6 @@ SUFFIXES = (".py", ".c", ".h")
 # The module of a dependency, where it is not the dependency's name.
 MODULES = {
     "pyelftools": "elftools",
-    "pytest": "_pytest",
     "pyyaml": "yaml",
     "tree-sitter": "tree_sitter",
     "tree-sitter-c": "tree_sitter_c",
