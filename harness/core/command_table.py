@@ -100,6 +100,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
         " mutants: of the choice, too (1)",
     ),
     "SAMPLE": ("60", "mutants: how many are chosen by SEED=, or all"),
+    "ENGINE": ("local", "mutants: dask judges them on the workers of SCHEDULER=; docs/ci.md"),
+    "SCHEDULER": ("", "with ENGINE=dask: the address of its scheduler, tcp://127.0.0.1:8786"),
     "PATCH": ("", "mutants: only of lines that this patch brings, from 1"),
     "MUTANTS": ("", "revision: judges so many mutants of each patch as well, chosen by SEED="),
     "SCORE": (
@@ -168,7 +170,8 @@ COMMANDS: dict[str, Command] = {
         f"{_CASES} PATCHES", "run console", {"VARIANT": "pins-ignored,flag-stays"}),
     "mutants": Command("harness.commands.mutants:mutants",
         "small mistakes in the changed lines, each planted alone: which does no case notice?",
-        f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES SAMPLE SEED PATCH FUNCTION", "",
+        f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES SAMPLE SEED PATCH FUNCTION"
+        " ENGINE SCHEDULER", "",
         {"SAMPLE": "60", "SEED": "1"}),
     "test-regression": Command("harness.commands.test_regression:test_regression",
         "the kernel's own selftests without the series and with it: what differs",

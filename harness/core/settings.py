@@ -156,6 +156,8 @@ class Settings:
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
     sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
     patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
+    engine: str = _given("ENGINE", _choice("local", "dask"))
+    scheduler: str | None = _given("SCHEDULER", _optional(str))
     mutants: int | None = _given("MUTANTS", _optional(_number(1)))
     score: int | None = _given("SCORE", _optional(_percentage))  # percent
     function: str | None = _given("FUNCTION", _optional(str), asked=True)
