@@ -68,7 +68,9 @@ def judged(
     return ended, (folder / "reply.txt").read_text(), page, asked
 
 
-WEAK = told(["killed"] * 10, ["survived"] * 8 + ["not reached"] + ["killed by the build"])
+ALIVE: list[Outcome | None] = ["survived"]
+NOTICED: list[Outcome | None] = ["killed"]
+WEAK = told(NOTICED * 10, [*ALIVE * 8, "not reached", "killed by the build"])
 
 
 def test_survivors_are_told_and_fail_nothing_where_no_score_is_asked_for(
