@@ -28,7 +28,7 @@ def workers(count: int, *, processes: bool = False) -> Iterator[str]:
         processes=processes,
         protocol="tcp://",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=50,
     ) as cluster:
         yield cluster.scheduler_address

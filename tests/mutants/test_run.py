@@ -214,6 +214,34 @@ def test_a_case_that_was_changed_judges_again_what_it_killed_and_what_survived(
         program.write_text(text)
 
 
+def test_with_the_check_of_one_case_gone_what_it_alone_noticed_survives(
+    play: Play, built: tuple[Toy, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills: Mapping[int, Mapping[str, Behaviour]] = {
+        1: {"narrow": fails},
+        2: {"other": fails},
+        4: {"narrow": fails, "other": fails},
+    }
+    before = play(kills, count=4)
+    assert before.mutants("JOBS=1") == 1
+    assert {n for n, (outcome, _, _) in before.outcomes().items() if outcome != "killed"} == {3}
+    capsys.readouterr()
+    program = built[1] / "guest-tests" / "toy" / "first.py"
+    text = program.read_text()
+    program.write_text(text + "# the check of narrow is gone\n")
+    try:
+        holed = {
+            number: {k: v for k, v in by.items() if k != "narrow"} for number, by in kills.items()
+        }
+        after = play(holed, count=4)
+        assert after.mutants("JOBS=1") == 1
+        outcomes = {number: outcome for number, (outcome, _, _) in after.outcomes().items()}
+        assert outcomes == {1: "survived", 2: "killed", 3: "survived", 4: "killed"}
+        assert "SURVIVED mm/swap.c:1 grown" in capsys.readouterr().out
+    finally:
+        program.write_text(text)
+
+
 def test_what_the_build_has_noticed_needs_no_guest(play: Play) -> None:
     played = play(
         {},
