@@ -126,9 +126,12 @@ def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> 
     """Host checks run with every complete run; TESTS= takes guest cases."""
     if session.settings.tests:
         return
-    for item in load_checks(session.data.folder):
-        record = runner.not_applicable(item.id, item.clauses, item.about)
-        session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
+    tree, bases = equipment.prepared.patched_tree, equipment.prepared.base.storeys
+    for data, base in zip(session.data.storeys, bases, strict=False):
+        for item in load_checks(data.folder):
+            record = runner.not_applicable(item.id, item.clauses, item.about)
+            seen = replace(tree, base=base.commit)  # each against what its own series stands on
+            session.events.emit(record or run_check(item, seen))
 
 
 def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
