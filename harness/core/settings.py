@@ -157,6 +157,8 @@ class Settings:
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
     sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
     patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
+    mutants: int | None = _given("MUTANTS", _optional(_number(1)))
+    score: int | None = _given("SCORE", _optional(_percentage))  # percent
     function: str | None = _given("FUNCTION", _optional(str), asked=True)
     suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
@@ -172,10 +174,12 @@ class Settings:
     out: Path = _given("OUT", _path)
     cache: Path = _given("HARNESS_CACHE", _path)
     cache_limit: int = _given("HARNESS_CACHE_LIMIT", lambda v: _number(1)(v) << 30)  # bytes
-    # What no variable gives: ids of cases (of those that TESTS= selects, no others), and whether
-    # each case that ran is repeated and not only the broken ones.
+    # What no variable gives: ids of cases (of those that TESTS= selects, no others), whether
+    # each case that ran is repeated and not only the broken ones, and whether SAMPLE= mutants
+    # are those of each patch.
     only: tuple[str, ...] = ()
     every: bool = False
+    each_patch: bool = False
 
     def asked(self) -> dict[str, str]:
         """The variables that say what is run, for the report's head; '' where none was given."""
