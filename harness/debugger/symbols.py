@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core import git
-from harness.debugger.dwarf import DebugInfo, Unit
+from harness.debugger.code import KnownCode, Unit
 
 MAX_SYMBOL_BYTES = 1 << 20  # farther behind a symbol it is the code of nobody
 MAX_SIMILAR = 5  # names
@@ -69,7 +69,7 @@ class Symbols:
         debug: its twin with debug information.
     """
 
-    def __init__(self, symbol_map: str, debug: DebugInfo, source: KernelSource) -> None:
+    def __init__(self, symbol_map: str, debug: KnownCode, source: KernelSource) -> None:
         self.debug = debug
         self.source = source
         self._addresses: dict[str, list[int]] = {}

@@ -18,7 +18,7 @@ from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
 from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
-from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
+from harness.races.landmarks import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
 
