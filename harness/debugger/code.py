@@ -86,6 +86,9 @@ class KnownCode(Protocol):
     def unit_at(self, address: int) -> Unit | None:
         """The unit that has code at an address; None where it is assembly, or nothing."""
 
+    def covers(self, address: int) -> bool:
+        """Whether it has code at an address: quicker than ``unit_at``."""
+
     def unit_of(self, path: str) -> Unit | None:
         """The unit of a source file; None where that has none."""
 

@@ -94,6 +94,11 @@ class DebugInfo:
         """The unit that has code at an address; None where it is assembly, or nothing."""
         return self._unit(self._aranges and self._aranges.cu_offset_at_addr(address))
 
+    def covers(self, address: int) -> bool:
+        """Whether a unit has code at an address."""
+        at = self._aranges and self._aranges.cu_offset_at_addr(address)
+        return at is not None
+
     def unit_of(self, path: str) -> Unit | None:
         """The unit of a source file; None where that has none."""
         return self._unit(self._by_name.get(path))

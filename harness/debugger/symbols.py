@@ -87,6 +87,10 @@ class Symbols:
         """All addresses of a symbol: per-CPU ones too, static ones of several files."""
         return tuple(self._addresses.get(name, ()))
 
+    def functions(self) -> tuple[int, ...]:
+        """The addresses of all symbols of the code, in order."""
+        return tuple(dict.fromkeys(self._starts))
+
     def symbol_at(self, address: int) -> tuple[str, int]:
         """The symbol of the code at an address and the offset in it; '' and 0: none."""
         at = bisect.bisect_right(self._starts, address) - 1
