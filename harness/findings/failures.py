@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from harness.report.records import CaseRecord, RunDocument
+
+_COUNTED = re.compile(r": (\d+) of (\d+) runs$")  # of a race
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,11 @@ def failures(run: RunDocument) -> list[Failure]:
     found: dict[str, Failure] = {}
     for test in run["tests"]:
         if name := test.get("finding"):
-            repeat = again.get(test["id"])
+            repeat, counted = again.get(test["id"]), _COUNTED.search(test["reason"])
             seen = 1 + (repeat["runs"] - repeat["passed"] if repeat else 0)
             runs = 1 + (repeat["runs"] if repeat else 0)
+            if counted:
+                seen, runs = int(counted[1]), int(counted[2])
             title = f"{test['id']}: {test['reason']}"
             found.setdefault(name, Failure(name, title, test, "", seen, runs))
     for splat in run["splats"]:

@@ -15,7 +15,7 @@ from harness.findings.compare import ReplayedRun, compared
 from harness.findings.finding import OUT_FILE, STUB, SYMBOL_MAP, Schedule
 from harness.findings.replay_guest import ReplayGuest
 from harness.races.clocksource import wait_for_final_clocksource
-from harness.races.driver import InterleavingDriver
+from harness.races.driver import AT_BEGINNING, InterleavingDriver
 from harness.races.landmarks import CASE, reported_runs
 from harness.races.trace import RaceError, RaceRun
 
@@ -54,7 +54,7 @@ class ResolvedCode:
 
 def _told(run: RaceRun) -> str:
     """How a run went: where who was held, in order."""
-    held = [f"{hold.thread} held at {hold.where}" for hold in run.holds[1:]]
+    held = [f"{h.thread} held at {h.where}" for h in run.holds if h.where != AT_BEGINNING]
     return f"{run.ending}: {'; '.join(held)}"
 
 
