@@ -79,8 +79,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "FROM": (
         "",
-        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN",
+        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN;"
+        " finding: the run's folder (all in OUT=)",
     ),
+    "ID": ("", "finding: of a failure, as the screen and results.json have it"),
     "PROGRAM": ("", "repro: with FROM=, the guest program whose threads play it; default: ours"),
     "MODE": ("", "repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
@@ -187,6 +189,9 @@ COMMANDS: dict[str, Command] = {
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection; FROM= tries a claim about one",
         f"{_GUEST} PATCHES RACE FROM PROGRAM MODE EXPLAIN RUNS", "", {"RACE": "all"}),
+    "finding": Command("harness.commands.finding:finding",
+        "a failure as one file that replays it where Python and QEMU are: finding-ID.pyz",
+        f"ID FROM RUNS REPEAT JOBS SANDBOX {_STORE}", "", {"ID": "1f0a6bc2"}),
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),

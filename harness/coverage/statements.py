@@ -16,7 +16,8 @@ from harness.core.jsondata import read_json
 from harness.core.store import digest
 from harness.coverage.changed_lines import ChangedFile
 from harness.coverage.objects import PlacedObject, compile_objects, objects_of, place
-from harness.debugger.dwarf import DebugInfo, Range
+from harness.debugger.code import Range
+from harness.debugger.dwarf import DebugInfo
 from harness.series.apply import Applied, PatchedTree
 from harness.series.base import Base, worktree
 

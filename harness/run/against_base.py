@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.cases.outcome import COMPLAINED
 from harness.cases.pool import at_once
-from harness.cases.runner import COMPLAINED
 from harness.core import events as ev
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
