@@ -68,7 +68,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
-    "TESTS": ("", "a pytest -k expression: parts of names of guest tests; purge.c: of a program"),
+    "TESTS": (
+        "",
+        "a pytest -k expression: parts of names of guest tests; purge.c: of a program; touched:"
+        " first those that reach what was edited since the last whole run; touched-only: no others",
+    ),
     "MAXFAIL": ("", "test-kernel: after so many cases that broke no other is begun"),
     "WORKLOADS": (
         "",

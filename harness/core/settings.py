@@ -22,6 +22,9 @@ from harness.core.errors import InvocationError
 # stress-ng, RUN=.
 CASES, KSELFTEST, KUNIT, STRESS, RUN = "cases", "kselftest", "kunit", "stress-ng", "run"
 WORKLOADS = (CASES, KSELFTEST, KUNIT, STRESS, RUN, "none")
+# What TESTS= may say beside an expression: the cases that reach what was edited since the last
+# whole run, before all others, or no others.
+TOUCHED, TOUCHED_ONLY = "touched", "touched-only"
 OWN = "volatile"  # the project's series where PROJECT= and SERIES= name none
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
@@ -176,11 +179,13 @@ class Settings:
     cache: Path = _given("HARNESS_CACHE", _path)
     cache_limit: int = _given("HARNESS_CACHE_LIMIT", lambda v: _number(1)(v) << 30)  # bytes
     # What no variable gives: ids of cases (of those that TESTS= selects, no others), whether
-    # each case that ran is repeated and not only the broken ones, and whether SAMPLE= mutants
-    # are those of each patch.
+    # each case that ran is repeated and not only the broken ones, whether SAMPLE= mutants are
+    # those of each patch, and whether the cases that reach what was edited are run before the
+    # others, as with TESTS=touched.
     only: tuple[str, ...] = ()
     every: bool = False
     each_patch: bool = False
+    touched_first: bool = False
 
     def asked(self) -> dict[str, str]:
         """The variables that say what is run, for the report's head; '' where none was given."""
