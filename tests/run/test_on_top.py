@@ -79,7 +79,7 @@ def verdicts(job: Job) -> dict[str, Any]:
 def test_its_own_patches_are_counted_and_both_suites_run(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.executes = lambda spec: (at for low, end in spec.watch for at in range(low, end))
+    job.executes = lambda _address, _case: True
     assert test_kernel(job, "COVERAGE=1") == 0
     assert said(job) == dict.fromkeys((*UPPER_IDS, *LOWER_IDS), ("pass", ""))
     document = job.document
