@@ -55,7 +55,7 @@ def new_series(settings: Settings, console: Console) -> int:
     again = settings.command("new-series", NAME="a-name", SERIES=settings.series or "PATCHES.mbox")
     if PROGRAM != "make":
         what = "new-series writes into a checkout, and this is the installed program"
-        raise InvocationError(what, next_step="git clone the project, and make new-series there")
+        raise InvocationError(what, next_step="type it in a clone of the project")
     if not NAME.fullmatch(name):
         what = f"NAME={name}: must be small letters and digits, with - between words"
         raise InvocationError(what, next_step=again)
