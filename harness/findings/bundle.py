@@ -73,4 +73,5 @@ def write_modules(folder: Path) -> None:
             if (table := file.with_name(name)).is_file():
                 data = yaml.safe_load(table.read_text("utf-8"))
                 (target.parent / name).write_text(json.dumps(data), "utf-8")
-    (folder / "yaml.py").write_text((HERE / "yaml_as_json.py").read_text("utf-8"), "utf-8")
+    shim = folder / "yaml"
+    shim.with_suffix(".py").write_text((HERE / "yaml_as_json.py").read_text("utf-8"), "utf-8")

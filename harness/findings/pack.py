@@ -163,7 +163,7 @@ def write_finding(finding: Finding, parts: Parts, draft: Path, target: Path) -> 
     folder.mkdir(parents=True)
     write_modules(folder / "lib")
     (folder / "__main__.py").write_text((HERE / "start.py").read_text("utf-8"), "utf-8")
-    record = json.dumps(asdict(finding), indent=1, default=_plain)
+    record = json.dumps(asdict(finding), indent=1, default=as_plain)
     (folder / DATA).write_text(record + "\n", "utf-8")
     _sources(parts, finding.origin.variant, folder)
     if parts.python:
@@ -186,7 +186,8 @@ def write_finding(finding: Finding, parts: Parts, draft: Path, target: Path) -> 
         raise MachineError(what, evidence=target, next_step="PROGRAM or GUEST_FILES= is too large")
 
 
-def _plain(value: object) -> object:
+def as_plain(value: object) -> object:
+    """What JSON has not: a set is a list, a path its text."""
     return sorted(value) if isinstance(value, frozenset) else str(value)
 
 

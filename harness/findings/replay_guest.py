@@ -162,8 +162,9 @@ class ReplayGuest:
         since = self.console.count
         # The end of a shell hangs the console up, and what is still on its way then is lost (1 of
         # 10 on a busy machine); stty waits until it has gone out.
-        limit = timeout or SHELL_TIMEOUT_S * self.pace
-        status = self.begin(f"{command}; s=$?; stty opost; exit $s")(limit)
+        status = self.begin(f"{command}; s=$?; stty opost; exit $s")(
+            timeout or SHELL_TIMEOUT_S * self.pace
+        )
         if status is None:
             how = "does not answer" if self.alive else "died"
             raise GuestLostError(f"the guest {how}")

@@ -46,11 +46,11 @@ def resolve_schedule(
         for unit in symbols.units_with(name)
         for scope in unit.scopes(name)
     ]
-    starts = symbols.functions()
+    scopes.sort(key=lambda scope: -sum(high - low for low, high in scope.ranges))  # outer first
     return Schedule(
         scenario,
         tuple(replace(at, text="", inlined_into=()) for at in breakpoints),
         {name: program[name] for name in names},
         replace(empty, functions=tuple(scopes)),
-        tuple(start for start in starts if not symbols.debug.covers(start)),
+        tuple(start for start in symbols.functions() if not symbols.debug.covers(start)),
     )

@@ -21,7 +21,7 @@ from harness.debugger.blocked_on import blocked_on
 print(find_splats("[    1.0] BUG: sleeping function called from invalid context at mm/x.c:1\\n"
                   "[    1.0] Call Trace:\\n[    1.0]  do_thing+0x1/0x2\\n")[0].title)
 print(blocked_on(["rwsem_down_write_slowpath"]).kind)
-files = [getattr(module, "__file__", "") or "" for module in sys.modules.values()]
+files = [getattr(module, "__file__", None) or "" for module in sys.modules.values()]
 print([file for file in files if "site-packages" in file])
 """
 
