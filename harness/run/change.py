@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from harness.build.flavours import load_flavour
 from harness.core import events as ev
 from harness.core.errors import MachineError
 from harness.core.stages import stage
@@ -96,7 +97,7 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
             prepared.base,
             prepared.applied,
             prepared.kernel,
-            settings.config,
+            load_flavour(settings.config).name,
             files,
             session.out / "build.log",
         )
