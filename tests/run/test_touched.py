@@ -58,7 +58,7 @@ def edit(job: Job) -> Path:
     assert job.test_kernel("JOBS=1", "COVERAGE=1") == 0
     job.runs.clear()
     steps = ("one", {"mm/swap.c": lambda text: grow(text).replace("return 7", "return 8")})
-    return job.toy.series(steps, name="edited")  # type: ignore[arg-type]
+    return job.toy.series(steps, name="edited")
 
 
 def order(job: Job) -> list[str]:
