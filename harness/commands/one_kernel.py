@@ -131,7 +131,7 @@ def _cases(
     cases: Sequence[Case] = equipment.suite.cases
     touched = settings.tests in (TOUCHED, TOUCHED_ONLY)
     expression = "" if touched else settings.tests or ""
-    if touched or settings.touched_first:
+    if touched or (settings.touched_first and not (settings.tests or settings.only)):
         first = touched_cases(session, equipment.prepared, cases)
         left = [case for case in cases if case not in first.cases]
         session.events.note(f"touched: {len(first.cases)} of {len(cases)} cases; {first.why}")

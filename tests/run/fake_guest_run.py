@@ -27,7 +27,7 @@ from harness.core.events import Events
 from harness.core.store import Store
 from harness.image.rootfs import Rootfs, new_host_key
 from harness.run import assemble_guest, change, pipeline
-from harness.vm.machine import CodeWatch, GuestSpec
+from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
 from tests.support.toy import WISH, Toy, commit, grow, repository
 from tests.vm.fake_guest import WARNING, FakeQemu
@@ -108,7 +108,6 @@ class Job:
     restored: int = 0
     # Whether a guest's kernel runs an address in a case ('': at boot), where it is watched.
     executes: Callable[[int, str], bool] = lambda address, case: False
-    watched: CodeWatch | None = None
     boots: Callable[[GuestSpec, FakeQemu], None] = lambda spec, guest: comes_up(guest)
     under: list[str] = field(default_factory=list)  # the accelerator of each guest
     _guests: list[FakeQemu] = field(default_factory=list)
@@ -181,7 +180,6 @@ class Job:
     ) -> FakeQemu:
         guest = FakeQemu(log, ssh_key, self._key)
         if marks is not None:
-            self.watched = spec.watch
             self._mark(spec, marks, "")
         guest.behave = lambda argv: self._run_case(argv[-1], guest, spec, marks)
         guest.spec = spec

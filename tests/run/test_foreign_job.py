@@ -122,3 +122,17 @@ def test_repetitions_are_not_watched_for_the_change(
     job.behaviours = {NAME: lambda name, guest: (fails if job.booted == 1 else passes)(name, guest)}
     job.test_kernel(*FOREIGN, *OWN)
     assert watched == [None, None]
+
+
+def test_a_listing_has_no_verdict(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.run("list-tests", *FOREIGN, *OWN) == 0
+    said = capsys.readouterr().out
+    assert NAME in said and "verdict" not in said
+    assert job.run("list-tests", *FOREIGN, "SERIES=/nowhere") == 2
+    assert "verdict: " in capsys.readouterr().out
+
+
+def test_a_series_without_code_is_not_measured(job: Job) -> None:
+    text = job.toy.series(("words", {"Documentation/a.rst": "Words.\n"}), name="words")
+    assert job.test_kernel("PROJECT=", "JOBS=1", f"SERIES={text}", "COVERAGE=1") == 0
+    assert "coverage" not in [stage["name"] for stage in job.document["stages"]]
