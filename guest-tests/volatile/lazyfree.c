@@ -101,33 +101,6 @@ static void unmarking_takes_it_back(void)
 	EXPECT_ALL_ZERO(&control);
 }
 
-/*
- * Given to MADV_FREE, written to again, and not volatile: the first reclaim finds that
- * out and keeps the page, the next one swaps it out. It must not stay for ever.
- */
-static void written_again_is_swapped(void)
-{
-	struct vr_range r, control;
-
-	vt_swap_disk();
-	vt_pin(0);
-	r = vr_filled(8);
-	control = vr_filled(8);
-	EXPECT_EQ(vr_advise(r.p, vr_len(&r), MADV_FREE), 0);
-	EXPECT_EQ(vr_advise(control.p, vr_len(&control), MADV_FREE), 0);
-	vt_drain_batches();
-	r = vr_fill(r.p, r.pages);
-	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
-	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_PRESENT), 8);
-	vt_drain_batches();
-	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
-	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 8);
-	EXPECT_ALL_OLD(&r);
-	/* Control: not written to, it is discarded by the first. */
-	EXPECT_EQ(vr_pageout(control.p, vr_len(&control)), 0);
-	EXPECT_ALL_ZERO(&control);
-}
-
 static const struct vt_case cases[] = {
 	VT_CASE(lazyfree_in_volatile_memory, "V-SB-9 V-SB-5",
 		"A lazyfree page discarded in a volatile range counts as purged."),
@@ -135,8 +108,6 @@ static const struct vt_case cases[] = {
 		"MADV_FREE of swapped pages of a volatile range loses nothing; a write succeeds."),
 	VT_CASE(unmarking_takes_it_back, "V-PG-3 V-SB-9",
 		"NONVOLATILE = 0 holds for what was given to MADV_FREE, before or after marking."),
-	VT_CASE(written_again_is_swapped, "V-PG-6",
-		"A page written to after MADV_FREE is swapped out, and does not stay for ever."),
 };
 
 VT_MAIN(cases)

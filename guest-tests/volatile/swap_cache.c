@@ -66,55 +66,11 @@ static void zram_write(void)
 	bring_back(false, true);
 }
 
-static void read_all(void *arg)
-{
-	const struct vr_range *r = arg;
-	size_t i;
-
-	for (i = 0; i < r->pages; i++)
-		(void)*(volatile char *)vr_page(r, i);
-}
-
-static size_t in_core(const struct vr_range *r)
-{
-	unsigned char core[16];
-	size_t i, found = 0;
-
-	REQUIRE_GE(sizeof(core), r->pages);
-	REQUIRE_EQ(mincore(r->p, vr_len(r), core), 0);
-	for (i = 0; i < r->pages; i++)
-		found += core[i] & 1;
-	return found;
-}
-
-/*
- * mincore() says no of a purged page and of one that is in swap alone. A page whose
- * other user has read it is in the swap cache, and in memory: it is not taken for purged.
- */
-static void in_the_cache_is_in_core(void)
-{
-	struct vr_range r;
-
-	vt_swap_disk();
-	vt_pin(0);
-	r = vr_filled(16);
-	REQUIRE_EQ(vr_pageout(r.p, vr_len(&r)), 0);
-	vt_wait_written();
-	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 16);
-	EXPECT_EQ(in_core(&r), 0);
-	REQUIRE_EQ(vt_run_child(read_all, &r), 0);
-	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 16);
-	EXPECT_EQ(in_core(&r), 16);
-	EXPECT_ALL_OLD(&r);
-}
-
 static const struct vt_case cases[] = {
 	VT_CASE(disk_read, "V-PG-10 V-PG-5",
 		"Read back from a swap disk, a page is purged out of the swap cache."),
 	VT_CASE(disk_write, "V-PG-10",
 		"Written to after it was in a swap disk, a page is purged."),
-	VT_CASE(in_the_cache_is_in_core, "V-SB-10",
-		"mincore says yes of a page in the swap cache, which is not purged."),
 	VT_CASE(zram_read, "V-PG-10", "Read back from zram, a page is purged."),
 	VT_CASE(zram_write, "V-PG-10",
 		"Written to after it was in zram, a page is purged."),

@@ -56,6 +56,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
         default_kernel("volatile"),
         "base: 6.1, 6.12, 7.3, latest, or a path to a git tree, an unpacked tree or a tarball",
     ),
+    "NAME": ("", "new-series: what the project is to be called, such as lazyfree-shared"),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
     "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
@@ -67,7 +68,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
-    "TESTS": ("", "a pytest -k expression: parts of names of guest tests; purge.c: of a program"),
+    "TESTS": (
+        "",
+        "a pytest -k expression: parts of names of guest tests; purge.c: of a program; touched:"
+        " first those that reach what was edited since the last whole run; touched-only: no others",
+    ),
     "MAXFAIL": ("", "test-kernel: after so many cases that broke no other is begun"),
     "WORKLOADS": (
         "",
@@ -78,8 +83,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "FROM": (
         "",
-        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN",
+        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN;"
+        " finding: the run's folder (all in OUT=)",
     ),
+    "ID": ("", "finding: of a failure, as the screen and results.json have it"),
     "PROGRAM": ("", "repro: with FROM=, the guest program whose threads play it; default: ours"),
     "MODE": ("", "repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
@@ -189,6 +196,9 @@ COMMANDS: dict[str, Command] = {
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection; FROM= tries a claim about one",
         f"{_GUEST} PATCHES RACE FROM PROGRAM MODE EXPLAIN RUNS", "", {"RACE": "all"}),
+    "finding": Command("harness.commands.finding:finding",
+        "a failure as one file that replays it where Python and QEMU are: finding-ID.pyz",
+        f"ID FROM RUNS REPEAT JOBS SANDBOX {_STORE}", "", {"ID": "1f0a6bc2"}),
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
@@ -212,6 +222,9 @@ COMMANDS: dict[str, Command] = {
     "tree": Command("harness.commands.edit:tree",
         "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
         "", {"TREE": "~/work"}),
+    "new-series": Command("harness.commands.new_series.command:new_series",
+        "a project for the patches of SERIES=: folders, a contract, cases to be written",
+        f"{_SOURCE} NAME", "console", {"NAME": "my-fix", "SERIES": "~/my-fix.mbox"}),
     "refresh": Command("harness.commands.edit:refresh",
         "the edited branch back to patches/, byte-stable", "KERNEL SERIES ALLOW_BIDI TREE"),
     "report": Command("harness.commands.report:report",

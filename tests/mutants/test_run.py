@@ -20,14 +20,11 @@ import pytest
 from harness.core.errors import MachineError
 from harness.core.events import Events
 from harness.core.store import Store
-from harness.engine.worker import GuestPlugin
-from harness.mutants import far as far_module
 from harness.mutants import run
 from harness.mutants.alone import Compiled
 from harness.mutants.mutant import Edit, Mutant
 from harness.mutants.reach import PARAMETER
 from harness.vm.guests import Guests
-from tests.engine.test_cluster import workers
 from tests.run.fake_guest_run import Behaviour, Job, dies, fails, hangs, passes, toy_project, warns
 from tests.support.toy import Toy, repository
 from tests.vm.fake_guest import FakeQemu
@@ -366,33 +363,6 @@ def test_an_interrupted_run_tells_and_keeps_what_it_knew(
     )
     assert again.mutants("JOBS=1") == 0
     assert {chosen for chosen, _ in again.ran} == {2, 3}
-
-
-def test_the_workers_of_a_scheduler_say_the_same(
-    play: Play, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    local = play(KILLS)
-    assert local.mutants("JOBS=1") == 1
-    monkeypatch.setattr(run, "FORM", "far")
-    monkeypatch.setattr(GuestPlugin, "lacking", lambda self: None)
-    with workers(2) as address:
-        far = play(KILLS)
-        assert far.mutants("JOBS=1", "ENGINE=dask", f"SCHEDULER={address}") == 1
-        assert far.outcomes() == local.outcomes()
-        assert "5 judged by 2 workers, " in capsys.readouterr().out
-        judged = {number for number, _ in far.ran if number}
-        # What workers have found is kept as any other verdict.
-        again = play({})
-        assert again.mutants("JOBS=1", "ENGINE=dask", f"SCHEDULER={address}") == 1
-        assert again.outcomes() == local.outcomes() and again.ran == []
-    assert judged == {1, 2, 3, 4, 6}
-    far_module._close()
-
-
-def test_without_a_scheduler_no_mutant_is_judged_and_the_invocation_is_at_fault(play: Play) -> None:
-    played = play(KILLS)
-    assert played.mutants("JOBS=1", "ENGINE=dask") == 2
-    assert played.outcomes()[1] == (None, None, None)
 
 
 @pytest.mark.parametrize("given", ["FUNCTION=none", "PATCH=7"])

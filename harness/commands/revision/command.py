@@ -49,7 +49,7 @@ def revision(
     """
     inputs = read_inputs(settings)
     repeat = REPEAT if settings.repeat is None else settings.repeat
-    settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref)
+    settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref, touched_first=True)
     console.print(f"base: {inputs.base}\n      {inputs.why}", markup=False)
     states = list(every_state(settings, run, inputs.subjects, console))
     steps = [state.document for state in states]

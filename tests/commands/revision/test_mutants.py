@@ -68,9 +68,9 @@ def judged(
     return ended, (folder / "reply.txt").read_text(), page, asked
 
 
-ALIVE: list[Outcome | None] = ["survived"]
-NOTICED: list[Outcome | None] = ["killed"]
-WEAK = told(NOTICED * 10, [*ALIVE * 8, "not reached", "killed by the build"])
+NOTICED: list[Outcome] = ["killed"] * 10
+LOST: list[Outcome] = ["survived"] * 8
+WEAK = told(NOTICED, [*LOST, "not reached", "killed by the build"])
 
 
 def test_survivors_are_told_and_fail_nothing_where_no_score_is_asked_for(
