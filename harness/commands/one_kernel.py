@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
-from harness.build.flavours import load_flavour
+from harness.build.debuginfo import build_debug
 from harness.build.fragments import read_values
 from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
@@ -32,7 +32,7 @@ from harness.run.assemble_guest import (
 )
 from harness.run.change import ChangeWatch, watch_change
 from harness.run.main_suite import MainSuite, planned, selected
-from harness.run.pipeline import base_stage, change_stage, debug_twin, series_stage
+from harness.run.pipeline import base_stage, change_stage, series_stage
 from harness.run.session import RunResult, Session, run_session
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
@@ -116,7 +116,7 @@ def _in_guests(
             ended = len(session.results.all(ev.CaseFinished)) + len(workloads.broken)
             outcome.detail = f"{ended} cases"
         _repeats(session, equipment, runners[0])
-        config = read_values(equipment.prepared.kernel.config)
+        config = read_values(equipment.prepared.kernel.config.path)
         look_for_leaks(session, guests, config)
         guests.report_strays()
     return config
@@ -128,7 +128,7 @@ def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> 
         return
     for item in load_checks(session.data.folder):
         record = runner.not_applicable(item.id, item.clauses, item.about)
-        session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
+        session.events.emit(record or run_check(item, equipment.prepared.applied))
 
 
 def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
@@ -154,7 +154,7 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
         return
     if session.stopped:
         return
-    flavour = load_flavour(session.settings.config).name
+    flavour = equipment.prepared.kernel.config.name
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))
 
 
@@ -189,7 +189,7 @@ def _shell(session: Session) -> None:
         provide("shell", session.out / "setup.log", session.events)
     equipment = assemble_guest(session)
     if session.settings.debug:
-        debug = debug_twin(session, equipment.prepared)
+        debug = build_debug(equipment.prepared.tree, equipment.prepared.kernel)
         gdb = str(session.out / "gdb")
         equipment = replace(equipment, spec=replace(equipment.spec, gdb=gdb))
         session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)
@@ -214,7 +214,7 @@ def selftest_detectors(settings: Settings) -> RunResult:
 def _canaries(session: Session) -> None:
     # As the cases run, so do the canaries.
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
-    config = read_values(equipment.prepared.kernel.config)
+    config = read_values(equipment.prepared.kernel.config.path)
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
         found = run_canaries(guests.fresh, session.events, config, load_canaries())
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"

@@ -13,7 +13,7 @@ from harness.coverage.statements import find_statements
 from harness.coverage.translated import TranslatedCode
 from harness.report.change import write_change
 from harness.run.assemble_guest import Equipment, kvm_verdict
-from harness.run.pipeline import Prepared, workbench
+from harness.run.pipeline import Prepared
 from harness.run.session import Session
 from harness.vm.guest import Guest, translated_log
 
@@ -52,7 +52,7 @@ class ChangeWatch:
         whole = all_patches and not selected
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
         subjects = [patch.subject for patch in applied.patches]
-        write_change(self.session.out, self.measured.diffs(self.prepared.patched_tree, subjects))
+        write_change(self.session.out, self.measured.diffs(self.prepared.applied, subjects))
 
 
 def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, ChangeWatch | None]:
@@ -72,16 +72,8 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
         session.events.note(UNDER_KVM)
         return equipment, None
     with stage(session.events, STAGE) as outcome:
-        files = changed_files(prepared.patched_tree)
-        statements = find_statements(
-            workbench(session),
-            prepared.base,
-            prepared.applied,
-            prepared.kernel,
-            settings.config,
-            files,
-            session.out / "build.log",
-        )
+        files = changed_files(prepared.applied)
+        statements = find_statements(prepared.tree, prepared.kernel, files)
         outcome.cached = statements.cached
         with_code = sum(
             line.number in statements.lines.get(f.path, {}) for f in files for line in f.lines
