@@ -195,7 +195,7 @@ COMMANDS: dict[str, Command] = {
         "a command for each kernel and flavour of a revision, for machines of their own or CI",
         f"{_SOURCE} PREVIOUS CONFIG TESTS STATICS", "console",
         {"KERNEL": "6.1,6.12", "CONFIG": "default,kasan"}),
-    "check": Command("harness.commands.check:check",
+    "check": Command("tools.check:check",
         "the project's own tests, ruff and mypy: the one gate (SLOW=no: without kernels)",
         "SLOW OUT", "", {"SLOW": "no"}),
     "shell": Command("harness.commands.one_kernel:shell",
