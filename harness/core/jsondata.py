@@ -70,12 +70,14 @@ def _value(kind: Any, data: Any, at: str) -> Any:
         return _record(kind, data, at)
     if origin is re.Pattern:
         return _pattern(data, at)
+    if kind is Path and isinstance(data, str):
+        return Path(data)
     if origin is tuple and Ellipsis not in inner and isinstance(data, list):
         if len(data) != len(inner):
             return _differs(f"{len(inner)} values", data, at)
         pairs = enumerate(zip(inner, data, strict=True))
         return tuple(_value(of, value, f"{at}[{n}]") for n, (of, value) in pairs)
-    if origin in (tuple, list) and isinstance(data, list):
+    if origin in (tuple, list, frozenset) and isinstance(data, list):
         return origin(_value(inner[0], value, f"{at}[{n}]") for n, value in enumerate(data))
     if origin is dict and isinstance(data, dict):
         return {name: _value(inner[1], value, f"{at}.{name}") for name, value in data.items()}

@@ -32,7 +32,7 @@ from harness.build.tree import TreeUnderTest
 from harness.core import proc
 from harness.core.sandbox import Inside, taken
 from harness.coverage.changed_lines import ChangedFile
-from harness.debugger.dwarf import Range
+from harness.debugger.code import Range
 from harness.detectors.attribution import functions
 from harness.series.apply import PatchedTree
 
