@@ -66,9 +66,12 @@ def _tests(session: Session) -> None:
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
     tests = {str(case_of(test, RUNNER).id): test for test in main.tests}
+    data = session.data
+    cases = (case for case in equipment.suite.cases if data.owner(case.program.source) is not data)
+    below = frozenset(str(case.id) for case in cases)
     equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment, WorkloadRecords(session.events, tests), change)
+        _run_suite(session, equipment, WorkloadRecords(session.events, tests, below), change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
@@ -151,9 +154,12 @@ def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> 
     """Host checks run with every complete run; TESTS= takes guest cases."""
     if session.settings.tests:
         return
-    for item in load_checks(session.data.folder):
-        record = runner.not_applicable(item.id, item.clauses, item.about)
-        session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
+    tree, bases = equipment.prepared.patched_tree, equipment.prepared.base.storeys
+    for data, base in zip(session.data.storeys, bases, strict=False):
+        for item in load_checks(data.folder):
+            record = runner.not_applicable(item.id, item.clauses, item.about)
+            seen = replace(tree, base=base.commit)  # each against what its own series stands on
+            session.events.emit(record or run_check(item, seen))
 
 
 def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None:

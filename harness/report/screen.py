@@ -255,6 +255,14 @@ def _failure(console: Console, test: CaseRecord, typed: str) -> None:
     for line in test["diagnostics"][-8:]:
         _print(console, f"  | {escape(line)}")
     _print(console, f"  next:   {escape(typed)}")
+    if ev.CaseId.parse(test["id"]).kind in ("guest", "races"):
+        _finding(console, "       ", test.get("finding"))
+
+
+def _finding(console: Console, head: str, failure: str | None) -> None:
+    """What makes one file of a failure that replays it elsewhere."""
+    if failure:
+        _print(console, f"  {head} {escape(command('finding', ID=failure))}")
 
 
 def again(case: ev.CaseId, asked: Mapping[str, str]) -> str:
@@ -286,6 +294,8 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
     console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
     if splat["patch"]:
         _print(console, f"  patch:  {escape(splat['patch'])}")
+    if splat["test"]:
+        _finding(console, "next:  ", splat.get("finding"))
 
 
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:

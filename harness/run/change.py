@@ -97,7 +97,7 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
             prepared.base,
             prepared.applied,
             prepared.kernel,
-            load_flavour(settings.config).name,
+            load_flavour(settings.config).name,  # as its build folder is named
             files,
             session.out / "build.log",
         )

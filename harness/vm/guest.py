@@ -18,10 +18,10 @@ from pathlib import Path
 
 from harness.core.errors import InternalError
 from harness.vm import protocol
-from harness.vm.channel import CaseLine, CommandTimeoutError, Completed, SshError, request_of
+from harness.vm.channel import CaseLine, CommandTimeoutError, SshError, request_of
 from harness.vm.console import Console
 from harness.vm.machine import GuestSpec
-from harness.vm.protocol import Ask
+from harness.vm.protocol import Ask, Completed
 from harness.vm.qemu import Qemu
 from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line

@@ -126,7 +126,7 @@ def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
 
 def qemu_argv(
     spec: GuestSpec,
-    monitor: int,
+    monitor: int | None,
     ssh_key: str,
     swap: Path | None = None,
     restored: bool = False,
@@ -139,7 +139,8 @@ def qemu_argv(
     two runs can want the same one. The guest reaches nothing else (restrict=on).
 
     Args:
-        monitor: the number of an inherited, connected socket, so no path can be too long.
+        monitor: the number of an inherited, connected socket, so no path can be too long;
+            None: QEMU has none.
         ssh_key: BASE64 of the public key that may log in.
         restored: QEMU waits to be told of a saved state (migrate-incoming).
         marks: where what ``spec.watch`` watches is marked.
@@ -157,8 +158,9 @@ def qemu_argv(
     # each as a packet of 768. It is full after 280 bytes; a reader that is not
     # scheduled for 10 ms then makes the guest's driver give up and lose bytes.
     argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-    argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
-    argv += ["-mon", "chardev=monitor,mode=control"]
+    if monitor is not None:
+        argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
+        argv += ["-mon", "chardev=monitor,mode=control"]
     # An image's own SSH server has port 22, and other keys.
     port = 2222 if spec.login else 22
     forward = f"hostfwd=tcp:127.0.0.1:0-10.0.2.15:{port}"
