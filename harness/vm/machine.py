@@ -39,6 +39,7 @@ class GuestSpec:
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
         watch: under TCG, ranges of addresses (the end excluded) whose code QEMU's log is to
             name when it first runs.
+        core: where memory and registers are kept of the first report of the kernel.
         counted: under TCG, with one CPU: its time stamp counter counts instructions.
     """
 
@@ -57,6 +58,7 @@ class GuestSpec:
     in_turn: bool = False
     watch: tuple[tuple[int, int], ...] = ()
     counted: bool = False
+    core: Path | None = None
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
 

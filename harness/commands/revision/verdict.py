@@ -16,6 +16,7 @@ from typing import Literal
 
 from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs
+from harness.commands.revision.previous_findings import PreviousFinding, fates
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
@@ -136,6 +137,7 @@ class Revision:
     previous: tuple[Change, ...]
     range_diff: str
     exit_code: int
+    findings: tuple[PreviousFinding, ...] = ()
 
     @property
     def bad_patches(self) -> list[int]:
@@ -160,13 +162,15 @@ class RevisionRuns:
     """The results of a revision's runs.
 
     ``steps``: of the bare base and of each patch, as far as they were run; ``previous``:
-    of the whole previous revision; ``again``: those that repeat flaky cases, by their kernel.
+    of the whole previous revision; ``again``: those that repeat flaky cases, by their kernel;
+    ``tried``: of the whole series, cases that failed in the previous revision.
     """
 
     steps: Sequence[RunDocument]
     previous: RunDocument | None = None
     again: dict[StateNumber, RunDocument] = field(default_factory=dict)
     statics: OpenRemarks = field(default_factory=dict)
+    tried: RunDocument | None = None
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
@@ -316,4 +320,5 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
         changes(clause_verdicts(compared), clause_verdicts(last)) if compared else (),
         inputs.range_diff,
         exit_status(steps, previous["exit_code"] if previous else 0),
+        fates(compared, [last, *([runs.tried] if runs.tried else [])]) if compared else (),
     )
