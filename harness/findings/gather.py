@@ -26,7 +26,7 @@ from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
 from harness.run.pipeline import Prepared
 from harness.run.session import RunResult, Session
-from harness.series.base import obtain_base
+from harness.series.on_top import obtain_base
 from harness.series.patches import Patch
 from harness.vm.machine import GuestSpec
 from harness.vm.pace import PACE_REFERENCE_S

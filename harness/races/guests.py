@@ -51,7 +51,8 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
-        programs = build_race_programs(store, scenarios, session.data.guest_tests, prepared.headers)
+        suites = [data.guest_tests for data in session.data.storeys]
+        programs = build_race_programs(store, scenarios, suites, prepared.headers)
         outcome.cached, outcome.detail = programs.cached, f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)

@@ -48,16 +48,17 @@ class RacePrograms:
 
 
 def build_race_programs(
-    store: Store, scenarios: Sequence[Scenario], guest_tests: str, headers: Path
+    store: Store, scenarios: Sequence[Scenario], suites: Sequence[str], headers: Path
 ) -> RacePrograms:
     """Compiles the programs of some scenarios into an image; an InvocationError where one fails.
 
-    ``guest_tests``: the folder below guest-tests/ whose lib/ they may use. ``headers``: the
+    ``suites``: the folders below guest-tests/ whose lib/ they may use. ``headers``: the
     include folder of the patched tree's installed uapi headers.
     """
-    libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
+    every = (GUEST_TESTS / suite / "lib" for suite in ("", *suites))
+    libraries = [path for path in every if path.is_dir()]
     inputs = [
-        [file_digest(path) for path in libraries if path.is_dir()],
+        [file_digest(path) for path in libraries],
         [(s.name, file_digest(s.source)) for s in scenarios],
         file_digest(headers),
         proc.version("gcc"),

@@ -48,6 +48,7 @@ AGAIN = {
     "races": ("repro", "RACE"),
     "cost": ("cost", ""),
 }
+LISTINGS = ("list-tests",)  # commands that run nothing
 # The verdicts of clauses, in the order of the columns.
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
 KINDS = {
@@ -298,7 +299,10 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
 
 
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:
-    """Prints the summary; its last line names the verdict and its kind."""
+    """Prints the summary; its last line names the verdict and its kind.
+
+    A listing that came to its end has none: nothing was run.
+    """
     if tests := run["tests"]:
         console.print()
         if run["clauses"] and any(test["clauses"] for test in tests):
@@ -310,6 +314,8 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
     console.print()
     for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
+    if run["command"] in LISTINGS and not run["exit_code"]:
+        return
     _print(console, f"results: {out}")
     _print(console, verdict_line(run))
 

@@ -64,9 +64,9 @@ class CaseRun:
     kvm_suspect: str = ""
 
 
-def translated_log(folder: Path, name: str) -> Path:
-    """Where a guest's QEMU says which of the watched code it has translated."""
-    return folder / f"{name}.translated.log"
+def marks_of(folder: Path, name: str) -> Path:
+    """Where a guest's QEMU marks which of the watched code has run."""
+    return folder / f"{name}.marks"
 
 
 class Guest:
@@ -141,9 +141,9 @@ class Guest:
         return self.folder / f"{self.name}.swap"
 
     @property
-    def translated(self) -> Path:
-        """The log of the watched code that has run here."""
-        return translated_log(self.folder, self.name)
+    def marks(self) -> Path:
+        """The marks of the watched code that has run here."""
+        return marks_of(self.folder, self.name)
 
     @property
     def trustworthy(self) -> bool:
