@@ -129,7 +129,7 @@ def _quiet(events: ev.Events) -> ev.Events:
 def _base(
     session: Session, equipment: Equipment, reports: Reports, tests: Sequence[Selftest]
 ) -> ComparedKernel:
-    bare = replace(session.settings, patches=0, variant=None)
+    bare = replace(session.settings, patches=0, variant=None, fix=None, dump=False)
     out = session.out / STAGE
     out.mkdir(exist_ok=True)
     here = replace(

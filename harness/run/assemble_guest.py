@@ -35,6 +35,9 @@ from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
 from harness.vm.protocol import SEED_VARIABLE
 from harness.vm.splats import Splat
+from harness.vm.state_dump import CORE_APPEND
+
+CORE = "core"  # in a run's folder, with DUMP=1
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def guest_spec(
     )
     if memory := load_flavour(settings.config).memory_mb:
         spec = replace(spec, memory_mb=memory)
+    if settings.dump:
+        spec = replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
     accel = choose_accel(settings.accel, kvm_verdict(session))
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))

@@ -24,6 +24,7 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import KUNIT
 from harness.core.stages import stage
+from harness.run.answer import with_answer
 from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base
@@ -99,13 +100,17 @@ def series_stage(session: Session, base: Base) -> tuple[Base, Applied]:
             before, base = base, stand_on(settings, taken.data, base, session.store, events)
             if base.commit != before.commit:
                 events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+        on_top = [n for n, v in (("VARIANT", settings.variant), ("FIX", settings.fix)) if v]
+        if on_top and settings.patches is not None:
+            raise InvocationError(
+                f"{on_top[0]}= goes on top of the whole series, and PATCHES= takes a part of it",
+                next_step="leave one of them out",
+            )
         if settings.variant:
-            if settings.patches is not None:
-                raise InvocationError(
-                    "VARIANT= goes on top of the whole series, and PATCHES= takes a part of it",
-                    next_step="leave one of them out",
-                )
             series = with_variant(series, settings.variant, settings.project, base.line)
+        if settings.fix:
+            series = with_answer(series, settings, base)
+            events.note(f"FIX={settings.fix}: {series.patches[-1].subject}")
         session.known.series = series
         applied = apply_series(base, series, settings.patches, session.store, events)
         session.known.applied = applied
