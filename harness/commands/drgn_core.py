@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import sys
 
+from harness.build.debuginfo import build_debug
 from harness.core.atomic import write_atomically
 from harness.core.command_table import command
 from harness.core.errors import InvocationError, MachineError
@@ -15,7 +16,7 @@ from harness.core.stages import stage
 from harness.run.again import asked_again, require_same
 from harness.run.assemble_guest import CORE
 from harness.run.core_types import build_types
-from harness.run.pipeline import debug_twin, prepare
+from harness.run.pipeline import prepare
 from harness.run.session import RunResult, Session, read_results, run_session
 
 REPORT = "core.txt"
@@ -46,7 +47,7 @@ def _open(session: Session, run: RunResult) -> None:
     prepared = prepare(session)
     require_same(session, run.document, prepared)
     with stage(session.events, "debuginfo") as outcome:
-        twin = debug_twin(session, prepared)
+        twin = build_debug(prepared.tree, prepared.kernel)
         outcome.cached, outcome.detail = twin.cached, twin.verdict
     with stage(session.events, "types") as outcome:
         types = build_types(session, prepared)

@@ -11,16 +11,15 @@ import re
 import shutil
 from pathlib import Path
 
-from harness.build.folder import build_dir, marked, place_config
+from harness.build.folder import marked
 from harness.build.make import run_on
 from harness.build.toolchain import environment, inside, make_argv
 from harness.core import proc
 from harness.core.errors import SeriesError
 from harness.core.sandbox import taken
 from harness.core.store import digest
-from harness.run.pipeline import Prepared, workbench
+from harness.run.pipeline import Prepared
 from harness.run.session import Session
-from harness.series.worktree import source_tree
 
 # They have what runs, what is mapped, and what is mounted where; and none of the variables that
 # drgn looks for: those of an object that is not linked are at no address (kernel/sched/core.o has
@@ -41,26 +40,22 @@ def build_types(session: Session, prepared: Prepared) -> tuple[Path, ...]:
     Raises:
         SeriesError, MachineError: as for any build.
     """
-    bench, log = workbench(session), session.out / "build.log"
-    text = _config(prepared.kernel.config.read_text("utf-8"))
+    tree = prepared.tree
+    text = _config(prepared.kernel.config.text)
 
     def fill(draft: Path) -> None:
-        purpose = "core-types"
-        with (
-            source_tree(bench.store, prepared.base, prepared.applied, bench.events) as source,
-            build_dir(bench, prepared.base, purpose, source) as out,
-        ):
-            place_config(text, out)
+        with tree.folder("core-types", text) as (source, out):
             with marked(out):
-                argv = make_argv(bench, source.path, out, "olddefconfig")
-                proc.capture(argv, env=environment(), inside=inside(bench, source.path, out))
-                lines = run_on(bench, source, out, log, *OBJECTS)
+                argv = make_argv(tree.tools, source.path, out, "olddefconfig")
+                box = inside(tree.tools, source.path, out)
+                proc.capture(argv, env=environment(), inside=box)
+                lines = run_on(tree, source, out, *OBJECTS)
             for number, name in enumerate(OBJECTS):
                 if not (out / name).is_file():
                     what = f"{name} was not compiled:\n" + "\n".join(lines[-20:])
-                    raise SeriesError(what, evidence=log)
+                    raise SeriesError(what, evidence=tree.log)
                 shutil.copyfile(taken(out, name), draft / f"{number}.o")
 
-    inputs = prepared.applied.tree, digest(text), bench.toolchain.version, OBJECTS
+    inputs = prepared.applied.tree, digest(text), tree.tools.toolchain.version, OBJECTS
     entry = session.store.entry("coretypes", inputs, fill, session.events.note, also=("build",))
     return tuple(entry.path / f"{number}.o" for number in range(len(OBJECTS)))
