@@ -63,9 +63,12 @@ def _tests(session: Session) -> None:
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
     tests = {str(case_of(test, RUNNER).id): test for test in main.tests}
+    data = session.data
+    cases = (case for case in equipment.suite.cases if data.owner(case.program.source) is not data)
+    below = frozenset(str(case.id) for case in cases)
     equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment, WorkloadRecords(session.events, tests), change)
+        _run_suite(session, equipment, WorkloadRecords(session.events, tests, below), change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise

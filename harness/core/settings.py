@@ -120,6 +120,7 @@ class Settings:
     project: Path = _given("PROJECT", lambda v: PROJECT / "patches" / (v or OWN), asked=True)
     claimed: bool = _given("PROJECT", bool)  # it was said, whatever the patches look like
     kernel: str = _given("KERNEL", str, asked=True)
+    name: str | None = _given("NAME", _optional(str))
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
     allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)

@@ -184,7 +184,8 @@ def _fill(draft: Path, folders: Sequence[Path], programs: Sequence[Program], hea
     def make(program: Program) -> str:
         built = tree / Path(program.name).with_suffix("")
         own = folders.index(program.source.parent)  # those below know nothing of those above
-        libraries = [GUEST_TESTS / "lib", *(folder / "lib" for folder in folders[own:])]
+        every = (GUEST_TESTS / "lib", *(folder / "lib" for folder in folders[own:]))
+        libraries = [path for path in every if path.is_dir()]
         if program.source.suffix == ".c":
             compile_program(program.source, built, headers, libraries)
         return _listing(program, built, libraries)

@@ -67,9 +67,10 @@ def build_race_programs(
     ``suites``: the folders below guest-tests/ whose lib/ they may use. ``headers``: the
     include folder of the patched tree's installed uapi headers.
     """
-    libraries = [GUEST_TESTS / suite / "lib" for suite in ("", *suites)]
+    every = (GUEST_TESTS / suite / "lib" for suite in ("", *suites))
+    libraries = [path for path in every if path.is_dir()]
     inputs = [
-        [file_digest(path) for path in libraries if path.is_dir()],
+        [file_digest(path) for path in libraries],
         [(s.name, file_digest(s.source)) for s in scenarios],
         file_digest(headers),
         proc.version("gcc"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from harness.build.flavours import load_flavour
 from harness.core import events as ev
 from harness.core.stages import stage
 from harness.coverage.changed_lines import changed_files
@@ -78,7 +79,7 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
             prepared.base,
             prepared.applied,
             prepared.kernel,
-            settings.config,
+            load_flavour(settings.config).name,  # as its build folder is named
             files,
             session.out / "build.log",
         )

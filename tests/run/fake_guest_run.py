@@ -25,7 +25,7 @@ from harness.core.command_table import VARIABLES
 from harness.core.events import Events
 from harness.core.store import Store
 from harness.image.rootfs import Rootfs, new_host_key
-from harness.run import assemble_guest, pipeline
+from harness.run import assemble_guest, change, pipeline
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
 from tests.support.toy import WISH, Toy, commit, grow, repository
@@ -121,7 +121,7 @@ class Job:
         flavour = self.toy.flavour(WISH + "".join(f"CONFIG_{name}=y\n" for name in MICROVM))
         self.monkeypatch.setattr(Qemu, "start", self._start)
         self.monkeypatch.setattr(assemble_guest, "build_rootfs", lambda *_: rootfs)
-        for module in (assemble_guest, pipeline):
+        for module in (assemble_guest, change, pipeline):
             self.monkeypatch.setattr(module, "load_flavour", lambda _: flavour)
         # Whether guests crowd this machine, and are told to run in turn, is said on the screen.
         self.monkeypatch.setattr(os, "cpu_count", lambda: 2)
