@@ -140,6 +140,8 @@ def relatives() -> None:
 @case("VA-3")
 def of_a_group() -> None:
     """A group counts its processes; they take it along, and a removed group leaves none."""
+    # More than the statistics of a group may lag behind: it depends on the number of CPUs.
+    pages = 64 * PAGES
     above = Cgroup("vw-above")
     above.write("cgroup.subtree_control", "+memory")
     first, second = Cgroup("vw-above/first"), Cgroup("vw-above/second")
@@ -148,7 +150,7 @@ def of_a_group() -> None:
 
     def live() -> None:
         first.enter()
-        some = Range(PAGES)
+        some = Range(pages, fill=False)
         require_eq(some.mark(), 0, "mark")
         os.write(told, b"r")
         os.read(go, 1)
@@ -156,12 +158,12 @@ def of_a_group() -> None:
         require_eq(some.mark(), 0, "mark again")
         os.write(told, b"r")
         os.read(go, 1)
-        require_eq(some.unmark(0, 16), 0, "unmark some")
+        require_eq(some.unmark(0, pages // 2), 0, "unmark some")
         os.write(told, b"r")
         os.read(go, 1)
 
     process = child(live)
-    size = PAGES * PAGE
+    size = pages * PAGE
 
     def volatile(group: Cgroup) -> int:
         return group.key("memory.stat", "volatile")
@@ -177,7 +179,7 @@ def of_a_group() -> None:
     expect_eq(volatile(above), size, "above, as before")
     os.write(gate, b"g")
     os.read(ready, 1)
-    expect_eq(volatile(second), size - 16 * PAGE, "some unmarked")
+    expect_eq(volatile(second), size // 2, "some unmarked")
     os.write(gate, b"g")
     require_eq(wait(process), 0, "the process")
     expect_eq(volatile(second), 0, "when it has ended")

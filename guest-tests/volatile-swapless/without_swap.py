@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
 
 from vr import PRESENT, Range, purges
@@ -75,28 +74,24 @@ def swap_max_zero() -> None:
     _reclaimed(group)
 
 
-class _File:
-    """Page cache in use: a file whose pages have been read again and again."""
+class _Disk:
+    """Page cache in use: the beginning of a disk, which has been read again and again."""
 
     def __init__(self, pages: int) -> None:
+        self.size = pages * PAGE
         self.pages = pages
-        self.path = "/var/tmp/vw-file"
-        os.makedirs("/var/tmp", exist_ok=True)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        os.unlink(self.path)
-        os.write(fd, os.urandom(PAGE) * pages)
-        os.fsync(fd)
-        self.map = mmap.mmap(fd, pages * PAGE)
+        fd = os.open(os.environ["VTEST_SWAPDISK"], os.O_RDONLY)
+        # Of this group, and not of who has read it before.
+        os.posix_fadvise(fd, 0, self.size, os.POSIX_FADV_DONTNEED)
         for _ in range(4):
-            os.lseek(fd, 0, os.SEEK_SET)
-            require_eq(len(os.read(fd, pages * PAGE)), pages * PAGE, "read")
-        os.close(fd)
+            require_eq(len(os.pread(fd, self.size, 0)), self.size, "read")
+        self.address = call("mmap", 0, self.size, 1, 1, fd, 0)
+        require_eq(self.address > 0, True, "mmap of the disk")
 
     def cached(self) -> int:
         """How many of its pages are in memory."""
-        address = ctypes.addressof(ctypes.c_char.from_buffer(self.map))
         seen = ctypes.create_string_buffer(self.pages)
-        require_eq(call("mincore", address, self.pages * PAGE, seen), 0, "mincore")
+        require_eq(call("mincore", self.address, self.size, seen), 0, "mincore")
         return sum(byte & 1 for byte in seen.raw)
 
 
@@ -104,21 +99,21 @@ def _before_page_cache() -> None:
     group = Cgroup("vw-cache")
     group.enter()
     pin(0)
-    file = _File(PAGES)
+    disk = _Disk(PAGES)
     some = Range(PAGES)
     require_eq(some.mark(), 0, "mark")
     before = purges()
-    require_eq(file.cached(), PAGES, "pages of the file in memory")
+    require_eq(disk.cached(), PAGES, "pages of the disk in memory")
     expect_eq(group.try_write("memory.reclaim", PAGES * PAGE // 2), 0, "memory.reclaim")
     purged = purges() - before
-    diag(f"{purged} pages purged, {file.cached()} of {PAGES} pages of the file left")
+    diag(f"{purged} pages purged, {disk.cached()} of {PAGES} pages of the disk left")
     expect(purged >= PAGES // 2, f"purged only {purged} pages")
-    expect_eq(file.cached(), PAGES, "pages of the file in memory, still")
-    # Control: with nothing marked any more it is the file that goes.
+    expect_eq(disk.cached(), PAGES, "pages of the disk in memory, still")
+    # Control: with nothing marked any more it is the disk's pages that go.
     some.unmark()
     for _ in range(8):
         group.try_write("memory.reclaim", PAGES * PAGE // 2)
-    expect(file.cached() < PAGES, "no page of the file went when it was its turn")
+    expect(disk.cached() < PAGES, "no page of the disk went when it was its turn")
 
 
 @case("VW-2")
@@ -183,6 +178,9 @@ def second_chance() -> None:
     require_eq(some.mark(), 0, "mark")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("1")
+    # That does not reach what the TLB holds; a change of the protection does.
+    for protection in (1, 3):
+        require_eq(call("mprotect", some.address, PAGES * PAGE, protection), 0, "mprotect")
     for index in range(0, PAGES, 2):
         some.contents(index)
     before = purges()
@@ -225,7 +223,7 @@ def two_of_a_kind() -> None:
         expect_eq(wait(one), 0, "one of the two")
 
 
-@case("VW-6", timeout=30)
+@case("VW-6", needs=("oom",), timeout=30)
 def nothing_to_be_had() -> None:
     """Locked, pinned and shared pages stay: reclaim says so, and the kill comes."""
     mglru(False)
@@ -306,6 +304,66 @@ def swappiness_above_zero() -> None:
     expect_eq(some.unmark(), 1, "unmark")
     expect(some.count()[1] > 0, "no page purged")
     expect_eq(other.count(), (PAGES, 0), "other pages old and zero")
+
+
+@case("VW-1")
+def huge_page() -> None:
+    """A transparent huge page that is marked goes like small ones."""
+    set_knob("/sys/kernel/mm/transparent_hugepage/enabled", "always")
+    group = Cgroup("vw-huge")
+    group.enter()
+    pin(0)
+    huge = 2 * MIB
+    start = call("mmap", 0, 2 * huge, 3, 0x22, -1 & 0xFFFFFFFF, 0)
+    require_eq(start > 0, True, "mmap")
+    start = (start + huge - 1) // huge * huge
+    ctypes.memset(start, 1, huge)
+    require_eq(key("/proc/self/smaps_rollup", "AnonHugePages") >= huge // 1024, True, "a huge page")
+    require_eq(call("madvise", start, huge, 26), 0, "mark")
+    before = purges()
+    expect_eq(group.try_write("memory.reclaim", huge), 0, "memory.reclaim")
+    expect_eq(purges() - before, huge // PAGE, "pages purged")
+    expect_eq(call("madvise", start, huge, 27), 1, "unmark")
+
+
+@case("VW-4")
+def charged_elsewhere() -> None:
+    """A group that is short of memory takes no page that is charged to another one."""
+    mglru(False)
+    group = Cgroup("vw-short")
+    pin(0)
+    some = Range(PAGES)
+    require_eq(some.mark(), 0, "mark")
+    before = purges()
+
+    def squeeze() -> None:
+        group.enter()
+        expect_eq(group.try_write("memory.reclaim", PAGES * PAGE), -11, "memory.reclaim")
+        expect_eq(some.unmark(), 0, "the child unmarks")
+
+    expect_eq(wait(child(squeeze)), 0, "the child")
+    expect_eq(purges() - before, 0, "pages purged")
+    expect_eq(some.count(), (PAGES, 0), "pages old and zero")
+
+
+@case("VW-1", "VW-6", timeout=30)
+def while_mappings_change() -> None:
+    """A process at its limit that splits its mappings, with their lock held, goes on."""
+    mglru(False)
+    group = Cgroup("vw-split")
+    group.enter()
+    pin(0)
+    some = Range(4 * PAGES)
+    require_eq(some.mark(), 0, "mark")
+    many = 8192
+    start = call("mmap", 0, many * PAGE, 0, 0x4022, -1 & 0xFFFFFFFF, 0)
+    require_eq(start > 0, True, "mmap")
+    group.write("memory.max", group.number("memory.current") + 8 * PAGE)
+    for index in range(0, many, 2):
+        require_eq(call("mprotect", start + index * PAGE, PAGE, 1), 0, "split a mapping")
+    Range(PAGES)
+    expect_eq(group.key("memory.events", "oom_kill"), 0, "OOM kills")
+    expect_eq(some.unmark(), 1, "unmark")
 
 
 main()
