@@ -68,7 +68,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
-    "TESTS": ("", "a pytest -k expression: parts of names of guest tests; purge.c: of a program"),
+    "TESTS": (
+        "",
+        "a pytest -k expression: parts of names of guest tests; purge.c: of a program; touched:"
+        " first those that reach what was edited since the last whole run; touched-only: no others",
+    ),
     "MAXFAIL": ("", "test-kernel: after so many cases that broke no other is begun"),
     "WORKLOADS": (
         "",
@@ -79,8 +83,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "FROM": (
         "",
-        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN",
+        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN;"
+        " finding: the run's folder (all in OUT=)",
     ),
+    "ID": ("", "finding: of a failure, as the screen and results.json have it"),
     "PROGRAM": ("", "repro: with FROM=, the guest program whose threads play it; default: ours"),
     "MODE": ("", "repro: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
@@ -102,6 +108,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "SAMPLE": ("60", "mutants: how many are chosen by SEED=, or all"),
     "PATCH": ("", "mutants: only of lines that this patch brings, from 1"),
+    "MUTANTS": ("", "revision: judges so many mutants of each patch as well, chosen by SEED="),
+    "SCORE": (
+        "",
+        "revision: percent of MUTANTS= that must be noticed; without it survivors are only told",
+    ),
     "FUNCTION": ("", "mutants: only of this function"),
     "SUITE": ("trixie", "newcomer: the suite of Debian that it installs"),
     "CPUS": ("2", "virtual CPUs of a guest"),
@@ -171,7 +182,7 @@ COMMANDS: dict[str, Command] = {
         f"{_GUEST} PATCHES TESTS", "", {"TESTS": "ksm"}),
     "revision": Command("harness.commands.revision.command:revision",
         "each patch against the base, the whole against PREVIOUS=; reply.txt",
-        f"{_CASES} PREVIOUS STATICS KTAP NOTES", "run look console",
+        f"{_CASES} PREVIOUS STATICS MUTANTS SCORE KTAP NOTES", "run look mutate console",
         {"SERIES": "~/v15", "PREVIOUS": "~/v14.mbox"}),
     "soak": Command("harness.commands.soak:soak",
         "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
@@ -182,6 +193,9 @@ COMMANDS: dict[str, Command] = {
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection; FROM= tries a claim about one",
         f"{_GUEST} PATCHES RACE FROM PROGRAM MODE EXPLAIN RUNS", "", {"RACE": "all"}),
+    "finding": Command("harness.commands.finding:finding",
+        "a failure as one file that replays it where Python and QEMU are: finding-ID.pyz",
+        f"ID FROM RUNS REPEAT JOBS SANDBOX {_STORE}", "", {"ID": "1f0a6bc2"}),
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),

@@ -18,11 +18,12 @@ from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
 from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
-from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
+from harness.races.landmarks import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
 
 HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first unheld
+AT_BEGINNING = "the beginning of its part"
 MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
 
 _ADVICE: dict[WaitKind, str] = {
@@ -158,7 +159,7 @@ class InterleavingDriver:
         for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing[0])):
             if thread := self._by_cpu.get(cpu):
                 self._tasks[thread.name] = self.guest.current(cpu)
-                self.cpus.hold(thread, "the beginning of its part")
+                self.cpus.hold(thread, AT_BEGINNING)
                 missing.remove(thread.name)
             if not missing:
                 break

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest programs of races: compiled, with their symbols at hand, and what they say.
-
-A program calls the landmarks of guest-tests/lib/race.h, whose arguments end with ``MAGIC``; it is
-told by its command how often to run and on which CPU each thread is, and prints a line a run.
-"""
+"""The guest programs of races: compiled, with their symbols at hand."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +16,8 @@ from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.races.scenario import Scenario
-from harness.races.trace import Ending, RaceRun
 
 FOLDER = "races"
-MAGIC = 0x52414345
-BEGIN, END, OUTCOME = "race_begin", "race_end", "race_outcome"
-CASE = "race"  # in every program's result line
-ROUNDS, SECONDS = "--rounds", "--seconds"
-_RUN = re.compile(r"^run (?P<number>\d+): (?P<verdict>hit|not)(?:: (?P<remark>.*))?$")
-_TOTAL = re.compile(r"^(?P<runs>\d+) runs, (?P<hits>\d+) hits, (?P<ms>\d+) ms$")
 
 
 @dataclass(frozen=True)
@@ -87,16 +75,3 @@ def build_race_programs(
 
     entry = store.entry("programs", inputs, make, also=("image",))
     return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)
-
-
-def reported_runs(diagnostics: Iterable[str]) -> list[RaceRun]:
-    """What a program says of its single runs, among its diagnostics."""
-    matches = filter(None, map(_RUN.match, diagnostics))
-    endings: dict[str, Ending] = {"hit": "hit", "not": "miss"}
-    return [RaceRun(int(m["number"]), endings[m["verdict"]], m["remark"]) for m in matches]
-
-
-def total_line(diagnostics: Iterable[str]) -> tuple[int, int, float] | None:
-    """Runs, hits and seconds of all of them; None where the program did not come so far."""
-    match = next(filter(None, map(_TOTAL.match, diagnostics)), None)
-    return match and (int(match["runs"]), int(match["hits"]), int(match["ms"]) / 1000)

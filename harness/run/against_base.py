@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.cases.outcome import COMPLAINED
 from harness.cases.pool import at_once
-from harness.cases.runner import COMPLAINED
 from harness.core import events as ev
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
@@ -166,8 +166,8 @@ def _repeated(
     if not cases:
         return {}
     quiet = replace(session, events=base.session.events)
-    # Not watched for the change any more: that is concluded, and the logs would stay.
-    equipment = replace(equipment, spec=replace(equipment.spec, watch=()))
+    # Not watched for the change any more: that is concluded, and the marks would stay.
+    equipment = replace(equipment, spec=replace(equipment.spec, watch=None))
     series = ComparedKernel(quiet, equipment, complaints_of(equipment), base.reports, STAGE, tests)
     without, with_series = base.observe(cases, "", True), series.observe(cases, "", True)
     return {

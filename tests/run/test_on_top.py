@@ -4,14 +4,22 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.change import whose
+from harness.commands import edit
 from harness.core import git
+from harness.mutants.switched import switched_tree
 from harness.run.against_base import BROKEN_BY_THIS
+from harness.series.apply import apply_series
+from harness.series.on_top import obtain_base
+from harness.series.patches import load_series
 from tests.run.fake_guest_run import CASE, PROGRAM, Job, built_toy, fails, passes
+from tests.support.c_mutants import mutants_in
 from tests.support.toy import Toy, grow
 from tests.vm.fake_guest import WARNING, FakeQemu
 
@@ -79,7 +87,7 @@ def verdicts(job: Job) -> dict[str, Any]:
 def test_its_own_patches_are_counted_and_both_suites_run(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job.executes = lambda spec: (at for low, end in spec.watch for at in range(low, end))
+    job.executes = lambda _address, _case: True
     assert test_kernel(job, "COVERAGE=1") == 0
     assert said(job) == dict.fromkeys((*UPPER_IDS, *LOWER_IDS), ("pass", ""))
     document = job.document
@@ -176,3 +184,32 @@ def test_a_tree_that_has_the_lower_series_already_is_the_base(job: Job, tmp_path
     assert test_kernel(job, f"KERNEL={tree}") == 0
     assert job.document["kernel"]["commit"] == git.text(tree, "rev-parse", "HEAD")
     assert {file["path"] for file in job.document["files"]} == {"mm/volatile.c", "mm/madvise.c"}
+
+
+def test_it_is_known_by_its_patches_and_brings_the_lower_series(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(whose, "SHIPPED", job.project.parent)
+    given = "PROJECT=", f"SERIES={job.project / '6.1'}", "JOBS=1"
+    assert job.test_kernel(*given) == 0
+    assert "taken for upper (Upper): 2 of its 2 patches are among" in capsys.readouterr().out
+    assert job.document["series"]["name"] == "upper"
+    assert {file["path"] for file in job.document["files"]} == {"mm/volatile.c", "mm/madvise.c"}
+    assert set(said(job)) == {*UPPER_IDS, *LOWER_IDS}
+
+
+def test_what_edits_and_mutates_it_begins_above_the_lower_series(job: Job, tmp_path: Path) -> None:
+    settings = job.toy.settings(project=job.project, claimed=True, tree=str(tmp_path / "tree"))
+    base = obtain_base(settings, job.toy.store, job.toy.events)
+    series = load_series(settings, base)
+    applied = apply_series(base, series, None, job.toy.store, job.toy.events)
+    text = git.raw(applied.repo, "cat-file", "blob", f"{applied.commit}:mm/swap.c").decode()
+    mutants = [replace(mutant, path="mm/swap.c") for mutant in mutants_in(text)]
+    made = switched_tree(base, applied, mutants, job.toy.store)
+    assert git.text(made.repo, "rev-parse", f"{made.commit}~3") == base.commit
+    assert edit.tree(settings) == 0
+    for _ in range(2):  # made, and then brought up to date
+        subjects = git.text(tmp_path / "tree", "log", "--format=%s", "base..HEAD").splitlines()
+        assert subjects == ["mm: Tell", "mm: Count"]
+        assert "grown" in git.text(tmp_path / "tree", "show", "base:mm/swap.c")
+        assert edit.tree(settings) == 0
