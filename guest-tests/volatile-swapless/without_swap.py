@@ -60,6 +60,7 @@ def swap_full() -> None:
 @case("VW-1", "VW-4", "VW-9")
 def swappiness_zero() -> None:
     """The same with swap, but swappiness 0: nothing is swapped, and volatile pages go."""
+    mglru(False)
     swap_on_disk()
     set_knob("/proc/sys/vm/swappiness", 0)
     _reclaimed(Cgroup("vw-reclaim"))
@@ -167,10 +168,7 @@ def memory_high() -> None:
     _nobody_killed("memory.high", False)
 
 
-@case("VW-5")
-def second_chance() -> None:
-    """Of pages that are as old, those go that were not used since."""
-    mglru(False)
+def _second_chance() -> None:
     group = Cgroup("vw-used")
     group.enter()
     pin(0)
@@ -192,6 +190,20 @@ def second_chance() -> None:
     used = sum(bool(raw[index * 8 + 7] & 0x80) for index in range(0, PAGES, 2))
     expect_between(purged, PAGES // 4, PAGES // 2, "pages purged")
     expect_eq(used, PAGES // 2, "pages left of those that were used")
+
+
+@case("VW-5")
+def second_chance() -> None:
+    """Of pages that are as old, those go that were not used since."""
+    mglru(False)
+    _second_chance()
+
+
+@case("VW-5")
+def second_chance_mglru() -> None:
+    """The same with MGLRU, whose look-around would forget the use of neighbours."""
+    mglru(True)
+    _second_chance()
 
 
 @case("VW-7")
