@@ -187,10 +187,11 @@ class MutantRun:
 
         def traced() -> RaceKernel:
             with stage(session.events, "debuginfo") as outcome:
+                tree = replace(prepared.tree, log=session.out / "switch.log")
+                bzimage = prepared.kernel.bzimage is not None
                 twin = build(
-                    workbench(session), prepared.base, prepared.applied, self._config,
-                    session.out / "switch.log", bzimage=prepared.kernel.bzimage is not None,
-                    debug=True, stage="debuginfo", warnings="ignore",
+                    tree, prepared.kernel.config, bzimage=bzimage, debug=True,
+                    stage="debuginfo", warnings="ignore",
                 )  # fmt: skip
                 outcome.cached = twin.cached
             # The lines of the sound series: those of the kernel with switches have its numbers.
