@@ -17,7 +17,7 @@ from harness.build.flavours import Flavour
 from harness.build.fragments import NOT_SET, read_values, requests
 from harness.build.kconfig import Beside, KernelConfig, LostSymbolsError, configure
 from harness.build.toolchain import BuildTools
-from harness.change.kunit import RESULTS_SYMBOL, kunit_files
+from harness.change.kunit import NEEDED, kunit_files
 from harness.change.makefiles import needed_symbols
 from harness.change.switches import Kconfig, Proposal, Refusal
 from harness.change.touched import Touched, touched_files
@@ -64,7 +64,7 @@ class WholeChange:
                 found[file.path] = needed_symbols(self.tree.read, file.path) or ()
         for test in kunit_files(self.tree, files) if self.kunit else ():
             symbols = needed_symbols(self.tree.read, test.path) or ()
-            found[test.path] = (*symbols, RESULTS_SYMBOL)
+            found[test.path] = (*symbols, *NEEDED)
         return found
 
 
