@@ -16,7 +16,7 @@ from harness.build.flavours import Flavour
 from harness.build.fragments import NOT_SET, read_values, requests
 from harness.build.kconfig import Beside, KernelConfig, LostSymbolsError, configure
 from harness.build.tree import TreeUnderTest
-from harness.change.kunit import RESULTS_SYMBOL, kunit_files
+from harness.change.kunit import NEEDED, kunit_files
 from harness.change.makefiles import needed_symbols
 from harness.change.switches import Kconfig, Proposal, Refusal
 from harness.change.touched import Touched, touched_files
@@ -58,7 +58,7 @@ class WholeChange:
                 found[file.path] = needed_symbols(tree.read, file.path) or ()
         for test in kunit_files(tree, files) if self.kunit else ():
             symbols = needed_symbols(tree.read, test.path) or ()
-            found[test.path] = (*symbols, RESULTS_SYMBOL)
+            found[test.path] = (*symbols, *NEEDED)
         return found
 
 

@@ -16,8 +16,9 @@ from pathlib import PurePosixPath
 from harness.change.touched import Touched
 from harness.series.apply import PatchedTree
 
-# Without it the results are on the console only.
-RESULTS_SYMBOL = "KUNIT_DEBUGFS"
+# Without the first the results are on the console only; without the second the kernel says
+# "kunit: disabled" at boot, and runs no suite: a flavour begins with all defaults off.
+NEEDED = ("KUNIT_DEBUGFS", "KUNIT_DEFAULT_ENABLED")
 NAMES = ("{}_kunit.c", "{}_test.c", "{}-test.c", "test_{}.c", "{}_kunit_test.c")
 FOLDERS = ("", "tests")  # beside the file; the second is what the kernel asks for now
 GENERIC = ("mm/", "include/linux/")  # whose tests may be in lib/, as slub's and list.h's are

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.change.autoconfig import WholeChange
-from harness.change.kunit import RESULTS_SYMBOL, KunitFile, kunit_files
+from harness.change.kunit import NEEDED, KunitFile, kunit_files
 from harness.change.touched import touched_files
 from tests.support.toy import Edit, Toy
 
@@ -34,7 +34,7 @@ def found(toy: Toy, **there: Edit) -> tuple[list[KunitFile], WholeChange]:
 def test_a_test_beside_a_touched_file_is_found_by_its_name(toy: Toy) -> None:
     tests, change = found(toy, **{"mm/swap_kunit.c": SWAP_TEST})
     assert tests == [KunitFile("mm/swap_kunit.c", "mm/swap.c", ("swap-slots", "swap"))]
-    assert change.needs("x86")["mm/swap_kunit.c"] == (RESULTS_SYMBOL,)
+    assert change.needs("x86")["mm/swap_kunit.c"] == ("KUNIT_DEBUGFS", "KUNIT_DEFAULT_ENABLED")
     assert "mm/swap_kunit.c" not in replace(change, kunit=False).needs("x86")
 
 
@@ -53,4 +53,4 @@ def test_a_test_that_the_series_brings_is_its_own(toy: Toy) -> None:
 def test_a_file_that_is_only_called_a_test_is_none(toy: Toy) -> None:
     tests, change = found(toy, **{"mm/test_swap.c": "int main(void) { return 0; }\n"})
     assert tests == []
-    assert all(RESULTS_SYMBOL not in needed for needed in change.needs("x86").values())
+    assert all(not {*NEEDED} & {*needed} for needed in change.needs("x86").values())

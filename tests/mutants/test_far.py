@@ -19,7 +19,7 @@ from harness.mutants.verdict import MutantVerdict
 # Of SAMPLE=60 on 6.1: what each mutant took in its guest, in seconds, and whether it survived.
 RECORDED = Path(__file__).parent / "data" / "recorded.json"
 WORKERS, MUTANTS = 64, 1000
-WAY_S = 0.1  # that a batch costs beside its work: more than what was measured
+WAY_S = 0.1  # that a batch costs beside its work: assumed, it has not been measured
 RESTORE_S = 0.5  # that one part more of a mutant costs its worker: a guest is restored
 
 
