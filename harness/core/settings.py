@@ -157,6 +157,7 @@ class Settings:
     sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
     patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
     function: str | None = _given("FUNCTION", _optional(str), asked=True)
+    budget: int = _given("BUDGET", _number(1), asked=True)  # minutes
     suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
     # Times that a broken case is run again; None: not said.

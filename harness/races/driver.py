@@ -20,7 +20,14 @@ from harness.races.breakpoints import Breakpoint
 from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
 from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
-from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
+from harness.races.trace import (
+    CpuSnapshot,
+    Ending,
+    NotReachedError,
+    RaceError,
+    RaceRun,
+    RaceStep,
+)
 
 HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first unheld
 MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
@@ -48,7 +55,8 @@ class InterleavingDriver:
 
     ``breakpoints``: of the points, in order. ``program``: the symbols of the guest program;
     ``program_end``: see CpuControl. ``pace``: how much slower than the reference the guest is.
-    ``watched``: addresses in the kernel, for ``watch``; ``seen``: which each thread came to.
+    ``watched``: addresses in the kernel, for ``watch``; ``seen``: which each thread came to,
+    in order.
     """
 
     remote: Remote
@@ -62,7 +70,7 @@ class InterleavingDriver:
     watched: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.seen: dict[str, set[int]] = {thread.name: set() for thread in self.scenario.threads}
+        self.seen: dict[str, list[int]] = {thread.name: [] for thread in self.scenario.threads}
         self.guest = StoppedGuest(self.remote, self.symbols)
         self.cpus = CpuControl(
             self.remote, self.guest, self.scenario.threads, self.program_end, self.clock
@@ -79,9 +87,6 @@ class InterleavingDriver:
 
         A RaceError: it could not be brought to an end. A StubError: QEMU's stub is wrong.
         """
-        self.cpus.holds.clear()
-        self.cpus.ran_s = 0.0
-        self._steps.clear()
         blocked = False
         try:
             self._gather()
@@ -104,12 +109,35 @@ class InterleavingDriver:
         ending: Ending = "excluded" if blocked else "hit" if struck else "miss"
         return RaceRun(number, ending, steps=tuple(self._steps), holds=tuple(self.cpus.holds))
 
+    def explore(
+        self, number: int, points: Sequence[Point], breakpoints: Sequence[Breakpoint]
+    ) -> RaceRun:
+        """Run ``number`` in an order of which nobody knows whether it can be.
+
+        What keeps a thread from its point ends the order; all are let go, and the run goes on. The
+        last step shows it, and ``remark`` says it. Errors as of ``run``: it did not end.
+        """
+        kept: Ending | None = None
+        why: str | None = None
+        self._gather()
+        try:
+            for point, breakpoint_ in zip(points, breakpoints, strict=True):
+                self._advance(point, breakpoint_)
+        except Blocked as wait:
+            kept = "excluded" if self._excludes_somehow(wait) else "waits"
+            who = f"{wait.thread.name} waits for {wait.wait.says}"
+            self._note(why := f"{who}, {self._waiting_call(wait)}")
+        except NotReachedError as error:
+            kept, why = "unreached", str(error)
+        struck = self._finish(number)
+        ending: Ending = kept or ("hit" if struck else "miss")
+        return RaceRun(number, ending, why, tuple(self._steps))
+
     def watch(self, number: int, first: Thread) -> None:
         """Run ``number`` without an order, for ``seen``: ``first`` begins, soon the others follow.
 
         Errors as of ``run``.
         """
-        self.cpus.ran_s = 0.0
         self._gather()
         self.cpus.release(first)
         self.cpus.insert(self.program[END])
@@ -131,8 +159,8 @@ class InterleavingDriver:
         at, thread = self.guest.registers(cpu).pc, self._by_cpu.get(cpu)
         if at not in self.watched:
             return
-        if thread is not None and self._own(thread):
-            self.seen[thread.name].add(at)
+        if thread is not None and at not in self.seen[thread.name] and self._own(thread):
+            self.seen[thread.name].append(at)
         self._stops[at] = self._stops.get(at, 0) + 1
         if self._stops[at] >= MAX_STOPS or all(at in seen for seen in self.seen.values()):
             self.cpus.remove(at)
@@ -152,7 +180,10 @@ class InterleavingDriver:
         raise self._failed(overdue())
 
     def _gather(self) -> None:
-        """All threads are held at the beginning of their parts."""
+        """A run begins: all threads are held at the beginning of their parts."""
+        self.cpus.holds.clear()
+        self.cpus.ran_s = 0.0
+        self._steps.clear()
         missing = [thread.name for thread in self.scenario.threads]
         overdue = "thread {} does not come to begin a run"
         for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing[0])):
@@ -280,10 +311,12 @@ class InterleavingDriver:
         self._note(f"{thread.name} {'has come to its end' if ends else f'is at {point.place}'}")
         self.cpus.clear()
 
-    def _failed(self, what: str, next_step: str | None = None) -> RaceError:
+    def _failed(
+        self, what: str, next_step: str | None = None, kind: type[RaceError] = RaceError
+    ) -> RaceError:
         """The error, with what every CPU does just now as the last thing that happened."""
         self._note(what)
-        return RaceError(what, next_step=next_step)
+        return kind(what, next_step=next_step)
 
     def _passed_by(self, point: Point, at: Breakpoint, times: int) -> RaceError:
         """The thread has come to its end without a stop at the point; it was there ``times``."""
@@ -293,6 +326,7 @@ class InterleavingDriver:
             f"thread {point.thread} never reached '{point.place}'{where}: it came to the end of"
             f" its part without{counted}",
             "has the code moved, or does it go another way on this kernel? This race was not tried",
+            NotReachedError,
         )
 
     def _check(self, point: Point, thread: Thread, watchdog: StepWatchdog) -> None:
@@ -317,6 +351,7 @@ class InterleavingDriver:
             f"thread {point.thread} does not come to '{point.place}' within"
             f" {watchdog.limit_s:.0f} s: it {doing}",
             "the trace has the stacks",
+            NotReachedError,
         )
 
     def _waiting_call(self, blocked: Blocked) -> str:
