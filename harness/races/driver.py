@@ -30,7 +30,8 @@ from harness.races.trace import (
 )
 
 HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first unheld
-MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
+# At one watched address, and at all: who comes there all the time would not come on.
+MAX_STOPS, MAX_ALL_STOPS = 200, 4000
 
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
@@ -76,8 +77,7 @@ class InterleavingDriver:
             self.remote, self.guest, self.scenario.threads, self.program_end, self.clock
         )
         self._by_cpu = {thread.cpu: thread for thread in self.scenario.threads}
-        self._tasks: dict[str, int] = {}
-        self._stops: dict[int, int] = {}
+        self._tasks, self._stops = dict[str, int](), dict[int, int]()
         self._steps: list[RaceStep] = []
 
     # ---- one run -------------------------------------------------------------------
@@ -114,24 +114,23 @@ class InterleavingDriver:
     ) -> RaceRun:
         """Run ``number`` in an order of which nobody knows whether it can be.
 
-        What keeps a thread from its point ends the order; all are let go, and the run goes on. The
-        last step shows it, and ``remark`` says it. Errors as of ``run``: it did not end.
+        What keeps a thread from its point ends the order, and all are let go; the last step
+        shows it, and ``remark`` says it. Errors as of ``run``: the run did not end.
         """
         kept: Ending | None = None
-        why: str | None = None
+        why = None
         self._gather()
         try:
             for point, breakpoint_ in zip(points, breakpoints, strict=True):
                 self._advance(point, breakpoint_)
         except Blocked as wait:
             kept = "excluded" if self._excludes_somehow(wait) else "waits"
-            who = f"{wait.thread.name} waits for {wait.wait.says}"
-            self._note(why := f"{who}, {self._waiting_call(wait)}")
+            call = self._waiting_call(wait)
+            self._note(why := f"{wait.thread.name} waits for {wait.wait.says}, {call}")
         except NotReachedError as error:
             kept, why = "unreached", str(error)
-        struck = self._finish(number)
-        ending: Ending = kept or ("hit" if struck else "miss")
-        return RaceRun(number, ending, why, tuple(self._steps))
+        ending: Ending = "hit" if self._finish(number) else "miss"
+        return RaceRun(number, kept or ending, why, tuple(self._steps))
 
     def watch(self, number: int, first: Thread) -> None:
         """Run ``number`` without an order, for ``seen``: ``first`` begins, soon the others follow.
@@ -162,7 +161,8 @@ class InterleavingDriver:
         if thread is not None and at not in self.seen[thread.name] and self._own(thread):
             self.seen[thread.name].append(at)
         self._stops[at] = self._stops.get(at, 0) + 1
-        if self._stops[at] >= MAX_STOPS or all(at in seen for seen in self.seen.values()):
+        enough = self._stops[at] >= min(MAX_STOPS, MAX_ALL_STOPS // len(self.watched) + 1)
+        if enough or all(at in seen for seen in self.seen.values()):
             self.cpus.remove(at)
 
     def _arrivals(self, landmark: str, overdue: Callable[[], str]) -> Iterator[int]:

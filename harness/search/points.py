@@ -177,10 +177,7 @@ class SearchedCode:
         body = self._body(of)
         if body is None:
             return
-        kinds: dict[int, str] = {}
-        for node in body.walk(self._table.is_fixed):
-            if (kind := _kind(body, node, self._table)) is not None:
-                kinds.setdefault(body.line(node.start_byte), kind)
+        kinds = operations(body)
         for text, at in lines_with_code(self._code(of), self._symbols).items():
             if at.line in kinds:
                 place = parse_place(f"{of.name}: {text}")
@@ -204,6 +201,15 @@ def _read(of: SearchedFunction, source: KernelSource, table: OperatorTable) -> B
     text = "\n".join((*source.lines(of.path), "")).encode()
     heads = f"{table.calls['loop']}|{table.calls['block']}"
     return next(read_bodies(text, [of.body], heads, table.annotations, []), None)
+
+
+def operations(body: Body) -> dict[int, str]:
+    """The lines of a function with an operation on what threads share: which kind it is."""
+    table, kinds = operator_table(), dict[int, str]()
+    for node in body.walk(table.is_fixed):
+        if (kind := _kind(body, node, table)) is not None:
+            kinds.setdefault(body.line(node.start_byte), kind)
+    return kinds
 
 
 def _operation(name: str, table: OperatorTable) -> str | None:
