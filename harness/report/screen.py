@@ -46,6 +46,7 @@ AGAIN = {
     "static": ("static-checks", ""),
     "matrix": ("build-matrix", "CELL"),
     "races": ("repro", "RACE"),
+    "search": ("race-search", "PROGRAM"),
     "cost": ("cost", ""),
 }
 # The verdicts of clauses, in the order of the columns.

@@ -30,7 +30,7 @@ class SearchReport:
 
     def record(self, one: ProgramSearch) -> CaseFinished:
         """The search with one program as a test of the run: a race that is found fails it."""
-        name = CaseId("races", None, f"{one.scenario.name}-search")
+        name = CaseId("search", None, one.scenario.name)
         status: Status = "fail" if one.found else "pass" if one.tries else "skip"
         why = one.answer if status != "pass" else ""
         return CaseFinished(name, status, why, one.seconds, (), (one.answer,), one.scenario.about)
