@@ -82,7 +82,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "PROGRAM": (
         "",
-        "repro FROM=, race-search: the guest program whose threads play, a file or one of ours",
+        "repro FROM=, race-search, why-locked: the guest program that plays, a file or one of ours",
     ),
     "MODE": ("", "repro, race-search: stress repeats the programs without control as well"),
     "EXPLAIN": ("", "1: repro prints each scenario with the kernel's source lines first"),
@@ -100,12 +100,12 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "SEED": (
         "",
         "soak, test-kernel, fuzz-input: the seed of what is random, to see a failure again;"
-        " mutants, race-search: of the choice, too (1)",
+        " mutants, race-search, why-locked: of the choice, too (1)",
     ),
     "SAMPLE": ("60", "mutants: how many are chosen by SEED=, or all"),
-    "PATCH": ("", "mutants, race-search: only of lines that this patch brings, from 1"),
-    "FUNCTION": ("", "mutants, race-search: only of this function"),
-    "BUDGET": ("10", "race-search: minutes for its tries"),
+    "PATCH": ("", "mutants, race-search, why-locked: only of lines that this patch brings, from 1"),
+    "FUNCTION": ("", "mutants, race-search, why-locked: only of this function"),
+    "BUDGET": ("10", "race-search: minutes for its tries; why-locked: for those of a protection"),
     "SUITE": ("trixie", "newcomer: the suite of Debian that it installs"),
     "CPUS": ("2", "virtual CPUs of a guest"),
     "REPEAT": (
@@ -189,6 +189,10 @@ COMMANDS: dict[str, Command] = {
         "which order of a program's threads makes a race strike? found by trying them",
         f"{_GUEST} PATCHES PROGRAM FUNCTION PATCH BUDGET SEED RUNS MODE", "",
         {"PROGRAM": "fork-vote", "FUNCTION": "copy_page_range"}),
+    "why-locked": Command("harness.commands.why_locked:why_locked",
+        "each lock, barrier, flush, re-test, READ_ONCE taken away: does a case or an order tell?",
+        f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES PROGRAM FUNCTION PATCH BUDGET SEED RUNS",
+        "", {"PATCH": "4"}),
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),

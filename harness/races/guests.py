@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,13 +92,17 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
 
 @dataclass
 class KernelGuests:
-    """One kernel's; ``stub``: their gdbstub's socket, ``symbols``: None where nothing is held."""
+    """One kernel's; ``stub``: their gdbstub's socket, ``symbols``: None where nothing is held.
+
+    ``ready``: what is done in each guest that comes, before anything else runs there.
+    """
 
     context: RaceContext
     kernel: RaceKernel
     symbols: Symbols | None
     guests: Guests
     stub: Path
+    ready: Callable[[Guest], object] = lambda guest: None
     _guest: Guest | None = None
 
     def breakpoints(self, scenario: Scenario) -> tuple[Breakpoint, ...]:
@@ -117,12 +121,19 @@ class KernelGuests:
             if self.symbols is None:
                 # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
                 self.guests.take_snapshot(self._guest)
+            self.ready(self._guest)
         elif not self._guest.trustworthy:
             self._guest.close()
             self.stub.unlink(missing_ok=True)
             self._guest = self.guests.fresh()
             wait_for_final_clocksource(self._guest)
+            self.ready(self._guest)
         return self._guest
+
+    def discard(self) -> None:
+        """The guest that there is now is not to be used any more."""
+        if self._guest is not None:
+            self._guest.qemu.kill()
 
 
 @contextlib.contextmanager

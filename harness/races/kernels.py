@@ -85,7 +85,9 @@ def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> 
     settings, base, name = session.settings, prepared.base, scenario.variant
     bzimage, debug = prepared.kernel.bzimage is not None, scenario.controlled
     folders = settings.project, PROJECT / "patches"
-    found = [path for folder in folders if (path := find_patch(folder, base.line, name))]
+    beside = scenario.source.with_name(f"{name}.patch")  # of a scenario that a search has written
+    found = [beside] if beside.is_file() else []
+    found += [path for folder in folders if (path := find_patch(folder, base.line, name))]
     if not found:
         where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
         raise InvocationError(f"there is no {name}.patch for Linux {base.line} in patches/{where}")
