@@ -19,6 +19,7 @@ from harness.races.guests import KernelGuests
 from harness.races.programs import CASE, ROUNDS, reported_runs, total_line
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun
+from harness.races.watch import WatchingDriver
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 
@@ -101,7 +102,7 @@ class DrivenProgram:
     """A scenario's program in a guest that stands still: only what its driver lets go runs.
 
     After ``start`` it ends by ``finish``, or by ``give_up``, which costs the guest.
-    ``runs``: of the program; ``watched``: see the driver. Errors of making one as of ``guest``.
+    ``runs``: of the program; ``watched``: see WatchingDriver. Errors of making one as of ``guest``.
     """
 
     def __init__(
@@ -126,8 +127,9 @@ class DrivenProgram:
 
         def make_driver(remote: Remote) -> InterleavingDriver:
             end, pace = partial(_how_it_ended, self._ended), max(1.0, self.guest.pace)
-            return InterleavingDriver(
-                remote, symbols, scenario, breakpoints, program, end, pace, watched=watched
+            given = remote, symbols, scenario, breakpoints, program, end, pace
+            return (
+                WatchingDriver(*given, watched=watched) if watched else InterleavingDriver(*given)
             )
 
         # No executor: that would wait at the exit for a program which does not end.
@@ -177,16 +179,17 @@ def controlled(
 ) -> Batch:
     """Drives ``runs`` runs in a guest, of no use after an error; ``progress`` hears of each.
 
-    ``watched``: addresses in the kernel; then runs are without an order, see the driver.
+    ``watched``: addresses in the kernel; then runs are without an order, see WatchingDriver.
     """
     batch = Batch()
     start = time.monotonic()
     program = DrivenProgram(on, scenario, breakpoints, runs, watched)
     try:
         driver = program.start()
-        batch.seen = driver.seen
+        if isinstance(driver, WatchingDriver):
+            batch.seen = driver.seen
         for number in range(1, runs + 1):
-            if watched:
+            if isinstance(driver, WatchingDriver):
                 driver.watch(number, scenario.threads[(number - 1) % len(scenario.threads)])
             else:
                 batch.runs.append(driver.run(number))

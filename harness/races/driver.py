@@ -29,10 +29,6 @@ from harness.races.trace import (
     RaceStep,
 )
 
-HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first unheld
-# At one watched address, and at all: who comes there all the time would not come on.
-MAX_STOPS, MAX_ALL_STOPS = 200, 4000
-
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
     " thread that holds it go on first",
@@ -56,8 +52,6 @@ class InterleavingDriver:
 
     ``breakpoints``: of the points, in order. ``program``: the symbols of the guest program;
     ``program_end``: see CpuControl. ``pace``: how much slower than the reference the guest is.
-    ``watched``: addresses in the kernel, for ``watch``; ``seen``: which each thread came to,
-    in order.
     """
 
     remote: Remote
@@ -68,16 +62,14 @@ class InterleavingDriver:
     program_end: Callable[[], str | None]
     pace: float = 1.0
     clock: Callable[[], float] = time.monotonic
-    watched: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.seen: dict[str, list[int]] = {thread.name: [] for thread in self.scenario.threads}
         self.guest = StoppedGuest(self.remote, self.symbols)
         self.cpus = CpuControl(
             self.remote, self.guest, self.scenario.threads, self.program_end, self.clock
         )
         self._by_cpu = {thread.cpu: thread for thread in self.scenario.threads}
-        self._tasks, self._stops = dict[str, int](), dict[int, int]()
+        self._tasks: dict[str, int] = {}
         self._steps: list[RaceStep] = []
 
     # ---- one run -------------------------------------------------------------------
@@ -132,38 +124,8 @@ class InterleavingDriver:
         ending: Ending = "hit" if self._finish(number) else "miss"
         return RaceRun(number, kept or ending, why, tuple(self._steps))
 
-    def watch(self, number: int, first: Thread) -> None:
-        """Run ``number`` without an order, for ``seen``: ``first`` begins, soon the others follow.
-
-        Errors as of ``run``.
-        """
-        self._gather()
-        self.cpus.release(first)
-        self.cpus.insert(self.program[END])
-        for address in self.watched:
-            self.cpus.insert(address)
-        self.cpus.step_over(first.cpu)
-        limit_s, ended = HEAD_START_S * self.pace, False
-        while self.cpus.ran_s < limit_s and not ended:
-            self.cpus.run(limit_s - self.cpus.ran_s)
-            for cpu in self.cpus.at_breakpoints():
-                ended = ended or (cpu == first.cpu and self._at_landmark(END, cpu))
-                self._see(cpu)
-                self.cpus.step_over(cpu)
-        self.cpus.remove(self.program[END])
-        self._finish(number)
-
     def _see(self, cpu: int) -> None:
-        """Notes that a thread has come to a watched address; if all have, nobody stops there."""
-        at, thread = self.guest.registers(cpu).pc, self._by_cpu.get(cpu)
-        if at not in self.watched:
-            return
-        if thread is not None and at not in self.seen[thread.name] and self._own(thread):
-            self.seen[thread.name].append(at)
-        self._stops[at] = self._stops.get(at, 0) + 1
-        enough = self._stops[at] >= min(MAX_STOPS, MAX_ALL_STOPS // len(self.watched) + 1)
-        if enough or all(at in seen for seen in self.seen.values()):
-            self.cpus.remove(at)
+        """A CPU stands at a breakpoint while all threads run."""
 
     def _arrivals(self, landmark: str, overdue: Callable[[], str]) -> Iterator[int]:
         """The CPUs that come to a landmark of our program, for as long as they are waited for."""
@@ -226,12 +188,15 @@ class InterleavingDriver:
                 self.cpus.step_over(cpu)
             self._check(point, thread, watchdog)
 
+    def _clear(self) -> None:
+        """Breakpoints are taken away, for all are let go."""
+        self.cpus.clear()
+
     def _finish(self, number: int) -> bool:
         """All go on, the run comes to its end: whether the outcome is the bad one."""
         for thread in self.scenario.threads:
             self.cpus.release(thread)
-        if not self.watched:
-            self.cpus.clear()
+        self._clear()
         overdue = "all threads were let go, and the run does not end"
         for cpu in self._arrivals(OUTCOME, lambda: overdue):
             if cpu == 0:

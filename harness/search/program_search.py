@@ -66,7 +66,7 @@ class ProgramSearch:
             rate = f"{self.found.hits} of {self.found.runs}"
             return f"try {self.found.tries}, {self.found.seconds:.0f} s, strikes {rate}"
         if not self.tries:
-            return "not tried: " + next(iter(self.errors), "its threads do not meet there")
+            return "not tried: " + next(iter(self.errors), "no thread comes there")
         return f"nothing in {self.tries} tries"
 
     @property

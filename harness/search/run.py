@@ -115,8 +115,8 @@ def _search(
         try:
             one.reach()
             one.reach_seconds = time.monotonic() - start
-            if sum(bool(points) for points in one.reached.values()) > 1:
-                one.search(budget_s - one.reach_seconds, progress)
+            if any(one.reached.values()):
+                one.search(budget_s, progress)
         except RaceError as error:
             one.errors[str(error)] += 1
         outcome.detail = f"{scenario.name}: {one.answer}"

@@ -109,7 +109,6 @@ def _search(on: KernelGuests, one: Protection, reached: Sequence[ProgramSearch])
         program
         for program in reached
         if any(p.place.function == function for points in program.reached.values() for p in points)
-        and sum(bool(points) for points in program.reached.values()) > 1
     ]
     one.programs = [program.scenario.name for program in able]
     on.ready = functools.partial(choose, number=one.mutant.number)

@@ -191,7 +191,7 @@ def test_a_complaint_of_the_kernel_is_a_find_and_a_stall_is_none(played: Play) -
 
 def test_when_the_time_is_up_it_ends(played: Play) -> None:
     made = search(played, budget_s=0.0)
-    assert made.tries == 0 and made.answer == "not tried: its threads do not meet there"
+    assert made.tries == 0 and made.answer == "not tried: no thread comes there"
 
 
 def test_a_program_is_started_anew_after_so_many_runs(
