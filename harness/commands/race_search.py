@@ -7,6 +7,7 @@ import json
 
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
+from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.run.session import Session, run_session
 from harness.search.report import SearchReport, written
@@ -27,6 +28,12 @@ def _race_search(session: Session) -> None:
     finally:  # of an interrupted run as well
         if report.searches:
             _tell(session, report)
+    if not any(one.tries for one in report.searches):
+        raise InvocationError(
+            "nothing was searched: no thread of a program comes to what was asked for",
+            evidence=session.out / "race-search.json",
+            next_step="PROGRAM=: another program; FUNCTION=: a function that its threads call",
+        )
 
 
 def _tell(session: Session, report: SearchReport) -> None:

@@ -165,6 +165,10 @@ class DebugInfo:
         """The unit that has code at an address; None where it is assembly, or nothing."""
         return self._unit(self._aranges and self._aranges.cu_offset_at_addr(address))
 
+    def knows(self, address: int) -> bool:
+        """Whether a unit has code at an address: assembly has none. Nothing is read for it."""
+        return self._aranges is not None and self._aranges.cu_offset_at_addr(address) is not None
+
     def file_at(self, address: int) -> str | None:
         """The source file of the unit with code at an address; of the unit nothing else is read."""
         offset = self._aranges and self._aranges.cu_offset_at_addr(address)
