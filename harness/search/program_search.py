@@ -44,6 +44,7 @@ class ProgramSearch:
         reached: the candidates that each thread comes to, in the order of its arrivals.
         endings: how the tries ended, counted.
         errors: why tries had to be given up, counted; a check of the program's own among them.
+        once: orders that have struck and did not again; where nobody is held, that says little.
     """
 
     on: KernelGuests
@@ -55,6 +56,7 @@ class ProgramSearch:
     endings: Counter[Ending] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     found: FoundOrder | None = None
+    once: list[tuple[Point, ...]] = field(default_factory=list)
     skipped: int = 0
     seconds: float = 0.0
     reach_seconds: float = 0.0
@@ -144,6 +146,8 @@ class ProgramSearch:
         hits = sum(prober.attempt(points).struck for _ in range(self.runs))
         if hits:
             self.found = FoundOrder(points, hits, self.runs, tries, seconds, seen)
+        else:
+            self.once.append(points)
 
     def _smaller(self, prober: Prober, queue: OrderQueue, order: SearchOrder) -> SearchOrder | None:
         """The order with a point less, where that strikes as surely; None: there is none."""

@@ -79,6 +79,7 @@ class SearchReport:
             "skipped": one.skipped,
             "endings": dict(one.endings),
             "errors": dict(one.errors),
+            "once": [written(points) for points in one.once],
             "reach_seconds": round(one.reach_seconds, 1),
             "seconds": round(one.seconds, 1),
             "found": found and {

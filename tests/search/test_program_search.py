@@ -59,12 +59,14 @@ class PlayedProgram:
 @dataclass
 class Play:
     """``locked``: A holds a lock from its look to its write that B's change needs. ``flushes``:
-    B's flush waits for A's CPU. ``fails``: a run whose program's own check fails.
+    B's flush waits for A's CPU. ``fails``: a run whose program's own check fails. ``lucky``: one that
+    strikes by chance.
     """
 
     locked: bool = False
     flushes: bool = False
     fails: int = 0
+    lucky: int = 0
     said: list[Splat] = field(default_factory=list)
     tried: list[list[str]] = field(default_factory=list)
     made: list[PlayedProgram] = field(default_factory=list)
@@ -103,6 +105,7 @@ class Play:
         go("A", None)
         go("B", None)
         struck = did.index("a_look") < did.index("b_change") < did.index("a_write")
+        struck = struck or len(self.tried) == self.lucky
         return RaceRun(number, "hit" if struck else "miss")
 
     @staticmethod
@@ -168,6 +171,13 @@ def test_who_waits_for_the_held_cpu_is_held_earlier(played: Play) -> None:
     played.flushes = True
     made = search(played)
     assert places(made) == ["A: a_write()", "B: b_flush()", "A: ends"]
+
+
+def test_what_strikes_once_and_not_again_is_no_find(played: Play) -> None:
+    played.locked, played.lucky = True, 1
+    made = search(played)
+    assert made.found is None and made.endings["hit"] == 1
+    assert made.once == [()], "the program alone, which nobody held"
 
 
 def test_a_check_that_fails_costs_a_guest_and_is_no_find(played: Play) -> None:
