@@ -59,8 +59,8 @@ class PlayedProgram:
 @dataclass
 class Play:
     """``locked``: A holds a lock from its look to its write that B's change needs. ``flushes``:
-    B's flush waits for A's CPU. ``fails``: a run whose program's own check fails. ``lucky``: one that
-    strikes by chance.
+    B's flush waits for A's CPU. ``fails``: a run whose program's own check fails. ``lucky``: one
+    that strikes by chance.
     """
 
     locked: bool = False
