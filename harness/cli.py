@@ -29,6 +29,7 @@ SHARED = {
     "console": "harness.run.session:console_of",
     "run": "harness.commands.one_kernel:run_kernel",
     "look": "harness.commands.static_checks:static_checks",
+    "mutate": "harness.commands.mutants:run_mutants",
 }
 
 

@@ -81,11 +81,14 @@ def run_shared(
     runners: Sequence[CaseRunner],
     emit: ev.Consumer,
     enough: Callable[[], bool] = lambda: False,
+    *,
+    in_order: bool = False,
 ) -> None:
     """Runs the cases on ``runners``, a guest each; with few cases the first has them all.
 
     Args:
         enough: whether no other case is to be begun.
+        in_order: they are begun as they stand here, not long ones first.
 
     Raises:
         HarnessError: whatever kept a case from being run, when its turn comes. No thread
@@ -111,7 +114,7 @@ def run_shared(
     # Long ones first, or one of them is alone at the end. How long a case may take says
     # well enough which those are.
     workers = [worker(runner) for runner in runners[:guests]]
-    shared = shared_out(cases, workers, lambda case: -case.timeout)
+    shared = shared_out(cases, workers, lambda case: 0.0 if in_order else -case.timeout)
     with contextlib.closing(shared):
         for case, seen in shared:
             if not enough():  # the screen says what it waits for

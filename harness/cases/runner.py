@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cases.ktap import MAX_LINE_CHARS, read_case
-from harness.cases.plugins import Dialogue, Judgement, load_driver
+from harness.cases.outcome import CaseEnd, judge_end
+from harness.cases.plugins import Dialogue, Driver, Judgement, load_driver
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.image.programs import Case
@@ -17,15 +17,11 @@ from harness.series.contract import SeriesData
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.protocol import Ask
 from harness.vm.splats import Splat
-from harness.vm.swap_disk import find_tags
 
 # Runs a case in a guest under TCG, given why KVM may have lost the one it ran in.
 Trial = Callable[[str, Callable[[Guest], CaseRun]], tuple[Guest, CaseRun]]
 
 _KERNEL_NEED = re.compile(r"^linux-(?P<major>\d+)\.(?P<minor>\d+)$")
-MAX_STDERR_LINES = 20  # among a case's diagnostics
-COMPLAINED = "the kernel complained"  # how the reason of a case begins in which it did
-_SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
 
 
 def unmet_kernel(needs: tuple[str, ...], version: str) -> str:
@@ -41,48 +37,20 @@ def unmet_kernel(needs: tuple[str, ...], version: str) -> str:
     return ""
 
 
-def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
-    """Searches the raw swap disk for the tags that a case declared; '' if all is as it says.
-
-    A case prints ``# @swap absent MAGIC COUNT`` for pages that must never have
-    been written and ``# @swap present MAGIC COUNT`` for a control range.
-    """
-    checks = [m for m in map(_SWAP_CHECK.match, diagnostics) if m]
-    if {m["what"] for m in checks} != {"absent", "present"}:
-        return "asked for a search of the swap image and did not name both kinds of tags"
-    for check in checks:
-        count = int(check["count"])
-        found = len(find_tags(image, bytes.fromhex(check["magic"]), count))
-        if check["what"] == "absent" and found:
-            return f"{found} of {count} pages that must not were written to the swap disk"
-        if check["what"] == "present" and found != count:
-            return f"inconclusive: only {found} of {count} control pages are on the swap disk"
-    return ""
-
-
 def judge_case(
     case: Case, run: CaseRun, swap_image: Path
 ) -> tuple[ev.Status, str, tuple[str, ...]]:
-    """Status, reason and diagnostics of one case, from all that was seen of it.
-
-    The kernel's own complaints come first: a test that says ok on a kernel that
-    printed a WARNING has not passed.
-    """
-    output = read_case(run.stdout, case.name, run.exit_code)
-    notes = output.diagnostics
-    errors = run.stderr.strip().splitlines()[:MAX_STDERR_LINES]
-    notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
-    complaints = [s for s in run.splats if not s.expected and not s.foreign]
-    if complaints:
-        return "fail", f"{COMPLAINED}: {complaints[0].title}", notes
-    if run.lost:
-        return "error", run.lost, notes
-    if run.timed_out:
-        return "timeout", f"did not end within {run.seconds:.1f} s", notes
-    if output.outcome == "pass" and "swapimage" in case.host_checks:
-        wrong = check_swap_image(swap_image, notes)
-        return ("fail", wrong, notes) if wrong else ("pass", "", notes)
-    return output.outcome, output.reason, notes
+    """Status, reason and diagnostics of one case, from all that was seen of it."""
+    seen = CaseEnd(
+        run.stdout,
+        run.stderr,
+        run.exit_code,
+        run.seconds,
+        tuple(s.title for s in run.splats if not s.expected and not s.foreign),
+        run.lost,
+        run.timed_out,
+    )
+    return judge_end(seen, case.name, swap_image if "swapimage" in case.host_checks else None)
 
 
 @dataclass
@@ -142,6 +110,11 @@ class CaseRunner:
             self.guest = self.fresh()
         return self.guest
 
+    def _driver(self, case: Case) -> Driver | None:
+        if not case.driver:
+            return None
+        return load_driver(self.data.owner(case.program.source).folder, case.driver)
+
     def _run_in_guest(
         self, case: Case, emit: ev.Consumer, env: Mapping[str, str]
     ) -> ev.CaseFinished:
@@ -149,7 +122,7 @@ class CaseRunner:
         emit(ev.CaseStarted(case.id, case.clauses))
         self.observe(guest, None)
         judgements: list[Judgement] = []
-        driver = load_driver(self.data.folder, case.driver) if case.driver else None
+        driver = self._driver(case)
 
         def run_in(guest: Guest) -> CaseRun:
             judgements.clear()

@@ -84,12 +84,15 @@ def run_cases(
     expression: str,
     only: Sequence[str] = (),
     most: int | None = None,
+    *,
+    in_order: bool = False,
 ) -> None:
     """Runs those of the cases that ``expression`` selects; ``emit`` hears of them all.
 
     Args:
         only: ids of the only cases to select, where there are any.
         most: after so many that broke no other is begun; None: all are run.
+        in_order: they are begun as they stand here, not long ones first.
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
@@ -112,7 +115,8 @@ def run_cases(
         emit(event)
 
     try:
-        run_shared(chosen, runners, counted, lambda: most is not None and broken >= most)
+        enough = lambda: most is not None and broken >= most  # noqa: E731
+        run_shared(chosen, runners, counted, enough, in_order=in_order)
     except HarnessError:
         raise
     except Exception as error:

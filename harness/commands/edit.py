@@ -21,8 +21,9 @@ from harness.core.events import Event, Events, Note, StageProgress
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.series.apply import Applied, apply_series
-from harness.series.base import Base, obtain_base
+from harness.series.base import Base
 from harness.series.mailbox import patch_files
+from harness.series.on_top import obtain_base
 from harness.series.patches import FORMAT_PATCH, default_folder, load_series
 
 BASE_BRANCH = "base"
@@ -97,7 +98,7 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
     with drafted_directory(target) as draft:
         git.text(
             None, "clone", "--quiet", "--no-checkout", "--no-tags", "--single-branch",
-            "--branch=base", str(base.repo), str(draft),
+            "--branch=base", str(base.storeys[-1].repo), str(draft),
         )  # fmt: skip
         series = f"+{applied.commit}:refs/heads/{branch}"
         git.text(draft, "fetch", "--quiet", str(applied.repo), series)
@@ -105,6 +106,7 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
         git.text(draft, "remote", "remove", "origin")
         # The clone is on the branch base already, without files.
         git.text(draft, "symbolic-ref", "HEAD", f"refs/heads/{branch}")
+        git.text(draft, "update-ref", f"refs/heads/{BASE_BRANCH}", base.commit)
         git.text(draft, "-c", "checkout.workers=0", "reset", "--quiet", "--hard")
 
 

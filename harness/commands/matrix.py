@@ -36,8 +36,9 @@ from harness.report.records import RunDocument
 from harness.run.pipeline import base_stage, series_stage
 from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied
-from harness.series.base import Base, obtain_base
+from harness.series.base import Base
 from harness.series.contract import SeriesData, load
+from harness.series.on_top import obtain_base
 from harness.setup.on_demand import provide
 from harness.vm.machine import QEMU
 from harness.vm.splats import find_splats
@@ -219,8 +220,7 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
             toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
             each.append(BuildTools(session.store, events, toolchain, session.settings.jobs))
         outcome.detail = ", ".join(dict.fromkeys(tools.toolchain.cc for tools in each))
-    base = base_stage(session)
-    applied = series_stage(session, base)
+    base, applied = series_stage(session, base_stage(session))
     events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
     for cell, tools in zip(cells, each, strict=True):
         start = time.monotonic()

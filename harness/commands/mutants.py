@@ -13,7 +13,7 @@ from harness.mutants.run import MutantRun
 from harness.report.mutants import write_mutants
 from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
-from harness.run.session import Session, run_session
+from harness.run.session import RunResult, Session, run_session
 
 SEED = 1  # where SEED= is not given
 
@@ -21,9 +21,14 @@ SEED = 1  # where SEED= is not given
 def mutants(settings: Settings) -> int:
     """``make mutants``: a sample of them, each compiled alone, and judged in a guest of its own."""
     settings.refuse_bare_base("mutants")
+    return run_mutants(settings).code
+
+
+def run_mutants(settings: Settings) -> RunResult:
+    """The run of ``make mutants``, which ``make revision`` makes as well."""
     # Cases with something random in them do the same for each mutant, and in a later run.
     settings = replace(settings, seed=SEED if settings.seed is None else settings.seed)
-    return run_session(settings, "mutants", _mutants).code
+    return run_session(settings, "mutants", _mutants)
 
 
 def _mutants(session: Session) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.build.flavours import load_flavour
@@ -16,10 +17,11 @@ from harness.cases.selection import run_cases
 from harness.change.whose import is_foreign
 from harness.core import events as ev
 from harness.core.errors import SeriesError
-from harness.core.settings import CASES, Settings
+from harness.core.settings import CASES, TOUCHED, TOUCHED_ONLY, Settings
 from harness.core.stages import stage
 from harness.detectors import canaries, soundness
 from harness.detectors.canaries import load_canaries, run_canaries
+from harness.image.programs import Case
 from harness.report import ktap_out
 from harness.run.against_base import WorkloadRecords, settle
 from harness.run.assemble_guest import (
@@ -34,6 +36,7 @@ from harness.run.change import ChangeWatch, watch_change
 from harness.run.main_suite import MainSuite, planned, selected
 from harness.run.pipeline import base_stage, change_stage, debug_twin, series_stage
 from harness.run.session import RunResult, Session, run_session
+from harness.run.touched import touched_cases
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.ssh import login_shell
@@ -63,9 +66,12 @@ def _tests(session: Session) -> None:
     session.results.events.extend(proven)
     session.events.emit(ev.Note(canaries.sentence(proven)))
     tests = {str(case_of(test, RUNNER).id): test for test in main.tests}
+    data = session.data
+    cases = (case for case in equipment.suite.cases if data.owner(case.program.source) is not data)
+    below = frozenset(str(case.id) for case in cases)
     equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment, WorkloadRecords(session.events, tests), change)
+        _run_suite(session, equipment, WorkloadRecords(session.events, tests, below), change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
@@ -96,21 +102,13 @@ def _in_guests(
     change: ChangeWatch | None,
 ) -> dict[str, str]:
     """Runs all cases on the kernel under test; the values of its configuration."""
-    settings = session.settings
     with booted(session, equipment) as guests:
         observe = () if change is None else (change.observe,)
         runners = case_runners(session, equipment, guests, *observe)
         with stage(session.events, "tests") as outcome:
             _host_checks(session, equipment, runners[0])
             if equipment.suite.cases:
-                run_cases(
-                    equipment.suite.cases,
-                    runners,
-                    workloads.take,
-                    settings.tests or "",
-                    settings.only,
-                    settings.maxfail,
-                )
+                _cases(session, equipment, runners, workloads)
             else:
                 session.events.note(NO_WORKLOAD)
             ended = len(session.results.all(ev.CaseFinished)) + len(workloads.broken)
@@ -122,13 +120,46 @@ def _in_guests(
     return config
 
 
+def _cases(
+    session: Session,
+    equipment: Equipment,
+    runners: Sequence[CaseRunner],
+    workloads: WorkloadRecords,
+) -> None:
+    """Runs the cases that TESTS= selects; those first that reach an edit, where that is asked."""
+    settings = session.settings
+    cases: Sequence[Case] = equipment.suite.cases
+    touched = settings.tests in (TOUCHED, TOUCHED_ONLY)
+    expression = "" if touched else settings.tests or ""
+    if touched or (settings.touched_first and not (settings.tests or settings.only)):
+        first = touched_cases(session, equipment.prepared, cases)
+        left = [case for case in cases if case not in first.cases]
+        session.events.note(f"touched: {len(first.cases)} of {len(cases)} cases; {first.why}")
+        if not first.all and first.cases:
+            with stage(session.events, TOUCHED) as outcome:
+                run_cases(first.cases, runners, workloads.take, "", (), settings.maxfail,
+                          in_order=True)  # fmt: skip
+                broken = len(session.results.failures()) + len(workloads.broken)
+                outcome.detail = f"{len(first.cases)} cases, {broken} broken"
+            cases = left
+        if settings.tests == TOUCHED_ONLY and not first.all:
+            session.events.note(f"{len(left)} cases that do not reach it were left out")
+            return
+        if not cases or session.stopped:
+            return
+    run_cases(cases, runners, workloads.take, expression, settings.only, settings.maxfail)
+
+
 def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> None:
     """Host checks run with every complete run; TESTS= takes guest cases."""
     if session.settings.tests:
         return
-    for item in load_checks(session.data.folder):
-        record = runner.not_applicable(item.id, item.clauses, item.about)
-        session.events.emit(record or run_check(item, equipment.prepared.patched_tree))
+    tree, bases = equipment.prepared.patched_tree, equipment.prepared.base.storeys
+    for data, base in zip(session.data.storeys, bases, strict=False):
+        for item in load_checks(data.folder):
+            record = runner.not_applicable(item.id, item.clauses, item.about)
+            seen = replace(tree, base=base.commit)  # each against what its own series stands on
+            session.events.emit(record or run_check(item, seen))
 
 
 def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None:

@@ -12,7 +12,7 @@ from harness.core.settings import Settings
 from harness.run.session import Session, run_session
 from harness.search.report import SearchReport, written
 from harness.search.run import search_orders
-from harness.series.base import obtain_base
+from harness.series.on_top import obtain_base
 
 
 def race_search(settings: Settings) -> int:

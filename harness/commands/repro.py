@@ -19,7 +19,7 @@ from harness.races.run import run_scenarios
 from harness.races.scenario import choose
 from harness.races.verdict import RaceResult, document, stress_table, table
 from harness.run.session import Session, run_session
-from harness.series.base import obtain_base
+from harness.series.on_top import obtain_base
 
 
 def _repro(session: Session) -> None:

@@ -16,7 +16,6 @@ import json
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,8 +30,16 @@ from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.run.session import RunKernel
 from harness.run.states import run_state
-from harness.series.base import obtain_base
-from harness.series.contract import TABLE, Variant, Variants, find_patch, load, load_table
+from harness.series.contract import (
+    TABLE,
+    SeriesData,
+    Variant,
+    Variants,
+    find_patch,
+    load,
+    load_table,
+)
+from harness.series.on_top import obtain_base
 
 INCONCLUSIVE = "inconclusive"
 
@@ -70,12 +77,16 @@ class SeenRed:
     seconds: dict[str, float] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
 
-    def judge(self, control: RunDocument) -> None:
-        """Fills in the clauses with a guest case, and the cases, that nothing has shown red."""
-        tests = [t for t in control["tests"] if t["status"] == "pass"]
+    def judge(self, control: RunDocument, own: Collection[str]) -> None:
+        """Fills in the clauses with a guest case, and the cases, that nothing has shown red.
+
+        ``own``: the clauses that count; those of a series below have variants of their own.
+        """
+        tests = [t for t in control["tests"] if t["status"] == "pass" and {*t["clauses"]} & {*own}]
         guest = [t for t in tests if CaseId.parse(t["id"]).kind == "guest"]
         seen = {red.clause for red in self.reds} | set(self.exempt)
-        self.never = sorted({c for t in guest for c in t["clauses"]} - seen, key=_natural)
+        named = {c for t in guest for c in t["clauses"] if c in own}
+        self.never = sorted(named - seen, key=_natural)
         self.cases = len(guest)
         self.green = sorted({t["id"] for t in guest} - {red.case for red in self.reds})
 
@@ -160,7 +171,12 @@ def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
 
 
 def seen_red(
-    settings: Settings, run: RunKernel, table: Variants, line: str, console: Console, folder: Path
+    settings: Settings,
+    run: RunKernel,
+    table: Variants,
+    line: str,
+    console: Console,
+    data: SeriesData,
 ) -> int:
     """Runs the control and every variant, prints the report; the exit status.
 
@@ -180,7 +196,7 @@ def seen_red(
     outcome.seconds["control"] = control.document["seconds"]
     for variant in chosen:
         name = variant.name
-        if find_patch(folder, line, name) is None:
+        if find_patch(data.folder, line, name) is None:
             outcome.absent.append(name)
             continue
         asked = replace(settings, variant=name, tests=variant.tests)
@@ -202,7 +218,7 @@ def seen_red(
         said += [f"MISSED {', '.join(green)}"] if green else []
         console.print(f"variant {name}: {'; '.join(said)}")
     if not only:
-        outcome.judge(control.document)
+        outcome.judge(control.document, data.own)
     outcome.print_on(console)
     if outcome.lost:
         again = replace(settings, variant=only).command("seen-red", VARIANT=",".join(outcome.lost))
@@ -218,6 +234,6 @@ def seen_red(
 
 def see_red(settings: Settings, run: RunKernel, console: Console) -> int:
     """``make seen-red``: :func:`seen_red` on the kernel and the table of the series."""
-    table = load_table(load(settings.project))
+    data = load(settings.project)
     line = obtain_base(settings, Store(settings.cache, settings.cache_limit), Events()).line
-    return seen_red(settings, run, table, line, console, settings.project)
+    return seen_red(settings, run, load_table(data), line, console, data)

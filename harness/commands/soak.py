@@ -254,7 +254,9 @@ def table(records: Sequence[Record]) -> Table:
 
 
 def _soak(session: Session) -> None:
-    settings, soakers = session.settings, load_soakers(session.data.folder)
+    settings, soakers = session.settings, dict[str, Soaker]()
+    for data in reversed(session.data.storeys):
+        soakers |= load_soakers(data.folder)
     if settings.kind not in soakers:
         have = f"{session.data.name} has {', '.join(soakers) or 'nothing to soak in'}"
         step = settings.command("soak", KIND="KIND")

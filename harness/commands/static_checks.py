@@ -27,6 +27,7 @@ from harness.build.folder import build_dir, marked, place_config
 from harness.build.kconfig import KernelConfig, configure
 from harness.build.make import APART, Warned, new_warnings, run_on
 from harness.build.toolchain import BuildTools
+from harness.change.whose import take
 from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.atomic import write_atomically
@@ -39,6 +40,7 @@ from harness.run.pipeline import base_stage, workbench
 from harness.run.session import RunResult, Session, run_session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base
+from harness.series.on_top import stand_on
 from harness.series.patches import Series, load_series
 from harness.series.worktree import SourceTree, source_tree
 from harness.setup.on_demand import provide
@@ -164,6 +166,7 @@ def _body(session: Session) -> None:
     base = base_stage(session)
     with stage(events, "series") as outcome:
         series = load_series(settings, base)
+        base = stand_on(settings, take(settings, series).data, base, session.store, events)
         for remark in series.remarks:
             events.note(remark)
         series = replace(series, patches=series.patches[: settings.patches])

@@ -15,7 +15,7 @@ from harness.core.store import Store
 from harness.run.session import RunKernel
 from harness.run.states import every_state, refuse_patches, table
 from harness.run.verdict import worst_of_states
-from harness.series.base import obtain_base
+from harness.series.on_top import obtain_base
 from harness.series.patches import load_series
 
 

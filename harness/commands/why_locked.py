@@ -13,7 +13,7 @@ from harness.run.session import Session, run_session
 from harness.search.protections import Protection, document, summary, table
 from harness.search.run import SEED
 from harness.search.why_locked import judge_protections, search_protections
-from harness.series.base import obtain_base
+from harness.series.on_top import obtain_base
 
 
 def why_locked(settings: Settings) -> int:

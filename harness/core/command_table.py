@@ -56,6 +56,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
         default_kernel("volatile"),
         "base: 6.1, 6.12, 7.3, latest, or a path to a git tree, an unpacked tree or a tarball",
     ),
+    "NAME": ("", "new-series: what the project is to be called, such as lazyfree-shared"),
     "REF": ("", "with KERNEL=/a/git/tree: the commit, tag or branch to start from (HEAD)"),
     "SERIES": ("", "a mailbox, a directory of patches, or a git range; default: ours for KERNEL"),
     "ALLOW_BIDI": ("", "yes: take a series with bidirectional or invisible characters in it"),
@@ -67,7 +68,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
-    "TESTS": ("", "a pytest -k expression: parts of names of guest tests; purge.c: of a program"),
+    "TESTS": (
+        "",
+        "a pytest -k expression: parts of names of guest tests; purge.c: of a program; touched:"
+        " first those that reach what was edited since the last whole run; touched-only: no others",
+    ),
     "MAXFAIL": ("", "test-kernel: after so many cases that broke no other is begun"),
     "WORKLOADS": (
         "",
@@ -78,8 +83,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "RACE": ("", "repro: a scenario of guest-tests/races, several with commas, or all"),
     "FROM": (
         "",
-        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN",
+        "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN;"
+        " finding: the run's folder (all in OUT=)",
     ),
+    "ID": ("", "finding: of a failure, as the screen and results.json have it"),
     "PROGRAM": (
         "",
         "repro FROM=, race-search, why-locked: the guest program that plays, a file or one of ours",
@@ -104,6 +111,11 @@ VARIABLES: dict[str, tuple[str, str]] = {
     ),
     "SAMPLE": ("60", "mutants: how many are chosen by SEED=, or all"),
     "PATCH": ("", "mutants, race-search, why-locked: only of lines that this patch brings, from 1"),
+    "MUTANTS": ("", "revision: judges so many mutants of each patch as well, chosen by SEED="),
+    "SCORE": (
+        "",
+        "revision: percent of MUTANTS= that must be noticed; without it survivors are only told",
+    ),
     "FUNCTION": ("", "mutants, race-search, why-locked: only of this function"),
     "BUDGET": ("10", "race-search: minutes for its tries; why-locked: for those of a protection"),
     "SUITE": ("trixie", "newcomer: the suite of Debian that it installs"),
@@ -174,7 +186,7 @@ COMMANDS: dict[str, Command] = {
         f"{_GUEST} PATCHES TESTS", "", {"TESTS": "ksm"}),
     "revision": Command("harness.commands.revision.command:revision",
         "each patch against the base, the whole against PREVIOUS=; reply.txt",
-        f"{_CASES} PREVIOUS STATICS KTAP NOTES", "run look console",
+        f"{_CASES} PREVIOUS STATICS MUTANTS SCORE KTAP NOTES", "run look mutate console",
         {"SERIES": "~/v15", "PREVIOUS": "~/v14.mbox"}),
     "soak": Command("harness.commands.soak:soak",
         "repeat KIND= with fresh seeds for MINUTES=, resumable; without KIND= the table",
@@ -185,6 +197,9 @@ COMMANDS: dict[str, Command] = {
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection; FROM= tries a claim about one",
         f"{_GUEST} PATCHES RACE FROM PROGRAM MODE EXPLAIN RUNS", "", {"RACE": "all"}),
+    "finding": Command("harness.commands.finding:finding",
+        "a failure as one file that replays it where Python and QEMU are: finding-ID.pyz",
+        f"ID FROM RUNS REPEAT JOBS SANDBOX {_STORE}", "", {"ID": "1f0a6bc2"}),
     "race-search": Command("harness.commands.race_search:race_search",
         "which order of a program's threads makes a race strike? found by trying them",
         f"{_GUEST} PATCHES PROGRAM FUNCTION PATCH BUDGET SEED RUNS MODE", "",
@@ -216,6 +231,9 @@ COMMANDS: dict[str, Command] = {
     "tree": Command("harness.commands.edit:tree",
         "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
         "", {"TREE": "~/work"}),
+    "new-series": Command("harness.commands.new_series.command:new_series",
+        "a project for the patches of SERIES=: folders, a contract, cases to be written",
+        f"{_SOURCE} NAME", "console", {"NAME": "my-fix", "SERIES": "~/my-fix.mbox"}),
     "refresh": Command("harness.commands.edit:refresh",
         "the edited branch back to patches/, byte-stable", "KERNEL SERIES ALLOW_BIDI TREE"),
     "report": Command("harness.commands.report:report",

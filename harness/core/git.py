@@ -99,20 +99,20 @@ def file_text(repo: Path, commit: str, path: str) -> str | None:
         return None
 
 
-def init(repo: Path, objects: Path | None = None, like: Path | None = None) -> None:
+def init(repo: Path, *objects: Path, like: Path | None = None) -> None:
     """A bare repository with nothing of the user's settings.
 
     Args:
-        objects: an objects directory that it reads as well.
+        objects: objects directories that it reads as well.
         like: a repository whose object format, shallow commits and promisor remote (of a
             partial clone, which fetches what it lacks) are this one's too.
     """
     form = text(like, "rev-parse", "--show-object-format") if like else "sha1"
     text(None, "init", "--quiet", "--bare", "--template=", f"--object-format={form}", str(repo))
-    if objects is not None:
+    if objects:
         info = repo / "objects" / "info"
         info.mkdir(parents=True, exist_ok=True)
-        (info / "alternates").write_bytes(os.fsencode(objects) + b"\n")
+        (info / "alternates").write_bytes(b"".join(os.fsencode(o) + b"\n" for o in objects))
     if like is None:
         return
     shallow = Path(text(like, "rev-parse", "--path-format=absolute", "--git-path", "shallow"))

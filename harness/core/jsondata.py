@@ -67,7 +67,9 @@ def _value(kind: Any, data: Any, at: str) -> Any:
         return _value(inner[0], data, at)
     if is_dataclass(kind) or is_typeddict(kind):
         return _record(kind, data, at)
-    if origin in (tuple, list) and isinstance(data, list):
+    if kind is Path and isinstance(data, str):
+        return Path(data)
+    if origin in (tuple, list, frozenset) and isinstance(data, list):
         return origin(_value(inner[0], value, f"{at}[{n}]") for n, value in enumerate(data))
     if origin is dict and isinstance(data, dict):
         return {name: _value(inner[1], value, f"{at}.{name}") for name, value in data.items()}

@@ -22,6 +22,9 @@ from harness.core.errors import InvocationError
 # stress-ng, RUN=.
 CASES, KSELFTEST, KUNIT, STRESS, RUN = "cases", "kselftest", "kunit", "stress-ng", "run"
 WORKLOADS = (CASES, KSELFTEST, KUNIT, STRESS, RUN, "none")
+# What TESTS= may say beside an expression: the cases that reach what was edited since the last
+# whole run, before all others, or no others.
+TOUCHED, TOUCHED_ONLY = "touched", "touched-only"
 OWN = "volatile"  # the project's series where PROJECT= and SERIES= name none
 _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
@@ -120,6 +123,7 @@ class Settings:
     project: Path = _given("PROJECT", lambda v: PROJECT / "patches" / (v or OWN), asked=True)
     claimed: bool = _given("PROJECT", bool)  # it was said, whatever the patches look like
     kernel: str = _given("KERNEL", str, asked=True)
+    name: str | None = _given("NAME", _optional(str))
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
     allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
@@ -142,6 +146,7 @@ class Settings:
     mode: str = _given("MODE", _choice("", "stress"), asked=True)
     explain: bool = _given("EXPLAIN", _flag)
     runs: int = _given("RUNS", _number(1), asked=True)
+    id: str | None = _given("ID", _optional(str))
     cell: str | None = _given("CELL", _optional(str), asked=True)
     rootfs: str | None = _given("ROOTFS", _optional(str), asked=True)
     rootfs_login: str = _given("ROOTFS_LOGIN", str, asked=True)
@@ -156,6 +161,8 @@ class Settings:
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
     sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
     patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
+    mutants: int | None = _given("MUTANTS", _optional(_number(1)))
+    score: int | None = _given("SCORE", _optional(_percentage))  # percent
     function: str | None = _given("FUNCTION", _optional(str), asked=True)
     budget: int = _given("BUDGET", _number(1), asked=True)  # minutes
     suite: str = _given("SUITE", _suite)
@@ -172,10 +179,14 @@ class Settings:
     out: Path = _given("OUT", _path)
     cache: Path = _given("HARNESS_CACHE", _path)
     cache_limit: int = _given("HARNESS_CACHE_LIMIT", lambda v: _number(1)(v) << 30)  # bytes
-    # What no variable gives: ids of cases (of those that TESTS= selects, no others), and whether
-    # each case that ran is repeated and not only the broken ones.
+    # What no variable gives: ids of cases (of those that TESTS= selects, no others), whether
+    # each case that ran is repeated and not only the broken ones, whether SAMPLE= mutants are
+    # those of each patch, and whether the cases that reach what was edited are run before the
+    # others, as with TESTS=touched.
     only: tuple[str, ...] = ()
     every: bool = False
+    each_patch: bool = False
+    touched_first: bool = False
 
     def asked(self) -> dict[str, str]:
         """The variables that say what is run, for the report's head; '' where none was given."""

@@ -30,7 +30,7 @@ from harness.build.toolchain import BuildTools, compiling, inside
 from harness.core import git, proc
 from harness.core.sandbox import Inside, taken
 from harness.coverage.changed_lines import ChangedFile
-from harness.debugger.dwarf import Range
+from harness.debugger.code import Range
 from harness.detectors.attribution import functions
 from harness.series.apply import Applied, PatchedTree
 from harness.series.base import Base

@@ -13,8 +13,8 @@ from harness.build.make import APART
 from harness.core import events as ev
 from harness.core import git
 from harness.coverage.changed_lines import AddedLine, ChangedFile, commits_of
+from harness.coverage.marks import RanCode
 from harness.coverage.statements import Statements
-from harness.coverage.translated import TranslatedCode
 from harness.detectors.attribution import Function
 from harness.report.change import DiffRow, LineState, PatchDiff
 from harness.series.apply import PatchedTree
@@ -35,7 +35,7 @@ class Measured:
 
     files: Sequence[ChangedFile]
     statements: Statements
-    ran: TranslatedCode
+    ran: RanCode
     otherwise: Mapping[str, str] = field(default_factory=dict)
 
     def _state(self, path: str, line: AddedLine) -> tuple[LineState, str]:

@@ -16,7 +16,7 @@ from harness.core.jsondata import read_json
 from harness.core.store import digest
 from harness.coverage.changed_lines import ChangedFile
 from harness.coverage.objects import PlacedObject, compile_objects, objects_of, place
-from harness.debugger.dwarf import DebugInfo, Range
+from harness.debugger.dwarf import DebugInfo
 from harness.series.apply import Applied, PatchedTree
 from harness.series.base import Base, worktree
 
@@ -27,12 +27,11 @@ _FILE = "statements.json"
 class Statements:
     """``lines``: file → line → the addresses at which code of it begins, copies included.
 
-    ``ranges``: all code of the objects that were looked at. ``missing``: objects whose code
-    was not found in the kernel. ``cached``: all of that was in the store.
+    ``missing``: objects whose code was not found in the kernel. ``cached``: all of that was in
+    the store.
     """
 
     lines: dict[str, dict[int, list[int]]]
-    ranges: tuple[Range, ...]
     objects: tuple[str, ...]
     missing: tuple[str, ...]
     cached: bool = False
@@ -48,7 +47,6 @@ class _Kept:
     """As the store has it: JSON has no numbers for keys."""
 
     lines: dict[str, list[list[int]]]  # line, its addresses
-    ranges: list[list[int]]
     objects: list[str]
     missing: list[str]
 
@@ -101,7 +99,6 @@ def find_statements(
     kept = read_json(_Kept, entry.path / _FILE)
     return Statements(
         {path: {line: at for line, *at in rows} for path, rows in kept.lines.items()},
-        tuple((low, high) for low, high in kept.ranges),
         tuple(kept.objects),
         tuple(kept.missing),
         entry.cached,
@@ -131,7 +128,6 @@ def _read(
     found = {item.name for item in placed if item.code}
     return _Kept(
         {p: [[n, *sorted(at)] for n, at in sorted(rows.items())] for p, rows in lines.items()},
-        [list(code) for item in placed for code in item.code],
         sorted(found),
         sorted(set(names) - found),
     )

@@ -7,12 +7,10 @@ units are found by an address or a file's name and read one at a time.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import pickle
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -24,79 +22,10 @@ from elftools.elf.elffile import ELFFile
 from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError
 from harness.core.store import room_digest
+from harness.debugger.code import LineRow, Range, Scope, Unit
 
 T = TypeVar("T")
-Range = tuple[int, int]  # addresses, the end excluded
 _CODE = ("DW_TAG_subprogram", "DW_TAG_inlined_subroutine")
-
-
-@dataclass(frozen=True)
-class LineRow:
-    """A row of the line table: from ``address`` on the code is of ``line``."""
-
-    address: int
-    file: str
-    line: int  # 0: of no line
-    statement: bool  # a recommended place for a breakpoint
-    end: bool  # the address is the first one behind a sequence
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A function's code: of its own, or inlined into the scope that has it among ``inlined``.
-
-    ``file`` and ``line``: of its definition. ``call_file``, ``call_line``: where it is called
-    from, '' and 0 for a function of its own.
-    """
-
-    name: str
-    ranges: tuple[Range, ...]
-    file: str
-    line: int
-    call_file: str = ""
-    call_line: int = 0
-    inlined: tuple[Scope, ...] = ()
-
-    @property
-    def entry(self) -> int:
-        """The first address of its code: the compiler lists the part that begins first."""
-        return self.ranges[0][0]
-
-    def covers(self, address: int) -> bool:
-        """Whether its code, or what is inlined into it, is at ``address``."""
-        return any(low <= address < high for low, high in self.ranges)
-
-    def all(self) -> Iterator[Scope]:
-        """Itself and everything that is inlined into it."""
-        yield self
-        for scope in self.inlined:
-            yield from scope.all()
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One compilation unit: ``name`` of its source file, its functions and line table."""
-
-    name: str
-    functions: tuple[Scope, ...]
-    rows: tuple[LineRow, ...]
-    defined: frozenset[str] = frozenset()  # also those of which no code is left
-
-    def chain(self, address: int) -> tuple[Scope, ...]:
-        """The function at an address and what is inlined there, the outermost first."""
-        every = (scope for function in self.functions for scope in function.all())
-        return tuple(scope for scope in every if scope.covers(address))
-
-    def line_at(self, address: int) -> tuple[str, int]:
-        """File and line of the code at an address; '' and 0 where nothing is known."""
-        at = bisect.bisect_right(self.rows, address, key=lambda row: row.address) - 1
-        if at < 0 or self.rows[at].end:
-            return "", 0
-        return self.rows[at].file, self.rows[at].line
-
-    def scopes(self, name: str) -> tuple[Scope, ...]:
-        """All code of a function by that name: of its own, and wherever it is inlined."""
-        return tuple(s for f in self.functions for s in f.all() if s.name == name)
 
 
 class DebugInfo:
@@ -165,9 +94,10 @@ class DebugInfo:
         """The unit that has code at an address; None where it is assembly, or nothing."""
         return self._unit(self._aranges and self._aranges.cu_offset_at_addr(address))
 
-    def knows(self, address: int) -> bool:
-        """Whether a unit has code at an address: assembly has none. Nothing is read for it."""
-        return self._aranges is not None and self._aranges.cu_offset_at_addr(address) is not None
+    def covers(self, address: int) -> bool:
+        """Whether a unit has code at an address."""
+        at = self._aranges and self._aranges.cu_offset_at_addr(address)
+        return at is not None
 
     def file_at(self, address: int) -> str | None:
         """The source file of the unit with code at an address; of the unit nothing else is read."""

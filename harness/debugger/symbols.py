@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core import git
-from harness.debugger.dwarf import DebugInfo, Unit
+from harness.debugger.code import KnownCode, Unit
 
 MAX_SYMBOL_BYTES = 1 << 20  # farther behind a symbol it is the code of nobody
 MAX_SIMILAR = 5  # names
@@ -69,7 +69,7 @@ class Symbols:
         debug: its twin with debug information.
     """
 
-    def __init__(self, symbol_map: str, debug: DebugInfo, source: KernelSource) -> None:
+    def __init__(self, symbol_map: str, debug: KnownCode, source: KernelSource) -> None:
         self.debug = debug
         self.source = source
         self._addresses: dict[str, list[int]] = {}
@@ -86,6 +86,10 @@ class Symbols:
     def addresses(self, name: str) -> tuple[int, ...]:
         """All addresses of a symbol: per-CPU ones too, static ones of several files."""
         return tuple(self._addresses.get(name, ()))
+
+    def functions(self) -> tuple[int, ...]:
+        """The addresses of all symbols of the code, in order."""
+        return tuple(dict.fromkeys(self._starts))
 
     def symbol_at(self, address: int) -> tuple[str, int]:
         """The symbol of the code at an address and the offset in it; '' and 0: none."""

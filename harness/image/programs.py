@@ -142,14 +142,18 @@ def parse_listing(program: Program, text: str, known_clauses: frozenset[str]) ->
     return cases
 
 
-def python_path(suite: str) -> tuple[str, str]:
-    """The variable by which programs of ``guest-tests/<suite>`` find their modules in a guest."""
-    return "PYTHONPATH", f"{IN_GUEST}/lib:{IN_GUEST}/{suite}/lib"
+def python_path(suites: Sequence[str]) -> tuple[str, str]:
+    """The variable by which programs of ``guest-tests/<suite>`` find their modules in a guest.
+
+    Args:
+        suites: the folder of the series, and those of the series that it stands on.
+    """
+    return "PYTHONPATH", ":".join(str(IN_GUEST / suite / "lib") for suite in ("", *suites))
 
 
-def _listing(program: Program, built: Path, lib: Path) -> str:
-    path = f"{lib}:{program.source.parent / 'lib'}"
-    env = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"}
+def _listing(program: Program, built: Path, libraries: Sequence[Path]) -> str:
+    env = {"PYTHONPATH": ":".join(map(str, libraries)), "PYTHONDONTWRITEBYTECODE": "1"}
+    env["PATH"] = "/usr/bin:/bin"
     interpreted = program.source.suffix == ".py"
     argv = [sys.executable, str(program.source)] if interpreted else [str(built)]
     command = [*argv, "--list"]
@@ -170,17 +174,21 @@ def copy_python(folder: Path, target: Path) -> None:
         (target / path.name).write_bytes(path.read_bytes())
 
 
-def _fill(draft: Path, folder: Path, programs: Sequence[Program], headers: Path) -> None:
-    lib, tree = GUEST_TESTS / "lib", draft / "tree"
-    copy_python(lib, tree / "lib")
-    copy_python(folder / "lib", tree / folder.name / "lib")
-    copy_python(folder, tree / folder.name)
+def _fill(draft: Path, folders: Sequence[Path], programs: Sequence[Program], headers: Path) -> None:
+    tree = draft / "tree"
+    copy_python(GUEST_TESTS / "lib", tree / "lib")
+    for folder in folders:
+        copy_python(folder / "lib", tree / folder.name / "lib")
+        copy_python(folder, tree / folder.name)
 
     def make(program: Program) -> str:
         built = tree / Path(program.name).with_suffix("")
+        own = folders.index(program.source.parent)  # those below know nothing of those above
+        every = (GUEST_TESTS / "lib", *(folder / "lib" for folder in folders[own:]))
+        libraries = [path for path in every if path.is_dir()]
         if program.source.suffix == ".c":
-            compile_program(program.source, built, headers, (lib, program.source.parent / "lib"))
-        return _listing(program, built, lib)
+            compile_program(program.source, built, headers, libraries)
+        return _listing(program, built, libraries)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         listings = dict(zip([p.name for p in programs], pool.map(make, programs), strict=True))
@@ -192,22 +200,22 @@ def _fill(draft: Path, folder: Path, programs: Sequence[Program], headers: Path)
 
 
 def build_suite(
-    store: Store, suite_folder: Path, headers: Path, known_clauses: frozenset[str]
+    store: Store, folders: Sequence[Path], headers: Path, known_clauses: frozenset[str]
 ) -> Suite:
-    """Compiles the programs of one series into an image and lists their cases.
+    """Compiles the programs of a series into an image and lists their cases.
 
-    ``headers``: the include folder of the patched tree's installed uapi headers.
+    ``folders``: its own, and those of the series that it stands on, from the top: a program may
+    use the ``lib/`` of each folder from its own on. ``headers``: the include folder of the
+    patched tree's installed uapi headers.
 
     Raises:
         InvocationError: a program does not compile, or lists nonsense.
     """
-    read = [file_digest(folder) for folder in (GUEST_TESTS / "lib", suite_folder, headers)]
+    read = [file_digest(folder) for folder in (GUEST_TESTS / "lib", *folders, headers)]
     # The guest runs bytecode of the interpreter that compiled it.
     inputs = [*read, proc.version("gcc"), CFLAGS, sys.version_info[:2]]
-    programs = [_program(source) for source in sources(suite_folder)]
-    entry = store.entry(
-        "programs", inputs, lambda draft: _fill(draft, suite_folder, programs, headers)
-    )
+    programs = [_program(source) for folder in folders for source in sources(folder)]
+    entry = store.entry("programs", inputs, lambda draft: _fill(draft, folders, programs, headers))
     listings = json.loads((entry.path / "listings.json").read_text())
     cases = [c for p in programs for c in parse_listing(p, listings[p.name], known_clauses)]
     return Suite(tuple(cases), entry.path / "tests.img", entry.cached)

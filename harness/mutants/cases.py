@@ -52,18 +52,18 @@ class Judges:
 def judges_of(suite: Suite, tests: Sequence[Selftest], data: SeriesData) -> Judges:
     """Those of a run's suite; ``tests``: its workloads."""
     workloads = {str(case_of(test, RUNNER).id): test for test in tests}
-    folder = GUEST_TESTS / data.guest_tests if data.guest_tests else None
-    lib = file_digest(
-        *(p for p in (GUEST_TESTS / "lib", folder and folder / "lib") if p and p.is_dir())
-    )
+    suites = ("", *(storey.guest_tests for storey in data.storeys if storey.guest_tests))
+    libraries = (GUEST_TESTS / suite / "lib" for suite in suites)
+    lib = file_digest(*(path for path in libraries if path.is_dir()))
     identity = {}
     for case in suite.cases:
         if str(case.id) in workloads:
             what = suite.image.parent.name  # with the plan and all programs
         else:
+            owner = data.owner(case.program.source)
             files = [
                 case.program.source,
-                *(sorted(data.folder.rglob("*.py")) if case.driver else ()),
+                *(sorted(owner.folder.rglob("*.py")) if case.driver else ()),
             ]
             what = digest(lib, case.name, case.timeout, case.needs, file_digest(*files))
         identity[str(case.id)] = what

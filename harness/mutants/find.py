@@ -142,10 +142,20 @@ def _told_apart(mutants: Sequence[Mutant]) -> list[Mutant]:
     return told
 
 
-def sample(mutants: Sequence[Mutant], most: int | None, seed: int) -> list[Mutant]:
-    """``most`` of them at random, or all (None), in their order and numbered anew from 1."""
-    chosen = list(mutants)
-    if most is not None and most < len(chosen):
-        places = sorted(random.Random(seed).sample(range(len(chosen)), most))
-        chosen = [chosen[place] for place in places]
-    return [replace(mutant, number=number) for number, mutant in enumerate(chosen, 1)]
+def sample(
+    mutants: Sequence[Mutant], most: int | None, seed: int, *, each_patch: bool = False
+) -> list[Mutant]:
+    """``most`` of them at random, or all (None), in their order and numbered anew from 1.
+
+    ``each_patch``: so many of the lines of each.
+    """
+    parts = [list(range(len(mutants)))]
+    if each_patch:
+        patches = sorted({mutant.patch for mutant in mutants})
+        parts = [[at for at in parts[0] if mutants[at].patch == patch] for patch in patches]
+    chosen: list[int] = []
+    for part in parts:
+        few = most is None or most >= len(part)
+        chosen += part if few else random.Random(seed).sample(part, most or 0)
+    taken = (mutants[at] for at in sorted(chosen))
+    return [replace(mutant, number=number) for number, mutant in enumerate(taken, 1)]

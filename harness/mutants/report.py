@@ -13,6 +13,7 @@ from typing import get_args
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.core.errors import HarnessError, MachineError, SeriesError
 from harness.core.rates import wilson
@@ -28,6 +29,7 @@ ALIVE: tuple[Outcome, ...] = ("survived", "not reached")
 SHOWN = 20  # survivors as diffs
 CASES_SHOWN = 3  # of those that reach a survivor
 STYLE = {"survived": "red", "not reached": "yellow", "lost": "yellow"}
+HEADINGS = {"killed by the build": "by the build"}  # of columns, where the outcome is too long
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,19 @@ class MutantReport:
         """A row an operator and a patch, with the outcomes, and one for all."""
         used = [o for o in get_args(Outcome) if self.outcomes()[o]]
         shown = Table(box=None, pad_edge=False, header_style="bold")
-        shown.add_column("", no_wrap=True, overflow="ellipsis")
+        # Of all columns rich makes only this one narrower, and its cells are cut, not folded.
+        shown.add_column("")
         for name in ("mutants", *used, "score, 95 %"):
-            shown.add_column(name, justify="right", style=STYLE.get(name, ""))
+            style, heading = STYLE.get(name, ""), HEADINGS.get(name, name)
+            shown.add_column(heading, justify="right", style=style, no_wrap=True)
 
         def row(name: str, of: Callable[[Mutant], bool]) -> None:
             counts = self.outcomes(of)
             if not (total := sum(counts.values())):
                 return
             cells = [str(counts[outcome] or "") for outcome in used]
-            shown.add_row(escape(name), str(total), *cells, str(score_of(counts)))
+            first = Text(name, no_wrap=True, overflow="ellipsis")
+            shown.add_row(first, str(total), *cells, str(score_of(counts)))
 
         for operator in sorted({mutant.operator for mutant in self.mutants}):
             row(operator, lambda mutant, it=operator: mutant.operator == it)  # type: ignore[misc]

@@ -86,7 +86,7 @@ class MutantRun:
             if settings.function is not None:
                 every = [mutant for mutant in every if mutant.function == settings.function]
             size = None if settings.sample == "all" else settings.sample
-            chosen = sample(every, size, settings.seed or 0)
+            chosen = sample(every, size, settings.seed or 0, each_patch=settings.each_patch)
             outcome.detail = f"{len(chosen)} of {len(every)} mutants"
         if not chosen:
             raise InvocationError(

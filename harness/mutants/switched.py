@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core import git
@@ -118,11 +118,8 @@ def switched_tree(base: Base, applied: Applied, mutants: Sequence[Mutant], store
 
     def make(draft: Path) -> None:
         repo = draft / "repo.git"
-        above = Path("../../../..")  # relative, so that the store can be moved as a whole
-        first = above / "applied" / applied.repo.parent.name / "repo.git" / "objects"
-        git.init(repo, first, like=base.repo)
-        with open(repo / "objects" / "info" / "alternates", "a", encoding="utf-8") as others:
-            others.write(f"{above / 'base' / base.key / 'repo.git' / 'objects'}\n")
+        below = replace(base, repo=applied.repo, under=base)
+        git.init(repo, *below.objects, like=base.repo)
         texts = {path: switched(_blob(applied, path), inside) for path, inside in by_path.items()}
         sources = switch_sources(max(mutant.number for mutant in mutants))
         texts[HEADER] = sources[HEADER].encode()

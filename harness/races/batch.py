@@ -16,7 +16,7 @@ from harness.debugger.gdb_remote import Remote, StubError
 from harness.races.breakpoints import Breakpoint
 from harness.races.driver import InterleavingDriver
 from harness.races.guests import KernelGuests
-from harness.races.programs import CASE, ROUNDS, reported_runs, total_line
+from harness.races.landmarks import CASE, ROUNDS, reported_runs, total_line
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun
 from harness.races.watch import WatchingDriver

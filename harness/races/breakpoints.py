@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import InvocationError
-from harness.debugger.dwarf import Scope, Unit
+from harness.debugger.code import Scope, Unit
 from harness.debugger.symbols import Symbols
-from harness.races.programs import END
+from harness.races.landmarks import END
 from harness.races.scenario import Point
 
 MAX_LINES_NEAR = 4  # that are named where a line has no code

@@ -18,7 +18,7 @@ from harness.debugger.stopped_guest import Stack, StoppedGuest
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
 from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
-from harness.races.programs import BEGIN, END, MAGIC, OUTCOME
+from harness.races.landmarks import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
 from harness.races.trace import (
     CpuSnapshot,
@@ -28,6 +28,8 @@ from harness.races.trace import (
     RaceRun,
     RaceStep,
 )
+
+AT_BEGINNING = "the beginning of its part"
 
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
@@ -151,7 +153,7 @@ class InterleavingDriver:
         for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing[0])):
             if thread := self._by_cpu.get(cpu):
                 self._tasks[thread.name] = self.guest.current(cpu)
-                self.cpus.hold(thread, "the beginning of its part")
+                self.cpus.hold(thread, AT_BEGINNING)
                 missing.remove(thread.name)
             if not missing:
                 break

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.errors import MachineError
 from harness.core.stages import stage
 from harness.debugger.symbols import Symbols
 from harness.image.rootfs import build_rootfs
 from harness.races.breakpoints import Breakpoint, find_breakpoint
+from harness.races.clocksource import wait_for_final_clocksource
 from harness.races.kernels import RaceKernel, series_kernel
 from harness.races.programs import RacePrograms, build_race_programs
 from harness.races.scenario import Scenario
@@ -29,37 +29,6 @@ from harness.vm.pace import measure_pace
 # Devices interrupt CPU 0 alone, and nothing is put on the others that did not ask for them: a
 # held CPU keeps nobody waiting. KASAN speaks more than once.
 APPEND = "irqaffinity=0 isolcpus=1-{last} kasan_multi_shot"
-CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
-TRANSIENT_CLOCKSOURCE = "tsc-early"
-SWITCH_TIMEOUT_S = 60.0  # of a guest of the reference's pace; it takes 1.5 s after boot
-SWITCHED = rf"clocksource: Switched to clocksource (?!{TRANSIENT_CLOCKSOURCE})"
-
-
-def wait_for_final_clocksource(guest: Guest) -> None:
-    """Waits until a guest has the clocksource that it will keep.
-
-    A kernel that could calibrate the TSC goes over from ``tsc-early`` to ``tsc`` about a second
-    after boot (``tsc_refine_calibration_work()``, arch/x86/kernel/tsc.c, 6.1 to 7.3). It stops
-    all CPUs for that, once: ``timekeeping_notify()`` calls ``stop_machine()``. With one of them
-    held, the others would wait in ``multi_cpu_stop()`` for ever.
-
-    Raises:
-        MachineError: it cannot be asked, or stays with the transient one.
-        SshError: the connection is lost.
-    """
-    before, timeout_s = guest.console.count, SWITCH_TIMEOUT_S * guest.pace
-    done = guest.exec(["/bin/cat", CLOCKSOURCE], timeout_s)
-    problem = f"the guest does not tell its clocksource: {done.stderr.strip()}"
-    if done.exit_code == 0:
-        if done.stdout.strip() != TRANSIENT_CLOCKSOURCE:
-            return
-        if guest.console.wait_for(SWITCHED, timeout_s, since=before) is not None:
-            return
-        problem = (
-            f"the guest stays with the clocksource {TRANSIENT_CLOCKSOURCE}, and would stop"
-            " all CPUs to leave it while some are held"
-        )
-    raise MachineError(problem, evidence=guest.console.log)
 
 
 @dataclass(frozen=True)
@@ -82,7 +51,8 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
-        programs = build_race_programs(store, scenarios, session.data.guest_tests, prepared.headers)
+        suites = [data.guest_tests for data in session.data.storeys]
+        programs = build_race_programs(store, scenarios, suites, prepared.headers)
         outcome.cached, outcome.detail = programs.cached, f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest programs of races: compiled, with their symbols at hand, and what they say.
-
-A program calls the landmarks of guest-tests/lib/race.h, whose arguments end with ``MAGIC``; it is
-told by its command how often to run and on which CPU each thread is, and prints a line a run.
-"""
+"""The guest programs of races: compiled, with their symbols at hand."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +16,8 @@ from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.races.scenario import Scenario
-from harness.races.trace import Ending, RaceRun
 
 FOLDER = "races"
-MAGIC = 0x52414345
-BEGIN, END, OUTCOME = "race_begin", "race_end", "race_outcome"
-CASE = "race"  # in every program's result line
-ROUNDS, SECONDS = "--rounds", "--seconds"
-_RUN = re.compile(r"^run (?P<number>\d+): (?P<verdict>hit|not)(?:: (?P<remark>.*))?$")
-_TOTAL = re.compile(r"^(?P<runs>\d+) runs, (?P<hits>\d+) hits, (?P<ms>\d+) ms$")
 
 
 @dataclass(frozen=True)
@@ -60,16 +48,17 @@ class RacePrograms:
 
 
 def build_race_programs(
-    store: Store, scenarios: Sequence[Scenario], guest_tests: str, headers: Path
+    store: Store, scenarios: Sequence[Scenario], suites: Sequence[str], headers: Path
 ) -> RacePrograms:
     """Compiles the programs of some scenarios into an image; an InvocationError where one fails.
 
-    ``guest_tests``: the folder below guest-tests/ whose lib/ they may use. ``headers``: the
+    ``suites``: the folders below guest-tests/ whose lib/ they may use. ``headers``: the
     include folder of the patched tree's installed uapi headers.
     """
-    libraries = [GUEST_TESTS / "lib", GUEST_TESTS / guest_tests / "lib"]
+    every = (GUEST_TESTS / suite / "lib" for suite in ("", *suites))
+    libraries = [path for path in every if path.is_dir()]
     inputs = [
-        [file_digest(path) for path in libraries if path.is_dir()],
+        [file_digest(path) for path in libraries],
         [(s.name, file_digest(s.source)) for s in scenarios],
         file_digest(headers),
         proc.version("gcc"),
@@ -86,16 +75,3 @@ def build_race_programs(
 
     entry = store.entry("programs", inputs, make, also=("image",))
     return RacePrograms(entry.path / "tests.img", entry.path / "tree" / FOLDER, entry.cached)
-
-
-def reported_runs(diagnostics: Iterable[str]) -> list[RaceRun]:
-    """What a program says of its single runs, among its diagnostics."""
-    matches = filter(None, map(_RUN.match, diagnostics))
-    endings: dict[str, Ending] = {"hit": "hit", "not": "miss"}
-    return [RaceRun(int(m["number"]), endings[m["verdict"]], m["remark"]) for m in matches]
-
-
-def total_line(diagnostics: Iterable[str]) -> tuple[int, int, float] | None:
-    """Runs, hits and seconds of all of them; None where the program did not come so far."""
-    match = next(filter(None, map(_TOTAL.match, diagnostics)), None)
-    return match and (int(match["runs"]), int(match["hits"]), int(match["ms"]) / 1000)

@@ -16,7 +16,7 @@ from harness.races.batch import Batch, controlled, sequential, stress
 from harness.races.breakpoints import Breakpoint
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.kernels import variant_kernel
-from harness.races.programs import ROUNDS, SECONDS
+from harness.races.landmarks import ROUNDS, SECONDS
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceRun, trace
 from harness.races.verdict import RaceResult, explanation

@@ -11,7 +11,6 @@ from typing import Literal
 from harness.core.errors import InvocationError
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
-from harness.report.files import page_environment
 
 # error: it did not come to its end. Of an order that is explored: a thread waited for something
 # other than a lock that another has, or never came to its point.
@@ -70,5 +69,7 @@ class NotReachedError(RaceError):
 
 def trace(runs: Iterable[RaceRun], symbols: Symbols | None) -> str:
     """The text of several runs, a paragraph each; ``symbols``: None where nobody was held."""
+    from harness.report.files import page_environment  # a finding has no template engine
+
     template = page_environment(Path(__file__).parent).get_template("trace.txt.j2")
     return template.render(runs=runs, symbols=symbols)

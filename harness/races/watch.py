@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.races.driver import InterleavingDriver
-from harness.races.programs import END
+from harness.races.landmarks import END
 from harness.races.scenario import Thread
 
 HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first

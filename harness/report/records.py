@@ -19,7 +19,10 @@ class StageRecord(TypedDict):
 
 
 class CaseRecord(TypedDict):
-    """A case's record in ``results.json``; ``seconds`` as the guest took them."""
+    """A case's record in ``results.json``; ``seconds`` as the guest took them.
+
+    ``finding``: of a broken one, the id of the failure.
+    """
 
     id: str
     status: ev.Status
@@ -29,6 +32,7 @@ class CaseRecord(TypedDict):
     attempt: int
     about: str
     diagnostics: list[str]
+    finding: NotRequired[str]
 
 
 class RepeatRecord(TypedDict):
@@ -42,6 +46,7 @@ class RepeatRecord(TypedDict):
 class SplatRecord(TypedDict):
     """What the kernel said; '' for a ``test``, ``decoded`` or ``patch`` that is none.
 
+    ``finding``: its id.
     ``patch``: the one whose line it names, as '2 (its subject), mm/mincore.c:233'.
     """
 
@@ -52,6 +57,7 @@ class SplatRecord(TypedDict):
     decoded: str
     patch: str
     foreign: str
+    finding: NotRequired[str]
 
 
 class ClauseRecord(TypedDict):

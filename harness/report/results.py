@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 from harness.core import events as ev
+from harness.report.identity import case_finding, splat_finding
 from harness.report.records import (
     BootRecord,
     CanaryRecord,
@@ -134,7 +135,7 @@ def _stage(stage: ev.StageEnded) -> StageRecord:
 
 
 def _test(test: ev.CaseFinished) -> CaseRecord:
-    return {
+    record: CaseRecord = {
         "id": str(test.id),
         "status": test.status,
         "reason": test.reason,
@@ -144,6 +145,9 @@ def _test(test: ev.CaseFinished) -> CaseRecord:
         "about": test.about,
         "diagnostics": list(test.diagnostics),
     }
+    if test.status in BROKEN:
+        record["finding"] = case_finding(str(test.id), test.reason, test.clauses)
+    return record
 
 
 def _splat(
@@ -159,6 +163,7 @@ def _splat(
         "decoded": decoded.how if decoded else "",
         "patch": f"{by.number} ({by.subject}), {by.place}" if by else "",
         "foreign": splat.foreign or "",
+        "finding": splat_finding(splat.title),
     }
 
 

@@ -49,6 +49,7 @@ AGAIN = {
     "search": ("race-search", "PROGRAM"),
     "cost": ("cost", ""),
 }
+LISTINGS = ("list-tests",)  # commands that run nothing
 # The verdicts of clauses, in the order of the columns.
 _STYLE = {"pass": "green", "fail": "red", "untested": "yellow", "not_applicable": "dim"}
 KINDS = {
@@ -255,6 +256,14 @@ def _failure(console: Console, test: CaseRecord, typed: str) -> None:
     for line in test["diagnostics"][-8:]:
         _print(console, f"  | {escape(line)}")
     _print(console, f"  next:   {escape(typed)}")
+    if ev.CaseId.parse(test["id"]).kind in ("guest", "races"):
+        _finding(console, "       ", test.get("finding"))
+
+
+def _finding(console: Console, head: str, failure: str | None) -> None:
+    """What makes one file of a failure that replays it elsewhere."""
+    if failure:
+        _print(console, f"  {head} {escape(command('finding', ID=failure))}")
 
 
 def again(case: ev.CaseId, asked: Mapping[str, str]) -> str:
@@ -286,10 +295,15 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
     console.print(f"  [dim]trace: {splat['decoded'] or 'not decoded'}[/]")
     if splat["patch"]:
         _print(console, f"  patch:  {escape(splat['patch'])}")
+    if splat["test"]:
+        _finding(console, "next:  ", splat.get("finding"))
 
 
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:
-    """Prints the summary; its last line names the verdict and its kind."""
+    """Prints the summary; its last line names the verdict and its kind.
+
+    A listing that came to its end has none: nothing was run.
+    """
     if tests := run["tests"]:
         console.print()
         if run["clauses"] and any(test["clauses"] for test in tests):
@@ -301,6 +315,8 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
     console.print()
     for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
+    if run["command"] in LISTINGS and not run["exit_code"]:
+        return
     _print(console, f"results: {out}")
     _print(console, verdict_line(run))
 

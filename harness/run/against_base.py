@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What fails in a workload is run on the bare base too: what was broken before excuses itself.
 
-A workload's record that passes is emitted at once. One that does not, and what the kernel said
+So is what fails of the cases of a series that this one stands on, which is part of the base. A
+workload's record that passes is emitted at once. One that does not, and what the kernel said
 in a workload, wait until the base has had its say. What differs in one run of each is run
 again on both, as often as the time for it allows, and then rates count (``workloads/judge.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.cases.outcome import COMPLAINED
 from harness.cases.pool import at_once
-from harness.cases.runner import COMPLAINED
 from harness.core import events as ev
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
@@ -25,6 +26,7 @@ from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, s
 from harness.workloads.selftests import RUNNER, Selftest, case_of
 
 STAGE = "base"
+BROKEN_BY_THIS = "broken by this series, without it passes"
 AGAIN_S = 120.0  # for the repetitions of one test on one kernel
 FEWEST = 5  # repetitions that can tell: five of five against none of five
 
@@ -33,24 +35,29 @@ FEWEST = 5  # repetitions that can tell: five of five against none of five
 class WorkloadRecords:
     """Hears what is said of cases, and keeps what the base must have its say on.
 
-    ``tests``: the workloads, by the texts of their cases' ids.
+    ``tests``: the workloads, by the texts of their cases' ids; ``below``: such texts of the
+    cases of a series below.
     """
 
     events: ev.Events
     tests: Mapping[str, Selftest]
+    below: Collection[str] = ()
     broken: list[tuple[ev.CaseFinished, Seen]] = field(default_factory=list)
     splats: list[ev.SplatSeen] = field(default_factory=list)
 
     def take(self, event: ev.Event) -> None:
         """Emits an event, or keeps it."""
-        if isinstance(event, ev.CaseFinished) and (test := self.tests.get(str(event.id))):
-            run = seen(event, test.points)
+        case = str(event.id if isinstance(event, ev.CaseFinished) else getattr(event, "test", ""))
+        if case not in self.tests and case not in self.below:
+            self.events.emit(event)
+        elif isinstance(event, ev.CaseFinished):
+            run = seen(event, self.tests[case].points if case in self.tests else "")
             record = alone(event, run)
             if record.status in BROKEN:
                 self.broken.append((record, run))
             else:
                 self.events.emit(record)
-        elif isinstance(event, ev.SplatSeen) and str(event.test) in self.tests:
+        elif isinstance(event, ev.SplatSeen):
             self.splats.append(event)
         else:
             self.events.emit(event)
@@ -58,7 +65,8 @@ class WorkloadRecords:
     @property
     def waiting(self) -> list[str]:
         """The ids of the cases that are to be run on the base."""
-        ids = [t for record, _ in self.broken if not self.tests[t := str(record.id)].own]
+        own = {name for name, test in self.tests.items() if test.own}
+        ids = [t for record, _ in self.broken if (t := str(record.id)) not in own]
         counting = (s for s in self.splats if not s.expected and not s.foreign)
         return list(dict.fromkeys([*ids, *(str(splat.test) for splat in counting)]))
 
@@ -70,17 +78,18 @@ class WorkloadRecords:
             counting[splat.test] |= not (known or splat.foreign or splat.expected)
             self.events.emit(replace(splat, foreign=ON_BASE) if known else splat)
         for record, run in self.broken:
-            name = record.id.name
+            name = str(record.id)
             if not counting.get(record.id, True) and record.reason.startswith(COMPLAINED):
                 reason = f"on the bare base too: {record.reason}"
                 self.events.emit(replace(record, status="skip", reason=reason))
                 continue
-            if counting.get(record.id):  # whatever its results are on the base
-                self.events.emit(record)
-                continue
             said = base.get(name)
             runs = again.get(name) or (SelftestRuns(said, [run]) if said else None)
-            self.events.emit(excused(record, runs) if runs else record)
+            if runs and not counting.get(record.id):  # which counts whatever the base's results are
+                record = excused(record, runs)
+            if name in self.below and record.status in BROKEN and runs and runs.passes_on_base:
+                record = replace(record, reason=f"{BROKEN_BY_THIS}: {record.reason}")
+            self.events.emit(record)
 
 
 def settle(session: Session, equipment: Equipment, records: WorkloadRecords) -> None:
@@ -100,7 +109,7 @@ def settle(session: Session, equipment: Equipment, records: WorkloadRecords) -> 
                 kernel = _base(session, equipment, reports, tests)
                 base = kernel.observe(cases, "")
                 again = _repeated(session, equipment, kernel, tests, records, base)
-                outcome.detail = f"{len(cases)} of the workloads, {len(again)} of them repeated"
+                outcome.detail = f"{len(cases)} cases, {len(again)} of them repeated"
     except HarnessError as error:
         session.events.emit(ev.Note(f"not compared with the bare base: {error.what}", "warning"))
     finally:
@@ -141,25 +150,24 @@ def _repeated(
     first: Observed,
 ) -> dict[str, SelftestRuns]:
     """The runs of what failed here and not there, many times on both; none of complaints."""
-    by_name = {test.name: test for test in tests}
     complained = {str(splat.test) for splat in records.splats if not splat.expected}
     cases: list[Case] = []
     known: dict[str, SelftestRuns] = {}
     for record, run in records.broken:
-        said = first.get(record.id.name)
-        if not said or str(record.id) in complained:
+        said = first.get(str(record.id))
+        test = records.tests.get(str(record.id))
+        if test is None or not said or str(record.id) in complained:
             continue
         runs = SelftestRuns(said, [run])
         times = min(AGAIN, int(AGAIN_S / max(run.seconds, 0.1)))
         if excused(record, runs).status in BROKEN and times >= FEWEST:
-            known[record.id.name] = runs
-            test = by_name[record.id.name]
+            known[str(record.id)] = runs
             cases += [case_of(test, RUNNER, attempt) for attempt in range(2, times + 2)]
     if not cases:
         return {}
     quiet = replace(session, events=base.session.events)
-    # Not watched for the change any more: that is concluded, and the logs would stay.
-    equipment = replace(equipment, spec=replace(equipment.spec, watch=()))
+    # Not watched for the change any more: that is concluded, and the marks would stay.
+    equipment = replace(equipment, spec=replace(equipment.spec, watch=None))
     series = ComparedKernel(quiet, equipment, complaints_of(equipment), base.reports, STAGE, tests)
     without, with_series = base.observe(cases, "", True), series.observe(cases, "", True)
     return {

@@ -48,10 +48,9 @@ class Equipment:
 
 
 def own_programs(session: Session, headers: Path, _: Base) -> Suite:
-    """The guest tests of the series."""
-    data = session.data
-    folder, clauses = GUEST_TESTS / data.guest_tests, frozenset(data.clauses)
-    return build_suite(session.store, folder, headers, clauses)
+    """The guest tests of the series, and of those that it stands on."""
+    folders = [GUEST_TESTS / data.guest_tests for data in session.data.storeys]
+    return build_suite(session.store, folders, headers, frozenset(session.data.clauses))
 
 
 def assemble_guest(
@@ -91,8 +90,9 @@ def assemble_guest(
             outcome.cached = suite.cached
             outcome.detail = f"{len(suite.cases)} cases"
     spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
+    suites = [data.guest_tests for data in session.data.storeys]
     seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)
-    spec = replace(spec, env=(*spec.env, python_path(session.data.guest_tests), *seed))
+    spec = replace(spec, env=(*spec.env, python_path(suites), *seed))
     here = os.cpu_count() or 1
     spec = replace(spec, in_turn=crowded(spec, guests, here))
     if spec.in_turn and spec.accel == "tcg":

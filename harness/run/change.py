@@ -5,20 +5,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from harness.build.flavours import load_flavour
 from harness.core import events as ev
+from harness.core.errors import MachineError
 from harness.core.stages import stage
 from harness.coverage.changed_lines import changed_files
+from harness.coverage.marks import RanCode, build_plugin
 from harness.coverage.result import Measured, entered_otherwise
 from harness.coverage.statements import find_statements
-from harness.coverage.translated import TranslatedCode
 from harness.report.change import write_change
 from harness.run.assemble_guest import Equipment, kvm_verdict
 from harness.run.pipeline import Prepared, workbench
 from harness.run.session import Session
-from harness.vm.guest import Guest, translated_log
+from harness.run.touched import keep_reach, without_coverage
+from harness.vm.guest import Guest, marks_of
+from harness.vm.machine import CodeWatch
 
 STAGE = "coverage"
-UNDER_KVM = "which changed lines run is not measured under KVM: ACCEL=tcg does"
+ADDRESSES = "watched.addresses"  # in a run's folder, while it runs
+UNMEASURED = "which changed lines run is not measured"
+UNDER_KVM = f"{UNMEASURED} under KVM: ACCEL=tcg does"
 
 
 @dataclass(frozen=True)
@@ -32,23 +38,27 @@ class ChangeWatch:
 
     def observe(self, guest: Guest, case: ev.CaseId | None) -> None:
         """Takes what a guest has run by now, as of a case; see ``CaseRunner``."""
+        if guest.spec.watch is None:
+            return
         if guest.spec.accel == "tcg":
-            self.measured.ran.read(guest.translated, case)
+            self.measured.ran.read(guest.marks, case)
         else:
             self.unseen.add(guest.name)
 
     def conclude(self) -> None:
         """Says what has run, once the guests are gone, and leaves the diffs for the report."""
         settings, applied = self.session.settings, self.prepared.applied
-        logs = sorted(self.session.out.glob(translated_log(self.session.out, "*").name))
-        for log in logs:
-            self.measured.ran.read(log, None)
-            log.unlink()
+        for marks in sorted(self.session.out.glob(marks_of(self.session.out, "*").name)):
+            self.measured.ran.read(marks, None)
+            marks.unlink()
+        (self.session.out / ADDRESSES).unlink(missing_ok=True)
         if self.unseen:
             self.session.events.note(UNDER_KVM)
             return
         all_patches = len(applied.patches) == applied.total
         selected = settings.tests or settings.only or self.session.stopped
+        if not selected:
+            keep_reach(self.session, self.prepared, self.measured)
         whole = all_patches and not selected
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
         subjects = [patch.subject for patch in applied.patches]
@@ -58,8 +68,8 @@ class ChangeWatch:
 def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, ChangeWatch | None]:
     """The stage coverage: the equipment of guests that tell what they run of the change.
 
-    None: it is not measured, for nobody wants it, nothing is changed or by the series alone,
-    or this is KVM.
+    None: it is not measured, for nobody wants it, no code is changed or by the series alone,
+    this is KVM, or QEMU takes no plugin.
 
     Raises:
         MachineError: the disk is full, say.
@@ -67,18 +77,27 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
     settings, prepared, spec = session.settings, equipment.prepared, equipment.spec
     if not settings.coverage or settings.variant or not prepared.applied.patches:
         return equipment, None
+    if without_coverage(settings):
+        return equipment, None
     # Of a KVM that has not been tried yet the first guest shows whether this run is under TCG.
     if spec.accel == "kvm" and (settings.accel == "kvm" or kvm_verdict(session).known() == ""):
         session.events.note(UNDER_KVM)
         return equipment, None
+    files = changed_files(prepared.patched_tree)
+    if not files:
+        return equipment, None
     with stage(session.events, STAGE) as outcome:
-        files = changed_files(prepared.patched_tree)
+        try:
+            plugin = build_plugin(session.store)
+        except MachineError as error:
+            session.events.emit(ev.Note(f"{UNMEASURED}: {error.what}", "warning"))
+            return equipment, None
         statements = find_statements(
             workbench(session),
             prepared.base,
             prepared.applied,
             prepared.kernel,
-            settings.config,
+            load_flavour(settings.config).name,  # as its build folder is named
             files,
             session.out / "build.log",
         )
@@ -92,7 +111,11 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
         )
     for name in statements.missing:
         session.events.emit(ev.Note(f"{name}: its code was not found in the kernel", "warning"))
-    ran = TranslatedCode(statements.addresses)
+    ran = RanCode(statements.addresses)
     measured = Measured(files, statements, ran, entered_otherwise(session.data.folder))
-    watch = ChangeWatch(session, prepared, measured)
-    return replace(equipment, spec=replace(spec, watch=statements.ranges)), watch
+    change = ChangeWatch(session, prepared, measured)
+    if not statements.addresses:
+        return equipment, change
+    watch = CodeWatch(plugin, session.out / ADDRESSES)
+    ran.write_addresses(watch.addresses)
+    return replace(equipment, spec=replace(spec, watch=watch)), change

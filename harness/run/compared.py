@@ -18,10 +18,10 @@ from harness.run.states import BASE
 from harness.series.base import Base
 from harness.vm.splats import Splat
 from harness.workloads.judge import Seen, seen
-from harness.workloads.selftests import Selftest
+from harness.workloads.selftests import RUNNER, Selftest, case_of
 
 ON_BASE = "the bare base says it"
-Observed = dict[str, list[Seen]]  # the runs of each test, by its name
+Observed = dict[str, list[Seen]]  # the runs of each test or case, by the text of its id
 
 
 def assemble_both(
@@ -106,9 +106,9 @@ class ComparedKernel:
                 passed = sum(record.status == "pass" for record in records)
                 outcome.detail = f"{passed} of {len(records)} runs pass"
             guests.report_strays()
-        points = {test.name: test.points for test in self.tests}
+        points = {str(case_of(test, RUNNER).id): test.points for test in self.tests}
         found: Observed = {}
         for record in records:
-            name = record.id.name
-            found.setdefault(name, []).append(seen(record, points[name]))
+            name = str(record.id)
+            found.setdefault(name, []).append(seen(record, points.get(name, "")))
         return found

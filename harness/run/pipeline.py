@@ -26,8 +26,9 @@ from harness.core.settings import KUNIT
 from harness.core.stages import stage
 from harness.run.session import Session
 from harness.series.apply import Applied, PatchedTree, apply_series
-from harness.series.base import Base, obtain_base
+from harness.series.base import Base
 from harness.series.contract import with_variant
+from harness.series.on_top import obtain_base, stand_on
 from harness.series.patches import load_series
 from harness.vm.machine import choose_machine
 from harness.workloads.choose import kinds_of
@@ -73,8 +74,11 @@ def base_stage(session: Session) -> Base:
     return base
 
 
-def series_stage(session: Session, base: Base) -> Applied:
-    """The stage series: the series, with VARIANT= on top of it, applied.
+def series_stage(session: Session, base: Base) -> tuple[Base, Applied]:
+    """The stage series: the series, with VARIANT= on top of it, applied; and what it stands on.
+
+    That is another base than the one given where SERIES= turns out to be of a series that
+    stands on one more.
 
     Raises:
         SeriesError, InvocationError: see ``load_series``, ``with_variant``, ``apply_series``.
@@ -88,6 +92,9 @@ def series_stage(session: Session, base: Base) -> Applied:
         session.known.data = taken.data
         if settings.series:
             events.note(f"taken for {taken.why}")
+            before, base = base, stand_on(settings, taken.data, base, session.store, events)
+            if base.commit != before.commit:
+                events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
         if settings.variant:
             if settings.patches is not None:
                 raise InvocationError(
@@ -101,7 +108,7 @@ def series_stage(session: Session, base: Base) -> Applied:
         outcome.cached = applied.cached
         outcome.detail = f"{len(applied.patches)} of {applied.total} patches from {series.source}"
         events.emit(ev.SeriesKnown(series.source, applied.patches, applied.total))
-    return applied
+    return base, applied
 
 
 def prepare(
@@ -118,8 +125,7 @@ def prepare(
         SeriesError, InvocationError, MachineError: see each stage.
     """
     events, log = session.events, session.out / "build.log"
-    base = base_stage(session)
-    applied = series_stage(session, base)
+    base, applied = series_stage(session, base_stage(session))
     with stage(events, "config") as outcome:
         bench = workbench(session)
         flavour = load_flavour(session.settings.config)

@@ -17,7 +17,7 @@ from tree_sitter import Node
 
 from harness.core.errors import InvocationError
 from harness.coverage.changed_lines import changed_files
-from harness.debugger.dwarf import Scope, Unit
+from harness.debugger.code import Scope, Unit
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.detectors.attribution import Function, functions
 from harness.mutants.operators import OperatorTable, operator_table

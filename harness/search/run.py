@@ -15,7 +15,7 @@ from harness.races.batch import stress
 from harness.races.claim_run import user_program
 from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
 from harness.races.kernels import RaceKernel, variant_kernel
-from harness.races.programs import SECONDS
+from harness.races.landmarks import SECONDS
 from harness.races.run import STRESS_S
 from harness.races.scenario import RACES, Scenario, choose
 from harness.races.scenario_file import write_scenario

@@ -95,7 +95,7 @@ def apply_series(
         (draft / "applied.json").write_text(json.dumps(about, indent=1) + "\n")
 
     texts = [patch.text.decode("latin-1") for patch in chosen]
-    entry = store.entry("applied", [base.key, texts], make, events.note)
+    entry = store.entry("applied", [base.key, base.commit, texts], make, events.note)
     about = json.loads((entry.path / "applied.json").read_text())
     infos = tuple(PatchInfo(patch.subject, patch.patch_id) for patch in chosen)
     repo = entry.path / "repo.git"
@@ -104,8 +104,7 @@ def apply_series(
 
 def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) -> dict[str, str]:
     repo, worktree = draft / "repo.git", draft / "worktree"
-    # Relative, so that the store can be moved as a whole.
-    git.init(repo, Path("../../../../base") / base.key / "repo.git" / "objects", like=base.repo)
+    git.init(repo, *base.objects, like=base.repo)
     worktree.mkdir()
     env = git.environment({"GIT_DIR": str(repo), "GIT_WORK_TREE": str(worktree)})
     touched = sorted({name for patch in patches for name in patch.files})

@@ -48,7 +48,8 @@ class Base:
     ``name`` is what the user said, ``version`` what the tree's Makefile says;
     ``repo`` has ``commit``, whose tree is ``tree``; ``key`` identifies the base in
     the store; ``source`` says where it comes from, for the screen; ``origin`` is the
-    user's own git tree, where there is one.
+    user's own git tree, where there is one. Where a series that this one stands on is part
+    of it (on_top.py), ``commit`` and ``tree`` have that, and ``under`` is what it stands on.
     """
 
     name: str
@@ -60,6 +61,21 @@ class Base:
     source: str
     origin: Path | None = None
     cached: bool = False
+    under: Base | None = None
+
+    @property
+    def storeys(self) -> tuple[Base, ...]:
+        """This base and those below it, from the top; the last is the kernel by itself."""
+        return self, *(self.under.storeys if self.under else ())
+
+    @property
+    def objects(self) -> tuple[Path, ...]:
+        """Where its objects are, seen from those of a repository in another entry of the store.
+
+        Relative, so that the store can be moved as a whole.
+        """
+        parts = (base.repo.parts[-3:] for base in self.storeys)  # kind, key, repo.git
+        return tuple(Path("../../../..", *entry, "objects") for entry in parts)
 
     @property
     def line(self) -> str:
@@ -67,8 +83,8 @@ class Base:
         return ".".join(self.version.split(".")[:2])
 
 
-def obtain_base(settings: Settings, store: Store, events: Events) -> Base:
-    """The base kernel that ``settings`` names, from the store or made now.
+def obtain_kernel(settings: Settings, store: Store, events: Events) -> Base:
+    """The kernel that ``settings`` names, from the store or made now.
 
     Raises:
         InvocationError: KERNEL= or REF= names nothing usable.

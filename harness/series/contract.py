@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class SeriesData:
     """``series.yaml`` of one series and the contract it names.
 
     ``sound``: the clause that the kernel's own checkers judge; None where there is none.
+    ``below``: the series that this one stands on (on_top.py). Its clauses are among ``clauses``,
+    behind this one's own: they hold from patch 0 on.
     """
 
     name: str
@@ -51,6 +53,22 @@ class SeriesData:
     subjects: tuple[str, ...]
     clauses: dict[str, Clause]
     sound: str | None = None
+    below: SeriesData | None = None
+
+    @property
+    def storeys(self) -> tuple[SeriesData, ...]:
+        """This series and those that it stands on, from the top."""
+        return self, *(self.below.storeys if self.below else ())
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The clauses that are not of a series below."""
+        return frozenset(self.clauses).difference(self.below.clauses if self.below else ())
+
+    def owner(self, source: Path) -> SeriesData:
+        """Whose a guest test is, by its file: this series' or that of one below."""
+        folder = source.parent.name
+        return next((s for s in self.storeys if Path(s.guest_tests).name == folder), self)
 
     def applicable(self, clause: str, applied: int) -> bool:
         """Whether ``clause`` holds with the first ``applied`` patches."""
@@ -82,10 +100,10 @@ def parse_clauses(text: str, holds_from: dict[str, int]) -> dict[str, Clause]:
 
 
 def load(folder: Path) -> SeriesData:
-    """Reads ``folder/series.yaml`` and the contract beside it.
+    """Reads ``folder/series.yaml`` and the contract beside it, and the series that it stands on.
 
     Raises:
-        InvocationError: there is no such series.
+        InvocationError: there is no such series, or none that it stands on.
         InternalError: the files contradict each other.
     """
     path = folder / "series.yaml"
@@ -97,9 +115,24 @@ def load(folder: Path) -> SeriesData:
         raise InternalError(f"{folder / data['contract']} has no clauses")
     if data.get("sound") not in (None, *clauses):
         raise InternalError(f"series.yaml: sound: the contract has no {data['sound']}")
+    below = None
+    if name := data.get("on_top_of"):
+        if not (folder.parent / name / "series.yaml").is_file() or name == folder.name:
+            what = f"{path}: on_top_of: {name} is no other series beside this one"
+            raise InvocationError(what, next_step="see docs/new-series.md")
+        below = load(folder.parent / name)
+        if twice := sorted(clauses.keys() & below.clauses.keys()):
+            raise InternalError(f"{path}: the contract of {name} has {', '.join(twice)} too")
+        clauses |= {
+            c.id: replace(c, holds_from=0, section=f"{below.title}: {c.section}")
+            for c in below.clauses.values()
+        }
     same = {name: data[name] for name in ("name", "title", "guest_tests")}
-    subjects, sound = tuple(data["patches"]), data.get("sound")
-    return SeriesData(folder=folder, subjects=subjects, clauses=clauses, sound=sound, **same)
+    subjects = tuple(data["patches"])
+    sound = data.get("sound") or (below.sound if below else None)
+    return SeriesData(
+        folder=folder, subjects=subjects, clauses=clauses, sound=sound, below=below, **same
+    )
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,8 @@ def _branch(name: str, base: Base) -> tuple[Patch, ...]:
             next_step=FORMS,
         ) from error
     try:
-        return _range(f"{base.commit}..{name}", base)
+        # A series that is part of the base may be no part of the user's tree.
+        return _range(f"{base.storeys[-1].commit}..{name}", base)
     except InvocationError as error:
         raise InvocationError(
             f"SERIES={name} has no commit that the base, {base.commit[:12]}, does not have",

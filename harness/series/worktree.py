@@ -86,7 +86,12 @@ def _read_state(work_dir: Path) -> dict[str, Any]:
 def checkout(
     base: Base, applied: Applied, work_dir: Path, events: Events | None = None
 ) -> SourceTree:
-    """Brings the worktree in the locked directory ``work_dir`` to ``applied``."""
+    """Brings the worktree in the locked directory ``work_dir`` to ``applied``.
+
+    The kernel alone is what the state is told against: it has one worktree, whatever is
+    part of the base.
+    """
+    base = base.storeys[-1]
     tree = work_dir / "tree"
     if not tree.is_dir() or not (work_dir / "state.json").is_file():
         _populate(base, work_dir, events)

@@ -24,7 +24,7 @@ from harness.core.errors import (
 )
 from harness.vm import protocol, saved_state
 from harness.vm.channel import CommandTimeoutError, SshError
-from harness.vm.guest import Guest, translated_log
+from harness.vm.guest import Guest, marks_of
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import SerialDialogue, log_in
@@ -89,9 +89,12 @@ def boot(
     swap = folder / f"{name}.swap"
     make_swap(swap, spec.swap_mb)
     log = folder / f"{name}.qemu.log"
-    watched = translated_log(folder, name) if spec.watch and spec.accel == "tcg" else None
+    marks = None
+    if spec.watch is not None and spec.accel == "tcg":
+        marks = marks_of(folder, name)
+        marks.write_bytes(bytes(spec.watch.count))
     try:
-        qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, translated=watched)
+        qemu = Qemu.start(spec, log, keys.public, swap=swap, restore=state, marks=marks)
     except BaseException:
         swap.unlink()
         raise

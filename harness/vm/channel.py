@@ -12,23 +12,13 @@ import re
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import paramiko
 
-from harness.vm.protocol import REPLY, EndedError
+from harness.vm.protocol import REPLY, Completed, EndedError
 
 MAX_KEPT_BYTES = 16 << 20  # of each stream of a command
 MAX_AFTER_BYTES = 256  # of what follows a mark: a number and the end of its line
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A command's end."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
 
 
 class SshError(Exception):

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from harness.core.errors import InternalError
 from harness.vm import protocol
-from harness.vm.channel import CaseLine, CommandTimeoutError, Completed, SshError, request_of
+from harness.vm.channel import CaseLine, CommandTimeoutError, SshError, request_of
 from harness.vm.console import Console
 from harness.vm.machine import GuestSpec
-from harness.vm.protocol import Ask
+from harness.vm.protocol import Ask, Completed
 from harness.vm.qemu import Qemu
 from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
@@ -64,9 +64,9 @@ class CaseRun:
     kvm_suspect: str = ""
 
 
-def translated_log(folder: Path, name: str) -> Path:
-    """Where a guest's QEMU says which of the watched code it has translated."""
-    return folder / f"{name}.translated.log"
+def marks_of(folder: Path, name: str) -> Path:
+    """Where a guest's QEMU marks which of the watched code has run."""
+    return folder / f"{name}.marks"
 
 
 class Guest:
@@ -131,9 +131,9 @@ class Guest:
         return self.folder / f"{self.name}.swap"
 
     @property
-    def translated(self) -> Path:
-        """The log of the watched code that has run here."""
-        return translated_log(self.folder, self.name)
+    def marks(self) -> Path:
+        """The marks of the watched code that has run here."""
+        return marks_of(self.folder, self.name)
 
     @property
     def trustworthy(self) -> bool:

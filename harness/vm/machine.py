@@ -20,6 +20,29 @@ QEMU = "qemu-system-x86_64"
 
 
 @dataclass(frozen=True)
+class CodeWatch:
+    """What of a guest's kernel TCG is to mark when it runs; see ``coverage/marks.c``.
+
+    Args:
+        plugin: QEMU's, a shared object.
+        addresses: a file of 64-bit words in ascending order.
+    """
+
+    plugin: Path
+    addresses: Path
+
+    @property
+    def count(self) -> int:
+        """How many addresses there are: as many bytes has a file of marks."""
+        return self.addresses.stat().st_size // 8
+
+    def options(self, marks: Path) -> list[str]:
+        """QEMU's options; ``marks``: the guest's own file of them."""
+        named = f"addresses={_quoted(self.addresses)},marks={_quoted(marks)}"
+        return ["-plugin", f"{_quoted(self.plugin)},{named}"]
+
+
+@dataclass(frozen=True)
 class GuestSpec:
     """One guest. Paths are absolute; ``memory_mb`` in MiB.
 
@@ -37,8 +60,7 @@ class GuestSpec:
         gdb: a unix socket path for QEMU's gdbstub, '' for none.
         login: for an image that boots by its own init; None: ours is process 1.
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
-        watch: under TCG, ranges of addresses (the end excluded) whose code QEMU's log is to
-            name when it first runs.
+        watch: under TCG, the addresses that are marked when they run; None: none.
         counted: under TCG, with one CPU: its time stamp counter counts instructions.
     """
 
@@ -55,7 +77,7 @@ class GuestSpec:
     extra_append: str = ""
     gdb: str = ""
     in_turn: bool = False
-    watch: tuple[tuple[int, int], ...] = ()
+    watch: CodeWatch | None = None
     counted: bool = False
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
@@ -104,11 +126,11 @@ def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
 
 def qemu_argv(
     spec: GuestSpec,
-    monitor: int,
+    monitor: int | None,
     ssh_key: str,
     swap: Path | None = None,
     restored: bool = False,
-    translated: Path | None = None,
+    marks: Path | None = None,
 ) -> list[str]:
     """QEMU's whole command line.
 
@@ -117,10 +139,11 @@ def qemu_argv(
     two runs can want the same one. The guest reaches nothing else (restrict=on).
 
     Args:
-        monitor: the number of an inherited, connected socket, so no path can be too long.
+        monitor: the number of an inherited, connected socket, so no path can be too long;
+            None: QEMU has none.
         ssh_key: BASE64 of the public key that may log in.
         restored: QEMU waits to be told of a saved state (migrate-incoming).
-        translated: the log of what ``spec.watch`` watches.
+        marks: where what ``spec.watch`` watches is marked.
     """
     table = machine_table()
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
@@ -135,8 +158,9 @@ def qemu_argv(
     # each as a packet of 768. It is full after 280 bytes; a reader that is not
     # scheduled for 10 ms then makes the guest's driver give up and lose bytes.
     argv += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
-    argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
-    argv += ["-mon", "chardev=monitor,mode=control"]
+    if monitor is not None:
+        argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
+        argv += ["-mon", "chardev=monitor,mode=control"]
     # An image's own SSH server has port 22, and other keys.
     port = 2222 if spec.login else 22
     forward = f"hostfwd=tcp:127.0.0.1:0-10.0.2.15:{port}"
@@ -150,9 +174,8 @@ def qemu_argv(
     argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, ssh_key)]
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
-    if translated is not None:
-        ranges = ",".join(f"{low:#x}..{end - 1:#x}" for low, end in spec.watch)
-        argv += ["-d", "in_asm", "-D", str(translated), "-dfilter", ranges]
+    if spec.watch is not None and marks is not None:
+        argv += spec.watch.options(marks)
     if restored:
         argv += ["-incoming", "defer"]
     return argv

@@ -8,6 +8,7 @@ Those of the agent stand in ``harness/agent/protocol.h`` as well, those of guest
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 # Lines of the agent in the kernel's log begin with HEAD and one of these.
 HEAD = "harness: "
@@ -37,3 +38,12 @@ Ask = Callable[[str], str]
 
 class EndedError(Exception):
     """The program has ended, or closed its output, and will answer nothing more."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command's end."""
+
+    exit_code: int
+    stdout: str
+    stderr: str

@@ -155,13 +155,13 @@ class Qemu:
         *,
         swap: Path | None = None,
         restore: Path | None = None,
-        translated: Path | None = None,
+        marks: Path | None = None,
     ) -> Qemu:
         """Starts QEMU; its own complaints go to ``log``.
 
         Args:
             restore: a saved state to go on from; RESUME says when the guest does.
-            translated: gets the code that ``spec.watch`` watches, block by block, as it first runs.
+            marks: where what ``spec.watch`` watches is marked.
 
         To be called from a thread that lives as long as the guest: it is the
         end of the thread, not of the process, that the kernel watches for.
@@ -178,7 +178,7 @@ class Qemu:
         console_in, to_guest = os.pipe()
         monitor, their_monitor = socket.socketpair()
         restored = restore is not None
-        argv = qemu_argv(spec, their_monitor.fileno(), ssh_key, swap, restored, translated)
+        argv = qemu_argv(spec, their_monitor.fileno(), ssh_key, swap, restored, marks)
         line = SerialLine(from_guest, to_guest)
         inherited = [their_monitor.detach()]
         try:

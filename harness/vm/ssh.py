@@ -30,15 +30,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paramiko.packet import Packetizer
 
-from harness.vm.channel import (
-    CaseLine,
-    CommandTimeoutError,
-    Completed,
-    SshError,
-    Streams,
-    as_our_errors,
-)
-from harness.vm.protocol import Ask, EndedError
+from harness.vm.channel import CaseLine, CommandTimeoutError, SshError, Streams, as_our_errors
+from harness.vm.protocol import Ask, Completed, EndedError
 
 ALIAS = "guest"  # to ssh: the port is another for each guest; the host key is the image's
 # Seconds. A connection made before the guest listens is lost, not refused; one made after that

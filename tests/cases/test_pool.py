@@ -180,3 +180,14 @@ def test_after_an_interrupt_no_case_begins(events: ev.Events, data: SeriesData) 
     for worker in workers:
         worker.join(HUNG_S)
     assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES[:2]]
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_long_cases_are_begun_first_or_as_they_stand(data: SeriesData, in_order: bool) -> None:
+    cases = [replace(case, timeout=number + 1.0) for number, case in enumerate(CASES)]
+    guests = [MeetingGuest(threading.Barrier(1)) for _ in range(2)]
+    runners = [runner_with(data, guest) for guest in guests]
+    run_shared(cases, runners, Recorder(), in_order=in_order)
+    for guest in guests:
+        assert guest.ran == sorted(guest.ran, reverse=not in_order)
+    assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in cases]

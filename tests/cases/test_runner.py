@@ -10,7 +10,8 @@ from typing import cast
 
 import pytest
 
-from harness.cases.runner import CaseRunner, check_swap_image, judge_case
+from harness.cases.outcome import check_swap_image
+from harness.cases.runner import CaseRunner, judge_case
 from harness.cases.selection import run_cases
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError, InvocationError, SeriesError

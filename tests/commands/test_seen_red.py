@@ -16,7 +16,7 @@ from harness.commands.seen_red import reds_of, seen_red
 from harness.core.errors import InternalError, InvocationError
 from harness.core.settings import Settings, from_environment
 from harness.run.session import RunKernel, RunResult
-from harness.series.contract import SeriesData, Variant, Variants, load_table, with_variant
+from harness.series.contract import Clause, SeriesData, Variant, Variants, load_table, with_variant
 from harness.series.patches import Series
 from tests.support.toy import Toy, grow
 
@@ -54,7 +54,7 @@ def test_a_failed_control_page_shows_nothing() -> None:
 def test_host_checks_are_no_guest_tests() -> None:
     told = document(case("host::x", "pass", "A-1"), case("kernel::kasan", "pass", "A-2"))
     outcome = command.SeenRed("6.1")
-    outcome.judge(told)
+    outcome.judge(told, {"A-1", "A-2"})
     assert (outcome.cases, outcome.never) == (0, [])
 
 
@@ -79,8 +79,9 @@ def call(
     settings: Settings, documents: dict[str, dict[str, Any]], table: Variants
 ) -> tuple[int, str]:
     console = Console(width=200, record=True)
-    folder = settings.out.parent
-    code = seen_red(settings, runner(documents), table, "6.1", console, folder)
+    clauses = {name: Clause(name, "", "", 0) for name in ("A-1", "A-2", "A-3")}
+    data = SeriesData("toy", "Toy", settings.out.parent, "toy", (), clauses)
+    code = seen_red(settings, runner(documents), table, "6.1", console, data)
     return code, console.export_text()
 
 

@@ -11,9 +11,9 @@ import pytest
 from harness.core.events import CaseId, ChangeCoverage
 from harness.core.settings import PROJECT
 from harness.coverage.changed_lines import changed_files
+from harness.coverage.marks import RanCode
 from harness.coverage.result import EXCUSES, Measured, entered_otherwise
 from harness.coverage.statements import Statements
-from harness.coverage.translated import TranslatedCode
 from harness.series.apply import PatchedTree
 from tests.coverage.test_changed_lines import tree_of
 from tests.support.toy import Toy, grow
@@ -31,8 +31,8 @@ def change(toy: Toy, *more: tuple[str, object]) -> PatchedTree:
 
 
 def measured(tree: PatchedTree, *ran: int, lines: dict[int, list[int]] = LINES) -> Measured:
-    statements = Statements({"mm/swap.c": lines} if lines else {}, (), (), ())
-    code = TranslatedCode(statements.addresses)
+    statements = Statements({"mm/swap.c": lines} if lines else {}, (), ())
+    code = RanCode(statements.addresses)
     code.first.update({address: (n, CASE) for n, address in enumerate(ran)})
     return Measured(changed_files(tree), statements, code)
 

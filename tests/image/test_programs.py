@@ -74,7 +74,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_programs_are_compiled_against_the_given_headers(suite: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", 1 << 30)
-    built = build_suite(store, suite, tmp_path / "include", KNOWN)
+    built = build_suite(store, [suite], tmp_path / "include", KNOWN)
     assert {str(c.id): c.timeout for c in built.cases} == {
         "mine/a.c::one": 42.0,
         "mine/b.py::two": 3.0,
@@ -95,30 +95,53 @@ def test_programs_are_compiled_against_the_given_headers(suite: Path, tmp_path: 
 def test_nothing_changed_means_nothing_is_compiled(suite: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store", 1 << 30)
     headers = tmp_path / "include"
-    first = build_suite(store, suite, headers, KNOWN)
+    first = build_suite(store, [suite], headers, KNOWN)
     assert not first.cached
-    assert build_suite(store, suite, headers, KNOWN).cached
+    assert build_suite(store, [suite], headers, KNOWN).cached
     (headers / "linux" / "answer.h").write_text("#define ANSWER 43\n")
-    assert not build_suite(store, suite, headers, KNOWN).cached
+    assert not build_suite(store, [suite], headers, KNOWN).cached
+
+
+def test_a_program_may_use_the_helpers_of_its_folder_and_of_those_below(
+    suite: Path, tmp_path: Path
+) -> None:
+    """Not of those above; a folder without helpers is as good as one with."""
+    store, headers = Store(tmp_path / "store", 1 << 30), tmp_path / "include"
+    (suite / "lib" / "below.h").write_text("#include <linux/answer.h>\n#define BELOW ANSWER\n")
+    upper = suite.with_name("upper")
+    upper.mkdir()
+    text = (suite / "a.c").read_text()
+    (upper / "c.c").write_text('#include "below.h"\n' + text.replace("ANSWER)", "BELOW + 1)"))
+    built = build_suite(store, [upper, suite], headers, KNOWN)
+    assert [(str(case.id), case.timeout) for case in built.cases] == [
+        ("upper/c.c::one", 43.0),
+        ("mine/a.c::one", 42.0),
+        ("mine/b.py::two", 3.0),
+    ]
+    (upper / "lib").mkdir()
+    (upper / "lib" / "above.h").touch()
+    (suite / "a.c").write_text('#include "above.h"\n' + text)
+    with pytest.raises(InvocationError, match=r"above\.h: No such file"):
+        build_suite(store, [upper, suite], headers, KNOWN)
 
 
 def test_a_compiler_error_names_the_file(suite: Path, tmp_path: Path) -> None:
     (suite / "a.c").write_text("int main(void) { return nothing; }\n")
     with pytest.raises(InvocationError, match=r"a\.c does not compile") as caught:
-        build_suite(Store(tmp_path / "store", 1 << 30), suite, tmp_path / "include", KNOWN)
+        build_suite(Store(tmp_path / "store", 1 << 30), [suite], tmp_path / "include", KNOWN)
     assert "nothing" in caught.value.what and str(caught.value.next_step).startswith("gcc ")
 
 
 def test_a_warning_is_an_error(suite: Path, tmp_path: Path) -> None:
     (suite / "a.c").write_text("int main(void) { int unused; return 0; }\n")
     with pytest.raises(InvocationError, match="unused"):
-        build_suite(Store(tmp_path / "store", 1 << 30), suite, tmp_path / "include", KNOWN)
+        build_suite(Store(tmp_path / "store", 1 << 30), [suite], tmp_path / "include", KNOWN)
 
 
 def test_a_program_that_fails_to_list_is_named(suite: Path, tmp_path: Path) -> None:
     (suite / "b.py").write_text("raise SystemExit('broken')\n")
     with pytest.raises(InvocationError, match=r"b\.py --list failed:\nbroken"):
-        build_suite(Store(tmp_path / "store", 1 << 30), suite, tmp_path / "include", KNOWN)
+        build_suite(Store(tmp_path / "store", 1 << 30), [suite], tmp_path / "include", KNOWN)
 
 
 def test_helpers_are_no_programs(suite: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.debugger.symbols import Symbols
 from harness.races.breakpoints import Breakpoint
 from harness.races.driver import InterleavingDriver
-from harness.races.programs import MAGIC
+from harness.races.landmarks import MAGIC
 from harness.races.scenario import Scenario, parse
 from tests.debugger.fake_stub import KERNEL, USER, Cpu, PlayedStub
 from tests.support.limits import NEVER_S
@@ -72,7 +72,7 @@ class NoDebug:
     def unit_at(self, address: int) -> None:
         return None
 
-    def knows(self, address: int) -> bool:
+    def covers(self, address: int) -> bool:
         return False
 
     def unit_of(self, path: str) -> None:

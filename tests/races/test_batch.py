@@ -14,7 +14,8 @@ from rich.console import Console
 from harness.core.errors import InvocationError
 from harness.debugger.blocked_on import base_name, blocked_on
 from harness.races.batch import Batch, StressTotals, outcome
-from harness.races.programs import ROUNDS, RacePrograms, reported_runs, total_line
+from harness.races.landmarks import ROUNDS, reported_runs, total_line
+from harness.races.programs import RacePrograms
 from harness.races.scenario import parse
 from harness.races.trace import Ending, RaceRun
 from harness.races.verdict import RaceResult, document, stress_table, table

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.core.errors import MachineError
-from harness.races.guests import wait_for_final_clocksource
-from harness.vm.channel import Completed
+from harness.races.clocksource import wait_for_final_clocksource
+from harness.vm.protocol import Completed
 
 BOOT = ["clocksource: Switched to clocksource refined-jiffies"]
 EARLY = [*BOOT, "clocksource: Switched to clocksource tsc-early"]

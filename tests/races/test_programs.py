@@ -11,7 +11,7 @@ import pytest
 
 from harness.cases.ktap import read_case
 from harness.image.programs import GUEST_TESTS, compile_program
-from harness.races.programs import (
+from harness.races.landmarks import (
     BEGIN,
     CASE,
     END,
@@ -19,10 +19,10 @@ from harness.races.programs import (
     OUTCOME,
     ROUNDS,
     SECONDS,
-    RacePrograms,
     reported_runs,
     total_line,
 )
+from harness.races.programs import RacePrograms
 from harness.races.trace import RaceRun
 
 LIB = GUEST_TESTS / "lib"

@@ -22,6 +22,7 @@ from harness.run.session import Session, run_session
 from harness.series import contract
 from harness.series.patches import Patch
 from tests.commands.revision.test_flaky import document as made_up
+from tests.commands.revision.test_mutants import told
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -104,6 +105,7 @@ def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     statics: OpenRemarks = {1: {"sparse": ("x",)}}
     bad = made_up("fail", (2, 5), clauses={"A-1": {"verdict": "fail"}})
     runs = RevisionRuns((made_up(clauses=clauses), bad), made_up(clauses=clauses), {}, statics)
+    runs.mutants, runs.score = told(["killed", "survived"]), 80
     path = tmp_path / "revision.json"
     path.write_text(as_json(conclude(inputs, runs)))
     assert read_revision(path) == conclude(inputs, runs)
@@ -131,7 +133,7 @@ def test_what_a_schema_does_not_name_is_refused(whole: dict[str, Any]) -> None:
     assert len(found) > 3
     assert all(part["additionalProperties"] is False for part in found)
     optional = [set(part["properties"]) - set(part["required"]) for part in found]
-    assert {name for names in optional for name in names} <= {"failed"}
+    assert {name for names in optional for name in names} <= {"failed", "finding"}
     good = json.loads(json.dumps(document(everything(), None)))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**good, "new": 1}, RESULTS)

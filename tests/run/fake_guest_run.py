@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from harness.core.command_table import VARIABLES
 from harness.core.events import Events
 from harness.core.store import Store
 from harness.image.rootfs import Rootfs, new_host_key
-from harness.run import assemble_guest, pipeline
+from harness.run import assemble_guest, change, pipeline
 from harness.vm.machine import GuestSpec
 from harness.vm.qemu import Qemu
 from tests.support.toy import WISH, Toy, commit, grow, repository
@@ -105,9 +106,8 @@ class Job:
     code: int = 0  # of the last run that a test began
     booted: int = 0
     restored: int = 0
-    # The addresses that a guest's kernel runs, where it is watched.
-    executes: Callable[[GuestSpec], Iterable[int]] = lambda spec: ()
-    watched: tuple[tuple[int, int], ...] = ()
+    # Whether a guest's kernel runs an address in a case ('': at boot), where it is watched.
+    executes: Callable[[int, str], bool] = lambda address, case: False
     boots: Callable[[GuestSpec, FakeQemu], None] = lambda spec, guest: comes_up(guest)
     under: list[str] = field(default_factory=list)  # the accelerator of each guest
     _guests: list[FakeQemu] = field(default_factory=list)
@@ -121,7 +121,8 @@ class Job:
         flavour = self.toy.flavour(WISH + "".join(f"CONFIG_{name}=y\n" for name in MICROVM))
         self.monkeypatch.setattr(Qemu, "start", self._start)
         self.monkeypatch.setattr(assemble_guest, "build_rootfs", lambda *_: rootfs)
-        for module in (assemble_guest, pipeline):
+        self.monkeypatch.setattr(change, "build_plugin", lambda _: self.out / "marks.so")
+        for module in (assemble_guest, change, pipeline):
             self.monkeypatch.setattr(module, "load_flavour", lambda _: flavour)
         # Whether guests crowd this machine, and are told to run in turn, is said on the screen.
         self.monkeypatch.setattr(os, "cpu_count", lambda: 2)
@@ -175,13 +176,12 @@ class Job:
         *,
         swap: Path | None = None,
         restore: Path | None = None,
-        translated: Path | None = None,
+        marks: Path | None = None,
     ) -> FakeQemu:
         guest = FakeQemu(log, ssh_key, self._key)
-        if translated is not None:
-            self.watched = spec.watch
-            translated.write_text("".join(f"0x{at:016x}:  nop\n" for at in self.executes(spec)))
-        guest.behave = lambda argv: self._run_case(argv[-1], guest)
+        if marks is not None:
+            self._mark(spec, marks, "")
+        guest.behave = lambda argv: self._run_case(argv[-1], guest, spec, marks)
         guest.spec = spec
         if restore is None:
             self.boots(spec, guest)
@@ -192,9 +192,22 @@ class Job:
             self.restored += restore is not None
         return guest
 
-    def _run_case(self, name: str, guest: FakeQemu) -> tuple[str, str]:
+    def _mark(self, spec: GuestSpec, marks: Path, case: str) -> None:
+        """As the plugin marks what runs."""
+        assert spec.watch is not None
+        addresses = array("Q", spec.watch.addresses.read_bytes())
+        marked = bytearray(marks.read_bytes())
+        for number, address in enumerate(addresses):
+            marked[number] |= self.executes(address, case)
+        marks.write_bytes(marked)
+
+    def _run_case(
+        self, name: str, guest: FakeQemu, spec: GuestSpec, marks: Path | None
+    ) -> tuple[str, str]:
         with self._lock:
             self.runs[name] += 1
+        if marks is not None:
+            self._mark(spec, marks, name)
         return self.behaviours.get(name, passes)(name, guest)
 
 

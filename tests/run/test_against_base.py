@@ -81,13 +81,13 @@ def test_a_plan_that_was_not_kept_fails(heard: Heard) -> None:
 def test_what_was_broken_before_excuses_itself(
     heard: Heard, base: dict[str, str], status: str, word: str
 ) -> None:
-    records(heard, record("pass", BAD)).emit({"t": [Seen(base)]}, {}, set())
+    records(heard, record("pass", BAD)).emit({str(ID): [Seen(base)]}, {}, set())
     assert heard.record().status == status and word in heard.record().reason
 
 
 def test_a_program_that_fails_as_a_whole_on_both_says_nothing(heard: Heard) -> None:
     held = records(heard, record("fail", (), "exit status: 1"))
-    held.emit({"t": [Seen({WHOLE: "fail"})]}, {}, set())
+    held.emit({str(ID): [Seen({WHOLE: "fail"})]}, {}, set())
     assert heard.record().status == "skip"
 
 
@@ -101,30 +101,30 @@ def test_what_a_stressor_calls_a_failure_is_one_though_it_exits_with_0(heard: He
     ran = replace(record("pass", lines), id=case_of(test, RUNNER).id)  # type: ignore[type-var]
     held = WorkloadRecords(heard, {str(case_of(test, RUNNER).id): test})
     held.take(ran)
-    held.emit({test.name: [Seen({WHOLE: "pass"})]}, {}, set())
+    held.emit({str(case_of(test, RUNNER).id): [Seen({WHOLE: "pass"})]}, {}, set())
     assert heard.record().status == "fail" and "msgsnd failed" in heard.record().reason
 
 
 def test_rates_decide_where_it_was_run_again(heard: Heard) -> None:
     good, bad = Seen({WHOLE: "pass"}), Seen({WHOLE: "fail"})
     flaps = SelftestRuns([good, *[good, bad] * 5], [bad, *[bad, good] * 5])
-    records(heard, record("fail")).emit({"t": [good]}, {"t": flaps}, set())
+    records(heard, record("fail")).emit({str(ID): [good]}, {str(ID): flaps}, set())
     assert heard.record().status == "skip"
     heard.all.clear()
     worse = SelftestRuns([good, *[good] * 10], [bad, *[bad] * 10])
-    records(heard, record("fail")).emit({"t": [good]}, {"t": worse}, set())
+    records(heard, record("fail")).emit({str(ID): [good]}, {str(ID): worse}, set())
     assert heard.record().status == "fail"
 
 
 def test_a_complaint_that_the_base_has_too_does_not_count(heard: Heard) -> None:
     held = records(heard, splat(ID), record("fail", (), "the kernel complained: WARNING in f"))
     assert held.waiting == [str(ID)]
-    held.emit({"t": [Seen({WHOLE: "fail"})]}, {}, {"WARNING in f"})
+    held.emit({str(ID): [Seen({WHOLE: "fail"})]}, {}, {"WARNING in f"})
     (seen,) = (e for e in heard.all if isinstance(e, ev.SplatSeen))
     assert seen.foreign and heard.record().status == "skip"
     heard.all.clear()
     held = records(heard, splat(ID), record("fail", (), "the kernel complained: WARNING in f"))
-    held.emit({"t": [Seen({WHOLE: "pass"})]}, {}, set())
+    held.emit({str(ID): [Seen({WHOLE: "pass"})]}, {}, set())
     (seen,) = (e for e in heard.all if isinstance(e, ev.SplatSeen))
     assert not seen.foreign and heard.record().status == "fail"
 
@@ -132,7 +132,7 @@ def test_a_complaint_that_the_base_has_too_does_not_count(heard: Heard) -> None:
 def test_results_that_fail_on_the_base_too_do_not_excuse_a_complaint(heard: Heard) -> None:
     complaint = "the kernel complained: WARNING in f"
     held = records(heard, splat(ID), record("fail", BAD, complaint))
-    held.emit({"t": [Seen({WHOLE: "fail", "1 one": "pass", "2 two": "fail"})]}, {}, set())
+    held.emit({str(ID): [Seen({WHOLE: "fail", "1 one": "pass", "2 two": "fail"})]}, {}, set())
     assert heard.record().status == "fail"
     assert heard.record().reason.startswith(complaint)
 

@@ -15,6 +15,7 @@ from harness.run import against_base
 from harness.run.assemble_guest import Equipment
 from harness.run.compared import ComparedKernel
 from harness.run.session import Session
+from harness.vm.machine import CodeWatch
 from tests.run.fake_guest_run import Job, built_toy, fails, passes, warns
 from tests.support.toy import Toy
 from tests.vm.fake_guest import FakeQemu
@@ -103,19 +104,35 @@ def test_the_stage_counts_what_waits_for_the_base(job: Job) -> None:
 
 
 def test_repetitions_are_not_watched_for_the_change(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     watched: list[object] = []
+    nothing = CodeWatch(tmp_path / "marks.so", tmp_path / "addresses")
+    nothing.addresses.write_bytes(bytes(8))
 
     def kernel(session: Session, equipment: Equipment, *rest: Any) -> ComparedKernel:
         watched.append(equipment.spec.watch)
         return ComparedKernel(session, equipment, *rest)
 
     def watch(session: Session, equipment: Equipment) -> tuple[Equipment, None]:
-        return replace(equipment, spec=replace(equipment.spec, watch=((0, 9),))), None
+        return replace(equipment, spec=replace(equipment.spec, watch=nothing)), None
 
     monkeypatch.setattr(against_base, "ComparedKernel", kernel)
     monkeypatch.setattr(one_kernel, "watch_change", watch)
     job.behaviours = {NAME: lambda name, guest: (fails if job.booted == 1 else passes)(name, guest)}
     job.test_kernel(*FOREIGN, *OWN)
-    assert watched == [(), ()]
+    assert watched == [None, None]
+
+
+def test_a_listing_has_no_verdict(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.run("list-tests", *FOREIGN, *OWN) == 0
+    said = capsys.readouterr().out
+    assert NAME in said and "verdict" not in said
+    assert job.run("list-tests", *FOREIGN, "SERIES=/nowhere") == 2
+    assert "verdict: " in capsys.readouterr().out
+
+
+def test_a_series_without_code_is_not_measured(job: Job) -> None:
+    text = job.toy.series(("words", {"Documentation/a.rst": "Words.\n"}), name="words")
+    assert job.test_kernel("PROJECT=", "JOBS=1", f"SERIES={text}", "COVERAGE=1") == 0
+    assert "coverage" not in [stage["name"] for stage in job.document["stages"]]

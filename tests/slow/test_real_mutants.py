@@ -24,7 +24,7 @@ from harness.mutants.find import find_mutants
 from harness.mutants.operators import operator_table
 from harness.mutants.switched import switched_tree
 from harness.series.apply import PatchedTree, apply_series
-from harness.series.base import obtain_base
+from harness.series.on_top import obtain_base
 from harness.series.patches import load_series
 
 KERNEL = os.environ.get("HARNESS_TEST_MUTANTS", "6.1")

@@ -21,7 +21,8 @@ from harness.core.events import Events
 from harness.core.settings import Settings, from_environment
 from harness.core.store import Store
 from harness.series.apply import Applied, apply_series, unpatched
-from harness.series.base import Base, obtain_base
+from harness.series.base import Base
+from harness.series.on_top import obtain_base
 from harness.series.patches import FORMAT_PATCH, load_series
 
 TOY = Path(__file__).resolve().parent / "toy_kernel"

@@ -12,6 +12,7 @@ import pytest
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Login
 from harness.vm.machine import (
+    CodeWatch,
     GuestSpec,
     choose_machine,
     crowded,
@@ -189,9 +190,11 @@ def test_an_image_with_an_init_of_its_own_boots_by_it_and_keeps_its_ssh_port() -
     assert "hidden" not in repr(Login("root", "hidden"))
 
 
-def test_only_watched_code_is_logged() -> None:
-    assert "-d" not in argv_of(SPEC)
-    watching = replace(SPEC, watch=((0x1000, 0x1010), (0x2000, 0x2001)))
-    argv = qemu_argv(watching, 6, "KEY", translated=Path("/r/guest1.translated.log"))
-    assert words(argv, "-dfilter") == ["0x1000..0x100f,0x2000..0x2000"]
-    assert (words(argv, "-d"), words(argv, "-D")) == (["in_asm"], ["/r/guest1.translated.log"])
+def test_the_plugin_is_loaded_where_code_is_watched(tmp_path: Path) -> None:
+    assert "-plugin" not in argv_of(SPEC)
+    (tmp_path / "a,b").write_bytes(bytes(16))
+    watching = replace(SPEC, watch=CodeWatch(Path("/s/marks.so"), tmp_path / "a,b"))
+    assert watching.watch is not None and watching.watch.count == 2
+    argv = qemu_argv(watching, 6, "KEY", marks=Path("/r/guest1.marks"))
+    addresses = f"{tmp_path}/a,,b"
+    assert words(argv, "-plugin") == [f"/s/marks.so,addresses={addresses},marks=/r/guest1.marks"]

@@ -12,8 +12,9 @@ import pytest
 
 from harness.core import events as ev
 from harness.core.errors import SeriesError
-from harness.vm.channel import Completed, SshError
+from harness.vm.channel import SshError
 from harness.vm.pace import PACE_REFERENCE_S, measure_pace
+from harness.vm.protocol import Completed
 
 
 @dataclass

@@ -25,6 +25,8 @@ CHOSEN: dict[str, tuple[set[str], set[str]]] = {
     "mincore-empty-range": ({"mincore"}, {"mincore"}),
     "mincore-warns": ({"mincore"}, {"mincore"}),
     "mincore-no-memory": ({"mincore"}, {"mincore"}),
+    "mincore-no-reset": ({"mincore"}, {"mincore"}),
+    "mincore-comment": ({"mincore"}, {"mincore"}),
     "uptime-split": ({"proc"}, {"procfs"}),
     "uptime-digits": ({"proc"}, {"procfs"}),
     "msg-limits": ({"ipc"}, {"msg"}),
@@ -35,11 +37,13 @@ CHOSEN: dict[str, tuple[set[str], set[str]]] = {
     "cmdline-range": (set(), set()),
     "cmdline-range-wrong": (set(), set()),
     "ioprio-levels": (set(), {"ioprio"}),
+    "ioprio-levels-wrong": (set(), {"ioprio"}),
     "dummy-irq-rate": (set(), set()),
     "acpi-ac-gone": (set(), set()),
     "reboot-magic": (set(), set()),
     "arm64-prot": (set(), set()),
     "docs-only": (set(), set()),
+    "log-buf-larger": (set(), set()),
     "proc-version-test": ({"proc"}, set()),
 }
 

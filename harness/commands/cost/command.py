@@ -44,7 +44,7 @@ def _kernels(session: Session, table: CostTable) -> tuple[MeasuredKernel, Measur
 
     def compiled(here: Session, headers: Path, _: Base) -> Suite:
         folder, clauses = GUEST_TESTS / table.guest_tests, frozenset(session.data.clauses)
-        return build_suite(here.store, folder, headers, clauses)
+        return build_suite(here.store, [folder], headers, clauses)
 
     base, without, with_series = assemble_both(session, compiled)
     promised = len(with_series.prepared.applied.patches)

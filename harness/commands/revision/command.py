@@ -20,37 +20,44 @@ from harness.commands.revision.page import write
 from harness.commands.revision.reply import NOTES_REF, reply, write_notes
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
 from harness.commands.static_checks import open_remarks
+from harness.core.errors import InvocationError
 from harness.core.events import CaseId
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
+from harness.report.mutants import read_mutants
 from harness.report.screen import test_expression
-from harness.run.session import RunKernel
+from harness.run.session import INTERRUPTED, RunKernel
 from harness.run.states import every_state, run_state, table
 from harness.run.verdict import JUDGED
 
+NO_MUTANT = (*JUDGED, InvocationError.exit_code)  # exit statuses without mutants.json
 REPEAT = 5  # times that a broken case is run again, where REPEAT= does not say
 
 
-def revision(settings: Settings, run: RunKernel, look: RunKernel, console: Console) -> int:
+def revision(
+    settings: Settings, run: RunKernel, look: RunKernel, mutate: RunKernel, console: Console
+) -> int:
     """Runs and judges a revision, prints the table and writes its files; the exit status.
 
     Args:
-        run: makes the run of a state, and ``look`` that of the static checkers.
+        run: makes the run of a state, ``look`` that of the static checkers, ``mutate`` that
+            of the mutants.
 
     Raises:
         InvocationError, SeriesError, MachineError: see ``read_inputs``.
     """
     inputs = read_inputs(settings)
     repeat = REPEAT if settings.repeat is None else settings.repeat
-    settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref)
+    settings = replace(settings, repeat=repeat, ref=inputs.ref or settings.ref, touched_first=True)
     console.print(f"base: {inputs.base}\n      {inputs.why}", markup=False)
     states = list(every_state(settings, run, inputs.subjects, console))
     steps = [state.document for state in states]
-    runs = RevisionRuns(steps)
+    runs = RevisionRuns(steps, score=settings.score)
     # A run that the invocation, the machine or the harness ended compares with nothing.
     if len(steps) == len(inputs.patches) + 1 and all(s["exit_code"] in JUDGED for s in steps):
         _compare(runs, settings, inputs, run, look, console)
+        _mutate(runs, settings, mutate, console)
     whole = conclude(inputs, runs)
     out = settings.out / f"revision-{steps[-1]['run']}"
     write(whole, runs, out, settings.asked())
@@ -94,3 +101,18 @@ def _compare(
         document = run_state(run, asked, console, heading).document
         if not document["error"]:
             runs.again[state] = document
+
+
+def _mutate(runs: RevisionRuns, settings: Settings, mutate: RunKernel, console: Console) -> None:
+    """Adds the mutants of each patch of the whole series, where MUTANTS= asks for some."""
+    if settings.mutants is None:
+        return
+    asked = replace(settings, sample=settings.mutants, each_patch=True, repeat=None)
+    heading = f"{settings.mutants} mutants of each patch"
+    result = run_state(mutate, asked, console, heading)
+    runs.mutants = read_mutants(result.out)
+    if runs.mutants is None:
+        runs.mutants_error = tuple(result.document["error"]) or (f"exit {result.code}",)
+    # That there is none, or that some survive, is no end of a run.
+    if result.code == INTERRUPTED or (runs.mutants is None and result.code not in NO_MUTANT):
+        runs.mutants_code = result.code

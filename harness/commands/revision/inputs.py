@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 
+from harness.change.whose import take
 from harness.core import git
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events
@@ -14,7 +15,8 @@ from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.run.states import BASE, refuse_patches
 from harness.series.apply import Applied, apply_series
-from harness.series.base import Base, obtain_base
+from harness.series.base import Base
+from harness.series.on_top import obtain_base, stand_on
 from harness.series.patches import Patch, Series, load_series
 
 _BASE_COMMIT = re.compile(rb"(?m)^base-commit: ([0-9a-f]{12,64})\s*$")
@@ -71,10 +73,11 @@ def read_inputs(settings: Settings) -> Inputs:
             shown = range_diff(base, old, apply_series(base, series, None, store, events))
         except SeriesError:  # its run will explain why
             shown = "this revision does not apply"
+    kernel = base.storeys[-1]
     return Inputs(
-        base=f"Linux {base.version}, {base.commit[:12]} (KERNEL={settings.kernel})",
+        base=f"Linux {base.version}, {kernel.commit[:12]} (KERNEL={settings.kernel})",
         why=why,
-        ref=base.commit if base.origin else "",
+        ref=kernel.commit if base.origin else "",
         source=settings.series or "the project's own series",
         previous_source=settings.previous or "",
         patches=series.patches,
@@ -109,6 +112,7 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
         settings = replace(settings, ref=named)
         base = obtain_base(settings, store, events)
         series = load_series(settings, base)
+    base = stand_on(settings, take(settings, series).data, base, store, events)
     return base, series, why
 
 

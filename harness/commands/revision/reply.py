@@ -59,6 +59,8 @@ def verdict(whole: Revision) -> str:
     if whole.steps[0].error:
         return "no verdict on the patches: the bare base fails"
     bad = whole.bad_patches
+    if not bad and whole.below_score:
+        return f"the tests have holes: fewer mutants are noticed than SCORE={whole.score} asks for"
     said = f"something is broken after patch {', '.join(map(str, bad))}"
     if bad and bad[-1] < len(whole.steps) - 1:
         said += f", and repaired by patch {bad[-1] + 1}"
@@ -98,6 +100,9 @@ def findings(step: Step) -> Iterator[str]:
     yield from (f"broken: {name}" for name in step.blame.ours)
     yield from (f"broken before: {name}" for name in step.blame.before)
     yield from (f"flaky: {statement(one)}" for one in step.flaky)
+    if step.mutants is not None:
+        yield f"mutants: {step.mutants}"
+        yield from (f"not noticed: {name}" for name in step.mutants.survivors)
 
 
 def write_notes(tree: Path, inputs: Inputs, whole: Revision) -> int:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs
+from harness.commands.revision.mutants import PatchScore, score, scores
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
+from harness.report.mutants import MutantsDocument
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.report.untested import figures
@@ -102,6 +104,7 @@ class Step:
     flaky: tuple[Flaky, ...] = ()
     statics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     change: str | None = None  # how much of the patches so far has run
+    mutants: PatchScore | None = None  # of the patch's own lines; None without MUTANTS=
 
     @property
     def bad(self) -> bool:
@@ -123,7 +126,8 @@ class Step:
 class Revision:
     """All that is said of a revision. ``previous``: how the whole series changed since.
 
-    ``compared``: there is a previous revision, and both were run to their end.
+    ``compared``: there is a previous revision, and both were run to their end. ``mutants``: of
+    all patches, or ``mutants_error``; ``score``: the percent of them that SCORE= asks for.
     """
 
     base: str
@@ -136,11 +140,20 @@ class Revision:
     previous: tuple[Change, ...]
     range_diff: str
     exit_code: int
+    mutants: PatchScore | None = None
+    mutants_error: tuple[str, ...] = ()
+    score: int | None = None
 
     @property
     def bad_patches(self) -> list[int]:
         """The numbers of the patches after which something is broken."""
         return [step.patches for step in self.steps[1:] if step.bad]
+
+    @property
+    def below_score(self) -> bool:
+        """Whether fewer mutants are noticed than SCORE= asks for: of a patch, or of all."""
+        found = (self.mutants, *(step.mutants for step in self.steps))
+        return any(one.below(self.score) for one in found if one is not None)
 
 
 def as_json(whole: Revision) -> str:
@@ -161,12 +174,18 @@ class RevisionRuns:
 
     ``steps``: of the bare base and of each patch, as far as they were run; ``previous``:
     of the whole previous revision; ``again``: those that repeat flaky cases, by their kernel.
+    ``mutants``: of the whole series, ``score``: how many percent must be noticed;
+    ``mutants_error``: why there are none, ``mutants_code``: of a run of them that came to no end.
     """
 
     steps: Sequence[RunDocument]
     previous: RunDocument | None = None
     again: dict[StateNumber, RunDocument] = field(default_factory=dict)
     statics: OpenRemarks = field(default_factory=dict)
+    mutants: MutantsDocument | None = None
+    mutants_error: tuple[str, ...] = ()
+    mutants_code: int = 0
+    score: int | None = None
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
@@ -261,6 +280,7 @@ def blame(document: RunDocument, base: RunDocument, excused: frozenset[str] = fr
 def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
     """A step for each ``results.json``; the first is that of the bare base."""
     steps = []
+    mutants = scores(runs.mutants) if runs.mutants is not None else {}
     for count, document in enumerate(runs.steps):
         before = clause_verdicts(runs.steps[count - 1]) if count else {}
         # The base is the baseline, and is not measured against itself.
@@ -281,18 +301,20 @@ def judge(runs: RevisionRuns, inputs: Inputs) -> tuple[Step, ...]:
                 flaky,
                 runs.statics.get(count, {}),
                 figures(document["coverage"]),
+                mutants.get(count),
             )
         )
     return tuple(steps)
 
 
-def exit_status(steps: Sequence[Step], previous: int = 0) -> int:
+def exit_status(steps: Sequence[Step], *others: int) -> int:
     """0 where all that is broken was broken before, and the whole series has run.
 
     An end for which not the series is at fault counts first, in the order of the
-    runs. What ends a run early (it does not apply, build or boot) is excused by nothing.
+    runs: of the steps, and of ``others``. What ends a run early (it does not apply, build or
+    boot) is excused by nothing.
     """
-    if (code := worst((*(step.exit_code for step in steps), previous))) not in JUDGED:
+    if (code := worst((*(step.exit_code for step in steps), *others))) not in JUDGED:
         return code
     failed = steps[0].error or any(step.bad for step in steps[1:])
     if failed:
@@ -305,7 +327,7 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
     steps, last, previous = judge(runs, inputs), runs.steps[-1], runs.previous
     whole = len(steps) == len(inputs.patches) + 1 and not last["error"]
     compared = previous if whole and previous is not None and not previous["error"] else None
-    return Revision(
+    said = Revision(
         inputs.base,
         inputs.why,
         inputs.source,
@@ -315,5 +337,11 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
         compared is not None,
         changes(clause_verdicts(compared), clause_verdicts(last)) if compared else (),
         inputs.range_diff,
-        exit_status(steps, previous["exit_code"] if previous else 0),
+        exit_status(steps, previous["exit_code"] if previous else 0, runs.mutants_code),
+        score(runs.mutants["mutants"]) if runs.mutants is not None else None,
+        runs.mutants_error,
+        runs.score,
     )
+    if said.exit_code in (0, UNTESTED) and said.below_score:
+        return replace(said, exit_code=SeriesError.exit_code)
+    return said

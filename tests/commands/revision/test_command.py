@@ -113,7 +113,7 @@ def test_a_revision_from_end_to_end(toy: Toy, tmp_path: Path) -> None:
     ]
     seen: list[tuple[str, int | None]] = []
     console = Console(width=160, record=True)
-    assert revision(settings, runner(documents, seen), look, console) == 1
+    assert revision(settings, runner(documents, seen), look, look, console) == 1
     assert seen == [("v2", 0), ("v2", 1), ("v2", 2), ("v1", None)]
     folder = settings.out / "revision-whole"
     assert (settings.out / "latest").resolve() == folder
@@ -141,7 +141,7 @@ def test_ktap_does_not_blame_a_patch_for_what_the_base_breaks(
     settings = replace(two_revisions(toy, tmp_path), previous="", ktap=True)
     bad = document("fail", 1, "t::a")
     documents = [bad, bad, document("fail", 1, "t::a", "t::b")]
-    assert revision(settings, runner(documents, []), look, Console(quiet=True)) == 1
+    assert revision(settings, runner(documents, []), look, look, Console(quiet=True)) == 1
     told = [line for line in capsys.readouterr().out.splitlines() if line[:1] in "on"]
     assert told == ["ok 1 0 the bare base", "ok 2 1 one", "not ok 3 2 two"]
 
@@ -150,7 +150,7 @@ def test_what_could_not_be_run_is_not_compared(toy: Toy, tmp_path: Path) -> None
     settings = two_revisions(toy, tmp_path)
     documents = [document("not_applicable"), document("", 3, error="the disk is full")]
     seen: list[tuple[str, int | None]] = []
-    assert revision(settings, runner(documents, seen), look, Console(record=True)) == 3
+    assert revision(settings, runner(documents, seen), look, look, Console(record=True)) == 3
     assert len(seen) == 2
     said = (settings.out / "revision-r" / "reply.txt").read_text()
     assert "no verdict" in said

@@ -124,7 +124,7 @@ def test_a_revision_with_a_flaky_case(
         document("pass", (10, 19)),  # the base, again
     ]
     seen: list[Settings] = []
-    assert revision(settings, runner(documents, seen), look, Console(quiet=True)) == code
+    assert revision(settings, runner(documents, seen), look, look, Console(quiet=True)) == code
     assert [s.patches for s in seen] == [0, 1, 1, 0]
     assert [(s.repeat, s.every) for s in seen[:2]] == [(5, False)] * 2
     assert all(s.only == (CASE,) and s.repeat == FLAKY_RUNS - 1 and s.every for s in seen[2:])

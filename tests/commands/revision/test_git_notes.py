@@ -31,7 +31,7 @@ def asked(toy: Toy, tmp_path: Path) -> Settings:
 
 def judged(settings: Settings, *states: str) -> None:
     documents = [document(state) for state in states]
-    revision(settings, runner(documents, []), look, Console(quiet=True))
+    revision(settings, runner(documents, []), look, look, Console(quiet=True))
 
 
 def test_git_log_shows_the_verdicts(toy: Toy, tmp_path: Path) -> None:
