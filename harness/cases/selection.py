@@ -115,8 +115,13 @@ def run_cases(
         emit(event)
 
     try:
-        enough = lambda: most is not None and broken >= most  # noqa: E731
-        run_shared(chosen, runners, counted, enough, in_order=in_order)
+        run_shared(
+            chosen,
+            runners,
+            counted,
+            lambda: most is not None and broken >= most,
+            in_order=in_order,
+        )
     except HarnessError:
         raise
     except Exception as error:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.flavours import load_flavour
-from harness.build.kconfig import KernelConfig
 from harness.build.kernel import build
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import select_cases
@@ -37,7 +35,6 @@ from harness.mutants.report import MutantReport
 from harness.mutants.switched import switched_tree
 from harness.mutants.verdict import KeptVerdicts, MutantVerdict
 from harness.run.assemble_guest import Equipment, booted, case_runners
-from harness.run.pipeline import workbench
 from harness.run.session import Session
 from harness.workloads.selftests import Selftest
 
@@ -73,10 +70,10 @@ class MutantRun:
         """The stage find: chooses mutants, and takes away those that mutants.yaml argues about."""
         settings, prepared = self.session.settings, self.equipment.prepared
         with stage(self.session.events, "find") as outcome:
-            tree = prepared.patched_tree
+            tree = prepared.applied
             every = find_mutants(
                 tree, changed_files(tree), prepared.kernel.compiled,
-                prepared.kernel.config, self.session.events.note,
+                prepared.kernel.config.path, self.session.events.note,
             )  # fmt: skip
             arguments = load_arguments(self.session.data.folder, prepared.base.line)
             self.report.outlived = [str(argument) for argument in outlived(arguments, every)]
@@ -109,10 +106,8 @@ class MutantRun:
             session.events.emit(ev.StageProgress("compile", done, total, "mutants"))
 
         with stage(session.events, "compile") as outcome:
-            compiled = compile_alone(
-                workbench(session), prepared.base, prepared.applied, self._config, chosen,
-                session.out / "compile.log", progress,
-            )  # fmt: skip
+            tree = replace(prepared.tree, log=session.out / "compile.log")
+            compiled = compile_alone(tree, prepared.kernel.config, chosen, progress)
             for mutant in chosen:
                 found = compiled[mutant.number]
                 if found.outcome == "alive":
@@ -123,11 +118,6 @@ class MutantRun:
                     self._tell(mutant, MutantVerdict(found.outcome, found.said))
             outcome.detail = f"{len(codes)} of {len(chosen)} have code of their own"
         return codes
-
-    @property
-    def _config(self) -> KernelConfig:
-        flavour = load_flavour(self.session.settings.config).name
-        return KernelConfig(flavour, self.equipment.prepared.kernel.config)
 
     def _tell(self, mutant: Mutant, verdict: MutantVerdict) -> None:
         self.report.verdicts[mutant.number] = verdict
@@ -141,17 +131,17 @@ class MutantRun:
         session, prepared = self.session, self.equipment.prepared
         with stage(session.events, "switch") as outcome:
             applied = switched_tree(prepared.base, prepared.applied, alive, session.store)
+            tree = replace(prepared.tree, applied=applied, log=session.out / "switch.log")
+            bzimage = prepared.kernel.bzimage is not None
             kernel = build(
-                workbench(session), prepared.base, applied, self._config,
-                session.out / "switch.log", bzimage=prepared.kernel.bzimage is not None,
-                stage="switch", warnings="ignore",
-            )  # fmt: skip
+                tree, prepared.kernel.config, bzimage=bzimage, stage="switch", warnings="ignore"
+            )
             outcome.cached = kernel.cached
             outcome.detail = f"{len(alive)} mutants in one kernel"
         spec = replace(self.equipment.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage)
         # The mutants are no patch more: what holds from which patch on is as it was.
-        applied = replace(applied, patches=prepared.applied.patches)
-        switched = replace(prepared, applied=applied, kernel=kernel)
+        tree = replace(tree, applied=replace(applied, patches=prepared.applied.patches))
+        switched = replace(prepared, tree=tree, kernel=kernel)
         return replace(self.equipment, prepared=switched, spec=spec)
 
     def _in_guests(self, codes: Mapping[int, str]) -> None:

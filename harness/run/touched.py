@@ -76,7 +76,7 @@ def _path(session: Session, prepared: Prepared) -> Path:
 
 def keep_reach(session: Session, prepared: Prepared, measured: Measured) -> None:
     """Leaves in the store what each case of this run ran."""
-    tree = prepared.patched_tree
+    tree = prepared.applied
     files = {f.path: tree.read(f.path) for f in touched_files(tree) if f.kind in _COMPILED}
     lines_at: dict[int, list[tuple[str, int]]] = {}
     for name, lines in measured.statements.lines.items():
@@ -89,7 +89,7 @@ def keep_reach(session: Session, prepared: Prepared, measured: Measured) -> None
         for address in measured.ran.cases.get(record.id, ()):
             for name, number in lines_at[address]:
                 bits[name] = bits.get(name, 0) | 1 << number
-        if record.id in measured.ran.cases:
+        if record.id in measured.ran.cases or record.status == "not_applicable":
             ran = {name: f"{number:x}" for name, number in bits.items()}
             cases[str(record.id)] = CaseReach(round(record.seconds, 3), ran)
     path = _path(session, prepared)
@@ -109,7 +109,7 @@ def touched_cases(session: Session, prepared: Prepared, cases: Sequence[Case]) -
         kept = None
     if kept is None:
         return TouchedCases(tuple(cases), "no whole run of this kernel is in the store", all=True)
-    tree = prepared.patched_tree
+    tree = prepared.applied
     now = [file.path for file in touched_files(tree) if file.kind in _COMPILED]
     edited: dict[str, set[int]] = {}  # path -> lines as they were
     entered: dict[str, set[int]] = {}
@@ -150,12 +150,17 @@ def edits_of(before: str | None, now: str) -> list[tuple[Function, set[int]]] | 
     old, new = functions(before), functions(now)
     if _outside(before, old) != _outside(now, new):
         return "it was edited outside of functions"
-    bodies = {function.names: _text(now, function) for function in new}
+    # One name may stand twice, where #ifdef chooses.
+    bodies: dict[str, list[list[str]]] = {}
+    for function in new:
+        bodies.setdefault(function.names[0], []).append(_text(now, function))
     found = []
     for function in old:
-        was, text = _text(before, function), bodies.get(function.names)
-        if text != was:
-            found.append((function, set(_lines_at(function, was, text or []))))
+        was, texts = _text(before, function), bodies.get(function.names[0], [])
+        if was in texts:
+            texts.remove(was)
+        else:
+            found.append((function, set(_lines_at(function, was, texts.pop(0) if texts else []))))
     return found
 
 

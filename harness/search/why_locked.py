@@ -11,8 +11,6 @@ import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.build.flavours import load_flavour
-from harness.build.kconfig import KernelConfig
 from harness.build.kernel import build
 from harness.cases.pool import at_once
 from harness.core import events as ev
@@ -29,7 +27,6 @@ from harness.races.scenario_file import write_scenario
 from harness.races.trace import RaceError
 from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
-from harness.run.pipeline import workbench
 from harness.run.session import Session
 from harness.search.points import SearchedCode
 from harness.search.program_search import ProgramSearch
@@ -72,11 +69,10 @@ def _switched(context: RaceContext, left: Sequence[Protection]) -> RaceKernel:
     mutants = [one.mutant for one in left]
     with stage(session.events, "switch") as outcome:
         applied = switched_tree(prepared.base, prepared.applied, mutants, session.store)
-        config = KernelConfig(load_flavour(session.settings.config).name, prepared.kernel.config)
+        tree = replace(prepared.tree, applied=applied, log=session.out / "switch.log")
         kernel = build(
-            workbench(session), prepared.base, applied, config, session.out / "switch.log",
-            bzimage=prepared.kernel.bzimage is not None, stage="switch", debug=True,
-            warnings="ignore",
+            tree, prepared.kernel.config, bzimage=prepared.kernel.bzimage is not None,
+            stage="switch", debug=True, warnings="ignore",
         )  # fmt: skip
         outcome.cached = kernel.cached
         outcome.detail = f"{len(left)} that no case has noticed, in one kernel"

@@ -58,7 +58,7 @@ class Played:
         def compile_alone(*given: Any) -> dict[int, Compiled]:
             return {
                 m.number: self.compiled.get(m.number, Compiled("alive", "", m.key))
-                for m in given[4]
+                for m in given[2]
             }
 
         monkeypatch.setattr(run, "find_mutants", find)

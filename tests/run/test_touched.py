@@ -42,6 +42,12 @@ def test_the_functions_that_were_edited(now: str, expected: dict[str, set[int]] 
     assert edited(now) == expected
 
 
+@pytest.mark.parametrize(("was", "now", "line"), [("+ 1", "+ 2", 9), ("- 1;\n}", "- 2;\n}", 14)])
+def test_two_functions_of_one_name_are_two(was: str, now: str, line: int) -> None:
+    before = SWAP.replace("swap_in", "swap_out")
+    assert edited(before.replace(was, now), before) == {"swap_out": {line}}
+
+
 def test_of_a_file_that_was_not_watched_nothing_is_known() -> None:
     assert edited(SWAP, None) == "it was not watched in the last whole run"
 

@@ -26,7 +26,7 @@ CHOSEN: dict[str, tuple[set[str], set[str]]] = {
     "mincore-warns": ({"mincore"}, {"mincore"}),
     "mincore-no-memory": ({"mincore"}, {"mincore"}),
     "mincore-no-reset": ({"mincore"}, {"mincore"}),
-    "mincore-comment": ({"mincore"}, {"mincore"}),
+    "mincore-comment": (set(), set()),
     "uptime-split": ({"proc"}, {"procfs"}),
     "uptime-digits": ({"proc"}, {"procfs"}),
     "msg-limits": ({"ipc"}, {"msg"}),
@@ -67,7 +67,10 @@ def test_it_is_foreign_and_its_workloads_are_chosen(name: str) -> None:
     settings = from_environment({"SERIES": str(DATA / f"{name}.mbox")})
     assert is_foreign(take(settings, series).data)
     paths = {path for patch in series.patches for path in patch.files}
-    files = [Touched(path, kind_of(path)) for path in sorted(paths)]
+    files = [
+        Touched(path, "comments" if name.endswith("-comment") else kind_of(path))
+        for path in sorted(paths)
+    ]
     table = load_workloads()
     chosen = set(selftest_folders(files, table)), set(by_pattern(files, table.stressors))
     assert chosen == CHOSEN[name]
