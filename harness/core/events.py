@@ -18,7 +18,9 @@ Verdict = Literal["pass", "fail", "untested", "usage", "infra"]
 FileKind = Literal[
     "code", "header", "configuration", "documentation", "selftest", "tool", "comments"
 ]
-OtherKind = Literal["host", "kernel", "regression", "static", "matrix", "races", "canary", "cost"]
+OtherKind = Literal[
+    "host", "kernel", "regression", "static", "matrix", "races", "search", "canary", "cost"
+]
 Kind = Literal["guest"] | OtherKind
 
 

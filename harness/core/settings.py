@@ -168,6 +168,7 @@ class Settings:
     mutants: int | None = _given("MUTANTS", _optional(_number(1)))
     score: int | None = _given("SCORE", _optional(_percentage))  # percent
     function: str | None = _given("FUNCTION", _optional(str), asked=True)
+    budget: int = _given("BUDGET", _number(1), asked=True)  # minutes
     suite: str = _given("SUITE", _suite)
     cpus: int = _given("CPUS", _number(2), asked=True)
     # Times that a broken case is run again; None: not said.

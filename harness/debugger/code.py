@@ -89,6 +89,9 @@ class KnownCode(Protocol):
     def covers(self, address: int) -> bool:
         """Whether it has code at an address: quicker than ``unit_at``."""
 
+    def file_at(self, address: int) -> str | None:
+        """The source file of the unit with code at an address: quicker than ``unit_at``."""
+
     def unit_of(self, path: str) -> Unit | None:
         """The unit of a source file; None where that has none."""
 

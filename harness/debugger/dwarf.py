@@ -99,6 +99,11 @@ class DebugInfo:
         at = self._aranges and self._aranges.cu_offset_at_addr(address)
         return at is not None
 
+    def file_at(self, address: int) -> str | None:
+        """The source file of the unit with code at an address; of the unit nothing else is read."""
+        offset = self._aranges and self._aranges.cu_offset_at_addr(address)
+        return None if offset is None else self._cu_name(self._dwarf.get_CU_at(offset))
+
     def unit_of(self, path: str) -> Unit | None:
         """The unit of a source file; None where that has none."""
         return self._unit(self._by_name.get(path))

@@ -163,7 +163,7 @@ class StoppedGuest:
             # The caller's address is on top of the stack, or below its rbp. Assembly has no frame
             # of its own: there it may be on top.
             caller = self.word(registers["rsp"] + 8 * (pushed % 2))
-            assembly = pushed == 2 and self.symbols.debug.unit_at(registers.pc) is None
+            assembly = pushed == 2 and not self.symbols.debug.covers(registers.pc)
             if pushed < 2 or (assembly and self._is_text(caller)):
                 frames.append(RawFrame(caller, call=True))
         return self._follow(frames, registers["rbp"])

@@ -37,6 +37,9 @@ class ResolvedCode:
         """One unit for all that is compiled; None for assembly."""
         return self._code if self.covers(address) else None
 
+    def file_at(self, address: int) -> str | None:
+        """None: no file is known."""
+
     def unit_of(self, path: str) -> Unit | None:
         """None: no file is known."""
 

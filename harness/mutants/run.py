@@ -48,12 +48,16 @@ FORM = 1  # of what is kept in the store
 
 @dataclass(frozen=True)
 class MutantRun:
-    """``equipment``: guests of the sound kernel. ``report`` hears of each verdict as it comes."""
+    """``equipment``: guests of the sound kernel. ``report`` hears of each verdict as it comes.
+
+    ``wanted``: which mutants are.
+    """
 
     session: Session
     equipment: Equipment
     workloads: Sequence[Selftest]
     report: MutantReport
+    wanted: Callable[[Mutant], bool] = lambda mutant: True
 
     def judge_all(self) -> None:
         """Runs all stages.
@@ -77,6 +81,7 @@ class MutantRun:
             )  # fmt: skip
             arguments = load_arguments(self.session.data.folder, prepared.base.line)
             self.report.outlived = [str(argument) for argument in outlived(arguments, every)]
+            every = [mutant for mutant in every if self.wanted(mutant)]
             if settings.patch is not None:
                 every = [mutant for mutant in every if mutant.patch == settings.patch - 1]
             if settings.function is not None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 import time
@@ -20,6 +19,7 @@ from harness.races.guests import KernelGuests
 from harness.races.landmarks import CASE, ROUNDS, reported_runs, total_line
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun
+from harness.races.watch import WatchingDriver
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 
@@ -44,14 +44,14 @@ class Counts:
 class Batch:
     """All runs of a scenario on one kernel; ``error``: why they were given up.
 
-    ``seen``: the watched addresses that each thread came to.
+    ``seen``: the watched addresses that each thread came to, in order.
     """
 
     runs: list[RaceRun] = field(default_factory=list)
     seconds: float = 0.0
     error: RaceError | None = None
     splats: list[Splat] = field(default_factory=list)
-    seen: dict[str, set[int]] = field(default_factory=dict)
+    seen: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -98,6 +98,77 @@ def _how_it_ended(program: Future[CaseRun]) -> str | None:
     return str(error) if error is not None else "with all its runs done"
 
 
+class DrivenProgram:
+    """A scenario's program in a guest that stands still: only what its driver lets go runs.
+
+    After ``start`` it ends by ``finish``, or by ``give_up``, which costs the guest.
+    ``runs``: of the program; ``watched``: see WatchingDriver. Errors of making one as of ``guest``.
+    """
+
+    def __init__(
+        self,
+        on: KernelGuests,
+        scenario: Scenario,
+        breakpoints: Sequence[Breakpoint],
+        runs: int,
+        watched: frozenset[int] = frozenset(),
+    ) -> None:
+        symbols, programs = on.symbols, on.context.programs
+        assert symbols is not None  # of the kernels of a controlled scenario
+        self.guest = on.guest()
+        self._stub, self._ended = on.stub, Future[CaseRun]()
+        argv, program = programs.argv(scenario, ROUNDS, runs), programs.symbols(scenario.name)
+
+        def run_program() -> None:
+            try:
+                self._ended.set_result(_run(self.guest, scenario, argv))
+            except BaseException as error:
+                self._ended.set_exception(error)
+
+        def make_driver(remote: Remote) -> InterleavingDriver:
+            end, pace = partial(_how_it_ended, self._ended), max(1.0, self.guest.pace)
+            given = remote, symbols, scenario, breakpoints, program, end, pace
+            return (
+                WatchingDriver(*given, watched=watched) if watched else InterleavingDriver(*given)
+            )
+
+        # No executor: that would wait at the exit for a program which does not end.
+        name = f"race {scenario.name}"
+        self._thread = threading.Thread(target=run_program, daemon=True, name=name)
+        self._make_driver = make_driver
+        self._close: Callable[[], None] = lambda: None
+
+    def start(self) -> InterleavingDriver:
+        """Starts the program, whose threads stand; a StubError: the guest has no such stub."""
+        remote = Remote.connect(self._stub)  # the guest stands: no run can begin unseen
+        self._close = remote.close
+        self._thread.start()
+        self.driver = self._make_driver(remote)
+        return self.driver
+
+    def finish(self) -> CaseRun:
+        """The program's end, when all its runs are done; a RaceError: it does not end."""
+        self.driver.remote.detach()
+        try:
+            return self._ended.result(END_TIMEOUT_S * self.guest.pace)
+        except TimeoutError as error:
+            what = "all runs are done, and the guest program does not end"
+            raise RaceError(what) from error
+
+    def give_up(self) -> None:
+        """Ends the program and its guest: after an error, or with runs that nobody wants."""
+        self.guest.qemu.kill()
+        if self._thread.ident is not None:
+            self._thread.join(END_TIMEOUT_S)
+        self._close()
+
+    @property
+    def splats(self) -> list[Splat]:
+        """What the kernel said, of a program that has ended."""
+        failed = not self._ended.done() or self._ended.exception() is not None
+        return [] if failed else list(self._ended.result().splats)
+
+
 def controlled(
     on: KernelGuests,
     scenario: Scenario,
@@ -108,55 +179,28 @@ def controlled(
 ) -> Batch:
     """Drives ``runs`` runs in a guest, of no use after an error; ``progress`` hears of each.
 
-    ``watched``: addresses in the kernel; then runs are without an order, see the driver.
+    ``watched``: addresses in the kernel; then runs are without an order, see WatchingDriver.
     """
-    guest, symbols, programs = on.guest(), on.symbols, on.context.programs
-    assert symbols is not None  # of the kernels of a controlled scenario
-    argv, program = programs.argv(scenario, ROUNDS, runs), programs.symbols(scenario.name)
     batch = Batch()
     start = time.monotonic()
-    ended: Future[CaseRun] = Future()
-
-    def run_program() -> None:
-        try:
-            ended.set_result(_run(guest, scenario, argv))
-        except BaseException as error:
-            ended.set_exception(error)
-
-    # No executor: that would wait at the exit for a program which does not end.
-    thread = threading.Thread(target=run_program, daemon=True, name=f"race {scenario.name}")
-    with contextlib.ExitStack() as stack:
-        try:
-            remote = Remote.connect(on.stub)  # the guest stands: no run can begin unseen
-            stack.callback(remote.close)
-            thread.start()
-            end, pace = partial(_how_it_ended, ended), max(1.0, guest.pace)
-            driver = InterleavingDriver(
-                remote, symbols, scenario, breakpoints, program, end, pace, watched=watched
-            )
+    program = DrivenProgram(on, scenario, breakpoints, runs, watched)
+    try:
+        driver = program.start()
+        if isinstance(driver, WatchingDriver):
             batch.seen = driver.seen
-            for number in range(1, runs + 1):
-                if watched:
-                    driver.watch(number, scenario.threads[(number - 1) % len(scenario.threads)])
-                else:
-                    batch.runs.append(driver.run(number))
-                progress(number)
-            remote.detach()
-            try:
-                done = ended.result(END_TIMEOUT_S * guest.pace)
-            except TimeoutError as error:
-                what = "all runs are done, and the guest program does not end"
-                raise RaceError(what) from error
-            lines, batch.error = outcome(done)
-            remarks = {run.number: run.remark for run in reported_runs(lines)}
-            batch.runs = [replace(run, remark=remarks.get(run.number)) for run in batch.runs]
-        except (RaceError, StubError) as error:
-            batch.error = error if isinstance(error, RaceError) else RaceError(str(error))
-            guest.qemu.kill()
-            if thread.ident is not None:
-                thread.join(END_TIMEOUT_S)
-    if ended.done() and ended.exception() is None:
-        batch.splats = list(ended.result().splats)
+        for number in range(1, runs + 1):
+            if isinstance(driver, WatchingDriver):
+                driver.watch(number, scenario.threads[(number - 1) % len(scenario.threads)])
+            else:
+                batch.runs.append(driver.run(number))
+            progress(number)
+        lines, batch.error = outcome(program.finish())
+        remarks = {run.number: run.remark for run in reported_runs(lines)}
+        batch.runs = [replace(run, remark=remarks.get(run.number)) for run in batch.runs]
+    except (RaceError, StubError) as error:
+        batch.error = error if isinstance(error, RaceError) else RaceError(str(error))
+        program.give_up()
+    batch.splats = program.splats
     batch.seconds = time.monotonic() - start
     return batch
 

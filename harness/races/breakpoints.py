@@ -102,15 +102,37 @@ def _entry(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
     return Breakpoint(addresses, scope.file, scope.line, text, inlined_into, on_return)
 
 
-def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
+def lines_with_code(code: Code, symbols: Symbols) -> dict[str, Breakpoint]:
+    """The lines of a function that a point can name, by their text, in order.
+
+    A point means the first line that has its text; a later one cannot be named by it.
+    """
+    if not code:
+        return {}
     scope = code[0][1]
+    body, written = _body(scope, symbols)
+    inlined_into, named = _inlined_into(code), {}
+    for at, addresses in sorted(_starts(code, scope.file, body).items()):
+        text = written[at]
+        if text and next(n for n, other in written.items() if text in other) == at:
+            where = tuple(sorted(addresses))
+            named[text] = Breakpoint(where, scope.file, at, text, inlined_into)
+    return named
+
+
+def _body(scope: Scope, symbols: Symbols) -> tuple[range, dict[int, str]]:
+    """The lines of a function, and the text of each with single spaces."""
     lines = symbols.source.lines(scope.file)
     # A function goes from its name to the brace in the first column.
     ends = (n for n in range(scope.line, len(lines) + 1) if lines[n - 1].startswith("}"))
     body = range(scope.line, next(ends, scope.line) + 1)
-    place = point.place
-    written = enumerate(lines[body.start - 1 : body.stop - 1], body.start)
-    matches = [n for n, text in written if place.text in " ".join(text.split())]
+    return body, {n: " ".join(lines[n - 1].split()) for n in body if n <= len(lines)}
+
+
+def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
+    scope, place = code[0][1], point.place
+    body, written = _body(scope, symbols)
+    matches = [n for n, text in written.items() if place.text in text]
     if not matches:
         where = f"{place.function}() ({scope.file}:{body.start} to {body.stop - 1})"
         advice = "the code has moved: look at it there, and correct the scenario"
@@ -121,7 +143,7 @@ def _line(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
         shown = [f"{scope.file}:{n}: {symbols.source.line(scope.file, n)}" for n in near]
         advice = "\n".join(["lines near it that have code:", *shown])
         raise _nowhere(point, f"no instruction is left of {scope.file}:{at}", advice)
-    addresses, text = tuple(sorted(starts[at])), lines[at - 1].strip()
+    addresses, text = tuple(sorted(starts[at])), symbols.source.line(scope.file, at)
     return Breakpoint(addresses, scope.file, at, text, _inlined_into(code))
 
 

@@ -20,13 +20,13 @@ from harness.races.claim_verdict import (
     ClaimResult,
     TriedOrder,
     stacks,
-    write_scenario,
 )
 from harness.races.claimed_points import REVERSE, Resolved, orders, resolve, with_threads
 from harness.races.claims import Claim
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.run import run_batch, trace_of
 from harness.races.scenario import MAX_CPUS, Scenario, Thread, choose, header, parse
+from harness.races.scenario_file import write_scenario
 from harness.run.session import Session
 
 STAGE = "claim"
@@ -113,7 +113,7 @@ def choose_program(
             missed = [
                 at
                 for at, where in points.items()
-                if not where & batch.seen.get(mapping[at.row.thread], set())
+                if where.isdisjoint(batch.seen.get(mapping[at.row.thread], ()))
             ]
             count = len(points) - len(missed)
             threads = ", ".join(f"{title} is its {name}" for title, name in mapping.items())
@@ -196,6 +196,7 @@ def try_claim(session: Session, claim: Claim, name: str, line: str) -> ClaimResu
             order = (
                 tried[0].order if tried else with_threads(orders(result.resolved.found)[0], names)
             )
-            write_scenario(result, order, folder)
+            of = result.program.scenario
+            write_scenario(folder, name, claim.title, of, order.points, of.variant)
         session.events.emit(result.record(time.monotonic() - start))
         return result

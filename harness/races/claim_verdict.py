@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,13 +16,12 @@ from harness.debugger.symbols import Symbols
 from harness.races.batch import Batch
 from harness.races.claimed_points import REVERSE, Order, Resolved
 from harness.races.claims import Claim
-from harness.races.scenario import Point, Scenario
+from harness.races.scenario import Scenario
 
 SCHEMA = 1
 MAX_FRAMES = 14  # of a stack on the screen; the trace has all
 Answer = Literal["strikes", "cannot be", "harmless as tried", "not reached"]
 _STATUS: dict[Answer, Status] = {"strikes": "fail", "not reached": "skip"}
-_HEADER = re.compile(r"\A(?://[^\n]*\n)?/\*\n(?: \*(?: [^\n]*)?\n)+ \*/\n")
 
 
 @dataclass(frozen=True)
@@ -219,46 +215,3 @@ def tried_table(tried: Sequence[TriedOrder]) -> Table:
             escape(points),
         )
     return shown
-
-
-def scenario_text(result: ClaimResult, order: Order, program: ChosenProgram, source: str) -> str:
-    """A scenario's file (docs/races.md) that runs ``order`` with the program of ``source``.
-
-    The variant is the program's own; where it has none, it is for the user to name.
-    """
-    of = program.scenario
-    given: dict[str, Any] = {
-        "name": result.name,
-        "about": result.claim.title,
-        **({"project": of.project} if of.project else {}),
-        "cpus": of.cpus,
-        **({"variant": of.variant} if of.variant else {}),
-        "threads": {t.name: {"cpu": t.cpu, "does": t.does} for t in of.threads},
-        "points": [_written(point) for point in order.points],
-        "outcome": {"hit": of.hit, "miss": of.miss},
-    }
-    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True, width=88)
-    comment = "".join(
-        f" * {line}".rstrip() + "\n" for line in text.replace("*/", "* /").splitlines()
-    )
-    body = _HEADER.sub("", source)
-    return f"// SPDX-License-Identifier: GPL-2.0-only\n/*\n{comment} */\n{body}"
-
-
-def _written(point: Point) -> dict[str, Any]:
-    row: dict[str, Any] = {point.thread: str(point.place)}
-    if point.says is not None:
-        row["says"] = point.says
-    if point.within:
-        row["within"] = list(point.within)
-    return row
-
-
-def write_scenario(result: ClaimResult, order: Order, folder: Path) -> Path | None:
-    """Writes the scenario below ``folder``; None where no program plays it."""
-    if result.program is None:
-        return None
-    source = result.program.scenario.source.read_text("utf-8")
-    path = folder / f"{result.name}.c"
-    path.write_text(scenario_text(result, order, result.program, source), "utf-8")
-    return path

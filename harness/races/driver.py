@@ -20,11 +20,16 @@ from harness.races.breakpoints import Breakpoint
 from harness.races.cpus import BETWEEN_RUNS_S, CpuControl, StepWatchdog
 from harness.races.landmarks import BEGIN, END, MAGIC, OUTCOME
 from harness.races.scenario import Argument, Exclusion, Point, Scenario, Thread
-from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
+from harness.races.trace import (
+    CpuSnapshot,
+    Ending,
+    NotReachedError,
+    RaceError,
+    RaceRun,
+    RaceStep,
+)
 
-HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first unheld
 AT_BEGINNING = "the beginning of its part"
-MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
 
 _ADVICE: dict[WaitKind, str] = {
     "lock": "if this lock is the protection, say so under 'outcome: excluded'; else let the"
@@ -49,7 +54,6 @@ class InterleavingDriver:
 
     ``breakpoints``: of the points, in order. ``program``: the symbols of the guest program;
     ``program_end``: see CpuControl. ``pace``: how much slower than the reference the guest is.
-    ``watched``: addresses in the kernel, for ``watch``; ``seen``: which each thread came to.
     """
 
     remote: Remote
@@ -60,17 +64,14 @@ class InterleavingDriver:
     program_end: Callable[[], str | None]
     pace: float = 1.0
     clock: Callable[[], float] = time.monotonic
-    watched: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
-        self.seen: dict[str, set[int]] = {thread.name: set() for thread in self.scenario.threads}
         self.guest = StoppedGuest(self.remote, self.symbols)
         self.cpus = CpuControl(
             self.remote, self.guest, self.scenario.threads, self.program_end, self.clock
         )
         self._by_cpu = {thread.cpu: thread for thread in self.scenario.threads}
         self._tasks: dict[str, int] = {}
-        self._stops: dict[int, int] = {}
         self._steps: list[RaceStep] = []
 
     # ---- one run -------------------------------------------------------------------
@@ -80,9 +81,6 @@ class InterleavingDriver:
 
         A RaceError: it could not be brought to an end. A StubError: QEMU's stub is wrong.
         """
-        self.cpus.holds.clear()
-        self.cpus.ran_s = 0.0
-        self._steps.clear()
         blocked = False
         try:
             self._gather()
@@ -105,38 +103,31 @@ class InterleavingDriver:
         ending: Ending = "excluded" if blocked else "hit" if struck else "miss"
         return RaceRun(number, ending, steps=tuple(self._steps), holds=tuple(self.cpus.holds))
 
-    def watch(self, number: int, first: Thread) -> None:
-        """Run ``number`` without an order, for ``seen``: ``first`` begins, soon the others follow.
+    def explore(
+        self, number: int, points: Sequence[Point], breakpoints: Sequence[Breakpoint]
+    ) -> RaceRun:
+        """Run ``number`` in an order of which nobody knows whether it can be.
 
-        Errors as of ``run``.
+        What keeps a thread from its point ends the order, and all are let go; the last step
+        shows it, and ``remark`` says it. Errors as of ``run``: the run did not end.
         """
-        self.cpus.ran_s = 0.0
+        kept: Ending | None = None
+        why = None
         self._gather()
-        self.cpus.release(first)
-        self.cpus.insert(self.program[END])
-        for address in self.watched:
-            self.cpus.insert(address)
-        self.cpus.step_over(first.cpu)
-        limit_s, ended = HEAD_START_S * self.pace, False
-        while self.cpus.ran_s < limit_s and not ended:
-            self.cpus.run(limit_s - self.cpus.ran_s)
-            for cpu in self.cpus.at_breakpoints():
-                ended = ended or (cpu == first.cpu and self._at_landmark(END, cpu))
-                self._see(cpu)
-                self.cpus.step_over(cpu)
-        self.cpus.remove(self.program[END])
-        self._finish(number)
+        try:
+            for point, breakpoint_ in zip(points, breakpoints, strict=True):
+                self._advance(point, breakpoint_)
+        except Blocked as wait:
+            kept = "excluded" if self._excludes_somehow(wait) else "waits"
+            call = self._waiting_call(wait)
+            self._note(why := f"{wait.thread.name} waits for {wait.wait.says}, {call}")
+        except NotReachedError as error:
+            kept, why = "unreached", str(error)
+        ending: Ending = "hit" if self._finish(number) else "miss"
+        return RaceRun(number, kept or ending, why, tuple(self._steps))
 
     def _see(self, cpu: int) -> None:
-        """Notes that a thread has come to a watched address; if all have, nobody stops there."""
-        at, thread = self.guest.registers(cpu).pc, self._by_cpu.get(cpu)
-        if at not in self.watched:
-            return
-        if thread is not None and self._own(thread):
-            self.seen[thread.name].add(at)
-        self._stops[at] = self._stops.get(at, 0) + 1
-        if self._stops[at] >= MAX_STOPS or all(at in seen for seen in self.seen.values()):
-            self.cpus.remove(at)
+        """A CPU stands at a breakpoint while all threads run."""
 
     def _arrivals(self, landmark: str, overdue: Callable[[], str]) -> Iterator[int]:
         """The CPUs that come to a landmark of our program, for as long as they are waited for."""
@@ -153,7 +144,10 @@ class InterleavingDriver:
         raise self._failed(overdue())
 
     def _gather(self) -> None:
-        """All threads are held at the beginning of their parts."""
+        """A run begins: all threads are held at the beginning of their parts."""
+        self.cpus.holds.clear()
+        self.cpus.ran_s = 0.0
+        self._steps.clear()
         missing = [thread.name for thread in self.scenario.threads]
         overdue = "thread {} does not come to begin a run"
         for cpu in self._arrivals(BEGIN, lambda: overdue.format(missing[0])):
@@ -196,12 +190,15 @@ class InterleavingDriver:
                 self.cpus.step_over(cpu)
             self._check(point, thread, watchdog)
 
+    def _clear(self) -> None:
+        """Breakpoints are taken away, for all are let go."""
+        self.cpus.clear()
+
     def _finish(self, number: int) -> bool:
         """All go on, the run comes to its end: whether the outcome is the bad one."""
         for thread in self.scenario.threads:
             self.cpus.release(thread)
-        if not self.watched:
-            self.cpus.clear()
+        self._clear()
         overdue = "all threads were let go, and the run does not end"
         for cpu in self._arrivals(OUTCOME, lambda: overdue):
             if cpu == 0:
@@ -281,10 +278,12 @@ class InterleavingDriver:
         self._note(f"{thread.name} {'has come to its end' if ends else f'is at {point.place}'}")
         self.cpus.clear()
 
-    def _failed(self, what: str, next_step: str | None = None) -> RaceError:
+    def _failed(
+        self, what: str, next_step: str | None = None, kind: type[RaceError] = RaceError
+    ) -> RaceError:
         """The error, with what every CPU does just now as the last thing that happened."""
         self._note(what)
-        return RaceError(what, next_step=next_step)
+        return kind(what, next_step=next_step)
 
     def _passed_by(self, point: Point, at: Breakpoint, times: int) -> RaceError:
         """The thread has come to its end without a stop at the point; it was there ``times``."""
@@ -294,6 +293,7 @@ class InterleavingDriver:
             f"thread {point.thread} never reached '{point.place}'{where}: it came to the end of"
             f" its part without{counted}",
             "has the code moved, or does it go another way on this kernel? This race was not tried",
+            NotReachedError,
         )
 
     def _check(self, point: Point, thread: Thread, watchdog: StepWatchdog) -> None:
@@ -318,6 +318,7 @@ class InterleavingDriver:
             f"thread {point.thread} does not come to '{point.place}' within"
             f" {watchdog.limit_s:.0f} s: it {doing}",
             "the trace has the stacks",
+            NotReachedError,
         )
 
     def _waiting_call(self, blocked: Blocked) -> str:

@@ -116,6 +116,11 @@ class KernelGuests:
         self.ready(guest)
         return guest
 
+    def discard(self) -> None:
+        """The guest that there is now is not to be used any more."""
+        if self._guest is not None:
+            self._guest.qemu.kill()
+
 
 @contextlib.contextmanager
 def kernel_guests(

@@ -9,6 +9,7 @@ scenarios without control, both are ordinary builds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,6 +76,16 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     return RaceKernel(prepared.kernel, prepared.applied, twin.vmlinux)
 
 
+def variant_patch(scenario: Scenario, folders: Sequence[Path], line: str) -> Path | None:
+    """The patch of a scenario's variant for a kernel line; None where there is none for that.
+
+    It is beside the scenario, where a search has written both, or in one of the projects' folders.
+    """
+    beside = scenario.source.with_name(f"{scenario.variant}.patch")
+    every = (find_patch(folder, line, scenario.variant) for folder in folders)
+    return beside if beside.is_file() else next(filter(None, every), None)
+
+
 def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> RaceKernel:
     """The series with a variant, its own or one of the project's, on top; the stage ``variant``.
 
@@ -85,13 +96,13 @@ def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> 
     settings, base, name = session.settings, prepared.base, scenario.variant
     bzimage, debug = prepared.kernel.bzimage is not None, scenario.controlled
     folders = *(data.folder for data in session.data.storeys), PROJECT / "patches"
-    found = [path for folder in folders if (path := find_patch(folder, base.line, name))]
-    if not found:
+    found = variant_patch(scenario, folders, base.line)
+    if found is None:
         where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
         raise InvocationError(f"there is no {name}.patch for Linux {base.line} in patches/{where}")
     with stage(session.events, "variant") as outcome:
         whole = load_series(settings, base)
-        series = with_variant(whole, str(found[0]), settings.project, base.line)
+        series = with_variant(whole, str(found), settings.project, base.line)
         applied = apply_series(base, series, None, session.store, ev.Events())
         log = session.out / "variants.log"
         tree = replace(prepared.tree, applied=applied, log=log)

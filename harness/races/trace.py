@@ -12,7 +12,9 @@ from harness.core.errors import InvocationError
 from harness.debugger.stopped_guest import Stack
 from harness.debugger.symbols import Symbols
 
-Ending = Literal["hit", "miss", "excluded", "error"]  # error: it did not come to its end
+# error: it did not come to its end. Of an order that is explored: a thread waited for something
+# other than a lock that another has, or never came to its point.
+Ending = Literal["hit", "miss", "excluded", "error", "waits", "unreached"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,10 @@ class RaceError(InvocationError):
     """A run did not come to its end: the scenario is wrong. ``steps``: up to the failure."""
 
     steps: tuple[RaceStep, ...] = ()
+
+
+class NotReachedError(RaceError):
+    """A thread did not come to its point."""
 
 
 def trace(runs: Iterable[RaceRun], symbols: Symbols | None) -> str:

@@ -46,6 +46,7 @@ AGAIN = {
     "static": ("static-checks", ""),
     "matrix": ("build-matrix", "CELL"),
     "races": ("repro", "RACE"),
+    "search": ("race-search", "PROGRAM"),
     "cost": ("cost", ""),
 }
 LISTINGS = ("list-tests",)  # commands that run nothing

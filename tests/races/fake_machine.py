@@ -72,6 +72,9 @@ class NoDebug:
     def unit_at(self, address: int) -> None:
         return None
 
+    def covers(self, address: int) -> bool:
+        return False
+
     def unit_of(self, path: str) -> None:
         return None
 

@@ -24,12 +24,12 @@ from harness.races.claim_verdict import (
     ClaimResult,
     TriedOrder,
     document,
-    scenario_text,
     stacks,
 )
 from harness.races.claimed_points import REVERSE, Order, Resolved, orders, resolve
 from harness.races.claims import Claim, Row, parse_claim, read_claim
 from harness.races.scenario import RACES, parse
+from harness.races.scenario_file import scenario_text
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
 from harness.vm.splats import Splat
 
@@ -129,11 +129,8 @@ def test_the_scenario_is_one_that_can_be_read(toy: Symbols) -> None:
     assert PROGRAM is not None
     claim = parse_claim("CPU0              CPU1\nouter()\n  inner()\n                  sink()\n")
     order = orders(resolve(claim, toy).found)[0]
-    renamed = Order(
-        order.name, tuple(replace(p, thread=CHOSEN.threads[p.thread]) for p in order.points)
-    )
-    made = replace(result({}), name="told")
-    text = scenario_text(made, renamed, CHOSEN, SIGBUS.read_text())
+    points = [replace(p, thread=CHOSEN.threads[p.thread]) for p in order.points]
+    text = scenario_text("told", claim.title, PROGRAM, points, PROGRAM.variant)
     found = parse(text, Path("told.c"), "6.1")
     assert found is not None and found.variant == PROGRAM.variant
     assert [f"{p.thread}: {p.place}" for p in found.points] == [
@@ -204,7 +201,7 @@ def reach(monkeypatch: pytest.MonkeyPatch, by: dict[str, dict[str, set[int]]]) -
         looked.append(scenario.name)
         assert runs == len(scenario.threads)
         seen = by.get(scenario.name, {})
-        return Batch(seen={name: set(where) & watched for name, where in seen.items()})
+        return Batch(seen={name: sorted(where & watched) for name, where in seen.items()})
 
     monkeypatch.setattr(claim_run, "controlled", alone)
     return looked

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from harness.races.scenario import Scenario
-from harness.races.trace import RaceError
+from harness.races.trace import RaceError, RaceRun
+from harness.races.watch import WatchingDriver
 from tests.debugger.fake_stub import Cpu
 from tests.races.fake_machine import (
     Machine,
@@ -26,9 +27,10 @@ from tests.races.test_driver import IN_ORDER, blocked, three
 UNHELD = ["A: ends", "B: ends"]
 
 
-def watching(made: PlayedRace, *functions: str) -> PlayedRace:
-    made.driver.watched = frozenset(address(name) for name in functions)
-    return made
+def watching(made: PlayedRace, *functions: str) -> WatchingDriver:
+    of, watched = made.driver, frozenset(address(name) for name in functions)
+    given = of.remote, of.symbols, of.scenario, of.breakpoints, of.program, of.program_end
+    return WatchingDriver(*given, clock=of.clock, watched=watched)
 
 
 def ends_last(main: Cpu, thread: int) -> Callable[[], dict[str, int]]:
@@ -46,9 +48,10 @@ def test_without_an_order_it_is_seen_who_comes_where(make: Make, machine: Machin
     a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
     b = Cpu([begin(1), machine.kernel("deep", "caller"), machine.kernel("fault")])
     b.path.append(ends_last(main, 1))
-    made = watching(make(scenario(UNHELD), [main, a, b]), "fault", "deep", "down_write")
-    made.driver.watch(1, made.driver.scenario.threads[0])
-    assert made.driver.seen == {"A": {address("fault")}, "B": {address("deep"), address("fault")}}
+    made = make(scenario(UNHELD), [main, a, b])
+    driver = watching(made, "fault", "deep", "down_write")
+    driver.watch(1, driver.scenario.threads[0])
+    assert driver.seen == {"A": [address("fault")], "B": [address("deep"), address("fault")]}
     assert made.stub.breakpoints == set()
 
 
@@ -62,9 +65,9 @@ def test_without_an_order_nobody_waits_for_a_held_thread(make: Make, machine: Ma
         return machine.kernel("deep")
 
     b = Cpu([begin(1), wake, end(1)])
-    made = watching(make(scenario(UNHELD), [main, a, b]), "fault", "deep")
-    made.driver.watch(1, made.driver.scenario.threads[0])
-    assert made.driver.seen == {"A": {address("fault")}, "B": {address("deep")}}
+    driver = watching(make(scenario(UNHELD), [main, a, b]), "fault", "deep")
+    driver.watch(1, driver.scenario.threads[0])
+    assert driver.seen == {"A": [address("fault")], "B": [address("deep")]}
 
 
 def any_lock(*points: str) -> Scenario:
@@ -96,3 +99,55 @@ def test_another_wait_than_for_a_lock_excludes_nothing(make: Make, machine: Mach
     b = blocked(machine, "smp_call_function_many_cond", "deep")
     with pytest.raises(RaceError, match="the order cannot be: B waits for an inter-processor"):
         make(any_lock(*IN_ORDER), three(a, b)).driver.run(1)
+
+
+def test_a_thread_alone_stops_once_at_a_place(make: Make, machine: Machine) -> None:
+    """Who has been there is not stopped there again, unless another one is to come yet."""
+    main, b = Cpu([]), Cpu([begin(1), end(1)])
+    again = [machine.kernel("fault", "caller"), machine.kernel("fault", "caller")]
+    a = Cpu([begin(0), *again, ends_last(main, 0)])
+    made = make(scenario(UNHELD), [main, a, b])
+    driver = watching(made, "fault")
+    driver.watch(1, driver.scenario.threads[0])
+    steps = [line for line in made.stub.log if line.startswith("vCont;s")]
+    assert driver.seen == {"A": [address("fault")], "B": []}
+    assert driver._stops == {address("fault"): 1} and steps
+
+
+# ---- orders that are searched ----------------------------------------------------------------
+
+
+def explored(make: Make, points: list[str], cpus: list[Cpu]) -> RaceRun:
+    """A run in which these points are explored, of a program that has none of its own."""
+    wanted = make(scenario(points), cpus)
+    return wanted.driver.explore(1, wanted.driver.scenario.points, wanted.driver.breakpoints)
+
+
+@pytest.mark.parametrize(("hit", "ending"), [(1, "hit"), (0, "miss")])
+def test_an_order_that_can_be_is_judged_by_the_program(
+    make: Make, machine: Machine, hit: int, ending: str
+) -> None:
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    assert explored(make, IN_ORDER, three(a, Cpu([begin(1), end(1)]), hit)).ending == ending
+
+
+@pytest.mark.parametrize(
+    ("function", "ending"),
+    [("rwsem_down_write_slowpath", "excluded"), ("smp_call_function_many_cond", "waits")],
+)
+def test_what_keeps_a_thread_from_its_point_ends_the_order_and_not_the_run(
+    make: Make, machine: Machine, function: str, ending: str
+) -> None:
+    a = Cpu([begin(0), machine.kernel("fault", "caller"), end(0)])
+    run = explored(make, IN_ORDER, three(a, blocked(machine, function, "deep"), hit=0))
+    assert run.ending == ending
+    assert run.remark is not None and run.remark.startswith("B waits for ")
+    assert run.steps[-1].what == run.remark
+
+
+def test_a_point_that_is_passed_by_ends_the_order_and_not_the_run(
+    make: Make, machine: Machine
+) -> None:
+    run = explored(make, IN_ORDER, three(Cpu([begin(0), end(0)]), Cpu([begin(1), end(1)])))
+    assert run.ending == "unreached", "not a hit: it was not in this order"
+    assert run.remark is not None and "A never reached 'fault()'" in run.remark

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make race-search``: the order in which a race strikes, found by trying orders."""
+
+from __future__ import annotations
+
+import json
+
+from harness.core import events as ev
+from harness.core.atomic import write_atomically
+from harness.core.errors import InvocationError
+from harness.core.settings import Settings
+from harness.run.session import Session, run_session
+from harness.search.report import SearchReport, written
+from harness.search.run import search_orders
+from harness.series.on_top import obtain_base
+
+
+def race_search(settings: Settings) -> int:
+    """``make race-search``: orders of the threads of PROGRAM=, or of ours, tried for BUDGET=."""
+    return run_session(settings, "race-search", _race_search).code
+
+
+def _race_search(session: Session) -> None:
+    line = obtain_base(session.settings, session.store, session.events).line
+    report = SearchReport()
+    try:
+        search_orders(session, line, report)
+    finally:  # of an interrupted run as well
+        if report.searches:
+            _tell(session, report)
+    if not any(one.tries for one in report.searches):
+        raise InvocationError(
+            "nothing was searched: no thread of a program comes to what was asked for",
+            evidence=session.out / "race-search.json",
+            next_step="PROGRAM=: another program; FUNCTION=: a function that its threads call",
+        )
+
+
+def _tell(session: Session, report: SearchReport) -> None:
+    console = session.console
+    console.print()
+    console.print(report.table())
+    for one in report.searches:
+        if one.found is not None:
+            console.print()
+            for number, point in enumerate(written(one.found.points), 1):
+                console.print(f"  {number} {point}", markup=False, soft_wrap=True)
+            if (path := report.scenarios.get(one.scenario.name)) is not None:
+                again = session.settings.command("repro", RACE=str(path), VARIANT="", PROGRAM="")
+                console.print(f"again: {again}", markup=False, soft_wrap=True)
+        for said, count in one.errors.most_common(3):
+            console.print(f"{one.scenario.name}: {count} times: {said}", markup=False)
+    console.print()
+    base = session.results.last(ev.BaseKnown)
+    record = report.document(session.out.name, base.version if base else "")
+    write_atomically(session.out / "race-search.json", json.dumps(record, indent=1) + "\n")

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The locks, barriers, flushes, re-tests and READ_ONCEs that a series adds: who shows the need?
+
+Each is a mutant (harness/mutants) that lacks it. What no case notices is searched for an order in
+which it strikes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from harness.mutants.judge import place_of
+from harness.mutants.mutant import Mutant, mutated
+from harness.mutants.report import ALIVE, KILLED
+from harness.mutants.verdict import MutantVerdict
+from harness.search.program_search import FoundOrder
+from harness.search.report import written
+
+SCHEMA = 1
+Answer = Literal[
+    "needed, shown by a case", "needed, shown by an order", "not shown", "no code of its own",
+    "argued", "not tried",
+]  # fmt: skip
+_OPERATORS = {
+    "lock-dropped": "lock",
+    "once-dropped": "READ_ONCE or WRITE_ONCE",
+    "barrier-dropped": "barrier",
+    "flush-dropped": "flush",
+}
+# A test of what others may have changed in the meantime, taken for true or for false: of an entry,
+# of a count, of flags that were read once.
+_TESTS = ("condition-true", "condition-false")
+_SHARED = re.compile(
+    r"\b(?:p(?:te|md|ud)_(?:same|none|present)|READ_ONCE|(?:folio|page)_(?:ref_)?count"
+    r"|(?:folio|page)_mapcount)\s*\(|(?<![>.\w])vm_flags\b"
+)
+PATCH = """From: race search <harness@example.org>
+Date: Sat, 1 Jan 2000 00:00:00 +0000
+Subject: [PATCH] variant: {function}() without a {kind}
+
+{mistake}
+---
+{diff}"""
+
+
+def protection_of(mutant: Mutant) -> str | None:
+    """What a mutant takes away, of that which keeps threads apart; None: something else."""
+    if mutant.operator in _TESTS and _SHARED.search(mutant.text):
+        return "re-test"
+    return _OPERATORS.get(mutant.operator)
+
+
+def mutant_patch(source: bytes, mutant: Mutant) -> str:
+    """The mutant as a patch on top of the series, in the form of patches/<series>/variants."""
+    texts = [t.decode("utf-8", "replace") for t in (source, mutated(source, mutant))]
+    before, after = (text.splitlines(keepends=True) for text in texts)
+    diff = difflib.unified_diff(before, after, f"a/{mutant.path}", f"b/{mutant.path}")
+    head = f"diff --git a/{mutant.path} b/{mutant.path}\n"
+    kind = protection_of(mutant) or mutant.operator
+    mistake = f"The mistake: {mutant.operator} in line {mutant.line}."
+    return PATCH.format(
+        function=mutant.function, kind=kind, mistake=mistake, diff=head + "".join(diff)
+    )
+
+
+@dataclass
+class Protection:
+    """A protection, as the ``mutant`` without it. ``scenario``: of the order that shows the need.
+
+    ``tries``, ``seconds``: of the search; ``programs``: those whose threads come to its function.
+    """
+
+    mutant: Mutant
+    verdict: MutantVerdict
+    programs: list[str] = field(default_factory=list)
+    tries: int = 0
+    seconds: float = 0.0
+    found: FoundOrder | None = None
+    scenario: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return protection_of(self.mutant) or self.mutant.operator
+
+    @property
+    def name(self) -> str:
+        """Of its patch and its scenario."""
+        kind = re.sub(r"\W+", "-", self.kind).lower()
+        return f"{self.mutant.function}-without-{kind}-{self.mutant.line}-{self.mutant.number}"
+
+    @property
+    def searched(self) -> bool:
+        """Whether no case has noticed that it is missing."""
+        return self.verdict.outcome in ALIVE
+
+    @property
+    def answer(self) -> Answer:
+        """Whether it is needed, and what shows that."""
+        if self.verdict.outcome in KILLED:
+            return "needed, shown by a case"
+        if self.found is not None:
+            return "needed, shown by an order"
+        if self.searched:
+            return "not shown" if self.programs else "not tried"
+        if self.verdict.outcome == "argued":
+            return "argued"
+        return "no code of its own" if self.verdict.outcome == "equivalent" else "not tried"
+
+    @property
+    def shown_by(self) -> str:
+        """The case, the order, or what was tried."""
+        if self.found is not None:
+            rate = f"{self.found.hits} of {self.found.runs}"
+            return f"{'; '.join(written(self.found.points))} ({rate})"
+        if self.searched:
+            tried = f"{self.tries} tries of {', '.join(self.programs)}"
+            return tried if self.programs else "no program's threads come to its function"
+        return self.verdict.case or self.verdict.reason
+
+
+def table(protections: Sequence[Protection]) -> Table:
+    """One row for each."""
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in ("protection", "place", "without it", "needed?", "shown by"):
+        shown.add_column(name)
+    for one in protections:
+        style = "green" if one.answer.startswith("needed") else "yellow"
+        instead = " ".join(one.mutant.instead.split())
+        shown.add_row(
+            one.kind, escape(place_of(one.mutant)), escape(instead),
+            f"[{style}]{one.answer}[/]", escape(one.shown_by),
+        )  # fmt: skip
+    return shown
+
+
+def summary(protections: Sequence[Protection]) -> str:
+    """How many have each answer; shown is counted of those that have code of their own."""
+    counts = Counter(one.answer for one in protections)
+    shown = sum(n for answer, n in counts.items() if answer.startswith("needed"))
+    could = len(protections) - counts["no code of its own"] - counts["argued"]
+    parts = ", ".join(f"{n} {answer}" for answer, n in counts.most_common())
+    return f"needed, shown: {shown} of {could} that have code of their own ({parts})"
+
+
+def document(run: str, version: str, protections: Sequence[Protection]) -> dict[str, Any]:
+    """why-locked.json; ``run``: its id, ``version``: of the kernel."""
+    rows = [
+        {
+            "kind": one.kind,
+            "path": one.mutant.path,
+            "line": one.mutant.line,
+            "function": one.mutant.function,
+            "patch": one.mutant.patch + 1,
+            "operator": one.mutant.operator,
+            "text": one.mutant.text,
+            "instead": one.mutant.instead,
+            "answer": one.answer,
+            "shown_by": one.shown_by,
+            "programs": one.programs,
+            "tries": one.tries,
+            "seconds": round(one.seconds, 1),
+            "scenario": str(one.scenario or ""),
+        }
+        for one in protections
+    ]
+    return {"schema": SCHEMA, "run": run, "version": version, "protections": rows}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A search with one program or with all of ours, on the series or on a variant of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.core import events as ev
+from harness.core.errors import InvocationError
+from harness.core.stages import stage
+from harness.races.batch import stress
+from harness.races.claim_run import user_program
+from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
+from harness.races.kernels import RaceKernel, variant_kernel
+from harness.races.landmarks import SECONDS
+from harness.races.run import STRESS_S
+from harness.races.scenario import RACES, Scenario, choose
+from harness.races.scenario_file import write_scenario
+from harness.races.trace import RaceError
+from harness.run.session import Session
+from harness.search.points import SearchedCode
+from harness.search.program_search import ProgramSearch
+from harness.search.report import SearchReport
+from harness.series.apply import PatchedTree
+
+STAGE = "search"
+SEED = 1  # where SEED= is not given
+MAX_STRESS_S = 500  # of plain repetition: a program has a limit of its own
+
+
+def searched_programs(session: Session, line: str) -> tuple[Scenario, ...]:
+    """The program of PROGRAM=, a file or the name of one of ours; else all of this line's.
+
+    An InvocationError: there is no such program, or none with two threads that can be held.
+    """
+    asked = session.settings.program
+    if asked is None:
+        every = choose("all", line, session.data.name)
+    else:
+        ours = RACES / f"{asked.name}.c"
+        every = (user_program(ours if ours.is_file() and not asked.is_file() else asked, line),)
+    able = tuple(s for s in every if s.controlled and len(s.threads) > 1)
+    if not able:
+        what = "no program has two threads that can be held"
+        raise InvocationError(what, next_step="PROGRAM=x.c: one of yours; see docs/races.md")
+    return able
+
+
+def searched_kernel(context: RaceContext, programs: Sequence[Scenario]) -> RaceKernel:
+    """The series' kernel, or that of VARIANT=. Errors as of ``variant_kernel``."""
+    variant = context.session.settings.variant
+    if variant is None:
+        return context.series
+    asked = replace(programs[0], variant=variant)
+    return variant_kernel(context.session, context.prepared, asked)
+
+
+def search_orders(session: Session, line: str, report: SearchReport) -> None:
+    """Searches with each program until its part of BUDGET= is over; each is a test of the run.
+
+    ``line``: of the kernel, such as '6.1'. Errors as of ``assemble`` and of guests.
+    """
+    programs = searched_programs(session, line)
+    series = replace(session, settings=replace(session.settings, variant=None))
+    context = replace(assemble(series, programs), session=session)
+    kernel = searched_kernel(context, programs)
+    with kernel_guests(context, kernel, "races/search", session.events) as on:
+        guest = on.guest()
+        on.guests.take_snapshot(guest)  # what becomes of no use is replaced in a second
+        code = _code(on, kernel)
+        left_s = 60.0 * session.settings.budget
+        for number, scenario in enumerate(programs):
+            budget_s = left_s / (len(programs) - number)
+            one = _search(on, scenario, code, budget_s)
+            report.searches.append(one)
+            left_s -= one.seconds
+            if one.found is not None:
+                report.scenarios[scenario.name] = _keep(session, one)
+                if session.settings.mode == "stress":
+                    report.repeated[scenario.name] = _repeated(on, one)
+            session.events.emit(report.record(one))
+
+
+def _code(on: KernelGuests, kernel: RaceKernel) -> SearchedCode:
+    settings, prepared = on.context.session.settings, on.context.prepared
+    assert on.symbols is not None  # all are controlled
+    with stage(on.context.session.events, "candidates") as outcome:
+        tree = PatchedTree(kernel.applied.repo, kernel.applied.commit, prepared.base.commit)
+        patch = None if settings.patch is None else settings.patch - 1
+        compiled = kernel.build.compiled
+        code = SearchedCode(tree, compiled, on.symbols, settings.function, patch)
+        origins = [f.origin for f in code.functions.values()]
+        own = len(origins) - origins.count("called")
+        outcome.detail = f"{own} functions, and {origins.count('called')} that they call"
+    return code
+
+
+def _search(
+    on: KernelGuests, scenario: Scenario, code: SearchedCode, budget_s: float
+) -> ProgramSearch:
+    session = on.context.session
+    events, settings = session.events, session.settings
+    seed = SEED if settings.seed is None else settings.seed
+    one = ProgramSearch(on, scenario, code, settings.runs, seed)
+    start = time.monotonic()
+
+    def progress(tries: int) -> None:
+        spent = f"{one.seconds / 60:.1f} of {budget_s / 60:.1f} minutes"
+        events.emit(ev.StageProgress(STAGE, tries, 0, "tries", f"{scenario.name}, {spent}"))
+
+    with stage(events, STAGE) as outcome:
+        try:
+            one.reach()
+            one.reach_seconds = time.monotonic() - start
+            if any(one.reached.values()):
+                one.search(budget_s, progress)
+        except RaceError as error:
+            one.errors[str(error)] += 1
+        outcome.detail = f"{scenario.name}: {one.answer}"
+    return one
+
+
+def _keep(session: Session, one: ProgramSearch) -> Path | None:
+    """The scenario of what was found; None where the program strikes without any order."""
+    assert one.found is not None
+    if not one.found.points:
+        return None
+    folder = session.out / "races" / "found"
+    folder.mkdir(parents=True, exist_ok=True)
+    of, variant = one.scenario, session.settings.variant or one.scenario.variant
+    name = f"{of.name}-found"
+    about = f"Found by race-search, try {one.found.tries}. {of.about}"
+    return write_scenario(folder, name, about, of, one.found.points, variant)
+
+
+def _repeated(on: KernelGuests, one: ProgramSearch) -> tuple[int, int, float]:
+    """Hits, runs and seconds of plain repetition for as long as the search has taken."""
+    assert one.found is not None
+    seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
+    argv = on.context.programs.argv(one.scenario, SECONDS, seconds)
+    totals = stress(on.guest(), one.scenario, argv)
+    return totals.hits, totals.runs, totals.seconds

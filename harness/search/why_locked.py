@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Each protection taken away: the cases look for it, and then the search.
+
+The kernel of the search has all mutants that no case has noticed, each behind its number, and
+debug information; who comes where is found once, without any of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.build.kernel import build
+from harness.cases.pool import at_once
+from harness.core import events as ev
+from harness.core import git
+from harness.core.stages import stage
+from harness.mutants.reach import choose
+from harness.mutants.report import MutantReport
+from harness.mutants.run import MutantRun
+from harness.mutants.switched import switched_tree
+from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
+from harness.races.kernels import RaceKernel
+from harness.races.scenario import Scenario
+from harness.races.scenario_file import write_scenario
+from harness.races.trace import RaceError
+from harness.run.assemble_guest import assemble_guest
+from harness.run.main_suite import MainSuite
+from harness.run.session import Session
+from harness.search.points import SearchedCode
+from harness.search.program_search import ProgramSearch
+from harness.search.protections import Protection, mutant_patch, protection_of
+from harness.search.run import SEED, STAGE, searched_programs
+from harness.series.apply import PatchedTree
+
+
+def judge_protections(session: Session) -> list[Protection]:
+    """What the cases say of each protection that the series adds. Errors as of ``MutantRun``."""
+    main = MainSuite()
+    equipment = assemble_guest(session, main.programs, at_once(session.settings.jobs))
+    report = MutantReport([patch.subject for patch in equipment.prepared.applied.patches])
+    run = MutantRun(session, equipment, main.tests, report, lambda m: protection_of(m) is not None)
+    run.judge_all()
+    return [Protection(mutant, report.verdicts[mutant.number]) for mutant in report.mutants]
+
+
+def search_protections(session: Session, line: str, left: Sequence[Protection]) -> None:
+    """Searches for an order that shows the need of each; BUDGET= is for one.
+
+    Errors as of ``assemble``, of a build and of guests.
+    """
+    programs = searched_programs(session, line)
+    context = assemble(session, programs)
+    kernel = _switched(context, left)
+    with kernel_guests(context, kernel, "races/search", session.events) as on:
+        on.guests.take_snapshot(on.guest())  # with no mistake made
+        each = (_reach(on, kernel, program) for program in programs)
+        reached = [found for found in each if found is not None]
+        for number, one in enumerate(left, 1):
+            with stage(session.events, STAGE) as outcome:
+                _search(on, one, reached)
+                outcome.detail = f"{number} of {len(left)}: {one.name}: {one.answer}"
+
+
+def _switched(context: RaceContext, left: Sequence[Protection]) -> RaceKernel:
+    """The kernel with all of them, whose lines are those of the series."""
+    session, prepared = context.session, context.prepared
+    mutants = [one.mutant for one in left]
+    with stage(session.events, "switch") as outcome:
+        applied = switched_tree(prepared.base, prepared.applied, mutants, session.store)
+        tree = replace(prepared.tree, applied=applied, log=session.out / "switch.log")
+        kernel = build(
+            tree, prepared.kernel.config, bzimage=prepared.kernel.bzimage is not None,
+            stage="switch", debug=True, warnings="ignore",
+        )  # fmt: skip
+        outcome.cached = kernel.cached
+        outcome.detail = f"{len(left)} that no case has noticed, in one kernel"
+    return RaceKernel(kernel, prepared.applied, kernel.entry / "debug")
+
+
+def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ProgramSearch | None:
+    """Who comes where with a program, and no mistake made; None where it does not run."""
+    session, prepared = on.context.session, on.context.prepared
+    assert on.symbols is not None  # all are controlled
+    tree = PatchedTree(kernel.applied.repo, kernel.applied.commit, prepared.base.commit)
+    code = SearchedCode(tree, kernel.build.compiled, on.symbols)
+    seed = SEED if session.settings.seed is None else session.settings.seed
+    one = ProgramSearch(on, scenario, code, session.settings.runs, seed)
+    with stage(session.events, "threads") as outcome:
+        try:
+            one.reach()
+        except RaceError as error:
+            session.events.emit(ev.Note(f"{scenario.name} is not used: {error}", "warning"))
+            return None
+        counts = ", ".join(f"{name} {len(points)}" for name, points in one.reached.items())
+        outcome.detail = f"{scenario.name}: points reached: {counts}"
+    return one
+
+
+def _search(on: KernelGuests, one: Protection, reached: Sequence[ProgramSearch]) -> None:
+    """Searches with each program whose threads come to the function of the protection."""
+    session, function = on.context.session, one.mutant.function
+    able = [
+        program
+        for program in reached
+        if any(p.place.function == function for points in program.reached.values() for p in points)
+    ]
+    one.programs = [program.scenario.name for program in able]
+    on.ready = functools.partial(choose, number=one.mutant.number)
+    left_s = 60.0 * session.settings.budget
+    for number, program in enumerate(able):
+        on.discard()
+        about = ProgramSearch(on, program.scenario, program.code, program.runs, program.seed)
+        for thread, points in program.reached.items():
+            about.reached[thread] = [
+                replace(p, origin="asked" if p.place.function == function else "called")
+                for p in points
+            ]
+
+        def progress(tries: int, name: str = program.scenario.name) -> None:
+            told = ev.StageProgress(STAGE, tries, 0, "tries", f"{one.name}, {name}")
+            session.events.emit(told)
+
+        about.search(left_s / (len(able) - number), progress)
+        left_s -= about.seconds
+        one.tries += about.tries
+        one.seconds += about.seconds
+        if about.found is not None:
+            one.found = about.found
+            _keep(on, one, program.scenario)
+            return
+
+
+def _keep(on: KernelGuests, one: Protection, scenario: Scenario) -> None:
+    """The order as a scenario, and beside it the patch that is its variant."""
+    session, applied = on.context.session, on.context.prepared.applied
+    assert one.found is not None
+    folder = session.out / "races" / "found"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = git.raw(applied.repo, "cat-file", "blob", f"{applied.commit}:{one.mutant.path}")
+    (folder / f"{one.name}.patch").write_text(mutant_patch(source, one.mutant), "utf-8")
+    if one.found.points:
+        about = f"Found by why-locked: what the {one.kind} in {one.mutant.function}() is for."
+        points = one.found.points
+        one.scenario = write_scenario(folder, one.name, about, scenario, points, one.name)
