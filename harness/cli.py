@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from harness.core.command_table import COMMANDS, VARIABLES, command, similar
+from harness.core.command_table import COMMANDS, PROJECT, VARIABLES, command, similar
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.machine_faults import machine_faults
 from harness.core.settings import Settings, from_environment
@@ -34,8 +34,15 @@ SHARED = {
 
 
 def load(target: str) -> Callable[..., Any]:
-    """The function ``module:function``. Imported now: `help` must not pay for paramiko."""
+    """The function ``module:function``. Imported now: `help` must not pay for paramiko.
+
+    Raises:
+        InvocationError: it is one of ``tools/``, which an installed program does not have.
+    """
     module, _, name = target.partition(":")
+    if module.startswith("tools.") and not (PROJECT / "tools").is_dir():
+        what = f"{name} is about the project itself, which is not here"
+        raise InvocationError(what, next_step="use a checkout")
     function: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return function
 

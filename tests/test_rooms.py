@@ -162,7 +162,9 @@ _BARE = re.compile(r"(?<![\w/<*.-])\w+\.py\b")  # a Python file by its name alon
 
 def stale_names(root: Path) -> list[str]:
     """Files of ours, and what they define, that pages and comments name and that are not there."""
-    names = {path.name for folder in _FOLDERS for path in (root / folder).rglob("*.py")}
+    patterns = ("*.py", "*.py.j2")  # a template is of a file that is made of it
+    paths = [p for top in _FOLDERS for pattern in patterns for p in (root / top).rglob(pattern)]
+    names = {path.name.removesuffix(".j2") for path in paths}
     pages = [*sorted(root.glob("*.md")), *sorted(root.glob("docs/*.md"))]
     wrong = []
     for page in [*pages, *(path for path, _ in python_files(root, "harness"))]:

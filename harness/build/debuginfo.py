@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.build.kconfig import KernelConfig
 from harness.build.kernel import KernelBuild, build
-from harness.build.toolchain import BuildTools, environment
+from harness.build.toolchain import environment
+from harness.build.tree import TreeUnderTest
 from harness.core import proc
 from harness.core.errors import InternalError, MachineError
 from harness.core.sandbox import Inside
-from harness.series.apply import Applied
-from harness.series.base import Base, worktree
+from harness.series.base import worktree
 
 STAGE = "debuginfo"
 DECODE_TIMEOUT_S = 180  # addr2line takes up to a second for each new function
@@ -40,19 +39,11 @@ class DebugKernel:
         return "text addresses DIFFER" if self.differences else "text addresses agree"
 
 
-def build_debug(
-    tools: BuildTools, base: Base, applied: Applied, kernel: KernelBuild, flavour: str, log: Path
-) -> DebugKernel:
-    """The debug twin of ``kernel``, from the store or built now; raises what ``build`` does.
-
-    Args:
-        flavour: the configuration's name, by which the build folder is found again.
-        log: gets what make says.
-    """
-    config = KernelConfig(flavour, kernel.config)
-    twin = build(tools, base, applied, config, log, stage=STAGE, debug=True)
+def build_debug(tree: TreeUnderTest, kernel: KernelBuild) -> DebugKernel:
+    """The debug twin of ``kernel``, from the store or built now; raises what ``build`` does."""
+    twin = build(tree, kernel.config, stage=STAGE, debug=True)
     maps = (path.read_text("utf-8") for path in (kernel.system_map, twin.system_map))
-    source = worktree(tools.store, base.key)
+    source = worktree(tree.tools.store, tree.base.key)
     return DebugKernel(twin.entry / "debug", source, twin.cached, tuple(differences(*maps)))
 
 

@@ -17,13 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.build.make import BuildLog, failure, tell_refused
-from harness.build.toolchain import BuildTools, environment, inside, make_argv
+from harness.build.toolchain import environment, inside, make_argv
+from harness.build.tree import TreeUnderTest
 from harness.core import git, proc
 from harness.core.sandbox import taken
 from harness.core.store import digest
-from harness.series.apply import Applied
-from harness.series.base import Base
-from harness.series.worktree import SourceTree, source_tree
+from harness.series.worktree import SourceTree
 
 # What `make headers` reads: the headers, the tables of system calls, and kbuild with its tools.
 _READ = re.compile(
@@ -46,45 +45,43 @@ def _no_headers(folder: str, names: list[str]) -> set[str]:
     return own | {p.name for p in paths if p.is_symlink() or not (p.is_file() or p.is_dir())}
 
 
-def install_headers(
-    tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree | None = None
-) -> Path:
+def install_headers(tree: TreeUnderTest, source: SourceTree | None = None) -> Path:
     """The folder of installed uapi headers (an -isystem path), from the store or made now.
 
+    What make says goes to headers.log, beside the log of the tree.
+
     Args:
-        log: the run's build.log; what make says goes to headers.log beside it.
         source: the patched tree, where the caller holds it already.
 
     Raises:
         HarnessError: see ``make.failure``.
     """
 
+    tools, own = tree.tools, tree.log.with_name("headers.log")
+
     def make(draft: Path) -> None:
-        out, ours = draft / "out", source_tree(tools.store, base, applied, tools.events)
+        out = draft / "out"
         out.mkdir()
-        with contextlib.nullcontext(source) if source else ours as tree:
-            reader = BuildLog(str(tree.path), str(out))
-            argv = make_argv(tools, tree.path, out, "headers")
-            own = log.with_name("headers.log")
-            box, listen = inside(tools, tree.path, out), reader.feed
+        with contextlib.nullcontext(source) if source else tree.source() as held:
+            reader = BuildLog(str(held.path), str(out))
+            argv = make_argv(tools, held.path, out, "headers")
+            box, listen = inside(tools, held.path, out), reader.feed
             done = proc.run(argv, env=environment(), inside=box, log=own, on_line=listen)
         if done.returncode != 0:
-            raise failure(reader, base, applied, own)
+            raise failure(reader, tree, own)
         tell_refused(tools.events, reader.refused, own)
         include = taken(out, "usr/include", Path.is_dir)
         shutil.copytree(include, draft / "include", ignore=_no_headers)
         shutil.rmtree(out)
 
-    inputs = _state(applied.repo, applied.commit), tools.toolchain.version
+    inputs = _state(tree.applied.repo, tree.applied.commit), tools.toolchain.version
     return tools.store.entry("headers", inputs, make, tools.events.note).path / "include"
 
 
 @contextlib.contextmanager
-def installing(
-    tools: BuildTools, base: Base, applied: Applied, log: Path, source: SourceTree
-) -> Iterator[None]:
+def installing(tree: TreeUnderTest, source: SourceTree) -> Iterator[None]:
     """``install_headers`` of ``source``, while the block runs."""
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
-        making = beside.submit(install_headers, tools, base, applied, log, source)
+        making = beside.submit(install_headers, tree, source)
         yield
         making.result()

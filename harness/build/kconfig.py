@@ -14,7 +14,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.explain import explain, read_kconfig
@@ -29,7 +29,8 @@ from harness.build.fragments import (
     vanished,
 )
 from harness.build.make import MAX_REFUSED, check_said, tell_refused, told_refused
-from harness.build.toolchain import BuildTools, environment, inside, variables
+from harness.build.toolchain import environment, inside, variables
+from harness.build.tree import TreeUnderTest
 from harness.core import git, proc
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, SeriesError
@@ -37,7 +38,7 @@ from harness.core.sandbox import refused, taken
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
 from harness.series.base import Base
-from harness.series.worktree import SourceTree, partial_tree, source_tree
+from harness.series.worktree import SourceTree, partial_tree
 
 Beside = Callable[[SourceTree], contextlib.AbstractContextManager[object]]
 _KBUILD = re.compile(r"scripts/|(.*/)?Kconfig[^/]*$")
@@ -79,11 +80,8 @@ class LostSymbolsError(InvocationError):
 
 
 def configure(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
+    tree: TreeUnderTest,
     flavour: Flavour,
-    log: Path,
     beside: Beside = contextlib.nullcontext,
     source: SourceTree | None = None,
 ) -> KernelConfig:
@@ -99,6 +97,7 @@ def configure(
             defconfig), or a fragment is malformed.
         SeriesError: the base would grant it and the series took it away, or broke Kconfig files.
     """
+    tools, base, applied, log = tree.tools, tree.base, tree.applied, tree.log
     asked, arch = requests(flavour.fragments, base.line), tools.toolchain.arch
     texts = [as_fragment(asked)]
     if flavour.own:
@@ -106,25 +105,24 @@ def configure(
         texts.insert(0, as_fragment(requests([flavour.own], base.line)))
 
     def make(draft: Path) -> None:
-        ours = source_tree(tools.store, base, applied, tools.events)
         with (
-            contextlib.nullcontext(source) if source else ours as tree,
-            beside(tree),
-            build_dir(tools, base, _TRIED if source else flavour.name, tree) as out,
+            contextlib.nullcontext(source) if source else tree.source() as held,
+            beside(held),
+            build_dir(tools, base, _TRIED if source else flavour.name, held) as out,
         ):
             try:
-                config = _run_merge(tools, tree.path, out, flavour, texts, log)
+                config = _run_merge(tree, held.path, out, flavour, texts)
             except SeriesError as error:
                 if applied.commit != base.commit:
                     raise
                 raise InvocationError(error.what, evidence=log) from error
-            check(tree.path, read_values(config))
+            check(held.path, read_values(config))
             shutil.copyfile(config, draft / "kernel.config")
 
-    def check(tree: Path, config: dict[str, str]) -> None:
+    def check(source: Path, config: dict[str, str]) -> None:
         if not (lost := vanished(asked, config)):
             return
-        blocks = list(read_kconfig(tree, arch))
+        blocks = list(read_kconfig(source, arch))
         known = {block.symbol for block in blocks}
         told = []
         lost = [r for r in lost if not r.optional or r.symbol in known]
@@ -144,7 +142,7 @@ def configure(
         entry = tools.store.entry("config", inputs, make, tools.events.note)
     except LostSymbolsError as error:
         if applied.commit != base.commit:
-            _compare_with_base(tools, base, flavour, log, error)
+            _compare_with_base(tree, flavour, error)
         raise
     return KernelConfig(flavour.name, entry.path / "kernel.config", entry.cached)
 
@@ -156,11 +154,10 @@ def _kbuild_files(applied: Applied, flavour: Flavour, arch: str) -> dict[str, tu
     return {path: blob for path, blob in files if _KBUILD.match(path) or path in start}
 
 
-def kconfig_tree(
-    tools: BuildTools, applied: Applied
-) -> contextlib.AbstractContextManager[SourceTree]:
+def kconfig_tree(tree: TreeUnderTest) -> contextlib.AbstractContextManager[SourceTree]:
     """A tree that can be configured and no more, in a second: no file of the kernel's code."""
-    return partial_tree(applied, _kbuild_files(applied, Flavour("", ()), tools.toolchain.arch))
+    arch = tree.tools.toolchain.arch
+    return partial_tree(tree.applied, _kbuild_files(tree.applied, Flavour("", ()), arch))
 
 
 def remarks(
@@ -208,13 +205,11 @@ def _refuse_other_architecture(own: Path, arch: str) -> None:
         raise InvocationError(what, next_step=HELP)
 
 
-def _compare_with_base(
-    tools: BuildTools, base: Base, flavour: Flavour, log: Path, lost: LostSymbolsError
-) -> None:
+def _compare_with_base(tree: TreeUnderTest, flavour: Flavour, lost: LostSymbolsError) -> None:
     """Raises SeriesError for symbols that the bare base keeps."""
     try:
-        path = configure(tools, base, unpatched(base), flavour, log).path
-        asked = requests(flavour.fragments, base.line)
+        path = configure(replace(tree, applied=unpatched(tree.base)), flavour).path
+        asked = requests(flavour.fragments, tree.base.line)
         lost_there = {r.symbol for r in vanished(asked, read_values(path))}
     except LostSymbolsError as error:
         lost_there = error.symbols
@@ -224,17 +219,18 @@ def _compare_with_base(
         names = ", ".join(f"CONFIG_{symbol}" for symbol in sorted(taken))
         what = f"the configuration loses symbols, and on the bare base it keeps {names}"
         step = "the series changes what these symbols depend on"
-        raise SeriesError(f"{what}\n{lost.told}", evidence=log, next_step=step) from lost
+        raise SeriesError(f"{what}\n{lost.told}", evidence=tree.log, next_step=step) from lost
 
 
 def _run_merge(
-    tools: BuildTools, source: Path, out: Path, flavour: Flavour, texts: Sequence[str], log: Path
+    tree: TreeUnderTest, source: Path, out: Path, flavour: Flavour, texts: Sequence[str]
 ) -> Path:
     """Runs the tree's merge_config.sh on ``texts`` in ``out``; the .config.
 
     There rather than in the tree, which it may not write; so its make needs a Makefile there,
     the one that kbuild makes.
     """
+    tools, log = tree.tools, tree.log
     parts = (source / name for name in flavour.start(tools.toolchain.arch))
     start = [str(path) for path in parts if path.is_file()]
     write_atomically(out / "Makefile", f"include {source}/Makefile\n")

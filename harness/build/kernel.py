@@ -19,14 +19,13 @@ from harness.build import make
 from harness.build.folder import build_dir, marked, place_config
 from harness.build.kconfig import KernelConfig
 from harness.build.make import BuildLog, Warned, from_json, new_warnings
-from harness.build.toolchain import BuildTools, environment, inside, make_argv
+from harness.build.toolchain import environment, inside, make_argv
+from harness.build.tree import TreeUnderTest
 from harness.core import proc
 from harness.core.errors import SeriesError
 from harness.core.sandbox import Inside, taken
 from harness.core.store import digest
-from harness.series.apply import Applied
-from harness.series.base import Base
-from harness.series.worktree import base_twin, source_tree
+from harness.series.worktree import base_twin
 
 STAGE = "build"
 MAX_SHOWN = 8  # warnings
@@ -44,6 +43,7 @@ class KernelBuild:
     """A built kernel, in the store.
 
     ``vmlinux`` is stripped, for booting; ``compiled``: the objects, as kbuild names them.
+    ``config``: by its name its build folder is found again.
     ``warned``: its new warnings, where they were asked for and did not fail the build.
     """
 
@@ -51,7 +51,7 @@ class KernelBuild:
     vmlinux: Path
     bzimage: Path | None
     system_map: Path
-    config: Path
+    config: KernelConfig
     log: Path
     cached: bool
     release: str
@@ -72,11 +72,8 @@ def debug_config(config: str) -> str:
 
 
 def build(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
+    tree: TreeUnderTest,
     config: KernelConfig,
-    log: Path,
     *,
     bzimage: bool = False,
     stage: str = STAGE,
@@ -85,8 +82,7 @@ def build(
 ) -> KernelBuild:
     """The kernel of a patched tree and a configuration, from the store or built now.
 
-    The output of make is added to ``log``, and lies in the entry as well; its progress is
-    that of ``stage``.
+    The output of make lies in the entry as well; its progress is that of ``stage``.
 
     Args:
         debug: with debug information, which the file ``debug`` of the entry keeps. Such a
@@ -97,26 +93,22 @@ def build(
         SeriesError: it does not compile or link, or brings a new warning.
         MachineError: a tool or a header is missing here, or the disk is full.
     """
-
+    tools = tree.tools
     text = debug_config(config.text) if debug else config.text
     purpose = f"{config.name}-debug" if debug else config.name
 
     def fill(draft: Path) -> None:
-        with (
-            source_tree(tools.store, base, applied, tools.events) as source,
-            build_dir(tools, base, purpose, source) as out,
-        ):
-            place_config(text, out)
+        with tree.folder(purpose, text) as (source, out):
             if debug:  # kbuild answers what that leaves open
                 with marked(out):
                     argv = make_argv(tools, source.path, out, "olddefconfig")
                     proc.capture(argv, env=environment(), inside=inside(tools, source.path, out))
-            job = make.Job(tools, base, applied, source, out, purpose, stage)
-            job.run(("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft, log)
+            job = make.Job(tree, source, out, purpose, stage)
+            job.run(("vmlinux", "bzImage") if bzimage else ("vmlinux",), draft)
             warned = None
             if not debug and warnings != "ignore":
                 try:
-                    judge_warnings(job, config, log)
+                    judge_warnings(job, config)
                 except SeriesError as error:
                     if warnings == "refuse":
                         raise
@@ -134,7 +126,7 @@ def build(
             about = {"release": release, "compiled": compiled, "warned": warned}
             (draft / "kernel.json").write_text(json.dumps(about) + "\n", "utf-8")
 
-    inputs = applied.tree, digest(text), tools.toolchain.version, bzimage, debug, warnings
+    inputs = tree.applied.tree, digest(text), tools.toolchain.version, bzimage, debug, warnings
     entry = tools.store.entry("kernel", inputs, fill, tools.events.note)
     at = entry.path
     return KernelBuild(
@@ -142,26 +134,26 @@ def build(
         at / "vmlinux",
         at / "bzImage" if bzimage else None,
         at / "System.map",
-        at / "kernel.config",
+        KernelConfig(config.name, at / "kernel.config"),
         at / "build.log",
         entry.cached,
         **json.loads((at / "kernel.json").read_text("utf-8")),
     )
 
 
-def judge_warnings(job: make.Job, config: KernelConfig, log: Path) -> None:
+def judge_warnings(job: make.Job, config: KernelConfig) -> None:
     """Fails for a warning that is new against the base; the job's folder is built.
 
     Raises:
         SeriesError: naming file, line and warning.
     """
-    if not job.applied.patches:
+    if not job.tree.applied.patches:
         return
     records = make.read_records(job.out).items()
     flagged = {n: warned for n, warned in records if warned and make.is_linked(job.out, n)}
     if not flagged:
         return
-    known = _base_warnings(job, config, sorted(flagged), log)
+    known = _base_warnings(job, config, sorted(flagged))
     # A header warns once for each of its users.
     fresh: dict[Warned, None] = {}
     for name, here in sorted(flagged.items()):
@@ -171,16 +163,16 @@ def judge_warnings(job: make.Job, config: KernelConfig, log: Path) -> None:
         more = [f"... and {len(fresh) - MAX_SHOWN} more"] if len(fresh) > MAX_SHOWN else []
         raise SeriesError(
             "\n".join([what, *map(str, list(fresh)[:MAX_SHOWN]), *more]),
-            evidence=log,
+            evidence=job.tree.log,
             next_step="mend them; a warning that the base has as well does not count",
         )
 
 
 def _base_warnings(
-    job: make.Job, config: KernelConfig, objects: list[str], log: Path
+    job: make.Job, config: KernelConfig, objects: list[str]
 ) -> dict[str, list[Warned]]:
     """The warnings of ``objects`` when compiled from the base; objects it lacks have none."""
-    tools, base = job.tools, job.base
+    tree, tools, base = job.tree, job.tree.tools, job.tree.base
     inputs = base.tree, config.sha256, tools.toolchain.version, objects
 
     def fill(draft: Path) -> None:
@@ -195,9 +187,9 @@ def _base_warnings(
             with marked(out):
                 argv = make_argv(tools, source.path, out, "olddefconfig")
                 box = inside(tools, source.path, out)
-                proc.run(argv, env=environment(), inside=box, log=log)
+                proc.run(argv, env=environment(), inside=box, log=tree.log)
                 # Past those that the base lacks or cannot compile.
-                for line in make.run_on(tools, source, out, log, *targets):
+                for line in make.run_on(tree, source, out, *targets):
                     reader.feed(line)
                 # Objects that an earlier series had compiled here are not compiled again.
                 records = make.read_records(out) | reader.objects

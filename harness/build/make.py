@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from harness.build.folder import marked
-from harness.build.toolchain import BuildTools, compiling, inside, make_argv
+from harness.build.toolchain import compiling, inside, make_argv
+from harness.build.tree import TreeUnderTest
 from harness.core import proc
 from harness.core.atomic import write_atomically
 from harness.core.command_table import SET_UP
@@ -21,8 +22,6 @@ from harness.core.errors import HarnessError, InvocationError, MachineError, Ser
 from harness.core.events import Events, StageProgress
 from harness.core.machine_faults import check_output
 from harness.core.sandbox import Inside, refused, taken
-from harness.series.apply import Applied
-from harness.series.base import Base
 from harness.series.kernels import known_kernels
 from harness.series.worktree import SourceTree
 
@@ -136,9 +135,7 @@ def new_warnings(here: Iterable[W], base: Iterable[W]) -> list[W]:
 class Job:
     """One call of make: ``purpose`` names the build folder's use, ``stage`` the events."""
 
-    tools: BuildTools
-    base: Base
-    applied: Applied
+    tree: TreeUnderTest
     source: SourceTree
     out: Path
     purpose: str
@@ -147,22 +144,22 @@ class Job:
     @property
     def memo(self) -> Path:
         """Where it is kept how many objects a build from nothing has compiled."""
-        return self.tools.store.root / "counts" / f"{self.base.line}-{self.purpose}"
+        return self.tree.tools.store.root / "counts" / f"{self.tree.base.line}-{self.purpose}"
 
     def expected_objects(self) -> int:
         """How many objects a build from nothing will compile; 0: nobody knows."""
         with contextlib.suppress(OSError, ValueError):  # none yet, or being written just now
             return int(self.memo.read_text("utf-8"))
-        about = known_kernels().get(self.base.line)
+        about = known_kernels().get(self.tree.base.line)
         return about.objects.get(self.purpose.removesuffix("-debug"), 0) if about else 0
 
-    def run(self, targets: tuple[str, ...], draft: Path, log: Path) -> None:
-        """Makes ``targets``; build.log in ``draft`` and ``log``, which outlives it, get the output.
+    def run(self, targets: tuple[str, ...], draft: Path) -> None:
+        """Makes ``targets``; build.log in ``draft``, and the tree's own log, get the output.
 
         Raises:
             HarnessError: see ``failure``.
         """
-        out, events = self.out, self.tools.events
+        out, tools, log = self.out, self.tree.tools, self.tree.log
         records = {n: warned for n, warned in read_records(out).items() if has_source(out, n)}
         whole = not (out / "vmlinux").is_file()
         total = self.expected_objects()
@@ -174,14 +171,14 @@ class Job:
                 done = len(records.keys() | reader.objects.keys()) if whole else len(reader.objects)
                 # Where many are made again, nearly all will be: a header or the configuration.
                 known = max(done, total) if total and (whole or done > MANY_OBJECTS) else 0
-                events.emit(StageProgress(self.stage, done, known, "objects", name))
+                tools.events.emit(StageProgress(self.stage, done, known, "objects", name))
 
-        argv = make_argv(self.tools, self.source.path, out, *targets)
+        argv = make_argv(tools, self.source.path, out, *targets)
         own_log = draft / "build.log"
         own_log.touch()
         try:
             with marked(out):
-                env, box = compiling(self.tools), inside(self.tools, self.source.path, out)
+                env, box = compiling(tools), inside(tools, self.source.path, out)
                 done = proc.run(argv, env=env, inside=box, log=own_log, on_line=on_line)
                 # Still marked: objects without their records must not survive a kill.
                 records |= reader.objects
@@ -191,24 +188,24 @@ class Job:
             with open(log, "ab") as whole_log:
                 whole_log.write(own_log.read_bytes())
         if done.returncode != 0:
-            raise failure(reader, self.base, self.applied, log)
-        tell_refused(events, reader.refused, log)
+            raise failure(reader, self.tree, log)
+        tell_refused(tools.events, reader.refused, log)
         if whole:
             self.memo.parent.mkdir(exist_ok=True)
             self.memo.write_text(str(len(records)), "utf-8")
 
 
-def run_on(tools: BuildTools, source: SourceTree, out: Path, log: Path, *what: str) -> list[str]:
+def run_on(tree: TreeUnderTest, source: SourceTree, out: Path, *what: str) -> list[str]:
     """What make says for ``what``, past what cannot be compiled; the caller marks ``out``.
 
     Raises:
         MachineError: the disk is full.
     """
     lines: list[str] = []
-    argv = make_argv(tools, source.path, out, "-k", *what)
-    env, box = compiling(tools), inside(tools, source.path, out)
-    proc.run(argv, env=env, inside=box, log=log, on_line=lines.append)
-    check_said(argv[0], lines[-40:], log)
+    argv = make_argv(tree.tools, source.path, out, "-k", *what)
+    env, box = compiling(tree.tools), inside(tree.tools, source.path, out)
+    proc.run(argv, env=env, inside=box, log=tree.log, on_line=lines.append)
+    check_said(argv[0], lines[-40:], tree.log)
     return lines
 
 
@@ -269,7 +266,7 @@ def is_linked(out: Path, name: str) -> bool:
     return not archives or Path(name).name in names
 
 
-def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> HarnessError:
+def failure(reader: BuildLog, tree: TreeUnderTest, log: Path) -> HarnessError:
     """Who is at fault for a make of the kernel that failed: the series, the base, this machine."""
     said = "\n".join([*reader.first_errors(), *map(told_refused, reader.refused[:MAX_REFUSED])])
     check_said("make", reader.tail, log)
@@ -279,8 +276,8 @@ def failure(reader: BuildLog, base: Base, applied: Applied, log: Path) -> Harnes
     if said.startswith(("scripts/", "tools/")):
         what = f"a program that the build itself needs does not compile here\n{said}"
         return MachineError(what, evidence=log, next_step=SET_UP)
-    if not applied.patches:
-        what = f"KERNEL={base.name} does not build even without patches\n{said}"
+    if not tree.applied.patches:
+        what = f"KERNEL={tree.base.name} does not build even without patches\n{said}"
         step = "choose another KERNEL= or CONFIG="
         return InvocationError(what, evidence=log, next_step=step)
     what = f"the patched kernel does not build\n{said}"

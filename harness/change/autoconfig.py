@@ -10,21 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from harness.build.explain import read_kconfig
 from harness.build.flavours import Flavour
 from harness.build.fragments import NOT_SET, read_values, requests
 from harness.build.kconfig import Beside, KernelConfig, LostSymbolsError, configure
-from harness.build.toolchain import BuildTools
+from harness.build.tree import TreeUnderTest
 from harness.change.kunit import NEEDED, kunit_files
 from harness.change.makefiles import needed_symbols
 from harness.change.switches import Kconfig, Proposal, Refusal
 from harness.change.touched import Touched, touched_files
 from harness.core.atomic import write_atomically
-from harness.series.apply import Applied, PatchedTree
+from harness.series.apply import Applied
 from harness.series.base import Base
-from harness.series.worktree import source_tree
 
 FRAGMENT = "change.config"
 
@@ -50,20 +48,16 @@ class WholeChange:
     whole: Applied
     kunit: bool = False
 
-    @property
-    def tree(self) -> PatchedTree:
-        """What the whole series makes of the base."""
-        return PatchedTree(self.whole.repo, self.whole.commit, self.base.commit)
-
     def needs(self, arch: str) -> dict[str, tuple[str, ...]]:
         """The symbols that each of its files of this architecture needs, and each test of one."""
         found = {}
-        files = touched_files(self.tree, texts=False)
+        tree = self.whole
+        files = touched_files(tree, texts=False)
         for file in files:
             if _compilable(file, arch):
-                found[file.path] = needed_symbols(self.tree.read, file.path) or ()
-        for test in kunit_files(self.tree, files) if self.kunit else ():
-            symbols = needed_symbols(self.tree.read, test.path) or ()
+                found[file.path] = needed_symbols(tree.read, file.path) or ()
+        for test in kunit_files(tree, files) if self.kunit else ():
+            symbols = needed_symbols(tree.read, test.path) or ()
             found[test.path] = (*symbols, *NEEDED)
         return found
 
@@ -74,26 +68,25 @@ def _compilable(file: Touched, arch: str) -> bool:
 
 
 def configure_for(
-    tools: BuildTools,
+    tree: TreeUnderTest,
     change: WholeChange,
-    applied: Applied,
     flavour: Flavour,
-    out: Path,
     beside: Beside,
     *,
     switch_on: bool = True,
 ) -> ChangeConfig:
-    """The configuration of ``applied``: the flavour's, and what the change needs on top of it.
+    """The configuration of a tree: the flavour's, and what the change needs on top of it.
+
+    The fragment lies beside the log of the tree.
 
     Args:
-        out: the run's folder: gets the fragment, and the build's log.
         switch_on: else what is missing is only told.
 
     Raises:
         InvocationError, SeriesError: the flavour itself cannot be configured.
     """
-    base, log, arch = change.base, out / "build.log", tools.toolchain.arch
-    plain = configure(tools, base, applied, flavour, log, beside)
+    base, arch = change.base, tree.tools.toolchain.arch
+    plain = configure(tree, flavour, beside)
     needs = change.needs(arch)
     values = read_values(plain.path)
     absent = {
@@ -106,7 +99,7 @@ def configure_for(
     fixed = frozenset(
         r.symbol for r in requests(flavour.fragments, base.line) if r.value == NOT_SET
     )
-    with source_tree(tools.store, base, change.whole, tools.events) as source:
+    with replace(tree, applied=change.whole).source() as source:
         kconfig = Kconfig(read_kconfig(source.path, arch), values, fixed)
     proposed: dict[str, Proposal] = {}
     missing: dict[str, str] = {}
@@ -119,12 +112,12 @@ def configure_for(
             missing[path] = f"needs {wanted}; AUTOCONFIG=0 leaves it so"
         else:
             proposed[path] = answer
-    fragment = out / FRAGMENT
+    fragment = tree.log.with_name(FRAGMENT)
     while proposed:
         write_atomically(fragment, fragment_of(proposed))
         more = replace(flavour, fragments=(*flavour.fragments, fragment))
         try:
-            config = configure(tools, base, applied, more, log, beside)
+            config = configure(tree, more, beside)
         except LostSymbolsError as error:
             said = "; ".join(line.strip() for line in error.told.splitlines())
             lost = [path for path, names in proposed.items() if names & error.symbols]

@@ -10,52 +10,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.build import make
-from harness.build.folder import build_dir, place_config
 from harness.build.kernel import KernelBuild
-from harness.build.toolchain import BuildTools
+from harness.build.tree import TreeUnderTest
 from harness.core.store import digest
-from harness.series.apply import Applied
-from harness.series.base import Base
-from harness.series.worktree import source_tree
 
 STAGE = "change"
 
 
 def made_from(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
-    kernel: KernelBuild,
-    flavour: str,
-    paths: Sequence[str],
-    log: Path,
+    tree: TreeUnderTest, kernel: KernelBuild, paths: Sequence[str]
 ) -> dict[str, list[str]]:
     """The objects of ``kernel`` that were made from each of ``paths``, those that have some.
 
-    Args:
-        flavour: the configuration's name, by which the build folder is found again.
-        log: gets what make says, where the folder has another state of the series by now.
+    Where its build folder has another state of the series by now, that is built again.
 
     Raises:
         HarnessError: as for any build.
     """
-    config = kernel.config.read_text("utf-8")
+    flavour, config, tools = kernel.config.name, kernel.config.text, tree.tools
 
     def fill(draft: Path) -> None:
-        with (
-            source_tree(tools.store, base, applied, tools.events) as source,
-            build_dir(tools, base, flavour, source) as out,
-        ):
+        with tree.folder(flavour, config) as (source, out):
             if kernel.cached:  # and so not built just now
-                place_config(config, out)
-                job = make.Job(tools, base, applied, source, out, flavour, STAGE)
-                job.run(("vmlinux",), draft, log)
+                make.Job(tree, source, out, flavour, STAGE).run(("vmlinux",), draft)
             found = dependents(out, source.path, kernel.compiled, frozenset(paths))
         (draft / "objects.json").write_text(json.dumps(found, indent=1), "utf-8")
 
     if not paths:
         return {}
-    inputs = applied.tree, digest(config), tools.toolchain.version, sorted(paths)
+    inputs = tree.applied.tree, digest(config), tools.toolchain.version, sorted(paths)
     entry = tools.store.entry("objects", inputs, fill, tools.events.note, also=("build",))
     found: dict[str, list[str]] = json.loads((entry.path / "objects.json").read_text("utf-8"))
     return found

@@ -6,20 +6,19 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.jsondata import read_json
-from harness.core.settings import Settings, from_environment
+from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.findings.failures import Failure, failures
 from harness.findings.finding import Rate
 from harness.findings.gather import gather_case, gather_race
 from harness.findings.pack import add_rate, write_finding
-from harness.report.records import RunDocument
+from harness.run.again import asked_again
 from harness.run.session import RunResult, Session, read_results, run_session
 
 STAGE = "finding"
@@ -58,19 +57,10 @@ def _results(settings: Settings) -> list[RunResult]:
     return read_results([path.resolve()])
 
 
-def _settings_of(run: RunDocument, settings: Settings) -> Settings:
-    """What the run was asked for; where things are kept, and how often to replay, is ours."""
-    then = from_environment({name: value for name, value in run["asked"].items() if value})
-    return replace(
-        then, out=settings.out, cache=settings.cache, cache_limit=settings.cache_limit,
-        runs=settings.runs, repeat=settings.repeat, jobs=settings.jobs,
-    )  # fmt: skip
-
-
 def finding(settings: Settings) -> int:
     """``make finding``: writes ``finding-ID.pyz`` into the run's folder, and replays it here."""
     run, failure = choose_failure(_results(settings), settings.id)
-    then = _settings_of(run.document, settings)
+    then = asked_again(run.document, settings)
     return run_session(then, "finding", lambda session: _make(session, run, failure)).code
 
 

@@ -24,9 +24,10 @@ from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
 from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain
+from harness.build.tree import TreeUnderTest
 from harness.cases.ktap import read_case
 from harness.core import events as ev
-from harness.core import git, proc
+from harness.core import proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
@@ -36,7 +37,6 @@ from harness.report.records import RunDocument
 from harness.run.pipeline import base_stage, series_stage
 from harness.run.session import RunKernel, Session, run_session
 from harness.series.apply import Applied
-from harness.series.base import Base
 from harness.series.contract import SeriesData, load
 from harness.series.on_top import obtain_base
 from harness.setup.on_demand import provide
@@ -224,7 +224,8 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
     events.emit(ev.ConfigKnown("matrix", digest([cell.name for cell in cells])))
     for cell, tools in zip(cells, each, strict=True):
         start = time.monotonic()
-        wrong, said = _judge(tools, base, applied, cell, session.out)
+        tree = TreeUnderTest(tools, base, applied, session.out / f"{cell.name}.log")
+        wrong, said = _judge(tree, cell)
         if cell.name in guests:
             wrong += said_by_guest(guests[cell.name])
             said.append(f"booted, guest cases: {cell.tests}")
@@ -232,31 +233,25 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
         events.emit(ev.judged(case, wrong, said, seconds, (cell.clause,), cell.about))
 
 
-def touched_files(base: Base, applied: Applied) -> tuple[str, ...]:
+def touched_files(applied: Applied) -> list[str]:
     """The C files of the kernel that the applied patches change or add."""
-    if not applied.patches:
-        return ()
-    names = git.text(applied.repo, "diff", "--name-only", "--no-renames", "--diff-filter=d",
-                     base.commit, applied.commit, "--", "*.c").splitlines()  # fmt: skip
-    return tuple(name for name in names if not name.startswith(APART))
+    names = applied.diff("--name-only", "--diff-filter=d", "--", "*.c").splitlines()
+    return [name for name in names if not name.startswith(APART)]
 
 
-def _judge(
-    tools: BuildTools, base: Base, applied: Applied, cell: MatrixCell, out: Path
-) -> tuple[list[str], list[str]]:
+def _judge(tree: TreeUnderTest, cell: MatrixCell) -> tuple[list[str], list[str]]:
     """Builds a cell; what is wrong with its kernel, and what else there is to say of it."""
-    log = out / f"{cell.name}.log"
+    tools, applied = tree.tools, tree.applied
     try:
         with stage(tools.events, cell.name) as outcome:
-            config = configure(tools, base, applied, cell.flavour, log)
-            kernel = build(tools, base, applied, config, log, stage=cell.name)
+            kernel = build(tree, configure(tree, cell.flavour), stage=cell.name)
             outcome.cached = kernel.cached
             outcome.detail = f"{tools.toolchain.cc}, {kernel.objects} objects"
-            touched = touched_files(base, applied)
+            touched = touched_files(applied)
             # What a part of the series must give, only its own patches' builds can say.
             if len(applied.patches) < applied.total or not touched:
                 return [], []
-            wrong, said = _judge_kernel(kernel, cell, touched, out)
+            wrong, said = _judge_kernel(kernel, cell, touched, tree.log.parent)
             outcome.detail += f", {', '.join(said[:2])}"
             return wrong, said
     except SeriesError as error:
@@ -268,7 +263,7 @@ def _judge_kernel(
 ) -> tuple[list[str], list[str]]:
     system_map = kernel.system_map.read_text("utf-8")
     compiled = [name for name in touched if f"{name[:-2]}.o" in kernel.compiled]
-    wrong = broken(cell.expect, read_values(kernel.config), system_map)
+    wrong = broken(cell.expect, read_values(kernel.config.path), system_map)
     wrong += misplaced(touched, compiled, cell.left_out)
     said = [f"{len(compiled)} of {len(touched)} C files that the series touches compiled"]
     if cell.init is not None and not wrong:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.build.flavours import load_flavour
+from harness.build.debuginfo import build_debug
 from harness.build.fragments import read_values
 from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
@@ -34,7 +34,7 @@ from harness.run.assemble_guest import (
 )
 from harness.run.change import ChangeWatch, watch_change
 from harness.run.main_suite import MainSuite, planned, selected
-from harness.run.pipeline import base_stage, change_stage, debug_twin, series_stage
+from harness.run.pipeline import base_stage, change_stage, series_stage
 from harness.run.session import RunResult, Session, run_session
 from harness.run.touched import touched_cases
 from harness.setup.on_demand import provide
@@ -114,7 +114,7 @@ def _in_guests(
             ended = len(session.results.all(ev.CaseFinished)) + len(workloads.broken)
             outcome.detail = f"{ended} cases"
         _repeats(session, equipment, runners[0])
-        config = read_values(equipment.prepared.kernel.config)
+        config = read_values(equipment.prepared.kernel.config.path)
         look_for_leaks(session, guests, config)
         guests.report_strays()
     return config
@@ -154,7 +154,7 @@ def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> 
     """Host checks run with every complete run; TESTS= takes guest cases."""
     if session.settings.tests:
         return
-    tree, bases = equipment.prepared.patched_tree, equipment.prepared.base.storeys
+    tree, bases = equipment.prepared.applied, equipment.prepared.base.storeys
     for data, base in zip(session.data.storeys, bases, strict=False):
         for item in load_checks(data.folder):
             record = runner.not_applicable(item.id, item.clauses, item.about)
@@ -185,7 +185,7 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
         return
     if session.stopped:
         return
-    flavour = load_flavour(session.settings.config).name
+    flavour = equipment.prepared.kernel.config.name
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))
 
 
@@ -220,7 +220,7 @@ def _shell(session: Session) -> None:
         provide("shell", session.out / "setup.log", session.events)
     equipment = assemble_guest(session)
     if session.settings.debug:
-        debug = debug_twin(session, equipment.prepared)
+        debug = build_debug(equipment.prepared.tree, equipment.prepared.kernel)
         gdb = str(session.out / "gdb")
         equipment = replace(equipment, spec=replace(equipment.spec, gdb=gdb))
         session.console.print(f"gdb {debug.vmlinux} -ex 'target remote {gdb}'", soft_wrap=True)
@@ -245,7 +245,7 @@ def selftest_detectors(settings: Settings) -> RunResult:
 def _canaries(session: Session) -> None:
     # As the cases run, so do the canaries.
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
-    config = read_values(equipment.prepared.kernel.config)
+    config = read_values(equipment.prepared.kernel.config.path)
     with booted(session, equipment) as guests, stage(session.events, "canaries") as outcome:
         found = run_canaries(guests.fresh, session.events, config, load_canaries())
         outcome.detail = f"{sum(canary.ok for canary in found)} of {len(found)} seen"

@@ -29,7 +29,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.build.flavours import load_flavour
 from harness.build.fragments import read_values
 from harness.cases.soakers import SoakContext, Soaker, load_soakers
 from harness.core import events as ev
@@ -263,8 +262,7 @@ def _soak(session: Session) -> None:
         raise InvocationError(f"KIND={settings.kind}: {have}", next_step=step)
     equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
-    flavour = load_flavour(settings.config).name
-    identity = Identity(settings.kind, base.line, flavour, kernel.entry.name)
+    identity = Identity(settings.kind, base.line, kernel.config.name, kernel.entry.name)
     totals, minutes = None, settings.minutes or 0
     seeds: Iterator[int] = repeat(settings.seed or 0)
     if settings.seed is None:
@@ -283,7 +281,7 @@ def _soak(session: Session) -> None:
         except SeriesError:
             decode_splats(session, equipment.prepared)
             raise
-        scanned = look_for_leaks(session, guests, read_values(kernel.config))
+        scanned = look_for_leaks(session, guests, read_values(kernel.config.path))
         strays()
     if session.results.complaints():
         decode_splats(session, equipment.prepared)

@@ -23,10 +23,10 @@ import yaml
 from rich.table import Table
 
 from harness.build.flavours import load_flavour
-from harness.build.folder import build_dir, marked, place_config
+from harness.build.folder import marked
 from harness.build.kconfig import KernelConfig, configure
 from harness.build.make import APART, Warned, new_warnings, run_on
-from harness.build.toolchain import BuildTools
+from harness.build.tree import TreeUnderTest
 from harness.change.whose import take
 from harness.core import events as ev
 from harness.core import git, proc
@@ -38,11 +38,10 @@ from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.run.pipeline import base_stage, workbench
 from harness.run.session import RunResult, Session, run_session
-from harness.series.apply import Applied, apply_series
-from harness.series.base import Base
+from harness.series.apply import apply_series, unpatched
 from harness.series.on_top import stand_on
 from harness.series.patches import Series, load_series
-from harness.series.worktree import SourceTree, source_tree
+from harness.series.worktree import SourceTree
 from harness.setup.on_demand import provide
 
 TOOLS = ("checkpatch", "sparse", "kernel-doc")
@@ -176,7 +175,8 @@ def _body(session: Session) -> None:
     start = time.monotonic()
     with stage(events, "statics") as outcome:
         log, folder = session.out / "build.log", session.data.folder
-        found = static_remarks(workbench(session), base, series, folder, log, settings.config)
+        bare = TreeUnderTest(workbench(session), base, unpatched(base), log)
+        found = static_remarks(bare, series, folder, settings.config)
         count = sum(len(said) for patch in found for said in patch.tools.values())
         outcome.detail = f"{len(found)} patches, {count} remarks"
     patches = []
@@ -195,7 +195,7 @@ def _body(session: Session) -> None:
 
 
 def static_remarks(
-    tools: BuildTools, base: Base, series: Series, folder: Path, log: Path, flavour: str = "default"
+    bare: TreeUnderTest, series: Series, folder: Path, flavour: str = "default"
 ) -> list[PatchRemarks]:
     """What checkpatch, sparse and kernel-doc say of each patch of a series.
 
@@ -204,21 +204,21 @@ def static_remarks(
 
     Args:
         folder: of the series' data, where ``justified.yaml`` may lie.
-        log: gets what make says.
         flavour: of the configuration that sparse sees the code with.
     """
-    waivers = load_waivers(folder, base.line)
+    base, tools, waivers = bare.base, bare.tools, load_waivers(folder, bare.base.line)
     files = sorted({f for patch in series.patches for f in patch.files})
     found: list[PatchRemarks] = []
     before: dict[str, list[Remark]] = {}
     for count in range(len(series.patches) + 1):
         try:
             applied = apply_series(base, series, count, tools.store, tools.events)
-            config = configure(tools, base, applied, load_flavour(flavour), log)
+            tree = replace(bare, applied=applied)
+            config = configure(tree, load_flavour(flavour))
         except SeriesError:
             break  # which the build says, with its reasons
         mail = series.patches[count - 1].text if count else b""
-        here, unseen = _tree_remarks(tools, base, applied, config, files, mail, log)
+        here, unseen = _tree_remarks(tree, config, files, mail)
         if count:
             patch = series.patches[count - 1]
             new = {tool: tuple(new_warnings(here[tool], before[tool])) for tool in here}
@@ -230,13 +230,13 @@ def static_remarks(
 
 
 def _tree_remarks(
-    tools: BuildTools, base: Base, applied: Applied, config: KernelConfig,
-    files: Sequence[str], mail: bytes, log: Path,
-) -> tuple[dict[str, list[Remark]], list[str]]:  # fmt: skip
+    tree: TreeUnderTest, config: KernelConfig, files: Sequence[str], mail: bytes
+) -> tuple[dict[str, list[Remark]], list[str]]:
     """What the tools say of ``files``, as far as a tree has them, and of the patch that made it.
 
     Also the C files that sparse could not be given. From the store or made now.
     """
+    tools, applied = tree.tools, tree.applied
     inputs = (applied.tree, config.sha256, tools.toolchain.version, proc.version("sparse"), files,
               mail.decode("latin-1"))  # fmt: skip
 
@@ -244,8 +244,8 @@ def _tree_remarks(
         present = sorted(git.tree_files(applied.repo, applied.commit, *files))
         code = [f for f in present if f.endswith((".c", ".h")) and not f.startswith("tools/")]
         units = [f for f in code if f.endswith(".c") and not f.startswith(APART)]
-        with source_tree(tools.store, base, applied, tools.events) as source:
-            sparse, unseen = _sparse(tools, base, source, config, units, log)
+        with tree.folder(PURPOSE, config.text) as (source, out):
+            sparse, unseen = _sparse(tree, source, out, units)
             kernel_doc = (str(source.path / "scripts/kernel-doc"), "-none", *code)
             box = Inside(reads=(source.path,))
             doc = proc.run(kernel_doc, cwd=source.path, inside=box).output if code else ""
@@ -263,15 +263,12 @@ def _tree_remarks(
 
 
 def _sparse(
-    tools: BuildTools, base: Base, source: SourceTree, config: KernelConfig,
-    units: Sequence[str], log: Path,
-) -> tuple[list[Remark], list[str]]:  # fmt: skip
+    tree: TreeUnderTest, source: SourceTree, out: Path, units: Sequence[str]
+) -> tuple[list[Remark], list[str]]:
     """That a C file does not compile is the build's matter; here the others go on."""
     targets = ("C=2", "CHECK=sparse", *(f"{name[:-2]}.o" for name in units))
-    with build_dir(tools, base, PURPOSE, source) as out:
-        place_config(config.text, out)
-        with marked(out):
-            lines = run_on(tools, source, out, log, *targets)
+    with marked(out):
+        lines = run_on(tree, source, out, *targets)
     seen = {m[1].removeprefix(f"{source.path}/") for m in map(_LOOKED_AT.match, lines) if m}
     said = read_remarks(lines, (str(source.path), str(out)))
     return said, [name for name in units if name not in seen]

@@ -113,7 +113,7 @@ def _regression(session: Session) -> None:
     reports = Reports(session.events)
     listed, base, series = _equip(session, reports)
     expression = session.settings.tests or ""
-    config = read_values(base.equipment.prepared.kernel.config)
+    config = read_values(base.equipment.prepared.kernel.config.path)
     lacking = [(test, symbol) for test in listed.tests if (symbol := test.lacks(config))]
     able = replace(listed, tests=[test for test in listed.tests if not test.lacks(config)])
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness.build.flavours import HELP, flavour_names, load_flavour
 from harness.build.fragments import requests
 from harness.build.kconfig import LostSymbolsError, configure, kconfig_tree, remarks
+from harness.build.tree import TreeUnderTest
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.core.stages import stage
@@ -28,13 +29,14 @@ def try_config(settings: Settings) -> int:
 def _try(session: Session) -> None:
     every = session.settings.config == ALL
     names = flavour_names() if every else [session.settings.config]
-    base, tools, log = base_stage(session), workbench(session), session.out / "build.log"
+    base, log = base_stage(session), session.out / "build.log"
+    bare = TreeUnderTest(workbench(session), base, unpatched(base), log)
     refused: dict[str, list[str]] = {}  # what is told of the symbols: of which flavours
-    with kconfig_tree(tools, unpatched(base)) as tree:
+    with kconfig_tree(bare) as source:
         for flavour in map(load_flavour, names):
             try:
                 with stage(session.events, flavour.name) as outcome:
-                    config = configure(tools, base, unpatched(base), flavour, log, source=tree)
+                    config = configure(bare, flavour, source=source)
                     asked = requests(flavour.fragments, base.line)
                     outcome.cached = config.cached
                     outcome.detail = f"{len(asked)} symbols as asked, {config.sha256[:12]}"

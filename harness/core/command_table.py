@@ -64,6 +64,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "PREVIOUS": ("", "revision: the revision before, in a form that SERIES= takes"),
     "PATCHES": ("", "apply only the first N patches of the series (0: the bare base)"),
     "VARIANT": ("", "a patch on top of the series: a deliberate mistake, see seen-red"),
+    "FIX": ("", "a mail with a patch that goes on top of the series, in a form that SERIES= takes"),
     "CONFIG": ("default", "a flavour, or a .config of yours; +FILE adds to it: docs/configs.md"),
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
@@ -84,7 +85,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "FROM": (
         "",
         "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN;"
-        " finding: the run's folder (all in OUT=)",
+        " finding, drgn: the run's folder (all in OUT=)",
     ),
     "ID": ("", "finding: of a failure, as the screen and results.json have it"),
     "PROGRAM": ("", "repro: with FROM=, the guest program whose threads play it; default: ours"),
@@ -95,6 +96,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "ROOTFS": ("", "a directory or an image to use as the guest's root"),
     "ROOTFS_LOGIN": ("root", "root or root:PASSWORD in a ROOTFS= image with an init; no: use ours"),
     "DEBUG": ("", "1: build with debug information at once (shell: start QEMU's gdbstub)"),
+    "DUMP": ("", "1: keep a guest's memory and registers at the first report of its kernel"),
     "CONSOLE": ("", "1: shell gives the serial console itself, without SSH"),
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
     "COVERAGE": ("1", "0: do not measure which of the changed lines run"),
@@ -107,6 +109,8 @@ VARIABLES: dict[str, tuple[str, str]] = {
         " mutants: of the choice, too (1)",
     ),
     "SAMPLE": ("60", "mutants: how many are chosen by SEED=, or all"),
+    "ENGINE": ("local", "mutants: dask judges them on the workers of SCHEDULER=; docs/ci.md"),
+    "SCHEDULER": ("", "with ENGINE=dask: the address of its scheduler, tcp://127.0.0.1:8786"),
     "PATCH": ("", "mutants: only of lines that this patch brings, from 1"),
     "MUTANTS": ("", "revision: judges so many mutants of each patch as well, chosen by SEED="),
     "SCORE": (
@@ -134,7 +138,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
-_BUILD = f"{_SOURCE} WARNINGS VARIANT CONFIG AUTOCONFIG"
+_BUILD = f"{_SOURCE} WARNINGS VARIANT FIX CONFIG AUTOCONFIG"
 _GUEST = f"{_BUILD} MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES COVERAGE COVER"
 
@@ -164,8 +168,8 @@ class Command:
 # fmt: off
 COMMANDS: dict[str, Command] = {
     "test-kernel": Command("harness.commands.one_kernel:test_kernel",
-        "apply, build, boot, test, report: the whole main job", f"{_CASES} PATCHES MAXFAIL KTAP",
-        "",
+        "apply, build, boot, test, report: the whole main job",
+        f"{_CASES} PATCHES MAXFAIL DUMP KTAP", "",
         {"KERNEL": "6.12", "TESTS": "sigbus and not exec"}),
     "test-series": Command("harness.commands.test_series:test_series",
         "the same after each patch of the series, from none to all; one table", _CASES,
@@ -175,7 +179,8 @@ COMMANDS: dict[str, Command] = {
         f"{_CASES} PATCHES", "run console", {"VARIANT": "pins-ignored,flag-stays"}),
     "mutants": Command("harness.commands.mutants:mutants",
         "small mistakes in the changed lines, each planted alone: which does no case notice?",
-        f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES SAMPLE SEED PATCH FUNCTION", "",
+        f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES SAMPLE SEED PATCH FUNCTION"
+        " ENGINE SCHEDULER", "",
         {"SAMPLE": "60", "SEED": "1"}),
     "test-regression": Command("harness.commands.test_regression:test_regression",
         "the kernel's own selftests without the series and with it: what differs",
@@ -196,6 +201,9 @@ COMMANDS: dict[str, Command] = {
     "finding": Command("harness.commands.finding:finding",
         "a failure as one file that replays it where Python and QEMU are: finding-ID.pyz",
         f"ID FROM RUNS REPEAT JOBS SANDBOX {_STORE}", "", {"ID": "1f0a6bc2"}),
+    "drgn": Command("harness.commands.drgn_core:drgn_core",
+        "the memory that DUMP=1 has kept: tasks, stacks, the VMAs and page tables of who ran",
+        f"FROM JOBS SANDBOX {_STORE}"),
     "build-matrix": Command("harness.commands.matrix:build_matrix",
         "the series built for other configurations and architectures (CELL=: one)",
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
@@ -210,7 +218,7 @@ COMMANDS: dict[str, Command] = {
         "a command for each kernel and flavour of a revision, for machines of their own or CI",
         f"{_SOURCE} PREVIOUS CONFIG TESTS STATICS", "console",
         {"KERNEL": "6.1,6.12", "CONFIG": "default,kasan"}),
-    "check": Command("harness.commands.check:check",
+    "check": Command("tools.check:check",
         "the project's own tests, ruff and mypy: the one gate (SLOW=no: without kernels)",
         "SLOW OUT", "", {"SLOW": "no"}),
     "shell": Command("harness.commands.one_kernel:shell",

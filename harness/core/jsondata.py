@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import types
 from dataclasses import MISSING, fields, is_dataclass
@@ -67,8 +68,15 @@ def _value(kind: Any, data: Any, at: str) -> Any:
         return _value(inner[0], data, at)
     if is_dataclass(kind) or is_typeddict(kind):
         return _record(kind, data, at)
+    if origin is re.Pattern:
+        return _pattern(data, at)
     if kind is Path and isinstance(data, str):
         return Path(data)
+    if origin is tuple and Ellipsis not in inner and isinstance(data, list):
+        if len(data) != len(inner):
+            return _differs(f"{len(inner)} values", data, at)
+        pairs = enumerate(zip(inner, data, strict=True))
+        return tuple(_value(of, value, f"{at}[{n}]") for n, (of, value) in pairs)
     if origin in (tuple, list, frozenset) and isinstance(data, list):
         return origin(_value(inner[0], value, f"{at}[{n}]") for n, value in enumerate(data))
     if origin is dict and isinstance(data, dict):
@@ -76,6 +84,14 @@ def _value(kind: Any, data: Any, at: str) -> Any:
     if kind in (Any, object) or (isinstance(kind, type) and isinstance(data, kind)):
         return data
     return data if kind is float and isinstance(data, int) else _differs(kind, data, at)
+
+
+def _pattern(data: Any, at: str) -> re.Pattern[str]:
+    """A regular expression; of a list one has to match."""
+    try:
+        return re.compile(data if isinstance(data, str) else "|".join(f"(?:{p})" for p in data))
+    except (re.error, TypeError) as error:
+        raise TypeError(f"{_place(at)}: {error}") from error
 
 
 def _one_of(kinds: tuple[Any, ...], data: Any, at: str) -> Any:

@@ -131,6 +131,7 @@ class Settings:
     previous: str | None = _given("PREVIOUS", _optional(str))
     patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
     variant: str | None = _given("VARIANT", _optional(str), asked=True)
+    fix: str | None = _given("FIX", _optional(str), asked=True)
     config: str = _given("CONFIG", str, asked=True)
     autoconfig: bool = _given("AUTOCONFIG", _flag)
     machine: str = _given("MACHINE", _choice("auto", "microvm", "q35"), asked=True)
@@ -151,6 +152,7 @@ class Settings:
     rootfs: str | None = _given("ROOTFS", _optional(str), asked=True)
     rootfs_login: str = _given("ROOTFS_LOGIN", str, asked=True)
     debug: bool = _given("DEBUG", _flag, asked=True)
+    dump: bool = _given("DUMP", _flag, asked=True)
     console: bool = _given("CONSOLE", _flag)
     decode: bool = _given("DECODE", _flag)
     coverage: bool = _given("COVERAGE", _flag)
@@ -161,6 +163,8 @@ class Settings:
     seed: int | None = _given("SEED", _optional(_number(0)), asked=True)
     sample: int | Literal["all"] = _given("SAMPLE", _sample, asked=True)
     patch: int | None = _given("PATCH", _optional(_number(1)), asked=True)  # from 1
+    engine: str = _given("ENGINE", _choice("local", "dask"))
+    scheduler: str | None = _given("SCHEDULER", _optional(str))
     mutants: int | None = _given("MUTANTS", _optional(_number(1)))
     score: int | None = _given("SCORE", _optional(_percentage))  # percent
     function: str | None = _given("FUNCTION", _optional(str), asked=True)

@@ -18,11 +18,12 @@ from harness.core.errors import MachineError
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Output(io.TextIOBase):
+class Output:
     """A standard stream that can be lost, as when ``| head`` has seen enough or a disk is full.
 
     What cannot be written ends the run as SIGTERM does, files and all; ``error`` is why. What
-    the stream's encoding does not have is written as an escape.
+    the stream's encoding does not have is written as an escape. All else it is asked for is the
+    stream's own, such as its encoding, by which rich chooses its characters.
     """
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
@@ -32,19 +33,6 @@ class Output(io.TextIOBase):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        """The stream's own, by which rich chooses its characters."""
-        return self._stream.encoding
-
-    def isatty(self) -> bool:
-        """Whether somebody looks at it."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """The stream's descriptor."""
-        return self._stream.fileno()
 
     def write(self, text: str) -> int:
         """Writes and flushes: who reads a pipe sees each line when it comes."""

@@ -48,19 +48,11 @@ class ChangedFile:
     cut: frozenset[str]
 
 
-def commits_of(tree: PatchedTree) -> list[str]:
-    """The commits of the patches, in order."""
-    found = git.text(tree.repo, "rev-list", "--reverse", f"{tree.base}..{tree.commit}")
-    return found.split()
-
-
 def changed_files(tree: PatchedTree) -> list[ChangedFile]:
     """The C files and headers of the kernel that the series leaves changed, by path."""
-    patches = {commit: number for number, commit in enumerate(commits_of(tree))}
-    diff = git.text(tree.repo, "diff", "-U0", "--no-renames", tree.base, tree.commit,
-                    "--", *SOURCES)  # fmt: skip
+    patches = {commit: number for number, commit in enumerate(tree.commits())}
     found = []
-    for file in PatchSet(io.StringIO(diff)):
+    for file in PatchSet(io.StringIO(tree.diff("-U0", "--", *SOURCES))):
         if file.is_removed_file or file.path.startswith(APART):
             continue
         lines = tuple(_blame(tree, file.path, patches))

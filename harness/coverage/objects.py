@@ -23,18 +23,18 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import Section, SymbolTableSection
 
 from harness.build import make
-from harness.build.folder import build_dir, marked, place_config
+from harness.build.folder import marked
 from harness.build.kconfig import KernelConfig
+from harness.build.kernel import KernelBuild
 from harness.build.make import BuildLog
-from harness.build.toolchain import BuildTools, compiling, inside
-from harness.core import git, proc
+from harness.build.toolchain import compiling, inside
+from harness.build.tree import TreeUnderTest
+from harness.core import proc
 from harness.core.sandbox import Inside, taken
 from harness.coverage.changed_lines import ChangedFile
 from harness.debugger.code import Range
 from harness.detectors.attribution import functions
-from harness.series.apply import Applied, PatchedTree
-from harness.series.base import Base
-from harness.series.worktree import source_tree
+from harness.series.apply import PatchedTree
 
 # Nothing of types and variables; but of each statement that an optimization has left no
 # instruction of its own, too: 112 lines of a file of which there are 77 without.
@@ -70,12 +70,12 @@ def objects_of(
     sources = {f"{name[:-2]}.c": name for name in compiled}
     own = [sources[file.path] for file in files if file.path in sources]
     parts = {f'"{PurePath(file.path).name}"' for file in files if file.path.endswith(".c")}
-    own += [sources[path] for path in _mention(tree, parts, *sources)]
+    own += [sources[path] for path in tree.mentioning(parts, [*sources])]
     names = {
         n for file in files if file.path.endswith(".h") for f in file.functions for n in f.names
     }
-    users = [sources[path] for path in _mention(tree, _with_inline_callers(tree, names), *sources)]
-    return list(dict.fromkeys([*own, *users]))[:MAX_OBJECTS]
+    users = tree.mentioning(_with_inline_callers(tree, names), [*sources])
+    return list(dict.fromkeys([*own, *(sources[path] for path in users)]))[:MAX_OBJECTS]
 
 
 def _with_inline_callers(tree: PatchedTree, names: set[str]) -> set[str]:
@@ -84,7 +84,7 @@ def _with_inline_callers(tree: PatchedTree, names: set[str]) -> set[str]:
     for _ in range(MAX_ROUNDS):
         callers = {
             name
-            for path in _mention(tree, fresh, *HEADERS)
+            for path in tree.mentioning(fresh, HEADERS)
             for function in functions(tree.read(path))
             if fresh & set(re.findall(r"\w+", function.body))
             for name in function.names
@@ -96,24 +96,9 @@ def _with_inline_callers(tree: PatchedTree, names: set[str]) -> set[str]:
     return known
 
 
-def _mention(tree: PatchedTree, words: set[str], *paths: str) -> list[str]:
-    """Those of the paths (patterns, as git has them) in which one of the words stands."""
-    if not words or not paths:
-        return []
-    given = [part for word in sorted(words) for part in ("-e", word)]
-    said = git.text(tree.repo, "grep", "-l", "-w", "-F", *given, tree.commit, "--", *paths,
-                    expect=(0, 1))  # fmt: skip
-    return sorted(line.partition(":")[2] for line in said.splitlines())
-
-
 @contextlib.contextmanager
 def compiled_folder(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
-    config: KernelConfig,
-    names: Sequence[str],
-    log: Path,
+    tree: TreeUnderTest, config: KernelConfig, names: Sequence[str]
 ) -> Iterator[tuple[Path, Path]]:
     """The source tree and the build folder of the tested kernel, ours until the block ends.
 
@@ -124,43 +109,28 @@ def compiled_folder(
     Raises:
         MachineError: the disk is full, say.
     """
-    with (
-        source_tree(tools.store, base, applied, tools.events) as source,
-        build_dir(tools, base, config.name, source) as out,
-    ):
+    with tree.folder(config.name, config.text) as (source, out):
         if names:
-            place_config(config.text, out)
             reader = BuildLog(str(source.path), str(out))
             with marked(out):
-                for line in make.run_on(tools, source, out, log, *names):
+                for line in make.run_on(tree, source, out, *names):
                     reader.feed(line)
                 make.write_records(out, make.read_records(out) | reader.objects)
         yield source.path, out
 
 
 def compile_objects(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
-    config: KernelConfig,
-    names: Sequence[str],
-    into: Path,
-    log: Path,
-    *,
-    built: bool,
+    tree: TreeUnderTest, kernel: KernelBuild, names: Sequence[str], into: Path
 ) -> list[Path]:
     """Compiles the objects with line tables into a folder, in the order of their names.
 
     What cannot be compiled is left out.
 
-    Args:
-        built: the kernel was built just now, see ``compiled_folder``.
-
     Raises:
         MachineError: the disk is full, say.
     """
-    moved = () if built else names
-    with compiled_folder(tools, base, applied, config, moved, log) as (source, out):
+    tools, moved = tree.tools, names if kernel.cached else ()
+    with compiled_folder(tree, kernel.config, moved) as (source, out):
         box = inside(tools, source, out)
         box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
 
@@ -170,7 +140,7 @@ def compile_objects(
             if command is None:
                 return None
             command += LINE_TABLES
-            done = proc.run(command, cwd=out, env=compiling(tools), inside=box, log=log)
+            done = proc.run(command, cwd=out, env=compiling(tools), inside=box, log=tree.log)
             return place if done.returncode == 0 else None
 
         with ThreadPoolExecutor(tools.jobs) as pool:

@@ -12,7 +12,7 @@ import yaml
 from harness.build.make import APART
 from harness.core import events as ev
 from harness.core import git
-from harness.coverage.changed_lines import AddedLine, ChangedFile, commits_of
+from harness.coverage.changed_lines import AddedLine, ChangedFile
 from harness.coverage.marks import RanCode
 from harness.coverage.statements import Statements
 from harness.detectors.attribution import Function
@@ -113,7 +113,7 @@ class Measured:
             for line in file.lines
         }
         found = []
-        for number, (commit, subject) in enumerate(zip(commits_of(tree), subjects, strict=True)):
+        for number, (commit, subject) in enumerate(zip(tree.commits(), subjects, strict=True)):
             rows: list[DiffRow] = []
             text = git.raw(tree.repo, "diff", "--no-renames", f"{commit}^", commit).rstrip(b"\n")
             for line in read_diff(text):

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.build.kconfig import KernelConfig
 from harness.build.kernel import KernelBuild
-from harness.build.toolchain import BuildTools
+from harness.build.tree import TreeUnderTest
 from harness.core.jsondata import read_json
 from harness.core.store import digest
 from harness.coverage.changed_lines import ChangedFile
 from harness.coverage.objects import PlacedObject, compile_objects, objects_of, place
 from harness.debugger.dwarf import DebugInfo
-from harness.series.apply import Applied, PatchedTree
-from harness.series.base import Base, worktree
+from harness.series.base import worktree
 
 _FILE = "statements.json"
 
@@ -52,41 +50,23 @@ class _Kept:
 
 
 def find_statements(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
-    kernel: KernelBuild,
-    flavour: str,
-    files: Sequence[ChangedFile],
-    log: Path,
+    tree: TreeUnderTest, kernel: KernelBuild, files: Sequence[ChangedFile]
 ) -> Statements:
     """Those of the changed files, from the store or found now.
-
-    Args:
-        flavour: the configuration's name, by which the build folder is found again.
-        log: gets what the compiler says.
 
     Raises:
         MachineError: the disk is full, say.
     """
-    config = KernelConfig(flavour, kernel.config)
+    tools, base = tree.tools, tree.base
     symbol_map = kernel.system_map.read_text("utf-8")
-    inputs = (
-        base.tree,
-        applied.tree,
-        digest(config.text),
-        tools.toolchain.version,
-        digest(symbol_map),
-    )
+    read = digest(kernel.config.text), tools.toolchain.version, digest(symbol_map)
+    inputs = base.tree, tree.applied.tree, *read
 
     def fill(draft: Path) -> None:
-        tree = PatchedTree(applied.repo, applied.commit, base.commit)
         folder = draft / "objects"
         folder.mkdir()
-        names = objects_of(tree, files, kernel.compiled)
-        made = compile_objects(
-            tools, base, applied, config, names, folder, log, built=not kernel.cached
-        )
+        names = objects_of(tree.applied, files, kernel.compiled)
+        made = compile_objects(tree, kernel, names, folder)
         named = {name.replace("/", "-"): name for name in names}
         symbols = symbols_of(symbol_map)
         placed = [place(named[path.name], path, symbols) for path in made]

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from harness.core import git
 from harness.series.apply import PatchedTree
 from harness.series.diff import changed_lines
 from harness.vm.blame import frame_of, plain_name
@@ -73,11 +72,9 @@ def touched_functions(tree: PatchedTree, symbols: str) -> frozenset[str]:
     Args:
         symbols: text of the kernel's System.map.
     """
-    diff = git.text(tree.repo, "diff", "-U0", "--no-renames", tree.base, tree.commit,
-                    "--", "*.c", "*.h")  # fmt: skip
     all_of_them: list[Function] = []
     touched: set[str] = set()
-    for path, lines in changed_lines(diff).items():
+    for path, lines in changed_lines(tree.diff("-U0", "--", "*.c", "*.h")).items():
         for function in functions(tree.read(path)):
             all_of_them.append(function)
             if lines & set(range(function.first, function.last + 1)):

@@ -27,8 +27,7 @@ def blamed(tree: PatchedTree, splat: int, text: str) -> SplatBlamed | None:
         splat: the report's id.
         text: of the report, with source lines where it was decoded.
     """
-    commits = git.text(tree.repo, "rev-list", "--reverse", f"{tree.base}..{tree.commit}").split()
-    touched = set(git.text(tree.repo, "diff", "--name-only", tree.base, tree.commit).splitlines())
+    commits, touched = tree.commits(), set(tree.diff("--name-only").splitlines())
     for path, line in places(text):
         if path not in touched or not 0 < line <= len(tree.read(path).splitlines()):
             continue

@@ -20,7 +20,8 @@ from harness.races.guests import assemble
 from harness.races.landmarks import CASE, ROUNDS
 from harness.races.programs import FOLDER
 from harness.races.scenario import choose
-from harness.report.records import CaseRecord, RunDocument
+from harness.report.records import CaseRecord
+from harness.run.again import require_same
 from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
 from harness.run.pipeline import Prepared
@@ -37,29 +38,13 @@ _NO_SLUG = re.compile(r"[^A-Za-z0-9]+")
 RUNS_ARGUMENT = "$4"  # of the script in the guest, see pack.py
 
 
-def _require_same(session: Session, run: RunDocument, prepared: Prepared) -> None:
-    """Raises InvocationError where base, series or configuration are not those of the run."""
-    config, series = session.results.last(ev.ConfigKnown), session.results.last(ev.SeriesKnown)
-    patches = [patch.patch_id for patch in series.patches] if series else []
-    then = [patch["patch_id"] for patch in run["series"]["patches"]]
-    differs = {
-        "the base": prepared.base.commit != run["kernel"]["commit"],
-        "the series": patches != then,
-        "the configuration": config is not None
-        and config.name == run["config"]["name"]
-        and config.sha256 != run["config"]["sha256"],
-    }
-    if names := [name for name, other in differs.items() if other]:
-        what = f"{' and '.join(names)} of run {run['run']} are no longer what they were"
-        raise InvocationError(what, next_step="run it again, and take the id from there")
-
-
 def _patches(session: Session) -> tuple[list[tuple[str, Patch]], Patch | None]:
     """The patches under test with names of files, and the variant on top of them."""
     series, applied = session.known.series, session.known.applied
     assert series is not None and applied is not None  # after the stage series
     patches = list(series.patches[: len(applied.patches)])
-    variant = patches.pop() if session.settings.variant else None
+    settings = session.settings
+    variant = patches.pop() if settings.variant and not settings.fix else None
     names = [f"{n:04}-{_NO_SLUG.sub('-', p.subject)[:50]}.patch" for n, p in enumerate(patches, 1)]
     return list(zip(names, patches, strict=True)), variant
 
@@ -110,7 +95,7 @@ def gather_case(
     settings = session.settings
     equipment = assemble_guest(session, MainSuite().programs, at_once(settings.jobs))
     prepared, spec = equipment.prepared, equipment.spec
-    _require_same(session, run.document, prepared)
+    require_same(session, run.document, prepared)
     case = next((c for c in equipment.suite.cases if str(c.id) == test["id"]), None)
     if case is None:
         raise InvocationError(f"there is no case {test['id']} any more")
@@ -143,7 +128,7 @@ def gather_case(
         symbol_map=None,
         patches=patches,
         variant=variant,
-        config=prepared.kernel.config,
+        config=prepared.kernel.config.path,
         sources=(case.program.source, *libraries),
     )
 
@@ -163,7 +148,7 @@ def gather_race(
         flavour = replace(session.settings, config=scenario.config)
         session = replace(session, settings=flavour)
     context = assemble(session, [scenario])
-    _require_same(session, run.document, context.prepared)
+    require_same(session, run.document, context.prepared)
     symbols = context.series.symbols(session.store, context.prepared.base)
     try:
         program = context.programs.symbols(name) if scenario.controlled else {}
@@ -190,6 +175,6 @@ def gather_race(
         symbol_map=context.series.build.system_map.read_text("utf-8"),
         patches=patches,
         variant=variant,
-        config=context.prepared.kernel.config,
+        config=context.prepared.kernel.config.path,
         sources=(scenario.source, *(h for folder in libraries for h in folder.glob("*.h"))),
     )

@@ -16,7 +16,7 @@ from typing import Literal
 
 from harness.build.kconfig import KernelConfig
 from harness.build.make import new_warnings
-from harness.build.toolchain import BuildTools
+from harness.build.tree import TreeUnderTest
 from harness.core.atomic import write_atomically
 from harness.core.jsondata import read_json
 from harness.core.store import digest, file_digest
@@ -25,8 +25,6 @@ from harness.mutants.bench import Bench
 from harness.mutants.mutant import Mutant, mutated
 from harness.mutants.switched import HOST
 from harness.mutants.together import refuse
-from harness.series.apply import Applied, PatchedTree
-from harness.series.base import Base
 
 # What is kept was found out by this code.
 _CODE = file_digest(*(Path(__file__).with_name(f"{n}.py") for n in ("alone", "bench", "together")))
@@ -47,12 +45,9 @@ class Compiled:
 
 
 def compile_alone(
-    tools: BuildTools,
-    base: Base,
-    applied: Applied,
+    tree: TreeUnderTest,
     config: KernelConfig,
     mutants: Sequence[Mutant],
-    log: Path,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> dict[int, Compiled]:
     """What the compiler says of each mutant, by number, from the store or found out now.
@@ -60,14 +55,15 @@ def compile_alone(
     Those that are alive can all be switched in one kernel.
 
     Args:
-        applied: the sound series, whose kernel has been built with ``config``.
-        log: gets a line for each mutant that was compiled.
+        tree: of the sound series, whose kernel has been built with ``config``; its log gets a
+            line for each mutant that was compiled.
         progress: hears how many are done, and of how many.
 
     Raises:
         MachineError: the disk is full, say.
     """
-    key = digest(applied.tree, config.text, tools.toolchain.version, _CODE)
+    tools, log = tree.tools, tree.log
+    key = digest(tree.applied.tree, config.text, tools.toolchain.version, _CODE)
     with tools.store.work_dir("mutants", key, tools.events.note) as folder:
         kept = _KnownCompiled(folder)
         found = {m.number: known for m in mutants if (known := kept.of(m)) is not None}
@@ -77,9 +73,8 @@ def compile_alone(
         if refused is None:
             sources = {HOST, *(m.path for m in mutants if m.path.endswith(".c"))}
             own = sorted(f"{path[:-2]}.o" for path in sources)
-            with compiled_folder(tools, base, applied, config, own, log) as (source, out):
-                tree = PatchedTree(applied.repo, applied.commit, base.commit)
-                bench = Bench(tree, source, out)
+            with compiled_folder(tree, config, own) as (source, out):
+                bench = Bench(tree.applied, source, out)
                 for mutant, compiled in _each(bench, left, tools.jobs):
                     found[mutant.number] = compiled
                     kept.keep(mutant, compiled)

@@ -13,9 +13,9 @@ from pathlib import Path
 from harness.build.fragments import read_values
 from harness.core import git
 from harness.coverage.changed_lines import ChangedFile
+from harness.coverage.conditionals import left_out
 from harness.coverage.objects import objects_of
 from harness.mutants import expressions, statements
-from harness.mutants.conditionals import left_out
 from harness.mutants.mutant import Edit, Mutant, edited
 from harness.mutants.operators import Mistake, OperatorTable, operator_table
 from harness.mutants.syntax import Body, read_bodies

@@ -8,6 +8,7 @@ neighbour of the same line, then those of the same function, then the quickest.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -43,6 +44,9 @@ class MutantJudge:
 
     ``runner``: how cases are run here; its guests are of the switched kernel, restored by
     ``runner.fresh``. ``verdicts``: number -> verdict, filled as they come, whatever ends the run.
+    ``only``: number -> the cases that may judge it, where not all that reach it may.
+    ``enough_s``: no other case is begun behind cases that took so many seconds in the control.
+    Either way a mutant has survived only what its verdict says that it ran.
     """
 
     judges: Judges
@@ -50,6 +54,8 @@ class MutantJudge:
     codes: Mapping[int, str]
     kept: KeptVerdicts
     verdicts: dict[int, MutantVerdict] = field(default_factory=dict)
+    only: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    enough_s: float = math.inf
     _of_line: defaultdict[tuple[str, int], Counter[str]] = field(
         default_factory=lambda: defaultdict(Counter)
     )
@@ -94,6 +100,10 @@ class MutantJudge:
                 with self._lock:
                     self._ended.set()
 
+    def again(self, only: Mapping[int, Sequence[str]], enough_s: float) -> MutantJudge:
+        """One for more mutants, when this one's are judged, with all that it has learned."""
+        return replace(self, only=only, enough_s=enough_s, _ended=threading.Event())
+
     def _worker(self, runner: CaseRunner) -> Callable[[Mutant], MutantVerdict]:
         def work(mutant: Mutant) -> MutantVerdict:
             start = time.monotonic()
@@ -125,13 +135,15 @@ class MutantJudge:
             line = dict(self._of_line[mutant.path, mutant.line])
             function = dict(self._of_function[mutant.path, mutant.function])
         # Sorting keeps the order of those that are alike: the quickest first.
+        reaching = self.reach.of(mutant.number)
         return sorted(
-            self.reach.of(mutant.number),
+            self.only.get(mutant.number, reaching),
             key=lambda name: (-line.get(name, 0), -function.get(name, 0)),
         )
 
     def _in_guest(self, mutant: Mutant, runner: CaseRunner) -> MutantVerdict:
         ran: dict[str, str] = {}
+        took_s = 0.0  # in the control
 
         def killed(by: Killer, reason: str, case: str) -> MutantVerdict:
             return MutantVerdict("killed", reason, by, case, ran=ran)
@@ -149,6 +161,9 @@ class MutantJudge:
                 struck = self._complaint(guest, runner) or struck
                 return MutantVerdict("killed", struck, "lost guest")
             for name in self._ordered(mutant):
+                if took_s >= self.enough_s:
+                    break
+                took_s += self.reach.runs[name].seconds
                 ran[name] = self.judges.identity[name]
                 seen: list[ev.Event] = []
                 record = mine.run(self._limited(name, guest), seen.append)

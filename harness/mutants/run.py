@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.flavours import load_flavour
-from harness.build.kconfig import KernelConfig
 from harness.build.kernel import build
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import select_cases
@@ -24,20 +22,23 @@ from harness.core.errors import InvocationError
 from harness.core.stages import stage
 from harness.core.store import digest
 from harness.coverage.changed_lines import changed_files
+from harness.engine.cluster import connected
 from harness.image.programs import Case
 from harness.mutants.alone import compile_alone
 from harness.mutants.argued import argument_for, load_arguments, outlived
 from harness.mutants.cases import Judges, judges_of
+from harness.mutants.far import JudgeJob, judge_far
 from harness.mutants.find import find_mutants, sample
 from harness.mutants.judge import MutantJudge, place_of
 from harness.mutants.mutant import Mutant
 from harness.mutants.reach import STAGE as REACH
 from harness.mutants.reach import ReachRecord, find_reach, kept_reach
 from harness.mutants.report import MutantReport
+from harness.mutants.schedule import ScheduleSearch, scenarios_for
 from harness.mutants.switched import switched_tree
 from harness.mutants.verdict import KeptVerdicts, MutantVerdict
+from harness.races.kernels import RaceKernel
 from harness.run.assemble_guest import Equipment, booted, case_runners
-from harness.run.pipeline import workbench
 from harness.run.session import Session
 from harness.workloads.selftests import Selftest
 
@@ -69,10 +70,10 @@ class MutantRun:
         """The stage find: chooses mutants, and takes away those that mutants.yaml argues about."""
         settings, prepared = self.session.settings, self.equipment.prepared
         with stage(self.session.events, "find") as outcome:
-            tree = prepared.patched_tree
+            tree = prepared.applied
             every = find_mutants(
                 tree, changed_files(tree), prepared.kernel.compiled,
-                prepared.kernel.config, self.session.events.note,
+                prepared.kernel.config.path, self.session.events.note,
             )  # fmt: skip
             arguments = load_arguments(self.session.data.folder, prepared.base.line)
             self.report.outlived = [str(argument) for argument in outlived(arguments, every)]
@@ -104,10 +105,8 @@ class MutantRun:
             session.events.emit(ev.StageProgress("compile", done, total, "mutants"))
 
         with stage(session.events, "compile") as outcome:
-            compiled = compile_alone(
-                workbench(session), prepared.base, prepared.applied, self._config, chosen,
-                session.out / "compile.log", progress,
-            )  # fmt: skip
+            tree = replace(prepared.tree, log=session.out / "compile.log")
+            compiled = compile_alone(tree, prepared.kernel.config, chosen, progress)
             for mutant in chosen:
                 found = compiled[mutant.number]
                 if found.outcome == "alive":
@@ -118,11 +117,6 @@ class MutantRun:
                     self._tell(mutant, MutantVerdict(found.outcome, found.said))
             outcome.detail = f"{len(codes)} of {len(chosen)} have code of their own"
         return codes
-
-    @property
-    def _config(self) -> KernelConfig:
-        flavour = load_flavour(self.session.settings.config).name
-        return KernelConfig(flavour, self.equipment.prepared.kernel.config)
 
     def _tell(self, mutant: Mutant, verdict: MutantVerdict) -> None:
         self.report.verdicts[mutant.number] = verdict
@@ -136,17 +130,17 @@ class MutantRun:
         session, prepared = self.session, self.equipment.prepared
         with stage(session.events, "switch") as outcome:
             applied = switched_tree(prepared.base, prepared.applied, alive, session.store)
+            tree = replace(prepared.tree, applied=applied, log=session.out / "switch.log")
+            bzimage = prepared.kernel.bzimage is not None
             kernel = build(
-                workbench(session), prepared.base, applied, self._config,
-                session.out / "switch.log", bzimage=prepared.kernel.bzimage is not None,
-                stage="switch", warnings="ignore",
-            )  # fmt: skip
+                tree, prepared.kernel.config, bzimage=bzimage, stage="switch", warnings="ignore"
+            )
             outcome.cached = kernel.cached
             outcome.detail = f"{len(alive)} mutants in one kernel"
         spec = replace(self.equipment.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage)
         # The mutants are no patch more: what holds from which patch on is as it was.
-        applied = replace(applied, patches=prepared.applied.patches)
-        switched = replace(prepared, applied=applied, kernel=kernel)
+        tree = replace(tree, applied=replace(applied, patches=prepared.applied.patches))
+        switched = replace(prepared, tree=tree, kernel=kernel)
         return replace(self.equipment, prepared=switched, spec=spec)
 
     def _in_guests(self, codes: Mapping[int, str]) -> None:
@@ -174,10 +168,40 @@ class MutantRun:
                 for mutant in alive:
                     if mutant.number in judge.verdicts:
                         self._tell(mutant, judge.verdicts[mutant.number])
-                if left:
+                if left and session.settings.engine == "dask":
+                    self._judge_far(judge, left, equipment)
+                elif left:
                     self._judge(judge, left, runners())
             finally:  # those of which nobody has heard yet, too
                 self.report.verdicts.update(judge.verdicts)
+            stack.close()  # the guests of the cases make room for those of the races
+            self._schedules(equipment, codes, folder)
+
+    def _schedules(self, switched: Equipment, codes: Mapping[int, str], folder: Path) -> None:
+        """The stage schedule: which survivors a race scenario strikes on."""
+        session, prepared = self.session, switched.prepared
+        survivors = self.report.having("survived")
+        scenarios = scenarios_for(session, prepared.base.line)
+        if not survivors or not scenarios:
+            return
+
+        def traced() -> RaceKernel:
+            with stage(session.events, "debuginfo") as outcome:
+                twin = build(
+                    workbench(session), prepared.base, prepared.applied, self._config,
+                    session.out / "switch.log", bzimage=prepared.kernel.bzimage is not None,
+                    debug=True, stage="debuginfo", warnings="ignore",
+                )  # fmt: skip
+                outcome.cached = twin.cached
+            # The lines of the sound series: those of the kernel with switches have its numbers.
+            return RaceKernel(twin, self.equipment.prepared.applied, twin.entry / "debug")
+
+        search = ScheduleSearch(session, scenarios, prepared, traced, codes, folder)
+        for mutant, scenario, said in search.run(survivors):
+            known = self.report.verdicts[mutant.number]
+            race = str(scenario.id)
+            verdict = replace(known, outcome="needs a schedule", by="race", case=race, reason=said)
+            self._tell(mutant, verdict)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[Path]:
@@ -219,20 +243,40 @@ class MutantRun:
         self, judge: MutantJudge, left: Sequence[Mutant], runners: Sequence[CaseRunner]
     ) -> None:
         """The stage mutants: those that need a guest."""
-        events = self.session.events
-        done = 0
+        with stage(self.session.events, STAGE) as outcome:
+            judge.judge(left, runners, self._progress(left))
+            outcome.detail = f"{len(left)} judged in guests, {len(runners)} at once"
+
+    def _judge_far(self, judge: MutantJudge, left: Sequence[Mutant], equipment: Equipment) -> None:
+        """The stage mutants on the workers of a scheduler."""
+        session, events = self.session, self.session.events
+        told, mutants = self._progress(left), {mutant.number: mutant for mutant in left}
+        folder = judge.kept.folder
+        job = JudgeJob(
+            session.settings, session.known, equipment, judge.judges, judge.reach,
+            judge.codes, mutants, folder,
+        )  # fmt: skip
+        asked = session.settings.scheduler, session.settings.cache, events.note
+        with stage(events, STAGE) as outcome, connected(*asked) as cluster:
+            cost = judge_far(cluster, job, left, told)
+            workers = sum(cluster.workers().values())
+            outcome.detail = (
+                f"{len(left)} judged by {workers} workers, {cost:.2f} s a mutant for the way"
+            )
+
+    def _progress(self, left: Sequence[Mutant]) -> Callable[[Mutant, MutantVerdict], None]:
+        """Tells a verdict, and how many are there."""
+        done: Counter[str] = Counter()
 
         def told(mutant: Mutant, verdict: MutantVerdict) -> None:
-            nonlocal done
-            done += 1
             self._tell(mutant, verdict)
-            counts = Counter(found.outcome for found in judge.verdicts.values())
-            note = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-            events.emit(ev.StageProgress(STAGE, done, len(left), "mutants", note))
+            done[verdict.outcome] += 1
+            note = ", ".join(f"{count} {outcome}" for outcome, count in done.items())
+            count = done.total()
+            progress = ev.StageProgress(STAGE, count, len(left), "mutants", note)
+            self.session.events.emit(progress)
 
-        with stage(events, STAGE) as outcome:
-            judge.judge(left, runners, told)
-            outcome.detail = f"{len(left)} judged in guests, {len(runners)} at once"
+        return told
 
 
 @contextlib.contextmanager

@@ -133,7 +133,8 @@ def switched_tree(base: Base, applied: Applied, mutants: Sequence[Mutant], store
     about = json.loads((entry.path / "applied.json").read_text("utf-8"))
     patches = (*applied.patches, PatchInfo(SUBJECT, ""))
     repo = entry.path / "repo.git"
-    return Applied(repo, about["commit"], about["tree"], patches, len(patches), entry.cached)
+    made = about["commit"], applied.base, about["tree"]
+    return Applied(repo, *made, patches, len(patches), entry.cached)
 
 
 def _blob(applied: Applied, path: str) -> bytes:

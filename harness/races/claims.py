@@ -249,7 +249,7 @@ def _report(kind: str, line: str, rows: Sequence[Row]) -> Claim:
 
 def _frames(lines: Sequence[str]) -> Iterator[Row]:
     """The frames of the stack that begins here, but for those of the checker itself."""
-    lists, begun = load_table().blame.lists, False
+    blame, begun = load_table().blame, False
     for line in lines:
         row = _row("", " ".join(line.partition("[inline]")[0].split()), 0)
         framed = row is not None and (row.offset is not None or "[inline]" in line)
@@ -258,7 +258,7 @@ def _frames(lines: Sequence[str]) -> Iterator[Row]:
                 return
             continue
         begun = True
-        passed = any(lists[name].search(row.function) for name in _CHECKERS)
+        passed = any(blame.has(name, row.function) for name in _CHECKERS)
         if not passed and not line.strip().startswith("? "):
             yield row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,9 +44,16 @@ class RaceContext:
 
 def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
     """The stages up to all that the scenarios of one flavour need, but for their variants."""
-    settings, events, store = session.settings, session.events, session.store
     prepared = prepare(session)
     series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
+    return race_context(session, prepared, series, scenarios)
+
+
+def race_context(
+    session: Session, prepared: Prepared, kernel: RaceKernel, scenarios: Sequence[Scenario]
+) -> RaceContext:
+    """The stages behind the kernel's: the root file system and the scenarios' programs."""
+    settings, events, store = session.settings, session.events, session.store
     with stage(events, "rootfs") as outcome:
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
@@ -57,18 +64,22 @@ def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)
     spec = replace(spec, extra_append=APPEND.format(last=cpus - 1))
-    return RaceContext(session, prepared, series, programs, spec)
+    return RaceContext(session, prepared, kernel, programs, spec)
 
 
 @dataclass
 class KernelGuests:
-    """One kernel's; ``stub``: their gdbstub's socket, ``symbols``: None where nothing is held."""
+    """One kernel's; ``stub``: their gdbstub's socket, ``symbols``: None where nothing is held.
+
+    ``ready``: is done to each guest before it is used.
+    """
 
     context: RaceContext
     kernel: RaceKernel
     symbols: Symbols | None
     guests: Guests
     stub: Path
+    ready: Callable[[Guest], object] = lambda guest: None
     _guest: Guest | None = None
 
     def breakpoints(self, scenario: Scenario) -> tuple[Breakpoint, ...]:
@@ -87,12 +98,23 @@ class KernelGuests:
             if self.symbols is None:
                 # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
                 self.guests.take_snapshot(self._guest)
+            self.ready(self._guest)
         elif not self._guest.trustworthy:
-            self._guest.close()
-            self.stub.unlink(missing_ok=True)
-            self._guest = self.guests.fresh()
-            wait_for_final_clocksource(self._guest)
+            self._guest = self._another(self._guest)
         return self._guest
+
+    def renew(self) -> None:
+        """The next guest has run nothing; SeriesError and MachineError as of ``guest``."""
+        if self._guest is not None:
+            self._guest = self._another(self._guest)
+
+    def _another(self, used: Guest) -> Guest:
+        used.close()
+        self.stub.unlink(missing_ok=True)
+        guest = self.guests.fresh()
+        wait_for_final_clocksource(guest)
+        self.ready(guest)
+        return guest
 
 
 @contextlib.contextmanager

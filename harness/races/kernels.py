@@ -9,10 +9,10 @@ scenarios without control, both are ordinary builds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.build.debuginfo import STAGE
+from harness.build.debuginfo import STAGE, build_debug
 from harness.build.flavours import load_flavour
 from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
@@ -24,7 +24,7 @@ from harness.core.store import Store
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.races.scenario import Scenario
-from harness.run.pipeline import Prepared, debug_twin, workbench
+from harness.run.pipeline import Prepared
 from harness.run.session import Session
 from harness.series.apply import Applied, apply_series
 from harness.series.base import Base, worktree
@@ -64,7 +64,7 @@ def series_kernel(session: Session, prepared: Prepared, *, debug: bool) -> RaceK
     if not debug:
         return RaceKernel(prepared.kernel, prepared.applied)
     with stage(session.events, STAGE) as outcome:
-        twin = debug_twin(session, prepared)
+        twin = build_debug(prepared.tree, prepared.kernel)
         outcome.cached, outcome.detail = twin.cached, twin.verdict
     if twin.differences:
         raise InvocationError(
@@ -89,13 +89,13 @@ def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> 
     if not found:
         where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"
         raise InvocationError(f"there is no {name}.patch for Linux {base.line} in patches/{where}")
-    bench = workbench(session)
-    log = session.out / "variants.log"
     with stage(session.events, "variant") as outcome:
         whole = load_series(settings, base)
         series = with_variant(whole, str(found[0]), settings.project, base.line)
         applied = apply_series(base, series, None, session.store, ev.Events())
-        config = configure(bench, base, applied, load_flavour(settings.config), log)
-        kernel = build(bench, base, applied, config, log, bzimage=bzimage, debug=debug)
+        log = session.out / "variants.log"
+        tree = replace(prepared.tree, applied=applied, log=log)
+        config = configure(tree, load_flavour(settings.config))
+        kernel = build(tree, config, bzimage=bzimage, debug=debug)
         outcome.cached, outcome.detail = kernel.cached, name
     return RaceKernel(kernel, applied, kernel.entry / "debug" if debug else None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from harness.build.debuginfo import decode
+from harness.build.debuginfo import build_debug, decode
 from harness.build.flavours import load_flavour
 from harness.cases.pool import at_once
 from harness.cases.runner import CaseRunner
@@ -26,7 +26,7 @@ from harness.detectors.by_patch import blamed
 from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
-from harness.run.pipeline import Prepared, debug_twin, prepare
+from harness.run.pipeline import Prepared, prepare
 from harness.run.session import Session
 from harness.series.base import Base
 from harness.vm.accel import KvmVerdict, choose_accel
@@ -35,6 +35,9 @@ from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec, crowded
 from harness.vm.protocol import SEED_VARIABLE
 from harness.vm.splats import Splat
+from harness.vm.state_dump import CORE_APPEND
+
+CORE = "core"  # in a run's folder, with DUMP=1
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ def guest_spec(
     )
     if memory := load_flavour(settings.config).memory_mb:
         spec = replace(spec, memory_mb=memory)
+    if settings.dump:
+        spec = replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
     accel = choose_accel(settings.accel, kvm_verdict(session))
     events.emit(ev.AccelChosen(accel.name, accel.reason))
     events.emit(ev.Note(accel.reason))
@@ -189,7 +194,7 @@ def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
 
     @functools.cache  # 0.7 s, and most runs have no report that needs it
     def touched() -> frozenset[str]:
-        return touched_functions(prepared.patched_tree, prepared.kernel.system_map.read_text())
+        return touched_functions(prepared.applied, prepared.kernel.system_map.read_text())
 
     today = date.today()
     return lambda splat: mark_known(sorted_out(splat, touched), equipment.known, today)
@@ -206,14 +211,14 @@ def decode_splats(session: Session, prepared: Prepared) -> None:
     decoded = {event.splat: event.text for event in session.results.all(ev.SplatDecoded)}
     for splat in open_ones if prepared.applied.patches else ():
         text = decoded.get(splat.id, splat.text)
-        if not splat.foreign and (found := blamed(prepared.patched_tree, splat.id, text)):
+        if not splat.foreign and (found := blamed(prepared.applied, splat.id, text)):
             session.events.emit(found)
 
 
 def _decode(session: Session, prepared: Prepared, open_ones: Sequence[ev.SplatSeen]) -> None:
     try:
         with stage(session.events, "debuginfo") as outcome:
-            debug = debug_twin(session, prepared)
+            debug = build_debug(prepared.tree, prepared.kernel)
             outcome.cached = debug.cached
             outcome.detail = debug.verdict
         how = "decoded with debug information of the same text"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from harness.build.flavours import load_flavour
 from harness.core import events as ev
 from harness.core.errors import MachineError
 from harness.core.stages import stage
@@ -15,7 +14,7 @@ from harness.coverage.result import Measured, entered_otherwise
 from harness.coverage.statements import find_statements
 from harness.report.change import write_change
 from harness.run.assemble_guest import Equipment, kvm_verdict
-from harness.run.pipeline import Prepared, workbench
+from harness.run.pipeline import Prepared
 from harness.run.session import Session
 from harness.run.touched import keep_reach, without_coverage
 from harness.vm.guest import Guest, marks_of
@@ -62,7 +61,7 @@ class ChangeWatch:
         whole = all_patches and not selected
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
         subjects = [patch.subject for patch in applied.patches]
-        write_change(self.session.out, self.measured.diffs(self.prepared.patched_tree, subjects))
+        write_change(self.session.out, self.measured.diffs(self.prepared.applied, subjects))
 
 
 def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, ChangeWatch | None]:
@@ -83,7 +82,7 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
     if spec.accel == "kvm" and (settings.accel == "kvm" or kvm_verdict(session).known() == ""):
         session.events.note(UNDER_KVM)
         return equipment, None
-    files = changed_files(prepared.patched_tree)
+    files = changed_files(prepared.applied)
     if not files:
         return equipment, None
     with stage(session.events, STAGE) as outcome:
@@ -92,15 +91,7 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
         except MachineError as error:
             session.events.emit(ev.Note(f"{UNMEASURED}: {error.what}", "warning"))
             return equipment, None
-        statements = find_statements(
-            workbench(session),
-            prepared.base,
-            prepared.applied,
-            prepared.kernel,
-            load_flavour(settings.config).name,  # as its build folder is named
-            files,
-            session.out / "build.log",
-        )
+        statements = find_statements(prepared.tree, prepared.kernel, files)
         outcome.cached = statements.cached
         with_code = sum(
             line.number in statements.lines.get(f.path, {}) for f in files for line in f.lines

@@ -33,7 +33,7 @@ def assemble_both(
         InvocationError: the bare base does not build.
         SeriesError, MachineError: see ``assemble_guest``.
     """
-    bare = replace(session.settings, patches=0, variant=None)
+    bare = replace(session.settings, patches=0, variant=None, fix=None)
     base = replace(session, settings=bare, out=session.out / "base")
     base.out.mkdir()
     try:

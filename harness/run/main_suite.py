@@ -11,7 +11,7 @@ from harness.change.kunit import kunit_files
 from harness.change.touched import Touched, touched_files
 from harness.change.whose import is_foreign
 from harness.core.errors import MachineError
-from harness.core.events import BaseKnown, Note
+from harness.core.events import Note
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS
 from harness.image.programs import Suite
 from harness.run.assemble_guest import own_programs
@@ -57,11 +57,8 @@ def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str]
 
 def _tree(session: Session) -> PatchedTree | None:
     """The tree under test; None where no patch is applied, or none yet."""
-    known, events = session.known, session.results
-    base = events.last(BaseKnown)
-    if known.applied is None or not known.applied.patches or base is None:
-        return None
-    return PatchedTree(known.applied.repo, known.applied.commit, base.commit)
+    applied = session.known.applied
+    return applied if applied and applied.patches else None
 
 
 def _files(session: Session) -> list[Touched]:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from harness.build.debuginfo import DebugKernel, build_debug
 from harness.build.flavours import load_flavour
 from harness.build.headers import install_headers, installing
 from harness.build.kconfig import remarks
 from harness.build.kernel import STAGE, KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
+from harness.build.tree import TreeUnderTest
 from harness.change import objects
 from harness.change.autoconfig import WholeChange, configure_for
 from harness.change.touched import fates, touched_files, without_object
@@ -24,8 +24,9 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import KUNIT
 from harness.core.stages import stage
+from harness.run.answer import with_answer
 from harness.run.session import Session
-from harness.series.apply import Applied, PatchedTree, apply_series
+from harness.series.apply import Applied, apply_series
 from harness.series.base import Base
 from harness.series.contract import with_variant
 from harness.series.on_top import obtain_base, stand_on
@@ -41,17 +42,21 @@ class Prepared:
     ``headers``: its installed uapi headers. ``missing``: file of the series -> what keeps it out.
     """
 
-    base: Base
-    applied: Applied
+    tree: TreeUnderTest
     kernel: KernelBuild
     headers: Path
     machine: str
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def patched_tree(self) -> PatchedTree:
-        """What the series makes of the base."""
-        return PatchedTree(self.applied.repo, self.applied.commit, self.base.commit)
+    def base(self) -> Base:
+        """The base of the tree."""
+        return self.tree.base
+
+    @property
+    def applied(self) -> Applied:
+        """The patches on it."""
+        return self.tree.applied
 
 
 def workbench(session: Session) -> BuildTools:
@@ -95,13 +100,17 @@ def series_stage(session: Session, base: Base) -> tuple[Base, Applied]:
             before, base = base, stand_on(settings, taken.data, base, session.store, events)
             if base.commit != before.commit:
                 events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
+        on_top = [n for n, v in (("VARIANT", settings.variant), ("FIX", settings.fix)) if v]
+        if on_top and settings.patches is not None:
+            raise InvocationError(
+                f"{on_top[0]}= goes on top of the whole series, and PATCHES= takes a part of it",
+                next_step="leave one of them out",
+            )
         if settings.variant:
-            if settings.patches is not None:
-                raise InvocationError(
-                    "VARIANT= goes on top of the whole series, and PATCHES= takes a part of it",
-                    next_step="leave one of them out",
-                )
             series = with_variant(series, settings.variant, settings.project, base.line)
+        if settings.fix:
+            series = with_answer(series, settings, base)
+            events.note(f"FIX={settings.fix}: {series.patches[-1].subject}")
         session.known.series = series
         applied = apply_series(base, series, settings.patches, session.store, events)
         session.known.applied = applied
@@ -127,17 +136,15 @@ def prepare(
     events, log = session.events, session.out / "build.log"
     base, applied = series_stage(session, base_stage(session))
     with stage(events, "config") as outcome:
-        bench = workbench(session)
+        tree = TreeUnderTest(workbench(session), base, applied, log)
         flavour = load_flavour(session.settings.config)
-        beside = partial(installing, bench, base, applied, log)
-        on = session.settings.autoconfig
-        made = configure_for(bench, _change(session, base, applied), applied, flavour,
-                             session.out, beside, switch_on=on)  # fmt: skip
+        change, on = _change(session, base, applied), session.settings.autoconfig
+        made = configure_for(tree, change, flavour, partial(installing, tree), switch_on=on)
         config = made.config
         for remark in remarks(flavour, base, config):
             events.note(remark)
         # In the store by now, unless the configuration was and they were not.
-        headers = install_headers(bench, base, applied, log)
+        headers = install_headers(tree)
         outcome.cached = config.cached
         outcome.detail = f"{config.name}: {config.sha256[:12]}"
         if made.symbols:
@@ -149,18 +156,16 @@ def prepare(
         events.note(why)
     on_headers(headers, base)
     with stage(events, STAGE) as outcome:
-        kernel = build(
-            bench, base, applied, config, log,
-            bzimage=machine != "microvm", warnings=session.settings.warnings,
-        )  # fmt: skip
+        bzimage = machine != "microvm"
+        kernel = build(tree, config, bzimage=bzimage, warnings=session.settings.warnings)
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
     if kernel.warned is not None:
         events.emit(ev.Note(kernel.warned, "warning"))
-    shutil.copyfile(kernel.config, session.out / "kernel.config")
+    shutil.copyfile(kernel.config.path, session.out / "kernel.config")
     if kernel.cached:
         shutil.copyfile(kernel.log, log)
-    return Prepared(base, applied, kernel, headers, machine, made.missing)
+    return Prepared(tree, kernel, headers, machine, made.missing)
 
 
 def _change(session: Session, base: Base, applied: Applied) -> WholeChange:
@@ -183,29 +188,12 @@ def change_stage(session: Session, prepared: Prepared) -> None:
     if not prepared.applied.patches:
         return
     with stage(session.events, objects.STAGE) as outcome:
-        bench, log = workbench(session), session.out / "build.log"
-        files, kernel = touched_files(prepared.patched_tree), prepared.kernel
-        apart = without_object(files, kernel.compiled)
-        flavour = load_flavour(session.settings.config).name
-        used = objects.made_from(
-            bench, prepared.base, prepared.applied, kernel, flavour, apart, log
-        )
-        arch = bench.toolchain.arch
+        files, kernel = touched_files(prepared.applied), prepared.kernel
+        used = objects.made_from(prepared.tree, kernel, without_object(files, kernel.compiled))
+        arch = prepared.tree.tools.toolchain.arch
         known = tuple(fates(files, kernel.compiled, used, prepared.missing, arch))
         code = [file.compiled for file in known if file.compiled is not None]
         outcome.detail = f"{sum(code)} of {len(code)} files with code are in this kernel"
         if rest := len(known) - len(code):
             outcome.detail += f", {rest} others"
         session.events.emit(ev.ChangeKnown(known))
-
-
-def debug_twin(session: Session, prepared: Prepared) -> DebugKernel:
-    """The prepared kernel once more, with debug information.
-
-    Raises:
-        SeriesError, MachineError: as for any build.
-    """
-    bench, log = workbench(session), session.out / "build.log"
-    base, applied, kernel = prepared.base, prepared.applied, prepared.kernel
-    flavour = load_flavour(session.settings.config).name
-    return build_debug(bench, base, applied, kernel, flavour, log)

@@ -76,7 +76,7 @@ def _path(session: Session, prepared: Prepared) -> Path:
 
 def keep_reach(session: Session, prepared: Prepared, measured: Measured) -> None:
     """Leaves in the store what each case of this run ran."""
-    tree = prepared.patched_tree
+    tree = prepared.applied
     files = {f.path: tree.read(f.path) for f in touched_files(tree) if f.kind in _COMPILED}
     lines_at: dict[int, list[tuple[str, int]]] = {}
     for name, lines in measured.statements.lines.items():
@@ -109,7 +109,7 @@ def touched_cases(session: Session, prepared: Prepared, cases: Sequence[Case]) -
         kept = None
     if kept is None:
         return TouchedCases(tuple(cases), "no whole run of this kernel is in the store", all=True)
-    tree = prepared.patched_tree
+    tree = prepared.applied
     now = [file.path for file in touched_files(tree) if file.kind in _COMPILED]
     edited: dict[str, set[int]] = {}  # path -> lines as they were
     entered: dict[str, set[int]] = {}

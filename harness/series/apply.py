@@ -12,6 +12,7 @@ import difflib
 import json
 import re
 import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,18 +43,6 @@ MISREAD = {
 
 
 @dataclass(frozen=True)
-class Applied:
-    """The patched tree: ``repo`` has ``commit``; ``total`` counts the whole series."""
-
-    repo: Path
-    commit: str
-    tree: str
-    patches: tuple[PatchInfo, ...]
-    total: int
-    cached: bool = False
-
-
-@dataclass(frozen=True)
 class PatchedTree:
     """``commit`` of ``repo`` is the patched tree, ``base`` the commit that it was made from."""
 
@@ -65,10 +54,37 @@ class PatchedTree:
         """A file's text at the applied commit (or another one); '' where it is not there."""
         return git.file_text(self.repo, commit or self.commit, path) or ""
 
+    def commits(self) -> list[str]:
+        """The commits of the patches, in order."""
+        return git.text(self.repo, "rev-list", "--reverse", f"{self.base}..{self.commit}").split()
+
+    def diff(self, *options: str) -> str:
+        """What git says of the change; a file under another name is two, as no diff finds out."""
+        return git.text(self.repo, "diff", "--no-renames", self.base, self.commit, *options)
+
+    def mentioning(self, words: Collection[str], paths: Sequence[str]) -> list[str]:
+        """Those of the paths (patterns, as git has them) in which one of the words stands."""
+        if not words or not paths:
+            return []
+        given = [part for word in sorted(words) for part in ("-e", word)]
+        argv = ("grep", "-l", "-w", "-F", *given, self.commit, "--", *paths)
+        said = git.text(self.repo, *argv, expect=(0, 1))
+        return sorted(line.partition(":")[2] for line in said.splitlines())
+
+
+@dataclass(frozen=True)
+class Applied(PatchedTree):
+    """The patched tree with its patches; ``tree``: its id; ``total`` counts the whole series."""
+
+    tree: str
+    patches: tuple[PatchInfo, ...]
+    total: int
+    cached: bool = False
+
 
 def unpatched(base: Base, total: int = 0) -> Applied:
     """The bare base, as what none of ``total`` patches was applied to."""
-    return Applied(base.repo, base.commit, base.tree, (), total, cached=True)
+    return Applied(base.repo, base.commit, base.commit, base.tree, (), total, cached=True)
 
 
 def apply_series(
@@ -98,8 +114,8 @@ def apply_series(
     entry = store.entry("applied", [base.key, base.commit, texts], make, events.note)
     about = json.loads((entry.path / "applied.json").read_text())
     infos = tuple(PatchInfo(patch.subject, patch.patch_id) for patch in chosen)
-    repo = entry.path / "repo.git"
-    return Applied(repo, about["commit"], about["tree"], infos, total, entry.cached)
+    repo, made = entry.path / "repo.git", (about["commit"], base.commit, about["tree"])
+    return Applied(repo, *made, infos, total, entry.cached)
 
 
 def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) -> dict[str, str]:

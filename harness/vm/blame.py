@@ -11,7 +11,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 UNKNOWN = "unknown function"
 _First = Callable[[Sequence[str]], str | None]  # the first name that is not passed over
@@ -73,48 +72,38 @@ def frame_of(line: str) -> tuple[str, bool] | None:
 
 
 @dataclass(frozen=True)
-class SkipTables:
-    """``blame`` of splats.yaml, compiled.
+class FunctionList:
+    """Functions that a report may pass over."""
 
-    Args:
-        lists: by name: functions that a report may pass over.
-        always: those that each report passes over.
-        interrupt: entries of an interrupt; what is above them in a stack is the interrupt's.
-        idle: functions whose stack says nothing about a stall.
-        dispatch: functions that call whatever was asked for.
-        gathered: function that stands for itself wherever it is in a stack, and its name.
+    why: str
+    functions: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A function that stands for itself wherever it is in a stack, by one name."""
+
+    function: re.Pattern[str]
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class SkipTables:
+    """``blame`` of splats.yaml.
+
+    ``always``: the lists that each report passes over. Besides those that reports name the lists
+    ``interrupt_entry`` (what is above it in a stack is the interrupt's), ``idle`` (whose stack
+    says nothing about a stall) and ``dispatch`` (that call whatever was asked for) are there.
     """
 
-    lists: dict[str, re.Pattern[str]]
-    always: re.Pattern[str]
-    interrupt: re.Pattern[str]
-    idle: re.Pattern[str]
-    dispatch: re.Pattern[str]
-    gathered: dict[str, tuple[tuple[re.Pattern[str], str], ...]]
+    always: tuple[str, ...]
+    lists: dict[str, FunctionList]
+    gathered: dict[str, tuple[Gathered, ...]]
 
-
-def any_of(patterns: Sequence[str]) -> re.Pattern[str]:
-    """One pattern for all; with none it matches nothing."""
-    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)")
-
-
-def compile_tables(data: dict[str, Any]) -> SkipTables:
-    """The tables of the mapping ``blame``."""
-
-    def listed(name: str) -> re.Pattern[str]:
-        return any_of(data["lists"][name]["functions"])
-
-    return SkipTables(
-        {name: listed(name) for name in data["lists"]},
-        any_of([p for name in data["always"] for p in data["lists"][name]["functions"]]),
-        listed("interrupt_entry"),
-        listed("idle"),
-        listed("dispatch"),
-        {
-            kind: tuple((re.compile(entry["function"]), entry["name"]) for entry in entries)
-            for kind, entries in data["gathered"].items()
-        },
-    )
+    def has(self, name: str, function: str) -> bool:
+        """Whether a function is in the list of that name."""
+        return self.lists[name].functions.search(function) is not None
 
 
 @dataclass(frozen=True)
@@ -163,21 +152,14 @@ def _stacks(lines: Sequence[str]) -> Iterator[_Stack]:
         yield _Stack(where, sure, unsure, resumed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlameRule:
-    """How a report finds its function.
+    """How a report finds its function; splats.yaml says what each field means."""
 
-    Args:
-        ways: tried in order; see splats.yaml.
-        at: of way 'at': the line behind which the function is named.
-        below: of way 'below': the line below which its stack is.
-        skip: functions that are passed over besides those of ``always``.
-    """
-
-    ways: tuple[str, ...]
-    at: re.Pattern[str] | None
-    below: re.Pattern[str] | None
-    skip: re.Pattern[str] | None
+    func: tuple[str, ...] = ("where", "stack")
+    at: re.Pattern[str] | None = None
+    below: re.Pattern[str] | None = None
+    skip: tuple[str, ...] = ()
 
 
 def culprit(lines: Sequence[str], rule: BlameRule, tables: SkipTables) -> str:
@@ -185,7 +167,7 @@ def culprit(lines: Sequence[str], rule: BlameRule, tables: SkipTables) -> str:
     stacks = list(_stacks(lines))
 
     def passed(name: str) -> bool:
-        return bool(tables.always.search(name) or (rule.skip and rule.skip.search(name)))
+        return any(tables.has(listed, name) for listed in (*tables.always, *rule.skip))
 
     def first(names: Sequence[str]) -> str | None:
         return next((name for name in names if not passed(name)), None)
@@ -206,7 +188,7 @@ def culprit(lines: Sequence[str], rule: BlameRule, tables: SkipTables) -> str:
                 return _stall(stacks, first, tables)
         raise ValueError(f"no way to find a function: {way}")
 
-    for way in rule.ways:
+    for way in rule.func:
         if name := tried(way):
             return _title_name(name)
     left = [n for stack in stacks for n in stack.unsure]
@@ -243,12 +225,9 @@ def _where_then_stack(stacks: Sequence[_Stack], first: _First) -> str | None:
     return next((first(stack.all) for stack in stacks if stack.where), None)
 
 
-def _gathered(names: Sequence[str], table: Sequence[tuple[re.Pattern[str], str]]) -> str | None:
-    for name in names:
-        for pattern, stands in table:
-            if pattern.search(name):
-                return stands
-    return None
+def _gathered(names: Sequence[str], table: Sequence[Gathered]) -> str | None:
+    found = (row.name for name in names for row in table if row.function.search(name))
+    return next(found, None)
 
 
 def _hang(stacks: Sequence[_Stack], first: _First, tables: SkipTables) -> str | None:
@@ -268,12 +247,12 @@ def _stall(stacks: Sequence[_Stack], first: _First, tables: SkipTables) -> str |
     candidates: list[list[str]] = []
     for index, stack in enumerate(stacks):
         names = stack.all
-        entries = [at for at, name in enumerate(names) if tables.interrupt.search(name)]
+        entries = [at for at, name in enumerate(names) if tables.has("interrupt_entry", name)]
         if entries and not stack.where:  # else it was where it is in an interrupt
             names = names[entries[0] + 1 :]
         for rest in itertools.takewhile(lambda s: s.resumed, stacks[index + 1 :]):
             names = names + rest.all
-        if not any(tables.idle.search(name) for name in names):
+        if not any(tables.has("idle", name) for name in names):
             candidates.append(names)
     for names in candidates:
         before: str | None = None
@@ -282,7 +261,7 @@ def _stall(stacks: Sequence[_Stack], first: _First, tables: SkipTables) -> str |
                 return stands
             if not first([name]):
                 continue
-            if tables.dispatch.search(name):
+            if tables.has("dispatch", name):
                 return before or name
             before = name
     return next((found for names in candidates if (found := first(names))), None)

@@ -25,7 +25,7 @@ from harness.vm.protocol import Ask, Completed
 from harness.vm.qemu import Qemu
 from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
-from harness.vm.state_dump import kvm_suspect, state_of, why_silent
+from harness.vm.state_dump import CoreDump, kvm_suspect, state_of, why_silent
 
 INIT = "/harness/init"
 # Seconds for a guest of reference speed; a slower one (pace.py) gets so much more.
@@ -104,26 +104,36 @@ class Guest:
         self._recogniser = Recogniser()
         self._connection: Connection | None = None
         self._line: CaseLine | None = None
+        draft = folder / f"{name}.core.draft"
+        self.core = CoreDump(spec.core, draft) if spec.core is not None else None
         log = console_log or folder / f"{name}.console.log"
         self.console = Console(qemu.console, log, self._hear)
 
     def _hear(self, line: str | None) -> None:
         """A line, or (None) silence."""
         with self._lock:
-            self._keep(self._recogniser.flush() if line is None else self._recogniser.feed(line))
+            found = self._recogniser.flush() if line is None else self._recogniser.feed(line)
+            counting = self._keep(found)
+            busy = self._recogniser.busy and not self._dumping
             self._lock.notify_all()
+        if self.core is not None:
+            self.core.heard(self.qemu.monitor, busy=busy, counting=counting)
 
-    def _keep(self, splats: Sequence[Splat]) -> None:
+    def _keep(self, splats: Sequence[Splat]) -> bool:
+        """Keeps those that are news; whether one is that nobody has asked for."""
+        counting = False
         if self._dumping:
-            return  # what a dump of a hung guest provokes is no news
+            return False  # what a dump of a hung guest provokes is no news
         for splat in splats:
             if any(s.title == splat.title and s.case == splat.case for s in self._splats):
                 continue  # the kernel repeats itself; the whole of it is in the log
             if splat.category == "oom" and splat.case in self._expecting_oom:
                 splat = replace(splat, expected=True)
             self._splats.append(splat)
+            counting = counting or not splat.expected
             if splat.spoils:
                 self._spoiled = splat.title
+        return counting
 
     @property
     def swap_image(self) -> Path:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core import events as ev
+from harness.core.command_table import command
 from harness.core.errors import InternalError, InvocationError, MachineError, SeriesError
 from harness.vm.accel import USE_TCG, KvmVerdict, in_one_line
 from harness.vm.boot import OWN_INIT, Patience, boot, save
@@ -62,6 +63,18 @@ class Guests:
             self._closed = True
         for guest in self._made:
             guest.close()
+        self._tell_core()
+
+    def _tell_core(self) -> None:
+        """Says where the memory of the guest is that complained first, or why it is nowhere."""
+        if (path := self.spec.core) is None:
+            return
+        troubles = [guest.core.trouble for guest in self._made if guest.core is not None]
+        if path.exists():
+            said = f"memory and registers at the first report are in {path}: {command('drgn')}"
+            self.events.emit(ev.Note(said))
+        elif trouble := next(filter(None, troubles), None):
+            self.events.emit(ev.Note(f"the guest's memory was not kept: {trouble}", "warning"))
 
     @property
     def first(self) -> Guest:

@@ -61,6 +61,7 @@ class GuestSpec:
         login: for an image that boots by its own init; None: ours is process 1.
         in_turn: under TCG its virtual CPUs run one at a time, in one thread.
         watch: under TCG, the addresses that are marked when they run; None: none.
+        core: where memory and registers are kept of the first report of the kernel.
         counted: under TCG, with one CPU: its time stamp counter counts instructions.
     """
 
@@ -79,6 +80,7 @@ class GuestSpec:
     in_turn: bool = False
     watch: CodeWatch | None = None
     counted: bool = False
+    core: Path | None = None
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
 

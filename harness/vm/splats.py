@@ -231,9 +231,9 @@ class Recogniser:
 
     def _look_for_remarks(self, text: str) -> None:
         if self.table.any_remark.search(text):
-            for pattern, why in self.table.remarks:
-                if pattern.search(text):
-                    self._remark(text, why)
+            for remark in self.table.remarks:
+                if remark.line.search(text):
+                    self._remark(text, remark.why)
 
     def _remark(self, text: str, why: str) -> None:
         remark = ConsoleRemark(text[:200], why)

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a guest that hangs still shows: QEMU's view of it, its registers, sysrq's traces."""
+"""What a guest in trouble shows: QEMU's view of it, sysrq's traces; its memory, in a core."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from harness.core.errors import InternalError
 from harness.vm.accel import last_words
 from harness.vm.console import Console
-from harness.vm.qemu import MonitorClosedError, Qemu
+from harness.vm.qemu import Monitor, MonitorClosedError, Qemu
 from harness.vm.serial_dialogue import ASK, HERE, SerialDialogue
 
 ANSWER = 2.0  # seconds for the first word of an answer
 ENDING = 5.0  # seconds for a QEMU that has closed its console
 TAIL = 200  # lines of the console that are repeated in a dump
+
+CORE_TIMEOUT_S = 300.0  # for a guest of 2 GiB on a slow disk; 512 MiB take 1 s
+# A panic that restarts the guest at once would end QEMU before it is stopped; the last word of a
+# command line that has two of these counts.
+CORE_APPEND = "panic=0"
 
 _TROUBLE = (MonitorClosedError, TimeoutError, InternalError, OSError, ValueError)
 
@@ -124,3 +132,51 @@ def state_of(about: str, qemu: Qemu, console: Console, patience: float | None = 
         parts.append(f"QEMU has ended with status {qemu.process.poll()}")
     parts.append("==== end of the console\n" + "\n".join(console.lines[-TAIL:]))
     return "\n\n".join(parts) + "\n"
+
+
+@dataclass
+class CoreDump:
+    """A guest's memory and registers when its kernel begins to complain: an ELF core.
+
+    Taken at the first line of a report, while the kernel prints it: by its last line the task that
+    it is about has gone on. What turns out to be none that counts is taken away again.
+    ``path`` is the core of the whole run, which keeps one: the first.
+    """
+
+    path: Path
+    draft: Path
+    trouble: str | None = None
+    over: bool = False
+
+    def heard(self, monitor: Monitor, *, busy: bool, counting: bool) -> None:
+        """After each line of the console: a report is ``busy``; one that counts has ended."""
+        if self.over:
+            return
+        if (busy or counting) and not self.draft.exists():
+            self._take(monitor)
+        if counting:
+            self._publish()
+        elif not busy:
+            self.draft.unlink(missing_ok=True)
+
+    def _take(self, monitor: Monitor) -> None:
+        if self.path.exists():
+            self.over = True
+            return
+        try:
+            monitor.command("stop")
+            where = f"file:{self.draft}"
+            monitor.command(
+                "dump-guest-memory", timeout=CORE_TIMEOUT_S, paging=False, protocol=where
+            )
+            monitor.command("cont")
+        except (InternalError, MonitorClosedError, TimeoutError) as error:
+            self.trouble, self.over = str(error) or "QEMU had ended", True
+            self.draft.unlink(missing_ok=True)
+
+    def _publish(self) -> None:
+        self.over = True
+        if self.draft.exists():
+            with contextlib.suppress(FileExistsError):  # another guest's came first
+                os.link(self.draft, self.path)
+            self.draft.unlink()

@@ -42,7 +42,7 @@ def test_the_twin_has_debug_information_and_the_same_text(toy: Toy) -> None:
     folder = toy.series(("more", {"mm/swap.c": grow}))
     kernel = toy.build(folder)
     base, applied = toy.apply(folder)
-    debug = build_debug(toy.bench(), base, applied, kernel, "toy", toy.log)
+    debug = build_debug(toy.under_test(base, applied), kernel)
     assert not debug.differences, debug.differences
     assert not debug.cached
     sections = proc.capture(("readelf", "-S", str(debug.vmlinux))).decode()
@@ -54,14 +54,14 @@ def test_the_twin_has_debug_information_and_the_same_text(toy: Toy) -> None:
     )
     where = proc.capture(("addr2line", "-e", str(debug.vmlinux), address)).decode()
     assert where.partition(":")[0].endswith("mm/swap.c")
-    assert build_debug(toy.bench(), base, applied, kernel, "toy", toy.log).cached
+    assert build_debug(toy.under_test(base, applied), kernel).cached
 
 
 def test_the_tested_kernels_folder_is_left_alone(toy: Toy) -> None:
     folder = toy.series(("more", {"mm/swap.c": grow}))
     kernel = toy.build(folder)
     base, applied = toy.apply(folder)
-    build_debug(toy.bench(), base, applied, kernel, "toy", toy.log)
+    build_debug(toy.under_test(base, applied), kernel)
     toy.made()
     toy.build(toy.series(("other", {"mm/madvise.c": grow})))
     assert toy.made() == ["mm/madvise.o", "mm/swap.o"]
@@ -70,9 +70,9 @@ def test_the_tested_kernels_folder_is_left_alone(toy: Toy) -> None:
 def test_a_kernel_with_debug_information_is_booted_without(toy: Toy) -> None:
     base, applied = toy.apply(toy.series(("more", {"mm/swap.c": grow})))
     config = toy.configure(base, applied, WISH)
-    kernel = build(toy.bench(), base, applied, config, toy.log, debug=True)
+    kernel = build(toy.under_test(base, applied), config, debug=True)
     debug = proc.capture(("readelf", "-S", str(kernel.entry / "debug"))).decode()
     booted = proc.capture(("readelf", "-S", str(kernel.vmlinux))).decode()
     assert ".debug_info" in debug and ".debug_info" not in booted
-    ordinary = build(toy.bench(), base, applied, config, toy.log)
+    ordinary = build(toy.under_test(base, applied), config)
     assert ordinary.entry != kernel.entry and not (ordinary.entry / "debug").exists()

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.build.headers import install_headers, installing
 from harness.core.errors import InvocationError, MachineError, SeriesError
-from harness.series.apply import Applied
 from harness.series.worktree import source_tree
 from tests.support.toy import Toy, grow
 
@@ -22,7 +22,7 @@ def advice(text: str) -> str:
 
 def installed(toy: Toy, folder: Path | None) -> Path:
     base, applied = toy.apply(folder)
-    return install_headers(toy.bench(), base, applied, toy.log)
+    return install_headers(toy.under_test(base, applied))
 
 
 def test_what_the_series_adds_is_there(toy: Toy) -> None:
@@ -46,9 +46,9 @@ def test_who_is_at_fault_where_they_cannot_be_installed(toy: Toy, patched: bool)
     broken = {"Makefile": lambda text: text.replace("include/uapi/linux/*.h", "nowhere/*.h")}
     base, applied = toy.apply(toy.series(("broken", broken)))
     if not patched:
-        applied = Applied(applied.repo, applied.commit, applied.tree, (), 0)
+        applied = replace(applied, patches=(), total=0)
     with pytest.raises(SeriesError if patched else InvocationError) as caught:
-        install_headers(toy.bench(), base, applied, toy.log)
+        install_headers(toy.under_test(base, applied))
     assert "*** [Makefile" in caught.value.what
     assert caught.value.evidence == toy.log.with_name("headers.log")
 
@@ -57,7 +57,7 @@ def test_beside_something_that_holds_the_tree(toy: Toy) -> None:
     base, applied = toy.apply(toy.series(("advice", {HEADER: advice})))
     with (
         source_tree(toy.store, base, applied, toy.events) as source,
-        installing(toy.bench(), base, applied, toy.log, source),
+        installing(toy.under_test(base, applied), source),
     ):
         pass
     assert list(toy.store.root.glob("headers/*/include/linux/mman.h"))
@@ -69,7 +69,7 @@ def test_what_goes_wrong_beside_is_raised_at_the_end(toy: Toy) -> None:
     with (
         source_tree(toy.store, base, applied, toy.events) as source,
         pytest.raises(SeriesError),
-        installing(toy.bench(), base, applied, toy.log, source),
+        installing(toy.under_test(base, applied), source),
     ):
         pass
 
@@ -79,4 +79,4 @@ def test_a_full_disk_is_not_the_series_fault(toy: Toy) -> None:
             "\t@echo 'cp: error writing: No space left on device'; false\n")}  # fmt: skip
     base, applied = toy.apply(toy.series(("full", full)))
     with pytest.raises(MachineError):
-        install_headers(toy.bench(), base, applied, toy.log)
+        install_headers(toy.under_test(base, applied))

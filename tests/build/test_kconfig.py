@@ -28,7 +28,7 @@ def test_how_a_fragment_ends_its_lines_does_not_matter(text: str, toy: Toy) -> N
         script.write_text(script.read_text().replace('\techo >> "$merged"\n', ""))
     commit(toy.tree, {}, "as the kernel does it")
     flavour = Flavour("toy", (first, last))
-    config = configure(toy.bench(), *toy.apply(None), flavour, toy.log)
+    config = configure(toy.under_test(*toy.apply(None)), flavour)
     assert {"CONFIG_SWAP=y", "CONFIG_MEMORY=y"} <= set(config.text.split("\n"))
 
 

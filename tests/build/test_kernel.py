@@ -34,7 +34,7 @@ def test_the_whole_path(toy: Toy, recorder: Recorder) -> None:
     assert (kernel.release, kernel.objects, kernel.cached) == ("6.1.7", 4, False)
     assert kernel.vmlinux.read_bytes()[:4] == b"\x7fELF"
     assert "volatile_one" in kernel.system_map.read_text()
-    assert "CONFIG_SWAP=y" in kernel.config.read_text()
+    assert "CONFIG_SWAP=y" in kernel.config.text
     assert "CC      mm/volatile.o" in kernel.log.read_text()
     assert kernel.bzimage is not None
     assert kernel.bzimage.is_file()
@@ -160,11 +160,11 @@ def test_a_new_warning_may_be_told_and_passed_over(toy: Toy) -> None:
     base, applied = toy.apply(toy.series(WARNS))
     config = toy.configure(base, applied)
     for cached in (False, True):
-        kernel = build(toy.bench(), base, applied, config, toy.log, warnings="note")
+        kernel = build(toy.under_test(base, applied), config, warnings="note")
         assert kernel.cached == cached
         assert kernel.warned is not None
         assert "mm/swap.c:6: warning: unused variable" in kernel.warned
-    assert build(toy.bench(), base, applied, config, toy.log, warnings="ignore").warned is None
+    assert build(toy.under_test(base, applied), config, warnings="ignore").warned is None
     with pytest.raises(SeriesError):  # who does not ask for that does not get such a kernel
         toy.build(toy.series(WARNS))
 

@@ -26,7 +26,7 @@ def flavour(toy: Toy, own: str, needs: str) -> Flavour:
 def made(toy: Toy, own: str, needs: str) -> tuple[KernelConfig, list[str]]:
     base, applied = toy.apply(None)
     asked = flavour(toy, own, needs)
-    config = configure(toy.bench(), base, applied, asked, toy.log)
+    config = configure(toy.under_test(base, applied), asked)
     return config, remarks(asked, base, config)
 
 

@@ -27,9 +27,8 @@ def found(toy: Toy, **there: Edit) -> tuple[list[KunitFile], WholeChange]:
     """The tests of a series that touches mm/swap.c, where the files ``there`` were before."""
     touch = {"mm/swap.c": lambda text: text + "\nint more;\n"}
     base, applied = toy.apply(toy.series(("tests", there), ("touch", touch)))
-    before = replace(base, commit=f"{applied.commit}^")
-    change = WholeChange(before, applied, kunit=True)
-    return kunit_files(change.tree, touched_files(change.tree)), change
+    change = WholeChange(base, replace(applied, base=f"{applied.commit}^"), kunit=True)
+    return kunit_files(change.whole, touched_files(change.whole)), change
 
 
 def test_a_test_beside_a_touched_file_is_found_by_its_name(toy: Toy) -> None:
@@ -46,8 +45,7 @@ def test_a_folder_of_tests_and_lib_are_looked_in(toy: Toy) -> None:
 
 
 def test_a_test_that_the_series_brings_is_its_own(toy: Toy) -> None:
-    base, applied = toy.apply(toy.series(("one", {"drivers/odd_kunit.c": SWAP_TEST})))
-    tree = WholeChange(base, applied).tree
+    _, tree = toy.apply(toy.series(("one", {"drivers/odd_kunit.c": SWAP_TEST})))
     tests = kunit_files(tree, touched_files(tree))
     assert [(test.path, test.touched) for test in tests] == [("drivers/odd_kunit.c",) * 2]
 

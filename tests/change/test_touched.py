@@ -10,7 +10,7 @@ import pytest
 from harness.change.objects import dependents
 from harness.change.touched import Touched, fates, kind_of, touched_files, without_object
 from harness.core.events import FileKind
-from harness.series.apply import PatchedTree
+from harness.series.apply import unpatched
 from tests.support.toy import Toy
 
 
@@ -44,10 +44,9 @@ def test_comments_are_no_code(toy: Toy) -> None:
         "drivers/driver.c": lambda text: text + '\nchar *no_comment = "/* a */";\n',
     }
     base, applied = toy.apply(toy.series(("one", edits)))
-    tree = PatchedTree(applied.repo, applied.commit, base.commit)
-    found = {file.path: file.kind for file in touched_files(tree)}
+    found = {file.path: file.kind for file in touched_files(applied)}
     assert found == {"mm/swap.c": "comments", "drivers/driver.c": "code"}
-    assert touched_files(PatchedTree(base.repo, base.commit, base.commit)) == []
+    assert touched_files(unpatched(base)) == []
 
 
 def test_fates() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
@@ -28,6 +29,7 @@ class Whole:
     rows: tuple[Row, ...]
     rates: dict[str, float]
     name: str | None = None
+    places: tuple[tuple[re.Pattern[str], int], ...] = ()
 
 
 GOOD: dict[str, Any] = {"rows": [{"id": "a", "status": "pass"}], "rates": {"x": 1}, "name": None}
@@ -36,6 +38,13 @@ GOOD: dict[str, Any] = {"rows": [{"id": "a", "status": "pass"}], "rates": {"x": 
 def test_what_fits_is_read() -> None:
     whole = from_json(Whole, GOOD)
     assert whole == Whole(({"id": "a", "status": "pass"},), {"x": 1}, None)
+
+
+def test_a_list_of_patterns_is_one_pattern_of_which_one_must_match() -> None:
+    whole = from_json(Whole, GOOD | {"places": [["a|b", 1], [["c", "^d"], 2]]})
+    (first, one), (second, two) = whole.places
+    assert (one, two) == (1, 2) and first.fullmatch("b")
+    assert second.search("xc") and second.search("d") and not second.search("xd")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +57,10 @@ def test_what_fits_is_read() -> None:
         ({"rates": {"x": "fast"}}, r"rates\.x: float expected"),
         ({"name": 5}, "name: str or NoneType expected, not 5"),
         ({"unknown": 1}, "the whole: unknown is none of rows, rates, name"),
+        ({"places": [["(", 1]]}, r"places\[0\]\[0\]: missing \)"),
+        ({"places": [[5, 1]]}, r"places\[0\]\[0\]: 'int' object is not iterable"),
+        ({"places": [["a", "b"]]}, r"places\[0\]\[1\]: int expected, not 'b'"),
+        ({"places": [["a"]]}, r"places\[0\]: 2 values expected, not \['a'\]"),
     ],
 )
 def test_what_differs_is_named(change: dict[str, Any], where: str) -> None:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from harness.coverage.changed_lines import changed_files, commits_of, is_code
+from harness.coverage.changed_lines import changed_files, is_code
 from harness.series.apply import PatchedTree
 from tests.support.toy import Step, Toy, grow
 
 
 def tree_of(toy: Toy, *steps: Step) -> PatchedTree:
-    base, applied = toy.apply(toy.series(*steps))
-    return PatchedTree(applied.repo, applied.commit, base.commit)
+    return toy.apply(toy.series(*steps))[1]
 
 
 def negative(text: str) -> str:
@@ -24,7 +23,7 @@ def test_each_line_belongs_to_the_patch_that_wrote_it_last(toy: Toy) -> None:
         ("second", {"mm/swap.c": lambda t: "/* A line\n * more. */\n" + t.replace("- 2;", "- 3;")}),
     )
     (file,) = changed_files(tree)
-    assert len(commits_of(tree)) == 2
+    assert len(tree.commits()) == 2
     assert [(line.number, line.patch, line.first, line.text.strip()) for line in file.lines] == [
         (1, 1, 1, "/* A line"),
         (2, 1, 2, "* more. */"),

@@ -6,7 +6,6 @@ from __future__ import annotations
 from harness.build.kernel import build
 from harness.coverage.changed_lines import changed_files
 from harness.coverage.statements import Statements, find_statements
-from harness.series.apply import PatchedTree
 from tests.support.toy import Toy, grow
 
 
@@ -15,9 +14,9 @@ def find(toy: Toy) -> tuple[Statements, str]:
     folder = toy.series(("more", {"mm/swap.c": grow}))
     base, applied = toy.apply(folder)
     config = toy.configure(base, applied)
-    kernel = build(toy.bench(), base, applied, config, toy.log)
-    files = changed_files(PatchedTree(applied.repo, applied.commit, base.commit))
-    found = find_statements(toy.bench(), base, applied, kernel, "toy", files, toy.log)
+    kernel = build(toy.under_test(base, applied), config)
+    files = changed_files(applied)
+    found = find_statements(toy.under_test(base, applied), kernel, files)
     return found, kernel.system_map.read_text()
 
 
@@ -36,18 +35,18 @@ def test_each_line_with_code_has_its_address(toy: Toy) -> None:
 def test_the_folder_is_brought_back_to_the_series_first(toy: Toy) -> None:
     folder = toy.series(("more", {"mm/swap.c": grow}))
     base, applied = toy.apply(folder)
-    kernel = build(toy.bench(), base, applied, toy.configure(base, applied), toy.log)
+    kernel = build(toy.under_test(base, applied), toy.configure(base, applied))
     toy.build(toy.series(("other", {"mm/swap.c": lambda t: grow("\n\n\n\n" + t)}), name="other"))
-    files = changed_files(PatchedTree(applied.repo, applied.commit, base.commit))
-    found = find_statements(toy.bench(), base, applied, kernel, "toy", files, toy.log)
+    files = changed_files(applied)
+    found = find_statements(toy.under_test(base, applied), kernel, files)
     assert 18 in found.lines["mm/swap.c"]
 
 
 def test_an_object_that_is_elsewhere_in_the_kernel_is_missing(toy: Toy) -> None:
     folder = toy.series(("more", {"mm/swap.c": grow}))
     base, applied = toy.apply(folder)
-    kernel = build(toy.bench(), base, applied, toy.configure(base, applied), toy.log)
-    files = changed_files(PatchedTree(applied.repo, applied.commit, base.commit))
+    kernel = build(toy.under_test(base, applied), toy.configure(base, applied))
+    files = changed_files(applied)
     kernel.system_map.write_text("ffffffff81000000 T start_kernel\n")
-    found = find_statements(toy.bench(), base, applied, kernel, "toy", files, toy.log)
+    found = find_statements(toy.under_test(base, applied), kernel, files)
     assert (found.lines, found.missing) == ({}, ("mm/swap.o",))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from harness.detectors.by_patch import blamed, places
-from harness.series.apply import PatchedTree
 from tests.support.toy import Toy
 
 WARN = """WARNING: CPU: 1 PID: 70 at mm/swap.c:{line} grown+0x2b/0x90
@@ -28,8 +27,7 @@ def test_the_patch_whose_line_it_is(toy: Toy) -> None:
         ("mm: first", {"mm/swap.c": lambda text: text + "int first;\n"}),
         ("mm: second", {"mm/swap.c": lambda text: text + "int second;\n"}),
     )
-    base, applied = toy.apply(folder)
-    tree = PatchedTree(applied.repo, applied.commit, base.commit)
+    _, tree = toy.apply(folder)
     for number, subject in enumerate(("mm: first", "mm: second"), 1):
         found = blamed(tree, 5, WARN.format(line=before + number))
         assert found is not None

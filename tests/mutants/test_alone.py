@@ -15,7 +15,6 @@ from harness.mutants.alone import Compiled, compile_alone
 from harness.mutants.bench import Bench, link_tree
 from harness.mutants.find import find_mutants
 from harness.mutants.mutant import Edit, Mutant
-from harness.series.apply import PatchedTree
 from tests.support.toy import Toy
 
 INLINE = """
@@ -59,13 +58,12 @@ class Compiling:
         steps = {HEADER: with_half, "mm/swap.c": lambda text: text + more}
         self.base, self.applied = toy.apply(toy.series(("more", steps)))
         self.kernel = toy.build(toy.root / "series")
-        self.tree = PatchedTree(self.applied.repo, self.applied.commit, self.base.commit)
+        self.tree = self.applied
         self.every = find_mutants(self.tree, changed_files(self.tree), self.kernel.compiled)
 
     def compile(self, mutants: Sequence[Mutant]) -> dict[int, Compiled]:
         config = self.toy.configure(self.base, self.applied)
-        log = self.toy.root / "compile.log"
-        return compile_alone(self.toy.bench(), self.base, self.applied, config, mutants, log)
+        return compile_alone(self.toy.under_test(self.base, self.applied), config, mutants)
 
     def one(self, operator: str, instead: str, text: str = "") -> Mutant:
         """The mutant with these texts in its lines."""

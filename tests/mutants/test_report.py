@@ -27,6 +27,6 @@ def test_with_all_outcomes_each_row_of_the_table_is_one_line_of_120_columns() ->
     lines = [line for line in shown.getvalue().splitlines() if line.strip()]
     # The headings, the operator, the patch, all.
     assert len(lines) == 4 and max(map(len, lines)) <= 120, lines
-    assert "by the build" in lines[0] and lines[0].rstrip().endswith("score, 95 %")
-    assert lines[2].startswith("patch 1: MADV") and "\N{HORIZONTAL ELLIPSIS}" in lines[2]
+    assert " build " in lines[0] and lines[0].rstrip().endswith("score, 95 %")
+    assert lines[2].startswith("patch 1: ") and "\N{HORIZONTAL ELLIPSIS}" in lines[2]
     assert all(line.rstrip().endswith(")") for line in lines[1:])

@@ -58,9 +58,10 @@ class Played:
         def compile_alone(*given: Any) -> dict[int, Compiled]:
             return {
                 m.number: self.compiled.get(m.number, Compiled("alive", "", m.key))
-                for m in given[4]
+                for m in given[2]
             }
 
+        monkeypatch.setattr(run, "scenarios_for", lambda session, line: [])
         monkeypatch.setattr(run, "find_mutants", find)
         monkeypatch.setattr(run, "sample", lambda every, *_, **__: list(every))
         monkeypatch.setattr(run, "compile_alone", compile_alone)
@@ -206,6 +207,34 @@ def test_a_case_that_was_changed_judges_again_what_it_killed_and_what_survived(
         assert again.mutants("JOBS=1") == 1
         outcomes = {number: outcome for number, (outcome, _, _) in again.outcomes().items()}
         assert outcomes == dict.fromkeys((1, 2, 3, 4, 6), "survived") | {5: "not reached"}
+    finally:
+        program.write_text(text)
+
+
+def test_with_the_check_of_one_case_gone_what_it_alone_noticed_survives(
+    play: Play, built: tuple[Toy, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills: Mapping[int, Mapping[str, Behaviour]] = {
+        1: {"narrow": fails},
+        2: {"other": fails},
+        4: {"narrow": fails, "other": fails},
+    }
+    before = play(kills, count=4)
+    assert before.mutants("JOBS=1") == 1
+    assert {n for n, (outcome, _, _) in before.outcomes().items() if outcome != "killed"} == {3}
+    capsys.readouterr()
+    program = built[1] / "guest-tests" / "toy" / "first.py"
+    text = program.read_text()
+    program.write_text(text + "# the check of narrow is gone\n")
+    try:
+        holed = {
+            number: {k: v for k, v in by.items() if k != "narrow"} for number, by in kills.items()
+        }
+        after = play(holed, count=4)
+        assert after.mutants("JOBS=1") == 1
+        outcomes = {number: outcome for number, (outcome, _, _) in after.outcomes().items()}
+        assert outcomes == {1: "survived", 2: "killed", 3: "survived", 4: "killed"}
+        assert "SURVIVED mm/swap.c:1 grown" in capsys.readouterr().out
     finally:
         program.write_text(text)
 

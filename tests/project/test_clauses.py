@@ -21,23 +21,27 @@ from harness.image.programs import GUEST_TESTS, sources
 from harness.series.contract import load
 
 OURS = PROJECT / "patches" / "volatile"
-TESTS = GUEST_TESTS / "volatile"
-LIB = GUEST_TESTS / "lib"
+PROJECTS = [path.parent for path in sorted((PROJECT / "patches").glob("*/series.yaml"))]
 
 _CASE = re.compile(r'\.name = "(\w+)", \.run = \w+, \.clauses = ((?:"[^"]*"\s*)+)')
 _ROW = re.compile(r"^\| (?P<clause>V-\w+-\d+) \| (?P<part>.+?) \| (?P<cases>.+?) \|$", re.MULTILINE)
 
 
+def _libs(source: Path) -> list[Path]:
+    """Helpers: everybody's, its own, and those of the series that another stands on."""
+    return [GUEST_TESTS / "lib", source.parent / "lib", GUEST_TESTS / "volatile" / "lib"]
+
+
 def _in_c(source: Path) -> dict[str, frozenset[str]]:
     """What the preprocessor makes of the table of cases: macros of a program's own included."""
-    command = ["gcc", "-E", "-P", "-w", "-I", str(LIB), "-I", str(source.parent / "lib")]
+    command = ["gcc", "-E", "-P", "-w", *(f"-I{folder}" for folder in _libs(source))]
     text = subprocess.run([*command, str(source)], capture_output=True, text=True, check=True)
     found = _CASE.findall(text.stdout)
     return {name: frozenset(clauses.replace('"', " ").split()) for name, clauses in found}
 
 
 def _in_python(source: Path) -> dict[str, frozenset[str]]:
-    env = {**os.environ, "PYTHONPATH": f"{LIB}:{source.parent / 'lib'}"}
+    env = {**os.environ, "PYTHONPATH": ":".join(map(str, _libs(source)))}
     env["PYTHONDONTWRITEBYTECODE"] = "1"
     command = [sys.executable, str(source), "--list"]
     text = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
@@ -46,10 +50,10 @@ def _in_python(source: Path) -> dict[str, frozenset[str]]:
 
 
 @cache
-def declared() -> dict[str, frozenset[str]]:
-    """Clauses of every case of our series: ``program::case``, or ``host::check``."""
-    found = {str(c.id): frozenset(c.clauses) for c in load_checks(OURS)}
-    for source in sources(TESTS):
+def declared(project: Path = OURS) -> dict[str, frozenset[str]]:
+    """Clauses of every case of a project: ``program::case``, or ``host::check``."""
+    found = {str(c.id): frozenset(c.clauses) for c in load_checks(project)}
+    for source in sources(GUEST_TESTS / project.name):
         cases = _in_c(source) if source.suffix == ".c" else _in_python(source)
         assert cases, f"no case found in {source.name}"
         found |= {f"{source.stem}::{name}": clauses for name, clauses in cases.items()}
@@ -62,21 +66,23 @@ def rows() -> list[tuple[str, str, list[str]]]:
     return [(m["clause"], m["part"], m["cases"].split()) for m in _ROW.finditer(text)]
 
 
-def exceptions() -> dict[str, str]:
+def exceptions(project: Path = OURS) -> dict[str, str]:
     """Clauses that no case shows, and what shows them."""
-    data = yaml.safe_load((OURS / "series.yaml").read_text())
-    found: dict[str, str] = data["shown_otherwise"]
+    data = yaml.safe_load((project / "series.yaml").read_text())
+    found: dict[str, str] = data.get("shown_otherwise", {})
     return found
 
 
-def test_every_clause_has_a_case_or_a_named_reason_for_none() -> None:
-    shown = frozenset[str]().union(*declared().values())
-    missing = set(load(OURS).clauses) - shown
-    assert missing == set(exceptions())
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
+def test_every_clause_has_a_case_or_a_named_reason_for_none(project: Path) -> None:
+    shown = frozenset[str]().union(*declared(project).values())
+    missing = load(project).own - shown
+    assert missing == set(exceptions(project))
 
 
-def test_a_reason_is_a_sentence() -> None:
-    assert all(len(reason.split()) > 5 for reason in exceptions().values())
+@pytest.mark.parametrize("project", PROJECTS, ids=lambda path: path.name)
+def test_a_reason_is_a_sentence(project: Path) -> None:
+    assert all(len(reason.split()) > 5 for reason in exceptions(project).values())
 
 
 def test_every_clause_has_a_row() -> None:

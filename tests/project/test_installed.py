@@ -149,3 +149,10 @@ def test_refresh_writes_nothing_into_the_installed_program(
     told = run("kernel-series-harness", "refresh", f"TREE={tree}", f"SERIES={tmp_path / 'mine'}")
     assert told.returncode == 0, told.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["0001-mm-one.patch"]
+
+
+@pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if c.target.startswith("tools.")])
+def test_what_is_about_the_project_itself_asks_for_a_checkout(run: Run, name: str) -> None:
+    told = run("kernel-series-harness", name)
+    assert told.returncode == 2
+    assert "next: use a checkout" in told.stderr

@@ -22,7 +22,7 @@ from harness.run.session import Session, run_session
 from harness.series import contract
 from harness.series.patches import Patch
 from tests.commands.revision.test_flaky import document as made_up
-from tests.commands.revision.test_mutants import told
+from tests.commands.revision.test_mutants import WEAK
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     statics: OpenRemarks = {1: {"sparse": ("x",)}}
     bad = made_up("fail", (2, 5), clauses={"A-1": {"verdict": "fail"}})
     runs = RevisionRuns((made_up(clauses=clauses), bad), made_up(clauses=clauses), {}, statics)
-    runs.mutants, runs.score = told(["killed", "survived"]), 80
+    runs.mutants, runs.score = WEAK, 80
     path = tmp_path / "revision.json"
     path.write_text(as_json(conclude(inputs, runs)))
     assert read_revision(path) == conclude(inputs, runs)

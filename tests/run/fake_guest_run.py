@@ -122,7 +122,7 @@ class Job:
         self.monkeypatch.setattr(Qemu, "start", self._start)
         self.monkeypatch.setattr(assemble_guest, "build_rootfs", lambda *_: rootfs)
         self.monkeypatch.setattr(change, "build_plugin", lambda _: self.out / "marks.so")
-        for module in (assemble_guest, change, pipeline):
+        for module in (assemble_guest, pipeline):
             self.monkeypatch.setattr(module, "load_flavour", lambda _: flavour)
         # Whether guests crowd this machine, and are told to run in turn, is said on the screen.
         self.monkeypatch.setattr(os, "cpu_count", lambda: 2)

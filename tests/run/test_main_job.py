@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import UNTESTED
+from harness.core.store import digest
 from tests.run.fake_guest_run import Job, built_toy, dies, fails, hangs, passes, warns
 from tests.support.limits import HUNG_S
 from tests.support.toy import Toy
@@ -272,6 +273,11 @@ def test_the_change_has_run(job: Job, capsys: pytest.CaptureFixture[str]) -> Non
     page = (job.out / "latest" / "report.html").read_text()
     assert '<span class="run">+}</span>' in page
     assert not list((job.out / "latest").glob("*.marks"))
+    # The toy's flavour is called toy, whatever CONFIG= says: no other folder is built in.
+    base, tools = job.toy.base(), job.toy.bench()
+    here, other = (digest(base.key, name, tools.toolchain.version) for name in ("toy", "default"))
+    assert job.toy.store.work_path("build", here).is_dir()
+    assert not job.toy.store.work_path("build", other).exists()
 
 
 def test_what_has_not_run_is_no_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from harness.change import whose
 from harness.commands import edit
 from harness.core import git
 from harness.mutants.switched import switched_tree
-from harness.run.against_base import BROKEN_BY_THIS
+from harness.run.against_base import BROKEN_BY_THIS, FEWEST
 from harness.series.apply import apply_series
 from harness.series.on_top import obtain_base
 from harness.series.patches import load_series
@@ -140,13 +140,26 @@ def test_a_report_leads_to_a_patch_of_the_upper_series(job: Job) -> None:
 
 def test_what_fails_of_the_lower_series_only_with_the_upper_one_is_broken_by_it(job: Job) -> None:
     def on_the_series(name: str, guest: FakeQemu) -> tuple[str, str]:
-        return (fails if job.booted == 1 else passes)(name, guest)
+        assert guest.spec is not None and guest.spec.vmlinux is not None
+        upper = "counted" in (guest.spec.vmlinux.parent / "System.map").read_text()
+        return (fails if upper else passes)(name, guest)
 
     job.behaviours = {"a02": on_the_series}
     assert test_kernel(job) == 1
     assert said(job)["toy/first.py::a02"] == ("fail", f"{BROKEN_BY_THIS}: wanted 1, got 2")
+    assert job.runs["a02"] == 2 * (1 + FEWEST)
     assert verdicts(job)["T-ONE-1"] == "fail" and verdicts(job)["U-ONE-1"] == "pass"
     assert job.runs["a01"] == 1 and job.runs["counts"] == 1  # of the base only what failed
+
+
+def test_what_fails_once_of_many_runs_is_no_evidence(job: Job) -> None:
+    def at_first(name: str, guest: FakeQemu) -> tuple[str, str]:
+        return (fails if job.booted == 1 else passes)(name, guest)
+
+    job.behaviours = {"a02": at_first}
+    assert test_kernel(job) == 0
+    status, reason = said(job)["toy/first.py::a02"]
+    assert status == "skip" and "no evidence of a difference" in reason
 
 
 def test_what_fails_without_the_upper_series_too_is_no_fault_of_it(job: Job) -> None:

@@ -106,7 +106,7 @@ def test_any_two_series_leave_the_tree_that_git_makes(tmp_path: Path) -> None:
     wanted = {one: git_side.checkout(one) for one in (first, *others)}
     for number in range(SEQUENCES):
         pair = rng.sample(others, 2)
-        steps = [Applied(repo, one, f"{one}^{{tree}}", (), 1) for one in pair]
+        steps = [Applied(repo, one, first, f"{one}^{{tree}}", (), 1) for one in pair]
         again = rng.choice((plain, steps[0], steps[1]))
         for applied in (*steps, again, plain):
             tree = checkout(base, applied, work).path

@@ -184,6 +184,9 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
         return dict(re.findall(r"(?m)^([a-z0-9._-]+)==(\S+)", (PROJECT / name).read_text()))
 
     plain, dev = locked("requirements.lock"), locked("requirements-dev.lock")
+    dask, extras = locked("requirements-dask.lock"), project["optional-dependencies"]
+    assert names(extras["dask"]) <= dask.keys() and not dask.keys() & plain.keys()
+    assert dask.items() <= dev.items()
     assert names(project["dependencies"]) <= plain.keys()
     assert names(project["optional-dependencies"]["dev"]) <= dev.keys()
     assert plain.items() <= dev.items()

@@ -8,6 +8,7 @@ The kernel is built where the user's store has none: minutes for the first time,
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness.build.flavours import load_flavour
 from harness.build.kconfig import configure
 from harness.build.kernel import build
 from harness.build.toolchain import BuildTools, find_toolchain
+from harness.build.tree import TreeUnderTest
 from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
@@ -23,7 +25,7 @@ from harness.coverage.changed_lines import changed_files
 from harness.mutants.find import find_mutants
 from harness.mutants.operators import operator_table
 from harness.mutants.switched import switched_tree
-from harness.series.apply import PatchedTree, apply_series
+from harness.series.apply import apply_series
 from harness.series.on_top import obtain_base
 from harness.series.patches import load_series
 
@@ -36,14 +38,14 @@ def test_one_kernel_has_every_mutant_of_our_series_behind_a_switch(tmp_path: Pat
     settings = from_environment({**os.environ, "KERNEL": KERNEL})
     store, events = Store(settings.cache, settings.cache_limit), Events()
     bench = BuildTools(store, events, find_toolchain(), settings.jobs)
-    log = tmp_path / "build.log"
     base = obtain_base(settings, store, events)
     applied = apply_series(base, load_series(settings, base), None, store, events)
-    config = configure(bench, base, applied, load_flavour("default"), log)
-    sound = build(bench, base, applied, config, log)
-    tree = PatchedTree(applied.repo, applied.commit, base.commit)
+    under_test = TreeUnderTest(bench, base, applied, tmp_path / "build.log")
+    config = configure(under_test, load_flavour("default"))
+    sound = build(under_test, config)
+    tree = applied
     unread: list[str] = []
-    mutants = find_mutants(tree, changed_files(tree), sound.compiled, sound.config, unread.append)
+    mutants = find_mutants(tree, changed_files(tree), sound.compiled, config.path, unread.append)
     assert not unread
     assert len(mutants) > 500
     planted = {mutant.operator for mutant in mutants}
@@ -51,6 +53,6 @@ def test_one_kernel_has_every_mutant_of_our_series_behind_a_switch(tmp_path: Pat
         "barrier-dropped", "reference-dropped", "gfp-changed", "loop-once-less",
     }  # fmt: skip
     made = switched_tree(base, applied, mutants, store)
-    switched = build(bench, base, made, config, log)
+    switched = build(replace(under_test, applied=made), config)
     assert set(sound.compiled) <= set(switched.compiled)
     assert " harness_mutant_reached\n" in switched.system_map.read_text()

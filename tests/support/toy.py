@@ -16,6 +16,7 @@ from harness.build.flavours import Flavour
 from harness.build.kconfig import KernelConfig, configure
 from harness.build.kernel import KernelBuild, build
 from harness.build.toolchain import BuildTools, find_toolchain
+from harness.build.tree import TreeUnderTest
 from harness.core import git
 from harness.core.events import Events
 from harness.core.settings import Settings, from_environment
@@ -120,8 +121,11 @@ class Toy:
     def log(self) -> Path:
         return self.root / "build.log"
 
+    def under_test(self, base: Base, applied: Applied) -> TreeUnderTest:
+        return TreeUnderTest(self.bench(), base, applied, self.log)
+
     def configure(self, base: Base, applied: Applied, text: str = WISH) -> KernelConfig:
-        return configure(self.bench(), base, applied, self.flavour(text), self.log)
+        return configure(self.under_test(base, applied), self.flavour(text))
 
     def build(
         self, folder: Path | None = None, text: str = WISH, *, bzimage: bool = False
@@ -129,7 +133,7 @@ class Toy:
         """Apply, configure, build."""
         base, applied = self.apply(folder)
         config = self.configure(base, applied, text)
-        return build(self.bench(), base, applied, config, self.log, bzimage=bzimage)
+        return build(self.under_test(base, applied), config, bzimage=bzimage)
 
     def made(self) -> list[str]:
         """The objects that the last call of make compiled, by the log; clears it."""

@@ -10,10 +10,10 @@
 
 /*
  * Leaves @left_mb of the guest's memory and fills @pages volatile pages of them;
- * with a swap disk, and the one LRU or the other.
+ * with the one LRU or the other.
  */
-static inline struct vr_range vr_scarce(long long left_mb, size_t pages,
-					bool mglru)
+static inline struct vr_range vr_scarce_without_swap(long long left_mb,
+						     size_t pages, bool mglru)
 {
 	struct vr_range r;
 	char huge[32];
@@ -22,7 +22,6 @@ static inline struct vr_range vr_scarce(long long left_mb, size_t pages,
 	if (access("/proc/sys/vm/nr_hugepages", F_OK))
 		vt_skip("no CONFIG_HUGETLBFS in this kernel");
 	vt_mglru(mglru);
-	vt_swap_disk();
 	vt_write("/proc/sys/vm/drop_caches", "1");
 	free = vt_key("/proc/meminfo", "MemFree") / 1024;
 	REQUIRE_GE(free, left_mb);
@@ -34,6 +33,14 @@ static inline struct vr_range vr_scarce(long long left_mb, size_t pages,
 	/* Another's mappings of them would keep them from being purged. */
 	REQUIRE_EQ(madvise(r.p, vr_len(&r), MADV_DONTFORK), 0);
 	return r;
+}
+
+/* The same with a swap disk. */
+static inline struct vr_range vr_scarce(long long left_mb, size_t pages,
+					bool mglru)
+{
+	vt_swap_disk();
+	return vr_scarce_without_swap(left_mb, pages, mglru);
 }
 
 #endif

@@ -90,7 +90,7 @@ def _cost(session: Session) -> None:
         sizes_of_base, sizes_of_series = (
             KernelSizes(
                 ImageSize.of(k.equipment.prepared.kernel.vmlinux),
-                struct_sizes(k.session, k.equipment.prepared, table.structs),
+                struct_sizes(k.equipment.prepared, table.structs),
             )
             for k in kernels
         )

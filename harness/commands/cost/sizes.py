@@ -11,15 +11,12 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from harness.build.flavours import load_flavour
-from harness.build.folder import build_dir, marked, place_config
+from harness.build.folder import marked
 from harness.build.make import run_on
 from harness.commands.cost.bars import HELP, StructList
 from harness.core.errors import InvocationError
 from harness.core.sandbox import taken
-from harness.run.pipeline import Prepared, workbench
-from harness.run.session import Session
-from harness.series.worktree import source_tree
+from harness.run.pipeline import Prepared
 
 # Debug information that names every struct whole; it changes no layout. DWARF 4: one form for
 # all compilers.
@@ -75,33 +72,27 @@ def sizes_in(obj: Path, names: Iterable[str]) -> dict[str, int]:
     return found
 
 
-def struct_sizes(session: Session, prepared: Prepared, structs: StructList) -> dict[str, int]:
+def struct_sizes(prepared: Prepared, structs: StructList) -> dict[str, int]:
     """Bytes of each struct in the tested configuration; one object is compiled for that.
 
     Raises:
         InvocationError: the object does not have one of them.
         MachineError: the disk is full.
     """
-    flavour = load_flavour(session.settings.config).name
-    bench, log = workbench(session), session.out / "build.log"
-    base, applied, config = prepared.base, prepared.applied, prepared.kernel.config.read_text()
-    inputs = applied.tree, config, bench.toolchain.version, asdict(structs), DEBUG
+    tree, config, tools = prepared.tree, prepared.kernel.config, prepared.tree.tools
+    inputs = tree.applied.tree, config.text, tools.toolchain.version, asdict(structs), DEBUG
 
     def make(draft: Path) -> None:
         # The kernel's own folder: all that comes before an object is there.
-        with (
-            source_tree(bench.store, base, applied, bench.events) as source,
-            build_dir(bench, base, flavour, source) as out,
-        ):
-            place_config(config, out)
+        with tree.folder(config.name, config.text) as (source, out):
             with marked(out):
-                run_on(bench, source, out, log, DEBUG, structs.object)
+                run_on(tree, source, out, DEBUG, structs.object)
             found = sizes_in(taken(out, structs.object), structs.names)
         (draft / "structs.json").write_text(json.dumps(found), "utf-8")
 
-    entry = session.store.entry("structs", inputs, make, session.events.note, also=("build",))
+    entry = tools.store.entry("structs", inputs, make, tools.events.note, also=("build",))
     found: dict[str, int] = json.loads((entry.path / "structs.json").read_text("utf-8"))
     if missing := [name for name in structs.names if name not in found]:
         what = f"{structs.object} has no struct {missing[0]}"
-        raise InvocationError(what, evidence=log, next_step=HELP)
+        raise InvocationError(what, evidence=tree.log, next_step=HELP)
     return {name: found[name] for name in structs.names}

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from harness.commands.revision.inputs import Inputs, read_inputs
 from harness.commands.revision.page import write
+from harness.commands.revision.previous_findings import to_try
 from harness.commands.revision.reply import NOTES_REF, reply, write_notes
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
 from harness.commands.static_checks import open_remarks
@@ -89,18 +90,28 @@ def _compare(
     if settings.previous:
         heading = f"the previous revision: {settings.previous}"
         runs.previous = run_state(run, earlier, console, heading).document
+        if cases := to_try(runs.previous, runs.steps[-1]):
+            asked = _many_times(settings, cases)
+            heading = f"what failed in the previous revision, {FLAKY_RUNS} times"
+            tried = run_state(run, asked, console, heading).document
+            runs.tried = None if tried["error"] else tried
     if settings.statics:  # they may be missing on this machine
         heading = "checkpatch, sparse and kernel-doc"
         runs.statics = open_remarks(run_state(look, settings, console, heading).out)
     for state, cases in runs.to_repeat().items():
         where = "the previous revision" if state is None else inputs.name_of(state)
         kernel = earlier if state is None else replace(settings, patches=state)
-        tests = " or ".join(test_expression(CaseId.parse(case)) for case in cases)
-        asked = replace(kernel, tests=tests, only=cases, repeat=FLAKY_RUNS - 1, every=True)
+        asked = _many_times(kernel, cases)
         heading = f"flaky cases, {FLAKY_RUNS} times on: {where}"
         document = run_state(run, asked, console, heading).document
         if not document["error"]:
             runs.again[state] = document
+
+
+def _many_times(settings: Settings, cases: tuple[str, ...]) -> Settings:
+    """A run of these cases alone, each FLAKY_RUNS times."""
+    tests = " or ".join(test_expression(CaseId.parse(case)) for case in cases)
+    return replace(settings, tests=tests, only=cases, repeat=FLAKY_RUNS - 1, every=True)
 
 
 def _mutate(runs: RevisionRuns, settings: Settings, mutate: RunKernel, console: Console) -> None:

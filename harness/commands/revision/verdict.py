@@ -17,6 +17,7 @@ from typing import Literal
 from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.mutants import PatchScore, score, scores
+from harness.commands.revision.previous_findings import PreviousFinding, fates
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
@@ -143,6 +144,7 @@ class Revision:
     mutants: PatchScore | None = None
     mutants_error: tuple[str, ...] = ()
     score: int | None = None
+    findings: tuple[PreviousFinding, ...] = ()
 
     @property
     def bad_patches(self) -> list[int]:
@@ -173,7 +175,8 @@ class RevisionRuns:
     """The results of a revision's runs.
 
     ``steps``: of the bare base and of each patch, as far as they were run; ``previous``:
-    of the whole previous revision; ``again``: those that repeat flaky cases, by their kernel.
+    of the whole previous revision; ``again``: those that repeat flaky cases, by their kernel;
+    ``tried``: of the whole series, cases that failed in the previous revision.
     ``mutants``: of the whole series, ``score``: how many percent must be noticed;
     ``mutants_error``: why there are none, ``mutants_code``: of a run of them that came to no end.
     """
@@ -186,6 +189,7 @@ class RevisionRuns:
     mutants_error: tuple[str, ...] = ()
     mutants_code: int = 0
     score: int | None = None
+    tried: RunDocument | None = None
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
@@ -327,6 +331,7 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
     steps, last, previous = judge(runs, inputs), runs.steps[-1], runs.previous
     whole = len(steps) == len(inputs.patches) + 1 and not last["error"]
     compared = previous if whole and previous is not None and not previous["error"] else None
+    now = [last, *([runs.tried] if runs.tried else [])]
     said = Revision(
         inputs.base,
         inputs.why,
@@ -341,6 +346,7 @@ def conclude(inputs: Inputs, runs: RevisionRuns) -> Revision:
         score(runs.mutants["mutants"]) if runs.mutants is not None else None,
         runs.mutants_error,
         runs.score,
+        findings=fates(compared, now) if compared else (),
     )
     if said.exit_code in (0, UNTESTED) and said.below_score:
         return replace(said, exit_code=SeriesError.exit_code)

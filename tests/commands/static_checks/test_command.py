@@ -44,7 +44,7 @@ def _toy_flavour(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
 def remarks(toy: Toy, series: Path) -> list[PatchRemarks]:
     base = toy.base()
     read = load_series(toy.settings(series=str(series)), base)
-    return static_remarks(toy.bench(), base, read, toy.root / "data", toy.log)
+    return static_remarks(toy.under_test(*toy.apply(None)), read, toy.root / "data")
 
 
 def told(patch: PatchRemarks) -> dict[str, list[str]]:

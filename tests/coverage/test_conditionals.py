@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.mutants.conditionals import left_out
+from harness.coverage.conditionals import left_out
 
 CONFIG = {"A": "y", "M": "m", "S": '"text"'}
 

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What has become of the failures of the previous revision, by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.core.events import CaseId
+from harness.core.rates import Rates
+from harness.findings.failures import Failure, failures
+from harness.report.records import RunDocument
+
+Fate = Literal["fixed", "still there", "unrelated change", "no evidence"]
+
+
+@dataclass(frozen=True)
+class PreviousFinding:
+    """A failure of the previous revision: how often it was seen there, and here.
+
+    ``fate``: 'unrelated change' where its case fails otherwise now, or says nothing; 'no
+    evidence' where it was not seen, and as many runs of the previous one might not show it either.
+    """
+
+    id: str
+    title: str
+    fate: Fate
+    seen_there: int
+    runs_there: int
+    seen_here: int
+    runs_here: int
+
+
+def to_try(previous: RunDocument, now: RunDocument) -> tuple[str, ...]:
+    """The cases that fail in the previous revision and not here: are they fixed, or was it luck?"""
+    here = {test["id"]: test["status"] for test in now["tests"]}
+    cases = (f.test["id"] for f in failures(previous) if f.test is not None)
+    ours = (case for case in cases if CaseId.parse(case).kind == "guest")
+    return tuple(dict.fromkeys(case for case in ours if here.get(case) == "pass"))
+
+
+def _passes(case: str, documents: Sequence[RunDocument]) -> int:
+    alone = [t for d in documents for t in d["tests"] if t["id"] == case and t["status"] == "pass"]
+    again = (r["passed"] for d in documents for r in d["repeats"] if r["id"] == case)
+    return len(alone) + sum(again)
+
+
+def _judged(there: Failure, documents: Sequence[RunDocument]) -> PreviousFinding:
+    def now(fate: Fate, seen: int, runs: int) -> PreviousFinding:
+        return PreviousFinding(there.id, there.title, fate, there.seen, there.runs, seen, runs)
+
+    same = [f for d in documents for f in failures(d) if f.id == there.id]
+    if same:
+        return now("still there", sum(f.seen for f in same), sum(f.runs for f in same))
+    passes = _passes(there.test["id"], documents) if there.test else 0
+    if not passes:
+        return now("unrelated change", 0, 0)
+    # As of passes: the side that is better has more of them.
+    rates = Rates(there.runs - there.seen, there.runs, passes, passes)
+    return now("fixed" if rates.verdict() == "better" else "no evidence", 0, passes)
+
+
+def fates(previous: RunDocument, documents: Sequence[RunDocument]) -> tuple[PreviousFinding, ...]:
+    """Each failure of the previous revision; ``documents``: the runs of the whole series."""
+    return tuple(_judged(failure, documents) for failure in failures(previous))
