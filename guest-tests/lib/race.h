@@ -136,20 +136,6 @@ static inline void race_wait(sem_t *sem)
 		REQUIRE_EQ(errno, EINTR);
 }
 
-/* A mapping without a page: what is advised for it does nothing but the rest of it. */
-static void *race_nothing;
-
-/*
- * Pages on their way to an LRU list wait on the CPU that touched them. Who moves
- * those of all CPUs on, as memory.reclaim does since 7.x, queues work on the CPUs
- * that have some, and would wait for one that is held. MADV_PAGEOUT moves on those
- * of the CPU that calls it.
- */
-static inline void race_leave_nothing_waiting(void)
-{
-	REQUIRE_EQ(madvise(race_nothing, 4096, MADV_PAGEOUT), 0);
-}
-
 /*
  * A thread's life. All are awake and on their CPUs before one begins: the one
  * that the harness holds at its beginning must not be waited for by a wake-up.
@@ -163,7 +149,6 @@ static inline void *race_live(void *arg)
 		race_wait(&race_shared->go[self]);
 		if (__atomic_load_n(&race_shared->over, __ATOMIC_ACQUIRE))
 			return NULL;
-		race_leave_nothing_waiting();
 		__atomic_fetch_add(&race_shared->awake, 1, __ATOMIC_ACQ_REL);
 		while (__atomic_load_n(&race_shared->awake, __ATOMIC_ACQUIRE) <
 		       run * race_count)
@@ -219,9 +204,6 @@ static inline void race_run(void)
 	race_shared = mmap(NULL, sizeof(*race_shared), PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	REQUIRE(race_shared != MAP_FAILED);
-	race_nothing = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
-	REQUIRE(race_nothing != MAP_FAILED);
 	REQUIRE_EQ(sem_init(&race_shared->done, 1, 0), 0);
 	for (i = 0; i < race_count; i++)
 		REQUIRE_EQ(sem_init(&race_shared->go[i], 1, 0), 0);
