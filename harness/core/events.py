@@ -343,6 +343,10 @@ class Events:
     consumers: list[Consumer] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
+    def __reduce__(self) -> tuple[type[Events], tuple[()]]:
+        """What goes to another process tells nobody there: consumers stay where they are."""
+        return Events, ()
+
     def note(self, text: str) -> None:
         """Emits a plain note."""
         self.emit(Note(text))

@@ -98,6 +98,10 @@ class Store:
     _held: dict[str, TextIO] = field(default_factory=dict, compare=False, repr=False)
     _grown: set[str] = field(default_factory=set, compare=False, repr=False)
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Path, int]]:
+        """In another process it is the same folder; what is held here is held by this one."""
+        return Store, (self.root, self.limit)
+
     @property
     def ccache_limit(self) -> int:
         """Bytes, of ``limit``, that ccache may have: it keeps them itself."""

@@ -28,6 +28,15 @@ class Desk:
         self.folder = toy.series(ONE, TWO)
         self.path = toy.root / "edit"
 
+    def project(self, folder: Path) -> Path:
+        """The folder as that of a project: what it promises is not looked at here."""
+        about = (
+            "name: toy\ntitle: Toy\ncontract: contract.md\nguest_tests: toy\nholds_from: {T-1: 0}\n"
+        )
+        (folder / "series.yaml").write_text(f"{about}patches: []\n")
+        (folder / "contract.md").write_text("## Toy\n| T-1 | It is there. |\n")
+        return folder
+
     def tree(self, **given: object) -> str:
         wanted = {"series": str(self.folder), "tree": str(self.path), **given}
         assert edit.tree(self.toy.settings(**wanted)) == 0
@@ -102,7 +111,7 @@ def test_a_patch_that_is_dropped_is_removed_and_the_cover_letter_stays(desk: Des
 def test_a_series_for_a_new_kernel_line_begins_on_the_bare_base(desk: Desk) -> None:
     project = desk.toy.root / "patches"
     (project / "6.12").mkdir(parents=True)
-    new = {"series": "", "project": project}
+    new = {"series": "", "project": desk.project(project)}
     with pytest.raises(InvocationError, match="no series of ours") as caught:
         desk.tree(**new, patches=None)
     settings = desk.toy.settings(**new, tree=str(desk.path), patches=None)
@@ -210,7 +219,7 @@ def test_the_default_place_is_named_after_the_kernel(toy: Toy) -> None:
 def test_the_tree_of_an_installed_program_names_no_place_to_write_to(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = desk.toy.series(ONE, name="6.1").parent
+    project = desk.project(desk.toy.series(ONE, name="6.1").parent)
     monkeypatch.setattr(edit, "PROGRAM", "kernel-series-harness")
     monkeypatch.setattr(edit, "PROJECT", project)
     made = desk.tree(series="", project=project)

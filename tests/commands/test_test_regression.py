@@ -202,7 +202,8 @@ def test_what_the_kernels_said_is_not_lost_with_an_interrupt(
 ) -> None:
     def equip(session: Session, reports: Reports) -> tuple[Any, Any, Any]:
         reports.waiting.append(seen("WARNING in new"))
-        kernel = SimpleNamespace(kernel=SimpleNamespace(config=Path("config")))
+        config = SimpleNamespace(path=Path("config"))
+        kernel = SimpleNamespace(kernel=SimpleNamespace(config=config))
         equipment = SimpleNamespace(prepared=kernel)
         base = SimpleNamespace(equipment=equipment, observe=None)
         return LISTED, base, SimpleNamespace(observe=None)
