@@ -5,42 +5,19 @@
  */
 #include "vr_scarce.h"
 
-#define MB		(1 << 20)
-#define LEFT_MB		56
-#define HELD_PAGES	(24 * MB / VR_PAGE)
-#define ENOUGH		2048
-#define STEP_PAGES	(MB / VR_PAGE)
-#define GROWTH_PAGES	(120 * MB / VR_PAGE)
-
-/* Grow until enough is purged; @arg: how much was before. */
-static void grow(void *arg)
-{
-	long long before = *(long long *)arg;
-	struct vr_range r = { .p = vr_anon(GROWTH_PAGES), .magic = 1 };
-
-	while (r.pages < GROWTH_PAGES && vr_purges() < before + ENOUGH) {
-		size_t end = r.pages + STEP_PAGES;
-
-		for (; r.pages < end; r.pages++)
-			vr_fill_page(&r, r.pages);
-	}
-	vt_diag("grew by %zu pages", r.pages);
-	EXPECT_ALL_OLD(&r);
-}
-
 static void scarce(bool mglru)
 {
-	struct vr_range r = vr_scarce_without_swap(LEFT_MB, HELD_PAGES, mglru);
+	struct vr_range r = vr_scarce_without_swap(VR_LEFT_MB, VR_HELD_PAGES, mglru);
 	struct vr_range control = vr_filled(64);
 	long long purged, kills;
 
 	kills = vr_vmstat("oom_kill");
 	purged = vr_purges();
-	EXPECT_EQ(vt_run_child(grow, &purged), 0);
+	EXPECT_EQ(vt_run_child(vr_grow, &purged), 0);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 	purged = vr_purges() - purged;
-	vt_diag("%lld of %lu volatile pages purged", purged, HELD_PAGES);
-	EXPECT_GE(purged, ENOUGH);
+	vt_diag("%lld of %lu volatile pages purged", purged, VR_HELD_PAGES);
+	EXPECT_GE(purged, VR_ENOUGH);
 	EXPECT_EQ(vr_count(&r).zero, purged);
 	EXPECT_ALL_OLD(&control);
 	EXPECT_EQ(vr_vmstat("oom_kill") - kills, 0);

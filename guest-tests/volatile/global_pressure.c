@@ -4,38 +4,14 @@
  */
 #include "vr_scarce.h"
 
-#define MB		(1 << 20)
-#define LEFT_MB		56
-#define HELD_PAGES	(24 * MB / VR_PAGE)
-#define ENOUGH		2048
-#define STEP_PAGES	(MB / VR_PAGE)
-/* What is free, and what lies on the lists of two CPUs, which is not counted. */
-#define GROWTH_PAGES	(120 * MB / VR_PAGE)
-
-/* Grow until enough is purged; @arg: how much was before. */
-static void grow(void *arg)
-{
-	long long before = *(long long *)arg;
-	struct vr_range r = { .p = vr_anon(GROWTH_PAGES), .magic = 1 };
-
-	while (r.pages < GROWTH_PAGES && vr_purges() < before + ENOUGH) {
-		size_t end = r.pages + STEP_PAGES;
-
-		for (; r.pages < end; r.pages++)
-			vr_fill_page(&r, r.pages);
-	}
-	vt_diag("grew by %zu pages", r.pages);
-	EXPECT_ALL_OLD(&r);
-}
-
 static void global_pressure(bool mglru)
 {
-	struct vr_range r = vr_scarce(LEFT_MB, HELD_PAGES, mglru);
+	struct vr_range r = vr_scarce(VR_LEFT_MB, VR_HELD_PAGES, mglru);
 	struct vr_range control = vr_filled(64);
 	long long purged, swapped;
 
 	purged = vr_purges();
-	EXPECT_EQ(vt_run_child(grow, &purged), 0);
+	EXPECT_EQ(vt_run_child(vr_grow, &purged), 0);
 	/*
 	 * Whoever passes by holds a reference for a moment, as a CPU that has just
 	 * put a batch of pages on the LRU: such a page may be swapped.
@@ -43,7 +19,7 @@ static void global_pressure(bool mglru)
 	swapped = vr_count_pagemap(&r, VR_PM_SWAP);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 	purged = vr_purges() - purged;
-	vt_diag("%lld of %lu volatile pages purged, %lld swapped", purged, HELD_PAGES, swapped);
+	vt_diag("%lld of %lu volatile pages purged, %lld swapped", purged, VR_HELD_PAGES, swapped);
 	EXPECT_GE(purged, 256);
 	EXPECT_LE(swapped * 256, purged);
 	EXPECT_EQ(vr_count(&r).zero, purged);

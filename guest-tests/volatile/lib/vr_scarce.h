@@ -8,6 +8,13 @@
 
 #include "vr_pages.h"
 
+#define VR_LEFT_MB	56
+#define VR_HELD_PAGES	((24 << 20) / VR_PAGE)
+#define VR_ENOUGH	2048
+#define VR_STEP_PAGES	((1 << 20) / VR_PAGE)
+/* What is free, and what lies on the lists of two CPUs, which is not counted. */
+#define VR_GROWTH_PAGES	((120 << 20) / VR_PAGE)
+
 /*
  * Leaves @left_mb of the guest's memory and fills @pages volatile pages of them;
  * with the one LRU or the other.
@@ -41,6 +48,22 @@ static inline struct vr_range vr_scarce(long long left_mb, size_t pages,
 {
 	vt_swap_disk();
 	return vr_scarce_without_swap(left_mb, pages, mglru);
+}
+
+/* Grow until enough is purged; @arg: how much was before. */
+static inline void vr_grow(void *arg)
+{
+	long long before = *(long long *)arg;
+	struct vr_range r = { .p = vr_anon(VR_GROWTH_PAGES), .magic = 1 };
+
+	while (r.pages < VR_GROWTH_PAGES && vr_purges() < before + VR_ENOUGH) {
+		size_t end = r.pages + VR_STEP_PAGES;
+
+		for (; r.pages < end; r.pages++)
+			vr_fill_page(&r, r.pages);
+	}
+	vt_diag("grew by %zu pages", r.pages);
+	EXPECT_ALL_OLD(&r);
 }
 
 #endif
