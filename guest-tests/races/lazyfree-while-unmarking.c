@@ -35,7 +35,7 @@ static void prepare(void)
 	vr_race_mark();
 	REQUIRE_EQ(madvise(vr_race_range.p, VR_PAGE, MADV_FREE), 0);
 	/* Out of this CPU's batch: it is lazyfree from here on. */
-	REQUIRE_EQ(madvise(vr_race_scratch, VR_PAGE, MADV_DONTNEED), 0);
+	vr_race_drain();
 }
 
 static void unmark(void)

@@ -38,6 +38,13 @@
 #define FRESH	0x5eed
 
 static volatile int found, written, unmarked, seen_in_handler;
+static char *scratch;
+
+static void setup(void)
+{
+	vr_race_setup();
+	scratch = vr_anon(1);
+}
 
 /*
  * Purged by a call, on one CPU. The zap that follows leaves no flush of the TLB
@@ -49,8 +56,8 @@ static void prepare(void)
 	vr_race_mark();
 	REQUIRE_EQ(vr_pageout(vr_race_page, VR_PAGE), 0);
 	REQUIRE_EQ(vr_count_pagemap(&vr_race_range, VR_PM_PRESENT), 0);
-	*vr_race_scratch = 1;
-	REQUIRE_EQ(madvise(vr_race_scratch, VR_PAGE, MADV_DONTNEED), 0);
+	*scratch = 1;
+	REQUIRE_EQ(madvise(scratch, VR_PAGE, MADV_DONTNEED), 0);
 	found = written = seen_in_handler = 0;
 }
 
@@ -85,6 +92,6 @@ static bool struck(void)
 	return found == -1 && seen_in_handler;
 }
 
-RACE_MAIN(.setup = vr_race_setup, .prepare = prepare, .struck = struck,
+RACE_MAIN(.setup = setup, .prepare = prepare, .struck = struck,
 	  .threads = { { .name = "A", .run = read_it },
 		       { .name = "B", .run = unmark_and_fill } })
