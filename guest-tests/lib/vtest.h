@@ -105,12 +105,17 @@ static inline bool vt_check(bool held, const char *fmt, ...)
 	return false;
 }
 
-/* A value as a person wants to read it: errors by name, addresses in hex. */
+/*
+ * A value as a person wants to read it: errors by name, addresses in hex. -1 is
+ * what libc returns for any error, and -EPERM too: errno says which it was.
+ */
 static inline const char *vt_show(long long v, char *buf, size_t size)
 {
 	const char *name = v < 0 && v > -200 ? strerrorname_np(-v) : NULL;
 
-	if (name)
+	if (v == -1 && errno)
+		snprintf(buf, size, "-1 (errno %s)", strerrorname_np(errno));
+	else if (v != -1 && name)
 		snprintf(buf, size, "%lld (-%s)", v, name);
 	else if (v > 0xffffff || v < -0xffffff)
 		snprintf(buf, size, "%lld (%#llx)", v, (unsigned long long)v);

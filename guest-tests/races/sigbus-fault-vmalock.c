@@ -40,12 +40,6 @@
 static volatile int found, written, unmarked, seen_in_handler;
 static char *scratch;
 
-static void setup(void)
-{
-	vr_race_setup();
-	scratch = vr_anon(1);
-}
-
 /*
  * Purged by a call, on one CPU. The zap that follows leaves no flush of the TLB
  * pending: MADV_NONVOLATILE would do it, and wait for the CPU that is held.
@@ -54,6 +48,9 @@ static void prepare(void)
 {
 	vr_race_fill();
 	vr_race_mark();
+	/* Not before that: what is mapped then is locked. */
+	if (!scratch)
+		scratch = vr_anon(1);
 	REQUIRE_EQ(vr_pageout(vr_race_page, VR_PAGE), 0);
 	REQUIRE_EQ(vr_count_pagemap(&vr_race_range, VR_PM_PRESENT), 0);
 	*scratch = 1;
@@ -92,6 +89,6 @@ static bool struck(void)
 	return found == -1 && seen_in_handler;
 }
 
-RACE_MAIN(.setup = setup, .prepare = prepare, .struck = struck,
+RACE_MAIN(.setup = vr_race_setup, .prepare = prepare, .struck = struck,
 	  .threads = { { .name = "A", .run = read_it },
 		       { .name = "B", .run = unmark_and_fill } })
