@@ -33,16 +33,11 @@ HOW_TO_MAKE_A_ROOTFS = """an image with an init of its own, from Debian:
   mke2fs -t ext2 -d DIRECTORY IMAGE 700M
 or ROOTFS_LOGIN=no, and the harness's init runs in place of the image's"""
 
-# The kernel line where KERNEL= is not given: this one, or (None) the newest that the series has.
-PINNED_LINE: str | None = "6.1"
-
 
 def default_kernel(project: str) -> str:
-    """What stands for no KERNEL= where the series is that of ``patches/<project>/``."""
+    """What stands for no KERNEL=: the newest line that ``patches/<project>/`` has patches for."""
     folders = (p.name for p in (PROJECT / "patches" / project).glob("*.*") if p.is_dir())
     lines = [name.split(".") for name in folders if name.replace(".", "").isdecimal()]
-    if PINNED_LINE is not None and PINNED_LINE.split(".") in lines:
-        return PINNED_LINE
     return ".".join(max(lines, key=lambda line: [int(part) for part in line], default=["latest"]))
 
 

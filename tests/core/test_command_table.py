@@ -136,23 +136,16 @@ def test_what_is_at_its_default_or_not_read_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pinned", "project", "line"),
-    [
-        (None, "ours", "6.12"),  # the newest by number
-        ("6.1", "ours", "6.1"),
-        ("7.3", "ours", "6.12"),  # a line that the series does not have pins nothing
-        ("6.1", "theirs", "5.15"),
-        ("6.1", "none", "latest"),
-    ],
+    ("project", "line"),
+    [("ours", "6.12"), ("theirs", "5.15"), ("none", "latest")],
 )
-def test_the_default_kernel_is_pinned_or_the_newest_that_the_series_has(
-    pinned: str | None, project: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_default_kernel_is_the_newest_by_number_that_the_series_has(
+    project: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ours/6.1", "ours/6.12", "ours/matrix", "theirs/5.15"):
         (tmp_path / "patches" / name).mkdir(parents=True)
     (tmp_path / "patches" / "ours" / "9.9").write_text("no folder")
     monkeypatch.setattr(command_table, "PROJECT", tmp_path)
-    monkeypatch.setattr(command_table, "PINNED_LINE", pinned)
     assert default_kernel(project) == line
     given = asked(PROJECT=project)
     assert given.kernel == line
