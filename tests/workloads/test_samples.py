@@ -20,6 +20,7 @@ from harness.series.patches import Series, parse_patch
 from harness.workloads.choose import by_pattern, load_workloads, selftest_folders
 
 DATA = Path(__file__).with_name("data")
+TWO = ("mincore-warns", "uptime-digits", "cmdline-range-wrong")  # patches
 FILES = sorted(DATA.rglob("*.mbox"))
 # The name of each: the folders of selftests, and the stressors.
 CHOSEN: dict[str, tuple[set[str], set[str]]] = {
@@ -65,7 +66,7 @@ def test_each_sample_has_its_row_here_and_in_the_page() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DATA)))
 def test_it_is_foreign_and_its_workloads_are_chosen(path: Path) -> None:
     series, name = read(path), path.stem
-    assert len(series.patches) == (2 if name in ("mincore-warns", "uptime-digits") else 1)
+    assert len(series.patches) == (2 if name in TWO else 1)
     settings = from_environment({"SERIES": str(path)})
     assert is_foreign(take(settings, series).data)
     touched = sorted({file for patch in series.patches for file in patch.files})
