@@ -211,8 +211,8 @@ def list_tests(settings: Settings) -> RunResult:
             session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
             session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
             listed[CASES] += 1
-        found = ", ".join(f"{count} of {kind}" for kind, count in listed.items())
-        session.events.note(f"test-kernel would run {found}" if found else NO_WORKLOAD)
+        found = ", ".join(f"{kind} {count}" for kind, count in listed.items())
+        session.events.note(f"what test-kernel would run: {found}" if found else NO_WORKLOAD)
 
     return run_session(settings, "list-tests", body)
 

@@ -128,7 +128,7 @@ def test_a_listing_has_no_verdict(job: Job, capsys: pytest.CaptureFixture[str]) 
     assert job.run("list-tests", *FOREIGN, *OWN) == 0
     said = capsys.readouterr().out
     assert NAME in said and "verdict" not in said
-    assert "test-kernel would run 1 of run\n" in said and "listed (exit 0: nothing was run)" in said
+    assert "would run: run 1\n" in said and "listed (exit 0: nothing was run)" in said
     assert job.run("list-tests", *FOREIGN, "SERIES=/nowhere") == 2
     assert "verdict: " in capsys.readouterr().out
 
