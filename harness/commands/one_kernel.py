@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,7 +72,10 @@ def _tests(session: Session) -> None:
     below = frozenset(str(case.id) for case in cases)
     equipment, change = watch_change(session, equipment)
     try:
-        _run_suite(session, equipment, WorkloadRecords(session.events, tests, below), change)
+        records = WorkloadRecords(session.events, tests, below)
+        if change is not None:
+            records.patches_run = change.patches_run
+        _run_suite(session, equipment, records, change)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
@@ -198,14 +202,17 @@ def list_tests(settings: Settings) -> RunResult:
     def body(session: Session) -> None:
         if settings.series or settings.run or settings.workloads:
             series_stage(session, base_stage(session))
-        kinds = selected(session)
-        for name, why in planned(session, kinds):
+        kinds, listed = selected(session), Counter[str]()
+        for kind, name, why in planned(session, kinds):
             session.console.print(f"{name}\n    {why}", soft_wrap=True, markup=False)
-        if CASES not in kinds or is_foreign(session.data):
-            return
-        for case in assemble_guest(session).suite.cases:
+            listed[kind] += 1
+        own = CASES in kinds and not is_foreign(session.data)
+        for case in assemble_guest(session).suite.cases if own else ():
             session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
             session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
+            listed[CASES] += 1
+        found = ", ".join(f"{kind} {count}" for kind, count in listed.items())
+        session.events.note(f"what test-kernel would run: {found}" if found else NO_WORKLOAD)
 
     return run_session(settings, "list-tests", body)
 

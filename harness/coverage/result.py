@@ -12,6 +12,7 @@ import yaml
 from harness.build.make import APART
 from harness.core import events as ev
 from harness.core import git
+from harness.core.events import CaseId
 from harness.coverage.changed_lines import AddedLine, ChangedFile
 from harness.coverage.marks import RanCode
 from harness.coverage.statements import Statements
@@ -104,6 +105,24 @@ class Measured:
     def not_compiled(self, file: ChangedFile) -> bool:
         """Whether nothing of a C file is in this kernel."""
         return file.path.endswith(".c") and file.path not in self.statements.lines
+
+    def patches_run(self, case: CaseId) -> tuple[str, tuple[int, ...]]:
+        """The patches, from 0, of whose lines a case ran some, and in words when it did.
+
+        Of a case that ran none, as one that tells what a KUnit suite said at boot, those of
+        which lines ran outside of all cases.
+        """
+        when, addresses = "it ran", self.ran.cases.get(case, set())
+        if not addresses:
+            when = "at boot ran"
+            addresses = {address for address, (_, by) in self.ran.first.items() if by is None}
+        found = set()
+        for file in self.files:
+            code = self.statements.lines.get(file.path, {})
+            for line in file.lines:
+                if not addresses.isdisjoint(code.get(line.number, ())):
+                    found.add(line.patch)
+        return when, tuple(sorted(found))
 
     def diffs(self, tree: PatchedTree, subjects: Sequence[str]) -> list[PatchDiff]:
         """The diff of each patch, each added line with what became of it."""

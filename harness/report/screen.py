@@ -302,7 +302,7 @@ def _complaint(console: Console, same: Sequence[SplatRecord]) -> None:
 def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Path) -> None:
     """Prints the summary; its last line names the verdict and its kind.
 
-    A listing that came to its end has none: nothing was run.
+    Of a listing that came to its end it says that nothing was run, which is no verdict.
     """
     if tests := run["tests"]:
         console.print()
@@ -316,6 +316,9 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
     for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
     if run["command"] in LISTINGS and not run["exit_code"]:
+        _print(
+            console, f"[bold green]listed[/] (exit 0: nothing was run) in {run['seconds']:.0f} s"
+        )
         return
     _print(console, f"results: {out}")
     _print(console, verdict_line(run))

@@ -9,7 +9,7 @@ again on both, as often as the time for it allows, and then rates count (``workl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.cases.outcome import COMPLAINED
@@ -36,12 +36,13 @@ class WorkloadRecords:
     """Hears what is said of cases, and keeps what the base must have its say on.
 
     ``tests``: the workloads, by the texts of their cases' ids; ``below``: such texts of the
-    cases of a series below.
+    cases of a series below; ``patches_run``: which patches a workload ran lines of, in words.
     """
 
     events: ev.Events
     tests: Mapping[str, Selftest]
     below: Collection[str] = ()
+    patches_run: Callable[[ev.CaseId], str] = field(default=lambda _: "")
     broken: list[tuple[ev.CaseFinished, Seen]] = field(default_factory=list)
     splats: list[ev.SplatSeen] = field(default_factory=list)
 
@@ -83,12 +84,15 @@ class WorkloadRecords:
                 reason = f"on the bare base too: {record.reason}"
                 self.events.emit(replace(record, status="skip", reason=reason))
                 continue
-            said = base.get(name)
-            runs = again.get(name) or (SelftestRuns(said, [run]) if said else None)
+            there = base.get(name)
+            runs = again.get(name) or (SelftestRuns(there, [run]) if there else None)
             if runs and not counting.get(record.id):  # which counts whatever the base's results are
                 record = excused(record, runs)
             if name in self.below and record.status in BROKEN and runs and runs.passes_on_base:
                 record = replace(record, reason=f"{BROKEN_BY_THIS}: {record.reason}")
+            if record.status in BROKEN and name in self.tests:
+                said = filter(None, [self.patches_run(record.id)])
+                record = replace(record, diagnostics=(*record.diagnostics, *said))
             self.events.emit(record)
 
 

@@ -44,6 +44,13 @@ class ChangeWatch:
         else:
             self.unseen.add(guest.name)
 
+    def patches_run(self, case: ev.CaseId) -> str:
+        """Which patches of the series a case ran lines of, for a reader; '' where none is known."""
+        when, numbers = self.measured.patches_run(case)
+        patches = self.prepared.applied.patches
+        named = "; ".join(f"patch {n + 1} ({patches[n].subject})" for n in numbers)
+        return f"{when} changed lines of {named}" if named else ""
+
     def conclude(self) -> None:
         """Says what has run, once the guests are gone, and leaves the diffs for the report."""
         settings, applied = self.session.settings, self.prepared.applied

@@ -36,23 +36,23 @@ def selected(session: Session) -> frozenset[str]:
     return kinds_of(session.settings, foreign=is_foreign(session.data))
 
 
-def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """The workloads that a run would choose, before anything is built: each name, and why."""
+def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    """The workloads that a run would choose, before anything is built: kind, name, and why."""
     table = load_workloads()
     if KSELFTEST in kinds:
         folders = selftest_folders(_files(session), table)
-        yield from ((f"kselftest/{name}", why) for name, why in folders.items())
+        yield from ((KSELFTEST, f"kselftest/{name}", why) for name, why in folders.items())
     if KUNIT in kinds and (tree := _tree(session)):
         suites = kunit.tests(kunit_files(tree, _files(session)))
-        yield from ((f"{test.group}::{test.name}", test.why) for test in suites)
+        yield from ((KUNIT, f"{test.group}::{test.name}", test.why) for test in suites)
     if STRESS in kinds:
         yield from (
-            (f"{test.group}::{test.name}", test.why)
+            (STRESS, f"{test.group}::{test.name}", test.why)
             for test in stress.tests(by_pattern(_files(session), table.stressors), table.operations)
         )
     if RUN in kinds and session.settings.run:
         test = own_program(session.settings.run)
-        yield f"{test.group}::{test.name}", test.why
+        yield RUN, f"{test.group}::{test.name}", test.why
 
 
 def _tree(session: Session) -> PatchedTree | None:

@@ -69,6 +69,19 @@ def test_a_file_that_is_not_compiled_has_not_run(toy: Toy) -> None:
     assert found == ChangeCoverage(0, 1, 0, 0, (missed,))
 
 
+def test_the_patches_that_a_case_ran_lines_of(toy: Toy) -> None:
+    tree = change(toy, ("two", {"mm/swap.c": lambda t: t.replace("return 7;", "return 8;")}))
+    found, other = measured(tree, 100, 204), CaseId.parse("a.c::other")
+    found.ran.cases = {CASE: {100, 204}, other: {204, 7777}}
+    assert found.patches_run(CASE) == ("it ran", (0, 1))
+    assert found.patches_run(other) == ("it ran", (1,))
+    # One that ran nothing of it tells what ran at boot: so far only cases ran anything.
+    late = CaseId.parse("kunit::swap")
+    assert found.patches_run(late) == ("at boot ran", ())
+    found.ran.first[200] = (2, None)
+    assert found.patches_run(late) == ("at boot ran", (0,))
+
+
 def test_the_diffs_say_what_became_of_each_line(toy: Toy) -> None:
     second = (
         "two",

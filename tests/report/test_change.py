@@ -19,6 +19,7 @@ PATCHES: list[PatchDiff] = [
             {"text": "@@ -1 +1,2 @@", "state": "", "case": ""},
             {"text": "+\ta < b;", "state": "run", "case": "a.c::one"},
             {"text": "+\tc;", "state": "not_run", "case": ""},
+            {"text": "+\td;", "state": "run", "case": ""},
         ],
     }
 ]
@@ -36,5 +37,6 @@ def test_the_page_shows_each_line_and_the_case_that_ran_it() -> None:
     page = html(document(results, None), None, PATCHES)
     assert '<span class="run" title="a.c::one">+\ta &lt; b;</span>' in page
     assert '<span class="not_run">+\tc;</span>' in page
+    assert '<span class="run" title="outside of cases, as at boot">+\td;</span>' in page
     assert "mm: &lt;one&gt;" in page and "m.c:2: c;" in page
     assert "what ran of it" not in html(document(Results(), None), None)

@@ -85,6 +85,16 @@ def test_what_was_broken_before_excuses_itself(
     assert heard.record().status == status and word in heard.record().reason
 
 
+def test_what_fails_names_the_patches_that_it_ran(heard: Heard) -> None:
+    held = records(heard, record("pass", BAD))
+    held.patches_run = lambda case: f"{case.name} ran changed lines of patch 2 (why)"
+    held.emit({}, {}, set())
+    assert heard.record().diagnostics[-1] == "t ran changed lines of patch 2 (why)"
+    heard.all.clear()  # of what the base excuses none is to blame
+    held.emit({str(ID): [Seen({WHOLE: "pass", "2 two": "fail"})]}, {}, set())
+    assert heard.record().diagnostics == BAD
+
+
 def test_a_program_that_fails_as_a_whole_on_both_says_nothing(heard: Heard) -> None:
     held = records(heard, record("fail", (), "exit status: 1"))
     held.emit({str(ID): [Seen({WHOLE: "fail"})]}, {}, set())

@@ -128,8 +128,15 @@ def test_a_listing_has_no_verdict(job: Job, capsys: pytest.CaptureFixture[str]) 
     assert job.run("list-tests", *FOREIGN, *OWN) == 0
     said = capsys.readouterr().out
     assert NAME in said and "verdict" not in said
+    assert "would run: run 1\n" in said and "listed (exit 0: nothing was run)" in said
     assert job.run("list-tests", *FOREIGN, "SERIES=/nowhere") == 2
     assert "verdict: " in capsys.readouterr().out
+
+
+def test_a_listing_of_nothing_says_so(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    assert job.run("list-tests", *FOREIGN, "WORKLOADS=run") == 0
+    said = capsys.readouterr().out
+    assert "no workload: nothing calls the change" in said and "listed (exit 0" in said
 
 
 def test_a_series_without_code_is_not_measured(job: Job) -> None:
