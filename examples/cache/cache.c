@@ -2,9 +2,8 @@
 /*
  * A small cache of decoded images, on volatile ranges.
  *
- * An image on the screen is the program's own. A hidden one the kernel may take when memory is
- * short; when it is shown again it is whole, or it is decoded again. So the cache is as large as
- * the system can afford, and nobody has to choose its size.
+ * A hidden image the kernel may take when memory is short. When it is shown again it is whole, or
+ * it is decoded again. So the cache is as large as the system can afford; nobody chooses a size.
  *
  *	cc -O2 -o cache cache.c
  *	printf 'show 1\nhide 1\npeek 1\nshow 1\n' | ./cache volatile
@@ -131,7 +130,7 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (from && info->si_code == BUS_ADRERR && at >= from && at < from + BYTES)
 		siglongjmp(gone, 1);	/* that sigsetjmp() returns 1; the signal mask is as it was */
-	signal(number, SIG_DFL);	/* not ours: the access is repeated, and ends the program */
+	signal(number, SIG_DFL);	/* not ours: it is repeated, and ends the program */
 }
 
 /*
@@ -273,6 +272,7 @@ int main(int argc, char **argv)
 {
 	static struct image images[IMAGES];
 	const struct way *way = ways, *end = ways + sizeof(ways) / sizeof(*ways);
+	unsigned long long start;
 	char verb[8];
 	unsigned int n;
 
@@ -288,9 +288,10 @@ int main(int argc, char **argv)
 		if (!strcmp(verb, "show")) {
 			show(way, &images[n]);
 		} else if (!strcmp(verb, "hide")) {
+			start = now_ns();
 			if (way->hide)
 				way->hide(&images[n]);
-			puts("hidden");
+			printf("hidden %llu\n", now_ns() - start);
 		} else {	/* peek */
 			puts(images[n].pixels && way->peek(&images[n]) ? "there" : "gone");
 		}

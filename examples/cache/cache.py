@@ -240,8 +240,9 @@ def main() -> None:
         if verb == "show":
             print(show(image), flush=True)
         elif verb == "hide":
+            start = time.monotonic_ns()
             image.hide()
-            print("hidden", flush=True)
+            print(f"hidden {time.monotonic_ns() - start}", flush=True)
         else:  # peek
             print("there" if image.peek() else "gone", flush=True)
 

@@ -30,7 +30,7 @@ IMAGE_PAGES = 64
 ON_SCREEN = 4  # images at a time
 LIMIT_PAGES = 4096  # beside what both programs have when they have just started
 LOAD_PAGES = (256, 2048, 512, 3072, 1024, 3328, 256, 2560)  # of each part of the day
-SHOWS = 24  # of each part
+SHOWS = 40  # of each part
 LOAD_STEP_PAGES = 256  # most that the load grows by between two shows
 RECENT = 12  # images; three of four shows are of these
 PEEK_EVERY = 4  # shows
@@ -157,6 +157,7 @@ def spend(program: str, way: str, swap: bool) -> None:
     group.write("memory.max", base + LIMIT_PAGES * PAGE)
     first: dict[str, list[int]] = {"hit": [], "miss": []}
     whole: list[int] = []
+    hidden: list[int] = []
     waited, peeks, peeked, again = 0, 0, 0, 0
     seen: set[int] = set()
     on_screen: list[int] = []
@@ -176,8 +177,11 @@ def spend(program: str, way: str, swap: bool) -> None:
         first[said[0]].append(int(said[1]))
         whole.append(int(said[2]))
         on_screen.append(image)
-        if len(on_screen) > ON_SCREEN and not cache.ask(f"hide {on_screen.pop(0)}"):
-            on_screen.clear()
+        if len(on_screen) > ON_SCREEN:
+            if said := cache.ask(f"hide {on_screen.pop(0)}"):
+                hidden.append(int(said[1]))
+            else:
+                on_screen.clear()
     kills = group.key("memory.events", "oom_kill")
     expect_eq(cache.starts - 1, kills, "starts of the cache beside the first, and kills")
     shows = [*first["hit"], *first["miss"]]
@@ -195,6 +199,7 @@ def spend(program: str, way: str, swap: bool) -> None:
         "first_byte_miss_ns": median(first["miss"]),
         "first_byte_mean_ns": sum(shows) // len(shows),
         "whole_mean_ns": sum(whole) // len(whole),
+        "hide_mean_ns": sum(hidden) // len(hidden),
         "load_ns": waited,
         "kills": kills,
         "peak_pages": (group.number("memory.peak") - base) // PAGE,

@@ -17,7 +17,14 @@ from harness.core.command_table import PROJECT
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import file_digest
-from harness.image.programs import CFLAGS, GUEST_TESTS, Suite, build_suite, compile_program
+from harness.image.programs import (
+    CFLAGS,
+    GUEST_TESTS,
+    Suite,
+    build_suite,
+    compile_program,
+    sources,
+)
 from harness.run.assemble_guest import assemble_guest, complaints_of, kvm_verdict
 from harness.run.session import RunResult, Session, run_session
 from harness.series.base import Base
@@ -36,15 +43,17 @@ def example_programs(session: Session, headers: Path, _: Base) -> Suite:
         InvocationError: a program does not compile.
     """
 
+    programs = sources(EXAMPLE)
+
     def compiled(draft: Path) -> None:
-        for source in (*EXAMPLE.glob("*.c"), *EXAMPLE.glob("*.py")):
+        for source in programs:
             if source.suffix == ".c":
                 compile_program(source, draft / source.stem, headers, ())
             else:
                 shutil.copyfile(source, draft / source.name)
 
     store, clauses = session.store, frozenset(session.data.clauses)
-    built = store.entry("example", [file_digest(EXAMPLE, headers), CFLAGS], compiled)
+    built = store.entry("example", [file_digest(*programs, headers), CFLAGS], compiled)
     own = build_suite(store, [USER], headers, clauses)
     return image_of(store, (), own, {}, {}, {EXAMPLE.name: built.path})
 
