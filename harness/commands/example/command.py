@@ -78,18 +78,17 @@ def _example(session: Session) -> None:
     records = session.results.all(ev.CaseFinished)
     found = rows(record.diagnostics for record in records if record.status == "pass")
     write_atomically(session.out / "example.json", json.dumps(found, indent=1) + "\n")
-    if not found:
+    if len(records) < len(cases) or session.results.failures():
+        session.events.note("no page: it takes all cases; the rows are in example.json")
         return
     page = Page(version, session.data.name, promised, tuple(found))
-    whole = len(records) == len(cases) and not session.results.failures()
+    # An installed program has no docs/.
+    folders = [folder for folder in (session.out, DOCS) if folder.is_dir()]
     for template in sorted(EXAMPLE.glob("*.j2")):
-        name = template.name.removesuffix(".j2")
         text = render(template, page)
-        write_atomically(session.out / name, text)
-        if whole and DOCS.is_dir():  # an installed program has none
-            write_atomically(DOCS / name, text)
-    where = DOCS if whole and DOCS.is_dir() else session.out
-    session.events.note(f"page and plot: {where / 'example-cache.md'}")
+        for folder in folders:
+            write_atomically(folder / template.name.removesuffix(".j2"), text)
+    session.events.note(f"page and plot: {folders[-1] / 'example-cache.md'}")
 
 
 def example(settings: Settings) -> RunResult:

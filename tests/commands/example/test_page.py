@@ -21,7 +21,7 @@ SAID = (
     '@row {"program": "c", "way": "volatile", "swap": false, "shows": 320, "again": 272, '
     '"hits": 193, "peeks": 80, "peeked": 35, "first_byte_hit_ns": 15450, '
     '"first_byte_miss_ns": 4121700, "first_byte_mean_ns": 1658655, "whole_mean_ns": 1987141, '
-    '"load_ns": 53851464, "kills": 4, "peak_pages": 4096, "swapped_peak_bytes": null, '
+    '"hide_mean_ns": 10560, "load_ns": 53851464, "kills": 4, "peak_pages": 4096, "swapped_peak_bytes": null, '
     '"zram_peak_bytes": 0, "faults": 20150, "major_faults": 1153, "purged_pages": 0}',
 )
 WAYS = ("volatile", "madv-free", "droppable", "unmap", "keep")
@@ -59,10 +59,15 @@ def table(text: str) -> list[list[str]]:
 
 def test_the_tables_have_each_way_once_for_each_program_and_swap() -> None:
     shown = table(render(EXAMPLE / "example-cache.md.j2", page(hits=0, kills=0)))
-    assert len({len(cells) for cells in shown}) == 1  # or a page shows no table
+    assert {len(cells) for cells in shown} == {3, 12}  # the recipe; all others, or none is shown
     assert [cells[0] for cells in shown if cells[0] in WAYS] == [*WAYS] * 4
     volatile = next(cells for cells in shown if cells[0] == "volatile")
-    assert volatile[1] == "193 of 272" and "1,659 k" in volatile and "16.0 MiB" in volatile
+    assert (
+        volatile[1] == "193 of 272"
+        and "1,659 k" in volatile
+        and "16.0 MiB" in volatile
+        and "11 k" in volatile
+    )
     dropped = next(cells for cells in shown if cells[0] == "unmap")
     assert dropped[1] == "0 of 272"
 
@@ -77,12 +82,26 @@ def test_the_page_says_who_is_better_than_volatile_ranges() -> None:
     assert "unmap (" not in render(template, page())
 
 
-def test_the_plot_has_two_bars_for_each_way() -> None:
+@pytest.mark.parametrize(
+    ("of_unmap", "answer"),
+    [
+        ({}, "yes"),
+        ({"hits": 272, "kills": 0}, "it depends"),  # more images whole
+        ({"load_ns": 10**7}, "it depends"),  # and the load five times as fast
+        ({"hits": 272, "kills": 0, "load_ns": 10**7}, "no"),
+    ],
+)
+def test_the_page_answers(of_unmap: dict[str, int], answer: str) -> None:
+    text = render(EXAMPLE / "example-cache.md.j2", page(**of_unmap))
+    assert f"**Without swap: {answer}.**" in text and f"**With swap: {answer}.**" in text
+
+
+def test_the_plot_has_three_bars_for_each_way() -> None:
     root = ElementTree.fromstring(render(EXAMPLE / "example-cache.svg.j2", page(hits=272, kills=0)))
     svg = "{http://www.w3.org/2000/svg}"
     bars = root.findall(f"{svg}rect")[1:]  # behind the paper
-    assert len(bars) == 2 * 2 * len(WAYS)
-    assert max(float(bar.attrib["width"]) for bar in bars) == 250
+    assert len(bars) == 2 * 3 * len(WAYS)
+    assert max(float(bar.attrib["width"]) for bar in bars) == 200
     texts = ["".join(text.itertext()) for text in root.iter(f"{svg}text")]
     assert texts.count("71 %, killed 4 times") == 8 and texts.count("100 %") == 2
 
