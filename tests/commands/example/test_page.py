@@ -21,8 +21,9 @@ SAID = (
     '@row {"program": "c", "way": "volatile", "swap": false, "shows": 320, "again": 272, '
     '"hits": 193, "peeks": 80, "peeked": 35, "first_byte_hit_ns": 15450, '
     '"first_byte_miss_ns": 4121700, "first_byte_mean_ns": 1658655, "whole_mean_ns": 1987141, '
-    '"hide_mean_ns": 10560, "load_ns": 53851464, "kills": 4, "peak_pages": 4096, "swapped_peak_bytes": null, '
-    '"zram_peak_bytes": 0, "faults": 20150, "major_faults": 1153, "purged_pages": 0}',
+    '"hide_mean_ns": 10560, "load_ns": 53851464, "kills": 4, "peak_pages": 4096, '
+    '"swapped_peak_bytes": null, "zram_peak_bytes": 0, "faults": 20150, "major_faults": 1153, '
+    '"purged_pages": 0}',
 )
 WAYS = ("volatile", "madv-free", "droppable", "unmap", "keep")
 
