@@ -129,9 +129,11 @@ def _main(argv: Sequence[str]) -> int:
             named = [word for word in words if not word.startswith("-")]
             sys.stdout.write(help.of(_command(named)) if named else help.text())
             return 0
-        settings = from_environment({**os.environ, **given})
+        name = _command(words)
+        env = {n: value for n, value in {**os.environ, **given}.items() if value}
+        settings = from_environment({**COMMANDS[name].defaults, **env})
         with machine_faults(settings.out, settings.cache):
-            return _run(_command(words), settings)
+            return _run(name, settings)
     except HarnessError as error:
         print_error(error)
         return error.exit_code

@@ -14,7 +14,7 @@ import pytest
 
 from harness import cli
 from harness.commands import report
-from harness.core.command_table import COMMANDS, PROJECT, VARIABLES
+from harness.core.command_table import COMMANDS, PROJECT, VARIABLES, default_kernel
 from harness.core.errors import MachineError
 from harness.core.settings import Settings
 from harness.setup import bootstrap, help
@@ -52,6 +52,31 @@ def test_arguments_outweigh_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("KERNEL", "6.12")
     assert cli.main(["report", "KERNEL=/my/tree"]) == 0
     assert seen[0].kernel == "/my/tree"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "project", "kernel"),
+    [
+        (["example"], "volatile-swapless", "7.3"),
+        (["example", "PROJECT="], "volatile-swapless", "7.3"),
+        (["example", "PROJECT=volatile", "KERNEL=6.12"], "volatile", "6.12"),
+        (["cost"], "volatile", default_kernel("volatile")),
+    ],
+)
+def test_a_command_may_have_defaults_of_its_own(
+    arguments: list[str], project: str, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Settings] = []
+
+    def run(_: str, settings: Settings) -> int:
+        seen.append(settings)
+        return 0
+
+    monkeypatch.setattr(cli, "_run", run)
+    for name in ("PROJECT", "KERNEL"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main(arguments) == 0
+    assert (seen[0].project.name, seen[0].kernel) == (project, kernel)
 
 
 def test_an_error_prints_what_where_and_what_next(

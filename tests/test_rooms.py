@@ -33,7 +33,7 @@ OUTSIDE_ROOMS = ("__init__.py", "__main__.py", "cli.py")  # they may import ever
 
 MAX_LINES = 400  # of a source file
 MAX_FILES = 20  # of a folder of harness/, __init__.py apart
-SOURCES = ("harness", "tests", "guest-tests", "patches")
+SOURCES = ("harness", "tests", "guest-tests", "patches", "examples")
 SUFFIXES = (".py", ".c", ".h")
 # The module of a dependency, where it is not the dependency's name.
 MODULES = {

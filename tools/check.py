@@ -14,7 +14,7 @@ from harness.setup.on_demand import provide
 STEPS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
-    ("mypy", "harness", "tests", "tools", "guest-tests", "patches"),
+    ("mypy", "harness", "tests", "tools", "guest-tests", "patches", "examples"),
     ("pytest", "-rs"),
 )
 

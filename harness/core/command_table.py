@@ -149,6 +149,7 @@ class Command:
     ``target``: the function that runs it, ``module:function``, imported when it is called.
     ``variables``: the names of those that it reads, with spaces. ``uses``: what the function
     takes after the settings, words of ``harness.cli``. ``example``: variables worth showing.
+    ``defaults``: what stands for variables that are not given, where it is not the usual.
     """
 
     target: str
@@ -156,6 +157,7 @@ class Command:
     variables: str = ""
     uses: str = ""
     example: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -194,6 +196,9 @@ COMMANDS: dict[str, Command] = {
     "cost": Command("harness.commands.cost.command:cost",
         "what the series costs, in instructions: base against series, judged by cost.yaml",
         f"{_GUEST} PATCHES TESTS REPEAT", "", {"KERNEL": "6.12"}),
+    "example": Command("harness.commands.example.command:example",
+        "a user's day with the image cache of examples/cache: docs/example-cache.md and its plot",
+        f"{_GUEST} PATCHES TESTS", "", {"KERNEL": "6.12"}, {"PROJECT": "volatile-swapless"}),
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection; FROM= tries a claim about one",
         f"{_GUEST} PATCHES RACE FROM PROGRAM MODE EXPLAIN RUNS", "", {"RACE": "all"}),

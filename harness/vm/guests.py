@@ -23,6 +23,10 @@ from harness.vm.pace import measure_pace
 from harness.vm.splats import ConsoleRemark, Splat
 from harness.vm.ssh import KeyPair
 
+# How much longer a guest that counts may take than one that does not: it has one CPU, and each
+# block of instructions adds to a sum. Time limits only.
+COUNTING_PACE = 10.0
+
 Step = Callable[[Guest], object]
 
 
@@ -191,7 +195,8 @@ class Guests:
         log = None if self._made else self.console_log
         guest = boot(spec, self.folder, name, self.keys, state=state, console_log=log,
                      patience=self._patience(spec), report=report)  # fmt: skip
-        guest.pace = next((g.pace for g in self._made if g.spec.accel == spec.accel), 1.0)
+        usual = COUNTING_PACE if spec.counted else 1.0
+        guest.pace = next((g.pace for g in self._made if g.spec.accel == spec.accel), usual)
         in_turn = ", CPUs in turn" if spec.in_turn and spec.accel == "tcg" else ""
         machine = f"{spec.machine}, {spec.accel}{in_turn}"
         self.events.emit(

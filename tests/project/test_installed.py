@@ -18,7 +18,7 @@ from harness.setup import bootstrap
 from tests.support.toy import Toy, commit
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-DATA = ("patches", "kconfig", "guest-tests")
+DATA = ("patches", "kconfig", "guest-tests", "examples")
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,6 @@ from harness.run.session import Session
 from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec
 
-# How much longer a guest that counts may take than one that does not: it has one CPU, and each
-# block of instructions adds to a sum. Time limits only.
-COUNTING_PACE = 10.0
-# At boot the local timer of the CPU is calibrated for 0.1 s, which is 100 million instructions
-# in a loop whose PAUSE has QEMU look for other CPUs each time: more than 20 s. The tick
-# comes from the PIT instead. With addresses at random fork and exit have a page table more
-# or less to see to, 0.8 % of them, by chance.
-COUNTING_APPEND = "nolapic_timer norandmaps"
-
 Sample = dict[FigureKey, float]  # of one boot
 
 
@@ -41,16 +32,10 @@ class MeasuredKernel:
 
     def spec(self, unit: Unit) -> GuestSpec:
         """A guest that counts: instructions under TCG, time under KVM."""
-        counted = unit == "instructions"
-        return replace(
-            self.equipment.spec,
-            accel="tcg" if counted else "kvm",
-            counted=counted,
-            extra_append=COUNTING_APPEND if counted else "",
-            in_turn=False,
-            cpus=1,
-            memory_mb=self.table.memory_mb,
-        )
+        spec = replace(self.equipment.spec, memory_mb=self.table.memory_mb)
+        if unit == "instructions":
+            return spec.counting()
+        return replace(spec, accel="kvm", extra_append="", in_turn=False, cpus=1)
 
     def boot(self, number: int, unit: Unit, cases: Sequence[Case]) -> Sample:
         """Boots it and runs the cases of ``compared`` in each condition, in order, and then,
@@ -69,7 +54,6 @@ class MeasuredKernel:
             guest = guests.fresh()
             if unit == "time" and guest.spec.accel != "kvm":
                 return {}
-            guest.pace = COUNTING_PACE
             runner = CaseRunner(session.data, self.promised, version, guests.fresh, guest, sort_out)
             for condition in self.table.conditions:
                 for case in of_programs(cases, self.table.compared):

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``make example``: the programs of ``examples/`` run in guests, and a page about what they did."""
