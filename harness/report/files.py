@@ -18,7 +18,6 @@ from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
 from harness.report.change import PatchDiff, read_change
 from harness.report.mutants import MutantsDocument, read_mutants
-from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.report.untested import figures
@@ -120,11 +119,9 @@ def html(
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}
     page = environment.get_template("report.html.j2")
-    drawn = plots(document["tests"])
     return page.render(
-        run=document, clauses=clauses, tests=tests, data=data, plots=drawn, change=change,
-        mutants=mutants,
-    )  # fmt: skip
+        run=document, clauses=clauses, tests=tests, data=data, change=change, mutants=mutants
+    )
 
 
 def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
