@@ -10,13 +10,12 @@ count. The first failure, or the first complaint of the kernel, ends it with the
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 
@@ -28,9 +27,8 @@ from rich.table import Table
 from harness.build.fragments import read_values
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError, InvocationError, SeriesError
-from harness.core.jsondata import of_file, read_json
+from harness.core.jsondata import of_file, read_json, write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import Case
@@ -131,7 +129,7 @@ class Soak:
     def keep(self) -> None:
         """Leaves in the run's folder what it has come to."""
         if self.kept:
-            write_atomically(self.session.out / FILE, json.dumps(asdict(self.run), indent=1) + "\n")
+            write_json(self.session.out / FILE, self.run)
 
     def runs(self) -> list[SoakRun]:
         """The runs that belong together, this one among them once it has had a round."""

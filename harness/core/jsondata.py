@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Typed data back from JSON: dataclasses, as ``asdict`` made it of them, and typed dictionaries."""
+"""Typed data to JSON and back: dataclasses, as ``asdict`` makes it of them, typed dictionaries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import types
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import (
     Any,
@@ -22,9 +22,16 @@ from typing import (
     is_typeddict,
 )
 
+from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 
 T = TypeVar("T")
+
+
+def write_json(path: Path, data: object) -> None:
+    """Writes a dataclass, or what JSON has, as a file that a reader sees whole or not at all."""
+    plain = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data
+    write_atomically(path, json.dumps(plain, indent=1) + "\n")
 
 
 def read_json(kind: type[T], path: Path) -> T:

@@ -8,15 +8,13 @@ that reach the line are. So a run that was ended goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 from harness.mutants.mutant import Outcome
 
 # What has noticed a mutant: a check of a case, the kernel's own complaint, the loss of the guest,
@@ -74,7 +72,7 @@ class KeptVerdicts:
     def keep(self, code: str, verdict: MutantVerdict) -> None:
         """Keeps what a guest has shown; what befell this machine is no verdict."""
         if verdict.outcome in ("killed", "survived"):
-            write_atomically(self._path(code), json.dumps(asdict(verdict), indent=1) + "\n")
+            write_json(self._path(code), verdict)
 
     def _path(self, code: str) -> Path:
         return self.folder / f"verdict-{code}.json"

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
+from harness.core.jsondata import write_json
 from harness.report.change import PatchDiff, read_change
 from harness.report.mutants import MutantsDocument, read_mutants
 from harness.report.records import RunDocument
@@ -126,7 +127,7 @@ def html(
 
 def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
     """Writes the closing files of a run into ``out``."""
-    write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
+    write_json(out / "results.json", document)
     write_atomically(out / "junit.xml", junit(document))
     write_atomically(out / "report.html", html(document, data, read_change(out), read_mutants(out)))
 
