@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import types
-from dataclasses import MISSING, asdict, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import (
     Any,
@@ -29,9 +29,8 @@ T = TypeVar("T")
 
 
 def write_json(path: Path, data: object) -> None:
-    """Writes a dataclass, or what JSON has, as a file that a reader sees whole or not at all."""
-    plain = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data
-    write_atomically(path, json.dumps(plain, indent=1) + "\n")
+    """Writes JSON, dataclasses in it too, as a file that a reader sees whole or not at all."""
+    write_atomically(path, json.dumps(data, indent=1, default=vars) + "\n")
 
 
 def read_json(kind: type[T], path: Path) -> T:

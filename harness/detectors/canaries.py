@@ -12,7 +12,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -124,7 +124,7 @@ def keep(store: Store, kernel: KernelBuild, canaries: Iterable[CanaryFinished]) 
     """Keeps the outcome for this kernel."""
     path = _path(store, kernel)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, [asdict(canary) for canary in canaries])
+    write_json(path, list(canaries))
 
 
 def known(store: Store, kernel: KernelBuild) -> tuple[CanaryFinished, ...]:

@@ -73,7 +73,7 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
 
 def test_a_run_in_which_all_happened() -> None:
     data = contract.load(PROJECT / "patches" / "volatile")
-    found = json.loads(json.dumps(document(everything("untested"), data)))
+    found = json.loads(json.dumps(document(everything("untested"), data), default=vars))
     jsonschema.validate(found, RESULTS)
     # Every list and every optional part was really looked at.
     assert all(found[key] for key, value in found.items() if isinstance(value, (list, dict)))
@@ -134,7 +134,7 @@ def test_what_a_schema_does_not_name_is_refused(whole: dict[str, Any]) -> None:
     assert all(part["additionalProperties"] is False for part in found)
     optional = [set(part["properties"]) - set(part["required"]) for part in found]
     assert {name for names in optional for name in names} <= {"failed", "finding"}
-    good = json.loads(json.dumps(document(everything(), None)))
+    good = json.loads(json.dumps(document(everything(), None), default=vars))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**good, "new": 1}, RESULTS)
 
