@@ -90,7 +90,7 @@ def _a_run() -> bytes:
         ev.SplatSeen("WARNING in f", "warning", case, "WARNING: ...", False, ""),
         ev.RunFinished("fail", 1, 3.0, ()),
     ]
-    return json.dumps(document(Results(list(events)), None), indent=1).encode()
+    return json.dumps(document(Results(list(events)), None), indent=1, default=vars).encode()
 
 
 def targets(folder: Path) -> list[Target]:

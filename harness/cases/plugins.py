@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The Python files that a series may keep beside its ``series.yaml``.
 
-They are host checks, soakers and drivers. A guest case that names a driver in its
+They are host checks and drivers. A guest case that names a driver in its
 listing is run as any other, but what ``drive`` of the module of that name asks reaches
 the program. When the driver has done, the program reads the end of its input, and gives
 its own verdict by KTAP; the driver's counts beside it.

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 
 import pytest
+from _pytest.mark import KeywordMatcher
+from _pytest.mark.expression import Expression
 
 from harness.cases.pool import run_shared
 from harness.cases.runner import CaseRunner
@@ -18,36 +18,6 @@ from harness.image.programs import Case
 from harness.report.results import BROKEN
 
 
-class _Item(pytest.Item):
-    case: Case
-
-    def runtest(self) -> None:
-        raise NotImplementedError  # pytest only collects
-
-
-class _Plugin:
-    """Has pytest select from cases, instead of what it would collect itself."""
-
-    def __init__(self, cases: Sequence[Case]) -> None:
-        self.cases = cases
-        self.selected: list[Case] = []
-
-    def pytest_collection(self, session: pytest.Session) -> bool:
-        items: list[pytest.Item] = []
-        for case in self.cases:
-            item: _Item = _Item.from_parent(session, name=case.name)
-            item.case = case
-            source = case.program.source
-            # -k also finds clauses, so TESTS=V-SB-1 needs no knowledge of names.
-            names = (source.parent.name, source.name, case.id.program or "")
-            item.extra_keyword_matches.update((*names, *case.clauses))
-            items.append(item)
-        hook = session.config.hook.pytest_collection_modifyitems
-        hook(session=session, config=session.config, items=items)
-        self.selected = [item.case for item in items if isinstance(item, _Item)]
-        return True
-
-
 def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
     """Those that ``expression`` (pytest's -k) selects, in their order; all where it is empty.
 
@@ -56,25 +26,21 @@ def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
     """
     if not expression.strip():
         return list(cases)
-    plugin = _Plugin(cases)
-    arguments = ["--collect-only", "--noconftest", "-s", "-c", "/dev/null", "--assert=plain"]
-    # hypothesispytest, which comes with what drivers use, is for other tests.
-    for name in ("cacheprovider", "terminal", "python", "hypothesispytest", "faulthandler",
-                 "logging", "warnings"):  # fmt: skip
-        arguments += ["-p", f"no:{name}"]
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        status = pytest.main([*arguments, "-k", expression], plugins=[plugin])
-    if status == pytest.ExitCode.INTERRUPTED:
-        raise KeyboardInterrupt
-    if status == pytest.ExitCode.USAGE_ERROR:
+
+    def names(case: Case) -> frozenset[str]:
+        """Clauses too, so TESTS=V-SB-1 needs no knowledge of names."""
+        source = case.program.source
+        called = (case.name, source.parent.name, source.name, case.id.program or "")
+        return frozenset((*called, *case.clauses))
+
+    try:
+        wanted = Expression.compile(expression)
+        return [case for case in cases if wanted.evaluate(KeywordMatcher(names(case)))]
+    except (SyntaxError, pytest.UsageError) as error:
         raise InvocationError(
-            f"TESTS={expression!r} is no pytest -k expression:\n{said.getvalue().strip()}",
+            f"TESTS={expression!r} is no pytest -k expression: {error}",
             next_step="for example TESTS='sigbus and not exec'",
-        )
-    if status not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise InternalError(f"pytest ended with {status!r}: {said.getvalue().strip()[:500]}")
-    return plugin.selected
+        ) from error
 
 
 def run_cases(

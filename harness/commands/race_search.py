@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import json
-
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.run.session import Session, run_session
 from harness.search.report import SearchReport, written
@@ -53,4 +51,4 @@ def _tell(session: Session, report: SearchReport) -> None:
     console.print()
     base = session.results.last(ev.BaseKnown)
     record = report.document(session.out.name, base.version if base else "")
-    write_atomically(session.out / "race-search.json", json.dumps(record, indent=1) + "\n")
+    write_json(session.out / "race-search.json", record)

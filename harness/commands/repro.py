@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.races import claim_verdict
 from harness.races.claim_run import try_claim
@@ -61,7 +60,7 @@ def _tell(session: Session, results: Sequence[RaceResult]) -> None:
     console.print()
     base = session.results.last(ev.BaseKnown)
     record = document(session.out.name, base.version if base else "", results)
-    write_atomically(session.out / "repro.json", json.dumps(record, indent=1) + "\n")
+    write_json(session.out / "repro.json", record)
 
 
 def _refuse_wrong(results: Sequence[RaceResult]) -> None:
@@ -104,7 +103,7 @@ def _try_claim(session: Session) -> None:
         console.print(f"  {stack}", markup=False, soft_wrap=True)
     console.print(f"traces and the scenario: {session.out / 'races' / name}", markup=False)
     record = claim_verdict.document(result)
-    write_atomically(session.out / "claim.json", json.dumps(record, indent=1) + "\n")
+    write_json(session.out / "claim.json", record)
 
 
 def repro(settings: Settings) -> int:

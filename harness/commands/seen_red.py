@@ -12,18 +12,17 @@ clause counts as seen red where
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.events import CaseId, Events
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.records import RunDocument
@@ -225,7 +224,7 @@ def seen_red(
         console.print(f"next: {again}", markup=False, soft_wrap=True)
     if not only:
         path = settings.out / f"seen-red-{line}.json"
-        write_atomically(path, json.dumps(asdict(outcome), indent=1) + "\n")
+        write_json(path, outcome)
         console.print(f"results: {path}")
     code = outcome.exit_code
     console.print(f"verdict: {'fail' if code else 'pass'} (exit {code})")

@@ -1,43 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``make soak``: one kind of random test, round after round, for a long time.
+"""``make soak``: guest cases with fresh seeds, round after round, for a long time.
 
-Each round has a fresh seed, and its figures are on disk before the next one begins.
-Run again, it goes on towards ``MINUTES=`` on the same kernel. The first divergence, or
-the first complaint of the kernel, ends it with the seed and what to type.
-
-Rounds add up in one file a kind, kernel line and flavour, below ``out/soak/``. It belongs
-to one kernel, named by its entry in the store (the patched tree, the configuration and the
-compiler). Another kernel starts a new file; the old one moves to ``earlier/``. A round is
-added under a lock, and the file is replaced whole: a kill loses the round that was under
-way, and two soaks of the same kernel add to the same figures.
+What a kind repeats stands in ``soak.yaml`` beside ``series.yaml``. A run leaves what its rounds
+come to in ``soak.json`` of its folder, whole after each of them: a kill loses the round that was
+under way. Run again, it goes on towards ``MINUTES=``: of one kernel, which is named by its entry
+in the store (the patched tree, the configuration and the compiler), all runs below ``OUT=``
+count. The first failure, or the first complaint of the kernel, ends it with the seed.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
-from typing import TypeVar
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.build.fragments import read_values
-from harness.cases.soakers import SoakContext, Soaker, load_soakers
+from harness.cases.runner import CaseRunner
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
-from harness.core.errors import InvocationError, SeriesError
-from harness.core.jsondata import of_file, read_json
+from harness.core.errors import InternalError, InvocationError, SeriesError
+from harness.core.jsondata import of_file, read_json, write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
-from harness.report.results import Results
+from harness.image.programs import Case
 from harness.run.assemble_guest import (
     assemble_guest,
     booted,
@@ -46,17 +40,31 @@ from harness.run.assemble_guest import (
     look_for_leaks,
 )
 from harness.run.session import Session, run_session
+from harness.vm.protocol import SEED_VARIABLE
 
 STAGE = "soak"
+KINDS, FILE = "soak.yaml", "soak.json"
 DEFAULT_MINUTES = 30
-SCHEMA = 1
-MAX_SEEDS_KEPT = 16
-N = TypeVar("N", int, float)
+_COUNT = re.compile(r"^@count (?P<name>\w+) (?P<count>\d+)$")
+
+
+@dataclass(frozen=True)
+class SoakKind:
+    """Guest cases, by their ids, of which the seed of a round picks one.
+
+    A case finds its seed in ``VTEST_SEED`` and ``env`` beside it, and prints what it counted as
+    ``# @count NAME N``. ``patience`` multiplies its time limit, for an ``env`` that has it do
+    more than in the suite.
+    """
+
+    cases: tuple[str, ...]
+    env: dict[str, str] = field(default_factory=dict)
+    patience: float = 1.0
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which figures belong together. ``kernel``: the name of its entry in the store."""
+    """Which runs belong together. ``kernel``: the name of its entry in the store."""
 
     kind: str
     line: str
@@ -64,220 +72,194 @@ class Identity:
     kernel: str
 
 
-@dataclass(frozen=True)
-class SoakFailure:
-    """What ended a soak."""
+@dataclass
+class SoakRun:
+    """What the rounds of a run come to. ``seconds``: boots left out; ``cpus``: virtual ones.
 
-    run: str
-    seed: int
-    what: str
-
-
-@dataclass(frozen=True)
-class Record:
-    """A sum of rounds. ``cpus``: virtual CPUs -> seconds; ``seeds``: the last ones.
-
-    ``guests``: how many were booted or restored; ``leak_scans``: in how many of them
-    kmemleak found nothing at a soak's end.
+    ``guests``: how many were booted or restored; ``leak_scans``: in how many of them kmemleak
+    found nothing at the end; ``figures``: what the rounds counted, added up.
     """
 
     identity: Identity
-    version: str = ""
+    version: str
+    cpus: int
     seconds: float = 0.0
     rounds: int = 0
     guests: int = 0
     leak_scans: int = 0
-    cpus: dict[str, float] = field(default_factory=dict)
     figures: dict[str, int] = field(default_factory=dict)
-    runs: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = ()
-    failures: tuple[SoakFailure, ...] = ()
-
-    def plus(self, more: Record) -> Record:
-        """Both sums together, as this one's."""
-        return replace(
-            self,
-            seconds=round(self.seconds + more.seconds, 3),
-            rounds=self.rounds + more.rounds,
-            guests=self.guests + more.guests,
-            leak_scans=self.leak_scans + more.leak_scans,
-            cpus=_added(self.cpus, more.cpus),
-            figures=_added(self.figures, more.figures),
-            runs=tuple(dict.fromkeys((*self.runs, *more.runs))),
-            seeds=(*self.seeds, *more.seeds)[-MAX_SEEDS_KEPT:],
-            failures=(*self.failures, *more.failures),
-        )
+    seeds: list[int] = field(default_factory=list)
+    failure: str | None = None
 
 
-def _added(a: Mapping[str, N], b: Mapping[str, N]) -> dict[str, N]:
-    return {name: round(a.get(name, 0) + b.get(name, 0), 3) for name in {**a, **b}}
+def load_kinds(folder: Path) -> dict[str, SoakKind]:
+    """The kinds of a series, by what KIND= calls them; none where it has no ``soak.yaml``.
 
-
-def read_record(path: Path) -> Record | None:
-    """The record in a file; None where there is none, or one of another schema."""
+    Raises InvocationError: the file makes no sense.
+    """
+    path = folder / KINDS
     if not path.is_file():
-        return None
-    data = read_json(dict[str, object], path)
-    return of_file(Record, data, path) if data.pop("schema", None) == SCHEMA else None
+        return {}
+    return of_file(dict[str, SoakKind], yaml.safe_load(path.read_text("utf-8")), path)
 
 
-def all_records(folder: Path) -> list[Record]:
-    """The records of all kinds and kernels below ``folder``, those of ``earlier/`` left out."""
-    return [record for path in sorted(folder.glob("*.json")) if (record := read_record(path))]
-
-
-@dataclass(frozen=True)
-class TotalsFile:
-    """The sums of one identity below ``folder``, such as out/soak/stress-6.1-kasan.json."""
-
-    folder: Path
-    identity: Identity
-    version: str
-
-    @property
-    def _path(self) -> Path:
-        of = self.identity
-        return self.folder / f"{of.kind}-{of.line}-{of.flavour}.json"
-
-    def read(self) -> Record:
-        """The sum so far; an empty one for a kernel that has none."""
-        old = read_record(self._path)
-        return old if old and old.identity == self.identity else Record(self.identity, self.version)
-
-    def add(self, more: Record) -> Record:
-        """Adds to the sum, of whatever ``more`` has some; the new sum."""
-        path = self._path
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / f".{path.stem}.lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            record, old = self.read().plus(more), read_record(path)
-            if old is not None and old.identity != self.identity:
-                earlier = self.folder / "earlier"
-                earlier.mkdir(exist_ok=True)
-                os.replace(path, earlier / f"{path.stem}-{old.identity.kernel[:12]}.json")
-            data = {"schema": SCHEMA, **asdict(record)}
-            write_atomically(path, json.dumps(data, indent=1) + "\n")
-        return record
+def read_runs(out: Path) -> list[SoakRun]:
+    """The runs below ``out`` that were soaks, oldest first; ``latest`` is only a link."""
+    paths = (path for path in sorted(out.glob(f"*/{FILE}")) if not path.parent.is_symlink())
+    return [read_json(SoakRun, path) for path in paths]
 
 
 @dataclass
-class Rounds:
-    """Runs rounds and judges them. ``strays`` emits what kernels said outside of cases."""
+class Soak:
+    """Runs rounds and judges them.
 
-    identity: Identity
-    soaker: Soaker
-    context: SoakContext
-    settings: Settings
-    results: Results
+    ``strays`` emits what kernels said outside of cases. ``kept``: whether the run counts, as one
+    does that was given no seed.
+    """
+
+    session: Session
+    kind: SoakKind
+    runner: CaseRunner
+    cases: Sequence[Case]
     strays: Callable[[], None]
+    run: SoakRun
+    kept: bool
     clock: Callable[[], float] = time.monotonic
-    _boots: int = 0
 
-    def one(self, seed: int) -> Record:
-        """One round; a SeriesError where it diverged, or where the kernel complained."""
-        start = self.clock()
-        figures = self.soaker.round(self.context, seed)
-        self.strays()
-        if complaints := self.results.complaints():
-            raise SeriesError(f"the kernel complained: {complaints[0]['title']}")
-        boots = len(self.results.all(ev.GuestBooted))
-        guests, self._boots = boots - self._boots, boots
-        seconds = self.clock() - start
-        return Record(
-            self.identity,
-            seconds=seconds,
-            rounds=1,
-            guests=guests,
-            cpus={str(self.settings.cpus): seconds},
-            figures=dict(figures),
-            runs=(self.context.out.name,),
-            seeds=(seed,),
-        )
+    def keep(self) -> None:
+        """Leaves in the run's folder what it has come to."""
+        if self.kept:
+            write_json(self.session.out / FILE, self.run)
 
-    def until(self, seconds: float, seeds: Iterator[int], totals: TotalsFile | None) -> Record:
-        """Rounds with ``seeds`` until the kernel of ``totals`` has had ``seconds`` of them.
+    def runs(self) -> list[SoakRun]:
+        """The runs that belong together, this one among them once it has had a round."""
+        if not self.kept:
+            return [self.run]
+        known = read_runs(self.session.settings.out)
+        return [run for run in known if run.identity == self.run.identity]
 
-        Without totals nothing is kept, and one round is run at least.
+    def round(self, seed: int) -> dict[str, int]:
+        """One round: what its case counted.
 
         Raises:
-            SeriesError: a round failed; it is in the totals, with the seed and what to type.
+            SeriesError: the case failed, or the kernel complained.
+            InvocationError, InternalError: the case cannot run on this kernel, or is not there.
         """
-        out = self.context.out
-        record = totals.read() if totals else Record(self.identity)
-        while record.seconds < seconds or not (totals or record.rounds):
-            seed = next(seeds)
+        wanted = self.kind.cases[seed % len(self.kind.cases)]
+        case = next((case for case in self.cases if str(case.id) == wanted), None)
+        if case is None:
+            raise InternalError(f"there is no case {wanted} to soak in")
+        case = replace(case, timeout=case.timeout * self.kind.patience)
+        env = {**self.kind.env, SEED_VARIABLE: str(seed)}
+        record = self.runner.run(case, self.session.events.emit, env)
+        if record.status in ("skip", "not_applicable"):
+            raise InvocationError(f"{wanted} cannot run on this kernel: {record.reason}")
+        if record.status != "pass":
+            raise SeriesError("\n".join((f"{wanted}: {record.reason}", *record.diagnostics)))
+        self.strays()
+        if complaints := self.session.results.complaints():
+            raise SeriesError(f"the kernel complained: {complaints[0]['title']}")
+        counts = filter(None, map(_COUNT.match, record.diagnostics))
+        return {match["name"]: int(match["count"]) for match in counts}
+
+    def until(self, seconds: float, seeds: Iterator[int]) -> None:
+        """Rounds with ``seeds`` until the kernel has had ``seconds`` of them.
+
+        One round is run at least of a run that does not count.
+
+        Raises:
+            SeriesError: a round failed; it is on the run's record, with the seed, and what to type.
+        """
+        session, run = self.session, self.run
+        runs = self.runs()
+        while sum(one.seconds for one in runs) < seconds or not (self.kept or run.rounds):
+            seed, start = next(seeds), self.clock()
             try:
-                done = self.one(seed)
+                figures = self.round(seed)
             except SeriesError as error:
                 what = f"seed {seed}: {error.what}"
-                if totals:
-                    failure = SoakFailure(out.name, seed, what.splitlines()[0])
-                    totals.add(Record(self.identity, runs=(out.name,), failures=(failure,)))
-                evidence = error.evidence or out / "console.log"
-                typed = self.settings.command("soak", SEED=str(seed))
+                run.failure = what.splitlines()[0]
+                self.keep()
+                evidence = error.evidence or session.out / "console.log"
+                typed = session.settings.command("soak", SEED=str(seed))
                 typed += "   # MINUTES=10: that seed again and again"
                 raise SeriesError(what, evidence=evidence, next_step=typed) from error
-            record = totals.add(done) if totals else record.plus(done)
-            note = f"{record.rounds} rounds: {figures_in_words(record.figures)}"
-            progress = ev.StageProgress(STAGE, int(record.seconds), int(seconds), "s", note)
-            self.context.events.emit(progress)
-        return record
+            run.seconds = round(run.seconds + self.clock() - start, 3)
+            run.rounds += 1
+            run.seeds.append(seed)
+            run.guests = len(session.results.all(ev.GuestBooted))
+            for name, count in figures.items():
+                run.figures[name] = run.figures.get(name, 0) + count
+            self.keep()
+            runs = self.runs()
+            note = f"{sum(one.rounds for one in runs)} rounds: {figures_in_words(runs)}"
+            had = int(sum(one.seconds for one in runs))
+            session.events.emit(ev.StageProgress(STAGE, had, int(seconds), "s", note))
 
 
-def figures_in_words(figures: Mapping[str, int]) -> str:
-    """'1,234 cycles, 56 purges', in the order in which the rounds named them."""
+def figures_in_words(runs: Sequence[SoakRun]) -> str:
+    """'1,234 cycles, 56 purges' of all runs, in the order in which the rounds named them."""
+    figures: Counter[str] = Counter()
+    for run in runs:
+        figures.update(run.figures)
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items())
 
 
-def table(records: Sequence[Record]) -> Table:
-    """One row a kind, kernel and flavour, and below it what its rounds counted."""
+def table(runs: Sequence[SoakRun]) -> Table:
+    """One row a kind, kernel line and flavour, of the kernel that was last soaked.
+
+    Below it what its rounds counted, and what failed.
+    """
     names = ("kind", "kernel", "flavour", "minutes", "by CPUs", "rounds", "guests", "leak scans")
     shown = Table(*names, "failures", "figures", box=None, pad_edge=False, header_style="bold")
-    for record in records:
-        identity, failed = record.identity, record.failures
+    last = {(of.kind, of.line, of.flavour): of for of in (run.identity for run in runs)}
+    for identity in last.values():
+        mine = [run for run in runs if run.identity == identity]
+        seconds: dict[int, float] = {}
+        for run in mine:
+            seconds[run.cpus] = seconds.get(run.cpus, 0.0) + run.seconds
+        failed = [run.failure for run in mine if run.failure is not None]
         shown.add_row(
             identity.kind,
-            record.version or identity.line,
+            mine[-1].version,
             identity.flavour,
-            f"{record.seconds / 60:.1f}",
-            ", ".join(f"{cpus}: {seconds / 60:.1f}" for cpus, seconds in record.cpus.items()),
-            str(record.rounds),
-            str(record.guests),
-            str(record.leak_scans),
+            f"{sum(seconds.values()) / 60:.1f}",
+            ", ".join(f"{cpus}: {had / 60:.1f}" for cpus, had in seconds.items()),
+            str(sum(run.rounds for run in mine)),
+            str(sum(run.guests for run in mine)),
+            str(sum(run.leak_scans for run in mine)),
             f"[red]{len(failed)}[/]" if failed else "[green]0[/]",
-            escape(figures_in_words(record.figures)),
+            escape(figures_in_words(mine)),
         )
         for failure in failed:
-            shown.add_row(*[""] * 9, f"[red]{escape(failure.what)}[/]")
+            shown.add_row(*[""] * 9, f"[red]{escape(failure)}[/]")
     return shown
 
 
 def _soak(session: Session) -> None:
-    settings, soakers = session.settings, dict[str, Soaker]()
+    settings, kinds = session.settings, dict[str, SoakKind]()
     for data in reversed(session.data.storeys):
-        soakers |= load_soakers(data.folder)
-    if settings.kind not in soakers:
-        have = f"{session.data.name} has {', '.join(soakers) or 'nothing to soak in'}"
+        kinds |= load_kinds(data.folder)
+    if settings.kind not in kinds:
+        have = f"{session.data.name} has {', '.join(kinds) or 'nothing to soak in'}"
         step = settings.command("soak", KIND="KIND")
         raise InvocationError(f"KIND={settings.kind}: {have}", next_step=step)
     equipment = assemble_guest(session)
     kernel, base = equipment.prepared.kernel, equipment.prepared.base
     identity = Identity(settings.kind, base.line, kernel.config.name, kernel.entry.name)
-    totals, minutes = None, settings.minutes or 0
+    run, kept = SoakRun(identity, base.version, settings.cpus), settings.seed is None
     seeds: Iterator[int] = repeat(settings.seed or 0)
-    if settings.seed is None:
-        totals = TotalsFile(settings.out / "soak", identity, base.version)
-        minutes = settings.minutes or DEFAULT_MINUTES
+    if kept:
         seeds = iter(lambda: secrets.randbits(32), -1)
+    minutes = settings.minutes or (DEFAULT_MINUTES if kept else 0)
     with booted(session, equipment) as guests:
-        runner = case_runners(session, equipment, guests)[0]
-        context = SoakContext(runner, equipment.suite, session.out, session.events)
-        soaker, strays = soakers[settings.kind], guests.report_strays
-        rounds = Rounds(identity, soaker, context, settings, session.results, strays)
+        runner, strays = case_runners(session, equipment, guests)[0], guests.report_strays
+        kind, cases = kinds[settings.kind], equipment.suite.cases
+        soak = Soak(session, kind, runner, cases, strays, run, kept)
         try:
             with stage(session.events, STAGE) as outcome:
-                record = rounds.until(minutes * 60, seeds, totals)
-                outcome.detail = figures_in_words(record.figures)
+                soak.until(minutes * 60, seeds)
+                outcome.detail = figures_in_words(soak.runs())
         except SeriesError:
             decode_splats(session, equipment.prepared)
             raise
@@ -285,19 +267,19 @@ def _soak(session: Session) -> None:
         strays()
     if session.results.complaints():
         decode_splats(session, equipment.prepared)
-    elif totals and scanned:
-        totals.add(Record(identity, leak_scans=scanned))
-    session.console.print(table([totals.read() if totals else record]))
+    elif scanned:
+        run.leak_scans = scanned
+        soak.keep()
+    session.console.print(table(soak.runs()))
 
 
 def soak(settings: Settings) -> int:
     """``make soak KIND=...``, or without a kind the table of what has been soaked so far."""
     if settings.kind:
         return run_session(settings, "soak", _soak).code
-    folder = settings.out / "soak"
-    records = all_records(folder)
-    if not records:
+    runs = read_runs(settings.out)
+    if not runs:
         step = settings.command("soak", KIND="stress", MINUTES="30")
-        raise InvocationError(f"nothing below {folder} yet", next_step=step)
-    Console(highlight=False).print(table(records))
+        raise InvocationError(f"no soak in {settings.out} yet", next_step=step)
+    Console(highlight=False).print(table(runs))
     return 0

@@ -30,9 +30,8 @@ from harness.build.tree import TreeUnderTest
 from harness.change.whose import take
 from harness.core import events as ev
 from harness.core import git, proc
-from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError, SeriesError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import from_json, write_json
 from harness.core.sandbox import Inside
 from harness.core.settings import Settings
 from harness.core.stages import stage
@@ -186,7 +185,7 @@ def _body(session: Session) -> None:
             new = [str(remark) for remark in patch.open(tool)]
             tools[tool] = {"open": new, "justified": len(said) - len(new)}
         patches.append({"number": patch.number, "subject": patch.subject, "tools": tools})
-    write_atomically(session.out / LEFT, json.dumps({"patches": patches}, indent=1) + "\n")
+    write_json(session.out / LEFT, {"patches": patches})
     for record in records(found, series, own=not settings.series):
         events.emit(record)
     events.emit(ev.Note(f"the tools took {time.monotonic() - start:.0f} s"))

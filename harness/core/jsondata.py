@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Typed data back from JSON: dataclasses, as ``asdict`` made it of them, and typed dictionaries."""
+"""Typed data to JSON and back: dataclasses, as ``asdict`` makes it of them, typed dictionaries."""
 
 from __future__ import annotations
 
@@ -22,9 +22,15 @@ from typing import (
     is_typeddict,
 )
 
+from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 
 T = TypeVar("T")
+
+
+def write_json(path: Path, data: object) -> None:
+    """Writes JSON, dataclasses in it too, as a file that a reader sees whole or not at all."""
+    write_atomically(path, json.dumps(data, indent=1, default=vars) + "\n")
 
 
 def read_json(kind: type[T], path: Path) -> T:

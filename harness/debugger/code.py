@@ -6,7 +6,6 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 Range = tuple[int, int]  # addresses, the end excluded
 
@@ -80,14 +79,15 @@ class Unit:
         return tuple(s for f in self.functions for s in f.all() if s.name == name)
 
 
-class KnownCode(Protocol):
-    """What is known of a whole kernel's code."""
+class KnownCode:
+    """What is known of a whole kernel's code; of this one nothing."""
 
     def unit_at(self, address: int) -> Unit | None:
         """The unit that has code at an address; None where it is assembly, or nothing."""
 
     def covers(self, address: int) -> bool:
         """Whether it has code at an address: quicker than ``unit_at``."""
+        return self.unit_at(address) is not None
 
     def file_at(self, address: int) -> str | None:
         """The source file of the unit with code at an address: quicker than ``unit_at``."""
@@ -97,9 +97,11 @@ class KnownCode(Protocol):
 
     def names(self) -> tuple[str, ...]:
         """The source files of all units."""
+        return ()
 
     def words(self) -> frozenset[str]:
         """Every name in it: also of functions that have no symbol."""
+        return frozenset()
 
     def close(self) -> None:
         """Gives back what it was read from."""

@@ -22,13 +22,13 @@ from elftools.elf.elffile import ELFFile
 from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError
 from harness.core.store import room_digest
-from harness.debugger.code import LineRow, Range, Scope, Unit
+from harness.debugger.code import KnownCode, LineRow, Range, Scope, Unit
 
 T = TypeVar("T")
 _CODE = ("DW_TAG_subprogram", "DW_TAG_inlined_subroutine")
 
 
-class DebugInfo:
+class DebugInfo(KnownCode):
     """The debug information of a vmlinux. InternalError: it has none, or is no ELF file.
 
     Args:

@@ -12,18 +12,17 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
 from harness.build.kernel import KernelBuild
 from harness.cases.ktap import read_case
-from harness.core.atomic import write_atomically
 from harness.core.command_table import command
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, CaseId, Events
-from harness.core.jsondata import from_json
+from harness.core.jsondata import from_json, write_json
 from harness.core.settings import PROJECT
 from harness.core.store import Store
 from harness.detectors.leaks import leaks_of
@@ -125,7 +124,7 @@ def keep(store: Store, kernel: KernelBuild, canaries: Iterable[CanaryFinished]) 
     """Keeps the outcome for this kernel."""
     path = _path(store, kernel)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps([asdict(canary) for canary in canaries], indent=1) + "\n")
+    write_json(path, list(canaries))
 
 
 def known(store: Store, kernel: KernelBuild) -> tuple[CanaryFinished, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.cases.ktap import read_case
-from harness.debugger.code import Unit
+from harness.debugger.code import KnownCode, Unit
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.findings.compare import ReplayedRun, compared
@@ -22,8 +22,8 @@ from harness.races.trace import RaceError, RaceRun
 END_TIMEOUT_S = 60.0  # of a program whose runs are over, in a guest of reference speed
 
 
-class ResolvedCode:
-    """Of the kernel's code that which a schedule asks about; see ``debugger.code.KnownCode``."""
+class ResolvedCode(KnownCode):
+    """Of the kernel's code that which a schedule asks about."""
 
     def __init__(self, schedule: Schedule, symbol_map: str) -> None:
         self._code, self._assembly = schedule.code, frozenset(schedule.assembly)
@@ -36,23 +36,6 @@ class ResolvedCode:
     def unit_at(self, address: int) -> Unit | None:
         """One unit for all that is compiled; None for assembly."""
         return self._code if self.covers(address) else None
-
-    def file_at(self, address: int) -> str | None:
-        """None: no file is known."""
-
-    def unit_of(self, path: str) -> Unit | None:
-        """None: no file is known."""
-
-    def names(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    def words(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 def _told(run: RaceRun) -> str:

@@ -7,18 +7,16 @@ What has been found out is kept, one file a mutant, so that a killed run goes on
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from harness.build.kconfig import KernelConfig
 from harness.build.make import new_warnings
 from harness.build.tree import TreeUnderTest
-from harness.core.atomic import write_atomically
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 from harness.core.store import digest, file_digest
 from harness.coverage.objects import compiled_folder
 from harness.mutants.bench import Bench
@@ -151,7 +149,7 @@ class _KnownCompiled:
 
     def keep(self, mutant: Mutant, compiled: Compiled) -> None:
         """Keeps that."""
-        write_atomically(self._of(mutant), json.dumps(asdict(compiled)))
+        write_json(self._of(mutant), compiled)
 
     def _together(self, mutants: Sequence[Mutant]) -> Path:
         return self._place("together", [self._of(mutant).name for mutant in mutants])
@@ -167,4 +165,4 @@ class _KnownCompiled:
     def keep_refused(self, mutants: Sequence[Mutant], refused: Mapping[int, str]) -> None:
         """Keeps that."""
         why = {self._of(m).name: refused[m.number] for m in mutants if m.number in refused}
-        write_atomically(self._together(mutants), json.dumps(why))
+        write_json(self._together(mutants), why)

@@ -8,17 +8,15 @@ proves nothing and is not used; a workload is used as long as a result of it pas
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
 from harness.core.errors import InternalError, InvocationError
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 from harness.image.programs import Case
 from harness.mutants.cases import Judges
 from harness.vm.channel import SshError
@@ -177,5 +175,5 @@ def find_reach(
             if runner.guest is not None:
                 runner.guest.close()
     found = ReachRecord(watch.runs)
-    write_atomically(path, json.dumps(asdict(found)) + "\n")
+    write_json(path, found)
     return found

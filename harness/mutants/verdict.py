@@ -8,20 +8,18 @@ that reach the line are. So a run that was ended goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 from harness.mutants.mutant import Outcome
 
 # What has noticed a mutant: a check of a case, the kernel's own complaint, the loss of the guest,
-# a case's time limit, the compiler, threads that were held in a certain order.
-Killer = Literal["check", "complaint", "lost guest", "time limit", "build", "race"]
+# a case's time limit, the compiler.
+Killer = Literal["check", "complaint", "lost guest", "time limit", "build"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class MutantVerdict:
     Args:
         reason: what the case, the kernel or the compiler said; why it is argued, or lost.
         by: what noticed it; None where nothing did.
-        case: the id of the case, or of the race, in which it was noticed.
+        case: the id of the case in which it was noticed.
         seconds: from the start of its guest to the verdict; 0 where no guest ran.
         ran: the cases that were run to that end, each with a digest of what it is.
         kept: an earlier run has found it.
@@ -74,7 +72,7 @@ class KeptVerdicts:
     def keep(self, code: str, verdict: MutantVerdict) -> None:
         """Keeps what a guest has shown; what befell this machine is no verdict."""
         if verdict.outcome in ("killed", "survived"):
-            write_atomically(self._path(code), json.dumps(asdict(verdict), indent=1) + "\n")
+            write_json(self._path(code), verdict)
 
     def _path(self, code: str) -> Path:
         return self.folder / f"verdict-{code}.json"

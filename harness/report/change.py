@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from harness.core.atomic import write_atomically
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 
 FILE = "coverage.json"
 # '' is a line that is not added, or is of no C file; ``later``: a later patch wrote it anew.
@@ -41,7 +39,7 @@ class PatchDiffs(TypedDict):
 
 def write_change(out: Path, patches: Sequence[PatchDiff]) -> None:
     """Leaves ``coverage.json`` in a run's folder."""
-    write_atomically(out / FILE, json.dumps({"patches": patches}, indent=1) + "\n")
+    write_json(out / FILE, {"patches": patches})
 
 
 def read_change(out: Path) -> list[PatchDiff]:

@@ -16,9 +16,9 @@ from markupsafe import Markup, escape
 
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
+from harness.core.jsondata import write_json
 from harness.report.change import PatchDiff, read_change
 from harness.report.mutants import MutantsDocument, read_mutants
-from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.report.untested import figures
@@ -120,16 +120,14 @@ def html(
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}
     page = environment.get_template("report.html.j2")
-    drawn = plots(document["tests"])
     return page.render(
-        run=document, clauses=clauses, tests=tests, data=data, plots=drawn, change=change,
-        mutants=mutants,
-    )  # fmt: skip
+        run=document, clauses=clauses, tests=tests, data=data, change=change, mutants=mutants
+    )
 
 
 def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:
     """Writes the closing files of a run into ``out``."""
-    write_atomically(out / "results.json", json.dumps(document, indent=1) + "\n")
+    write_json(out / "results.json", document)
     write_atomically(out / "junit.xml", junit(document))
     write_atomically(out / "report.html", html(document, data, read_change(out), read_mutants(out)))
 

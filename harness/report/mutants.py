@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TypedDict
 
-from harness.core.atomic import write_atomically
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 
 FILE = "mutants.json"
 SCHEMA = 1
@@ -64,7 +62,7 @@ class MutantsDocument(TypedDict):
 
 def write_mutants(out: Path, told: MutantsDocument) -> None:
     """Leaves ``mutants.json`` in a run's folder."""
-    write_atomically(out / FILE, json.dumps(told, indent=1) + "\n")
+    write_json(out / FILE, told)
 
 
 def read_mutants(out: Path) -> MutantsDocument | None:

@@ -108,14 +108,6 @@ class BootRecord(TypedDict):
     restored: bool
 
 
-class PaceRecord(TypedDict):
-    """How slow the guest is: seconds of the benchmark, of the reference, and their ratio."""
-
-    seconds: float
-    reference: float
-    factor: float
-
-
 class LostRecord(TypedDict):
     """A guest that was lost; ``test``: the id of the case that ran, '' for none."""
 
@@ -123,41 +115,10 @@ class LostRecord(TypedDict):
     test: str
 
 
-class CanaryRecord(TypedDict):
-    """A detector that was tried, and what it said."""
-
-    name: str
-    expected: str
-    seen: str
-    ok: bool
-    seconds: float
-
-
-class FileRecord(TypedDict):
-    """A file that the series touches, as ``events.TouchedFile`` says."""
-
-    path: str
-    kind: ev.FileKind
-    compiled: bool | None
-    said: str
-
-
-class CoverageRecord(TypedDict):
-    """How much of the change has run, as ``events.ChangeCoverage`` says."""
-
-    functions_entered: int
-    functions: int
-    lines_run: int
-    lines: int
-    not_reached: list[str]
-    lines_not_run: list[str]
-    excused: list[str]
-    whole: bool
-    least: int | None
-
-
 class RunDocument(TypedDict):
-    """``results.json``, schema 2, as docs/results.md describes it."""
+    """``results.json``, schema 2, as docs/results.md describes it; what is there as it happened
+    is the event.
+    """
 
     schema: int
     verdict: ev.Verdict
@@ -176,14 +137,14 @@ class RunDocument(TypedDict):
     stages: list[StageRecord]
     boot_ids: list[str]
     boots: list[BootRecord]
-    pace: PaceRecord
+    pace: ev.PaceMeasured
     guests_lost: list[LostRecord]
     tests: list[CaseRecord]
     repeats: list[RepeatRecord]
     splats: list[SplatRecord]
     foreign_splats: list[SplatRecord]
-    files: list[FileRecord]
-    coverage: CoverageRecord | None
+    files: list[ev.TouchedFile]
+    coverage: ev.ChangeCoverage | None
     clauses: dict[str, ClauseRecord]
-    canaries: list[CanaryRecord]
+    canaries: list[ev.CanaryFinished]
     notes: list[str]

@@ -11,14 +11,10 @@ from harness.core import events as ev
 from harness.report.identity import case_finding, splat_finding
 from harness.report.records import (
     BootRecord,
-    CanaryRecord,
     CaseRecord,
     ClauseRecord,
     ConfigRecord,
-    CoverageRecord,
-    FileRecord,
     KernelRecord,
-    PaceRecord,
     PatchRecord,
     RepeatRecord,
     RunDocument,
@@ -72,12 +68,7 @@ class Results:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
         change = self.last(ev.ChangeKnown)
         files = change.files if change else ()
-        return not_run(files, self.all(ev.CaseFinished), self.coverage())
-
-    def coverage(self) -> CoverageRecord | None:
-        """How much of the change has run; None where it was not measured."""
-        measured = self.last(ev.ChangeCoverage)
-        return None if measured is None else told(CoverageRecord, measured)
+        return not_run(files, self.all(ev.CaseFinished), self.last(ev.ChangeCoverage))
 
 
 def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished]) -> ClauseRecord:
@@ -177,7 +168,6 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
     series = known or ev.SeriesKnown("", (), 0)
     config = results.last(ev.ConfigKnown) or ev.ConfigKnown("", "")
     accel = results.last(ev.AccelChosen) or ev.AccelChosen("", "")
-    pace = results.last(ev.PaceMeasured) or ev.PaceMeasured(0.0, 0.0, 1.0)
     tests, boots = results.all(ev.CaseFinished), results.all(ev.GuestBooted)
     return {
         "schema": SCHEMA,
@@ -202,7 +192,7 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "stages": [_stage(s) for s in results.all(ev.StageEnded)],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in boots)),
         "boots": [told(BootRecord, boot) for boot in boots],
-        "pace": told(PaceRecord, pace),
+        "pace": results.last(ev.PaceMeasured) or ev.PaceMeasured(0.0, 0.0, 1.0),
         "guests_lost": [
             {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
         ],
@@ -210,11 +200,9 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "repeats": [told(RepeatRecord, again) for again in results.all(ev.CaseRepeated)],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
-        "files": [
-            told(FileRecord, file) for event in results.all(ev.ChangeKnown) for file in event.files
-        ],
-        "coverage": results.coverage(),
+        "files": [file for event in results.all(ev.ChangeKnown) for file in event.files],
+        "coverage": results.last(ev.ChangeCoverage),
         "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
-        "canaries": [told(CanaryRecord, canary) for canary in results.all(ev.CanaryFinished)],
+        "canaries": results.all(ev.CanaryFinished),
         "notes": [n.text for n in results.all(ev.Note)],
     }

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.core import events as ev
-from harness.report.records import CoverageRecord
 
 MAX_SHOWN = 12  # places of the change that did not run
 RAN = frozenset({"pass", "fail", "error", "timeout"})  # a skipped case has run nothing
@@ -15,7 +14,7 @@ RAN = frozenset({"pass", "fail", "error", "timeout"})  # a skipped case has run 
 def not_run(
     files: Sequence[ev.TouchedFile],
     cases: Iterable[ev.CaseFinished],
-    coverage: CoverageRecord | None,
+    coverage: ev.ChangeCoverage | None,
 ) -> list[str]:
     """What of the change did not run and has to, in lines; empty where a pass is earned.
 
@@ -33,38 +32,29 @@ def not_run(
     if (code or programs) and not ran:
         what = "what it changes" if code else "the programs that it changes"
         return [f"no workload ran, so nothing has run {what}:", *_told(code or programs)]
-    return not_run_of(coverage)
-
-
-def not_run_of(coverage: CoverageRecord | None) -> list[str]:
-    """What of the functions and lines did not run and has to, in lines.
-
-    Args:
-        coverage: None where it was not measured.
-    """
-    if coverage is None or not coverage["whole"]:
+    if coverage is None or not coverage.whole:
         return []
     lines = []
-    if missed := coverage["functions"] - coverage["functions_entered"] - len(coverage["excused"]):
+    if missed := coverage.functions - coverage.functions_entered - len(coverage.excused):
         lines += [
-            f"{missed} of {coverage['functions']} functions"
+            f"{missed} of {coverage.functions} functions"
             " that the series adds or changes were never entered:",
-            *_some([f"not reached: {place}" for place in coverage["not_reached"]]),
+            *_some([f"not reached: {place}" for place in coverage.not_reached]),
         ]
-    run, count, least = coverage["lines_run"], coverage["lines"], coverage["least"]
+    run, count, least = coverage.lines_run, coverage.lines, coverage.least
     if least is not None and run * 100 < least * count:
         share = f"{run / count * 100:.1f} % of the changed lines have run"
-        idle = [f"not run: {line}" for line in coverage["lines_not_run"]]
+        idle = [f"not run: {line}" for line in coverage.lines_not_run]
         lines += [f"{share}, and COVER={least} asks for more:", *_some(idle)]
     return lines
 
 
-def figures(coverage: CoverageRecord | None) -> str | None:
+def figures(coverage: ev.ChangeCoverage | None) -> str | None:
     """How much of the change has run, in words; None where it was not measured."""
     if coverage is None:
         return None
-    lines = f"{coverage['lines_run']} of {coverage['lines']} lines run"
-    return f"{lines}, {coverage['functions_entered']} of {coverage['functions']} functions"
+    lines = f"{coverage.lines_run} of {coverage.lines} lines run"
+    return f"{lines}, {coverage.functions_entered} of {coverage.functions} functions"
 
 
 def _told(files: Sequence[ev.TouchedFile]) -> list[str]:

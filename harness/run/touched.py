@@ -8,17 +8,15 @@ files of the series as they were. A later run compares the functions of its own 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.change.touched import touched_files
 from harness.change.whose import is_foreign
-from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 from harness.core.events import CaseFinished
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 from harness.core.settings import TOUCHED, TOUCHED_ONLY, Settings
 from harness.core.store import digest
 from harness.coverage.changed_lines import is_code
@@ -94,7 +92,7 @@ def keep_reach(session: Session, prepared: Prepared, measured: Measured) -> None
             cases[str(record.id)] = CaseReach(round(record.seconds, 3), ran)
     path = _path(session, prepared)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(asdict(KeptReach(files, cases))) + "\n")
+    write_json(path, KeptReach(files, cases))
 
 
 def touched_cases(session: Session, prepared: Prepared, cases: Sequence[Case]) -> TouchedCases:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases.selection import select_cases
+from harness.core.errors import InvocationError
 from harness.core.events import CaseId
 from harness.image.programs import Case, Program
 
@@ -37,3 +38,9 @@ CASES = [
 )
 def test_what_an_expression_selects(expression: str, names: list[str]) -> None:
     assert [found.name for found in select_cases(CASES, expression)] == names
+
+
+@pytest.mark.parametrize("expression", ["small and", "small huge", "(small", "small(a=1)"])
+def test_what_is_no_expression_is_the_invocations_fault(expression: str) -> None:
+    with pytest.raises(InvocationError, match="is no pytest -k expression: "):
+        select_cases(CASES, expression)

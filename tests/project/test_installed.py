@@ -95,13 +95,13 @@ from harness.build.flavours import load_flavour
 from harness.image.programs import GUEST_TESTS
 from harness.races.scenario import RACES
 from harness.core.settings import from_environment
-from harness.cases.soakers import load_soakers
+from harness.commands.soak import load_kinds
 
 settings = from_environment()
 data = load(settings.project)
 assert "6.1" in known_kernels() and load_flavour("kasan").fragments
 assert any((GUEST_TESTS / data.guest_tests).glob("*.c")) and any(RACES.glob("*.c"))
-assert any(PROGRAMS.glob("*.py")) and "stress" in load_soakers(data.folder)
+assert any(PROGRAMS.glob("*.py")) and "stress" in load_kinds(data.folder)
 print(data.folder)
 """
 

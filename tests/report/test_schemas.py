@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from harness.commands.revision.inputs import Inputs
-from harness.commands.revision.verdict import RevisionRuns, as_json, conclude, read_revision
+from harness.commands.revision.verdict import RevisionRuns, as_json, conclude
 from harness.commands.static_checks import OpenRemarks
 from harness.core import events as ev
 from harness.core.errors import SeriesError
@@ -73,7 +73,7 @@ def everything(verdict: ev.Verdict = "fail") -> Results:
 
 def test_a_run_in_which_all_happened() -> None:
     data = contract.load(PROJECT / "patches" / "volatile")
-    found = json.loads(json.dumps(document(everything("untested"), data)))
+    found = json.loads(json.dumps(document(everything("untested"), data), default=vars))
     jsonschema.validate(found, RESULTS)
     # Every list and every optional part was really looked at.
     assert all(found[key] for key, value in found.items() if isinstance(value, (list, dict)))
@@ -108,7 +108,6 @@ def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     runs.mutants, runs.score = WEAK, 80
     path = tmp_path / "revision.json"
     path.write_text(as_json(conclude(inputs, runs)))
-    assert read_revision(path) == conclude(inputs, runs)
     found = json.loads(path.read_text())
     jsonschema.validate(found, REVISION)
     (step,) = found["steps"][1:]
@@ -134,7 +133,7 @@ def test_what_a_schema_does_not_name_is_refused(whole: dict[str, Any]) -> None:
     assert all(part["additionalProperties"] is False for part in found)
     optional = [set(part["properties"]) - set(part["required"]) for part in found]
     assert {name for names in optional for name in names} <= {"failed", "finding"}
-    good = json.loads(json.dumps(document(everything(), None)))
+    good = json.loads(json.dumps(document(everything(), None), default=vars))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**good, "new": 1}, RESULTS)
 

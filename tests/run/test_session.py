@@ -41,7 +41,7 @@ def finish(settings: Settings, body: Callable[[Session], None]) -> tuple[int, di
     assert (settings.out / "latest").resolve() == result.out
     assert all((result.out / name).is_file() for name in FILES)
     document: dict[str, Any] = json.loads((result.out / "results.json").read_text())
-    assert document == json.loads(json.dumps(result.document))
+    assert document == json.loads(json.dumps(result.document, default=vars))
     assert document["exit_code"] == result.code
     return result.code, document
 

@@ -71,7 +71,7 @@ def document(status: str = "pass", repeats: tuple[int, int] | None = None, **mor
         "tests": [{"id": CASE, "status": status, "seconds": 1.0, **said}],
         "clauses": {},
         "repeats": again,
-        "pace": {"seconds": 0.0, "reference": 0.0, "factor": 1.0},
+        "pace": ev.PaceMeasured(0.0, 0.0, 1.0),
         **more,
     }
 
