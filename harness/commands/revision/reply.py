@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -89,3 +89,14 @@ def _ended(step: Step) -> str:
     if step.patches == 0 and step.blame.before and not step.error:
         return "breaks some cases itself"
     return "broken" if step.bad else "ok"
+
+
+def findings(step: Step) -> Iterator[str]:
+    """What a step comes to, a line each, with nothing left out."""
+    yield from step.error
+    yield from (f"broken: {name}" for name in step.blame.ours)
+    yield from (f"broken before: {name}" for name in step.blame.before)
+    yield from (f"flaky: {statement(one)}" for one in step.flaky)
+    if step.mutants is not None:
+        yield f"mutants: {step.mutants}"
+        yield from (f"not noticed: {name}" for name in step.mutants.survivors)
