@@ -250,6 +250,8 @@ COMMANDS: dict[str, Command] = {
         f"{_GUEST} PATCHES WORKLOADS RUN GUEST_FILES", "", {"SERIES": "~/theirs.mbox"}),
     "selftest-detectors": Command("harness.commands.one_kernel:selftest_detectors",
         "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES"),
+    "b4-check": Command("harness.commands.revision.b4_check:b4_check",
+        "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON", "OUT"),
     "bench": Command("tools.bench:bench",
         "measure cold, repeated and incremental runs, and boot times", f"{_GUEST} REPEAT"),
     "fuzz-input": Command("tools.fuzz_input:fuzz_input",

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from harness.commands.revision.inputs import Inputs
-from harness.commands.revision.verdict import RevisionRuns, as_json, conclude
+from harness.commands.revision.verdict import RevisionRuns, as_json, conclude, read_revision
 from harness.commands.static_checks import OpenRemarks
 from harness.core import events as ev
 from harness.core.errors import SeriesError
@@ -108,6 +108,7 @@ def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     runs.mutants, runs.score = WEAK, 80
     path = tmp_path / "revision.json"
     path.write_text(as_json(conclude(inputs, runs)))
+    assert read_revision(path) == conclude(inputs, runs)
     found = json.loads(path.read_text())
     jsonschema.validate(found, REVISION)
     (step,) = found["steps"][1:]

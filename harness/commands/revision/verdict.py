@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from harness.cases.flaky import JUDGED_STATUSES
@@ -19,6 +20,7 @@ from harness.commands.revision.mutants import PatchScore, score, scores
 from harness.commands.revision.previous_findings import PreviousFinding, fates
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
+from harness.core.jsondata import of_file, read_json
 from harness.core.rates import Rates
 from harness.report.mutants import MutantsDocument
 from harness.report.records import RunDocument
@@ -159,6 +161,13 @@ class Revision:
 def as_json(whole: Revision) -> str:
     """``revision.json``."""
     return json.dumps({"format": FORMAT, **asdict(whole)}, indent=1) + "\n"
+
+
+def read_revision(path: Path) -> Revision:
+    """The verdict that a ``revision.json`` tells of."""
+    given = read_json(dict[str, object], path)
+    given.pop("format", None)
+    return of_file(Revision, given, path)
 
 
 @dataclass
