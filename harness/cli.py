@@ -23,7 +23,7 @@ from harness.core.terminal import ending_signals, standard_streams
 from harness.setup import help
 
 # What can be said with dashes as well.
-OPTIONS = {"--ktap": ("KTAP", "1")}
+OPTIONS = {"--ktap": ("KTAP", "1"), "--notes": ("NOTES", "1")}
 # What commands are given beside the settings, by the word under ``uses`` in the table of commands.
 SHARED = {
     "console": "harness.run.session:console_of",

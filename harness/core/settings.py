@@ -175,6 +175,7 @@ class Settings:
     repeat: int | None = _given("REPEAT", _optional(_number(0)))
     statics: bool = _given("STATICS", _flag)
     ktap: bool = _given("KTAP", _flag)
+    notes: bool = _given("NOTES", _flag)
     slow: bool = _given("SLOW", _flag)
     jobs: int = _given("JOBS", lambda v: _number(1)(v or f"{os.cpu_count() or 1}"), asked=True)
     sandbox: str = _given("SANDBOX", _choice("auto", "require", "no"), asked=True)

@@ -67,7 +67,7 @@ def test_the_limit_is_in_gibibytes() -> None:
     assert from_environment({"HARNESS_CACHE_LIMIT": "2"}).cache_limit == 2 << 30
 
 
-FLAGS = ("DEBUG", "DECODE", "EXPLAIN", "STATICS", "KTAP", "SLOW")
+FLAGS = ("DEBUG", "DECODE", "EXPLAIN", "STATICS", "KTAP", "NOTES", "SLOW")
 
 
 @pytest.mark.parametrize("name", FLAGS)

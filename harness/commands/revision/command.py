@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from harness.commands.revision.inputs import Inputs, read_inputs
 from harness.commands.revision.page import write
 from harness.commands.revision.previous_findings import to_try
-from harness.commands.revision.reply import reply
+from harness.commands.revision.reply import NOTES_REF, reply, write_notes
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
 from harness.commands.static_checks import open_remarks
 from harness.core.errors import InvocationError
@@ -62,6 +63,9 @@ def revision(
     out = settings.out / f"revision-{steps[-1]['run']}"
     write(whole, runs, out, settings.asked())
     point_latest(out)
+    if settings.notes:
+        count = write_notes(Path(settings.kernel).expanduser(), inputs, whole)
+        console.print(f"{count} notes: git log --notes={NOTES_REF}", markup=False)
     console.print()
     console.print(table(states))
     console.print("\n" + reply(whole), markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from harness.change.whose import take
 from harness.core import git
-from harness.core.errors import SeriesError
+from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.store import Store
@@ -60,6 +60,11 @@ def read_inputs(settings: Settings) -> Inputs:
     refuse_patches(settings, "revision")
     store, events = Store(settings.cache, settings.cache_limit), Events()
     base, series, why = choose_base(settings, store, events)
+    if settings.notes and not all(patch.commit for patch in series.patches):
+        raise InvocationError(
+            f"NOTES=1 adds notes to commits, and SERIES={settings.series} has none",
+            next_step="SERIES= must be a branch or a range a..b of KERNEL=/a/git/tree",
+        )
     shown = ""
     if settings.previous:
         before = load_series(replace(settings, series=settings.previous), base)

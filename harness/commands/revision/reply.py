@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A verdict on a revision in words: ``reply.txt`` for its cover letter."""
+"""A verdict on a revision in words: ``reply.txt`` for its cover letter, notes on its commits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
+from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.verdict import Change, Flaky, Kind, Revision, Step
+from harness.core import git
 from harness.core.errors import UNTESTED
 from harness.report.files import page_environment
 from harness.run.verdict import JUDGED
 
+NOTES_REF = "kernel-test"  # git log --notes=kernel-test shows them
 MAX_LINES = 60  # of a reply
 MAX_NAMES = 4  # names on a line; the rest is counted
 # A line of range-diff that names a patch rather than shows its difference.
@@ -100,3 +103,25 @@ def findings(step: Step) -> Iterator[str]:
     if step.mutants is not None:
         yield f"mutants: {step.mutants}"
         yield from (f"not noticed: {name}" for name in step.mutants.survivors)
+
+
+def write_notes(tree: Path, inputs: Inputs, whole: Revision) -> int:
+    """``NOTES=1``: a git note on the commit of each patch that was run; how many.
+
+    It is the one thing that the harness ever writes in the user's own tree, and only when
+    asked by this very option. An older note is replaced.
+
+    Raises:
+        HarnessError: git cannot write to ``tree``.
+    """
+    for step in whole.steps[1:]:
+        lines = [
+            f"{'fail' if step.bad else 'pass'} on {whole.base}",
+            *findings(step),
+            *(f"{c.kind}: {c.clause}" for c in step.changes if c.kind in ("fixed", "broken")),
+            f"run {step.run}",
+        ]
+        commit = inputs.patches[step.patches - 1].commit or ""
+        argv = ("notes", f"--ref={NOTES_REF}", "add", "--force", "--file=-", commit)
+        git.text(tree, *argv, stdin=("\n".join(lines) + "\n").encode())
+    return len(whole.steps) - 1
