@@ -13,8 +13,8 @@ from harness.core.store import digest
 # value (a pointer and a number may both stand for one), or as a statement.
 Form = Literal["expression", "condition", "statement"]
 Outcome = Literal[
-    "killed", "killed by the build", "survived", "not reached", "equivalent", "argued", "invalid",
-    "lost",
+    "killed", "killed by the build", "needs a schedule", "survived", "not reached", "equivalent",
+    "argued", "invalid", "lost",
 ]  # fmt: skip
 
 

@@ -29,7 +29,8 @@ ALIVE: tuple[Outcome, ...] = ("survived", "not reached")
 SHOWN = 20  # survivors as diffs
 CASES_SHOWN = 3  # of those that reach a survivor
 STYLE = {"survived": "red", "not reached": "yellow", "lost": "yellow"}
-HEADINGS = {"killed by the build": "build"}  # of columns, where the outcome is too long
+# Of columns, where the outcome is too long.
+HEADINGS = {"killed by the build": "build", "needs a schedule": "schedule"}
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,14 @@ class MutantReport:
                 say(f"  next: {escape(again)}")
         if len(alive) > SHOWN:
             say(f"\n... {len(alive) - SHOWN} more in {FILE}")
+        for mutant in self.having("needs a schedule"):
+            verdict, place = self.verdicts[mutant.number], escape(place_of(mutant))
+            race = (verdict.case or "").partition("::")[2]
+            say(
+                f"\n[yellow]NEEDS A SCHEDULE[/] {place}  [dim]{mutant.operator}[/]"
+                f"\n  no case notices it; {escape(race)} does: {escape(verdict.reason)}"
+                f"\n  next: {escape(settings.command('repro', RACE=race))}"
+            )
         for mutant in self.having("lost"):
             why = self.verdicts[mutant.number].reason
             say(f"[yellow]LOST[/] {escape(place_of(mutant))}: {escape(why)}")

@@ -34,8 +34,10 @@ from harness.mutants.mutant import Mutant
 from harness.mutants.reach import STAGE as REACH
 from harness.mutants.reach import ReachRecord, find_reach, kept_reach
 from harness.mutants.report import MutantReport
+from harness.mutants.schedule import ScheduleSearch, scenarios_for
 from harness.mutants.switched import switched_tree
 from harness.mutants.verdict import KeptVerdicts, MutantVerdict
+from harness.races.kernels import RaceKernel
 from harness.run.assemble_guest import Equipment, booted, case_runners
 from harness.run.session import Session
 from harness.workloads.selftests import Selftest
@@ -177,6 +179,35 @@ class MutantRun:
                     self._judge(judge, left, runners())
             finally:  # those of which nobody has heard yet, too
                 self.report.verdicts.update(judge.verdicts)
+            stack.close()  # the guests of the cases make room for those of the races
+            self._schedules(equipment, codes, folder)
+
+    def _schedules(self, switched: Equipment, codes: Mapping[int, str], folder: Path) -> None:
+        """The stage schedule: which survivors a race scenario strikes on."""
+        session, prepared = self.session, switched.prepared
+        survivors = self.report.having("survived")
+        scenarios = scenarios_for(session, prepared.base.line)
+        if not survivors or not scenarios:
+            return
+
+        def traced() -> RaceKernel:
+            with stage(session.events, "debuginfo") as outcome:
+                tree = replace(prepared.tree, log=session.out / "switch.log")
+                bzimage = prepared.kernel.bzimage is not None
+                twin = build(
+                    tree, prepared.kernel.config, bzimage=bzimage, debug=True,
+                    stage="debuginfo", warnings="ignore",
+                )  # fmt: skip
+                outcome.cached = twin.cached
+            # The lines of the sound series: those of the kernel with switches have its numbers.
+            return RaceKernel(twin, self.equipment.prepared.applied, twin.entry / "debug")
+
+        search = ScheduleSearch(session, scenarios, prepared, traced, codes, folder)
+        for mutant, scenario, said in search.run(survivors):
+            known = self.report.verdicts[mutant.number]
+            race = str(scenario.id)
+            verdict = replace(known, outcome="needs a schedule", by="race", case=race, reason=said)
+            self._tell(mutant, verdict)
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[Path]:

@@ -18,8 +18,8 @@ from harness.core.jsondata import read_json, write_json
 from harness.mutants.mutant import Outcome
 
 # What has noticed a mutant: a check of a case, the kernel's own complaint, the loss of the guest,
-# a case's time limit, the compiler.
-Killer = Literal["check", "complaint", "lost guest", "time limit", "build"]
+# a case's time limit, the compiler, threads that were held in a certain order.
+Killer = Literal["check", "complaint", "lost guest", "time limit", "build", "race"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class MutantVerdict:
     Args:
         reason: what the case, the kernel or the compiler said; why it is argued, or lost.
         by: what noticed it; None where nothing did.
-        case: the id of the case in which it was noticed.
+        case: the id of the case, or of the race, in which it was noticed.
         seconds: from the start of its guest to the verdict; 0 where no guest ran.
         ran: the cases that were run to that end, each with a digest of what it is.
         kept: an earlier run has found it.

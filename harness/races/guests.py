@@ -45,7 +45,14 @@ class RaceContext:
 def assemble(session: Session, scenarios: Sequence[Scenario]) -> RaceContext:
     """The stages up to all that the scenarios of one flavour need, but for their variants."""
     prepared = prepare(session)
-    kernel = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
+    series = series_kernel(session, prepared, debug=any(s.controlled for s in scenarios))
+    return race_context(session, prepared, series, scenarios)
+
+
+def race_context(
+    session: Session, prepared: Prepared, kernel: RaceKernel, scenarios: Sequence[Scenario]
+) -> RaceContext:
+    """The stages behind the kernel's: the root file system and the scenarios' programs."""
     settings, events, store = session.settings, session.events, session.store
     with stage(events, "rootfs") as outcome:
         rootfs = build_rootfs(settings, store, events)
@@ -95,6 +102,11 @@ class KernelGuests:
         elif not self._guest.trustworthy:
             self._guest = self._another(self._guest)
         return self._guest
+
+    def renew(self) -> None:
+        """The next guest has run nothing; SeriesError and MachineError as of ``guest``."""
+        if self._guest is not None:
+            self._guest = self._another(self._guest)
 
     def _another(self, used: Guest) -> Guest:
         used.close()

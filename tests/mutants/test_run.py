@@ -61,6 +61,7 @@ class Played:
                 for m in given[2]
             }
 
+        monkeypatch.setattr(run, "scenarios_for", lambda session, line: [])
         monkeypatch.setattr(run, "find_mutants", find)
         monkeypatch.setattr(run, "sample", lambda every, *_, **__: list(every))
         monkeypatch.setattr(run, "compile_alone", compile_alone)

@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.events import Events
 from harness.core.store import Store
+from harness.mutants import run
 from harness.mutants.reach import PARAMETER
 from tests.run.fake_guest_run import Job, fails, passes, toy_project
 from tests.support.toy import Toy, commit, repository
@@ -81,6 +82,7 @@ def test_every_mutant_of_a_series_has_its_end(job: Job) -> None:
         return (fails if chosen[-1] % 2 else passes)(name, guest)
 
     job.behaviours = {"knows": knows}
+    job.monkeypatch.setattr(run, "scenarios_for", lambda session, line: [])
     assert job.run("mutants", "SAMPLE=all", "JOBS=2") == 1
     told = json.loads((job.out / "latest" / "mutants.json").read_text())
     ended = {m["number"]: m["outcome"] for m in told["mutants"]}

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mutants that need a schedule: no case notices them, and a race scenario strikes on them.
+
+The threads of a scenario are held in its order on the kernel that has all mutants, as ``make
+repro`` does it, with the number set: no kernel is built for a mutant. The control is the same
+order without a mistake, which must not strike, and tells which mutants the scenario passes.
+What was found out is kept by the mutant's code and what the scenario is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.core import events as ev
+from harness.core.atomic import write_atomically
+from harness.core.errors import HarnessError, InternalError
+from harness.core.jsondata import read_json
+from harness.core.stages import stage
+from harness.core.store import digest, file_digest
+from harness.image.programs import GUEST_TESTS
+from harness.mutants.mutant import Mutant
+from harness.mutants.reach import SOUND, choose, reached
+from harness.races.batch import Batch
+from harness.races.guests import KernelGuests, kernel_guests, race_context
+from harness.races.kernels import RaceKernel
+from harness.races.run import run_batch
+from harness.races.scenario import Scenario
+from harness.races.scenario import choose as choose_scenarios
+from harness.run.pipeline import Prepared
+from harness.run.session import Session
+from harness.vm.channel import SshError
+
+STAGE = "schedule"
+RUNS = 3  # of each scenario; an order that is held strikes each time or never
+
+
+@dataclass(frozen=True)
+class ScheduleControl:
+    """A scenario without a mistake: the numbers of the mutants it passes, or why it is unused."""
+
+    reached: tuple[int, ...] = ()
+    unused: str | None = None
+
+
+def scenarios_for(session: Session, line: str) -> list[Scenario]:
+    """Those of the series and the kernel line that this run's flavour is for, as in make repro."""
+    every, config = choose_scenarios("all", line, session.data.name), session.settings.config
+    # Another CONFIG= than the default goes before a scenario's own flavour.
+    return [s for s in every if config != "default" or s.config == config]
+
+
+@dataclass(frozen=True)
+class ScheduleSearch:
+    """Tries mutants in the scenarios that pass their places.
+
+    Args:
+        scenarios: not empty.
+        prepared: with the kernel that has all mutants; ``traced``: makes its twin, which tells
+            where things are.
+        codes: number -> digest of the mutant's code.
+        folder: where what is found out is kept, of one sound kernel.
+    """
+
+    session: Session
+    scenarios: Sequence[Scenario]
+    prepared: Prepared
+    traced: Callable[[], RaceKernel]
+    codes: Mapping[int, str]
+    folder: Path
+
+    def run(self, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, Scenario, str]]:
+        """The mutants that a scenario strikes on, with the first such, and what was seen.
+
+        Raises:
+            SeriesError, MachineError: as for any build and any boot.
+        """
+        control = self._kept_control()
+        if control is None or any(self._left(mutant, control) for mutant in mutants):
+            yield from self._in_guests(mutants, control)
+            return
+        for mutant in mutants:
+            yield from self._known(mutant, control)
+
+    def _identity(self, scenario: Scenario) -> str:
+        return digest(self._libraries, file_digest(scenario.source), RUNS)
+
+    @property
+    def _libraries(self) -> str:
+        folders = GUEST_TESTS / "lib", GUEST_TESTS / self.session.data.guest_tests / "lib"
+        return file_digest(*(folder for folder in folders if folder.is_dir()))
+
+    def _control_path(self) -> Path:
+        identity = [self._identity(scenario) for scenario in self.scenarios]
+        kernel = self.prepared.kernel.entry.name
+        return self.folder / f"schedules-{digest(kernel, identity)}.json"
+
+    def _kept_control(self) -> dict[str, ScheduleControl] | None:
+        path = self._control_path()
+        return read_json(dict[str, ScheduleControl], path) if path.is_file() else None
+
+    def _tried(self, mutant: Mutant) -> dict[str, str | None]:
+        """What is known of a mutant: identity of a scenario -> what was seen; None: no strike."""
+        path = self._tried_path(mutant)
+        return read_json(dict[str, str | None], path) if path.is_file() else {}
+
+    def _tried_path(self, mutant: Mutant) -> Path:
+        return self.folder / f"scheduled-{self.codes[mutant.number]}.json"
+
+    def _reaching(self, mutant: Mutant, control: Mapping[str, ScheduleControl]) -> list[Scenario]:
+        found = []
+        for scenario in self.scenarios:
+            ran = control.get(scenario.name, ScheduleControl())
+            if ran.unused is None and mutant.number in ran.reached:
+                found.append(scenario)
+        return found
+
+    def _known(
+        self, mutant: Mutant, control: Mapping[str, ScheduleControl]
+    ) -> Iterator[tuple[Mutant, Scenario, str]]:
+        tried = self._tried(mutant)
+        for scenario in self._reaching(mutant, control):
+            if said := tried.get(self._identity(scenario)):
+                yield mutant, scenario, said
+                return
+
+    def _left(self, mutant: Mutant, control: Mapping[str, ScheduleControl]) -> list[Scenario]:
+        """The scenarios that are still to be tried: none behind one that has struck."""
+        if next(self._known(mutant, control), None) is not None:
+            return []
+        tried = self._tried(mutant)
+        return [s for s in self._reaching(mutant, control) if self._identity(s) not in tried]
+
+    def _in_guests(
+        self, mutants: Sequence[Mutant], control: dict[str, ScheduleControl] | None
+    ) -> Iterator[tuple[Mutant, Scenario, str]]:
+        session = self.session
+        kernel = self.traced()
+        context = race_context(session, self.prepared, kernel, self.scenarios)
+        quiet = ev.filtered(session.events, lambda event: isinstance(event, ev.Note))
+        with (
+            stage(session.events, STAGE) as outcome,
+            kernel_guests(context, kernel, f"races/{STAGE}", quiet) as on,
+        ):
+            if control is None:
+                control = self._control(on)
+            struck = 0
+            for done, mutant in enumerate(mutants, 1):
+                for scenario in self._left(mutant, control):
+                    said = self._try(on, mutant, scenario)
+                    known = {**self._tried(mutant), self._identity(scenario): said}
+                    write_atomically(self._tried_path(mutant), json.dumps(known) + "\n")
+                    if said is not None:
+                        break
+                for found in self._known(mutant, control):
+                    struck += 1
+                    yield found
+                note = f"{struck} need a schedule"
+                progress = ev.StageProgress(STAGE, done, len(mutants), "survivors", note)
+                session.events.emit(progress)
+            used = sum(ran.unused is None for ran in control.values())
+            outcome.detail = f"{struck} of {len(mutants)} survivors by {used} scenarios"
+
+    def _control(self, on: KernelGuests) -> dict[str, ScheduleControl]:
+        """Each scenario without a mistake, in a guest that may have run the ones before."""
+        found: dict[str, ScheduleControl] = {}
+        for done, scenario in enumerate(self.scenarios, 1):
+            batch = _batch(on, scenario, SOUND)
+            numbers: frozenset[int] = frozenset()
+            why = _problem(batch)
+            if why is None and (said := struck_by(scenario, batch)):
+                why = f"without a mistake: {said}"
+            if why is None:
+                numbers = reached(on.guest())
+            else:
+                self.session.events.note(f"{scenario.name} judges no mutant: {why}")
+            found[scenario.name] = ScheduleControl(tuple(sorted(numbers)), why)
+            counted = done, len(self.scenarios), "scenarios", scenario.name
+            self.session.events.emit(ev.StageProgress(STAGE, *counted))
+        told = {name: asdict(ran) for name, ran in found.items()}
+        write_atomically(self._control_path(), json.dumps(told) + "\n")
+        return found
+
+    @staticmethod
+    def _try(on: KernelGuests, mutant: Mutant, scenario: Scenario) -> str | None:
+        """What a scenario shows of a mutant; a strike counts if it is seen in a guest of its own.
+
+        The guest may have run other mutants, and what one of them has spoiled is not this
+        one's mistake.
+        """
+        said = struck_by(scenario, _batch(on, scenario, mutant.number))
+        if said is not None:
+            on.renew()
+            said = struck_by(scenario, _batch(on, scenario, mutant.number))
+            on.renew()
+        return said
+
+
+def _batch(on: KernelGuests, scenario: Scenario, number: int) -> Batch | str:
+    """The runs of a scenario with a mutant on; a sentence where they could not be made."""
+    try:
+        breakpoints = on.breakpoints(scenario) if scenario.controlled else ()
+        on.ready = lambda guest: choose(guest, number)
+        on.ready(on.guest())
+        return run_batch(on, scenario, breakpoints, RUNS)
+    except InternalError:
+        raise
+    except (HarnessError, SshError, TimeoutError) as error:
+        return str(error).partition("\n")[0]
+
+
+def _problem(batch: Batch | str) -> str | None:
+    """Why runs say nothing."""
+    if isinstance(batch, str):
+        return batch
+    return str(batch.error) if batch.error is not None else None
+
+
+def struck_by(scenario: Scenario, batch: Batch | str) -> str | None:
+    """What runs have shown, in words; None: nothing that the sound kernel would not.
+
+    Only an outcome counts, or what the kernel says while all goes its way: an order that
+    cannot be held any more may be another as good as the one before.
+    """
+    if isinstance(batch, str):
+        return None
+    if hits := batch.counts.hit:
+        return f"{scenario.hit} ({hits} of {batch.counts.runs} runs)"
+    if batch.error is None and batch.splats:
+        return batch.splats[0].title
+    return None
