@@ -22,7 +22,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import NoReturn
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -97,6 +97,18 @@ def undo_later(function: Callable[[str], None], argument: str) -> None:
 def diag(text: str) -> None:
     """Prints diagnostic lines."""
     os.write(1, "".join(f"# {line}\n" for line in text.splitlines()).encode())
+
+
+def sample(lines: Mapping[str, float], bars: Mapping[str, float]) -> None:
+    """What a quantity is just now: reports plot all samples of a case over time.
+
+    ``lines`` are levels, of one unit; ``bars`` are counts since the sample before.
+    """
+    import time
+
+    said = [f"line:{name}={value:g}" for name, value in lines.items()]
+    said += [f"bar:{name}={value:g}" for name, value in bars.items()]
+    diag(f"@sample t={time.monotonic():.4f} " + " ".join(said))
 
 
 def failed(text: str) -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 
 from vr import Range, purges
-from vtest import case, diag, expect_between, expect_eq, main, require_eq
+from vtest import case, diag, expect_between, expect_eq, main, require_eq, sample
 from vtsys import PAGE, Cgroup, child, mglru, pin, swap_on_disk, wait
 
 HELD = 1024
 GROWTH = 512
+STEP = 16  # pages between two samples for the plot
+MIB = 1 << 20
 
 
-def _competitor(group: Cgroup) -> tuple[int, int]:
+def _competitor(group: Cgroup, limit: str) -> tuple[int, int]:
     """A process that grows within the group once its gate, a pipe, is written to."""
     waiting, gate = os.pipe()
 
@@ -25,9 +27,20 @@ def _competitor(group: Cgroup) -> tuple[int, int]:
         os.read(waiting, 1)
         group.enter()
         pin(0)
+        limit_mib = group.number(limit) / MIB
         grown = Range(GROWTH, fill=False)
+        before = purges()
         for index in range(GROWTH):
             grown.fill(index)
+            if index % STEP == STEP - 1:
+                now, used = purges(), group.number("memory.current") / MIB
+                levels = {
+                    "MiB used": used,
+                    f"MiB {limit}": limit_mib,
+                    "MiB that grow": (index + 1) * PAGE / MIB,
+                }
+                sample(levels, {"purged": now - before})
+                before = now
         require_eq(grown.count(), (GROWTH, 0), "the competitor's pages old and zero")
 
     return child(grow), gate
@@ -38,7 +51,7 @@ def _compete(limit: str, multi_generational: bool) -> None:
     swap_on_disk()
     group = Cgroup("vr-compete")
     # Started before there is anything volatile: what it inherits would be shared.
-    competitor, gate = _competitor(group)
+    competitor, gate = _competitor(group, limit)
     group.enter()
     pin(0)
     volatile, kept = Range(HELD), Range(64)

@@ -19,6 +19,7 @@ from harness.core.atomic import drafted_file, write_atomically
 from harness.core.jsondata import write_json
 from harness.report.change import PatchDiff, read_change
 from harness.report.mutants import MutantsDocument, read_mutants
+from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.report.untested import figures
@@ -120,9 +121,11 @@ def html(
     clauses = data.clauses if data else {}
     tests = {test["id"]: test for test in document["tests"]}
     page = environment.get_template("report.html.j2")
+    drawn = plots(document["tests"])
     return page.render(
-        run=document, clauses=clauses, tests=tests, data=data, change=change, mutants=mutants
-    )
+        run=document, clauses=clauses, tests=tests, data=data, plots=drawn, change=change,
+        mutants=mutants,
+    )  # fmt: skip
 
 
 def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None:

@@ -15,6 +15,7 @@ from harness.core import command_table
 from harness.core.atomic import write_atomically
 from harness.core.events import CaseId
 from harness.report.files import page_environment
+from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
 from harness.report.screen import again
@@ -119,6 +120,7 @@ def html(whole: Revision, runs: RevisionRuns, asked: Mapping[str, str]) -> str:
         broken=broken(whole, runs),
         most=MAX_SHOWN,
         again=partial(command, asked),
+        plots=plots(runs.steps[-1]["tests"]),
     )
 
 
