@@ -108,7 +108,7 @@ class Protection:
         """Whether it is needed, and what shows that."""
         if self.verdict.outcome in KILLED:
             return "needed, shown by a case"
-        if self.found is not None:
+        if self.found is not None or self.verdict.outcome == "needs a schedule":
             return "needed, shown by an order"
         if self.searched:
             return "not shown" if self.programs else "not tried"
