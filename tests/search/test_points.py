@@ -147,3 +147,15 @@ def test_the_operations_of_a_patch_of_ours() -> None:
         "WRITE_ONCE(vma->vm_flags, vm_flags);": "access",
         "anon_vma_unlock_write(anon_vma);": "lock",
     }
+
+
+def test_a_call_by_pointer_is_a_place_to_be_held_before() -> None:
+    """What it does is in another file: a window that begins before it and ends behind it."""
+    table, text = (
+        operator_table(),
+        "int f(struct file *file)\n{\n\treturn file->f_op->read(file);\n}\n",
+    )
+    (body,) = read_bodies(
+        text.encode(), functions(text), table.calls["loop"], table.annotations, []
+    )
+    assert operations(body) == {3: "call by pointer"}
