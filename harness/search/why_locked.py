@@ -18,6 +18,7 @@ from harness.core.stages import stage
 from harness.mutants.reach import choose
 from harness.mutants.report import MutantReport
 from harness.mutants.run import MutantRun
+from harness.mutants.verdict import MutantVerdict
 from harness.races.guests import KernelGuests, kernel_guests, race_context
 from harness.races.kernels import RaceKernel
 from harness.races.scenario import Scenario
@@ -32,22 +33,29 @@ from harness.search.protections import Protection, mutant_patch, protection_of
 from harness.search.run import SEED, STAGE, searched_programs
 from harness.series.apply import PatchedTree
 
+NOT_JUDGED = MutantVerdict("lost", "the run was ended before")
+
 
 def judge_protections(
     session: Session, line: str, judged: Callable[[Sequence[Protection]], object]
 ) -> None:
     """Each protection that the series adds: what the cases say, then what a search finds.
 
-    ``judged`` hears of all of them before the search begins. BUDGET= is for the search of one.
+    ``judged`` hears of all of them before the search begins, or when the cases are interrupted.
+    BUDGET= is for the search of one.
     Errors as of ``MutantRun`` and of guests.
     """
     main = MainSuite()
     equipment = assemble_guest(session, main.programs, at_once(session.settings.jobs))
     report = MutantReport([patch.subject for patch in equipment.prepared.applied.patches])
     run = MutantRun(session, equipment, main.tests, report, lambda m: protection_of(m) is not None)
-    switched = run.judge_all()
-    every = [Protection(mutant, report.verdicts[mutant.number]) for mutant in report.mutants]
-    judged(every)
+    every: list[Protection] = []
+    try:
+        switched = run.judge_all()
+    finally:  # of an interrupted run as well
+        of = report.verdicts
+        every += [Protection(m, of.get(m.number, NOT_JUDGED)) for m in report.mutants]
+        judged(every)
     left = [one for one in every if one.searched]
     if switched is None or not left:
         return
