@@ -81,6 +81,7 @@ def every() -> list[Protection]:
         Protection(
             mutant(number=8), MutantVerdict("needs a schedule", "bad (3 of 3)", "race", "races::x")
         ),
+        Protection(mutant(number=9), MutantVerdict("killed by the build", "unused variable")),
     ]
 
 
@@ -94,6 +95,7 @@ def test_the_answers_and_what_shows_them() -> None:
         ("argued", "why"),
         ("not tried", "no guest"),
         ("needed, shown by an order", "races::x"),
+        ("not tried", "unused variable"),  # which says nothing about threads
     ]
 
 
@@ -102,7 +104,7 @@ def test_table_summary_and_document() -> None:
     console.print(table(every()))
     shown = console.export_text()
     assert "mm/x.c:3 f" in shown and "needed, shown by an order" in shown and "{ }" in shown
-    assert summary(every()).startswith("needed, shown: 3 of 6 that have code of their own (")
+    assert summary(every()).startswith("needed, shown: 3 of 7 that have code of their own (")
     rows = json.loads(json.dumps(document("run", "6.1.192", every())))["protections"]
     assert rows[1]["scenario"] == "f.c" and rows[1]["patch"] == 4 and rows[2]["tries"] == 70
     assert len({one.name for one in every()}) == len(every())
