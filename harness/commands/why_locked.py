@@ -12,7 +12,7 @@ from harness.core.settings import Settings
 from harness.run.session import Session, run_session
 from harness.search.protections import Protection, document, summary, table
 from harness.search.run import SEED
-from harness.search.why_locked import judge_protections, search_protections
+from harness.search.why_locked import judge_protections
 from harness.series.on_top import obtain_base
 
 
@@ -28,10 +28,7 @@ def _why_locked(session: Session) -> None:
     line = obtain_base(session.settings, session.store, session.events).line
     protections: list[Protection] = []
     try:
-        protections += judge_protections(session)
-        left = [one for one in protections if one.searched]
-        if left:
-            search_protections(session, line, left)
+        judge_protections(session, line, protections.extend)
     finally:  # of an interrupted run as well
         if protections:
             _tell(session, protections)

@@ -59,16 +59,15 @@ class MutantRun:
     report: MutantReport
     wanted: Callable[[Mutant], bool] = lambda mutant: True
 
-    def judge_all(self) -> None:
-        """Runs all stages.
+    def judge_all(self) -> Equipment | None:
+        """Runs all stages; guests of the switched kernel, None where no mutant has code.
 
         Raises:
             InvocationError: there is nothing to mutate, or nothing to judge it by.
             SeriesError, MachineError: as for any build and any boot.
         """
         codes = self._compile(self._find())
-        if codes:
-            self._in_guests(codes)
+        return self._in_guests(codes) if codes else None
 
     def _find(self) -> list[Mutant]:
         """The stage find: chooses mutants, and takes away those that mutants.yaml argues about."""
@@ -148,7 +147,7 @@ class MutantRun:
         switched = replace(prepared, tree=tree, kernel=kernel)
         return replace(self.equipment, prepared=switched, spec=spec)
 
-    def _in_guests(self, codes: Mapping[int, str]) -> None:
+    def _in_guests(self, codes: Mapping[int, str]) -> Equipment:
         """The stages switch, boot, reach and mutants. What is in the store takes no guest."""
         session = self.session
         alive = [mutant for mutant in self.report.mutants if mutant.number in codes]
@@ -181,6 +180,7 @@ class MutantRun:
                 self.report.verdicts.update(judge.verdicts)
             stack.close()  # the guests of the cases make room for those of the races
             self._schedules(equipment, codes, folder)
+        return equipment
 
     def _schedules(self, switched: Equipment, codes: Mapping[int, str], folder: Path) -> None:
         """The stage schedule: which survivors a race scenario strikes on."""
@@ -190,24 +190,30 @@ class MutantRun:
         if not survivors or not scenarios:
             return
 
-        def traced() -> RaceKernel:
-            with stage(session.events, "debuginfo") as outcome:
-                tree = replace(prepared.tree, log=session.out / "switch.log")
-                bzimage = prepared.kernel.bzimage is not None
-                twin = build(
-                    tree, prepared.kernel.config, bzimage=bzimage, debug=True,
-                    stage="debuginfo", warnings="ignore",
-                )  # fmt: skip
-                outcome.cached = twin.cached
-            # The lines of the sound series: those of the kernel with switches have its numbers.
-            return RaceKernel(twin, self.equipment.prepared.applied, twin.entry / "debug")
-
+        traced = functools.partial(self.traced, switched)
         search = ScheduleSearch(session, scenarios, prepared, traced, codes, folder)
         for mutant, scenario, said in search.run(survivors):
             known = self.report.verdicts[mutant.number]
             race = str(scenario.id)
             verdict = replace(known, outcome="needs a schedule", by="race", case=race, reason=said)
             self._tell(mutant, verdict)
+
+    def traced(self, switched: Equipment) -> RaceKernel:
+        """The stage debuginfo: the switched kernel's twin, which tells where things are.
+
+        Errors as of a build.
+        """
+        prepared = switched.prepared
+        with stage(self.session.events, "debuginfo") as outcome:
+            tree = replace(prepared.tree, log=self.session.out / "switch.log")
+            bzimage = prepared.kernel.bzimage is not None
+            twin = build(
+                tree, prepared.kernel.config, bzimage=bzimage, debug=True,
+                stage="debuginfo", warnings="ignore",
+            )  # fmt: skip
+            outcome.cached = twin.cached
+        # The lines of the sound series: those of the kernel with switches have its numbers.
+        return RaceKernel(twin, self.equipment.prepared.applied, twin.entry / "debug")
 
     @contextlib.contextmanager
     def _kept(self) -> Iterator[Path]:

@@ -296,17 +296,25 @@ class InterleavingDriver:
             NotReachedError,
         )
 
-    def _check(self, point: Point, thread: Thread, watchdog: StepWatchdog) -> None:
-        """The thread has not come yet: does it wait, or is its time up?"""
+    def _stuck(self, thread: Thread, watchdog: StepWatchdog) -> Blocked | None:
+        """What the thread waits for that will not come; None: it goes on, as far as is known."""
         stack = self._doing(thread)
         names = stack.names(self.symbols)
         wait = blocked_on(names)
         lasting = wait is not None and wait.kind not in TRANSIENT
         what = f"{wait.function} {len(names)}" if wait is not None and lasting else None
-        if watchdog.stuck(what, self.guest.ticks()) and wait is not None:
-            raise Blocked(thread, wait, stack)
+        stuck = watchdog.stuck(what, self.guest.ticks())
+        return Blocked(thread, wait, stack) if stuck and wait is not None else None
+
+    def _check(self, point: Point, thread: Thread, watchdog: StepWatchdog) -> None:
+        """The thread has not come yet: does it wait, or is its time up?"""
+        if (blocked := self._stuck(thread, watchdog)) is not None:
+            raise blocked
         if not watchdog.expired():
             return
+        stack = self._doing(thread)
+        names = stack.names(self.symbols)
+        wait = blocked_on(names)
         doing = "is nowhere"
         if stack.user:
             doing = "runs in user space"

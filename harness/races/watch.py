@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.races.cpus import StepWatchdog
 from harness.races.driver import InterleavingDriver
 from harness.races.landmarks import END
 from harness.races.scenario import Thread
 
-HEAD_START_S = 0.5  # of a guest of reference speed, for the thread that goes first
 MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
 
 
@@ -30,7 +30,7 @@ class WatchingDriver(InterleavingDriver):
         self._under_way: set[str] = set()
 
     def watch(self, number: int, first: Thread) -> None:
-        """Run ``number`` without an order: ``first`` begins, soon the others follow.
+        """Run ``number`` without an order: the others follow when ``first`` is through, or waits.
 
         Errors as of ``run``.
         """
@@ -38,12 +38,15 @@ class WatchingDriver(InterleavingDriver):
         self.cpus.release(first)
         self._insert({first.name})
         self.cpus.step_over(first.cpu)
-        limit_s = HEAD_START_S * self.pace
-        while self.cpus.ran_s < limit_s and self._under_way:
-            self.cpus.run(limit_s - self.cpus.ran_s)
-            for cpu in self.cpus.at_breakpoints():
+        watchdog = StepWatchdog(self.pace, self.clock, lambda: self.cpus.ran_s)
+        while self._under_way and not watchdog.expired():
+            self.cpus.run(watchdog.next_check_s())
+            stopped = self.cpus.at_breakpoints()
+            for cpu in stopped:
                 self._see(cpu)
                 self.cpus.step_over(cpu)
+            if not stopped and self._stuck(first, watchdog) is not None:
+                break
         others = {thread.name for thread in self.scenario.threads} - {first.name}
         self._insert(self._under_way | others)
         self._finish(number)

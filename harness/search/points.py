@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from tree_sitter import Node
@@ -140,11 +141,14 @@ class SearchedCode:
     # ---- code --------------------------------------------------------------------------
 
     def _code(self, of: SearchedFunction) -> list[tuple[Unit, Scope]]:
-        unit = self._symbols.debug.unit_of(of.path)
-        units = [unit] if unit is not None and unit.scopes(of.name) else []
-        every = units or self._symbols.units_with(of.name)
-        return [(unit, scope) for unit in every for scope in unit.scopes(of.name)]
+        # Of a function that was not compiled, no other file that mentions it is read: a unit takes
+        # a second, and a hundred were read for a series. A header, or a file that another one
+        # includes, has no unit.
+        own = self._symbols.debug.unit_of(of.path)
+        units = (own,) if own is not None else self._symbols.units_with(of.name)
+        return [(unit, scope) for unit in units for scope in unit.scopes(of.name)]
 
+    @cached_property
     def entries(self) -> dict[str, Breakpoint]:
         """Where each function begins, by its name; not those of which no code is left."""
         found = {}
@@ -164,12 +168,12 @@ class SearchedCode:
 
     def points(self, reached: Collection[str]) -> list[SearchPoint]:
         """The candidates in these functions, by file and line."""
-        entries, found = self.entries(), []
+        found: list[SearchPoint] = []
         for of in sorted(self.functions.values(), key=lambda f: (f.path, f.body.first)):
             if of.name in reached:
                 if of.origin != "called":
                     place = parse_place(f"{of.name}()")
-                    found.append(SearchPoint(place, entries[of.name], "call", of.origin))
+                    found.append(SearchPoint(place, self.entries[of.name], "call", of.origin))
                 found += self._points_in(of)
         return found
 
@@ -226,13 +230,19 @@ def _operation(name: str, table: OperatorTable) -> str | None:
 def _kind(body: Body, node: Node, table: OperatorTable) -> str | None:
     """The operation that a node is; None: it is none."""
     if name := body.called(node):
-        return _operation(name, table)
+        return _operation(name, table) or _by_pointer(node)
     if node.type == "pointer_expression":
         return "page table" if _ENTRY.fullmatch(body.text(node).lstrip("*")) else None
     if node.type == "field_expression":
         field = node.child_by_field_name("field")
         return "flag" if field is not None and body.text(field) in _FLAGS else None
     return None
+
+
+def _by_pointer(node: Node) -> str | None:
+    """A call of whatever a member points to: the search cannot follow it, and holds before it."""
+    function = node.child_by_field_name("function")
+    return "call by pointer" if function and function.type == "field_expression" else None
 
 
 def by_address(points: Sequence[SearchPoint]) -> Mapping[int, SearchPoint]:

@@ -78,7 +78,7 @@ class ProgramSearch:
 
     def reach(self) -> None:
         """Finds the candidates that each thread comes to; a RaceError where the program fails."""
-        entries = self.code.entries()
+        entries = self.code.entries
         at = {address: name for name, where in entries.items() for address in where.addresses}
         seen = self._watch(at)
         names = {at[address] for addresses in seen.values() for address in addresses}

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, mutated
-from harness.mutants.report import ALIVE, KILLED
+from harness.mutants.report import ALIVE
 from harness.mutants.verdict import MutantVerdict
 from harness.search.program_search import FoundOrder
 from harness.search.report import written
@@ -106,9 +106,9 @@ class Protection:
     @property
     def answer(self) -> Answer:
         """Whether it is needed, and what shows that."""
-        if self.verdict.outcome in KILLED:
+        if self.verdict.outcome == "killed":
             return "needed, shown by a case"
-        if self.found is not None:
+        if self.found is not None or self.verdict.outcome == "needs a schedule":
             return "needed, shown by an order"
         if self.searched:
             return "not shown" if self.programs else "not tried"

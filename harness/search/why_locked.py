@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Each protection taken away: the cases look for it, and then the search.
 
-The kernel of the search has all mutants that no case has noticed, each behind its number, and
-debug information; who comes where is found once, without any of them.
+The search runs on the kernel of the mutants, each behind its number, with debug information; who
+comes where is found once, without any of them.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.build.kernel import build
 from harness.cases.pool import at_once
 from harness.core import events as ev
 from harness.core import git
@@ -19,8 +18,8 @@ from harness.core.stages import stage
 from harness.mutants.reach import choose
 from harness.mutants.report import MutantReport
 from harness.mutants.run import MutantRun
-from harness.mutants.switched import switched_tree
-from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
+from harness.mutants.verdict import MutantVerdict
+from harness.races.guests import KernelGuests, kernel_guests, race_context
 from harness.races.kernels import RaceKernel
 from harness.races.scenario import Scenario
 from harness.races.scenario_file import write_scenario
@@ -34,25 +33,34 @@ from harness.search.protections import Protection, mutant_patch, protection_of
 from harness.search.run import SEED, STAGE, searched_programs
 from harness.series.apply import PatchedTree
 
+NOT_JUDGED = MutantVerdict("lost", "the run was ended before")
 
-def judge_protections(session: Session) -> list[Protection]:
-    """What the cases say of each protection that the series adds. Errors as of ``MutantRun``."""
+
+def judge_protections(
+    session: Session, line: str, judged: Callable[[Sequence[Protection]], object]
+) -> None:
+    """Each protection that the series adds: what the cases say, then what a search finds.
+
+    ``judged`` hears of all of them before the search begins, or when the cases are interrupted.
+    BUDGET= is for the search of one.
+    Errors as of ``MutantRun`` and of guests.
+    """
     main = MainSuite()
     equipment = assemble_guest(session, main.programs, at_once(session.settings.jobs))
     report = MutantReport([patch.subject for patch in equipment.prepared.applied.patches])
     run = MutantRun(session, equipment, main.tests, report, lambda m: protection_of(m) is not None)
-    run.judge_all()
-    return [Protection(mutant, report.verdicts[mutant.number]) for mutant in report.mutants]
-
-
-def search_protections(session: Session, line: str, left: Sequence[Protection]) -> None:
-    """Searches for an order that shows the need of each; BUDGET= is for one.
-
-    Errors as of ``assemble``, of a build and of guests.
-    """
-    programs = searched_programs(session, line)
-    context = assemble(session, programs)
-    kernel = _switched(context, left)
+    every: list[Protection] = []
+    try:
+        switched = run.judge_all()
+    finally:  # of an interrupted run as well
+        of = report.verdicts
+        every += [Protection(m, of.get(m.number, NOT_JUDGED)) for m in report.mutants]
+        judged(every)
+    left = [one for one in every if one.searched]
+    if switched is None or not left:
+        return
+    kernel, programs = run.traced(switched), searched_programs(session, line)
+    context = race_context(session, equipment.prepared, kernel, programs)
     with kernel_guests(context, kernel, "races/search", session.events) as on:
         on.guests.take_snapshot(on.guest())  # with no mistake made
         each = (_reach(on, kernel, program) for program in programs)
@@ -61,22 +69,6 @@ def search_protections(session: Session, line: str, left: Sequence[Protection]) 
             with stage(session.events, STAGE) as outcome:
                 _search(on, one, reached)
                 outcome.detail = f"{number} of {len(left)}: {one.name}: {one.answer}"
-
-
-def _switched(context: RaceContext, left: Sequence[Protection]) -> RaceKernel:
-    """The kernel with all of them, whose lines are those of the series."""
-    session, prepared = context.session, context.prepared
-    mutants = [one.mutant for one in left]
-    with stage(session.events, "switch") as outcome:
-        applied = switched_tree(prepared.base, prepared.applied, mutants, session.store)
-        tree = replace(prepared.tree, applied=applied, log=session.out / "switch.log")
-        kernel = build(
-            tree, prepared.kernel.config, bzimage=prepared.kernel.bzimage is not None,
-            stage="switch", debug=True, warnings="ignore",
-        )  # fmt: skip
-        outcome.cached = kernel.cached
-        outcome.detail = f"{len(left)} that no case has noticed, in one kernel"
-    return RaceKernel(kernel, prepared.applied, kernel.entry / "debug")
 
 
 def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ProgramSearch | None:

@@ -70,6 +70,35 @@ def test_without_an_order_nobody_waits_for_a_held_thread(make: Make, machine: Ma
     assert driver.seen == {"A": [address("fault")], "B": [address("deep")]}
 
 
+def test_who_begins_first_has_done_its_part_before_the_others_begin(
+    make: Make, machine: Machine
+) -> None:
+    """However slow the guest is: a pin that came too early kept a purge from being seen."""
+    main, a = Cpu([]), Cpu([begin(0), machine.kernel("fault", "caller")])
+    left = [machine.kernel("deep", "caller"), end(0)]
+    early: list[bool] = []
+
+    def begins() -> dict[str, int]:
+        early.append(bool(left))
+        return machine.kernel("fault", "caller")
+
+    def clock() -> float:
+        """A comes on when its guest has run for two seconds."""
+        if made.stub.clock() > 2.0:
+            a.path += left
+            left.clear()
+        return made.stub.clock()
+
+    made = make(scenario(UNHELD), [main, a, Cpu([begin(1), begins, ends_last(main, 1)])])
+    of = made.driver
+    given = of.remote, of.symbols, of.scenario, of.breakpoints, of.program, of.program_end
+    watched = frozenset({address("fault"), address("deep")})
+    driver = WatchingDriver(*given, clock=clock, watched=watched)
+    driver.watch(1, driver.scenario.threads[0])
+    assert early == [False]
+    assert driver.seen == {"A": [address("fault"), address("deep")], "B": [address("fault")]}
+
+
 def any_lock(*points: str) -> Scenario:
     return replace(scenario(list(points)), any_lock=True)
 

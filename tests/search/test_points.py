@@ -11,6 +11,7 @@ from unidiff.patch import PatchSet
 
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
+from harness.debugger.code import Unit
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.detectors.attribution import functions
@@ -38,6 +39,10 @@ noinline void elsewhere(volatile int *pte)
 }
 """
 ADDED = """\
+static int not_compiled(volatile int *pte)
+{
+	return *pte;
+}
 noinline int added(volatile struct vma *vma, volatile int *pte)
 {
 	int ret = 0;
@@ -98,7 +103,8 @@ def test_what_the_series_changes_and_what_that_calls(built: tuple[PatchedTree, S
     code = searched(built)
     # What is an operation itself, as spin_lock(), is not looked into.
     assert {f.name: f.origin for f in code.functions.values()} == {
-        "added": "asked", "main": "asked", "below": "called", "elsewhere": "called",
+        "not_compiled": "asked", "added": "asked", "main": "asked",
+        "below": "called", "elsewhere": "called",
     }  # fmt: skip
 
 
@@ -117,6 +123,23 @@ def test_the_points_are_before_each_operation_that_can_be_named(
     ]
 
 
+def test_what_has_no_code_in_its_own_file_is_looked_for_in_no_other(
+    built: tuple[PatchedTree, Symbols], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read the units of all files that mention a name took minutes on a kernel."""
+    asked: list[str] = []
+    units_with = built[1].units_with
+
+    def spy(function: str) -> tuple[Unit, ...]:
+        asked.append(function)
+        return units_with(function)
+
+    monkeypatch.setattr(built[1], "units_with", spy)
+    code = searched(built)
+    assert "not_compiled" in code.functions and "not_compiled" not in code.entries
+    assert code.points(["added", "below"]) and asked == []
+
+
 def test_a_point_is_where_a_scenario_with_it_will_be(built: tuple[PatchedTree, Symbols]) -> None:
     for point in searched(built).points(["added", "below"]):
         assert find_breakpoint(point.point("A"), built[1], {}).addresses == point.at.addresses
@@ -127,7 +150,8 @@ def test_a_function_that_was_asked_for_comes_first_wherever_it_is(
 ) -> None:
     origins = {f.name: f.origin for f in searched(built, "elsewhere").functions.values()}
     assert origins == {
-        "added": "changed", "main": "changed", "elsewhere": "asked", "below": "called",
+        "not_compiled": "changed", "added": "changed", "main": "changed",
+        "elsewhere": "asked", "below": "called",
     }  # fmt: skip
     with pytest.raises(InvocationError, match="FUNCTION=nowhere: this kernel has no code of"):
         searched(built, "nowhere")
@@ -147,3 +171,15 @@ def test_the_operations_of_a_patch_of_ours() -> None:
         "WRITE_ONCE(vma->vm_flags, vm_flags);": "access",
         "anon_vma_unlock_write(anon_vma);": "lock",
     }
+
+
+def test_a_call_by_pointer_is_a_place_to_be_held_before() -> None:
+    """What it does is in another file: a window that begins before it and ends behind it."""
+    table, text = (
+        operator_table(),
+        "int f(struct file *file)\n{\n\treturn file->f_op->read(file);\n}\n",
+    )
+    (body,) = read_bodies(
+        text.encode(), functions(text), table.calls["loop"], table.annotations, []
+    )
+    assert operations(body) == {3: "call by pointer"}

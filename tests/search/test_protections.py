@@ -78,6 +78,10 @@ def every() -> list[Protection]:
         Protection(mutant(number=5), MutantVerdict("equivalent", "the same code")),
         Protection(mutant(number=6), MutantVerdict("argued", "why")),
         Protection(mutant(number=7), MutantVerdict("lost", "no guest")),
+        Protection(
+            mutant(number=8), MutantVerdict("needs a schedule", "bad (3 of 3)", "race", "races::x")
+        ),
+        Protection(mutant(number=9), MutantVerdict("killed by the build", "unused variable")),
     ]
 
 
@@ -90,6 +94,8 @@ def test_the_answers_and_what_shows_them() -> None:
         ("no code of its own", "the same code"),
         ("argued", "why"),
         ("not tried", "no guest"),
+        ("needed, shown by an order", "races::x"),
+        ("not tried", "unused variable"),  # which says nothing about threads
     ]
 
 
@@ -98,7 +104,7 @@ def test_table_summary_and_document() -> None:
     console.print(table(every()))
     shown = console.export_text()
     assert "mm/x.c:3 f" in shown and "needed, shown by an order" in shown and "{ }" in shown
-    assert summary(every()).startswith("needed, shown: 2 of 5 that have code of their own (")
+    assert summary(every()).startswith("needed, shown: 3 of 7 that have code of their own (")
     rows = json.loads(json.dumps(document("run", "6.1.192", every())))["protections"]
     assert rows[1]["scenario"] == "f.c" and rows[1]["patch"] == 4 and rows[2]["tries"] == 70
     assert len({one.name for one in every()}) == len(every())
