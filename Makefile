@@ -8,7 +8,7 @@ VENV := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 COMMANDS := test-kernel test-series revision plan seen-red mutants test-regression build-matrix try-config static-checks soak \
-	cost example repro race-search why-locked finding drgn shell list-tests tree refresh new-series report selftest-detectors b4-check bench check fuzz-input newcomer
+	cost example repro race-search why-locked finding back drgn shell list-tests tree refresh new-series report selftest-detectors b4-check bench check fuzz-input newcomer
 
 .DEFAULT_GOAL := help
 .PHONY: help clean-cache $(COMMANDS)

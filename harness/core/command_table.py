@@ -80,9 +80,13 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "FROM": (
         "",
         "repro: a file with a claim about a race: two columns, or a report of KCSAN or KASAN;"
-        " finding, drgn: the run's folder (all in OUT=)",
+        " finding, back, drgn: the run's folder (all in OUT=)",
     ),
-    "ID": ("", "finding: of a failure, as the screen and results.json have it"),
+    "ID": ("", "finding, back: of a failure, as the screen and results.json have it"),
+    "ADDRESS": (
+        "",
+        "back: of a word of the kernel: a symbol, a number, a register of the report; and +OFFSET",
+    ),
     "PROGRAM": (
         "",
         "repro FROM=, race-search, why-locked: the guest program that plays, a file or one of ours",
@@ -115,7 +119,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
         "",
         "revision: percent of MUTANTS= that must be noticed; without it survivors are only told",
     ),
-    "FUNCTION": ("", "mutants, race-search, why-locked: only of this function"),
+    "FUNCTION": (
+        "",
+        "mutants, race-search, why-locked: only of this function; back: from its last call",
+    ),
     "BUDGET": ("10", "race-search: minutes for its tries; why-locked: for those of a protection"),
     "SUITE": ("trixie", "newcomer: the suite of Debian that it installs"),
     "CPUS": ("2", "virtual CPUs of a guest"),
@@ -205,6 +212,10 @@ COMMANDS: dict[str, Command] = {
     "finding": Command("harness.commands.finding:finding",
         "a failure as one file that replays it where Python and QEMU are: finding-ID.pyz",
         f"ID FROM RUNS REPEAT JOBS SANDBOX {_STORE}", "", {"ID": "1f0a6bc2"}),
+    "back": Command("harness.commands.back:back",
+        "records a failing case on one CPU, and goes back to the last write to ADDRESS=",
+        f"ID FROM ADDRESS FUNCTION JOBS SANDBOX {_STORE}", "",
+        {"ID": "1f0a6bc2", "ADDRESS": "rdi+0x10"}),
     "drgn": Command("harness.commands.drgn_core:drgn_core",
         "the memory that DUMP=1 has kept: tasks, stacks, the VMAs and page tables of who ran",
         f"FROM JOBS SANDBOX {_STORE}"),

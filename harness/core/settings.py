@@ -148,6 +148,7 @@ class Settings:
     explain: bool = _given("EXPLAIN", _flag)
     runs: int = _given("RUNS", _number(1), asked=True)
     id: str | None = _given("ID", _optional(str))
+    address: str | None = _given("ADDRESS", _optional(str))
     cell: str | None = _given("CELL", _optional(str), asked=True)
     rootfs: str | None = _given("ROOTFS", _optional(str), asked=True)
     rootfs_login: str = _given("ROOTFS_LOGIN", str, asked=True)

@@ -214,6 +214,13 @@ class Remote:
         """Takes a breakpoint away."""
         self._order(f"z1,{address:x},1")
 
+    def watch(self, address: int, size: int) -> None:
+        """Stops the guest behind each instruction that writes there; ``size``: in bytes, 8 at most.
+
+        The address is a virtual one, and so is what is watched: not the memory behind it.
+        """
+        self._order(f"Z2,{address:x},{size:x}")
+
     def detach(self) -> None:
         """Takes all breakpoints away and lets the guest go on by itself; ends the connection."""
         try:

@@ -119,6 +119,7 @@ def gather_case(
     folder = case.program.source.parent
     libraries = [*(GUEST_TESTS / "lib").glob("*.[hp]*"), *(folder / "lib").glob("*.[hp]*")]
     return made, Parts(
+        prepared=prepared,
         spec=spec,
         tree=equipment.suite.image.parent / "tree",
         program=program,
@@ -166,6 +167,7 @@ def gather_race(
     patches, variant = _patches(session)
     libraries = (GUEST_TESTS / "lib", GUEST_TESTS / session.data.guest_tests / "lib")
     return made, Parts(
+        prepared=context.prepared,
         spec=spec,
         tree=context.programs.folder.parent,
         program=Path(FOLDER) / name,

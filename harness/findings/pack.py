@@ -41,6 +41,7 @@ from harness.findings.finding import (
 from harness.findings.replay import PACKED
 from harness.image import ext2, rootfs
 from harness.image.programs import IN_GUEST
+from harness.run.pipeline import Prepared
 from harness.series.patches import Patch
 from harness.vm.guest import INIT
 from harness.vm.machine import GuestSpec, qemu_argv
@@ -57,6 +58,7 @@ class Parts:
     """What a file is made of besides ``finding.json``.
 
     Args:
+        prepared: the series and its kernel.
         spec: the guest, its files where they are now.
         tree: what is mounted at /tests; ``program``: the one file of it that is needed, None: all.
         argv: of the case, in the guest. ``env``: its variables.
@@ -67,6 +69,7 @@ class Parts:
         sources: of the guest program.
     """
 
+    prepared: Prepared
     spec: GuestSpec
     tree: Path
     program: Path | None

@@ -38,9 +38,7 @@ BROKEN = ("fail", "error", "timeout")
 def case_runs(guest: ReplayGuest, number: int, _: int) -> Iterator[ReplayedRun]:
     """Runs the case of a finding once."""
     finding = guest.finding
-    limit_s, since = finding.timeout_s * guest.pace, guest.console.count
-    status = guest.begin_case(number)(limit_s + MARGIN_S * guest.pace)
-    ended = guest.console.wait_for(rf"{HEAD}{END} {number} (\w+)=", 0.0, since=since)
+    status = guest.begin_case(number)((finding.timeout_s + MARGIN_S) * guest.pace)
     out = err = lost = ""
     try:
         if status is None:
@@ -49,6 +47,15 @@ def case_runs(guest: ReplayGuest, number: int, _: int) -> Iterator[ReplayedRun]:
         out, err = guest.file(OUT_FILE), guest.file(ERR_FILE)
     except GuestLostError as error:
         lost = str(error)
+    yield judged(guest, number, status, out, err, lost)
+
+
+def judged(
+    guest: ReplayGuest, number: int, status: int | None, out: str, err: str, lost: str
+) -> ReplayedRun:
+    """What a run of the case with that number was; ``lost``: why the guest is, '' if it is not."""
+    finding, limit_s = guest.finding, guest.finding.timeout_s * guest.pace
+    ended = guest.console.wait_for(rf"{HEAD}{END} {number} (\w+)=", 0.0)
     complaints = guest.complaints(number)
     if lost and complaints:
         lost = f"{lost} ({complaints[0]})"
@@ -56,7 +63,7 @@ def case_runs(guest: ReplayGuest, number: int, _: int) -> Iterator[ReplayedRun]:
     end = CaseEnd(out, err, status, limit_s, complaints, lost, timed_out)
     disk = guest.swap if finding.search_swap else None
     result, reason, _notes = judge_end(end, finding.case, disk)
-    yield compared(finding, result in BROKEN, reason or result, complaints)
+    return compared(finding, result in BROKEN, reason or result, complaints)
 
 
 def replayed(finding: Finding, folder: Path, runs: int) -> Iterator[ReplayedRun]:
@@ -82,7 +89,8 @@ def replayed(finding: Finding, folder: Path, runs: int) -> Iterator[ReplayedRun]
             guest.close()
 
 
-def _unpack(folder: Path) -> None:
+def unpack(folder: Path) -> None:
+    """Makes the files of a finding's folder as QEMU's command line names them."""
     for packed in folder.glob(f"*{PACKED}"):
         with lzma.open(packed) as source, open(packed.with_suffix(""), "wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
@@ -145,7 +153,7 @@ def main(argv: Sequence[str], folder: Path) -> int:
         return 0
     counts: Counter[str] = Counter()
     try:
-        _unpack(folder)
+        unpack(folder)
         for run in replayed(finding, folder, given.n):
             counts[run.like] += 1
             _say(f"  {counts.total()}: {run.like}: {run.said}")

@@ -41,6 +41,16 @@ class GuestLostError(Exception):
     """The guest has ended, or does not answer."""
 
 
+def send_command(path: str) -> str:
+    """The command that sends a text file of the guest on the serial line."""
+    return f"head -c {MAX_OUTPUT_BYTES} {path} | sed 's/^/{_OUT}/'"
+
+
+def sent(lines: Sequence[str]) -> str:
+    """The text of the file that was sent so, among the other lines of a console."""
+    return "".join(f"{line.removeprefix(_OUT)}\n" for line in lines if line.startswith(_OUT))
+
+
 class ReplayGuest:
     """A guest in ``folder``, which has the files that QEMU's command line names.
 
@@ -99,6 +109,12 @@ class ReplayGuest:
         return tuple(t for t in dict.fromkeys(titles) if t not in self.finding.ignored)
 
     @property
+    def splats(self) -> tuple[Splat, ...]:
+        """What the kernel has said so far, also what does not count."""
+        with self._heard:
+            return tuple(self._splats)
+
+    @property
     def spoilt(self) -> bool:
         """Whether no further run may take place here."""
         with self._heard:
@@ -133,8 +149,7 @@ class ReplayGuest:
             return
         lines = self.console.lines
         if not any(line.strip() for line in lines):
-            said = self._qemu_log.read_text(errors="replace").strip()[-2000:]
-            what = f"QEMU ended, or is silent, before the kernel said anything:\n{said}"
+            what = f"QEMU ended, or is silent, before the kernel said anything:\n{self.qemu_said()}"
             raise MachineError(what, evidence=self._qemu_log)
         what = f"the kernel does not boot here; last line:\n{lines[-1]}"
         raise SeriesError(what, evidence=self.console.log)
@@ -173,20 +188,26 @@ class ReplayGuest:
 
     def file(self, path: str) -> str:
         """A text file of the guest. GuestLostError: as ``shell``."""
-        command = f"head -c {MAX_OUTPUT_BYTES} {path} | sed 's/^/{_OUT}/'"
-        lines = self.shell(command)[1].split("\n")
-        return "".join(f"{line.removeprefix(_OUT)}\n" for line in lines if line.startswith(_OUT))
+        return sent(self.shell(send_command(path))[1].split("\n"))
 
     def exec(self, command: Sequence[str], timeout: float) -> Completed:
         """A command and all that it prints; as ``shell``, whose limits it has."""
         status, said = self.shell(shlex.join(command), timeout)
         return Completed(status, said, said)
 
+    def announce(self, number: int) -> None:
+        """What the kernel says after this case has begun is of it."""
+        self._recogniser.announced = number
+
     def begin_case(self, number: int, runs: int = 1) -> Callable[[float], int | None]:
         """Begins the finding's program, as ``begin`` does; ``number``: of the case, from 1."""
-        self._recogniser.announced = number
+        self.announce(number)
         limit_s = self.finding.timeout_s * self.pace
         return self.begin(f"sh {SCRIPT} {number} {limit_s:g} {self.pace:g} {runs}")
+
+    def qemu_said(self) -> str:
+        """What QEMU itself has printed, its last 2000 characters."""
+        return self._qemu_log.read_text(errors="replace").strip()[-2000:]
 
     def close(self) -> None:
         """Ends QEMU for certain, and takes the swap disk away."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -48,6 +48,17 @@ class CodeWatch:
 
 
 @dataclass(frozen=True)
+class Recording:
+    """QEMU's log of all that reached a guest with one CPU, written or followed.
+
+    What comes by a network is not in it, so the guest has none.
+    """
+
+    log: Path
+    mode: Literal["record", "replay"]
+
+
+@dataclass(frozen=True)
 class GuestSpec:
     """One guest. Paths are absolute; ``memory_mb`` in MiB.
 
@@ -68,6 +79,7 @@ class GuestSpec:
         watch: under TCG, the addresses that are marked when they run; None: none.
         core: where memory and registers are kept of the first report of the kernel.
         counted: under TCG, with one CPU: its time stamp counter counts instructions.
+        recording: under TCG, with one CPU; a replay waits for who connects to ``gdb``.
     """
 
     vmlinux: Path | None
@@ -85,6 +97,7 @@ class GuestSpec:
     in_turn: bool = False
     watch: CodeWatch | None = None
     counted: bool = False
+    recording: Recording | None = None
     core: Path | None = None
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
@@ -120,12 +133,19 @@ def _quoted(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def _disk(name: str, path: Path | None, bus: str, mode: str = "readonly=on") -> list[str]:
+def _disk(
+    name: str, path: Path | None, bus: str, mode: str = "readonly=on", *, recorded: bool = False
+) -> list[str]:
     if path is None:  # holds the place, so that the disks after it keep their names
         what = f"driver=null-co,size=1M,read-zeroes=on,{mode}"
     else:
         what = f"format=raw,{mode},file={_quoted(path)}"
-    return ["-drive", f"if=none,id={name},{what}", "-device", f"virtio-blk-{bus},drive={name}"]
+    device = ["-device", f"virtio-blk-{bus},drive={name}"]
+    if not recorded:
+        return ["-drive", f"if=none,id={name},{what}", *device]
+    # When a request is done is what has to be repeated.
+    logged = f"driver=blkreplay,if=none,id={name},image={name}-file,{mode.partition(',')[0]}"
+    return ["-drive", f"if=none,id={name}-file,{what}", "-drive", logged, *device]
 
 
 def kernel_command_line(spec: GuestSpec, ssh_key: str) -> str:
@@ -162,6 +182,9 @@ def qemu_argv(
     machine, accel = table["machines"][spec.machine], table["accelerators"][spec.accel]
     bus = machine["bus"]
     emulation = accel["counted" if spec.counted else "in_turn" if spec.in_turn else "args"]
+    if (recording := spec.recording) is not None:
+        named = {"mode": recording.mode, "log": _quoted(recording.log)}
+        emulation = [word.format_map(named) for word in accel["recorded"]]
     argv = [QEMU, *table["common"], *machine["args"], *emulation, "-cpu", accel["cpu"]]
     # One socket for each CPU: SeaBIOS lists sockets, not cores, in the MP table,
     # which is all that a kernel without ACPI knows of q35's CPUs.
@@ -174,19 +197,24 @@ def qemu_argv(
     if monitor is not None:
         argv += ["-chardev", f"socket,id=monitor,fd={monitor}"]
         argv += ["-mon", "chardev=monitor,mode=control"]
-    # An image's own SSH server has port 22, and other keys.
-    port = 2222 if spec.login else 22
-    forward = f"hostfwd=tcp:127.0.0.1:0-10.0.2.15:{port}"
-    argv += ["-netdev", f"user,id=net0,ipv6=off,restrict=on,{forward}"]
-    rom = ",romfile=" if bus == "pci" else ""
-    argv += ["-device", f"virtio-net-{bus},netdev=net0{rom}"]
+    if recording is None:
+        # An image's own SSH server has port 22, and other keys.
+        port = 2222 if spec.login else 22
+        forward = f"hostfwd=tcp:127.0.0.1:0-10.0.2.15:{port}"
+        argv += ["-netdev", f"user,id=net0,ipv6=off,restrict=on,{forward}"]
+        rom = ",romfile=" if bus == "pci" else ""
+        argv += ["-device", f"virtio-net-{bus},netdev=net0{rom}"]
     # In this order they become vda, vdb and vdc.
-    argv += [*_disk("root", spec.rootfs, bus), *_disk("tests", spec.tests, bus)]
+    recorded = recording is not None
+    argv += _disk("root", spec.rootfs, bus, recorded=recorded)
+    argv += _disk("tests", spec.tests, bus, recorded=recorded)
     if swap is not None:  # cache=unsafe: the guest's flushes need not reach this machine's disk
-        argv += _disk("swap", swap, bus, "cache=unsafe,discard=unmap")
+        argv += _disk("swap", swap, bus, "cache=unsafe,discard=unmap", recorded=recorded)
     argv += ["-kernel", str(spec.kernel), "-append", kernel_command_line(spec, ssh_key)]
     if spec.gdb:
         argv += ["-gdb", f"unix:{_quoted(Path(spec.gdb))},server=on,wait=off"]
+    if recording is not None and recording.mode == "replay":
+        argv.append("-S")
     if spec.watch is not None and marks is not None:
         argv += spec.watch.options(marks)
     if restored:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PAGE_BYTES = 4096
+UUID = bytes(range(16))  # always the same: a replay of a guest must find the disk as it was
 TAG_BYTES = 16  # bytes: the magic, then a little-endian index
 
 
@@ -19,7 +20,7 @@ def make_swap(image: Path, megabytes: int) -> None:
     size = megabytes << 20
     header = bytearray(PAGE_BYTES)
     # include/linux/swap.h: 1 KiB of boot block, version, last page, number of bad pages, uuid.
-    struct.pack_into("<III16s", header, 1024, 1, size // PAGE_BYTES - 1, 0, os.urandom(16))
+    struct.pack_into("<III16s", header, 1024, 1, size // PAGE_BYTES - 1, 0, UUID)
     header[-10:] = b"SWAPSPACE2"
     with open(image, "wb") as handle:
         handle.write(header)

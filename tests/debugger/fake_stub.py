@@ -98,12 +98,17 @@ class _PlayedRemote(Remote):
 
 
 class PlayedStub:
-    """A stub whose guest follows a script. ``memory``: words by physical address."""
+    """A stub whose guest follows a script. ``memory``: words by physical address.
+
+    ``ends``: QEMU has ended when the script has. A state with ``wrote`` is behind a write there.
+    """
 
     def __init__(self, cpus: list[Cpu], memory: dict[int, int] | None = None) -> None:
         self.cpus = cpus
         self.memory = memory or {}
         self.breakpoints: set[int] = set()
+        self.watched: set[int] = set()
+        self.ends = False
         self.log: list[str] = []
         self.refuse: set[str] = set()
         ours, self._socket = socket.socketpair()
@@ -167,6 +172,9 @@ class PlayedStub:
         if body.startswith("Z1,"):
             self.breakpoints.add(int(body.split(",")[1], 16))
             return self._send("OK")
+        if body.startswith("Z2,"):
+            self.watched.add(int(body.split(",")[1], 16))
+            return self._send("OK")
         if body.startswith("z1,"):
             self.breakpoints.discard(int(body.split(",")[1], 16))
             return self._send("OK")
@@ -198,10 +206,13 @@ class PlayedStub:
                 if cpu.advance():
                     cpu.stepped = False
                     moved = True
-                    if cpu.registers["rip"] in self.breakpoints:
+                    wrote = cpu.registers.get("wrote") in self.watched
+                    if wrote or cpu.registers["rip"] in self.breakpoints:
                         return self._stop(number)
             first = False
-        return False
+        if self.ends:
+            self._socket.sendall(frame("W00"))
+        return self.ends
 
     def _stop(self, number: int) -> bool:
         self._socket.sendall(frame(f"T05thread:p01.{number + 1:02x};"))

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.finding import choose_failure
 from harness.core import events as ev
 from harness.core.errors import InvocationError
-from harness.findings.failures import failures
+from harness.findings.failures import choose_failure, failures
 from harness.report.records import RunDocument
 from harness.report.results import Results, document
 from harness.run.session import RunResult

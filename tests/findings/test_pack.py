@@ -35,6 +35,7 @@ def parts(folder: Path) -> Parts:
     (folder / "config").write_text("CONFIG_X=y\n")
     patch = Patch("first", b"diff", "id", ())
     return Parts(
+        prepared=None,  # type: ignore[arg-type]
         spec=spec(folder), tree=folder / "tree", program=None,
         argv=("python3", "/tests/volatile/a.py", "--run", "it"), env=(("A", "b c"),), python=True,
         symbol_map="0 T f\n", patches=[("0001-first.patch", patch)], variant=patch,
