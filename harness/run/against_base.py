@@ -22,6 +22,7 @@ from harness.report.results import BROKEN
 from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
 from harness.run.compared import ON_BASE, ComparedKernel, Observed, Reports
 from harness.run.session import Session
+from harness.workloads import kunit
 from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, seen
 from harness.workloads.selftests import Selftest
 
@@ -145,23 +146,22 @@ def _base(
     return ComparedKernel(here, assembled, reports.of_base, reports, STAGE, tests)
 
 
-def _repeated(
-    session: Session,
-    equipment: Equipment,
-    base: ComparedKernel,
-    tests: Sequence[Selftest],
-    records: WorkloadRecords,
-    first: Observed,
-) -> dict[str, SelftestRuns]:
-    """The runs of what failed here and not there, many times on both; none of complaints."""
+def to_repeat(
+    records: WorkloadRecords, all_cases: Sequence[Case], first: Observed
+) -> tuple[list[Case], dict[str, SelftestRuns]]:
+    """What failed here and not there, of ``first``: as cases, each many times, and its runs so far.
+
+    None of what complained, nor of what a KUnit suite said at boot: that is the same however
+    often the kernel's log is read.
+    """
     complained = {str(splat.test) for splat in records.splats if not splat.expected}
-    by_id = {str(case.id): case for case in equipment.suite.cases}
+    by_id = {str(case.id): case for case in all_cases}
     cases: list[Case] = []
     known: dict[str, SelftestRuns] = {}
     for record, run in records.broken:
         name = str(record.id)
         said = first.get(name)
-        if not said or name in complained:
+        if not said or name in complained or record.id.program == kunit.GROUP:
             continue
         runs = SelftestRuns(said, [run])
         # Cases do not vary as workloads do, and many may fail; one that was lost took longer.
@@ -173,6 +173,19 @@ def _repeated(
             known[name] = runs
             case = by_id[name]
             cases += [replace(case, id=replace(case.id, attempt=n)) for n in range(2, times + 2)]
+    return cases, known
+
+
+def _repeated(
+    session: Session,
+    equipment: Equipment,
+    base: ComparedKernel,
+    tests: Sequence[Selftest],
+    records: WorkloadRecords,
+    first: Observed,
+) -> dict[str, SelftestRuns]:
+    """The runs of what failed here and not there, many times on both."""
+    cases, known = to_repeat(records, equipment.suite.cases, first)
     if not cases:
         return {}
     quiet = replace(session, events=base.session.events)

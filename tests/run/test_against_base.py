@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from harness.core import events as ev
-from harness.run.against_base import WorkloadRecords
-from harness.workloads import stress
+from harness.run.against_base import WorkloadRecords, to_repeat
+from harness.workloads import kunit, stress
 from harness.workloads.judge import WHOLE, Seen, SelftestRuns
 from harness.workloads.selftests import RUNNER, Selftest, case_of
 
@@ -113,6 +113,20 @@ def test_what_a_stressor_calls_a_failure_is_one_though_it_exits_with_0(heard: He
     held.take(ran)
     held.emit({str(case_of(test, RUNNER).id): [Seen({WHOLE: "pass"})]}, {}, set())
     assert heard.record().status == "fail" and "msgsnd failed" in heard.record().reason
+
+
+@pytest.mark.parametrize(("group", "times"), [("kselftest/k", 10), (kunit.GROUP, 0)])
+def test_what_a_suite_said_at_boot_is_not_read_again_and_again(
+    heard: Heard, group: str, times: int
+) -> None:
+    test = replace(TEST, group=group)
+    case = case_of(test, RUNNER)
+    held = WorkloadRecords(heard, {str(case.id): test})
+    held.take(replace(record("fail"), id=case.id))  # type: ignore[type-var]
+    first = {str(case.id): [Seen({WHOLE: "pass"})]}
+    assert len(to_repeat(held, [case], first)[0]) == times
+    held.emit(first, {}, set())
+    assert heard.record().status == "fail" and "not on the bare" in heard.record().diagnostics[0]
 
 
 def test_rates_decide_where_it_was_run_again(heard: Heard) -> None:
