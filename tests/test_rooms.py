@@ -154,7 +154,7 @@ def unused_dependencies(root: Path) -> list[str]:
 _NAMED = re.compile(
     r"`(?P<path>(?P<top>[\w-]+)/[\w./-]*\.(?:py|c|h|yaml|json|md|j2))(?::(?P<name>\w+))?`"
 )
-_FOLDERS = ("harness", "tests", "tools", "guest-tests", "patches", "kconfig", "docs", "ci", "agent")
+_FOLDERS = (*SOURCES, "tools", "kconfig", "docs", "ci", "agent")
 
 
 _BARE = re.compile(r"(?<![\w/<*.-])\w+\.py\b")  # a Python file by its name alone
