@@ -55,16 +55,18 @@ def _go_back(session: Session, run: RunResult, failure: Failure) -> None:
     test = failure.test
     if test is None or ev.CaseId.parse(test["id"]).kind != "guest":
         what = f"{failure.title}: no case of a guest shows it, and only such a one can be recorded"
-        step = "a race needs two CPUs, and QEMU records one; make repro holds them in order"
+        what += "\na race needs two CPUs, and QEMU records one"
+        name = ev.CaseId.parse(test["id"]).name if test else None
+        step = command("repro", RACE=name) if name else None
         raise InvocationError(what, evidence=run.out / "report.html", next_step=step)
     finding, parts = gather_case(session, run, failure, test)
     folder, seen = _recording(session, finding, parts)
     if seen.like != "same":
         what = (
             f"{failure.title}\nis not seen in a guest with one CPU that QEMU records;"
-            f" seen there: {seen.said}"
+            f" seen there: {seen.said}\na race needs two CPUs"
         )
-        step = "if it is a race, it needs two CPUs: make repro; DUMP=1 keeps the memory at a report"
+        step = f"{command('test-kernel', DUMP='1')}   (the memory at a report)"
         raise InvocationError(what, evidence=folder, next_step=step)
     code = series_kernel(session, parts.prepared, debug=True)
     symbols = code.symbols(session.store, parts.prepared.base)
