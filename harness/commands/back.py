@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +40,7 @@ from harness.run.again import asked_again
 from harness.run.session import RunResult, Session, run_session
 from harness.vm.machine import Recording
 
-CONNECT_TRIES = 100
+BETWEEN_LOOKS_S = 0.05
 
 
 def back(settings: Settings) -> int:
@@ -114,7 +115,7 @@ def _answer(
     moment = find_moment(seen, symbols, settings.function)
     with stage(session.events, "replay") as outcome:
         past = _replay(finding, parts, folder, symbols, address, moment)
-        outcome.detail = f"{past.count} changes of {address:#x}"
+        outcome.detail = f"{past.count} change{'s' * (past.count != 1)} of {address:#x}"
     yield from told(past, moment, address)
 
 
@@ -133,10 +134,12 @@ def _candidates(seen: Recorded) -> Iterator[str]:
 def _replay(
     finding: Finding, parts: Parts, folder: Path, symbols: Symbols, address: int, moment: Moment
 ) -> Past:
+    stub = folder / STUB
+    stub.unlink(missing_ok=True)  # of an earlier replay: nobody listens there
     guest = ReplayGuest(recorded(finding, parts.spec, Recording(LOG, "replay")), folder, 2)
     try:
-        stub = folder / STUB
         while not stub.exists():
+            time.sleep(BETWEEN_LOOKS_S)
             if not guest.alive:
                 raise MachineError(f"QEMU does not replay:\n{guest.qemu_said()}", evidence=folder)
         remote = Remote.connect(stub)
