@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +40,7 @@ from harness.run.again import asked_again
 from harness.run.session import RunResult, Session, run_session
 from harness.vm.machine import Recording
 
-CONNECT_TRIES = 100
+BETWEEN_LOOKS_S = 0.05
 
 
 def back(settings: Settings) -> int:
@@ -55,16 +56,18 @@ def _go_back(session: Session, run: RunResult, failure: Failure) -> None:
     test = failure.test
     if test is None or ev.CaseId.parse(test["id"]).kind != "guest":
         what = f"{failure.title}: no case of a guest shows it, and only such a one can be recorded"
-        step = "a race needs two CPUs, and QEMU records one; make repro holds them in order"
+        what += "\na race needs two CPUs, and QEMU records one"
+        name = ev.CaseId.parse(test["id"]).name if test else None
+        step = command("repro", RACE=name) if name else None
         raise InvocationError(what, evidence=run.out / "report.html", next_step=step)
     finding, parts = gather_case(session, run, failure, test)
     folder, seen = _recording(session, finding, parts)
     if seen.like != "same":
         what = (
             f"{failure.title}\nis not seen in a guest with one CPU that QEMU records;"
-            f" seen there: {seen.said}"
+            f" seen there: {seen.said}\na race needs two CPUs"
         )
-        step = "if it is a race, it needs two CPUs: make repro; DUMP=1 keeps the memory at a report"
+        step = f"{command('test-kernel', DUMP='1')}   (the memory at a report)"
         raise InvocationError(what, evidence=folder, next_step=step)
     code = series_kernel(session, parts.prepared, debug=True)
     symbols = code.symbols(session.store, parts.prepared.base)
@@ -112,7 +115,7 @@ def _answer(
     moment = find_moment(seen, symbols, settings.function)
     with stage(session.events, "replay") as outcome:
         past = _replay(finding, parts, folder, symbols, address, moment)
-        outcome.detail = f"{past.count} changes of {address:#x}"
+        outcome.detail = f"{past.count} change{'s' * (past.count != 1)} of {address:#x}"
     yield from told(past, moment, address)
 
 
@@ -131,10 +134,12 @@ def _candidates(seen: Recorded) -> Iterator[str]:
 def _replay(
     finding: Finding, parts: Parts, folder: Path, symbols: Symbols, address: int, moment: Moment
 ) -> Past:
+    stub = folder / STUB
+    stub.unlink(missing_ok=True)  # of an earlier replay: nobody listens there
     guest = ReplayGuest(recorded(finding, parts.spec, Recording(LOG, "replay")), folder, 2)
     try:
-        stub = folder / STUB
         while not stub.exists():
+            time.sleep(BETWEEN_LOOKS_S)
             if not guest.alive:
                 raise MachineError(f"QEMU does not replay:\n{guest.qemu_said()}", evidence=folder)
         remote = Remote.connect(stub)

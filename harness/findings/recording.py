@@ -83,7 +83,8 @@ def registers_of(report: str) -> dict[str, int]:
 def _logged(lines: list[str]) -> int:
     """How many lines of the log are the agent's until the case had ended."""
     ends = [n for n, line in enumerate(lines) if f"{HEAD}{END} 1 " in line]
-    return sum(HEAD in line for line in lines[: ends[0] + 1]) if ends else 0
+    # The kernel prints its command line too, which has the words of the last line in it.
+    return sum(f"] {HEAD}" in line for line in lines[: ends[0] + 1]) if ends else 0
 
 
 def record(finding: Finding, folder: Path) -> Recorded:

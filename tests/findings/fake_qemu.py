@@ -39,6 +39,7 @@ def main(plan: Path) -> None:
         sys.exit("qemu-system-x86_64: no such machine")
     kernel("harness: mounted\nharness: network up")
     if "recorded" in told:  # by itself, and it has no input
+        kernel('Kernel command line: -c "echo harness: ran recorded $(cat x)"')
         kernel("harness: begin 1 it")
         if told["recorded"] == "splat":
             kernel(WARNING)

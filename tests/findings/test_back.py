@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness.commands.back import told
 from harness.core.errors import InvocationError
 from harness.debugger.symbols import Symbols
 from harness.findings.back import (
@@ -126,6 +127,25 @@ def test_where_the_moment_does_not_come_it_is_the_end(played: Played) -> None:
     played.writes(1, "fault", "caller")
     past = played.past(find_moment(seen("WARNING in x"), symbols(), None))
     assert (past.moment, past.count) == ((), 1)
+
+
+def test_the_answer_names_both_moments_and_both_values(played: Played) -> None:
+    played.writes(5, "fault", "caller")
+    played.writes(7, "deep", "caller")
+    played.calls("__warn", "caller")
+    moment = find_moment(seen("WARNING in x"), symbols(), None)
+    lines = list(told(played.past(moment), moment, WORD))
+    assert lines[:2] == ["back from the report: WARNING in x", "    __warn()"]
+    at = lines.index(f"the 8 bytes at {WORD:#x} were 0x5; 0x7 was written by")
+    assert lines[at + 1] == "    deep()"
+    assert lines[-1] == "    0x0 -> 0x5  fault()"
+
+
+def test_a_value_that_never_changed_and_a_moment_that_never_came_are_said(played: Played) -> None:
+    moment = find_moment(seen("WARNING in x"), symbols(), None)
+    lines = list(told(played.past(moment), moment, WORD))
+    assert lines[0].endswith("the report: WARNING in x is not in it")
+    assert lines[1].startswith(f"nothing has changed the 8 bytes at {WORD:#x}")
 
 
 def test_an_address_is_a_number_a_symbol_or_a_register() -> None:

@@ -14,6 +14,7 @@ from harness.core.settings import Login
 from harness.vm.machine import (
     CodeWatch,
     GuestSpec,
+    Recording,
     choose_machine,
     crowded,
     kernel_command_line,
@@ -110,6 +111,19 @@ def test_a_guest_that_counts_has_an_instruction_a_nanosecond() -> None:
     assert words(argv, "-accel") == ["tcg,thread=single"]
     assert words(argv, "-icount") == ["shift=0,align=off,sleep=on"]
     assert not words(argv_of(SPEC), "-icount")
+
+
+def test_a_disk_of_a_recorded_guest_is_behind_the_log() -> None:
+    recording = Recording(Path("/r/log,1"), "record")
+    argv = qemu_argv(replace(SPEC, cpus=1, recording=recording), None, "KEY", Path("/s/swap"))
+    assert "shift=4,rr=record,rrfile=/r/log,,1" in argv
+    logged = [word for word in argv if word.startswith("driver=blkreplay")]
+    assert [word.partition("image=")[2] for word in logged] == [
+        "root-file,readonly=on",
+        "tests-file,readonly=on",
+        "swap-file,cache=unsafe",
+    ]
+    assert not [word for word in argv if "hostfwd" in word]
 
 
 def test_more_words_come_last() -> None:
