@@ -15,7 +15,7 @@ from harness.core.settings import Settings, from_environment
 
 def test_nothing_given_means_the_documented_defaults() -> None:
     settings = from_environment({"HOME": "/home/u"})
-    assert (settings.kernel, settings.config, settings.machine) == ("6.1", "default", "auto")
+    assert (settings.kernel, settings.config, settings.machine) == ("7.3", "default", "auto")
     assert settings.patches is None
     assert settings.decode and not settings.debug
     assert settings.cache == Path("/home/u/.cache/kernel-series-harness")

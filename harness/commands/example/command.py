@@ -53,7 +53,8 @@ def example_programs(session: Session, headers: Path, _: Base) -> Suite:
                 shutil.copyfile(source, draft / source.name)
 
     store, clauses = session.store, frozenset(session.data.clauses)
-    built = store.entry("example", [file_digest(*programs, headers), CFLAGS], compiled)
+    inputs = [file_digest(*programs, headers), CFLAGS]
+    built = store.entry("example", inputs, compiled, also=("image",))
     own = build_suite(store, [USER], headers, clauses)
     return image_of(store, (), own, {}, {}, {EXAMPLE.name: built.path})
 
