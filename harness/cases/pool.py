@@ -20,6 +20,7 @@ from typing import TypeVar
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
+from harness.report.results import BROKEN
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -76,37 +77,78 @@ def shared_out(
         waiting.clear()
 
 
+class _Limit:
+    """Says of a case whether it is begun, once so many have broken that no other is.
+
+    What has been announced to the screen is begun all the same.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._most, self._broken = most, 0
+        self._announced: Case | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def _reached(self) -> bool:
+        return self._most is not None and self._broken >= self._most
+
+    def announce(self, case: Case) -> bool:
+        """Whether the case is begun, if it was not yet."""
+        with self._lock:
+            if not self._reached:
+                self._announced = case
+            return not self._reached
+
+    def begins(self, case: Case) -> bool:
+        """Whether its turn may begin."""
+        with self._lock:
+            return not self._reached or case is self._announced
+
+    def count(self, event: ev.Event) -> None:
+        """Counts a case that broke, when it did: its turn on the screen may come much later."""
+        if isinstance(event, ev.CaseFinished) and event.status in BROKEN:
+            with self._lock:
+                self._broken += 1
+
+
 def run_shared(
     cases: Sequence[Case],
     runners: Sequence[CaseRunner],
     emit: ev.Consumer,
-    enough: Callable[[], bool] = lambda: False,
+    most: int | None = None,
     *,
     in_order: bool = False,
 ) -> None:
     """Runs the cases on ``runners``, a guest each; with few cases the first has them all.
 
     Args:
-        enough: whether no other case is to be begun.
+        most: after so many that broke no other is begun; None: all are run.
         in_order: they are begun as they stand here, not long ones first.
 
     Raises:
         HarnessError: whatever kept a case from being run, when its turn comes. No thread
             begins another case then; what they are at ends with their guests.
     """
+    limit = _Limit(most)
     guests = min(len(runners), len(cases) // MIN_CASES_PER_GUEST)
     if guests < 2:
+
+        def counted(event: ev.Event) -> None:
+            limit.count(event)
+            emit(event)
+
         for case in cases:
-            if not enough():
-                runners[0].run(case, emit)
+            if limit.begins(case):
+                runners[0].run(case, counted)
         return
 
     def worker(runner: CaseRunner) -> Callable[[Case], list[ev.Event]]:
         def work(case: Case) -> list[ev.Event]:
             seen: list[ev.Event] = []
-            if enough():
-                return seen
-            runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
+            if limit.begins(case):
+                runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
+            for event in seen:
+                limit.count(event)
             return seen
 
         return work
@@ -117,8 +159,9 @@ def run_shared(
     shared = shared_out(cases, workers, lambda case: 0.0 if in_order else -case.timeout)
     with contextlib.closing(shared):
         for case, seen in shared:
-            if not enough():  # the screen says what it waits for
+            announced = limit.announce(case)
+            if announced:  # the screen says what it waits for
                 emit(ev.CaseStarted(case.id, case.clauses))
             for event in seen.result():
-                if not isinstance(event, ev.CaseStarted):
+                if not (announced and isinstance(event, ev.CaseStarted)):
                     emit(event)

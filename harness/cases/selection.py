@@ -15,7 +15,6 @@ from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import HarnessError, InternalError, InvocationError
 from harness.image.programs import Case
-from harness.report.results import BROKEN
 
 
 def select_cases(cases: Sequence[Case], expression: str) -> list[Case]:
@@ -71,23 +70,15 @@ def run_cases(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
             next_step=f"{command('list-tests')} prints their names",
         )
-    broken = ran = 0
+    ran = 0
 
     def counted(event: ev.Event) -> None:
-        nonlocal broken, ran
-        if isinstance(event, ev.CaseFinished):
-            ran += 1
-            broken += event.status in BROKEN
+        nonlocal ran
+        ran += isinstance(event, ev.CaseFinished)
         emit(event)
 
     try:
-        run_shared(
-            chosen,
-            runners,
-            counted,
-            lambda: most is not None and broken >= most,
-            in_order=in_order,
-        )
+        run_shared(chosen, runners, counted, most, in_order=in_order)
     except HarnessError:
         raise
     except Exception as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -180,6 +180,32 @@ def test_after_an_interrupt_no_case_begins(events: ev.Events, data: SeriesData) 
     for worker in workers:
         worker.join(HUNG_S)
     assert sorted(guests[0].ran + guests[1].ran) == [case.name for case in CASES[:2]]
+
+
+def test_a_failure_counts_when_it_happens_and_not_when_its_turn_on_the_screen_comes(
+    events: ev.Events, recorder: Recorder, data: SeriesData
+) -> None:
+    before = set(threading.enumerate())
+
+    class Second(MeetingGuest):
+        """Its second case fails; the first ends when the other guest has nothing left to do."""
+
+        def run_case(self, *args: Any, **words: Any) -> CaseRun:
+            done = super().run_case(*args, **words)
+            if self.ran[-1] == CASES[1].name:
+                return replace(done, stdout=f"KTAP version 1\n1..1\nnot ok 1 {self.ran[-1]}\n")
+            if self.ran[-1] == CASES[0].name:
+                for other in set(threading.enumerate()) - before - {threading.current_thread()}:
+                    other.join(HUNG_S)
+            return done
+
+    barrier = threading.Barrier(2)
+    meet = [CASES[0].name, CASES[1].name]
+    runners = [runner_with(data, Second(barrier, meet)) for _ in range(2)]
+    run_shared(CASES, runners, events.emit, 1)
+    for kind in (ev.CaseStarted, ev.CaseFinished):
+        seen = [cast(ev.CaseFinished, event).id for event in recorder.of(kind)]
+        assert seen == [case.id for case in CASES[:2]]
 
 
 @pytest.mark.parametrize("in_order", [False, True])
