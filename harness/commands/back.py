@@ -32,7 +32,7 @@ from harness.findings.failures import Failure, choose_failure, runs_of
 from harness.findings.finding import DATA, STUB, Finding
 from harness.findings.gather import gather_case
 from harness.findings.pack import Parts, write_finding
-from harness.findings.recording import FOLDER, LOG, RECORDED, Recorded, record, recorded
+from harness.findings.recording import FOLDER, LOG, RECORDED, TRIED, Recorded, record, recorded
 from harness.findings.replay import unpack
 from harness.findings.replay_guest import ReplayGuest
 from harness.races.kernels import series_kernel
@@ -141,14 +141,16 @@ def _replay(
         while not stub.exists():
             time.sleep(BETWEEN_LOOKS_S)
             if not guest.alive:
-                raise MachineError(f"QEMU does not replay:\n{guest.qemu_said()}", evidence=folder)
+                what = f"QEMU does not replay:\n{guest.qemu_said()}"
+                raise MachineError(what, evidence=folder, next_step=TRIED)
         remote = Remote.connect(stub)
         try:
             return Replay(remote, symbols, address).past(moment)
         finally:
             remote.close()
     except StubError as error:
-        raise MachineError(f"QEMU's stub does not go back: {error}", evidence=folder) from error
+        what = f"QEMU's stub does not answer: {error}"
+        raise MachineError(what, evidence=folder, next_step=TRIED) from error
     finally:
         guest.close()
 

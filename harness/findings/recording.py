@@ -37,6 +37,7 @@ PACE = 12
 MOUNTED = "grep -q on /proc/sys/kernel/printk_devkmsg"
 RECORD_LIMIT_S = 900.0  # 10 s for a case of 1 s, on a busy machine
 END_TIMEOUT_S = 60.0  # for QEMU to write the log's end
+TRIED = "qemu-system-x86_64 --version   (7.2 is the one that was tried)"
 _REGISTER = re.compile(r"\b(R[A-Z0-9]{2}|CR2): (?:[0-9a-f]{4}:)?([0-9a-f]{16})\b")
 
 
@@ -104,7 +105,9 @@ def record(finding: Finding, folder: Path) -> Recorded:
                 break
         lines = guest.console.text(0).split("\n")
         if not any(line.strip() for line in lines):
-            raise MachineError(f"QEMU does not record:\n{guest.qemu_said()}")
+            raise MachineError(
+                f"QEMU does not record:\n{guest.qemu_said()}", evidence=folder, next_step=TRIED
+            )
         lost = "" if ended else "the guest died, or does not end the case"
         status = int(ended[1]) if ended else None
         run: ReplayedRun = judged(guest, 1, status, sent(lines), "", lost)
@@ -112,7 +115,7 @@ def record(finding: Finding, folder: Path) -> Recorded:
         guest.process.terminate()  # and not killed: the log has an end
         guest.process.wait(END_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
-        raise MachineError("QEMU does not end", evidence=folder) from error
+        raise MachineError("QEMU does not end", evidence=folder, next_step=TRIED) from error
     finally:
         guest.close()
     report = reports[0] if reports else None
