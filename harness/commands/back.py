@@ -32,7 +32,16 @@ from harness.findings.failures import Failure, choose_failure, runs_of
 from harness.findings.finding import DATA, STUB, Finding
 from harness.findings.gather import gather_case
 from harness.findings.pack import Parts, write_finding
-from harness.findings.recording import FOLDER, LOG, RECORDED, TRIED, Recorded, record, recorded
+from harness.findings.recording import (
+    FOLDER,
+    LOG,
+    RECORDED,
+    TRIED,
+    Recorded,
+    check_end,
+    record,
+    recorded,
+)
 from harness.findings.replay import unpack
 from harness.findings.replay_guest import ReplayGuest
 from harness.races.kernels import series_kernel
@@ -145,7 +154,7 @@ def _replay(
                 raise MachineError(what, evidence=folder, next_step=TRIED)
         remote = Remote.connect(stub)
         try:
-            return Replay(remote, symbols, address).past(moment)
+            return Replay(remote, symbols, address, lambda: check_end(guest)).past(moment)
         finally:
             remote.close()
     except StubError as error:

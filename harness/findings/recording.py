@@ -36,7 +36,7 @@ PACE = 12
 # What process 1 sets when all is mounted.
 MOUNTED = "grep -q on /proc/sys/kernel/printk_devkmsg"
 RECORD_LIMIT_S = 900.0  # 10 s for a case of 1 s, on a busy machine
-END_TIMEOUT_S = 60.0  # for QEMU to write the log's end
+END_TIMEOUT_S = 60.0  # for QEMU to end: it writes the log's end before
 TRIED = "qemu-system-x86_64 --version   (7.2 is the one that was tried)"
 _REGISTER = re.compile(r"\b(R[A-Z0-9]{2}|CR2): (?:[0-9a-f]{4}:)?([0-9a-f]{16})\b")
 
@@ -125,3 +125,22 @@ def record(finding: Finding, folder: Path) -> Recorded:
     )  # fmt: skip
     (folder / RECORDED).write_text(json.dumps(asdict(made)) + "\n", "utf-8")
     return made
+
+
+def check_end(guest: ReplayGuest) -> None:
+    """Waits for QEMU to end by itself, as it does at the end of a recording, with status 0.
+
+    It has 1 where the log ends in the middle ("error reading the replay data"; QEMU 7.2).
+
+    Raises:
+        MachineError: it does not end, or ends otherwise.
+    """
+    try:
+        status = guest.process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        what = "QEMU's stub has gone in the middle of the replay, and QEMU has not"
+        raise MachineError(what, evidence=guest.folder, next_step=TRIED) from error
+    if status:
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        what = f"QEMU ended {how}, in the middle of the replay\n{guest.qemu_said()}".rstrip()
+        raise MachineError(what, evidence=guest.folder, next_step=TRIED)

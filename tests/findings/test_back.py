@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.commands.back import told
-from harness.core.errors import InvocationError
+from harness.core.errors import InvocationError, MachineError
 from harness.debugger.symbols import Symbols
 from harness.findings.back import (
     Moment,
@@ -70,12 +70,12 @@ class Played:
 
         self.life.append(happens)
 
-    def past(self, moment: Moment) -> Past:
+    def past(self, moment: Moment, check_end: Callable[[], None] = lambda: None) -> Past:
         stub = PlayedStub([Cpu([self.machine.kernel("start_kernel"), *self.life])])
         stub.memory, stub.ends = self.machine.memory, True
         try:
             stub.remote.attach(NEVER_S)
-            return Replay(stub.remote, symbols(), WORD).past(moment)
+            return Replay(stub.remote, symbols(), WORD, check_end).past(moment)
         finally:
             stub.close()
 
@@ -127,6 +127,15 @@ def test_where_the_moment_does_not_come_it_is_the_end(played: Played) -> None:
     played.writes(1, "fault", "caller")
     past = played.past(find_moment(seen("WARNING in x"), symbols(), None))
     assert (past.moment, past.count) == ((), 1)
+
+
+def test_a_qemu_that_crashes_in_the_middle_gives_no_answer(played: Played) -> None:
+    def crashed() -> None:
+        raise MachineError("QEMU ended by signal 11")
+
+    played.writes(1, "fault", "caller")
+    with pytest.raises(MachineError, match="signal 11"):
+        played.past(find_moment(seen("WARNING in x"), symbols(), None), crashed)
 
 
 def test_the_answer_names_both_moments_and_both_values(played: Played) -> None:

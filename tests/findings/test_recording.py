@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 
 from harness.core.errors import MachineError
 from harness.core.jsondata import read_json
-from harness.findings.recording import RECORDED, Recorded, record, recorded, registers_of
+from harness.findings.recording import (
+    RECORDED,
+    Recorded,
+    check_end,
+    record,
+    recorded,
+    registers_of,
+)
+from harness.findings.replay_guest import ReplayGuest
 from harness.vm.machine import Recording
 from tests.findings.fake_qemu import PASSES
 from tests.findings.made_up import FAILS, REASON, finding
@@ -78,3 +87,25 @@ def test_what_does_not_fail_on_one_cpu_is_not_seen(tmp_path: Path) -> None:
 def test_a_qemu_that_cannot_record_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="does not record:\nqemu-system-x86_64: no such machine"):
         recording(tmp_path, outcomes=[], silent=True)
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ("exit 0", None),
+        ("echo error reading the replay data >&2; exit 1", "with status 1.*\nerror reading"),
+        ("kill -SEGV $$", "by signal 11"),
+        ("exec sleep 1000", "and QEMU has not"),
+    ],
+)
+def test_only_a_qemu_that_ends_by_itself_was_at_the_end_of_the_recording(
+    ends: str, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "sleep" in ends:
+        monkeypatch.setattr("harness.findings.recording.END_TIMEOUT_S", 0.0)
+    guest = ReplayGuest(finding(argv=("sh", "-c", ends)), tmp_path, 1)
+    try:
+        with pytest.raises(MachineError, match=said) if said else contextlib.nullcontext():
+            check_end(guest)
+    finally:
+        guest.close()
