@@ -214,6 +214,35 @@ def test_nothing_is_sized_up_where_nothing_was_added(store: Store) -> None:
     assert other.evict() == []
 
 
+def test_only_what_was_worked_in_is_sized_up_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def size(path: Path) -> int:
+        looked.append(path.name)
+        return 1
+
+    monkeypatch.setattr("harness.core.store._size", size)
+    entry = store.entry("kind", "kept", write("x"))
+    with store.work_dir("build", "b"):
+        pass
+    assert store.evict() == []
+    assert sorted(looked) == sorted([entry.path.name, "b", "ccache"])
+    looked.clear()
+    with store.work_dir("source", "s"):
+        pass
+    assert store.evict() == [] and looked == ["s"]
+    looked.clear()
+    with store.work_dir("build", "b"):
+        pass
+    assert store.evict() == [] and sorted(looked) == ["b", "ccache"]
+    (store.root / "sizes.json").write_text("[]")
+    with store.work_dir("build", "b"):
+        pass
+    assert store.evict() == [] and len(looked) == 2 + 4
+
+
 def test_ccache_counts(store: Store) -> None:
     entry = store.entry("kind", "kept", write("x"))
     store.release()
