@@ -22,7 +22,7 @@ from harness.change.touched import fates, touched_files, without_object
 from harness.change.whose import is_foreign, take
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
-from harness.core.settings import KUNIT
+from harness.core.settings import KUNIT, Settings
 from harness.core.stages import stage
 from harness.run.answer import with_answer
 from harness.run.session import Session
@@ -79,6 +79,25 @@ def base_stage(session: Session) -> Base:
     return base
 
 
+def check_parts(settings: Settings, total: int) -> None:
+    """Refuses parts of a series of ``total`` patches that do not exist, or not together.
+
+    Raises:
+        InvocationError: VARIANT= or FIX= with PATCHES=; PATCH= that the series does not have.
+    """
+    on_top = [n for n, v in (("VARIANT", settings.variant), ("FIX", settings.fix)) if v]
+    if on_top and settings.patches is not None:
+        raise InvocationError(
+            f"{on_top[0]}= goes on top of the whole series, and PATCHES= takes a part of it",
+            next_step="leave one of them out",
+        )
+    if settings.patch is not None and settings.patch > total:
+        raise InvocationError(
+            f"PATCH={settings.patch}: the series has only {total} patches",
+            next_step=f"PATCH= takes 1 to {total}; leave it out for all of them",
+        )
+
+
 def series_stage(session: Session, base: Base) -> tuple[Base, Applied]:
     """The stage series: the series, with VARIANT= on top of it, applied; and what it stands on.
 
@@ -100,12 +119,7 @@ def series_stage(session: Session, base: Base) -> tuple[Base, Applied]:
             before, base = base, stand_on(settings, taken.data, base, session.store, events)
             if base.commit != before.commit:
                 events.emit(ev.BaseKnown(base.version, settings.kernel, base.commit))
-        on_top = [n for n, v in (("VARIANT", settings.variant), ("FIX", settings.fix)) if v]
-        if on_top and settings.patches is not None:
-            raise InvocationError(
-                f"{on_top[0]}= goes on top of the whole series, and PATCHES= takes a part of it",
-                next_step="leave one of them out",
-            )
+        check_parts(settings, len(series.patches))
         if settings.variant:
             series = with_variant(series, settings.variant, settings.project, base.line)
         if settings.fix:
