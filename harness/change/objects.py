@@ -31,7 +31,7 @@ def made_from(
 
     def fill(draft: Path) -> None:
         with tree.folder(flavour, config) as (source, out):
-            if kernel.cached:  # and so not built just now
+            if kernel.cached or tools.store.used_by_others(out):  # not built just now
                 make.Job(tree, source, out, flavour, STAGE).run(("vmlinux",), draft)
             found = dependents(out, source.path, kernel.compiled, frozenset(paths))
         (draft / "objects.json").write_text(json.dumps(found, indent=1), "utf-8")

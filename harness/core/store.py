@@ -97,6 +97,9 @@ class Store:
     # The locks of the entries in use; and what may have grown since, so that it is worth a look.
     _held: dict[str, TextIO] = field(default_factory=dict, compare=False, repr=False)
     _grown: set[str] = field(default_factory=set, compare=False, repr=False)
+    # When each work directory was last touched as this run left it; in which others were since.
+    _left: dict[Path, int] = field(default_factory=dict, compare=False, repr=False)
+    _moved: set[Path] = field(default_factory=set, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Store], tuple[Path, int]]:
         """In another process it is the same folder; what is held here is held by this one."""
@@ -211,9 +214,19 @@ class Store:
         path = self.work_path(kind, key)
         with self.lock(f"work-{kind}-{key}", on_wait):
             path.mkdir(parents=True, exist_ok=True)
+            if self._left.get(path, touched := path.stat().st_mtime_ns) != touched:
+                self._moved.add(path)
             self._touch(path)
             self._grown.add(str(path))
-            yield path
+            try:
+                yield path
+            finally:
+                if path.is_dir():
+                    self._left[path] = path.stat().st_mtime_ns
+
+    def used_by_others(self, path: Path) -> bool:
+        """Whether another run was in a work directory between two uses by this one."""
+        return path in self._moved
 
     @staticmethod
     def _touch(path: Path) -> None:

@@ -98,19 +98,20 @@ def _with_inline_callers(tree: PatchedTree, names: set[str]) -> set[str]:
 
 @contextlib.contextmanager
 def compiled_folder(
-    tree: TreeUnderTest, config: KernelConfig, names: Sequence[str]
+    tree: TreeUnderTest, config: KernelConfig, names: Sequence[str], just_built: bool = False
 ) -> Iterator[tuple[Path, Path]]:
     """The source tree and the build folder of the tested kernel, ours until the block ends.
 
     Args:
         names: objects that are brought to the state of this series first, should the folder
-            have moved on; none: it cannot have, the kernel was built just now.
+            have moved on.
+        just_built: it has not, but where another run was in it meanwhile.
 
     Raises:
         MachineError: the disk is full, say.
     """
     with tree.folder(config.name, config.text) as (source, out):
-        if names:
+        if not just_built or tree.tools.store.used_by_others(out):
             reader = BuildLog(str(source.path), str(out))
             with marked(out):
                 for line in make.run_on(tree, source, out, *names):
@@ -129,8 +130,8 @@ def compile_objects(
     Raises:
         MachineError: the disk is full, say.
     """
-    tools, moved = tree.tools, names if kernel.cached else ()
-    with compiled_folder(tree, kernel.config, moved) as (source, out):
+    tools = tree.tools
+    with compiled_folder(tree, kernel.config, names, not kernel.cached) as (source, out):
         box = inside(tools, source, out)
         box = Inside(reads=(*box.reads, out), writes=(*box.writes[1:], into))
 

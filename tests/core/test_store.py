@@ -243,6 +243,20 @@ def test_only_what_was_worked_in_is_sized_up_again(
     assert store.evict() == [] and len(looked) == 2 + 4
 
 
+def test_another_run_in_a_work_directory_is_noticed(store: Store) -> None:
+    other = Store(store.root, store.limit)
+    with store.work_dir("build", "b") as path:
+        (path / "object").touch()
+    with store.work_dir("build", "b"):
+        assert not store.used_by_others(path)
+    with other.work_dir("build", "b"):
+        assert not other.used_by_others(path)  # it knows of nothing that it could miss
+    with store.work_dir("build", "b"):
+        assert store.used_by_others(path)
+    with store.work_dir("build", "b"):
+        assert store.used_by_others(path)  # nor has it been said that it was put in order
+
+
 def test_ccache_counts(store: Store) -> None:
     entry = store.entry("kind", "kept", write("x"))
     store.release()
