@@ -52,14 +52,15 @@ def _fetched(store: Store, lists: Sequence[str]) -> tuple[Path, bool]:
         raise MachineError("apt has no package stress-ng", next_step="apt-get update")
 
     def make(draft: Path) -> None:
-        root, out = draft / "root", draft / "stress"
+        root, debs, out = draft / "root", draft / "debs", draft / "stress"
         root.mkdir()
-        for package in PACKAGES:
-            # Names of libraries change with the distribution: one that is needed is missed below.
-            if found := apt.candidate(package, lists):
-                deb = apt.download(package, found, draft, lists)
-                proc.run_tool(["dpkg-deb", "-x", str(deb), str(root)], f"unpacking {package}")
-                deb.unlink()
+        debs.mkdir()
+        # Names of libraries change with the distribution: one that is needed is missed below.
+        found = {package: apt.candidate(package, lists) for package in PACKAGES}
+        apt.download_all({name: v for name, v in found.items() if v}, debs, lists)
+        for deb in sorted(debs.iterdir()):
+            proc.run_tool(["dpkg-deb", "-x", str(deb), str(root)], f"unpacking {deb.name}")
+        shutil.rmtree(debs)
         out.mkdir()
         shutil.copyfile(root / "usr/bin/stress-ng", out / "stress-ng")
         (out / "stress-ng").chmod(0o755)
