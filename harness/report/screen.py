@@ -32,6 +32,7 @@ from harness.core.command_table import command
 from harness.core.errors import UNTESTED
 from harness.report.records import CaseRecord, RunDocument, SplatRecord
 from harness.report.results import BROKEN
+from harness.report.untested import figures, next_step, run_by
 from harness.series.contract import SeriesData
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
@@ -122,10 +123,7 @@ class Screen:
             case ev.ChangeKnown():
                 self._files(event.files)
             case ev.ChangeCoverage():
-                self._print(
-                    f"change: {event.lines_run} of {event.lines} lines run,"
-                    f" {event.functions_entered} of {event.functions} functions"
-                )
+                self._print(f"change: {figures(event)}{run_by(event)}")
             case ev.MutantJudged():
                 if not event.outcome.startswith("killed"):
                     said = f": {event.said}" if event.said else ""
@@ -315,6 +313,8 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
     console.print()
     for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
+    if run["untested"] and (typed := next_step(run["files"], run["asked"])):
+        _print(console, f"next: {escape(typed)}")
     if run["command"] in LISTINGS and not run["exit_code"]:
         _print(
             console, f"[bold green]listed[/] (exit 0: nothing was run) in {run['seconds']:.0f} s"

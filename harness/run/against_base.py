@@ -23,7 +23,7 @@ from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
 from harness.run.compared import ON_BASE, ComparedKernel, Observed, Reports
 from harness.run.session import Session
 from harness.workloads import kunit
-from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, seen
+from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, seen, without_known
 from harness.workloads.selftests import Selftest
 
 STAGE = "base"
@@ -87,8 +87,9 @@ class WorkloadRecords:
                 continue
             there = base.get(name)
             runs = again.get(name) or (SelftestRuns(there, [run]) if there else None)
-            if runs and not counting.get(record.id):  # which counts whatever the base's results are
-                record = excused(record, runs)
+            if runs:  # a complaint counts whatever the base's results are
+                judged = without_known if counting.get(record.id) else excused
+                record = judged(record, runs)
             if name in self.below and record.status in BROKEN and runs and runs.passes_on_base:
                 record = replace(record, reason=f"{BROKEN_BY_THIS}: {record.reason}")
             if record.status in BROKEN and name in self.tests:

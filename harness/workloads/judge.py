@@ -134,12 +134,29 @@ def alone(record: ev.CaseFinished, run: Seen) -> ev.CaseFinished:
     if status == "pass":
         status = cast(ev.Status, run.status)
         reason = run.reason
-    points = [name for name in failing(run) if name != WHOLE]
-    if points:
-        share = f"{len(points)} of {len(run.outcomes) - 1} results fail, such as {min(points)}"
+    if share := _share(run):
         reason = share if status == "pass" or not reason else f"{reason}; {share}"
         status = "fail" if status == "pass" else status
     return replace(record, status=status, reason=reason)
+
+
+def _share(run: Seen) -> str:
+    """How many results of a run fail, in words; '' for none."""
+    points = [name for name in failing(run) if name != WHOLE]
+    if not points:
+        return ""
+    return f"{len(points)} of {len(run.outcomes) - 1} results fail, such as {min(points)}"
+
+
+def without_known(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:
+    """The record of a test in which the kernel complained, less results that fail on the base too.
+
+    They would be read as what the complaint has broken.
+    """
+    here, there = failing(runs.series[0]) - {WHOLE}, failing(runs.base[0])
+    if not here or not here <= there:
+        return record
+    return replace(record, reason=record.reason.removesuffix(f"; {_share(runs.series[0])}"))
 
 
 def excused(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:

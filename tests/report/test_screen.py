@@ -177,3 +177,55 @@ def test_a_race_is_seen_again_by_its_name_and_a_claim_by_its_file(
     asked: dict[str, str], typed: str
 ) -> None:
     assert again(ev.CaseId("races", None, "told"), asked).endswith(typed)
+
+
+@pytest.mark.parametrize(
+    ("run_by", "said"),
+    [
+        (("kselftest/m::t", "stress-ng::s"), ", by kselftest/m::t, stress-ng::s"),
+        (tuple(f"a.c::{n}" for n in range(5)), ", by 5 cases"),
+        ((), ", at boot"),
+    ],
+)
+def test_who_ran_the_change_stands_behind_how_much_ran(run_by: tuple[str, ...], said: str) -> None:
+    out, text = console()
+    Screen(out)(ev.ChangeCoverage(1, 1, 2, 2, run_by=run_by))
+    assert text.getvalue() == f"change: 2 of 2 lines run, 1 of 1 functions{said}\n"
+
+
+def test_nobody_ran_what_did_not_run() -> None:
+    out, text = console()
+    Screen(out)(ev.ChangeCoverage(0, 1, 0, 2))
+    assert text.getvalue() == "change: 0 of 2 lines run, 0 of 1 functions\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "compiled", "more", "typed"),
+    [
+        ("mm/a.c", True, {}, " RUN=./what-calls-it GUEST_FILES=its-folder"),
+        ("mm/a.c", False, {}, " CONFIG=default+what-it-needs.config"),
+        ("mm/a.c", False, {"AUTOCONFIG": "0"}, ""),
+        ("arch/arm64/a.c", False, {}, None),
+        ("tools/a.c", None, {}, " RUN=./what-calls-it GUEST_FILES=its-folder"),
+    ],
+)
+def test_an_untested_run_says_what_to_type_next(
+    path: str, compiled: bool | None, more: dict[str, str], typed: str | None
+) -> None:
+    kind: ev.FileKind = "code" if compiled is not None else "tool"
+    files = (ev.TouchedFile(path, kind, compiled, "so"),)
+    run = document(
+        Results(
+            [
+                ev.RunStarted("r", "/out/r", "test-kernel", {"SERIES": "/x.mbox", **more}),
+                ev.ChangeKnown(files),
+                ev.RunFinished("untested", 4, 1.0),
+            ]
+        ),
+        None,
+    )
+    out, text = console()
+    print_summary(out, run, data=None, out=Path("/out/r"))  # type: ignore[arg-type]
+    found = [line for line in text.getvalue().splitlines() if line.startswith("next: ")]
+    expected = [] if typed is None else [f"next: make test-kernel SERIES=/x.mbox{typed}"]
+    assert found == expected
