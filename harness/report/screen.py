@@ -58,7 +58,7 @@ KINDS = {
     1: "the series is at fault",
     2: "the invocation is at fault",
     3: "the machine is at fault",
-    UNTESTED: "nothing broke, and nothing has run the change",
+    UNTESTED: "nothing broke, and too little of the change has run",
     70: "the harness is at fault",
     130: "interrupted",
 }  # of a run's end, by its exit status
