@@ -252,7 +252,7 @@ def _failure(console: Console, test: CaseRecord, typed: str) -> None:
         _print(console, f"  claim:  {escape(about + clauses)}")
     _print(console, f"  reason: {escape(test['reason'])}")
     for line in test["diagnostics"][-8:]:
-        _print(console, f"  | {escape(line)}")
+        _print(console, f"  | {escape(line.removeprefix('| '))}")
     _print(console, f"  next:   {escape(typed)}")
     if ev.CaseId.parse(test["id"]).kind in ("guest", "races"):
         _finding(console, "       ", test.get("finding"))

@@ -142,9 +142,11 @@ def alone(record: ev.CaseFinished, run: Seen) -> ev.CaseFinished:
 
 def _share(run: Seen) -> str:
     """How many results of a run fail, in words; '' for none."""
-    points = [name for name in failing(run) if name != WHOLE]
-    if not points:
-        return ""
+    points = failing(run) - {WHOLE}
+    return _results_fail(points, run) if points else ""
+
+
+def _results_fail(points: frozenset[str], run: Seen) -> str:
     return f"{len(points)} of {len(run.outcomes) - 1} results fail, such as {min(points)}"
 
 
@@ -173,6 +175,9 @@ def excused(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:
         reason = f"on the bare base too: {record.reason}"
         return replace(record, status="pass" if good else "skip", reason=reason)
     said = ", ".join(sorted(here - there))
+    if there and (new := here - there - {WHOLE}):
+        share = f"{_results_fail(new, runs.series[0])}, and not on the bare base"
+        record = replace(record, reason=record.reason.replace(_share(runs.series[0]), share))
     if len(runs.base) > 1:
         ours, chance = differences(runs)
         if not ours:

@@ -113,7 +113,7 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
             "sigbus.c:9: got SIGSEGV",
             0.2,
             ("V-SB-1",),
-            diagnostics=("page 3",),
+            diagnostics=("page 3", "| ok 4"),
             about="a read of a purged page is SIGBUS",
         )
     )
@@ -123,7 +123,7 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
     for part in (
         "a read of a purged page is SIGBUS",
         "sigbus.c:9: got SIGSEGV",
-        "| page 3",
+        "  | page 3\n  | ok 4\n",
         "make test-kernel TESTS='sigbus and read_traps'",
         "1 cases broken, 0 kernel complaints",
     ):

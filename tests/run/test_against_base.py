@@ -85,6 +85,15 @@ def test_what_was_broken_before_excuses_itself(
     assert heard.record().status == status and word in heard.record().reason
 
 
+def test_results_that_failed_before_are_not_named_as_what_is_new(heard: Heard) -> None:
+    lines = ("| 1..3", "| not ok 1 one", "| not ok 2 two", "| ok 3 three")
+    held = records(heard, record("fail", lines, "exit status: 1"))
+    base = {WHOLE: "fail", "1 one": "fail", "2 two": "pass", "3 three": "pass"}
+    held.emit({str(ID): [Seen(base)]}, {}, set())
+    share = "1 of 3 results fail, such as 2 two, and not on the bare base"
+    assert heard.record().reason == f"exit status: 1; {share}"
+
+
 def test_what_fails_names_the_patches_that_it_ran(heard: Heard) -> None:
     held = records(heard, record("pass", BAD))
     held.patches_run = lambda case: f"{case.name} ran changed lines of patch 2 (why)"
