@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -233,8 +234,14 @@ def _print(console: Console, text: str) -> None:
 def _failures(console: Console, run: RunDocument) -> None:
     """The first failures in full; a screen that scrolls away shows nothing."""
     failures = [test for test in run["tests"] if test["status"] in BROKEN]
+    # Of a workload no clause says from which patch on it may fail: a run after each does.
+    apart = not run["clauses"] and len(run["series"]["patches"]) > 1
     for test in failures[:SHOWN]:
-        _failure(console, test, again(ev.CaseId.parse(test["id"]), run["asked"]))
+        case = ev.CaseId.parse(test["id"])
+        typed = [again(case, run["asked"])]
+        if apart and case.kind == "guest":
+            typed.append(command("test-series", run["asked"], TESTS=test_expression(case)))
+        _failure(console, test, typed)
     if len(failures) > SHOWN:
         console.print(f"\n... {len(failures) - SHOWN} more broken cases in report.html")
     by_title: dict[str, list[SplatRecord]] = {}
@@ -244,7 +251,7 @@ def _failures(console: Console, run: RunDocument) -> None:
         _complaint(console, same)
 
 
-def _failure(console: Console, test: CaseRecord, typed: str) -> None:
+def _failure(console: Console, test: CaseRecord, typed: Sequence[str]) -> None:
     heading = f"[red]{test['status'].upper()}[/] {test['id']}"
     console.print(f"\n{heading}  [dim]{test['seconds']:.2f} s[/]")
     if about := test["about"]:
@@ -253,7 +260,8 @@ def _failure(console: Console, test: CaseRecord, typed: str) -> None:
     _print(console, f"  reason: {escape(test['reason'])}")
     for line in test["diagnostics"][-8:]:
         _print(console, f"  | {escape(line.removeprefix('| '))}")
-    _print(console, f"  next:   {escape(typed)}")
+    for head, line in zip_longest(("next:   ",), typed, fillvalue="        "):
+        _print(console, f"  {head}{escape(line)}")
     if ev.CaseId.parse(test["id"]).kind in ("guest", "races"):
         _finding(console, "       ", test.get("finding"))
 

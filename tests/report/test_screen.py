@@ -130,6 +130,26 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
         assert part in shown
 
 
+@pytest.mark.parametrize(("patches", "apart"), [(1, False), (2, True)])
+def test_which_of_several_patches_breaks_a_workload_a_run_after_each_tells(
+    patches: int, apart: bool
+) -> None:
+    info = tuple(ev.PatchInfo(f"s{n}", f"id{n}") for n in range(patches))
+    case = ev.CaseId.parse("kselftest/proc::read")
+    asked = {"SERIES": "/x.mbox"}
+    events: list[ev.Event] = [ev.RunStarted("r", "/out/r", "test-kernel", asked)]
+    events += [
+        ev.SeriesKnown("/x.mbox", info, patches),
+        ev.CaseFinished(case, "fail", "so", 0.1, ()),
+    ]
+    out, text = console()
+    run = document(Results(events), None)
+    print_summary(out, run, data=None, out=Path("/out/r"))  # type: ignore[arg-type]
+    line = "          make test-series SERIES=/x.mbox TESTS='proc and read'\n"
+    assert (line in text.getvalue()) is apart
+    assert "  next:   make test-kernel SERIES=/x.mbox TESTS='proc and read'\n" in text.getvalue()
+
+
 def test_a_complaint_says_whether_its_trace_is_decoded(data: SeriesData) -> None:
     results = Results()
     results(ev.SplatSeen("WARNING in f", "warning", None, "raw trace"))
