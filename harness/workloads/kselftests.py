@@ -29,6 +29,7 @@ _NAMES = "harness-names: ; @echo $(notdir $(TEST_GEN_PROGS))"
 SOURCES = (
     SELFTESTS, "tools/include", "tools/arch/x86/include",
     "mm/gup_test.h", "lib/test_hmm_uapi.h", "include/vdso/time64.h",  # the folder mm's
+    "scripts/Makefile.compiler", "scripts/subarch.include", "tools/scripts",  # of Makefiles
 )  # fmt: skip
 TELLING = ("error", "Error", "cannot", "No rule")  # of what make and the compiler say
 MAX_SAID = 3  # lines of a compiler, of a folder
@@ -82,10 +83,12 @@ def build_folder(
 
     Args:
         headers: the installed uapi headers of the patched tree.
-        more: programs to build besides those that the Makefile counts as tests.
+        more: programs to build besides those that the Makefile counts as tests; one that this
+            kernel line does not have is left out.
     """
     if not _tree_of(tree, f"{SELFTESTS}/{folder}"):
         return None
+    more = [name for name in more if _tree_of(tree, f"{SELFTESTS}/{folder}/{name}.c")]
     found = {path: _tree_of(tree, path) for path in SOURCES}
     sources = [path for path, known in found.items() if known]
     trees, gcc = [found[path] for path in sources], proc.version("gcc")
