@@ -41,3 +41,22 @@ def test_what_its_makefile_includes_is_there(toy: Toy, tmp_path: Path, included:
     built = build_folder(store, tree, "net/af_unix", headers, 1, ("more", "of_another_line"))
     assert built is not None
     assert (built.programs, built.said) == (("unix_connect", "more"), ())
+
+
+@pytest.mark.parametrize(("folder", "there"), [("mm", ("mm",)), ("kvm", ("kvm", "mm"))])
+def test_a_folder_that_no_other_includes_is_unpacked_for_itself_alone(
+    toy: Toy, tmp_path: Path, folder: str, there: tuple[str, ...]
+) -> None:
+    # Its programs are named after the folders that its Makefile finds.
+    names = "$(sort $(patsubst ../%/mm.c,%,$(wildcard ../*/mm.c)))"
+    makefile = f"top_srcdir := .\nTEST_GEN_PROGS := {names}\ninclude ../lib.mk\n"
+    files: dict[str, object] = {f"{SELFTESTS}/lib.mk": LIB}
+    for name in ("mm", "kvm"):
+        files[f"{SELFTESTS}/{name}/Makefile"] = makefile
+        for program in ("mm", "kvm"):
+            files[f"{SELFTESTS}/{name}/{program}.c"] = "int main(void) { return 0; }\n"
+    tree = tree_of(toy, ("tests", files))  # type: ignore[arg-type]
+    headers = tmp_path / "headers"
+    headers.mkdir()
+    built = build_folder(Store(tmp_path / "store", 1 << 30), tree, folder, headers, 1)
+    assert built is not None and built.programs == there
