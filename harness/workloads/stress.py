@@ -22,7 +22,7 @@ from harness.workloads.selftests import Selftest
 GROUP = "stress-ng"
 FOLDER = "stress-ng.d"  # of the program and its libraries in the guest's image
 SEED = 1  # where SEED= says none: the same operations each time
-TIMEOUT_S = 30.0  # of a test: the stressor ends itself before
+TIMEOUT_S = 10.0  # of a test: the stressor ends itself before, on any guest
 # What it calls a failure; it says so and, of most stressors, exits with 0 all the same.
 FAILURE = r"^stress-ng: (?P<outcome>fail): +\[\d+\] (?P<name>.+)"
 RUNS_S = 5  # seconds that a stressor takes at most

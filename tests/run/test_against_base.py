@@ -138,6 +138,15 @@ def test_what_a_suite_said_at_boot_is_not_read_again_and_again(
     assert heard.record().status == "fail" and "not on the bare" in heard.record().diagnostics[0]
 
 
+@pytest.mark.parametrize(("there", "times"), [(7.0, 5), (290.0, 0)])
+def test_what_hung_is_run_again_as_often_as_tells(heard: Heard, there: float, times: int) -> None:
+    """A sound series was blamed for a stressor that had hung once, as that took too long."""
+    held = records(heard, replace(record("fail"), seconds=300.0))  # type: ignore[type-var]
+    first = {str(ID): [Seen({WHOLE: "pass"}, seconds=there)]}
+    cases, known = to_repeat(held, [case_of(TEST, RUNNER)], first)
+    assert (len(cases), len(known)) == (times, 1 if times else 0)
+
+
 def test_rates_decide_where_it_was_run_again(heard: Heard) -> None:
     good, bad = Seen({WHOLE: "pass"}), Seen({WHOLE: "fail"})
     flaps = SelftestRuns([good, *[good, bad] * 5], [bad, *[bad, good] * 5])
