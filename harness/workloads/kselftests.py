@@ -82,22 +82,26 @@ def build_folder(
     folder: str,
     headers: Path,
     jobs: int,
-    more: Sequence[str] = (),
+    listed: Sequence[str] = (),
+    changed: frozenset[str] = frozenset(),
 ) -> BuiltFolder | None:
     """The programs of one folder below tools/testing/selftests; None where the tree has none.
 
     Args:
         headers: the installed uapi headers of the patched tree.
-        more: programs to build besides those that the Makefile counts as tests; one that this
-            kernel line does not have is left out.
+        listed: programs to build in place of those that the Makefile counts as tests; one that
+            this kernel line does not have is left out.
+        changed: files of the tree that the series changes: their programs are built in any case.
     """
     if not _tree_of(tree, f"{SELFTESTS}/{folder}"):
         return None
-    more = [name for name in more if _tree_of(tree, f"{SELFTESTS}/{folder}/{name}.c")]
+    source_of = f"{SELFTESTS}/{folder}/{{}}.c".format
+    listed = [name for name in listed if _tree_of(tree, source_of(name))]
+    own = sorted(path for path in changed if path.startswith(f"{SELFTESTS}/{folder}/"))
     found = {path: _tree_of(tree, path) for path in SOURCES}
     sources = [path for path, known in found.items() if known]
     trees, gcc = [found[path] for path in sources], proc.version("gcc")
-    inputs = folder, sorted(more), trees, file_digest(headers), gcc
+    inputs = folder, sorted(listed), own, trees, file_digest(headers), gcc
 
     def make(draft: Path) -> None:
         rest = [f":(exclude){SELFTESTS}/{name}" for name in APART if name != folder.split("/")[0]]
@@ -112,7 +116,9 @@ def build_folder(
         box = Inside(reads=(headers,), writes=(draft,))
         question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
         asked = proc.run(question, env=env, inside=box)
-        names = [*asked.output.split(), *more] if asked.returncode == 0 else []
+        names = asked.output.split() if asked.returncode == 0 else []
+        if names and listed:
+            names = [*listed, *(name for name in names if source_of(name) in own)]
         said: list[str] = [] if names else asked.output.splitlines()[-MAX_SAID:]
         if names:
             targets = [str(out / name) for name in names]

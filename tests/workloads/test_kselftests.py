@@ -37,10 +37,14 @@ def test_what_its_makefile_includes_is_there(toy: Toy, tmp_path: Path, included:
     headers = tmp_path / "headers"
     headers.mkdir()
     store = Store(tmp_path / "store", 1 << 30)
-    # One that is listed for another kernel line is not told to be missing.
+    # Of a folder that has a list nothing else is built, nor is another line's told to be missing.
     built = build_folder(store, tree, "net/af_unix", headers, 1, ("more", "of_another_line"))
-    assert built is not None
-    assert (built.programs, built.said) == (("unix_connect", "more"), ())
+    assert built is not None and (built.programs, built.said) == (("more",), ())
+    changed = frozenset({f"{AT}/unix_connect.c", f"{AT}/more.c", f"{SELFTESTS}/mm/a.c"})
+    built = build_folder(store, tree, "net/af_unix", headers, 1, ("more",), changed)
+    assert built is not None and built.programs == ("more", "unix_connect")
+    built = build_folder(store, tree, "net/af_unix", headers, 1)
+    assert built is not None and built.programs == ("unix_connect",)
 
 
 @pytest.mark.parametrize(("folder", "there"), [("mm", ("mm",)), ("kvm", ("kvm", "mm"))])
