@@ -33,7 +33,9 @@ def not_run(
     ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
     if (code or programs) and not ran:
         what = "what it changes" if code else "the programs that it changes"
-        return [f"no workload ran, so nothing has run {what}:", *_told(code or programs)]
+        missed = [f"not reached: {place}" for place in coverage.not_reached] if coverage else []
+        told = _some(missed) or _told(code or programs)
+        return [f"no workload ran, so nothing has run {what}:", *told]
     if coverage is None or not coverage.whole:
         return []
     lines = []
