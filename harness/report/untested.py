@@ -33,8 +33,8 @@ def not_run(
     ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
     if (code or programs) and not ran:
         what = "what it changes" if code else "the programs that it changes"
-        missed = [f"not reached: {place}" for place in coverage.not_reached] if coverage else []
-        told = _some(missed) or _told(code or programs)
+        places = [f"not reached: {place}" for place in coverage.not_reached] if coverage else []
+        told = _some(places) or _told(code or programs)
         return [f"no workload ran, so nothing has run {what}:", *told]
     if coverage is None or not coverage.whole:
         return []
