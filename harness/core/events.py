@@ -284,7 +284,8 @@ class ChangeCoverage(Event):
     as 'mm/mincore.c:220: text of the line'. ``excused``: functions that were not entered and
     need not be, each with the reason, as the project says. ``whole``: all of the series was
     applied, and all cases were selected; else what did not run proves nothing. ``least``:
-    percent of the lines that have to run, None: each function, no more.
+    percent of the lines that have to run, None: each function, no more. ``run_by``: ids of the
+    cases that ran such lines, or entered a function from which lines were taken.
     """
 
     functions_entered: int
@@ -296,6 +297,7 @@ class ChangeCoverage(Event):
     excused: tuple[str, ...] = ()
     whole: bool = True
     least: int | None = None
+    run_by: tuple[str, ...] = ()
 
 
 class MutantJudged(Event):

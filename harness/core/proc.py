@@ -59,8 +59,13 @@ class ProgramResult:
 
 
 def give_way() -> None:
-    """This thread, and what it starts, runs when nobody else wants the CPU."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    """This thread, and what it starts, runs when no other of this run wants the CPU.
+
+    ``NICE`` is what it is less urgent than the run: a run that was made urgent waits for it at the
+    end, and must not wait for all others on the machine.
+    """
+    me = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICE)
 
 
 def failure(

@@ -203,6 +203,8 @@ class Settings:
         given["WORKLOADS"] = ",".join(self.workloads)
         if not self.rootfs:
             given["ROOTFS_LOGIN"] = None
+        if not self.autoconfig:
+            given["AUTOCONFIG"] = 0
         if self.jobs == os.cpu_count():
             given["JOBS"] = None
         return {

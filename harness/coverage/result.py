@@ -76,7 +76,21 @@ class Measured:
             tuple(excused),
             whole,
             least,
+            self._run_by(),
         )
+
+    def _run_by(self) -> tuple[str, ...]:
+        """The cases that ran a changed line, or entered a function that lost some."""
+        addresses: set[int] = set()
+        for file in self.files:
+            code = self.statements.lines.get(file.path, {})
+            numbers = {line.number for line in file.lines}
+            for function in file.functions:
+                if function.names[0] in file.cut:
+                    numbers.update(range(function.first, function.last + 1))
+            addresses.update(at for number in numbers for at in code.get(number, ()))
+        ran = self.ran.cases.items()
+        return tuple(str(case) for case, marked in ran if not addresses.isdisjoint(marked))
 
     def _functions(self, file: ChangedFile) -> list[Function]:
         """Those that are to be entered: of which code changed, and is in this kernel or should be.

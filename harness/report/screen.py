@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,6 +33,7 @@ from harness.core.command_table import command
 from harness.core.errors import UNTESTED
 from harness.report.records import CaseRecord, RunDocument, SplatRecord
 from harness.report.results import BROKEN
+from harness.report.untested import figures, next_step, run_by
 from harness.series.contract import SeriesData
 
 PIPE_WIDTH = 120  # a pipe has none of its own, and 80 columns fold what CI logs can show
@@ -57,7 +59,7 @@ KINDS = {
     1: "the series is at fault",
     2: "the invocation is at fault",
     3: "the machine is at fault",
-    UNTESTED: "nothing broke, and nothing has run the change",
+    UNTESTED: "nothing broke, and too little of the change has run",
     70: "the harness is at fault",
     130: "interrupted",
 }  # of a run's end, by its exit status
@@ -122,10 +124,7 @@ class Screen:
             case ev.ChangeKnown():
                 self._files(event.files)
             case ev.ChangeCoverage():
-                self._print(
-                    f"change: {event.lines_run} of {event.lines} lines run,"
-                    f" {event.functions_entered} of {event.functions} functions"
-                )
+                self._print(f"change: {figures(event)}{run_by(event)}")
             case ev.MutantJudged():
                 if not event.outcome.startswith("killed"):
                     said = f": {event.said}" if event.said else ""
@@ -235,8 +234,14 @@ def _print(console: Console, text: str) -> None:
 def _failures(console: Console, run: RunDocument) -> None:
     """The first failures in full; a screen that scrolls away shows nothing."""
     failures = [test for test in run["tests"] if test["status"] in BROKEN]
+    # Of a workload no clause says from which patch on it may fail: a run after each does.
+    apart = not run["clauses"] and len(run["series"]["patches"]) > 1
     for test in failures[:SHOWN]:
-        _failure(console, test, again(ev.CaseId.parse(test["id"]), run["asked"]))
+        case = ev.CaseId.parse(test["id"])
+        typed = [again(case, run["asked"])]
+        if apart and case.kind == "guest":
+            typed.append(command("test-series", run["asked"], TESTS=test_expression(case)))
+        _failure(console, test, typed)
     if len(failures) > SHOWN:
         console.print(f"\n... {len(failures) - SHOWN} more broken cases in report.html")
     by_title: dict[str, list[SplatRecord]] = {}
@@ -246,7 +251,7 @@ def _failures(console: Console, run: RunDocument) -> None:
         _complaint(console, same)
 
 
-def _failure(console: Console, test: CaseRecord, typed: str) -> None:
+def _failure(console: Console, test: CaseRecord, typed: Sequence[str]) -> None:
     heading = f"[red]{test['status'].upper()}[/] {test['id']}"
     console.print(f"\n{heading}  [dim]{test['seconds']:.2f} s[/]")
     if about := test["about"]:
@@ -254,8 +259,9 @@ def _failure(console: Console, test: CaseRecord, typed: str) -> None:
         _print(console, f"  claim:  {escape(about + clauses)}")
     _print(console, f"  reason: {escape(test['reason'])}")
     for line in test["diagnostics"][-8:]:
-        _print(console, f"  | {escape(line)}")
-    _print(console, f"  next:   {escape(typed)}")
+        _print(console, f"  | {escape(line.removeprefix('| '))}")
+    for head, line in zip_longest(("next:   ",), typed, fillvalue="        "):
+        _print(console, f"  {head}{escape(line)}")
     if ev.CaseId.parse(test["id"]).kind in ("guest", "races"):
         _finding(console, "       ", test.get("finding"))
 
@@ -315,6 +321,8 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
     console.print()
     for line in (*run["error"], *run["untested"]):
         _print(console, escape(line))
+    if run["untested"] and (typed := next_step(run["files"], run["asked"])):
+        _print(console, f"next: {escape(typed)}")
     if run["command"] in LISTINGS and not run["exit_code"]:
         _print(
             console, f"[bold green]listed[/] (exit 0: nothing was run) in {run['seconds']:.0f} s"

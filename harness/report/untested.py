@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from harness.core import events as ev
+from harness.core.command_table import command
 
 MAX_SHOWN = 12  # places of the change that did not run
+MAX_NAMED = 4  # cases that ran it
 RAN = frozenset({"pass", "fail", "error", "timeout"})  # a skipped case has run nothing
 
 
@@ -31,7 +33,9 @@ def not_run(
     ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
     if (code or programs) and not ran:
         what = "what it changes" if code else "the programs that it changes"
-        return [f"no workload ran, so nothing has run {what}:", *_told(code or programs)]
+        places = [f"not reached: {place}" for place in coverage.not_reached] if coverage else []
+        told = _some(places) or _told(code or programs)
+        return [f"no workload ran, so nothing has run {what}:", *told]
     if coverage is None or not coverage.whole:
         return []
     lines = []
@@ -47,6 +51,33 @@ def not_run(
         idle = [f"not run: {line}" for line in coverage.lines_not_run]
         lines += [f"{share}, and COVER={least} asks for more:", *_some(idle)]
     return lines
+
+
+def next_step(files: Sequence[ev.TouchedFile], asked: Mapping[str, str]) -> str:
+    """What to type to have the change run, in a run that was asked for with ``asked``.
+
+    Where nothing of it is compiled a configuration has to come first: the flavour's decisions
+    stand, and a file after it adds to them. '' where that does not help: another architecture.
+    """
+    code = [file for file in files if file.compiled is not None]
+    if not code or any(file.compiled for file in code):
+        return command("test-kernel", asked, RUN="./what-calls-it", GUEST_FILES="its-folder")
+    if asked.get("AUTOCONFIG") == "0":
+        return command("test-kernel", {**asked, "AUTOCONFIG": ""})
+    if all(file.path.startswith("arch/") for file in code):
+        return ""
+    config = asked.get("CONFIG") or "default"
+    return command("test-kernel", asked, CONFIG=f"{config}+what-it-needs.config")
+
+
+def run_by(coverage: ev.ChangeCoverage) -> str:
+    """Who ran the change, in words that follow the figures; '' for nobody."""
+    if not (coverage.run_by or coverage.lines_run):
+        return ""
+    if not coverage.run_by:
+        return ", at boot"
+    many = len(coverage.run_by) > MAX_NAMED
+    return f", by {f'{len(coverage.run_by)} cases' if many else ', '.join(coverage.run_by)}"
 
 
 def figures(coverage: ev.ChangeCoverage | None) -> str | None:

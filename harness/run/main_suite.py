@@ -126,9 +126,9 @@ class MainSuite:
         built: dict[str, Path] = {}
         for name, why in selftest_folders(files, table).items():
             listed = table.programs.get(name, ())
-            more = tuple(dict.fromkeys(test.argv[0] for test in listed))
+            names = tuple(dict.fromkeys(test.argv[0] for test in listed))
             jobs = session.settings.jobs
-            folder = build_folder(session.store, tree, name, headers, jobs, more)
+            folder = build_folder(session.store, tree, name, headers, jobs, names, changed)
             if folder is None:
                 continue
             for said in folder.said:

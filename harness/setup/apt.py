@@ -13,7 +13,7 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.core import proc
@@ -193,14 +193,28 @@ def download(package: str, version: str, folder: Path, options: Sequence[str]) -
     Raises:
         UnavailableError: no network, or the mirror no longer has what its lists name.
     """
-    argv = ("apt-get", *options, "-q", "download", f"{package}={version}")
+    download_all({package: version}, folder, options)
+    return next(folder.glob(f"{package}_*.deb"))
+
+
+def download_all(versions: Mapping[str, str], folder: Path, options: Sequence[str]) -> None:
+    """Fetches the files of several packages into an empty ``folder``, in one call.
+
+    Measured through a proxy: a call takes 5 s, be it for one small package or for three.
+
+    Raises:
+        UnavailableError: as of ``download``.
+    """
+    wanted = [f"{package}={version}" for package, version in versions.items()]
+    argv = ("apt-get", *options, "-q", "download", *wanted)
     done = proc.run(argv, cwd=folder, env={**os.environ, **_ENV})
-    files = sorted(folder.glob(f"{package}_*.deb"))
-    if done.returncode == 0 and files:
-        return files[-1]
+    missing = [name for name in versions if not any(folder.glob(f"{name}_*.deb"))]
+    if done.returncode == 0 and not missing:
+        return
     check_output(argv[0], done.output)
-    what = f"the package {package} {version} could not be downloaded\n{_last(done.output)}"
-    raise UnavailableError(what)
+    named = ", ".join(f"{name} {versions[name]}" for name in missing or versions)
+    what = f"{'the package' if len(versions) == 1 else 'packages'} {named} could not be downloaded"
+    raise UnavailableError(f"{what}\n{_last(done.output)}")
 
 
 def _last(output: str) -> str:

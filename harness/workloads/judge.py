@@ -134,12 +134,31 @@ def alone(record: ev.CaseFinished, run: Seen) -> ev.CaseFinished:
     if status == "pass":
         status = cast(ev.Status, run.status)
         reason = run.reason
-    points = [name for name in failing(run) if name != WHOLE]
-    if points:
-        share = f"{len(points)} of {len(run.outcomes) - 1} results fail, such as {min(points)}"
+    if share := _share(run):
         reason = share if status == "pass" or not reason else f"{reason}; {share}"
         status = "fail" if status == "pass" else status
     return replace(record, status=status, reason=reason)
+
+
+def _share(run: Seen) -> str:
+    """How many results of a run fail, in words; '' for none."""
+    points = failing(run) - {WHOLE}
+    return _results_fail(points, run) if points else ""
+
+
+def _results_fail(points: frozenset[str], run: Seen) -> str:
+    return f"{len(points)} of {len(run.outcomes) - 1} results fail, such as {min(points)}"
+
+
+def without_known(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:
+    """The record of a test in which the kernel complained, less results that fail on the base too.
+
+    They would be read as what the complaint has broken.
+    """
+    here, there = failing(runs.series[0]) - {WHOLE}, failing(runs.base[0])
+    if not here or not here <= there:
+        return record
+    return replace(record, reason=record.reason.removesuffix(f"; {_share(runs.series[0])}"))
 
 
 def excused(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:
@@ -156,6 +175,9 @@ def excused(record: ev.CaseFinished, runs: SelftestRuns) -> ev.CaseFinished:
         reason = f"on the bare base too: {record.reason}"
         return replace(record, status="pass" if good else "skip", reason=reason)
     said = ", ".join(sorted(here - there))
+    if there and (new := here - there - {WHOLE}):
+        share = f"{_results_fail(new, runs.series[0])}, and not on the bare base"
+        record = replace(record, reason=record.reason.replace(_share(runs.series[0]), share))
     if len(runs.base) > 1:
         ours, chance = differences(runs)
         if not ours:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,12 @@ def test_a_short_command_fails_with_the_error_that_its_caller_makes() -> None:
     assert proc.capture(command, expect=(3,)) == b"out\n"
     with pytest.raises(MachineError, match="tool-that-is-nowhere is not installed"):
         proc.run_tool(("tool-that-is-nowhere",), "nothing")
+
+
+def test_what_gives_way_does_so_to_its_own_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At an absolute number, a run that was made urgent would wait for all of the machine."""
+    known = {threading.get_native_id(): -10}
+    monkeypatch.setattr(os, "getpriority", lambda _, thread: known[thread])
+    monkeypatch.setattr(os, "setpriority", lambda _, thread, nice: known.update({thread: nice}))
+    proc.give_way()
+    assert known == {threading.get_native_id(): proc.NICE - 10}

@@ -99,3 +99,9 @@ def test_what_was_asked_is_recorded() -> None:
     assert (asked["KERNEL"], asked["TESTS"], asked["PATCHES"]) == ("6.12", "sigbus", "")
     odd = from_environment({"PATCHES": "0", "DEBUG": "yes", "TESTS": "None", "REF": "True"}).asked()
     assert (odd["PATCHES"], odd["DEBUG"], odd["TESTS"], odd["REF"]) == ("0", "1", "None", "True")
+
+
+def test_a_kernel_without_what_the_change_needs_is_asked_for_again_so() -> None:
+    without = from_environment({"AUTOCONFIG": "0"})
+    assert without.command("test-kernel") == "make test-kernel AUTOCONFIG=0"
+    assert from_environment({}).command("test-kernel") == "make test-kernel"

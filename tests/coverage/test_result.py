@@ -82,6 +82,19 @@ def test_the_patches_that_a_case_ran_lines_of(toy: Toy) -> None:
     assert found.patches_run(late) == ("at boot ran", (0,))
 
 
+def test_who_ran_the_change_is_named(toy: Toy) -> None:
+    found, other = measured(change(toy), 100, 200), CaseId.parse("a.c::other")
+    found.ran.cases = {CASE: {200}, other: {7777}}
+    assert found.coverage(whole=True, least=None).run_by == (str(CASE),)
+
+
+def test_of_a_change_that_only_takes_lines_away_who_entered_the_function(toy: Toy) -> None:
+    tree = tree_of(toy, ("x", {"mm/swap.c": lambda t: t.replace("\tif (page < 0)\n", "")}))
+    found = measured(tree, 100, lines={6: [100], 40: [200]})
+    found.ran.cases = {CASE: {100}, CaseId.parse("a.c::other"): {200}}
+    assert found.coverage(whole=True, least=None).run_by == (str(CASE),)
+
+
 def test_the_diffs_say_what_became_of_each_line(toy: Toy) -> None:
     second = (
         "two",

@@ -76,6 +76,15 @@ def test_a_signal_is_told_from_a_status(
     assert "signal: is -11, not 0" in capfd.readouterr().out
 
 
+def test_one_that_was_out_of_time_has_failed_for_that(
+    runner: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checks = sys.modules["vtest"]._checks
+    runner.judge(None, [])
+    assert "it was out of time" in capfd.readouterr().out
+    assert sys.modules["vtest"]._checks > checks
+
+
 def output(runner: Any, *pieces: str) -> Any:
     """What is kept of a program that printed these, one after the other."""
     said = runner.Output()

@@ -113,7 +113,7 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
             "sigbus.c:9: got SIGSEGV",
             0.2,
             ("V-SB-1",),
-            diagnostics=("page 3",),
+            diagnostics=("page 3", "| ok 4"),
             about="a read of a purged page is SIGBUS",
         )
     )
@@ -123,11 +123,31 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
     for part in (
         "a read of a purged page is SIGBUS",
         "sigbus.c:9: got SIGSEGV",
-        "| page 3",
+        "  | page 3\n  | ok 4\n",
         "make test-kernel TESTS='sigbus and read_traps'",
         "1 cases broken, 0 kernel complaints",
     ):
         assert part in shown
+
+
+@pytest.mark.parametrize(("patches", "apart"), [(1, False), (2, True)])
+def test_which_of_several_patches_breaks_a_workload_a_run_after_each_tells(
+    patches: int, apart: bool
+) -> None:
+    info = tuple(ev.PatchInfo(f"s{n}", f"id{n}") for n in range(patches))
+    case = ev.CaseId.parse("kselftest/proc::read")
+    asked = {"SERIES": "/x.mbox"}
+    events: list[ev.Event] = [ev.RunStarted("r", "/out/r", "test-kernel", asked)]
+    events += [
+        ev.SeriesKnown("/x.mbox", info, patches),
+        ev.CaseFinished(case, "fail", "so", 0.1, ()),
+    ]
+    out, text = console()
+    run = document(Results(events), None)
+    print_summary(out, run, data=None, out=Path("/out/r"))  # type: ignore[arg-type]
+    line = "          make test-series SERIES=/x.mbox TESTS='proc and read'\n"
+    assert (line in text.getvalue()) is apart
+    assert "  next:   make test-kernel SERIES=/x.mbox TESTS='proc and read'\n" in text.getvalue()
 
 
 def test_a_complaint_says_whether_its_trace_is_decoded(data: SeriesData) -> None:
@@ -177,3 +197,55 @@ def test_a_race_is_seen_again_by_its_name_and_a_claim_by_its_file(
     asked: dict[str, str], typed: str
 ) -> None:
     assert again(ev.CaseId("races", None, "told"), asked).endswith(typed)
+
+
+@pytest.mark.parametrize(
+    ("run_by", "said"),
+    [
+        (("kselftest/m::t", "stress-ng::s"), ", by kselftest/m::t, stress-ng::s"),
+        (tuple(f"a.c::{n}" for n in range(5)), ", by 5 cases"),
+        ((), ", at boot"),
+    ],
+)
+def test_who_ran_the_change_stands_behind_how_much_ran(run_by: tuple[str, ...], said: str) -> None:
+    out, text = console()
+    Screen(out)(ev.ChangeCoverage(1, 1, 2, 2, run_by=run_by))
+    assert text.getvalue() == f"change: 2 of 2 lines run, 1 of 1 functions{said}\n"
+
+
+def test_nobody_ran_what_did_not_run() -> None:
+    out, text = console()
+    Screen(out)(ev.ChangeCoverage(0, 1, 0, 2))
+    assert text.getvalue() == "change: 0 of 2 lines run, 0 of 1 functions\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "compiled", "more", "typed"),
+    [
+        ("mm/a.c", True, {}, " RUN=./what-calls-it GUEST_FILES=its-folder"),
+        ("mm/a.c", False, {}, " CONFIG=default+what-it-needs.config"),
+        ("mm/a.c", False, {"AUTOCONFIG": "0"}, ""),
+        ("arch/arm64/a.c", False, {}, None),
+        ("tools/a.c", None, {}, " RUN=./what-calls-it GUEST_FILES=its-folder"),
+    ],
+)
+def test_an_untested_run_says_what_to_type_next(
+    path: str, compiled: bool | None, more: dict[str, str], typed: str | None
+) -> None:
+    kind: ev.FileKind = "code" if compiled is not None else "tool"
+    files = (ev.TouchedFile(path, kind, compiled, "so"),)
+    run = document(
+        Results(
+            [
+                ev.RunStarted("r", "/out/r", "test-kernel", {"SERIES": "/x.mbox", **more}),
+                ev.ChangeKnown(files),
+                ev.RunFinished("untested", 4, 1.0),
+            ]
+        ),
+        None,
+    )
+    out, text = console()
+    print_summary(out, run, data=None, out=Path("/out/r"))  # type: ignore[arg-type]
+    found = [line for line in text.getvalue().splitlines() if line.startswith("next: ")]
+    expected = [] if typed is None else [f"next: make test-kernel SERIES=/x.mbox{typed}"]
+    assert found == expected

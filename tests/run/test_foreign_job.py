@@ -43,7 +43,7 @@ def test_nothing_that_runs_it_is_no_pass(job: Job, capsys: pytest.CaptureFixture
     assert "no workload ran" in document["untested"][0]
     said = capsys.readouterr().out
     assert "taken for a foreign series" in said
-    assert "verdict: untested (exit 4: nothing broke, and nothing has run the change)" in said
+    assert "verdict: untested (exit 4: nothing broke, and too little of the change has run)" in said
 
 
 def test_the_users_program_earns_a_pass(job: Job) -> None:

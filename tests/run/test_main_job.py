@@ -266,7 +266,8 @@ def test_the_change_has_run(job: Job, capsys: pytest.CaptureFixture[str]) -> Non
     assert (coverage["functions_entered"], coverage["functions"]) == (1, 1)
     assert coverage["lines_run"] == coverage["lines"] > 0 and coverage["whole"]
     said = capsys.readouterr().out.splitlines()
-    assert f"change: {coverage['lines']} of {coverage['lines']} lines run, 1 of 1 functions" in said
+    lines, by = coverage["lines"], len(coverage["run_by"])
+    assert f"change: {lines} of {lines} lines run, 1 of 1 functions, by {by} cases" in said
     page = (job.out / "latest" / "report.html").read_text()
     assert '<span class="run" title="outside of cases, as at boot">+}</span>' in page
     assert not list((job.out / "latest").glob("*.marks"))

@@ -70,6 +70,11 @@ def test_what_was_not_entered_is_named() -> None:
     assert first.startswith("1 of 2 functions") and places == ["not reached: m.c:20 g"]
 
 
+def test_where_no_workload_ran_the_functions_are_named_too() -> None:
+    why, *places = Results([known("code", True), MISSED]).untested()
+    assert why.startswith("no workload ran") and places == ["not reached: m.c:20 g"]
+
+
 def test_what_did_not_run_in_a_part_of_the_cases_proves_nothing() -> None:
     assert judge_run(Results([PASSED, replace(MISSED, whole=False)])) == ("pass", 0)
 

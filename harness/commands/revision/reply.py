@@ -53,7 +53,7 @@ def verdict(whole: Revision) -> str:
     if whole.exit_code == 0:
         return "nothing broke that the base does not break"
     if whole.exit_code == UNTESTED:
-        return "no verdict: nothing broke, and nothing has run the change"
+        return "no verdict: nothing broke, and too little of the change has run"
     if whole.exit_code != 1:
         return "no verdict: the runs did not come to their end"
     if whole.steps[0].error:
