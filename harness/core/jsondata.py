@@ -37,12 +37,15 @@ def read_json(kind: type[T], path: Path) -> T:
     """The ``kind`` that a JSON file of a run or of the user's holds.
 
     Raises:
-        InvocationError: it is damaged or another's, with the place in it.
+        InvocationError: it is damaged or another's, with the place in it; or cannot be read.
     """
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
+    except (PermissionError, IsADirectoryError) as error:
+        step = f"ls -ld {shlex.quote(str(path))}"
+        raise InvocationError(f"{path} cannot be read: {error.strerror}", next_step=step) from error
     return of_file(kind, data, path)
 
 
