@@ -109,6 +109,8 @@ def read_tap(lines: Iterable[str]) -> TapOutput:
         if line.startswith("# "):
             left_out += len(last) == MAX_NOTES
             (first if len(first) < MAX_NOTES else last).append(line[2:])
+        elif (bare := line.strip()).startswith("Bail out!"):  # a subtest's ends the whole too
+            tap.bailed = bare.removeprefix("Bail out!").strip() or "without a reason"
         elif line.startswith((" ", "\t")):
             nested = line.lstrip()
             if nested.startswith("not ok ") and not _DIRECTIVE.search(nested):
@@ -121,8 +123,6 @@ def read_tap(lines: Iterable[str]) -> TapOutput:
             tap.plan, why = int(plan["count"]), _DIRECTIVE.search(line)
             if not tap.plan:
                 tap.skipped = why["reason"].strip() if why else ""
-        elif line.startswith("Bail out!"):
-            tap.bailed = line[len("Bail out!") :].strip() or "without a reason"
         tap.header = tap.header or line == "KTAP version 1"
     cut = [f"... {left_out} lines are left out ..."] if left_out else []
     tap.notes = (*first, *cut, *last)

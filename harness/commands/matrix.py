@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.build.flavours import Flavour, load_flavour
 from harness.build.fragments import NOT_SET, read_values
 from harness.build.kconfig import configure
@@ -30,6 +28,7 @@ from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events
+from harness.core.jsondata import of_table, read_yaml
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import Store, digest
@@ -63,33 +62,52 @@ class Expectation:
     of System.map; ``unimplemented``: system calls of which only the weak entry is there.
     """
 
-    config: Mapping[str, str]
-    symbols: Sequence[str] = ()
-    no_symbols: Sequence[str] = ()
-    unimplemented: Sequence[str] = ()
+    config: dict[str, str]
+    symbols: tuple[str, ...] = ()
+    no_symbols: tuple[str, ...] = ()
+    unimplemented: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRow:
+    """One cell, as the file has it. ``arch``: as kbuild names it; ``cross``: prefix of its tools.
+
+    ``left_out``: the C files that the series touches and that are no part of this kernel; every
+    other one must have been compiled. ``tests``: selects guest cases that must pass on this
+    kernel, '' where none do. ``init``: a program to be its only process (``boot_single``).
+    """
+
+    about: str
+    expect: str
+    fragments: tuple[str, ...] = ()
+    defconfig: str = ""
+    flavour: str | None = None
+    tests: str = ""
+    arch: str = ARCH
+    cross: str = ""
+    init: str | None = None
+    init_flags: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class MatrixCell:
-    """One kernel to build. ``arch``: as kbuild names it; ``cross``: prefix of its tools.
+class MatrixTable:
+    """What ``matrix.yaml`` holds; ``lines`` of a cell: what is different on which kernel line."""
 
-    ``clause``: what it shows. ``left_out``: the C files that the series touches and that are
-    no part of this kernel; every other one must have been compiled. ``tests``: selects guest
-    cases that must pass on this kernel, '' where none do. ``init``: a program to be its only
-    process (``boot_single``), None where there is none.
-    """
+    clause: str
+    expectations: dict[str, Expectation]
+    cells: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixCell(CellRow):
+    """One kernel to build. ``clause``: what it shows; ``program``: ``init`` as a file."""
 
     name: str
     clause: str
-    about: str
-    flavour: Flavour
-    expect: Expectation
-    arch: str = ARCH
-    cross: str = ""
-    left_out: Sequence[str] = ()
-    tests: str = ""
-    init: Path | None = None
-    init_flags: Sequence[str] = ()
+    expected: Expectation
+    kconfig: Flavour
+    program: Path | None
 
 
 def load_cells(data: SeriesData, line: str) -> list[MatrixCell]:
@@ -101,53 +119,33 @@ def load_cells(data: SeriesData, line: str) -> list[MatrixCell]:
     path = data.folder / TABLE
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step=HELP)
-    given = yaml.safe_load(path.read_text("utf-8"))
-    check_keys(given, f"{path}", "clause expectations cells")
-    if given["clause"] not in data.clauses:
-        raise InvocationError(f"{path}: the contract has no {given['clause']}", next_step=HELP)
-    expectations = {}
-    for name, row in given["expectations"].items():
-        check_keys(row, f"{path}: {name}", "config", "symbols no_symbols unimplemented")
-        config = {symbol: str(value) for symbol, value in row["config"].items()}
-        expectations[name] = Expectation(**row | {"config": config})
+    table = read_yaml(MatrixTable, path, HELP)
+    if table.clause not in data.clauses:
+        raise InvocationError(f"{path}: the contract has no {table.clause}", next_step=HELP)
     cells, folder = [], data.folder / FOLDER
-    optional = "fragments defconfig flavour tests arch cross init init_flags left_out"
-    for name, every in given["cells"].items():
-        check_keys(every, f"{path}: {name}", "about expect", f"{optional} lines")
+    for name, every in table.cells.items():
         lines = every.pop("lines", {})
-        for other in lines.values():
-            check_keys(other, f"{path}: {name}: lines", "", f"about expect {optional}")
-        row = every | lines.get(line, {})
-        expect, flavour = row.pop("expect"), row.pop("flavour", None)
-        parts = tuple(folder / f"{part}.config" for part in row.pop("fragments", ()))
-        own = Flavour(f"matrix-{name}", parts, defconfig=row.pop("defconfig", ""))
-        row["flavour"] = load_flavour(flavour) if flavour else own
-        row["init"] = folder / row["init"] if "init" in row else None
-        files = [path for path in (*row["flavour"].fragments, row["init"]) if path]
-        wrong = [f"there is no {path}" for path in files if not path.is_file()]
-        if expect not in expectations:
-            wrong.append(f"no expectation is named {expect}")
-        if row.get("tests") and not flavour:
+        rows = {
+            of: of_table(CellRow, every | other, f"{path}: {name}", HELP)
+            for of, other in ({line: {}} | lines).items()
+        }
+        row = rows[line]
+        parts = tuple(folder / f"{part}.config" for part in row.fragments)
+        own = Flavour(f"matrix-{name}", parts, defconfig=row.defconfig)
+        kconfig = load_flavour(row.flavour) if row.flavour else own
+        program = folder / row.init if row.init else None
+        files = [file for file in (*kconfig.fragments, program) if file]
+        wrong = [f"there is no {file}" for file in files if not file.is_file()]
+        if row.expect not in table.expectations:
+            wrong.append(f"no expectation is named {row.expect}")
+        if row.tests and not row.flavour:
             wrong.append("only a flavour has what a guest needs to boot")
         if wrong:
             raise InvocationError(f"{path}: {name}: {', '.join(wrong)}", next_step=HELP)
-        cells.append(MatrixCell(name, given["clause"], expect=expectations[expect], **row))
+        expected = table.expectations[row.expect]
+        cells.append(MatrixCell(**vars(row), name=name, clause=table.clause, expected=expected,
+                                kconfig=kconfig, program=program))  # fmt: skip
     return cells
-
-
-def check_keys(row: Any, where: str, needed: str, optional: str = "") -> None:
-    """Raises InvocationError unless ``row`` is a mapping with the keys that it needs or may have.
-
-    Args:
-        where: the file, and whose row it is.
-    """
-    must, may = needed.split(), optional.split()
-    given = row if isinstance(row, dict) else {}
-    wrong = [f"there is no key {key}" for key in must if key not in given]
-    wrong += [f"the key {key} is not known" for key in given if key not in (*must, *may)]
-    if wrong:
-        known = f"known here: {', '.join((*must, *may))}; {HELP}"
-        raise InvocationError(f"{where}: {', '.join(wrong)}", next_step=known)
 
 
 def chosen(cells: Sequence[MatrixCell], name: str) -> list[MatrixCell]:
@@ -202,7 +200,7 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
     guests: dict[str, RunDocument] = {}
     for cell in cells:
         if cell.tests and settings.patches is None:  # of a part, only the build is judged
-            asked = replace(settings, config=cell.flavour.name, tests=cell.tests, decode=False)
+            asked = replace(settings, config=cell.kconfig.name, tests=cell.tests, decode=False)
             result = run(asked)
             if not result.judged:
                 return result.code
@@ -244,7 +242,7 @@ def _judge(tree: TreeUnderTest, cell: MatrixCell) -> tuple[list[str], list[str]]
     tools, applied = tree.tools, tree.applied
     try:
         with stage(tools.events, cell.name) as outcome:
-            kernel = build(tree, configure(tree, cell.flavour), stage=cell.name)
+            kernel = build(tree, configure(tree, cell.kconfig), stage=cell.name)
             outcome.cached = kernel.cached
             outcome.detail = f"{tools.toolchain.cc}, {kernel.objects} objects"
             touched = touched_files(applied)
@@ -263,13 +261,13 @@ def _judge_kernel(
 ) -> tuple[list[str], list[str]]:
     system_map = kernel.system_map.read_text("utf-8")
     compiled = [name for name in touched if f"{name[:-2]}.o" in kernel.compiled]
-    wrong = broken(cell.expect, read_values(kernel.config.path), system_map)
+    wrong = broken(cell.expected, read_values(kernel.config.path), system_map)
     wrong += misplaced(touched, compiled, cell.left_out)
     said = [f"{len(compiled)} of {len(touched)} C files that the series touches compiled"]
-    if cell.init is not None and not wrong:
+    if cell.program is not None and not wrong:
         log = out / f"{cell.name}.console.log"
-        wrong, notes = boot_single(kernel.vmlinux, cell.init, cell.init_flags, log)
-        said += [f"booted with {cell.init.name} as its only process", *notes]
+        wrong, notes = boot_single(kernel.vmlinux, cell.program, cell.init_flags, log)
+        said += [f"booted with {cell.program.name} as its only process", *notes]
     return wrong, said
 
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -28,7 +27,7 @@ from harness.build.fragments import read_values
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.errors import InternalError, InvocationError, SeriesError
-from harness.core.jsondata import of_file, read_json, write_json
+from harness.core.jsondata import read_json, read_yaml, write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import Case
@@ -100,7 +99,7 @@ def load_kinds(folder: Path) -> dict[str, SoakKind]:
     path = folder / KINDS
     if not path.is_file():
         return {}
-    return of_file(dict[str, SoakKind], yaml.safe_load(path.read_text("utf-8")), path)
+    return read_yaml(dict[str, SoakKind], path, "see docs/soak.md")
 
 
 def read_runs(out: Path) -> list[SoakRun]:

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from rich.table import Table
 
 from harness.build.flavours import load_flavour
@@ -30,8 +29,8 @@ from harness.build.tree import TreeUnderTest
 from harness.change.whose import take
 from harness.core import events as ev
 from harness.core import git, proc
-from harness.core.errors import InternalError, SeriesError
-from harness.core.jsondata import from_json, write_json
+from harness.core.errors import SeriesError
+from harness.core.jsondata import read_yaml, write_json
 from harness.core.sandbox import Inside
 from harness.core.settings import Settings
 from harness.core.stages import stage
@@ -45,6 +44,7 @@ from harness.setup.on_demand import provide
 
 TOOLS = ("checkpatch", "sparse", "kernel-doc")
 JUSTIFIED = "justified.yaml"  # remarks that a series keeps on purpose, each with the reason
+HELP = "see docs/statics.md"
 LEFT = "statics.json"  # what a run leaves beside its results.json
 PURPOSE = "statics"  # the build folder's
 OpenRemarks = dict[int, dict[str, tuple[str, ...]]]  # patch, from 1 -> tool that ran -> remarks
@@ -136,14 +136,10 @@ def read_remarks(lines: Iterable[str], folders: Sequence[str] = (), mail: str = 
 
 
 def load_waivers(folder: Path, line: str) -> tuple[Waiver, ...]:
-    """What ``folder/justified.yaml`` has for a kernel line; InternalError for a wrong entry."""
+    """What ``folder/justified.yaml`` has for a kernel line; InvocationError for a wrong entry."""
     path = folder / JUSTIFIED
-    rows = yaml.safe_load(path.read_text("utf-8")) or [] if path.is_file() else []
-    try:
-        waivers = from_json(tuple[Waiver, ...], rows)
-    except TypeError as error:
-        raise InternalError(f"{path}: {error}") from error
-    return tuple(waiver for waiver in waivers if line in (waiver.kernels or (line,)))
+    known = read_yaml(tuple[Waiver, ...] | None, path, HELP) if path.is_file() else ()  # type: ignore[arg-type]
+    return tuple(waiver for waiver in known or () if line in (waiver.kernels or (line,)))
 
 
 def open_remarks(out: Path) -> OpenRemarks:

@@ -88,7 +88,10 @@ def text(repo: Path | None, *args: str, **options: Unpack[Options]) -> str:
 
 def commit_id(repo: Path | None, name: str) -> str:
     """The id of the commit that a name stands for; a HarnessError where there is none."""
-    return text(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    found = text(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if found.startswith("^"):
+        raise InternalError(f"{name} excludes a commit, and names none")
+    return found
 
 
 def file_text(repo: Path, commit: str, path: str) -> str | None:
@@ -112,7 +115,9 @@ def init(repo: Path, *objects: Path, like: Path | None = None) -> None:
     if objects:
         info = repo / "objects" / "info"
         info.mkdir(parents=True, exist_ok=True)
-        (info / "alternates").write_bytes(b"".join(os.fsencode(o) + b"\n" for o in objects))
+        lines = (os.fsencode(o) for o in objects)
+        quoted = (b'"%s"' % o.replace(b"\n", b"\\n") if b"\n" in o else o for o in lines)
+        (info / "alternates").write_bytes(b"".join(line + b"\n" for line in quoted))
     if like is None:
         return
     shallow = Path(text(like, "rev-parse", "--path-format=absolute", "--git-path", "shallow"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Typed data to JSON and back: dataclasses, as ``asdict`` makes it of them, typed dictionaries."""
+"""Typed data to JSON and back, and from YAML: dataclasses, typed dictionaries."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from typing import (
     is_typeddict,
 )
 
+import yaml
+
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 
@@ -37,13 +39,38 @@ def read_json(kind: type[T], path: Path) -> T:
     """The ``kind`` that a JSON file of a run or of the user's holds.
 
     Raises:
-        InvocationError: it is damaged or another's, with the place in it.
+        InvocationError: it is damaged or another's, with the place in it; or cannot be read.
     """
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
+    except (PermissionError, IsADirectoryError) as error:
+        step = f"ls -ld {shlex.quote(str(path))}"
+        raise InvocationError(f"{path} cannot be read: {error.strerror}", next_step=step) from error
     return of_file(kind, data, path)
+
+
+def read_yaml(kind: type[T], path: Path, next_step: str) -> T:
+    """The ``kind`` that a table of a project holds, which somebody has written by hand.
+
+    Raises:
+        InvocationError: it is no YAML, or another's, with the place in it.
+    """
+    try:
+        data = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise InvocationError(f"{path}: {why}", next_step=next_step) from error
+    return of_table(kind, data, str(path), next_step)
+
+
+def of_table(kind: type[T], data: Any, where: str, next_step: str) -> T:
+    """``data``, which stands ``where`` in such a table, as a ``kind``; raises as ``read_yaml``."""
+    try:
+        return from_json(kind, data)
+    except TypeError as error:
+        raise InvocationError(f"{where}: {error}", next_step=next_step) from error
 
 
 def of_file(kind: type[T], data: Any, path: Path) -> T:

@@ -68,18 +68,16 @@ def give_way() -> None:
     os.setpriority(os.PRIO_PROCESS, me, os.getpriority(os.PRIO_PROCESS, me) + NICE)
 
 
-def failure(
-    argv: Sequence[str], returncode: int, output: str, evidence: Path | None = None
-) -> HarnessError:
+def failure(argv: Sequence[str], returncode: int, output: str) -> HarnessError:
     """The error for a program that failed and whose failure nobody expected."""
     try:
         ended = signal.strsignal(-returncode) or "" if returncode < 0 else ""
-        check_output(argv[0], f"{output}\n{ended}", evidence)
+        check_output(argv[0], f"{output}\n{ended}")
     except MachineError as error:
         return error
     tail = "\n".join(output.strip().splitlines()[-15:])
     how = f"was ended by signal {-returncode}" if returncode < 0 else f"ended with {returncode}"
-    return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip(), evidence=evidence)
+    return InternalError(f"{' '.join(argv)} {how}\n{tail}".rstrip())
 
 
 @functools.cache

@@ -10,12 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from harness.core.errors import InternalError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import read_yaml
 from harness.mutants.mutant import Mutant
 
 FILE = "mutants.yaml"
@@ -50,6 +46,13 @@ class MutantArgument:
         return f"{self.file} {self.function}: {self.operator}: {self.line}"
 
 
+@dataclass(frozen=True)
+class ArgumentTable:
+    """What ``mutants.yaml`` holds."""
+
+    argued: tuple[MutantArgument, ...]
+
+
 def _words(line: str) -> list[str]:
     """White space apart, which a formatter may change."""
     return line.split()
@@ -59,16 +62,12 @@ def load_arguments(folder: Path, line: str) -> list[MutantArgument]:
     """The arguments of a project's ``folder`` for the kernel ``line``; none without the file.
 
     Raises:
-        InternalError: the file is not what docs/mutants.md says.
+        InvocationError: the file is not what docs/mutants.md says.
     """
     path = folder / FILE
     if not path.is_file():
         return []
-    given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
-    try:
-        found = [from_json(MutantArgument, entry) for entry in given["argued"]]
-    except (KeyError, TypeError) as error:
-        raise InternalError(f"{path}: {error}", evidence=path) from error
+    found = read_yaml(ArgumentTable, path, "see docs/mutants.md").argued
     return [argument for argument in found if not argument.kernels or line in argument.kernels]
 
 

@@ -33,7 +33,10 @@ _FAILED = re.compile(
 # What git apply says of a diff that is none, wherever it would be applied.
 _GARBLED = re.compile(
     "corrupt|garbage|bad git-diff|lacks filename|unrecognized|without header|invalid|No valid"
+    "|without full index line"  # a binary file, of which format-patch --no-binary has a line
 )
+# A file's end without its lines: format-patch --irreversible-delete.
+_HOLLOW = re.compile(rb"(?m)^deleted file mode \d+\nindex \S+\n(?!--- |GIT )")
 AM = ("am", "--patch-format=mbox", "--3way", "--keep-cr", "--committer-date-is-author-date")
 # With which option of git apply a patch applies that does not without, and what that tells.
 MISREAD = {
@@ -210,7 +213,8 @@ def _explain(repo: Path, commit: str, mail: Path, named: str) -> str | None:
     failed = _FAILED.search(tried.output)
     if failed is None:
         errors = [line for line in tried.output.splitlines() if line.startswith("error: ")]
-        if errors and _GARBLED.search(errors[0]):
+        hollow = "removal patch leaves" in tried.output and _HOLLOW.search(mail.read_bytes())
+        if errors and (hollow or _GARBLED.search(errors[0])):
             raise InvocationError(
                 f"{named} is damaged; git says:\n" + "\n".join(f"  {e}" for e in errors[-8:]),
                 next_step="get it as it was sent",

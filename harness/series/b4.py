@@ -24,7 +24,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -35,14 +35,15 @@ from harness.series.mail import Mail
 from harness.series.mailbox import described
 
 FETCH_TIMEOUT_S = 300.0  # a long thread from a slow archive
-_ID = re.compile(r"(?:<|https?://\S+/)?([^\s/<>@]+@[^\s/<>@]+)[>/]?")
+# A message-id, or the address of its mail or thread: https://lore.kernel.org/all/ID/T/#u
+_ID = re.compile(r"https?://\S+?/([^\s/<>@]+@[^\s/<>@]+)(?:/\S*)?|<?([^\s/<>@]+@[^\s/<>@]+)[>/]?")
 _DATE = "Sat, 1 Jan 2000 00:00:00 +0000"
 
 
 def message_id(spec: str) -> str | None:
     """The message-id that SERIES= is, or has as the address of a mail in an archive, or None."""
     match = _ID.fullmatch(spec)
-    return match and match[1]
+    return match and (match[1] or match[2])
 
 
 def fetch(asked: str, folder: Path) -> Path:
@@ -85,7 +86,15 @@ def choose(mails: Sequence[Mail], where: str) -> PostedSeries:
         InvocationError: there is no patch, or nothing says which patches belong together;
             lists what is there.
     """
-    return _Choice(mails, where).thread()
+    # "v6.1" alone is a version, unless another mail says "v6.1 v2".
+    kernels = {mail.subject.kernel for mail in mails if mail.subject.kernel}
+    plain = [
+        replace(mail, subject=replace(mail.subject, version=None))
+        if mail.subject.version in kernels
+        else mail
+        for mail in mails
+    ]
+    return _Choice(plain, where).thread()
 
 
 def _version(mail: Mail) -> tuple[int, ...]:

@@ -287,6 +287,20 @@ class _Obtained:
         opened = contextlib.nullcontext(members)
         return self._imported(inputs, path.name, lambda _: opened, len(names))
 
+    def _look_for_edits(self, path: Path, commit: str) -> None:
+        """Warns of what the tree has beside its commit."""
+        try:
+            edited = git.text(path, "status", "--porcelain", "--untracked-files=no").splitlines()
+        except HarnessError as error:  # a damaged index, which nothing else here reads
+            said = error.what.splitlines()[-1]
+            self._warn(
+                f"{path}: git cannot say what is not committed, and {commit[:12]} is tested: {said}"
+            )
+            return
+        if edited:
+            without = f"testing {commit[:12]} without them"
+            self._warn(f"{path} has {len(edited)} changed files that are not committed: {without}")
+
     def _git_tree(self, path: Path) -> Base:
         ref = self.settings.ref or "HEAD"
         try:
@@ -297,13 +311,8 @@ class _Obtained:
             what = f"KERNEL={path} has no commit {ref}\n{said}".rstrip()
             step = "REF= takes a commit, a tag or a branch of that tree; git log shows them"
             raise InvocationError(what, next_step=step) from error
-        if not self.settings.ref and git.text(path, "rev-parse", "--is-bare-repository") != "true":
-            edited = git.text(path, "status", "--porcelain", "--untracked-files=no").splitlines()
-            if edited:
-                without = f"testing {commit[:12]} without them"
-                self._warn(
-                    f"{path} has {len(edited)} changed files that are not committed: {without}"
-                )
+        if not self.settings.ref and git.text(path, "rev-parse", "--is-inside-work-tree") == "true":
+            self._look_for_edits(path, commit)
         objects = common / "objects"
 
         def fill(draft: Path) -> str:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from unidiff.patch import PatchSet
@@ -21,11 +22,12 @@ from unidiff.patch import PatchSet
 from harness.core import git
 
 HEAD, HUNK, DAMAGED = "head", "hunk", "damaged"
-_COUNTS = re.compile(rb"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_COUNTS = re.compile(rb"@@ -\d+(?:,(\d{1,18}))? \+(\d{1,18})(?:,(\d{1,18}))? @@")
 # Where git mailinfo takes the message to end and the patch to begin, but for a lone "---".
 BEGINS = re.compile(rb"diff -|Index: |--- \S")
 # Letters by their Unicode category that show nothing: Hangul fillers and a Khmer vowel.
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u17b4\u17b5"
+_WORD = rb'"(?:[^"\\]|\\.)*"|\S+'  # a name as git writes it
 _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # embeddings, overrides and isolates
 _SHOWN_CONTROLS = "\t\r\f\v"  # a terminal shows these as white space; C files have some
 
@@ -87,22 +89,21 @@ def damage(diff: bytes) -> str | None:
     return None
 
 
-def hidden(mail: bytes) -> list[str]:
+def hidden(mail: bytes, files: Iterable[str]) -> list[str]:
     """``file:line: text`` of what has characters in it that nobody sees.
 
-    Of the diff its added lines and its names; of the message, in which a translator's name may
-    need a joiner, only what turns the direction of writing.
+    Of the diff its added lines and ``files``, the names in it; of the message, in which a
+    translator's name may need a joiner, only what turns the direction of writing.
     """
-    found = []
+    shown_names = (os.fsencode(name).decode("utf-8", "replace") for name in files)
+    found = [f"the name of a file: {escaped(x)}" for x in shown_names if escaped(x) != x]
     begun = False
     for at, line in enumerate(read_diff(mail), 1):
         begun = begun or bool(BEGINS.match(line.text))
-        where, text = "the name of a file", b""
+        where, text = "", b""
         if line.kind == HUNK and line.text.startswith(b"+"):
             where = f"{escaped(line.path.decode('utf-8', 'replace'))}:{line.number}"
             text = line.text[1:]
-        elif begun and line.text.startswith((b"+++ ", b"rename to ", b"copy to ")):
-            text = _unquoted(line.text.split(b" ", 1)[1])
         elif not begun and _TURNS.search(line.text.decode("utf-8", "replace")):
             where, text = f"its message, line {at}", line.text
         shown = text.decode("utf-8", "replace")
@@ -146,7 +147,7 @@ def files_of(diff: bytes) -> tuple[str, ...]:
         text = line.text.rstrip(b"\r")
         if both := re.match(rb"diff --git \w/(.+) \w/\1$", text):
             names.add(both[1])
-        elif both := re.match(rb"diff --git (\S+) (\S+)$", text):
+        elif both := re.match(rb"diff --git (%s) (%s)$" % (_WORD, _WORD), text):
             names |= {_without_prefix(both[1]), _without_prefix(both[2])}
         elif one := re.match(rb"(?:rename|copy) (?:from|to) (.+)", text):
             names.add(_unquoted(one[1]))

@@ -11,7 +11,8 @@ git mailinfo undoes some of it itself, and b4 more. Both are wrong in these case
 * A body that is not in its charset, or in one that iconv does not know: git refuses it, b4
   0.16 replaces its bytes (``get_payload``), so that a diff of a Latin-1 file changes.
 * CRLF in base64: both keep it, and the diff fits no file.
-* A diff in the commit message: both take it for a part of the patch.
+* A diff in the commit message: both take it for a part of the patch. So does git with one that
+  is there once more, as HTML in a part of a part.
 """
 
 from __future__ import annotations
@@ -28,26 +29,11 @@ from email.parser import BytesParser
 from email.policy import compat32
 
 from harness.series.diff import BEGINS, DAMAGED, HUNK, damage, escaped, read_diff, with_prefixes
+from harness.series.subject import Subject, read_subject
 
 _POLICY = compat32.clone(mangle_from_=False)
 _DIFF = re.compile(rb"(?m)^(?:diff --git \S|--- \S.*\n\+\+\+ \S|GIT binary patch)")
-_TAGS = re.compile(r"\s*\[([^\]]*)\]\s*")
-_REPLY = re.compile(r"(?i)(re|aw|sv|fwd?|wg|antw|回复|答复)\s*(\[\d+\])?\s*[:：]\s*")  # noqa: RUF001
-# "v2", "v2.1", "PATCHv2", "RFC-v2", but not the v of "dev2".
-_VERSION = re.compile(r"(?i)(?:^|[^a-z0-9]|patch|rfc|resend)v\s?(\d{1,4}(?:\.\d{1,4})*)(?![\w.])")
 _OF_GIT = ("utf-8", "us-ascii", "iso-8859-1")  # charsets that git converts wherever it runs
-_COUNT = re.compile(r"(?:^|[^\d/])(\d{1,4})/(\d{1,4})(?![\d/])")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What the tags of a subject say; ``count`` is n and m of 'n/m', None where it has none."""
-
-    whole: str
-    plain: str
-    reply: bool
-    version: tuple[int, ...] | None
-    count: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -80,34 +66,14 @@ class Mail:
         return f"the mail '{escaped(self.subject.whole)}'{about}"
 
 
-def read_subject(subject: str) -> Subject:
-    """Reads the tags. b4 0.16 does not know '[PATCH3/4]', 'v2.1' and '[list] Re:'."""
-    whole = rest = " ".join(subject.split())
-    tags, reply = "", False
-    while True:
-        if found := _REPLY.match(rest):
-            reply = True
-        elif found := _TAGS.match(rest):
-            tags += f" {found[1]}"
-        else:
-            break
-        rest = rest[found.end() :]
-    versions = _VERSION.findall(tags)
-    count = _COUNT.search(tags)
-    return Subject(
-        whole,
-        rest,
-        reply,
-        tuple(map(int, versions[-1].split("."))) if versions else None,
-        (int(count[1]), int(count[2])) if count else None,
-    )
-
-
 def read_mail(raw: bytes) -> list[Mail]:
     """A mail as it came, or each patch that is attached to it as a mail of its own."""
     undone: list[str] = []
     raw = _unix(raw, undone)
-    message = BytesParser(policy=_POLICY).parsebytes(re.sub(rb"\AFrom [^\n]*\n", b"", raw))
+    bare = re.sub(rb"\AFrom [^\n]*\n", b"", raw)
+    if re.search(rb"(?m)^From ", bare):
+        raw = bare  # git am would take such a line of an mbox for the next mail
+    message = BytesParser(policy=_POLICY).parsebytes(bare)
     head = _Head(message)
     leaves = list(_leaves(message))
     parts = [part for part in leaves if not isinstance(part, list)]
@@ -136,6 +102,8 @@ def read_mail(raw: bytes) -> list[Mail]:
         )
         body = said.rstrip() + b"\n---\n" + body
         undone.append("an attachment")
+    elif any(other is not part and b"@@ -" in _payload(other) for other in parts):
+        undone.append("its diff once more, in another part")
     return [_mended(head, replace(mail, undone=tuple(undone)), part, body)]
 
 
@@ -361,7 +329,8 @@ def _quiet(message: bytes) -> bytes:
         return message
     return b"\n".join(
         b" " + line.text
-        if n >= first and (line.kind == HUNK or BEGINS.match(line.text) or line.text[:4] == b"+++ ")
+        if n >= first
+        and (line.kind == HUNK or BEGINS.match(line.text) or line.text[:4] in (b"+++ ", b"@@ -"))
         else line.text
         for n, line in enumerate(kinds)
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import re
 import tempfile
@@ -19,6 +20,8 @@ FORMS = (
     "SERIES= takes a mailbox, a Maildir, a directory of patches, a message-id,\n"
     "or, with KERNEL=/a/git/tree, a range a..b or a branch"
 )
+# Where the zone stands before the year, as Gmail writes it, git finds no mail.
+_ZONED = re.compile(rb"(?m)^(From \S.* \d\d:\d\d:\d\d) (?:[+-]\d{4}|[A-Z]{3,4}) (\d{4}\r?)$")
 MAX_BYTES = 1 << 28  # of a mailbox: 256 MiB, a thousand times a large series
 _MAILBOXES = ("*.mbx", "*.mbox", "*.mbox.gz", "*.eml")
 # format-patch's names: v2-0003-mm-x.patch
@@ -31,7 +34,9 @@ def mails_of(path: Path) -> list[Mail]:
     Raises:
         InvocationError: it is neither, or larger than 256 MiB.
     """
-    text = _content(path)
+    text = content(path)
+    if _ZONED.match(text):
+        text = _ZONED.sub(rb"\1 \2", text)
     # public-inbox and b4 write mboxrd, which has '>From ' for 'From ' in a text.
     style = ["--mboxrd"] if text.startswith(b"From mboxrd@z") else []
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
@@ -44,7 +49,14 @@ def mails_of(path: Path) -> list[Mail]:
     return [mail for raw in raws for mail in read_mail(raw)]
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """The bytes of a file, unpacked; without a byte order mark, and UTF-8 in place of UTF-16.
+
+    PowerShell writes ``git format-patch --stdout > FILE`` so.
+
+    Raises:
+        InvocationError: it is no whole gzip file, or larger than 256 MiB.
+    """
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     try:
@@ -54,7 +66,9 @@ def _content(path: Path) -> bytes:
         raise InvocationError(f"{path} is no whole gzip file: {error}", next_step=FORMS) from error
     if len(text) > MAX_BYTES:
         raise InvocationError(f"{path} is larger than {MAX_BYTES >> 20} MiB", next_step=FORMS)
-    return text
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return text.decode("utf-16", "replace").encode()
+    return text.removeprefix(codecs.BOM_UTF8)
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -71,10 +85,16 @@ def box_of(folder: Path) -> list[Mail] | None:
         InvocationError: it holds more than one.
     """
     if (folder / "cur").is_dir() or (folder / "new").is_dir():
-        files = [path for name in ("cur", "new") for path in (folder / name).glob("*")]
+        files = [path for name in ("cur", "new") for path in (folder / name).glob("[!.]*")]
         return [mail for path in sorted(files, key=natural) for mail in mails_of(path)]
     for pattern in _MAILBOXES:
-        found = sorted(folder.glob(pattern), key=natural)
+        found = sorted(folder.glob(f"[!.]{pattern}"), key=natural)
+        if found and (besides := _patches(folder)):
+            raise InvocationError(
+                f"{folder} holds {found[0].name} and {besides[0].name}, "
+                "and nothing says which one counts",
+                next_step=f"SERIES={found[0]}, or a folder of the patches alone",
+            )
         if len(found) > 1 and pattern != "*.eml":
             names = "\n".join(f"  {path.name}" for path in found)
             raise InvocationError(
@@ -114,11 +134,16 @@ def cover_letter(folder: Path) -> bytes | None:
 def older_versions(folder: Path) -> list[str]:
     """The names of patches that ``patch_files`` leaves out for a newer version, 'v2-' in front."""
     newest = _newest(folder)
-    return [path.name for path in sorted(folder.glob("*.patch"), key=natural) if path not in newest]
+    return [path.name for path in _patches(folder) if path not in newest]
+
+
+def _patches(folder: Path) -> list[Path]:
+    """The patches in it, but for what editors and file managers hide there."""
+    return sorted(folder.glob("[!.]*.patch"), key=natural)
 
 
 def _newest(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.patch"), key=natural)
+    files = _patches(folder)
     version = max((_place(path)[0] for path in files), default=())
     return [path for path in files if _place(path)[0] == version or _place(path)[1] is None]
 
@@ -159,7 +184,7 @@ def quilt_mails(folder: Path) -> list[Mail] | None:
             why = "is not in this folder" if strip else f"has an option that is not -p: {options}"
             raise InvocationError(f"{folder / 'series'}:{number}: {name} {why}", next_step=FORMS)
         depth = 1 if strip[1] in (None, "ab") else int(strip[1])
-        mails.extend(read_mail(_as_mail(path.read_bytes(), path, depth)))
+        mails.extend(read_mail(_as_mail(content(path), path, depth)))
     return mails
 
 

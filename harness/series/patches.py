@@ -21,6 +21,7 @@ from harness.series.mail import Mail, read_mail
 from harness.series.mailbox import (
     FORMS,
     box_of,
+    content,
     cover_letter,
     mails_of,
     older_versions,
@@ -114,9 +115,9 @@ def _load(settings: Settings, base: Base) -> Series:
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
             return _mailbox(spec, mails_of(b4.fetch(message, Path(scratch))), spec)
     if ".." in spec:
-        return Series(spec, _range(spec, base))
+        return _range(spec, spec, base)
     if base.origin is not None:
-        return Series(spec, _branch(spec, base))
+        return _branch(spec, base)
     raise InvocationError(f"SERIES={spec}: no such file or directory", next_step=FORMS)
 
 
@@ -127,7 +128,7 @@ def _refuse_hidden(series: Series) -> None:
     Whoever runs it has to look, and to say so.
     """
     for patch in series.patches:
-        if found := hidden(patch.text):
+        if found := hidden(patch.text, patch.files):
             shown = [*found[:MAX_HIDDEN_SHOWN], *["..."][: len(found) - MAX_HIDDEN_SHOWN]]
             raise InvocationError(
                 f"'{patch.subject}' has characters that nobody sees, bidirectional or invisible:\n"
@@ -167,13 +168,33 @@ def _folder(source: str, folder: Path) -> Series:
     mails, older = quilt_mails(folder), []
     if mails is None:
         older = older_versions(folder)
-        mails = [mail for path in patch_files(folder) for mail in read_mail(path.read_bytes())]
+        mails = [mail for path in patch_files(folder) for mail in read_mail(content(path))]
     if not mails:
         raise InvocationError(f"{folder} holds no *.patch files", next_step=FORMS)
+    missing = _missing(mails)
+    if missing and older:
+        raise InvocationError(
+            f"{folder} has a part of a version, and an older one: {', '.join(older)}\n{missing}",
+            next_step="leave in the folder what belongs together, under one version",
+        )
     remarks = [f"patches of an older version left out: {', '.join(older)}"] if older else []
+    remarks += [missing] if missing else []
     remarks += _undone(mails)
     patches = tuple(_patch(mail) for mail in mails)
     return Series(source, patches, cover_letter(folder), tuple(remarks))
+
+
+def _missing(mails: Iterable[Mail]) -> str | None:
+    """Which patches are not there, by what the subjects count, in words; None: all are."""
+    counts = {mail.subject.count for mail in mails}
+    if None in counts or len({of for _, of in filter(None, counts)}) != 1:
+        return None  # from several series, or without a number
+    (total,) = {of for _, of in filter(None, counts)}
+    left = set(range(1, total + 1)) - {number for number, _ in filter(None, counts)}
+    shown = ", ".join(map(str, sorted(left)))
+    return (
+        f"by their subjects they are of {total} patches, and {shown} is missing" if left else None
+    )
 
 
 def _undone(mails: Iterable[Mail]) -> list[str]:
@@ -184,7 +205,7 @@ def _undone(mails: Iterable[Mail]) -> list[str]:
     return ["undone: " + ", ".join(f"{what} (in {n})" for what, n in count.items())]
 
 
-def _branch(name: str, base: Base) -> tuple[Patch, ...]:
+def _branch(name: str, base: Base) -> Series:
     """The commits of a branch of the user's tree that the base does not have."""
     try:
         git.commit_id(base.origin, name)
@@ -195,7 +216,7 @@ def _branch(name: str, base: Base) -> tuple[Patch, ...]:
         ) from error
     try:
         # A series that is part of the base may be no part of the user's tree.
-        return _range(f"{base.storeys[-1].commit}..{name}", base)
+        return _range(name, f"{base.storeys[-1].commit}..{name}", base)
     except InvocationError as error:
         raise InvocationError(
             f"SERIES={name} has no commit that the base, {base.commit[:12]}, does not have",
@@ -203,7 +224,8 @@ def _branch(name: str, base: Base) -> tuple[Patch, ...]:
         ) from error
 
 
-def _range(spec: str, base: Base) -> tuple[Patch, ...]:
+def _range(source: str, spec: str, base: Base) -> Series:
+    """The commits of a range of the user's tree, less merges and those that change nothing."""
     if base.origin is None:
         raise InvocationError(
             f"SERIES={spec} is a git range, and KERNEL={base.name} is no git tree", next_step=FORMS
@@ -212,19 +234,27 @@ def _range(spec: str, base: Base) -> tuple[Patch, ...]:
         # The names are the user's tree's, the settings (format.*, diff.*) are not.
         ids = git.text(base.origin, "rev-parse", "--revs-only", "--end-of-options", spec).split()
         mbox = git.raw(base.repo, *FORMAT_PATCH, "--no-zero-commit", "--stdout", *ids)
+        commits = git.text(base.repo, "rev-list", *ids, "--").split()
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
         ) from error
-    found = re.split(rb"(?m)^From ([0-9a-f]{40,64})(?= Mon Sep 17 00:00:00 2001$)", mbox)[1:]
+    # Only these: a message may quote such a line of another mail.
+    begin = rf"(?m)^From ({'|'.join(commits)})(?= Mon Sep 17 00:00:00 2001$)"
+    found = re.split(begin.encode(), mbox)[1:] if commits else []
     if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
     # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.
     zero = b"From " + b"0" * 40
-    return tuple(
+    patches = tuple(
         replace(parse_patch(zero + mail, f"{spec}, commit {n}"), commit=commit.decode())
         for n, (commit, mail) in enumerate(zip(found[::2], found[1::2], strict=True), 1)
     )
+    left = len(commits) - len(patches)
+    said = (
+        f"{left} commits left out: merges, whose own changes are in no patch, or without a change"
+    )
+    return Series(source, patches, remarks=(said,) if left else ())
 
 
 def parse_patch(mail: bytes, where: str) -> Patch:

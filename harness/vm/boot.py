@@ -36,6 +36,7 @@ from harness.vm.swap_disk import make_swap
 # Run before a state is saved, so that no restored guest starts cold: the first
 # `import ctypes` costs 1.1 s under TCG and the second 0.3 s.
 WARM = "python3 -c 'import ctypes, json, mmap, os, signal, subprocess, struct, time'"
+SAVE_TIMEOUT_S = 60.0  # for each step of saving a guest
 
 
 @dataclass(frozen=True)
@@ -143,17 +144,17 @@ def _wait_until_resumed(qemu: Qemu, timeout: float) -> None:
         raise MachineError(what, evidence=qemu.log) from error
 
 
-def save(guest: Guest, state: Path, timeout: float = 60.0) -> None:
+def save(guest: Guest, state: Path) -> None:
     """Saves a guest that no case has run in yet; it goes on afterwards.
 
     Raises MachineError: QEMU could not write it; SeriesError: the guest does not answer.
     """
     try:
-        guest.exec(WARM, timeout)
+        guest.exec(WARM, SAVE_TIMEOUT_S)
         # No connection may be open: in a restored guest nobody would be at its other end.
         guest.disconnect()
-        saved_state.write(guest.qemu, state, guest.spec.memory_mb, timeout)
-        guest.connect(timeout)
+        saved_state.write(guest.qemu, state, guest.spec.memory_mb, SAVE_TIMEOUT_S)
+        guest.connect(SAVE_TIMEOUT_S)
     except (SshError, CommandTimeoutError) as error:
         raise ssh_failure(guest, str(error)) from error
     except (MonitorClosedError, TimeoutError) as error:

@@ -122,9 +122,9 @@ class Monitor:
             for task in tasks:
                 task.cancel()
 
-    def human(self, line: str, *, timeout: float = 10.0) -> str:
+    def human(self, line: str) -> str:
         """Runs a command of the human monitor and returns what it prints."""
-        said: str = self.command("human-monitor-command", timeout=timeout, command_line=line)
+        said: str = self.command("human-monitor-command", command_line=line)
         return said
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from harness.core.events import CaseId, SplatSeen
 from harness.vm import protocol
 from harness.vm.blame import frame_of
-from harness.vm.splat_table import Report, Table, load_table, title_of
+from harness.vm.splat_table import Report, load_table, title_of
 
 LONGEST = 500  # lines; a report that has not ended by then is cut
 WIDEST = 4096  # characters of a line that are looked at
@@ -112,8 +112,8 @@ class _Open:
 class Recogniser:
     """Feed it every line of a console, in order."""
 
-    def __init__(self, table: Table | None = None) -> None:
-        self.table = table or load_table()
+    def __init__(self) -> None:
+        self.table = load_table()
         self.case: int | None = None
         self.announced: int | None = None  # the case that may begin; None: any
         self._tellers: dict[int, str] = {}  # who has begun a case, where lines have callers

@@ -53,6 +53,7 @@ def test_a_skip_says_why() -> None:
         (HEAD + "ok 1 marks\nok\n", 0, "printed 2 result lines"),
         (HEAD + "ok 1 marks\nBail out! no memory\n", 0, "bailed out: no memory"),
         (HEAD + "ok 1 marks\nBail out!\n", 0, "bailed out: without a reason"),
+        (HEAD + "    Bail out! in it\nok 1 marks\n", 0, "bailed out: in it"),
         (HEAD + "    not ok 2 in\nok 1 marks\n", 0, "says ok, and its subtest says 'not ok 2 in'"),
         ("KTAP version 1\n1..0\n", 0, "skipped without a reason"),
         ("KTAP version 1\n1..0 # SKIP x\n", 1, "ended before its result line"),

@@ -75,3 +75,8 @@ def test_a_damaged_file_is_the_invocations_fault(tmp_path: Path, text: bytes) ->
     with pytest.raises(InvocationError, match=r"a file\.json is damaged") as caught:
         read_json(Whole, path)
     assert caught.value.next_step == f"rm '{path}'"
+
+
+def test_what_is_no_file_is_the_invocations_fault(tmp_path: Path) -> None:
+    with pytest.raises(InvocationError, match="cannot be read: Is a directory"):
+        read_json(Whole, tmp_path)

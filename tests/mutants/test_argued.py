@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import InternalError
+from harness.core.errors import InvocationError
 from harness.mutants.argued import FILE, argument_for, load_arguments, outlived
 from harness.mutants.mutant import Mutant
 
@@ -65,11 +65,12 @@ def test_no_file_argues_nothing(tmp_path: Path) -> None:
     [
         "argued:\n  - {operator: x}\n",
         "other: []\n",
+        "argued: [\n",
         ENTRY + "    kernels: [6.1]\n",
         ENTRY + "    a: b\n",
     ],
 )
 def test_what_is_no_argument_is_refused_with_the_file(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
-    with pytest.raises(InternalError, match=FILE):
+    with pytest.raises(InvocationError, match=FILE):
         load_arguments(tmp_path, "6.1")

@@ -54,7 +54,7 @@ def test_ref_names_a_commit(toy: Toy) -> None:
     assert toy.base().commit != first
 
 
-@pytest.mark.parametrize("ref", ["no-such-tag", "--help", "HEAD:Makefile"])
+@pytest.mark.parametrize("ref", ["no-such-tag", "--help", "HEAD:Makefile", "^HEAD"])
 def test_a_ref_that_is_no_commit_is_the_invocations_fault(toy: Toy, ref: str) -> None:
     with pytest.raises(InvocationError, match="has no commit"):
         toy.base(ref=ref)
@@ -66,6 +66,12 @@ def test_uncommitted_edits_are_left_out_and_said(toy: Toy, recorder: Recorder) -
     assert base.commit == git.text(toy.tree, "rev-parse", "HEAD")
     notes = [str(note) for note in recorder.of(Note)]
     assert any("1 changed files that are not committed" in note for note in notes)
+
+
+def test_what_git_cannot_say_of_edits_is_told(toy: Toy, recorder: Recorder) -> None:
+    (toy.tree / ".git" / "index").write_bytes(b"damaged")
+    assert toy.base().commit == git.text(toy.tree, "rev-parse", "HEAD")
+    assert any("git cannot say what is not committed" in str(n) for n in recorder.of(Note))
 
 
 def test_a_bare_repository_and_a_shallow_clone_do(toy: Toy) -> None:

@@ -91,7 +91,10 @@ def test_no_setting_of_a_tree_changes_the_patches_of_a_range(
     assert not (toy.root / "hooked").exists()
 
 
-@pytest.mark.parametrize("kind", ["bare", "blobless", "treeless", "worktree", "odd name", "sha256"])
+@pytest.mark.parametrize(
+    "kind",
+    ["bare", "blobless", "treeless", "worktree", "odd name", "two\nlines", "sha256", "linux/.git"],
+)
 def test_a_tree_of_any_kind_gives_the_same_series(toy: Toy, kind: str) -> None:
     with_series(toy.tree)
     kernel = toy.root / kind
@@ -105,9 +108,11 @@ def test_a_tree_of_any_kind_gives_the_same_series(toy: Toy, kind: str) -> None:
                  str(kernel))  # fmt: skip
     elif kind == "worktree":
         git.text(toy.tree, "worktree", "add", "--quiet", "--detach", str(kernel))
-    elif kind == "odd name":
-        kernel = toy.root / 'a: "b" #c'
+    elif kind in ("odd name", "two\nlines"):
+        kernel = toy.root / ('a: "b" #c' if kind == "odd name" else kind)
         git.text(None, "clone", "--quiet", str(toy.tree), str(kernel))
+    elif kind == "linux/.git":
+        assert kernel == toy.tree / ".git"
     else:
         git.text(None, "init", "--quiet", "--object-format=sha256", str(kernel))
         stream = git.raw(toy.tree, "fast-export", "HEAD")
@@ -118,6 +123,25 @@ def test_a_tree_of_any_kind_gives_the_same_series(toy: Toy, kind: str) -> None:
     series, tree = applied_tree(toy, kernel, "HEAD~2..HEAD")
     assert [patch.subject for patch in series.patches] == ["one: ä", "two"]
     assert tree == git.text(kernel, "rev-parse", "HEAD^{tree}")
+
+
+def test_a_merge_and_an_empty_commit_of_a_range_are_told(toy: Toy) -> None:
+    with_series(toy.tree)
+    tip = git.text(toy.tree, "rev-parse", "HEAD")
+    git.text(toy.tree, "checkout", "--quiet", "-b", "side", "HEAD~2")
+    git.text(toy.tree, "commit", "--quiet", "--allow-empty", "-m", "nothing")
+    git.text(toy.tree, "merge", "--quiet", "--no-ff", "-m", "both", tip)
+    series, _ = applied_tree(toy, toy.tree, "HEAD~2..HEAD")
+    assert [said.split(":")[0] for said in series.remarks] == ["2 commits left out"]
+
+
+def test_a_message_that_quotes_a_mail_of_git_is_one_message(toy: Toy) -> None:
+    quoted = f"From {'1' * 40} Mon Sep 17 00:00:00 2001\nFrom: A <a@example.org>\n\nx\n"
+    commit(toy.tree, {"mm/swap.c": grow}, f"one: ä\n\nAs said in\n\n{quoted}")
+    commit(toy.tree, {"mm/new.c": "int n;\n"}, "two")
+    series, tree = applied_tree(toy, toy.tree, "HEAD~2..HEAD")
+    assert len(series.patches) == 2
+    assert tree == git.text(toy.tree, "rev-parse", "HEAD^{tree}")
 
 
 def test_a_deepened_clone_has_the_commits_that_it_has_now(toy: Toy) -> None:

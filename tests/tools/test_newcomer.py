@@ -17,13 +17,15 @@ from tools import newcomer
 from tools.newcomer import CERTIFICATES, Newcomer, alone, connect, environment, new_root
 
 
-def may_mount() -> bool:
-    """Whether this machine lets us have namespaces for mounts and processes."""
+def refused() -> str:
+    """Why this machine does not let us have namespaces for mounts and processes; '': it does."""
     words = alone(("sh", "-ec", "mount -t tmpfs none /mnt"))
-    return subprocess.run(words, check=False, capture_output=True).returncode == 0
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    return done.stderr.strip() or f"exit {done.returncode}" if done.returncode else ""
 
 
-needs_namespaces = pytest.mark.skipif(not may_mount(), reason="no namespaces here: not root")
+WHY_NOT = refused()
+needs_namespaces = pytest.mark.skipif(WHY_NOT != "", reason=f"no namespaces here: {WHY_NOT}")
 
 
 def test_what_leads_to_the_network_is_carried_in_and_nothing_else(tmp_path: Path) -> None:

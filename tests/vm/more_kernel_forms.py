@@ -14,6 +14,56 @@ MORE_SAMPLES: dict[str, tuple[str, str, str]] = {
         "kasan",
         "KASAN: double-free in caller",
     ),
+    "slab, with a WARN in it": (
+        f"{RULE}\nBUG kmalloc-64 (Not tainted): Poison overwritten\n{'-' * 77}\n\nSlab 0x1"
+        "\n------------[ cut here ]------------\nWARNING: mm/slub.c:1257 at object_err+0x1/0x2, "
+        f"CPU#0: sh/7\n{REGISTERS.format('object_err')}{STACK.format('check_object')}{END}\n"
+        "FIX kmalloc-64: Restoring Poison 0x1-0x2=0x6b",
+        "slub",
+        "SLUB: Poison overwritten in cache kmalloc-64",
+    ),
+    "cache in use": (
+        "------------[ cut here ]------------\nkmem_cache_destroy x: Slab cache still has objects\n"
+        "WARNING: mm/slab_common.c:528 at kmem_cache_destroy+0x1/0x2, CPU#0: sh/7\n"
+        + REGISTERS.format("kmem_cache_destroy")
+        + STACK.format("do_thing")
+        + END,
+        "warning",
+        "WARNING in do_thing",
+    ),
+    "warning without a file": (
+        "------------[ cut here ]------------\nWARNING: at do_thing+0x1/0x2, CPU#0: sh/7\n"
+        + REGISTERS.format("do_thing")
+        + STACK.format("do_thing")
+        + END,
+        "warning",
+        "WARNING in do_thing",
+    ),
+    "maple tree": (
+        "BUG at mas_validate_gaps:7077 (1)\nmaple_tree(0x1) flags B, height 2 root 0x2\n"
+        f"0-fff: node 0x3\nPass: 7 Run:8\n{REGISTERS.format('x')}{STACK.format('validate_mm')}",
+        "bug",
+        "maple tree: found broken by mas_validate_gaps",
+    ),
+    "frozen pages": (
+        "BUG: Bad page state in process sh  pfn:12345\npage: refcount:0 mapcount:1\n"
+        f"page dumped because: nonzero mapcount\n{STACK.format('__free_frozen_pages')}",
+        "bad_page",
+        "BUG: Bad page state in caller",
+    ),
+    "copy of a string": (
+        f"{RULE}\nBUG: KASAN: wild-memory-access in strlen+0x1/0x2\n"
+        f"{STACK.format('kstrdup')}\n{RULE}",
+        "kasan",
+        "KASAN: wild-memory-access in caller",
+    ),
+    "lines lost within": (
+        "BUG: sleeping function called from invalid context at mm/x.c:1\nPreemption disabled at:\n"
+        f"[<ffffffff81012345>] elsewhere+0x1/0x2\n** 5 printk messages dropped **\n"
+        f"{REGISTERS.format('x')}{STACK.format('do_thing')}",
+        "atomic",
+        "BUG: sleeping function called from invalid context in do_thing",
+    ),
     "leak on the console": (
         'BUG: memory leak\nunreferenced object 0xffff888100 (size 64):\n  comm "sh", pid 7\n'
         "  backtrace (crc 12345678):\n    __kmalloc_cache_noprof+0x1/0x2\n    do_thing+0x1/0x2",

@@ -73,9 +73,7 @@ def test_titles_are_the_same_each_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", WITH_SPLATS)
 def test_prefixes_do_not_matter(name: str) -> None:
-    """Without caller ids, reports of one CPU at a time are found all the same."""
-    if "two_cpus" in name:
-        pytest.skip("two CPUs at once cannot be told apart without callers")
+    """Without caller ids, reports are found all the same."""
     plain = "\n".join(bare(line)[0] for line in read(name).splitlines())
     assert short(find_splats(plain)) == EXPECTED[name]
 

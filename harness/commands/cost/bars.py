@@ -7,10 +7,8 @@ import fnmatch
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from harness.core.errors import InvocationError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import read_yaml
 
 TABLE = "cost.yaml"
 HELP = "see docs/cost.md"
@@ -93,10 +91,7 @@ def load_bars(folder: Path) -> CostTable:
     if not path.is_file():
         what = f"the series has no {TABLE}, which says what is measured and what it may cost"
         raise InvocationError(what, next_step=HELP)
-    try:
-        table = from_json(CostTable, yaml.safe_load(path.read_text("utf-8")))
-    except (yaml.YAMLError, TypeError) as error:
-        raise InvocationError(f"{path}: {error}", next_step=HELP) from error
+    table = read_yaml(CostTable, path, HELP)
     known = {condition.name for condition in table.conditions}
     for bar in table.bars:
         if bar.condition not in known:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.cases.flaky import JUDGED_STATUSES
 from harness.core.events import CaseId
 from harness.core.rates import Rates
 from harness.findings.failures import Failure, failures
@@ -40,10 +41,17 @@ def to_try(previous: RunDocument, now: RunDocument) -> tuple[str, ...]:
     return tuple(dict.fromkeys(case for case in ours if here.get(case) == "pass"))
 
 
-def _passes(case: str, documents: Sequence[RunDocument]) -> int:
-    alone = [t for d in documents for t in d["tests"] if t["id"] == case and t["status"] == "pass"]
-    again = (r["passed"] for d in documents for r in d["repeats"] if r["id"] == case)
-    return len(alone) + sum(again)
+def runs_of(case: str, *documents: RunDocument | None) -> tuple[int, int]:
+    """How often a case passed and was judged in these runs, their repetitions included."""
+    counts = [
+        (int(test["status"] == "pass"), 1)
+        for document in filter(None, documents)
+        for test in document["tests"]
+        if test["id"] == case and test["status"] in JUDGED_STATUSES
+    ]
+    for document in filter(None, documents):
+        counts += [(r["passed"], r["runs"]) for r in document["repeats"] if r["id"] == case]
+    return sum(passed for passed, _ in counts), sum(runs for _, runs in counts)
 
 
 def _judged(there: Failure, documents: Sequence[RunDocument]) -> PreviousFinding:
@@ -53,7 +61,7 @@ def _judged(there: Failure, documents: Sequence[RunDocument]) -> PreviousFinding
     same = [f for d in documents for f in failures(d) if f.id == there.id]
     if same:
         return now("still there", sum(f.seen for f in same), sum(f.runs for f in same))
-    passes = _passes(there.test["id"], documents) if there.test else 0
+    passes, _ = runs_of(there.test["id"], *documents) if there.test else (0, 0)
     if not passes:
         return now("unrelated change", 0, 0)
     # As of passes: the side that is better has more of them.

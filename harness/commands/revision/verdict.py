@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.cases.flaky import JUDGED_STATUSES
 from harness.commands.revision.inputs import Inputs
 from harness.commands.revision.mutants import PatchScore, score, scores
-from harness.commands.revision.previous_findings import PreviousFinding, fates
+from harness.commands.revision.previous_findings import PreviousFinding, fates, runs_of
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
 from harness.core.jsondata import of_file, read_json
@@ -193,9 +192,9 @@ class RevisionRuns:
 
     def baseline(self, case: str) -> tuple[str, StateNumber]:
         """The name and the state of the kernel that a case is measured against."""
-        if _runs(case, self.steps[0])[1]:
+        if runs_of(case, self.steps[0])[1]:
             return "the base", 0
-        return ("the previous revision", None) if _runs(case, self.previous)[1] else ("", 0)
+        return ("the previous revision", None) if runs_of(case, self.previous)[1] else ("", 0)
 
     def to_repeat(self) -> dict[StateNumber, tuple[str, ...]]:
         """The flaky cases that can be measured: each where it is flaky and on its baseline."""
@@ -211,27 +210,14 @@ class RevisionRuns:
         """What is said of a case that is flaky after ``state`` patches."""
         against, where = self.baseline(case)
         baseline = self.steps[0] if where == 0 else self.previous
-        here, runs_here = _runs(case, self.steps[state], self.again.get(state))
-        there, runs_there = _runs(case, baseline, self.again.get(where)) if against else (0, 0)
+        here, runs_here = runs_of(case, self.steps[state], self.again.get(state))
+        there, runs_there = runs_of(case, baseline, self.again.get(where)) if against else (0, 0)
         # It was chosen because its first record is a failure, so that one does not count:
         # it would make the rate look worse than it is.
         rates = Rates(there, runs_there, here, runs_here - 1)
         verdict = str(rates.verdict()) if against else "no yardstick"
         on_baseline = against, there, runs_there
         return Flaky(case, here, rates.runs_b, *on_baseline, verdict, round(rates.p, 6))
-
-
-def _runs(case: str, *documents: RunDocument | None) -> tuple[int, int]:
-    """How often a case passed and was judged in these runs, their repetitions included."""
-    counts = [
-        (int(test["status"] == "pass"), 1)
-        for document in filter(None, documents)
-        for test in document["tests"]
-        if test["id"] == case and test["status"] in JUDGED_STATUSES
-    ]
-    for document in filter(None, documents):
-        counts += [(r["passed"], r["runs"]) for r in document["repeats"] if r["id"] == case]
-    return sum(passed for passed, _ in counts), sum(runs for _, runs in counts)
 
 
 def flaky_cases(document: RunDocument) -> tuple[str, ...]:

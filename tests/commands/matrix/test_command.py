@@ -28,12 +28,12 @@ holds_from: {"V-*": 1}
 MATRIX = """\
 clause: V-KS-3
 expectations:
-  on: {config: {SWAP: y}, symbols: [grown]}
-  off: {config: {SWAP: n}}
+  with: {config: {SWAP: y}, symbols: [grown]}
+  without: {config: {SWAP: n}}
 cells:
-  swap: {about: with swap, fragments: [swap], expect: on}
-  no-swap: {about: without swap, fragments: [noswap], expect: off}
-  defconfig: {about: as the tree likes, defconfig: toy_defconfig, fragments: [], expect: on}
+  swap: {about: with swap, fragments: [swap], expect: with}
+  no-swap: {about: without swap, fragments: [noswap], expect: without}
+  defconfig: {about: as the tree likes, defconfig: toy_defconfig, fragments: [], expect: with}
 """
 NEW = ("one", {"mm/swap.c": grow})
 WARNS = ("one", {"mm/swap.c": lambda t: grow(t) + "static int nobody(void) { return 1; }\n"})
@@ -143,7 +143,7 @@ def test_a_cell_is_booted_with_its_flavour_and_cases(
     flavour = toy.flavour(WISH)
     monkeypatch.setattr("harness.commands.matrix.load_flavour", lambda name: flavour)
     table = project / "matrix.yaml"
-    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: with}\n"
     table.write_text(table.read_text() + row)
     asked: list[tuple[str, str]] = []
 
@@ -163,7 +163,7 @@ def test_a_part_of_the_series_is_built_and_neither_booted_nor_judged(
 ) -> None:
     flavour = toy.flavour(WISH)
     monkeypatch.setattr("harness.commands.matrix.load_flavour", lambda name: flavour)
-    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: with}\n"
     (project / "matrix.yaml").write_text(MATRIX + row)
     series = toy.series(("first", {"mm/madvise.c": lambda t: t + "\n"}), NEW)
     _, document = run(toy, project, series, cell="booted", patches=1)
@@ -179,7 +179,7 @@ def test_the_kernel_that_a_guest_ran_on_is_not_built_a_second_time(
 ) -> None:
     flavour = toy.flavour(WISH)
     monkeypatch.setattr("harness.commands.matrix.load_flavour", lambda name: flavour)
-    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+    row = "  booted: {about: b, flavour: toy, tests: kinds, expect: with}\n"
     (project / "matrix.yaml").write_text(MATRIX + row)
     series = toy.series(NEW)
 
@@ -197,7 +197,7 @@ def test_a_machine_that_cannot_boot_ends_the_command(
     flavour = toy.flavour(WISH)
     monkeypatch.setattr("harness.commands.matrix.load_flavour", lambda name: flavour)
     (project / "matrix.yaml").write_text(
-        MATRIX + "  booted: {about: b, flavour: toy, tests: kinds, expect: on}\n"
+        MATRIX + "  booted: {about: b, flavour: toy, tests: kinds, expect: with}\n"
     )
 
     def boot(settings: Settings) -> RunResult:

@@ -15,7 +15,7 @@ from harness.commands.static_checks import (
     load_waivers,
     read_remarks,
 )
-from harness.core.errors import InternalError
+from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import load
 
@@ -75,7 +75,7 @@ def test_an_entry_may_be_for_one_kernel_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", ["{tool: lint, patch: 1, pattern: a, why: w}", "{tool: sparse}"])
 def test_an_entry_that_makes_no_sense_is_told(tmp_path: Path, row: str) -> None:
-    with pytest.raises(InternalError, match=r"justified\.yaml"):
+    with pytest.raises(InvocationError, match=r"justified\.yaml"):
         waivers(tmp_path, f"- {row}\n")
 
 

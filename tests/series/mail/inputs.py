@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.series.mail.parts import (
     OTHER,
@@ -74,6 +74,7 @@ def answers() -> Iterator[Input]:
         )
     for name, hunk in {
         "a whole diff": SMALL,
+        "a diff below a rule": b"---\n" + SMALL,
         "a plain diff": SMALL.split(b"\n", 1)[1],
         "two": SMALL + b"or\n" + SMALL,
     }.items():
@@ -166,8 +167,22 @@ def versions() -> Iterator[Input]:
         "PATCHv2 {n}/{m}", "PATCH{n}/{m}", "PATCH v2.1 {n}/{m}", "RFC PATCH net-next v3 0{n}/0{m}",
         "PATCH {n}/{m} v6", "RFC {n}/{m}", "PATCH V3, {n}/{m}", "toy-list] [PATCH 6.1.y {n}/{m}",
         "PATCH RESEND v2 {n}/{m}", "PATCH v2 00{n}/3", "RFCv4 {n}/{m}", "PATCH -v2 {n}/{m}",
+        "PATCH 5.10/5.15/6.1 {n}/{m}", "PATCH {n}/{m} 6.1.y/6.6.y", "PATCH 24/7 v2 {n}/{m}",
     ):  # fmt: skip
         yield Input(f"[{tag}]", lambda parts, t=tag: mbox(posted(parts, t)[::-1]))  # type: ignore[misc]
+    yield Input(
+        "a kernel's version is none of the series",
+        lambda p: mbox(
+            [*posted(worse(p), "PATCH v6.1 {n}/{m}", "a"), *posted(p, "PATCH v6.1 v2 {n}/{m}")]
+        ),
+        says="b4: v2, 3 patches; left out: v1",
+    )
+    yield Input(
+        "one between two",
+        lambda p: mbox([*posted(p), mail("[PATCH 2.5/3] mm: more", SMALL, "more", "v1-2")]),
+        2,
+        "v1 is not whole: 4 of 5",
+    )
     yield Input("no numbers", lambda p: mbox(posted(p, "PATCH")))
     yield Input("nor ids", lambda p: mbox([mail(f"[PATCH] {x.subject}", x.body) for x in p]))
 
@@ -189,6 +204,25 @@ def transport() -> Iterator[Input]:
             says="format=flowed (in 3)",
         )  # fmt: skip
     yield Input("CRLF", lambda p: mbox(posted(p)).replace(b"\n", b"\r\n"), says="CRLF (in 3)")
+    for name, line in {
+        "Gmail": b"From 1769@xxx Thu Jan 01 10:00:00 +0000 2026\r\n",
+        "old Unix": b"From ann Thu Jan  1 10:00:00 PST 2026\n",
+    }.items():
+        yield Input(
+            f"the zone before the year: {name}",
+            lambda p, x=line: b"".join(x + one + b"\n" for one in posted(p)),  # type: ignore[misc]
+        )
+    for line in (b"From ann Thu Jan  1 10:00:00 2026\n", b"From 0000 Mon Sep 17 00:00:00 2001\n"):
+        yield Input(
+            f"a message quotes the line {line[:9]!r}",
+            lambda p, x=line: mbox(posted([replace(p[0], message=b"As\n\n" + x), *p[1:]])),  # type: ignore[misc]
+        )
+    yield Input("a byte order mark", lambda p: b"\xef\xbb\xbf" + mbox(posted(p)))
+    yield Input(
+        "UTF-16, as PowerShell writes a file",
+        lambda p: mbox(posted(p)).decode().replace("\n", "\r\n").encode("utf-16"),
+        says="CRLF (in 3)",
+    )
     for how in ("base64", "quoted-printable"):
         yield Input(how, lambda p, h=how: encoded(p, h, "utf-8"), says=f"{how} (in 3)")  # type: ignore[misc]
         yield Input(f"{how}, no charset", lambda p, h=how: encoded(p, h), says=how)  # type: ignore[misc]
@@ -272,6 +306,19 @@ def parts_of_mails() -> Iterator[Input]:
             mails.append(multipart(f"[PATCH {n}/3] {part.subject}", two, Message_Id=f"<b{n}@x.y>"))
         return mbox(mails)
 
+    def in_two_forms(part: Part) -> tuple[dict[str, str], bytes]:
+        head = b"--in\nContent-Type: text/%s; charset=utf-8\n\n%s\n"
+        forms = head % (b"plain", part.body) + head % (b"html", b"<pre>" + part.body)
+        return {"Content-Type": 'multipart/alternative; boundary="in"'}, forms + b"--in--\n"
+
+    yield Input(
+        "in two forms, and a footer",
+        lambda p: mbox(
+            [multipart(f"[PATCH {n}/3] {x.subject}", [in_two_forms(x), (PLAIN, b"The list.\n")])
+             for n, x in enumerate(p, 1)]
+        ),
+        says="its diff once more, in another part (in 3)",
+    )  # fmt: skip
     yield Input("three attachments", together, says="an attachment (in 3)")
     yield Input("and as HTML", lambda p: both(p, lambda x: (HTML, b"<pre>" + x.body + b"</pre>\n")))
     yield Input("a footer", lambda p: both(p, lambda x: (PLAIN, b"____\nThe list.\n")))

@@ -86,6 +86,25 @@ def diffs() -> Iterator[Input]:
         2,
         "is damaged; git says",
     )
+    for name, lines in {
+        "a binary file of which it has a line": b"index 0000000..e69de2a\n"
+        b"Binary files /dev/null and b/mm/swap.c differ\n",
+        "a deletion without the lines": b"deleted file mode 100644\nindex 1234567..0000000\n",
+    }.items():
+        yield Input(
+            name,
+            lambda p, x=lines: mbox(  # type: ignore[misc]
+                posted([Part("x", b"", b"diff --git a/mm/swap.c b/mm/swap.c\n" + x)])
+            ),
+            2,
+            "is damaged; git says",
+        )
+    yield Input(
+        "a hunk of more lines than there are atoms",
+        lambda p: mbox(posted([p[0].but(b"@@ -6,7", b"@@ -6," + b"7" * 5000)])),
+        2,
+        "is damaged; git says",
+    )
     yield Input(
         "it does not apply",
         lambda p: mbox(posted([p[0].but(b"page < 0", b"page < 1")])),
@@ -115,8 +134,21 @@ def hidden() -> Iterator[Input]:
         "hidden in a name",
         lambda p: mbox(posted([Part("x", b"", new_file(b"+x\n", b'"b/l\\342\\200\\256"'))])),
         2,
-        "the name of a file: b/l\\u202e",
+        "the name of a file: l\\u202e",
     )
+    for name, diff in {
+        "an empty file": b'diff --git "a/l \\342\\200\\256" "b/l \\342\\200\\256"\n'
+        b"new file mode 100644\nindex 0000000..e69de29\n",
+        "a binary file": BINARY.replace(b"p.png", "l \u202e".encode()),
+        "another name": b'diff --git a/mm/Kconfig "b/l \\342\\200\\256"\nsimilarity index 100%\n'
+        b'rename from mm/Kconfig\nrename to "l \\342\\200\\256"\n',
+    }.items():
+        yield Input(
+            f"hidden in the name of {name}",
+            lambda p, d=diff: mbox(posted([Part("x", b"", d)])),  # type: ignore[misc]
+            2,
+            "the name of a file: l \\u202e",
+        )
     joined = "a \u0645\u06cc\u200c\u062e b\n".encode()  # Persian needs it to write a word
     yield Input("a joiner in the message", lambda p: mbox(posted([p[0], p[1], replace(
         p[2], message=joined)])))  # fmt: skip
@@ -207,4 +239,12 @@ def two_versions(folder: Path, parts: list[Part]) -> None:
     (folder / "0001-old.patch").write_bytes(mail("[PATCH] old", SMALL))
 
 
-FOLDERS = (eml, maildir, b4_am, lore, quilt, two_widths, two_versions)
+def hidden_files(folder: Path, parts: list[Part]) -> None:
+    """What an editor and a file manager leave beside the files."""
+    for n, one in enumerate([letter("PATCH 0/3"), *posted(parts)]):
+        (folder / f"000{n}-x.patch").write_bytes(one)
+    (folder / "._0001-x.patch").write_bytes(b"\0\5\x16\7")
+    (folder / ".#0001-x.patch").symlink_to("somebody@host.1")
+
+
+FOLDERS = (eml, maildir, b4_am, lore, quilt, two_widths, two_versions, hidden_files)

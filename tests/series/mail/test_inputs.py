@@ -91,6 +91,30 @@ def test_two_mailboxes_in_a_folder_are_refused(reader: Reader, tmp_path: Path) -
         reader.apply(tmp_path)
 
 
+def test_a_mailbox_and_patches_in_a_folder_are_refused(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "a.mbox").write_bytes(mbox(posted(reader.parts)))
+    (tmp_path / "0001-a.patch").write_bytes(posted(reader.parts)[0])
+    with pytest.raises(InvocationError, match=r"holds a\.mbox and 0001-a\.patch"):
+        reader.apply(tmp_path)
+
+
+def test_a_part_of_a_version_beside_an_older_one_is_refused(reader: Reader, tmp_path: Path) -> None:
+    first, *others = posted(reader.parts)
+    for name, one in zip(("0001-a", "0002-b", "0003-c"), (first, *others), strict=True):
+        (tmp_path / f"{name}.patch").write_bytes(one)
+    (tmp_path / "v2-0001-a.patch").write_bytes(first)
+    with pytest.raises(
+        InvocationError, match=r"0003-c.patch\nby .* 3 patches, and 2, 3 is missing"
+    ):
+        reader.apply(tmp_path)
+
+
+def test_a_patch_that_is_not_in_a_folder_is_told(reader: Reader, tmp_path: Path) -> None:
+    (tmp_path / "0001-a.patch").write_bytes(posted(reader.parts)[0])
+    said = "by their subjects they are of 3 patches, and 2, 3 is missing"
+    assert reader.apply(tmp_path)[0].remarks == (said,)
+
+
 @pytest.mark.parametrize(
     ("sender", "author"),
     [
