@@ -25,6 +25,7 @@ ARCH = "arch/x86/"  # whose code runs here
 SUFFIXES = (".c", ".h")
 EXCUSES = "coverage.yaml"  # of a project, beside its series.yaml
 NOT_COMPILED = "not compiled in this configuration"
+NOT_FOUND = "its code was not found in the kernel"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Measured:
                 if self._entered(file, function):
                     continue
                 if self.not_compiled(file):
-                    missed.append(f"{place} ({NOT_COMPILED})")
+                    lost = f"{file.path[:-2]}.o" in self.statements.missing
+                    missed.append(f"{place} ({NOT_FOUND if lost else NOT_COMPILED})")
                 elif why := self.otherwise.get(function.names[0]):
                     excused.append(f"{place}: {why}")
                 else:

@@ -69,6 +69,13 @@ def test_a_file_that_is_not_compiled_has_not_run(toy: Toy) -> None:
     assert found == ChangeCoverage(0, 1, 0, 0, (missed,))
 
 
+def test_where_the_code_was_not_found_that_is_said(toy: Toy) -> None:
+    one = measured(change(toy), lines={})
+    found = replace(one, statements=replace(one.statements, missing=("mm/swap.o",)))
+    why = "(its code was not found in the kernel)"
+    assert found.coverage(whole=True, least=None).not_reached[-1] == f"mm/swap.c:17 grown {why}"
+
+
 def test_the_patches_that_a_case_ran_lines_of(toy: Toy) -> None:
     tree = change(toy, ("two", {"mm/swap.c": lambda t: t.replace("return 7;", "return 8;")}))
     found, other = measured(tree, 100, 204), CaseId.parse("a.c::other")
