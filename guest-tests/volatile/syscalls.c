@@ -7,6 +7,7 @@
 
 #include <linux/futex.h>
 #include <linux/rseq.h>
+#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -200,16 +201,34 @@ static void signal_frame(void)
 #ifndef RSEQ_SIG
 #define RSEQ_SIG	0x53053053
 #endif
+#ifndef AT_RSEQ_FEATURE_SIZE
+#define AT_RSEQ_FEATURE_SIZE	27
+#define AT_RSEQ_ALIGN		28
+#endif
+
+/*
+ * Take back what libc has registered. It must be given the same size: 32 to glibc
+ * 2.40, from 2.41 on what the kernel can fill, aligned, and 32 at least.
+ */
+static void unregister_rseq(void)
+{
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+	unsigned long align = getauxval(AT_RSEQ_ALIGN);
+	unsigned long size = getauxval(AT_RSEQ_FEATURE_SIZE);
+
+	if (!__rseq_size)
+		return;
+	size = align ? (size + align - 1) / align * align : 0;
+	if (syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG))
+		REQUIRE_EQ(syscall(SYS_rseq, area, size, RSEQ_FLAG_UNREGISTER,
+				   RSEQ_SIG), 0);
+}
 
 /* Have the kernel write our CPU to @arg, which is purged if @purge, and move. */
 static void move_with_rseq(void *arg, bool purge)
 {
-	char *old = (char *)__builtin_thread_pointer() + __rseq_offset;
-
 	vt_pin(0);
-	if (__rseq_size)
-		REQUIRE_EQ(syscall(SYS_rseq, old, 32, RSEQ_FLAG_UNREGISTER,
-				   RSEQ_SIG), 0);
+	unregister_rseq();
 	REQUIRE_EQ(syscall(SYS_rseq, arg, 32, 0, RSEQ_SIG), 0);
 	REQUIRE_EQ(vr_mark(arg, VR_PAGE), 0);
 	if (purge)

@@ -89,6 +89,7 @@ static void observe(void *arg)
 	const struct sched_param first = { .sched_priority = 1 };
 	const struct timespec moment = { .tv_nsec = 200 * 1000 };
 	unsigned int flags = 0;
+	char state;
 
 	(void)arg;
 	vt_pin(0);
@@ -98,10 +99,15 @@ static void observe(void *arg)
 				       "inconclusive: the fork was faster"));
 		nanosleep(&moment, NULL);
 	}
-	/* Here it cannot run, so what the signal does to it is there to be seen. */
+	/*
+	 * Here it does not run while this does, so what the signal does to it is there
+	 * to be seen. From 6.12 on the scheduler gives it a moment now and then even so
+	 * (the fair server): then it is on its way out already.
+	 */
 	place_waiter(0);
 	REQUIRE_EQ(kill(shared->waiter, SIGKILL), 0);
-	EXPECT_EQ(waiter_state(&flags), 'R');
+	state = waiter_state(&flags);
+	EXPECT(state == 'R' || flags & PF_EXITING);
 	/* On its way out it has to wait for the lock once more, and so is still there. */
 	place_waiter(1);
 	while (!(flags & PF_EXITING) && !vt_shared->failures)
