@@ -20,6 +20,7 @@ from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import CASES, TOUCHED, TOUCHED_ONLY, Settings
 from harness.core.stages import stage
+from harness.core.words import counted
 from harness.detectors import canaries, soundness
 from harness.detectors.canaries import load_canaries, run_canaries
 from harness.image.programs import Case
@@ -116,7 +117,7 @@ def _in_guests(
             else:
                 session.events.note(NO_WORKLOAD)
             ended = len(session.results.all(ev.CaseFinished)) + len(workloads.broken)
-            outcome.detail = f"{ended} cases"
+            outcome.detail = counted(ended, "case")
         _repeats(session, equipment, runners[0])
         config = read_values(equipment.prepared.kernel.config.path)
         look_for_leaks(session, guests, config)
@@ -144,10 +145,10 @@ def _cases(
                 run_cases(first.cases, runners, workloads.take, "", (), settings.maxfail,
                           in_order=True)  # fmt: skip
                 broken = len(session.results.failures()) + len(workloads.broken)
-                outcome.detail = f"{len(first.cases)} cases, {broken} broken"
+                outcome.detail = f"{counted(len(first.cases), 'case')}, {broken} broken"
             cases = left
         if settings.tests == TOUCHED_ONLY and not first.all:
-            session.events.note(f"{len(left)} cases that do not reach it were left out")
+            session.events.note(f"{counted(len(left), 'case')} left out, which cannot reach it")
             return
         if not cases or session.stopped:
             return

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from harness.core import events as ev
 from harness.core.errors import SeriesError
+from harness.core.words import counted
 from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.vm.splats import Splat, find_splats
@@ -86,4 +87,4 @@ def scan(
             leaked += len(found)
             for splat in map(sort_out, found):
                 events.emit(splat.seen())
-    return f"{leaked} leaks in {len(asked)} guests"
+    return f"{counted(leaked, 'leak')} in {counted(len(asked), 'guest')}"

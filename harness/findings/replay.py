@@ -22,6 +22,7 @@ from harness.cases.outcome import CaseEnd, judge_end
 from harness.core.errors import UNTESTED, HarnessError
 from harness.core.jsondata import read_json
 from harness.core.rates import wilson
+from harness.core.words import counted
 from harness.findings.compare import ReplayedRun, compared
 from harness.findings.finding import DATA, ERR_FILE, OUT_FILE, RATE, Finding, Rate
 from harness.findings.race_replay import ordered_runs, program_runs
@@ -104,7 +105,7 @@ def _say(text: str) -> None:
 
 def _description(finding: Finding, folder: Path) -> str:
     origin = finding.origin
-    patched = f" and {len(origin.patches)} patches" if origin.patches else ""
+    patched = f" and {counted(len(origin.patches), 'patch')}" if origin.patches else ""
     patched += f" and {origin.variant}" if origin.variant else ""
     clauses = f"  ({', '.join(finding.clauses)})" if finding.clauses else ""
     rates = f"{finding.seen} of {finding.runs}"

@@ -18,6 +18,7 @@ from rich.text import Text
 from harness.core.errors import HarnessError, MachineError, SeriesError
 from harness.core.rates import wilson
 from harness.core.settings import Settings
+from harness.core.words import counted
 from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, Outcome
 from harness.mutants.verdict import MutantVerdict
@@ -178,7 +179,7 @@ class MutantReport:
                 say(f"  [{colour}]{sign}{escape(line)}[/]")
         cases = self.reached_by.get(mutant.number, ())
         if verdict.outcome == "survived":
-            say(f"  {len(cases)} cases reach it and pass:")
+            say(f"  {counted(len(cases), 'case')} that reach it and pass:")
         for name in cases[:CASES_SHOWN]:
             say(f"    {escape(name)}  [dim]{escape(self.about.get(name, ''))}[/]")
         if len(cases) > CASES_SHOWN:
@@ -259,15 +260,15 @@ class MutantReport:
         if alive:
             first = next(iter(self.having("survived")), alive[0])
             return SeriesError(
-                f"{len(alive)} mutants were noticed by nothing: the tests have holes there",
+                f"{counted(len(alive), 'mutant')} noticed by nothing: the tests have holes there",
                 evidence=path,
                 next_step=f"a case that fails on {place_of(first)}, or an argument in mutants.yaml"
                 f"\n{settings.command('mutants', FUNCTION=first.function, SAMPLE='all')}",
             )
         if lost:
             return MachineError(
-                f"{len(lost)} mutants could not be judged here, such as {place_of(lost[0])}:"
-                f" {self.verdicts[lost[0].number].reason}",
+                f"{counted(len(lost), 'mutant')} could not be judged here, such as"
+                f" {place_of(lost[0])}: {self.verdicts[lost[0].number].reason}",
                 evidence=path,
                 next_step=f"{settings.command('mutants')}   (goes on where it was)",
             )

@@ -21,6 +21,7 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
 from harness.core.store import digest
+from harness.core.words import counted
 from harness.coverage.changed_lines import changed_files
 from harness.engine.cluster import connected
 from harness.image.programs import Case
@@ -140,7 +141,7 @@ class MutantRun:
                 tree, prepared.kernel.config, bzimage=bzimage, stage="switch", warnings="ignore"
             )
             outcome.cached = kernel.cached
-            outcome.detail = f"{len(alive)} mutants in one kernel"
+            outcome.detail = f"{counted(len(alive), 'mutant')} in one kernel"
         spec = replace(self.equipment.spec, vmlinux=kernel.vmlinux, bzimage=kernel.bzimage)
         # The mutants are no patch more: what holds from which patch on is as it was.
         tree = replace(tree, applied=replace(applied, patches=prepared.applied.patches))

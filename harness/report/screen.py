@@ -31,6 +31,7 @@ from rich.table import Table
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import UNTESTED
+from harness.core.words import counted
 from harness.report.records import CaseRecord, RunDocument, SplatRecord
 from harness.report.results import BROKEN
 from harness.report.untested import figures, next_step, run_by
@@ -316,7 +317,7 @@ def print_summary(console: Console, run: RunDocument, data: SeriesData, out: Pat
             console.print(clause_table(run, data))
         counts = Counter(test["status"] for test in tests)
         named = (f"{counts[s]} {s.replace('_', ' ')}" for s in get_args(ev.Status) if counts[s])
-        console.print(f"{len(tests)} cases: {', '.join(named)}")
+        console.print(f"{counted(len(tests), 'case')}: {', '.join(named)}")
     _failures(console, run)
     console.print()
     for line in (*run["error"], *run["untested"]):
@@ -338,7 +339,9 @@ def verdict_line(run: RunDocument) -> str:
     colour, why = {0: "green", UNTESTED: "yellow"}.get(code, "red"), KINDS.get(code, "")
     if code == 1 and not run["error"]:
         broken = sum(test["status"] in BROKEN for test in run["tests"])
-        why += f": {broken} cases broken, {len(run['splats'])} kernel complaints"
+        why += (
+            f": {counted(broken, 'case')} broken, {counted(len(run['splats']), 'kernel complaint')}"
+        )
     return (
         f"[bold {colour}]verdict: {run['verdict']}[/] (exit {code}: {why})"
         f" in {run['seconds']:.0f} s"

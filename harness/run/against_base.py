@@ -17,6 +17,7 @@ from harness.cases.pool import at_once
 from harness.core import events as ev
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
+from harness.core.words import counted
 from harness.image.programs import Case
 from harness.report.results import BROKEN
 from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
@@ -115,7 +116,7 @@ def settle(session: Session, equipment: Equipment, records: WorkloadRecords) -> 
                 kernel = _base(session, equipment, reports, tests)
                 base = kernel.observe(cases, "")
                 again = _repeated(session, equipment, kernel, tests, records, base)
-                outcome.detail = f"{len(cases)} cases, {len(again)} of them repeated"
+                outcome.detail = f"{counted(len(cases), 'case')}, {len(again)} of them repeated"
     except HarnessError as error:
         session.events.emit(ev.Note(f"not compared with the bare base: {error.what}", "warning"))
     finally:

@@ -20,6 +20,7 @@ from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import HarnessError
 from harness.core.stages import stage
+from harness.core.words import counted
 from harness.detectors import leaks
 from harness.detectors.attribution import sorted_out, touched_functions
 from harness.detectors.by_patch import blamed
@@ -91,7 +92,7 @@ def assemble_guest(
         with stage(events, "programs") as outcome:
             suite = compiling[0].result()
             outcome.cached = suite.cached
-            outcome.detail = f"{len(suite.cases)} cases"
+            outcome.detail = counted(len(suite.cases), "case")
     spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
     suites = [data.guest_tests for data in session.data.storeys]
     seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)

@@ -96,7 +96,7 @@ def test_what_it_is_is_told_without_running_it(
     assert main(["--show"], folder) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"finding {finding().id}: volatile/a.c::it: {REASON}\n")
-    assert "Linux 6.1.192 and 1 patches and variant.patch, CONFIG=default" in said
+    assert "Linux 6.1.192 and 1 patch and variant.patch, CONFIG=default" in said
     assert "seen there: 1 of 2; replayed there: 4 of 5" in said
 
 

@@ -161,9 +161,9 @@ def test_each_outcome_is_told_by_what_noticed_it(
     assert "score: 4 of 6 noticed, 66.7%" in said
     assert "SURVIVED mm/swap.c:4 grown" in said
     assert "if (a4)" in said and "if (!a4)" in said
-    assert "3 cases reach it and pass:" in said
+    assert "3 cases that reach it and pass:" in said
     assert "next: make mutants" in said and "FUNCTION=grown" in said
-    assert "series error: 2 mutants were noticed by nothing" in said
+    assert "series error: 2 mutants noticed by nothing" in said
     page = (played.job.out / "latest" / "report.html").read_text()
     assert "4 of 6 were noticed" in page and "mm/swap.c:4 grown" in page
     assert "if (!a4)" in page and "if (!a1)" not in page

@@ -125,7 +125,7 @@ def test_a_failure_shows_claim_reason_words_and_what_to_type(data: SeriesData) -
         "sigbus.c:9: got SIGSEGV",
         "  | page 3\n  | ok 4\n",
         "make test-kernel TESTS='sigbus and read_traps'",
-        "1 cases broken, 0 kernel complaints",
+        "1 case broken, 0 kernel complaints",
     ):
         assert part in shown
 

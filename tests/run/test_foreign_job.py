@@ -100,7 +100,7 @@ def test_the_stage_counts_what_waits_for_the_base(job: Job) -> None:
     job.behaviours = {NAME: fails}
     job.test_kernel(*FOREIGN, *OWN)
     (tests,) = (stage for stage in job.document["stages"] if stage["name"] == "tests")
-    assert tests["detail"] == "1 cases"
+    assert tests["detail"] == "1 case"
 
 
 def test_repetitions_are_not_watched_for_the_change(

@@ -117,7 +117,7 @@ def test_a_case_that_fails(job: Job, capsys: pytest.CaptureFixture[str]) -> None
     assert "  FAIL toy/first.py::a03: wanted 1, got 2" in said
     assert "  claim:  What a03 shows.  (T-ONE-1)" in said
     assert said[-1].startswith(
-        "verdict: fail (exit 1: the series is at fault: 1 cases broken, 0 kernel complaints) in "
+        "verdict: fail (exit 1: the series is at fault: 1 case broken, 0 kernel complaints) in "
     )
 
 
@@ -161,7 +161,7 @@ def test_what_the_kernel_says_is_that_cases(job: Job, capsys: pytest.CaptureFixt
     assert "do_thing+0x1/0x2" in splat["text"]
     said = capsys.readouterr().out
     assert "  kernel: WARNING in do_thing  toy/first.py::a05\n" in said
-    assert "1 cases broken, 1 kernel complaints" in said
+    assert "1 case broken, 1 kernel complaint" in said
 
 
 def test_a_lost_guest_is_replaced_from_the_snapshot(
