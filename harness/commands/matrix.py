@@ -100,10 +100,14 @@ class MatrixTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatrixCell(CellRow):
-    """One kernel to build. ``clause``: what it shows; ``program``: ``init`` as a file."""
+class MatrixCell:
+    """One kernel to build. ``row``: as the file has it; the others: what its names stand for.
+
+    ``clause``: what it shows; ``program``: to be the only process, as a file.
+    """
 
     name: str
+    row: CellRow
     clause: str
     expected: Expectation
     kconfig: Flavour
@@ -143,7 +147,7 @@ def load_cells(data: SeriesData, line: str) -> list[MatrixCell]:
         if wrong:
             raise InvocationError(f"{path}: {name}: {', '.join(wrong)}", next_step=HELP)
         expected = table.expectations[row.expect]
-        cells.append(MatrixCell(**vars(row), name=name, clause=table.clause, expected=expected,
+        cells.append(MatrixCell(name=name, row=row, clause=table.clause, expected=expected,
                                 kconfig=kconfig, program=program))  # fmt: skip
     return cells
 
@@ -199,8 +203,8 @@ def build_matrix(settings: Settings, run: RunKernel) -> int:
     cells = chosen(load_cells(load(settings.project), line), settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:
-        if cell.tests and settings.patches is None:  # of a part, only the build is judged
-            asked = replace(settings, config=cell.kconfig.name, tests=cell.tests, decode=False)
+        if cell.row.tests and settings.patches is None:  # of a part, only the build is judged
+            asked = replace(settings, config=cell.kconfig.name, tests=cell.row.tests, decode=False)
             result = run(asked)
             if not result.judged:
                 return result.code
@@ -213,9 +217,9 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
     with stage(events, "tools") as outcome:
         each = []
         for cell in cells:
-            if cell.arch != ARCH:
-                provide(cell.arch, session.out / "setup.log", events)
-            toolchain = find_toolchain(arch=cell.arch, cross=cell.cross)
+            if cell.row.arch != ARCH:
+                provide(cell.row.arch, session.out / "setup.log", events)
+            toolchain = find_toolchain(arch=cell.row.arch, cross=cell.row.cross)
             each.append(BuildTools(session.store, events, toolchain, session.settings.jobs))
         outcome.detail = ", ".join(dict.fromkeys(tools.toolchain.cc for tools in each))
     base, applied = series_stage(session, base_stage(session))
@@ -226,9 +230,9 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
         wrong, said = _judge(tree, cell)
         if cell.name in guests:
             wrong += said_by_guest(guests[cell.name])
-            said.append(f"booted, guest cases: {cell.tests}")
+            said.append(f"booted, guest cases: {cell.row.tests}")
         case, seconds = ev.CaseId("matrix", None, cell.name), time.monotonic() - start
-        events.emit(ev.judged(case, wrong, said, seconds, (cell.clause,), cell.about))
+        events.emit(ev.judged(case, wrong, said, seconds, (cell.clause,), cell.row.about))
 
 
 def touched_files(applied: Applied) -> list[str]:
@@ -262,11 +266,11 @@ def _judge_kernel(
     system_map = kernel.system_map.read_text("utf-8")
     compiled = [name for name in touched if f"{name[:-2]}.o" in kernel.compiled]
     wrong = broken(cell.expected, read_values(kernel.config.path), system_map)
-    wrong += misplaced(touched, compiled, cell.left_out)
+    wrong += misplaced(touched, compiled, cell.row.left_out)
     said = [f"{len(compiled)} of {len(touched)} C files that the series touches compiled"]
     if cell.program is not None and not wrong:
         log = out / f"{cell.name}.console.log"
-        wrong, notes = boot_single(kernel.vmlinux, cell.program, cell.init_flags, log)
+        wrong, notes = boot_single(kernel.vmlinux, cell.program, cell.row.init_flags, log)
         said += [f"booted with {cell.program.name} as its only process", *notes]
     return wrong, said
 

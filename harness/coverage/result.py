@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-import yaml
-
 from harness.build.make import APART
 from harness.core import events as ev
 from harness.core import git
 from harness.core.events import CaseId
+from harness.core.jsondata import read_yaml
 from harness.coverage.changed_lines import AddedLine, ChangedFile
 from harness.coverage.marks import RanCode
 from harness.coverage.statements import Statements
@@ -165,12 +164,22 @@ class Measured:
         return found
 
 
+@dataclass(frozen=True)
+class ExcuseTable:
+    """What ``coverage.yaml`` holds: function -> what enters it instead of a case."""
+
+    entered_otherwise: dict[str, str]
+
+
 def entered_otherwise(project: Path) -> dict[str, str]:
-    """The functions that a project's ``coverage.yaml`` excuses, with the reasons; none without."""
+    """The functions that a project's ``coverage.yaml`` excuses, with the reasons; none without.
+
+    Raises InvocationError: the file makes no sense.
+    """
     path = project / EXCUSES
-    found = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
-    reasons: dict[str, str] = found.get("entered_otherwise", {})
-    return reasons
+    if not path.is_file():
+        return {}
+    return read_yaml(ExcuseTable, path, "see docs/coverage.md").entered_otherwise
 
 
 def _other_arch(path: str) -> bool:

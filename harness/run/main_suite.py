@@ -125,7 +125,8 @@ class MainSuite:
         changed = frozenset(file.path for file in files)
         built: dict[str, Path] = {}
         for name, why in selftest_folders(files, table).items():
-            listed = table.programs.get(name, ())
+            rows = table.programs.get(name, ())
+            listed = [row.selftest(table.timeout) for row in rows]
             names = tuple(dict.fromkeys(test.argv[0] for test in listed))
             jobs = session.settings.jobs
             folder = build_folder(session.store, tree, name, headers, jobs, names, changed)

@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from harness.core.errors import InternalError, InvocationError
+from harness.core.errors import InvocationError
+from harness.core.jsondata import read_yaml
 from harness.series.patches import Series, parse_patch
 
 _ROW = re.compile(r"^\|\s*(?P<id>[A-Z]+(?:-[A-Z]+)*-\d+)\s*\|\s*(?P<text>.+?)\s*\|\s*$")
 _HEADING = re.compile(r"^##\s+(?P<title>.+?)\s*$")
 # The variants of a series, beside its series.yaml: the table of them, and the folder of patches.
 TABLE, FOLDER = "variants.yaml", "variants"
+HELP, VARIANTS_HELP = "see docs/new-series.md", "see docs/seen-red.md"
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,21 @@ class Clause:
     text: str
     section: str
     holds_from: int
+
+
+@dataclass(frozen=True)
+class SeriesTable:
+    """What ``series.yaml`` holds; docs/new-series.md says what each is."""
+
+    name: str
+    title: str
+    contract: str
+    guest_tests: str
+    patches: tuple[str, ...]
+    holds_from: dict[str, int]
+    sound: str | None = None
+    on_top_of: str | None = None
+    shown_otherwise: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ def parse_clauses(text: str, holds_from: dict[str, int]) -> dict[str, Clause]:
     """Reads the tables of a contract: rows ``| V-XX-n | promise |`` under ``##`` headings.
 
     Raises:
-        InternalError: a clause stands twice, or no pattern of ``holds_from`` matches it.
+        InvocationError: a clause stands twice, or no pattern of ``holds_from`` matches it.
     """
     clauses: dict[str, Clause] = {}
     section = ""
@@ -89,10 +103,11 @@ def parse_clauses(text: str, holds_from: dict[str, int]) -> dict[str, Clause]:
         elif row := _ROW.match(line):
             clause = row["id"]
             if clause in clauses:
-                raise InternalError(f"the contract has {clause} twice")
+                raise InvocationError(f"the contract has {clause} twice", next_step=HELP)
             matching = [p for p in holds_from if fnmatch.fnmatchcase(clause, p)]
             if not matching:
-                raise InternalError(f"series.yaml: holds_from has no pattern for {clause}")
+                what = f"series.yaml: holds_from has no pattern for {clause}"
+                raise InvocationError(what, next_step=HELP)
             # An exact name beats a pattern, a longer pattern a shorter one.
             best = max(matching, key=lambda pattern: ("*" not in pattern, len(pattern)))
             clauses[clause] = Clause(clause, row["text"], section, holds_from[best])
@@ -103,36 +118,62 @@ def load(folder: Path) -> SeriesData:
     """Reads ``folder/series.yaml`` and the contract beside it, and the series that it stands on.
 
     Raises:
-        InvocationError: there is no such series, or none that it stands on.
-        InternalError: the files contradict each other.
+        InvocationError: there is no such series, or none that it stands on; the files make no
+            sense, or contradict each other.
     """
     path = folder / "series.yaml"
     if not path.is_file():
-        raise InvocationError(f"{folder} holds no series.yaml", next_step="see docs/new-series.md")
-    data = yaml.safe_load(path.read_text())
-    clauses = parse_clauses((folder / data["contract"]).read_text(), data["holds_from"])
+        raise InvocationError(f"{folder} holds no series.yaml", next_step=HELP)
+    table = read_yaml(SeriesTable, path, HELP)
+    contract, name = folder / table.contract, table.on_top_of
+    if not contract.is_file():
+        raise InvocationError(f"{path}: contract: there is no {contract}", next_step=HELP)
+    clauses = parse_clauses(contract.read_text(), table.holds_from)
     if not clauses:
-        raise InternalError(f"{folder / data['contract']} has no clauses")
-    if data.get("sound") not in (None, *clauses):
-        raise InternalError(f"series.yaml: sound: the contract has no {data['sound']}")
+        raise InvocationError(f"{contract} has no clauses", next_step=HELP)
+    if table.sound not in (None, *clauses):
+        what = f"{path}: sound: the contract has no {table.sound}"
+        raise InvocationError(what, next_step=HELP)
     below = None
-    if name := data.get("on_top_of"):
+    if name:
         if not (folder.parent / name / "series.yaml").is_file() or name == folder.name:
             what = f"{path}: on_top_of: {name} is no other series beside this one"
-            raise InvocationError(what, next_step="see docs/new-series.md")
+            raise InvocationError(what, next_step=HELP)
         below = load(folder.parent / name)
         if twice := sorted(clauses.keys() & below.clauses.keys()):
-            raise InternalError(f"{path}: the contract of {name} has {', '.join(twice)} too")
+            what = f"{path}: the contract of {name} has {', '.join(twice)} too"
+            raise InvocationError(what, next_step=HELP)
         clauses |= {
             c.id: replace(c, holds_from=0, section=f"{below.title}: {c.section}")
             for c in below.clauses.values()
         }
-    same = {name: data[name] for name in ("name", "title", "guest_tests")}
-    subjects = tuple(data["patches"])
-    sound = data.get("sound") or (below.sound if below else None)
     return SeriesData(
-        folder=folder, subjects=subjects, clauses=clauses, sound=sound, below=below, **same
+        name=table.name,
+        title=table.title,
+        folder=folder,
+        guest_tests=table.guest_tests,
+        subjects=table.patches,
+        clauses=clauses,
+        sound=table.sound or (below.sound if below else None),
+        below=below,
     )
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A variant, as the file has it; without ``tests`` the cases of its clauses are run."""
+
+    clauses: tuple[str, ...]
+    tests: str | None = None
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class VariantTable:
+    """What ``variants.yaml`` holds."""
+
+    variants: dict[str, VariantRow] = field(default_factory=dict)
+    exempt: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,34 +207,33 @@ def load_table(data: SeriesData) -> Variants:
     """Reads ``variants.yaml``.
 
     Raises:
-        InvocationError: the series has none.
-        InternalError: it names what the contract does not have, or a variant has no patch
-            for a line that has the series.
+        InvocationError: the series has none; it makes no sense, names what the contract does not
+            have, or a variant has no patch for a line that has the series.
     """
     path = data.folder / TABLE
     if not path.is_file():
-        raise InvocationError(f"{path} is not there", next_step="see docs/seen-red.md")
-    given: dict[str, Any] = yaml.safe_load(path.read_text("utf-8")) or {}
+        raise InvocationError(f"{path} is not there", next_step=VARIANTS_HELP)
+    table = read_yaml(VariantTable, path, VARIANTS_HELP)
     # The kernel lines that the series has patches for.
     lines = sorted({patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER})
     variants = [
-        Variant(name, tuple(row["clauses"]), row.get("tests") or " or ".join(row["clauses"]),
-                tuple(row.get("lines") or lines))
-        for name, row in (given.get("variants") or {}).items()
-    ]  # fmt: skip
-    exempt: dict[str, str] = given.get("exempt") or {}
-    named = {clause for variant in variants for clause in variant.clauses} | set(exempt)
+        Variant(name, row.clauses, row.tests or " or ".join(row.clauses), row.lines or tuple(lines))
+        for name, row in table.variants.items()
+    ]
+    named = {clause for variant in variants for clause in variant.clauses} | set(table.exempt)
     if unknown := sorted(named - set(data.clauses)):
-        raise InternalError(f"{path}: the contract has no {', '.join(unknown)}")
+        what = f"{path}: the contract has no {', '.join(unknown)}"
+        raise InvocationError(what, next_step=VARIANTS_HELP)
     for variant in variants:
         if not variant.clauses:
-            raise InternalError(f"{path}: {variant.name} names no clause that it breaks")
+            what = f"{path}: {variant.name} names no clause that it breaks"
+            raise InvocationError(what, next_step=VARIANTS_HELP)
         for line in variant.lines:
             if find_patch(data.folder, line, variant.name) is None:
                 step = "where the mistake cannot be made there, say so with lines:"
                 what = f"{path}: there is no patch for {variant.name} on Linux {line}"
-                raise InternalError(what, next_step=step)
-    return Variants(tuple(variants), exempt)
+                raise InvocationError(what, next_step=step)
+    return Variants(tuple(variants), table.exempt)
 
 
 def with_variant(series: Series, name: str, folder: Path, line: str) -> Series:

@@ -6,18 +6,17 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import yaml
 
 from harness.change.touched import Touched
+from harness.core.jsondata import from_json
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS, Settings
 from harness.workloads.kselftests import SELFTESTS
-from harness.workloads.selftests import Selftest
+from harness.workloads.selftests import Selftest, SelftestRow
 from harness.workloads.suite import OWN_SCRIPT
 
 OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md
@@ -41,34 +40,16 @@ class WorkloadTable:
 
     timeout: float
     operations: int
-    stressors: Mapping[str, tuple[str, ...]]
-    kselftests: Mapping[str, tuple[str, ...]]
-    programs: Mapping[str, tuple[Selftest, ...]]
+    stressors: dict[str, tuple[str, ...]]
+    kselftests: dict[str, tuple[str, ...]]
+    programs: dict[str, tuple[SelftestRow, ...]]
 
 
 @functools.cache
 def load_workloads() -> WorkloadTable:
     """The table, read once."""
     text = Path(__file__).with_name("workloads.yaml").read_text("utf-8")
-    data: dict[str, Any] = yaml.safe_load(text)
-    programs = {
-        folder: tuple(_listed(row, float(data["timeout"])) for row in rows)
-        for folder, rows in data["programs"].items()
-    }
-    stressors, folders = (
-        {pattern: tuple(names) for pattern, names in data[key].items()}
-        for key in ("stressors", "kselftests")
-    )
-    return WorkloadTable(
-        float(data["timeout"]), int(data["operations"]), stressors, folders, programs
-    )
-
-
-def _listed(row: dict[str, Any], timeout: float) -> Selftest:
-    row = dict(row)
-    words = str(row.pop("run"))
-    name = re.sub(r"\W+", "_", words).strip("_")
-    return Selftest(**{"name": name, "argv": tuple(shlex.split(words)), "timeout": timeout, **row})
+    return from_json(WorkloadTable, yaml.safe_load(text))
 
 
 def selftest_folders(files: Iterable[Touched], table: WorkloadTable) -> dict[str, str]:

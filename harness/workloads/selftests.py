@@ -21,18 +21,17 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
-
 from harness.build.toolchain import environment
 from harness.core import git, proc
 from harness.core.errors import InternalError, InvocationError, MachineError
 from harness.core.events import CaseId
+from harness.core.jsondata import read_yaml
 from harness.core.sandbox import Inside
 from harness.core.store import Store, file_digest
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program
 from harness.series.base import Base
 
-FILE = "regression.yaml"
+FILE, HELP = "regression.yaml", "docs/regression.md says what stands there"
 DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none
 RUNNER = GUEST_TESTS / "regression" / "selftest.py"
 # What every folder of selftests is built with.
@@ -90,6 +89,62 @@ class Selftest:
 
 
 @dataclass(frozen=True)
+class SelftestRow:
+    """A selftest, as a table has it: ``run`` are its words, ``set`` the files that are written."""
+
+    run: str
+    name: str | None = None
+    timeout: float | None = None
+    set: dict[str, str | int] = field(default_factory=dict)
+    huge_pages: int = 0
+    hugetlbfs: bool = False
+    swap: bool = False
+    user: str = "root"
+    config: tuple[str, ...] = ()
+    points: str = ""
+    flaps: str = ""
+
+    def selftest(self, timeout: float) -> Selftest:
+        """It, with ``timeout`` seconds where the row has none."""
+        return Selftest(
+            name=self.name or re.sub(r"\W+", "_", self.run).strip("_"),
+            argv=tuple(shlex.split(self.run)),
+            timeout=timeout if self.timeout is None else self.timeout,
+            settings=tuple((path, str(value)) for path, value in self.set.items()),
+            huge_pages=self.huge_pages,
+            hugetlbfs=self.hugetlbfs,
+            swap=self.swap,
+            user=self.user,
+            config=self.config,
+            points=self.points,
+            flaps=self.flaps,
+        )
+
+
+@dataclass(frozen=True)
+class RegressionRow:
+    """What ``regression.yaml`` has for one kernel line; the names are those of SelftestList."""
+
+    folder: str
+    memory_mb: int
+    tests: tuple[SelftestRow, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    cflags: dict[str, str] = field(default_factory=dict)
+    append: str = ""
+
+
+@dataclass(frozen=True)
+class RegressionTable:
+    """What ``regression.yaml`` holds, for each kernel line."""
+
+    clause: str
+    floor: int
+    kernels: dict[str, RegressionRow]
+
+
+@dataclass(frozen=True)
 class SelftestList:
     """What is compared on one kernel line.
 
@@ -121,33 +176,23 @@ def load(folder: Path, line: str) -> SelftestList:
     """Reads ``folder/regression.yaml`` for one kernel line, such as '6.1'.
 
     Raises:
-        InvocationError: the series says nothing of selftests, or nothing for this line.
-        InternalError: a test stands twice, or is in both tables, or a key is unknown.
+        InvocationError: the series says nothing of selftests, or nothing for this line; the file
+            makes no sense, a test stands twice in it, or is in both tables.
     """
     path = folder / FILE
-    data = yaml.safe_load(path.read_text()) if path.is_file() else {"kernels": {}}
-    if line not in data["kernels"]:
-        raise InvocationError(
-            f"{path} lists no selftests for Linux {line}",
-            next_step="docs/regression.md says what stands there",
-        )
-    about, tests = data["kernels"][line], []
-    reading = line  # for an error
-    try:
-        for row in about.pop("tests"):
-            reading = words = str(row.pop("run"))
-            row.setdefault("name", re.sub(r"\W+", "_", words).strip("_"))
-            settings = tuple((str(k), str(v)) for k, v in row.pop("set", {}).items())
-            tests.append(Selftest(argv=tuple(shlex.split(words)), settings=settings, **row))
-        reading = line
-        listed = SelftestList(path, data["clause"], data["floor"], tests=tests, **about)
-    except TypeError as error:
-        raise InternalError(f"{FILE}: {reading}: {error}") from error
+    table = read_yaml(RegressionTable, path, HELP) if path.is_file() else None
+    if table is None or line not in table.kernels:
+        raise InvocationError(f"{path} lists no selftests for Linux {line}", next_step=HELP)
+    row = table.kernels[line]
+    tests = [test.selftest(DEFAULT_TIMEOUT_S) for test in row.tests]
+    of_row = {name: value for name, value in vars(row).items() if name != "tests"}
+    listed = SelftestList(path, table.clause, table.floor, tests=tests, **of_row)
     names = [test.name for test in tests]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InternalError(f"{FILE}: {line} has {twice[0]} twice")
+        raise InvocationError(f"{path}: {line} has {twice[0]} twice", next_step=HELP)
     if both := sorted(set(listed.programs) & set(listed.left_out)):
-        raise InternalError(f"{FILE}: {line} runs {both[0]}, and leaves it out")
+        what = f"{path}: {line} runs {both[0]}, and leaves it out"
+        raise InvocationError(what, next_step=HELP)
     return listed
 
 

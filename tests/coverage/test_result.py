@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import InvocationError
 from harness.core.events import CaseId, ChangeCoverage
 from harness.core.settings import PROJECT
 from harness.coverage.changed_lines import changed_files
@@ -130,6 +131,12 @@ def test_a_function_that_the_project_excuses_need_not_be_entered(toy: Toy, tmp_p
     # Where it is entered all the same it counts.
     ran = replace(measured(change(toy), 100, 200), otherwise=excuses)
     assert ran.coverage(whole=True, least=None).functions_entered == 2
+
+
+def test_excuses_that_make_no_sense_are_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / EXCUSES).write_text("entered_otherwise: [grown]\n")
+    with pytest.raises(InvocationError, match=r"coverage\.yaml: entered_otherwise"):
+        entered_otherwise(tmp_path)
 
 
 def test_what_the_shipped_series_excuses_is_in_it() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import InternalError, InvocationError
+from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
-from harness.series.contract import load, parse_clauses
+from harness.series.contract import load, load_table, parse_clauses
 
 OURS = PROJECT / "patches" / "volatile"
 
@@ -44,18 +44,75 @@ def test_sections_are_the_headings_above() -> None:
 
 
 def test_a_clause_that_stands_twice_is_refused() -> None:
-    with pytest.raises(InternalError, match="A-B-1 twice"):
+    with pytest.raises(InvocationError, match="A-B-1 twice"):
         parse_clauses("| A-B-1 | x |\n| A-B-1 | y |\n", {"*": 1})
 
 
 def test_a_clause_without_a_pattern_is_refused() -> None:
-    with pytest.raises(InternalError, match="no pattern for A-B-1"):
+    with pytest.raises(InvocationError, match="no pattern for A-B-1"):
         parse_clauses("| A-B-1 | x |\n", {"C-*": 1})
 
 
 def test_a_folder_without_series_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(InvocationError, match=re.escape("holds no series.yaml")):
         load(tmp_path)
+
+
+SERIES = """\
+name: toy
+title: Toy
+contract: contract.md
+guest_tests: toy
+patches: [one]
+holds_from: {"T-*": 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("name: [toy", "series.yaml: while parsing a flow sequence"),
+        (
+            "name: toy\n",
+            "the whole: contract, guest_tests, holds_from, patches, title is",
+        ),
+        ("", "series.yaml: the whole"),
+        (SERIES + "contracts: x\n", "series.yaml: the whole: contracts is none of name, title"),
+        (SERIES.replace("[one]", "one"), "series.yaml: patches"),
+        (SERIES.replace("contract.md", "c.md"), "series.yaml: contract: there is no "),
+        (SERIES.replace("T-*", "X-*"), "holds_from has no pattern for T-1"),
+        (SERIES + "sound: T-2\n", "series.yaml: sound: the contract has no T-2"),
+        (SERIES + "on_top_of: nothing\n", "series.yaml: on_top_of: nothing is no other series"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_the_users_mistake(
+    tmp_path: Path, table: str, said: str
+) -> None:
+    (tmp_path / "series.yaml").write_text(table)
+    (tmp_path / "contract.md").write_text("## S\n| T-1 | x |\n")
+    with pytest.raises(InvocationError, match=re.escape(said)):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("variants: {a: [T-1]}", "variants.yaml: variants.a"),
+        ("variants: {a: {clauses: [T-1], line: ['6.1']}}", "variants.a: line is none of clauses"),
+        ("variants: {a: {clauses: [T-2]}}", "variants.yaml: the contract has no T-2"),
+        ("variants: {a: {clauses: []}}", "variants.yaml: a names no clause"),
+        ("variants: {a: {clauses: [T-1], lines: ['6.1']}}", "there is no patch for a on Linux 6.1"),
+        ("\tvariants:", "variants.yaml: while scanning"),
+    ],
+)
+def test_a_table_of_variants_that_makes_no_sense_is_the_users_mistake(
+    tmp_path: Path, table: str, said: str
+) -> None:
+    (tmp_path / "series.yaml").write_text(SERIES)
+    (tmp_path / "contract.md").write_text("## S\n| T-1 | x |\n")
+    (tmp_path / "variants.yaml").write_text(table)
+    with pytest.raises(InvocationError, match=re.escape(said)):
+        load_table(load(tmp_path))
 
 
 def test_the_subjects_are_those_of_the_contract() -> None:

@@ -45,7 +45,7 @@ def data(folder: Path, table: dict[str, Any]) -> SeriesData:
 
 def test_our_matrix_has_what_the_clause_names() -> None:
     cells = {cell.name: cell for cell in load_cells(OURS, "6.12")}
-    assert {cell.arch for cell in cells.values()} == {"x86", "arm64", "riscv"}
+    assert {cell.row.arch for cell in cells.values()} == {"x86", "arm64", "riscv"}
     off = {
         request.symbol
         for cell in cells.values()
@@ -55,16 +55,20 @@ def test_our_matrix_has_what_the_clause_names() -> None:
     off |= {s for c in cells.values() for s, value in c.expected.config.items() if value == "n"}
     assert off >= {"64BIT", "SWAP", "TRANSPARENT_HUGEPAGE", "MEMCG", "ADVISE_SYSCALLS", "MMU",
                    "MIGRATION", "VOLATILE_RANGES"}  # fmt: skip
-    assert {c.name for c in cells.values() if c.tests} >= {"no-swap", "no-memcg", "no-huge-pages"}
+    assert {c.name for c in cells.values() if c.row.tests} >= {
+        "no-swap",
+        "no-memcg",
+        "no-huge-pages",
+    }
 
 
 def test_each_cross_compiler_has_a_package() -> None:
     needs = json.loads((PROJECT / "harness" / "setup" / "packages.json").read_text())["needs"]
     for cell in load_cells(OURS, "6.12"):
-        assert (cell.arch == ARCH) == (cell.cross == "")
-        if cell.cross:
-            tools = [t for n in needs if cell.arch in n["for"] for t in n["command"]]
-            assert f"{cell.cross}gcc" in tools
+        assert (cell.row.arch == ARCH) == (cell.row.cross == "")
+        if cell.row.cross:
+            tools = [t for n in needs if cell.row.arch in n["for"] for t in n["command"]]
+            assert f"{cell.row.cross}gcc" in tools
 
 
 def test_check_and_a_plain_run_ask_for_no_cross_compiler() -> None:
