@@ -261,7 +261,7 @@ def nothing_to_be_had() -> None:
         # The child has not marked what it shares.
         require_eq(shared.mark(), 0, "mark")
         before = purges()
-        expect_eq(group.try_write("memory.reclaim", PAGES * PAGE), -11, "memory.reclaim")
+        require_eq(group.try_write("memory.reclaim", PAGES * PAGE), -11, "memory.reclaim")
         expect_eq(purges() - before, 0, "pages purged")
         group.write("memory.max", group.number("memory.current") + 64 * PAGE)
         Range(4 * PAGES)

@@ -7,7 +7,6 @@
 
 #include <linux/futex.h>
 #include <linux/rseq.h>
-#include <sys/auxv.h>
 #include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -201,27 +200,18 @@ static void signal_frame(void)
 #ifndef RSEQ_SIG
 #define RSEQ_SIG	0x53053053
 #endif
-#ifndef AT_RSEQ_FEATURE_SIZE
-#define AT_RSEQ_FEATURE_SIZE	27
-#define AT_RSEQ_ALIGN		28
-#endif
 
 /*
- * Take back what libc has registered. It must be given the same size: 32 to glibc
- * 2.40, from 2.41 on what the kernel can fill, aligned, and 32 at least.
+ * Take back what libc has registered. It must be given the same size: all that the
+ * kernel can fill, as glibc says from 2.40 on, and 32 at least.
  */
 static void unregister_rseq(void)
 {
 	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
-	unsigned long align = getauxval(AT_RSEQ_ALIGN);
-	unsigned long size = getauxval(AT_RSEQ_FEATURE_SIZE);
 
-	if (!__rseq_size)
-		return;
-	size = align ? (size + align - 1) / align * align : 0;
-	if (syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG))
-		REQUIRE_EQ(syscall(SYS_rseq, area, size, RSEQ_FLAG_UNREGISTER,
-				   RSEQ_SIG), 0);
+	if (__rseq_size)
+		REQUIRE_EQ(syscall(SYS_rseq, area, __rseq_size < 32 ? 32 : __rseq_size,
+				   RSEQ_FLAG_UNREGISTER, RSEQ_SIG), 0);
 }
 
 /* Have the kernel write our CPU to @arg, which is purged if @purge, and move. */

@@ -108,7 +108,6 @@ class SeenRed:
         for (clause, variant), reds in found.items():
             more = f" +{len(reds) - 1}" if len(reds) > 1 else ""
             rows.append((clause, variant, reds[0].case + more, escape(reds[0].reason)))
-        rows += [(clause, "[red]never seen red[/]", "", "") for clause in self.never]
         rows += [(clause, "[dim]exempt[/]", "", escape(why)) for clause, why in self.exempt.items()]
         for row in sorted(rows, key=lambda row: _natural(row[0])):
             shown.add_row(*row)
@@ -120,6 +119,8 @@ class SeenRed:
         console.print(self.report())
         for variant, clause, why in self.missed:
             console.print(f"[red]MISSED[/] {clause} stayed green on {variant}: {escape(why)}")
+        if self.never:
+            console.print(f"[red]NEVER SEEN RED[/] {', '.join(self.never)}: no variant breaks them")
         for variant, why in self.lost.items():
             console.print(f"[red]LOST[/] {variant}: {escape(why)}")
         if self.absent:
