@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ FORM = 1  # of what is kept in the store
 class MutantRun:
     """``equipment``: guests of the sound kernel. ``report`` hears of each verdict as it comes.
 
-    ``wanted``: which mutants are.
+    ``wanted``: which mutants are. ``enough_s``: of cases for each, as in ``MutantJudge``.
     """
 
     session: Session
@@ -58,6 +59,7 @@ class MutantRun:
     workloads: Sequence[Selftest]
     report: MutantReport
     wanted: Callable[[Mutant], bool] = lambda mutant: True
+    enough_s: float = math.inf
 
     def judge_all(self) -> Equipment | None:
         """Runs all stages; guests of the switched kernel, None where no mutant has code.
@@ -166,7 +168,8 @@ class MutantRun:
                 return stack.enter_context(_runners(session, equipment))
 
             reach = self._reach(equipment, judges, cases, folder, runners)
-            judge = MutantJudge(judges, reach, codes, KeptVerdicts(folder))
+            kept = KeptVerdicts(folder)
+            judge = MutantJudge(judges, reach, codes, kept, enough_s=self.enough_s)
             left = judge.settle(alive)
             try:
                 for mutant in alive:
