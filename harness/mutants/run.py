@@ -161,7 +161,7 @@ class MutantRun:
                 next_step=f"{session.settings.command('list-tests')}   (what TESTS= selects from)",
             )
         equipment = self._switched(alive)
-        with self._kept() as folder, contextlib.ExitStack() as stack:
+        with self.kept() as folder, contextlib.ExitStack() as stack:
 
             @functools.cache
             def runners() -> list[CaseRunner]:
@@ -188,7 +188,8 @@ class MutantRun:
     def _schedules(self, switched: Equipment, codes: Mapping[int, str], folder: Path) -> None:
         """The stage schedule: which survivors a race scenario strikes on."""
         session, prepared = self.session, switched.prepared
-        survivors = self.report.having("survived")
+        # What no case reaches, a scenario may: the other value of a re-test, above all.
+        survivors = self.report.having("survived", "not reached")
         scenarios = scenarios_for(session, prepared.base.line)
         if not survivors or not scenarios:
             return
@@ -219,7 +220,7 @@ class MutantRun:
         return RaceKernel(twin, self.equipment.prepared.applied, twin.entry / "debug")
 
     @contextlib.contextmanager
-    def _kept(self) -> Iterator[Path]:
+    def kept(self) -> Iterator[Path]:
         """The folder of what earlier runs have found of the sound kernel, in guests like these."""
         session, spec = self.session, self.equipment.spec
         kernel, rootfs = self.equipment.prepared.kernel.entry.name, spec.rootfs.parent.name

@@ -82,7 +82,8 @@ def test_a_condition_is_reached_where_the_mutant_takes_it_for_the_other_value(
         f"{source}\n#include <stdio.h>\n#include <stdlib.h>\nunsigned int harness_mutant;\n"
         "unsigned char harness_mutant_reached[99];\n"
         "int main(int argc, char **argv)\n{\n\twork(atoi(argv[1]));\n"
-        '\tfor (int n = 0; n < 99; n++)\n\t\tif (harness_mutant_reached[n])\n\t\t\tprintf("%d ", n);\n'
+        "\tfor (int n = 0; n < 99; n++)\n\t\tif (harness_mutant_reached[n])\n"
+        '\t\t\tprintf("%d ", n);\n'
         "}\n"
     )
     program = folder / "reached"
