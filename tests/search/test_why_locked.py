@@ -62,3 +62,13 @@ def test_what_was_searched_is_not_searched_again(tmp_path: Path) -> None:
     # Nor is another one's taken, nor what other programs have found.
     assert not kept.take(replace(protection(1), mutant=mutant("lock-dropped")))
     assert not why_locked.KeptSearches(tmp_path, "other programs").take(protection(1))
+
+
+def test_a_program_is_able_where_it_passes_a_place_that_has_no_point() -> None:
+    """An inline function of a header has none."""
+    point: Any = SimpleNamespace(place=SimpleNamespace(function="g"))
+    program: Any = SimpleNamespace(reached={"A": [], "B": [point]})
+    assert why_locked.ReachedBy(program, frozenset({1})).comes_to(mutant(number=1))
+    assert not why_locked.ReachedBy(program, frozenset({2})).comes_to(mutant(number=1))
+    point.place.function = "f"  # the mutant's
+    assert why_locked.ReachedBy(program, frozenset()).comes_to(mutant(number=1))
