@@ -11,6 +11,8 @@
 #define PAGES	128
 #define ROUNDS	20
 #define ALL	(64UL << 20)
+#define MLOCKED	(1ULL << 33)		/* in /proc/kpageflags */
+#define PFN	((1ULL << 55) - 1)	/* in pagemap */
 
 static int lock_now(const struct vr_range *r)
 {
@@ -162,6 +164,67 @@ static void mlock_onfault_against_reclaim(void)
 	lock_against_reclaim(MLOCK_ONFAULT);
 }
 
+/* Those of @r that are mlocked themselves, and so on no list that reclaim looks at. */
+static size_t mlocked(const struct vr_range *r)
+{
+	int fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t pfn, flags;
+	size_t i, found = 0;
+
+	REQUIRE(fd >= 0);
+	for (i = 0; i < r->pages; i++) {
+		pfn = vr_pagemap(vr_page(r, i)) & PFN;
+		REQUIRE(pfn);
+		REQUIRE_EQ(pread(fd, &flags, 8, pfn * 8), 8);
+		found += !!(flags & MLOCKED);
+	}
+	close(fd);
+	return found;
+}
+
+struct sharer {
+	const struct vr_range *r;
+	struct vt_gate locked, read;
+};
+
+static void lock_and_read(void *arg)
+{
+	struct sharer *sharer = arg;
+	const struct vr_range *r = sharer->r;
+
+	REQUIRE_EQ(lock_on_fault(r), 0);
+	REQUIRE_EQ(vr_count_pagemap(r, VR_PM_SWAP), r->pages);
+	vt_gate_open(&sharer->locked);
+	vt_gate_wait(&sharer->read);
+	EXPECT_ALL_OLD(r);
+	EXPECT_EQ(mlocked(r), r->pages);
+}
+
+/*
+ * The pages are in the swap cache, and mapped by us, when the child maps them: there is no
+ * fresh page that would be mlocked on its way to the list.
+ */
+static void swapped_in_locked(void)
+{
+	struct sharer sharer = { NULL, vt_gate(), vt_gate() };
+	struct vr_range r;
+	pid_t pid;
+
+	vt_swap_disk();
+	r = vr_filled(8);
+	REQUIRE_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	sharer.r = &r;
+	pid = vt_fork(lock_and_read, &sharer);
+	vt_gate_wait(&sharer.locked);
+	EXPECT_ALL_OLD(&r);
+	/* Control: not by our mapping. */
+	EXPECT_EQ(mlocked(&r), 0);
+	vt_gate_open(&sharer.read);
+	EXPECT_EQ(vt_wait(pid), 0);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 0);
+}
+
 #define LOCK(fn, about) VT_CASE(fn, "V-PG-7", about)
 
 static const struct vt_case cases[] = {
@@ -175,6 +238,8 @@ static const struct vt_case cases[] = {
 	     "mlock beside another's reclaim: nothing is purged after it."),
 	LOCK(mlock_onfault_against_reclaim,
 	     "The same with ONFAULT, which does not tell what was purged before."),
+	LOCK(swapped_in_locked,
+	     "A page of several that one swaps in where it is locked is mlocked at once."),
 };
 
 VT_MAIN(cases)

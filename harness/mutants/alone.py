@@ -34,7 +34,8 @@ class Compiled:
 
     Args:
         said: its warning or error; '' where there is none.
-        code: a digest of the first object that differs; '' where none does, or there is none.
+        code: a digest of the first object that differs, and of the mutant where others have its
+            function as well; '' where none differs, or there is none.
     """
 
     outcome: Literal["alive", "equivalent", "killed by the build", "invalid"]
@@ -120,7 +121,9 @@ def judge_alone(bench: Bench, mutant: Mutant) -> Compiled:
         if made.data != sound.data:
             if lacking := bench.lacking(made.data, sound.data or b""):
                 return Compiled("invalid", f"the kernel has no {', '.join(lacking)}")
-            return Compiled("alive", code=hashlib.sha256(made.data).hexdigest())
+            # Two mutants of a header may be the same in one of the objects and differ in others.
+            alike = mutant.key if len(names) > 1 else ""
+            return Compiled("alive", code=hashlib.sha256(made.data + alike.encode()).hexdigest())
     return Compiled("equivalent")
 
 

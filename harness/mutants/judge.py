@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.cases.pool import SHARED_FACTOR, shared_out
@@ -72,7 +72,7 @@ class MutantJudge:
             cases = {name: self.judges.identity[name] for name in self.reach.of(mutant.number)}
             if not cases:
                 self._take(mutant, MutantVerdict("not reached"))
-            elif known := self.kept.find(self.codes[mutant.number], cases):
+            elif known := self.kept.find(self.codes[mutant.number], cases, self._enough):
                 self._take(mutant, known)
             else:
                 left.append(mutant)
@@ -123,6 +123,10 @@ class MutantJudge:
 
         return work
 
+    def _enough(self, names: Collection[str]) -> bool:
+        """Whether no other case is begun behind these."""
+        return sum(self.reach.runs[name].seconds for name in names) >= self.enough_s
+
     def _take(self, mutant: Mutant, verdict: MutantVerdict) -> None:
         self.verdicts[mutant.number] = verdict
         if verdict.case is not None:
@@ -143,7 +147,6 @@ class MutantJudge:
 
     def _in_guest(self, mutant: Mutant, runner: CaseRunner) -> MutantVerdict:
         ran: dict[str, str] = {}
-        took_s = 0.0  # in the control
 
         def killed(by: Killer, reason: str, case: str) -> MutantVerdict:
             return MutantVerdict("killed", reason, by, case, ran=ran)
@@ -161,9 +164,8 @@ class MutantJudge:
                 struck = self._complaint(guest, runner) or struck
                 return MutantVerdict("killed", struck, "lost guest")
             for name in self._ordered(mutant):
-                if took_s >= self.enough_s:
+                if self._enough(ran):
                     break
-                took_s += self.reach.runs[name].seconds
                 ran[name] = self.judges.identity[name]
                 seen: list[ev.Event] = []
                 record = mine.run(self._limited(name, guest), seen.append)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,7 @@ FORM = 1  # of what is kept in the store
 class MutantRun:
     """``equipment``: guests of the sound kernel. ``report`` hears of each verdict as it comes.
 
-    ``wanted``: which mutants are.
+    ``wanted``: which mutants are. ``enough_s``: of cases for each, as in ``MutantJudge``.
     """
 
     session: Session
@@ -59,6 +60,7 @@ class MutantRun:
     workloads: Sequence[Selftest]
     report: MutantReport
     wanted: Callable[[Mutant], bool] = lambda mutant: True
+    enough_s: float = math.inf
 
     def judge_all(self) -> Equipment | None:
         """Runs all stages; guests of the switched kernel, None where no mutant has code.
@@ -160,14 +162,15 @@ class MutantRun:
                 next_step=f"{session.settings.command('list-tests')}   (what TESTS= selects from)",
             )
         equipment = self._switched(alive)
-        with self._kept() as folder, contextlib.ExitStack() as stack:
+        with self.kept() as folder, contextlib.ExitStack() as stack:
 
             @functools.cache
             def runners() -> list[CaseRunner]:
                 return stack.enter_context(_runners(session, equipment))
 
             reach = self._reach(equipment, judges, cases, folder, runners)
-            judge = MutantJudge(judges, reach, codes, KeptVerdicts(folder))
+            kept = KeptVerdicts(folder)
+            judge = MutantJudge(judges, reach, codes, kept, enough_s=self.enough_s)
             left = judge.settle(alive)
             try:
                 for mutant in alive:
@@ -186,7 +189,8 @@ class MutantRun:
     def _schedules(self, switched: Equipment, codes: Mapping[int, str], folder: Path) -> None:
         """The stage schedule: which survivors a race scenario strikes on."""
         session, prepared = self.session, switched.prepared
-        survivors = self.report.having("survived")
+        # What no case reaches, a scenario may: the other value of a re-test, above all.
+        survivors = self.report.having("survived", "not reached")
         scenarios = scenarios_for(session, prepared.base.line)
         if not survivors or not scenarios:
             return
@@ -217,7 +221,7 @@ class MutantRun:
         return RaceKernel(twin, self.equipment.prepared.applied, twin.entry / "debug")
 
     @contextlib.contextmanager
-    def _kept(self) -> Iterator[Path]:
+    def kept(self) -> Iterator[Path]:
         """The folder of what earlier runs have found of the sound kernel, in guests like these."""
         session, spec = self.session, self.equipment.spec
         kernel, rootfs = self.equipment.prepared.kernel.entry.name, spec.rootfs.parent.name

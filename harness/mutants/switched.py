@@ -3,7 +3,8 @@
 
 A mutant costs no build of its own then. ``switch.h`` and ``switch.c`` are the switch: which
 mutant is on, and which have been reached; /sys/module/kernel/parameters/harness_mutant sets
-the one and tells the other.
+the one and tells the other. A condition that is taken for true or for false is reached where it
+is the opposite: whatever runs elsewhere cannot tell this mutant.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ HEADER = "include/linux/harness_mutant.h"
 HOST = "init/main.c"  # is in every kernel, and gets switch.c at its end
 _INCLUDE = b"#include <linux/harness_mutant.h>"
 SUBJECT = "The mutants, each behind a switch"
+_CONSTANTS = ("0", "1")  # what a condition is taken for
 
 
 @dataclass
@@ -90,10 +92,16 @@ def _switch(source: bytes, span: _Span) -> bytes:
             + b" }"
         )
     truth = "!!" if "condition" in forms else ""
-    tests = "".join(
-        f"HARNESS_MUTANT({number}) ? {truth}({edit.instead}) : " for number, edit in span.choices
-    )
-    return f"({tests}{truth}(".encode() + text + b"))"
+    value = f"{truth}(".encode() + text + b")"
+    tests = ""
+    for number, edit in span.choices:
+        if truth and edit.instead in _CONSTANTS:
+            # Where the condition has this value anyway, the mutant does what the sound kernel does.
+            tests += f"HARNESS_MUTANT_ON({number}) ? {edit.instead} : "
+            value = f"HARNESS_CONDITION({number}, {edit.instead}, ".encode() + value + b")"
+        else:
+            tests += f"HARNESS_MUTANT({number}) ? {truth}({edit.instead}) : "
+    return f"({tests}".encode() + value + b")"
 
 
 def switch_sources(most: int) -> dict[str, str]:

@@ -8,7 +8,7 @@ that reach the line are. So a run that was ended goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -58,8 +58,16 @@ class KeptVerdicts:
 
     folder: Path
 
-    def find(self, code: str, cases: Mapping[str, str]) -> MutantVerdict | None:
-        """The verdict on the mutant with that code that still holds; None: it is to be judged."""
+    def find(
+        self,
+        code: str,
+        cases: Mapping[str, str],
+        enough: Callable[[Collection[str]], bool] = lambda names: False,
+    ) -> MutantVerdict | None:
+        """The verdict on the mutant with that code that still holds; None: it is to be judged.
+
+        ``enough``: whether it has survived with these cases, and no other needs to run.
+        """
         path = self._path(code)
         if not path.is_file():
             return None
@@ -67,7 +75,9 @@ class KeptVerdicts:
             verdict = read_json(MutantVerdict, path)
         except InvocationError:  # of another version
             return None
-        return replace(verdict, kept=True) if verdict.holds(cases) else None
+        same = [name for name, what in verdict.ran.items() if cases.get(name) == what]
+        survived = verdict.outcome == "survived" and enough(same)
+        return replace(verdict, kept=True) if survived or verdict.holds(cases) else None
 
     def keep(self, code: str, verdict: MutantVerdict) -> None:
         """Keeps what a guest has shown; what befell this machine is no verdict."""

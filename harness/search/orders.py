@@ -87,11 +87,15 @@ class OrderQueue:
         return None
 
     def told(self, order: SearchOrder, run: RaceRun, stopped_at: int | None) -> None:
-        """How a try ended. ``stopped_at``: the candidate before which the last thread waits."""
+        """How a try ended. ``stopped_at``: the candidate before which the thread that waits is.
+
+        The first thread may be the one: it comes no farther by itself, whoever stands elsewhere.
+        """
         if not order.steps or run.ending in ("hit", "miss", "error"):
             return
         first = order.steps[0]
-        if run.ending == "unreached":
+        waits = (run.remark or "").partition(" ")[0]  # of an order that was excluded, or waits
+        if run.ending == "unreached" or waits == first.thread:
             if order.depth == 1:
                 self._never.add(first)
             return

@@ -54,16 +54,20 @@ class SearchedFunction:
 
 @dataclass(frozen=True)
 class SearchPoint:
-    """Before an operation: ``place`` as a scenario names it, ``kind`` of the operation."""
+    """Before an operation: ``place`` as a scenario names it, ``kind`` of the operation.
+
+    ``within``: its function, where the place is the entry of what it calls.
+    """
 
     place: Place
     at: Breakpoint
     kind: str
     origin: Origin
+    within: tuple[str, ...] = ()
 
     def point(self, thread: str) -> Point:
         """The point of a scenario at which ``thread`` is held."""
-        return Point(thread, self.place, f"before: {self.kind}")
+        return Point(thread, self.place, f"before: {self.kind}", self.within)
 
 
 class SearchedCode:
@@ -181,11 +185,27 @@ class SearchedCode:
         body = self._body(of)
         if body is None:
             return
-        kinds = operations(body)
+        kinds, named = operations(body), set()
         for text, at in lines_with_code(self._code(of), self._symbols).items():
             if at.line in kinds:
                 place = parse_place(f"{of.name}: {text}")
                 yield SearchPoint(place, at, kinds[at.line], of.origin)
+                named.add(at.line)
+        for name in self._flushes(body, named):
+            at = Breakpoint(self._symbols.addresses(name), of.path, of.body.first)
+            yield SearchPoint(parse_place(f"{name}()"), at, "flush", of.origin, (of.name,))
+
+    def _flushes(self, body: Body, named: Collection[int]) -> list[str]:
+        """What flushes in a line that cannot be named, by the function that is called there.
+
+        A thread that flushes waits for the CPU that is held, and must be held before that.
+        """
+        found = {}
+        for node in body.walk(self._table.is_fixed):
+            name, line = body.called(node), body.line(node.start_byte)
+            if name and line not in named and self._operation(name) == "flush":
+                found[name] = len(self._symbols.addresses(name)) == 1
+        return [name for name, has_code in found.items() if has_code]
 
     def _body(self, of: SearchedFunction) -> Body | None:
         if of not in self._bodies:

@@ -126,9 +126,15 @@ class ProgramSearch:
         symbols = self._symbols
         name = (run.remark or "").partition(" ")[0]
         waits = next((cpu.stack for cpu in run.steps[-1].cpus if cpu.thread == name), None)
-        places = {(f.function, f.line) for f in waits.functions(symbols)} if waits else set()
-        points = self.reached.get(name, [])
-        inside = [n for n, p in enumerate(points) if (p.place.function, p.at.line) in places]
+        frames = waits.functions(symbols) if waits else []
+        lines = {(f.function, f.line) for f in frames}
+        functions = {f.function for f in frames}
+        inside = [
+            number
+            for number, point in enumerate(self.reached.get(name, []))
+            if (point.place.function, point.at.line) in lines
+            or (point.place.kind == "entry" and point.place.function in functions)
+        ]
         return max(inside, default=None)
 
     @property

@@ -11,7 +11,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,12 +76,13 @@ def mutant_patch(source: bytes, mutant: Mutant) -> str:
 class Protection:
     """A protection, as the ``mutant`` without it. ``scenario``: of the order that shows the need.
 
-    ``tries``, ``seconds``: of the search; ``programs``: those whose threads come to its function.
+    ``tries``, ``seconds``: of the search; ``programs``: those whose threads come to its place,
+    None before it was searched for.
     """
 
     mutant: Mutant
     verdict: MutantVerdict
-    programs: list[str] = field(default_factory=list)
+    programs: list[str] | None = None
     tries: int = 0
     seconds: float = 0.0
     found: FoundOrder | None = None
@@ -123,8 +124,10 @@ class Protection:
             rate = f"{self.found.hits} of {self.found.runs}"
             return f"{'; '.join(written(self.found.points))} ({rate})"
         if self.searched:
+            if self.programs is None:
+                return "the run was ended before the search"
             tried = f"{self.tries} tries of {', '.join(self.programs)}"
-            return tried if self.programs else "no program's threads come to its function"
+            return tried if self.programs else "no program's threads come to its place"
         return self.verdict.case or self.verdict.reason
 
 
@@ -166,7 +169,7 @@ def document(run: str, version: str, protections: Sequence[Protection]) -> dict[
             "instead": one.mutant.instead,
             "answer": one.answer,
             "shown_by": one.shown_by,
-            "programs": one.programs,
+            "programs": one.programs or [],
             "tries": one.tries,
             "seconds": round(one.seconds, 1),
             "scenario": str(one.scenario or ""),

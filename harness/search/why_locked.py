@@ -8,14 +8,19 @@ comes where is found once, without any of them.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.cases.pool import at_once
 from harness.core import events as ev
 from harness.core import git
+from harness.core.jsondata import read_json, write_json
 from harness.core.stages import stage
-from harness.mutants.reach import choose
+from harness.core.store import digest, file_digest
+from harness.mutants.mutant import Mutant
+from harness.mutants.reach import SOUND, choose, reached
 from harness.mutants.report import MutantReport
 from harness.mutants.run import MutantRun
 from harness.mutants.verdict import MutantVerdict
@@ -28,11 +33,19 @@ from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
 from harness.run.session import Session
 from harness.search.points import SearchedCode
-from harness.search.program_search import ProgramSearch
+from harness.search.program_search import FoundOrder, ProgramSearch
 from harness.search.protections import Protection, mutant_patch, protection_of
 from harness.search.run import SEED, STAGE, searched_programs
-from harness.series.apply import PatchedTree
+from harness.series.apply import Applied, PatchedTree
 
+# Of the cases of one protection, measured without a mistake. A mutant that a case kills is killed
+# in 1 to 11 s; one that survives takes all of the suite, which is 60 s at rest and 450 s beside
+# other work, and then the search is not begun.
+CASES_S = 15.0
+# What was searched by this code is not searched again.
+_CODE = file_digest(
+    *(Path(__file__).with_name(f"{n}.py") for n in ("orders", "points", "prober", "program_search"))
+)
 NOT_JUDGED = MutantVerdict("lost", "the run was ended before")
 
 
@@ -48,7 +61,9 @@ def judge_protections(
     main = MainSuite()
     equipment = assemble_guest(session, main.programs, at_once(session.settings.jobs))
     report = MutantReport([patch.subject for patch in equipment.prepared.applied.patches])
-    run = MutantRun(session, equipment, main.tests, report, lambda m: protection_of(m) is not None)
+    run = MutantRun(
+        session, equipment, main.tests, report, lambda m: protection_of(m) is not None, CASES_S
+    )
     every: list[Protection] = []
     try:
         switched = run.judge_all()
@@ -61,17 +76,97 @@ def judge_protections(
         return
     kernel, programs = run.traced(switched), searched_programs(session, line)
     context = race_context(session, equipment.prepared, kernel, programs)
-    with kernel_guests(context, kernel, "races/search", session.events) as on:
-        on.guests.take_snapshot(on.guest())  # with no mistake made
-        each = (_reach(on, kernel, program) for program in programs)
-        reached = [found for found in each if found is not None]
-        for number, one in enumerate(left, 1):
-            with stage(session.events, STAGE) as outcome:
-                _search(on, one, reached)
-                outcome.detail = f"{number} of {len(left)}: {one.name}: {one.answer}"
+    with run.kept() as folder:
+        seed, budget = session.settings.seed, session.settings.budget
+        kept = KeptSearches(folder, digest(_CODE, context.programs.image.parent.name, seed, budget))
+        fresh = [one for one in left if not kept.take(one)]
+        for one in left:
+            if one not in fresh:
+                _keep_order(session, equipment.prepared.applied, programs, one)
+        if len(fresh) < len(left):
+            session.events.note(f"{len(left) - len(fresh)} were searched for by an earlier run")
+        if fresh:
+            with kernel_guests(context, kernel, "races/search", session.events) as on:
+                _search_all(on, kernel, programs, fresh, kept)
 
 
-def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ProgramSearch | None:
+def _search_all(
+    on: KernelGuests,
+    kernel: RaceKernel,
+    programs: Sequence[Scenario],
+    left: Sequence[Protection],
+    kept: KeptSearches,
+) -> None:
+    session = on.context.session
+    on.guests.take_snapshot(on.guest())  # with no mistake made
+    each = (_reach(on, kernel, program) for program in programs)
+    comes_to = [found for found in each if found is not None]
+    for number, one in enumerate(left, 1):
+        with stage(session.events, STAGE) as outcome:
+            _search(on, one, comes_to)
+            kept.keep(one)
+            _keep_order(session, on.context.prepared.applied, programs, one)
+            outcome.detail = f"{number} of {len(left)}: {one.name}: {one.answer}"
+
+
+@dataclass(frozen=True)
+class KeptSearch:
+    """What the search for one protection has come to, as ``Protection`` has it."""
+
+    programs: list[str]
+    tries: int
+    seconds: float
+    found: FoundOrder | None
+
+
+@dataclass(frozen=True)
+class KeptSearches:
+    """What searches have come to, a file each in ``folder``, which is of one sound kernel.
+
+    ``how``: a digest of all that a search depends on, beside the protection.
+    """
+
+    folder: Path
+    how: str
+
+    def take(self, one: Protection) -> bool:
+        """Whether an earlier run has searched for it; then it has what was found."""
+        path = self._path(one)
+        if not path.is_file():
+            return False
+        known = read_json(KeptSearch, path)
+        one.programs, one.tries, one.seconds = known.programs, known.tries, known.seconds
+        one.found = known.found
+        return True
+
+    def keep(self, one: Protection) -> None:
+        """Keeps what its search has come to."""
+        found = KeptSearch(one.programs or [], one.tries, one.seconds, one.found)
+        write_json(self._path(one), found)
+
+    def _path(self, one: Protection) -> Path:
+        return self.folder / f"search-{digest(self.how, one.mutant.key)}.json"
+
+
+@dataclass(frozen=True)
+class ReachedBy:
+    """Where the threads of a program come with no mistake made.
+
+    ``passed``: the numbers of the mutants on their way, in inline functions of headers too.
+    """
+
+    program: ProgramSearch
+    passed: frozenset[int]
+
+    def comes_to(self, mutant: Mutant) -> bool:
+        """Whether a thread comes to the mutant's place, or into its function."""
+        points = itertools.chain.from_iterable(self.program.reached.values())
+        return mutant.number in self.passed or any(
+            point.place.function == mutant.function for point in points
+        )
+
+
+def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ReachedBy | None:
     """Who comes where with a program, and no mistake made; None where it does not run."""
     session, prepared = on.context.session, on.context.prepared
     assert on.symbols is not None  # all are controlled
@@ -81,23 +176,21 @@ def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ProgramS
     one = ProgramSearch(on, scenario, code, session.settings.runs, seed)
     with stage(session.events, "threads") as outcome:
         try:
+            choose(on.guest(), SOUND)
             one.reach()
+            passed = reached(on.guest())
         except RaceError as error:
             session.events.emit(ev.Note(f"{scenario.name} is not used: {error}", "warning"))
             return None
         counts = ", ".join(f"{name} {len(points)}" for name, points in one.reached.items())
         outcome.detail = f"{scenario.name}: points reached: {counts}"
-    return one
+    return ReachedBy(one, passed)
 
 
-def _search(on: KernelGuests, one: Protection, reached: Sequence[ProgramSearch]) -> None:
-    """Searches with each program whose threads come to the function of the protection."""
+def _search(on: KernelGuests, one: Protection, every: Sequence[ReachedBy]) -> None:
+    """Searches with each program whose threads come to the protection."""
     session, function = on.context.session, one.mutant.function
-    able = [
-        program
-        for program in reached
-        if any(p.place.function == function for points in program.reached.values() for p in points)
-    ]
+    able = [found.program for found in every if found.comes_to(one.mutant)]
     one.programs = [program.scenario.name for program in able]
     on.ready = functools.partial(choose, number=one.mutant.number)
     left_s = 60.0 * session.settings.budget
@@ -120,19 +213,22 @@ def _search(on: KernelGuests, one: Protection, reached: Sequence[ProgramSearch])
         one.seconds += about.seconds
         if about.found is not None:
             one.found = about.found
-            _keep(on, one, program.scenario)
+            one.programs = one.programs[: number + 1]
             return
 
 
-def _keep(on: KernelGuests, one: Protection, scenario: Scenario) -> None:
+def _keep_order(
+    session: Session, applied: Applied, programs: Sequence[Scenario], one: Protection
+) -> None:
     """The order as a scenario, and beside it the patch that is its variant."""
-    session, applied = on.context.session, on.context.prepared.applied
-    assert one.found is not None
+    if one.found is None or not one.programs:
+        return
     folder = session.out / "races" / "found"
     folder.mkdir(parents=True, exist_ok=True)
     source = git.raw(applied.repo, "cat-file", "blob", f"{applied.commit}:{one.mutant.path}")
     (folder / f"{one.name}.patch").write_text(mutant_patch(source, one.mutant), "utf-8")
     if one.found.points:
+        scenario = next(s for s in programs if s.name == one.programs[-1])
         about = f"Found by why-locked: what the {one.kind} in {one.mutant.function}() is for."
         points = one.found.points
         one.scenario = write_scenario(folder, one.name, about, scenario, points, one.name)

@@ -6,13 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from harness.coverage.changed_lines import changed_files
 from harness.mutants import alone
 from harness.mutants.alone import Compiled, compile_alone
-from harness.mutants.bench import Bench, link_tree
+from harness.mutants.bench import Bench, MadeObject, link_tree
 from harness.mutants.find import find_mutants
 from harness.mutants.mutant import Edit, Mutant
 from tests.support.toy import Toy
@@ -95,6 +97,27 @@ def test_what_the_compiler_says(compiling: Compiling) -> None:
     assert len(said) == 1 and "odd" in said[0] and "defined but not used" in said[0]
     codes = [one.code for one in found.values() if one.outcome == "alive"]
     assert len(codes) == len(set(codes)) == 2 and all(codes)
+
+
+def test_mutants_of_a_header_that_are_alike_in_one_object_have_codes_of_their_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mm.h").write_text("if (READ_ONCE(flags))")
+
+    def code(mutant: Mutant, *objects: str) -> str:
+        bench: Any = SimpleNamespace(
+            source=tmp_path,
+            objects=lambda path, function: objects,
+            sound_object=lambda name: MadeObject(b"sound", (), ()),
+            made_of=lambda name, texts: MadeObject(b"without the access", (), ()),
+            lacking=lambda data, sound: [],
+        )
+        return alone.judge_alone(bench, mutant).code
+
+    old = "READ_ONCE(flags)"
+    one, other = (planted("mm.h", old, new, f"if ({old})") for new in ("1", "(flags)"))
+    assert code(one, "a.o", "b.o") != code(other, "a.o", "b.o")
+    assert code(one, "a.o") == code(other, "a.o")  # where nothing else has it: one verdict
 
 
 def planted(path: str, old: str, new: str, text: str) -> Mutant:

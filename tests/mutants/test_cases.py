@@ -119,6 +119,17 @@ def test_how_long_a_verdict_holds(
         assert found.kept and (found.outcome, found.reason) == (verdict.outcome, verdict.reason)
 
 
+def test_a_survival_of_cases_that_are_enough_holds_though_others_reach_the_line(
+    tmp_path: Path,
+) -> None:
+    kept, cases = KeptVerdicts(tmp_path), {"a": "1", "b": "1", "c": "1"}
+    kept.keep("code", SURVIVAL)
+    assert kept.find("code", cases) is None
+    assert kept.find("code", cases, lambda names: len(names) >= 2) is not None
+    # One of the two is another case now.
+    assert kept.find("code", {**cases, "b": "2"}, lambda names: len(names) >= 2) is None
+
+
 def test_a_verdict_of_another_version_is_none(tmp_path: Path) -> None:
     (tmp_path / "verdict-code.json").write_text('{"old": 1}')
     assert KeptVerdicts(tmp_path).find("code", {}) is None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,26 @@ def test_each_outcome_is_told_by_what_noticed_it(
     page = (played.job.out / "latest" / "report.html").read_text()
     assert "4 of 6 were noticed" in page and "mm/swap.c:4 grown" in page
     assert "if (!a4)" in page and "if (!a1)" not in page
+
+
+def test_scenarios_are_tried_on_what_no_case_reaches_as_well(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    class Search:
+        def __init__(self, *given: object) -> None:
+            pass
+
+        def run(self, mutants: Sequence[Mutant]) -> Iterator[Any]:
+            tried.extend(mutant.number for mutant in mutants)
+            return iter(())
+
+    played = play(KILLS)
+    monkeypatch.setattr(run, "scenarios_for", lambda session, line: ["one"])
+    monkeypatch.setattr(run, "ScheduleSearch", Search)
+    assert played.mutants() == 1
+    assert tried == [4, 5]  # one survived, one was reached by none
 
 
 def test_only_cases_that_reach_a_mutant_run_and_the_first_that_notices_ends_it(play: Play) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,6 +70,34 @@ def test_each_switch_does_what_its_mutant_does(folder: Path) -> None:
     assert len(alone) > 100 and len({said(other, 0) for other in alone.values()}) > 50
 
 
+def test_a_condition_is_reached_where_the_mutant_takes_it_for_the_other_value(
+    folder: Path,
+) -> None:
+    text = "int work(int a)\n{\n\tif (a)\n\t\treturn 3;\n\treturn 0;\n}\n"
+    mutants = {
+        m.operator: m.number for m in mutants_in(text) if m.operator.startswith("condition-")
+    }
+    source = switched(text.encode(), mutants_in(text)).decode()
+    (folder / "main.c").write_text(
+        f"{source}\n#include <stdio.h>\n#include <stdlib.h>\nunsigned int harness_mutant;\n"
+        "unsigned char harness_mutant_reached[99];\n"
+        "int main(int argc, char **argv)\n{\n\twork(atoi(argv[1]));\n"
+        "\tfor (int n = 0; n < 99; n++)\n\t\tif (harness_mutant_reached[n])\n"
+        '\t\t\tprintf("%d ", n);\n'
+        "}\n"
+    )
+    program = folder / "reached"
+    argv = ("gcc", f"-I{folder}/include", "-o", str(program), str(folder / "main.c"))
+    proc.capture(argv)
+
+    def reached(a: str) -> set[str]:
+        numbers = set(map(int, proc.capture((str(program), a)).split()))
+        return {operator for operator, number in mutants.items() if number in numbers}
+
+    assert reached("0") == {"condition-negated", "condition-true"}
+    assert reached("7") == {"condition-negated", "condition-false"}
+
+
 def test_a_file_that_begins_with_code_keeps_its_line_numbers(folder: Path) -> None:
     text = "int line(int a)\n{\n\tif (a)\n\t\treturn __LINE__;\n\treturn 0;\n}\n"
     source = switched(text.encode(), mutants_in(text)).decode()
@@ -107,7 +136,8 @@ def test_the_switched_tree_is_one_commit_on_top(toy: Toy) -> None:
         assert set(changed.split()) == {path, HEADER, HOST}
         assert git.text(made.repo, "rev-parse", f"{made.commit}^") == applied.commit
         here = git.raw(made.repo, "cat-file", "blob", f"{made.commit}:{path}")
-        assert mutants and all(b"HARNESS_MUTANT(%d)" % m.number in here for m in mutants)
+        switches = set(map(int, re.findall(rb"HARNESS_(?:MUTANT|CONDITION)\((\d+)", here)))
+        assert mutants and switches == {m.number for m in mutants}
         host = git.raw(made.repo, "cat-file", "blob", f"{made.commit}:{HOST}")
         assert b"#define HARNESS_MUTANTS %d\n" % len(mutants) in host
         assert b"__module_param_call" in host and b"start_kernel" in host

@@ -73,6 +73,15 @@ def test_a_point_that_is_not_reached_is_not_tried_again() -> None:
     assert of.skipped
 
 
+def test_where_the_first_thread_waits_itself_no_order_of_the_other_is_made_of_it() -> None:
+    of = queue(a=4, b=1)
+    of.told(held("A", 3, "B"), ended("waits", "A waits for an interrupt, in f()"), 2)
+    left = rest(of)
+    assert held("A", 3, "B") not in left and held("A", 2, "B") in left
+    # 2 was a candidate of A, and B has one only.
+    assert all(of.points(order) is not None for order in left)
+
+
 def test_what_is_behind_a_lock_is_not_tried_while_the_lock_is_held() -> None:
     of = queue(1, 3)
     of.told(held("A", 0, "B"), ended("excluded", LOCKED), 1)

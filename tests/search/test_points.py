@@ -29,6 +29,7 @@ struct vma { unsigned long vm_flags; };
 void spin_lock(volatile int *l) { *l = 1; }
 void spin_unlock(volatile int *l) { *l = 0; }
 void set_pte(volatile int *pte, int to) { *pte = to; }
+void flush_tlb_page(volatile int *pte) { *pte = 4; }
 noinline void below(volatile int *pte)
 {
 	set_pte(pte, 1);
@@ -54,6 +55,8 @@ noinline int added(volatile struct vma *vma, volatile int *pte)
 	below(pte);
 	if (vma->vm_flags & 1)
 		ret++;
+	flush_tlb_page(pte);
+	flush_tlb_page(pte);
 	spin_lock(&lock);
 	return ret;
 }
@@ -120,7 +123,11 @@ def test_the_points_are_before_each_operation_that_can_be_named(
         ("added: if (*pte == 3)", "page table", "asked"),
         ("added: spin_unlock(&lock);", "lock", "asked"),
         ("added: if (vma->vm_flags & 1)", "flag", "asked"),
+        ("added: flush_tlb_page(pte);", "flush", "asked"),
+        # So has the second flush, for which a thread would wait: that has a function.
+        ("flush_tlb_page()", "flush", "asked"),
     ]
+    assert found[-1].point("A").within == ("added",)
 
 
 def test_what_has_no_code_in_its_own_file_is_looked_for_in_no_other(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +12,10 @@ import pytest
 
 from harness.mutants.report import MutantReport
 from harness.mutants.verdict import MutantVerdict
+from harness.races.claimed_points import ENDS
+from harness.races.scenario import Point, parse_place
 from harness.search import why_locked
+from harness.search.program_search import FoundOrder
 from harness.search.protections import Protection
 from tests.search.test_protections import mutant
 
@@ -19,10 +24,12 @@ def test_what_was_judged_before_the_run_was_ended_is_told(monkeypatch: pytest.Mo
     class Interrupted:
         def __init__(self, *given: Any) -> None:
             self.report: MutantReport = given[3]
+            assert given[5] == why_locked.CASES_S  # of cases for each
 
         def judge_all(self) -> None:
-            self.report.mutants = [mutant(number=1), mutant(number=2)]
+            self.report.mutants = [mutant(number=n) for n in (1, 2, 3)]
             self.report.verdicts[1] = MutantVerdict("killed", "x failed", "check", "tlb.c::flush")
+            self.report.verdicts[3] = MutantVerdict("survived")
             raise KeyboardInterrupt
 
     equipment = SimpleNamespace(prepared=SimpleNamespace(applied=SimpleNamespace(patches=())))
@@ -35,4 +42,33 @@ def test_what_was_judged_before_the_run_was_ended_is_told(monkeypatch: pytest.Mo
     assert [(one.answer, one.shown_by) for one in told] == [
         ("needed, shown by a case", "tlb.c::flush"),
         ("not tried", "the run was ended before"),
+        ("not tried", "the run was ended before the search"),
     ]
+
+
+def test_what_was_searched_is_not_searched_again(tmp_path: Path) -> None:
+    def protection(number: int) -> Protection:
+        return Protection(mutant(number=number), MutantVerdict("survived"))
+
+    points = (Point("A", parse_place("f: pte_clear(mm, addr, pte);")), Point("B", ENDS))
+    found = FoundOrder(points, 5, 5, 3, 9.0, "the page is gone")
+    kept = why_locked.KeptSearches(tmp_path, "these programs")
+    assert not kept.take(protection(1))
+    kept.keep(replace(protection(1), programs=["one", "two"], tries=3, seconds=9.5, found=found))
+    again = protection(1)
+    assert kept.take(again)
+    assert (again.programs, again.tries, again.seconds) == (["one", "two"], 3, 9.5)
+    assert again.found == found and again.answer == "needed, shown by an order"
+    # Nor is another one's taken, nor what other programs have found.
+    assert not kept.take(replace(protection(1), mutant=mutant("lock-dropped")))
+    assert not why_locked.KeptSearches(tmp_path, "other programs").take(protection(1))
+
+
+def test_a_program_is_able_where_it_passes_a_place_that_has_no_point() -> None:
+    """An inline function of a header has none."""
+    point: Any = SimpleNamespace(place=SimpleNamespace(function="g"))
+    program: Any = SimpleNamespace(reached={"A": [], "B": [point]})
+    assert why_locked.ReachedBy(program, frozenset({1})).comes_to(mutant(number=1))
+    assert not why_locked.ReachedBy(program, frozenset({2})).comes_to(mutant(number=1))
+    point.place.function = "f"  # the mutant's
+    assert why_locked.ReachedBy(program, frozenset()).comes_to(mutant(number=1))
