@@ -4,6 +4,7 @@
  * not marked, though that has not been used for longer.
  */
 #include "vr_background.h"
+#include "vr_group.h"
 
 #define LEFT_MB		64
 #define HELD_PAGES	(32 * VR_MB / VR_PAGE)
@@ -44,6 +45,69 @@ static void before_swap(bool mglru)
 	EXPECT_ALL_OLD(&other);
 }
 
+/* A process with a control group and a marked range of its own. */
+struct member {
+	struct vr_kin kin;
+	const char *group;
+	struct vr_range r;
+};
+
+static void enter_and_mark(struct vr_kin *kin)
+{
+	struct member *one = (struct member *)kin;
+
+	vt_cgroup_enter(one->group);
+	one->r = vr_filled(HELD_PAGES / 2);
+	REQUIRE_EQ(vr_mark(one->r.p, vr_len(&one->r)), 0);
+}
+
+static void expect_share(struct vr_kin *kin)
+{
+	struct member *one = (struct member *)kin;
+	size_t left = vr_count_pagemap(&one->r, VR_PM_PRESENT);
+
+	vt_diag("%s: %zu of %zu pages left", one->group, left, one->r.pages);
+	EXPECT_GE(left * 4, one->r.pages);
+	EXPECT_GE(one->r.pages * 3, left * 4);
+}
+
+static void grow_by_half(void *unused)
+{
+	struct vr_growth growth = vr_growth(192 * VR_MB / VR_PAGE);
+
+	(void)unused;
+	vr_grow_until_purged(&growth, HELD_PAGES / 2, STOLEN_PAGES);
+}
+
+static void two_groups(bool mglru)
+{
+	const struct vr_kin kin = { .prepare = enter_and_mark, .judge = expect_share };
+	struct member members[] = {
+		{ .kin = kin, .group = vt_cgroup("vw-a") },
+		{ .kin = kin, .group = vt_cgroup("vw-b") },
+	};
+	int i;
+
+	vt_mglru(mglru);
+	for (i = 0; i < 2; i++)
+		vr_kin_start(&members[i].kin);
+	vr_scarce(LEFT_MB, 64, mglru);
+	vt_set("/proc/sys/vm/watermark_scale_factor", VR_SCALE);
+	EXPECT_EQ(vt_run_child(grow_by_half, NULL), 0);
+	for (i = 0; i < 2; i++)
+		vr_kin_end(&members[i].kin);
+}
+
+static void two_groups_lru(void)
+{
+	two_groups(false);
+}
+
+static void two_groups_mglru(void)
+{
+	two_groups(true);
+}
+
 static void before_swap_lru(void)
 {
 	before_swap(false);
@@ -61,6 +125,10 @@ static const struct vt_case cases[] = {
 	VT_CASE(before_swap_mglru, "VW-10 VW-4",
 		"The same with MGLRU, where kswapd begins at a higher pressure.",
 		.timeout = 20),
+	VT_CASE(two_groups_lru, "VW-7",
+		"Of two groups that have marked as much, each gives its share to kswapd.",
+		.timeout = 20),
+	VT_CASE(two_groups_mglru, "VW-7", "The same with MGLRU.", .timeout = 20),
 };
 
 VT_MAIN(cases)
