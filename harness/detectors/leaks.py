@@ -87,4 +87,4 @@ def scan(
             leaked += len(found)
             for splat in map(sort_out, found):
                 events.emit(splat.seen())
-    return f"{counted(leaked, 'leak')} in {counted(len(asked), 'guest')}"
+    return f"{counted(leaked, 'leak')} in {len(asked)} of {counted(len(guests), 'guest')}"

@@ -22,6 +22,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,6 +54,16 @@ def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="monitors", daemon=True).start()
     return loop
+
+
+@functools.cache
+def _launcher() -> ThreadPoolExecutor:
+    """The thread that starts all QEMUs, and lives as long as this process.
+
+    The kernel sends the parent-death signal when the thread that forked ends (prctl(2)), and
+    guests are started by threads that end before them: those that share out the cases.
+    """
+    return ThreadPoolExecutor(1, "launcher")
 
 
 class Monitor:
@@ -163,9 +174,6 @@ class Qemu:
             restore: a saved state to go on from; RESUME says when the guest does.
             marks: where what ``spec.watch`` watches is marked.
 
-        To be called from a thread that lives as long as the guest: it is the
-        end of the thread, not of the process, that the kernel watches for.
-
         Raises:
             MachineError: QEMU is not installed, or ended at once.
         """
@@ -185,15 +193,20 @@ class Qemu:
             if restore is not None:
                 inherited.append(os.open(restore, os.O_RDONLY))
             with open(log, "wb") as errors:
-                process = subprocess.Popen(
-                    # setpriv rather than preexec_fn: Python code between fork and exec is not
-                    # safe once there are threads, and there is one for each console.
-                    ["setpriv", "--pdeathsig", "KILL", "--", *argv],
-                    stdin=console_in,
-                    stdout=console_out,
-                    stderr=errors,
-                    pass_fds=inherited,
-                    start_new_session=True,
+                process = (
+                    _launcher()
+                    .submit(
+                        subprocess.Popen,
+                        # setpriv rather than preexec_fn: Python code between fork and exec is not
+                        # safe once there are threads, and there is one for each console.
+                        ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                        stdin=console_in,
+                        stdout=console_out,
+                        stderr=errors,
+                        pass_fds=inherited,
+                        start_new_session=True,
+                    )
+                    .result()
                 )
         except BaseException:
             line.close()

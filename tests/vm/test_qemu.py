@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,20 @@ def test_qemu_dies_with_the_harness(
         pid = int(harness.stdout.readline())
         harness.send_signal(signal.SIGKILL)
     wait_gone(pid)
+
+
+def test_it_outlives_the_thread_that_started_it(
+    pretend: Callable[[str], None], spec: GuestSpec, tmp_path: Path
+) -> None:
+    pretend("pass")
+    with ThreadPoolExecutor(1) as pool:
+        qemu = pool.submit(Qemu.start, spec, tmp_path / "log", "KEY").result()
+    try:  # that thread has been joined: a signal for its end has been sent
+        assert qemu.alive
+        assert qemu.find_port() == 35673
+    finally:
+        qemu.kill()
+        qemu.console.close()
 
 
 def test_no_forwarded_port_is_a_defect(
