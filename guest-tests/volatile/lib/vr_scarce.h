@@ -50,6 +50,20 @@ static inline struct vr_range vr_scarce(long long left_mb, size_t pages,
 	return vr_scarce_without_swap(left_mb, pages, mglru);
 }
 
+/*
+ * How many of the pages of @r, which is unmarked, have been purged since the counter was
+ * @before. kswapd counts a batch when it is through with it, and may be at one now.
+ */
+static inline long long vr_all_counted(const struct vr_range *r, long long before)
+{
+	long long zero = vr_count(r).zero;
+
+	while (vr_purges() - before < zero)
+		sched_yield();
+	EXPECT_EQ(vr_purges() - before, zero);
+	return zero;
+}
+
 /* Grow until enough is purged; @arg: how much was before. */
 static inline void vr_grow(void *arg)
 {
