@@ -30,6 +30,7 @@ from harness.series.mailbox import (
 )
 
 MAX_HIDDEN_SHOWN = 10  # lines
+_DIFF = re.compile(rb"^diff --git ", re.MULTILINE)
 # How the harness writes patches: the same bytes for the same commits, whatever the
 # user's settings, the width of the terminal, and the size of the repository.
 FORMAT_PATCH = (
@@ -241,14 +242,20 @@ def _range(source: str, spec: str, base: Base) -> Series:
         ) from error
     # Only these: a message may quote such a line of another mail.
     begin = rf"(?m)^From ({'|'.join(commits)})(?= Mon Sep 17 00:00:00 2001$)"
-    found = re.split(begin.encode(), mbox)[1:] if commits else []
+    parts = re.split(begin.encode(), mbox)[1:] if commits else []
+    # Of a commit without a change git 2.47 writes a mail, and git 2.39 none.
+    found = [
+        (commit.decode(), mail)
+        for commit, mail in zip(parts[::2], parts[1::2], strict=True)
+        if _DIFF.search(mail)
+    ]
     if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
     # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.
     zero = b"From " + b"0" * 40
     patches = tuple(
-        replace(parse_patch(zero + mail, f"{spec}, commit {n}"), commit=commit.decode())
-        for n, (commit, mail) in enumerate(zip(found[::2], found[1::2], strict=True), 1)
+        replace(parse_patch(zero + mail, f"{spec}, commit {n}"), commit=commit)
+        for n, (commit, mail) in enumerate(found, 1)
     )
     left = len(commits) - len(patches)
     said = (
