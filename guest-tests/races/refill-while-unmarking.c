@@ -35,16 +35,9 @@ static char *scratch;
 static struct vr_range range;
 static volatile int unmarked;
 
-/* A purged page, and no flush of TLBs pending: see sigbus-fault.c. */
 static void prepare(void)
 {
-	REQUIRE_EQ(vr_advise(range.p, vr_len(&range), MADV_DONTNEED), 0);
-	vr_fill_page(&range, 0);
-	REQUIRE_EQ(vr_mark(range.p, vr_len(&range)), 0);
-	REQUIRE_EQ(vr_advise(range.p, vr_len(&range), MADV_PAGEOUT), 0);
-	REQUIRE_EQ(vr_count_pagemap(&range, VR_PM_PRESENT), 0);
-	*scratch = 1;
-	REQUIRE_EQ(vr_advise(scratch, VR_PAGE, MADV_DONTNEED), 0);
+	vr_purge_anew(&range, scratch);
 }
 
 static void setup(void)

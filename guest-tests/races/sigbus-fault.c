@@ -33,20 +33,9 @@ static char *scratch;
 static struct vr_range range;
 static volatile int found, written, seen_in_handler;
 
-/*
- * A purged page, touched and purged on one CPU: what is touched here is on no list
- * elsewhere. The mm has a flush of TLBs pending after that, which B's MADV_DONTNEED
- * would have to wait for while A's CPU is held: any other zap gets it done before.
- */
 static void prepare(void)
 {
-	REQUIRE_EQ(vr_advise(range.p, vr_len(&range), MADV_DONTNEED), 0);
-	vr_fill_page(&range, 0);
-	REQUIRE_EQ(vr_mark(range.p, vr_len(&range)), 0);
-	REQUIRE_EQ(vr_advise(range.p, vr_len(&range), MADV_PAGEOUT), 0);
-	REQUIRE_EQ(vr_count_pagemap(&range, VR_PM_PRESENT), 0);
-	*scratch = 1;
-	REQUIRE_EQ(vr_advise(scratch, VR_PAGE, MADV_DONTNEED), 0);
+	vr_purge_anew(&range, scratch);
 	found = written = seen_in_handler = 0;
 }
 

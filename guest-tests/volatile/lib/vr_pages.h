@@ -188,4 +188,21 @@ static inline struct vr_range vr_purged(size_t pages)
 	return r;
 }
 
+/*
+ * Fill the one page of @r anew and have it purged, on the CPU of the caller: what is
+ * touched here is on no list elsewhere. The mm has a flush of TLBs pending after that,
+ * for which another's MADV_DONTNEED would wait while a CPU is held: a zap of @scratch,
+ * which is another page, gets it done before.
+ */
+static inline void vr_purge_anew(struct vr_range *r, char *scratch)
+{
+	REQUIRE_EQ(vr_advise(r->p, vr_len(r), MADV_DONTNEED), 0);
+	vr_fill_page(r, 0);
+	REQUIRE_EQ(vr_mark(r->p, vr_len(r)), 0);
+	REQUIRE_EQ(vr_advise(r->p, vr_len(r), MADV_PAGEOUT), 0);
+	REQUIRE_EQ(vr_count_pagemap(r, VR_PM_PRESENT), 0);
+	*scratch = 1;
+	REQUIRE_EQ(vr_advise(scratch, VR_PAGE, MADV_DONTNEED), 0);
+}
+
 #endif
