@@ -16,7 +16,7 @@ from unidiff.patch import PatchSet
 
 from harness.build.make import APART
 from harness.core import git
-from harness.detectors.attribution import Function, functions
+from harness.detectors.changed_functions import Function, functions
 from harness.series.apply import PatchedTree
 
 SOURCES = ("*.c", "*.h")

@@ -33,7 +33,7 @@ from harness.core import proc
 from harness.core.sandbox import Inside, taken
 from harness.coverage.changed_lines import ChangedFile
 from harness.debugger.code import Range
-from harness.detectors.attribution import functions
+from harness.detectors.changed_functions import functions
 from harness.series.apply import PatchedTree
 
 # Nothing of types and variables; but of each statement that an optimization has left no

@@ -13,9 +13,9 @@ from harness.core import git
 from harness.core.events import CaseId
 from harness.core.jsondata import read_yaml
 from harness.coverage.changed_lines import AddedLine, ChangedFile
+from harness.coverage.line_addresses import Statements
 from harness.coverage.marks import RanCode
-from harness.coverage.statements import Statements
-from harness.detectors.attribution import Function
+from harness.detectors.changed_functions import Function
 from harness.report.change import DiffRow, LineState, PatchDiff
 from harness.series.apply import PatchedTree
 from harness.series.diff import HUNK, read_diff

@@ -27,9 +27,9 @@ from harness.core import proc
 from harness.core.errors import InternalError, MachineError
 from harness.core.sandbox import Inside, taken
 from harness.coverage.changed_lines import ChangedFile
+from harness.coverage.line_addresses import symbols_of
 from harness.coverage.objects import compiler_command, objects_of
-from harness.coverage.statements import symbols_of
-from harness.detectors.attribution import Function
+from harness.detectors.changed_functions import Function
 from harness.series.apply import PatchedTree
 
 _PLACE = re.compile(r"^(?P<path>[^\s:]+):(?P<line>\d+):", re.M)

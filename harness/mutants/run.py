@@ -26,9 +26,9 @@ from harness.core.words import counted
 from harness.coverage.changed_lines import changed_files
 from harness.engine.cluster import connected
 from harness.image.programs import Case
-from harness.mutants.alone import compile_alone
 from harness.mutants.argued import argument_for, load_arguments, outlived
 from harness.mutants.cases import Judges, judges_of
+from harness.mutants.compiler_verdict import compile_alone
 from harness.mutants.far import JudgeJob, judge_far
 from harness.mutants.find import find_mutants, sample
 from harness.mutants.judge import MutantJudge, place_of

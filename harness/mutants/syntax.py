@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-from harness.detectors.attribution import Function
+from harness.detectors.changed_functions import Function
 
 HEAD = b"void f() "  # of what tree-sitter is shown; no file's first function begins before
 LOOPS = ("while_statement", "do_statement", "for_statement")

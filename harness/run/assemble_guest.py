@@ -22,9 +22,9 @@ from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.core.words import counted
 from harness.detectors import leaks
-from harness.detectors.attribution import sorted_out, touched_functions
-from harness.detectors.by_patch import blamed
+from harness.detectors.changed_functions import sorted_out, touched_functions
 from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
+from harness.detectors.patch_to_blame import blamed
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import Prepared, prepare

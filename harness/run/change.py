@@ -9,9 +9,9 @@ from harness.core import events as ev
 from harness.core.errors import MachineError
 from harness.core.stages import stage
 from harness.coverage.changed_lines import changed_files
+from harness.coverage.line_addresses import find_statements
 from harness.coverage.marks import RanCode, build_plugin
 from harness.coverage.result import Measured, entered_otherwise
-from harness.coverage.statements import find_statements
 from harness.report.change import write_change
 from harness.run.assemble_guest import Equipment, kvm_verdict
 from harness.run.pipeline import Prepared

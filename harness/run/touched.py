@@ -21,7 +21,7 @@ from harness.core.settings import TOUCHED, TOUCHED_ONLY, Settings
 from harness.core.store import digest
 from harness.coverage.changed_lines import is_code
 from harness.coverage.result import Measured
-from harness.detectors.attribution import Function, functions
+from harness.detectors.changed_functions import Function, functions
 from harness.image.programs import Case
 from harness.run.pipeline import Prepared
 from harness.run.session import Session

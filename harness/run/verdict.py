@@ -4,7 +4,7 @@
 A WARN, an oops, any report that ``vm/splats.yaml`` knows fails the run, whichever case it
 came in and if it came between cases. Two kinds do not count: *expected* ones, such as the
 out-of-memory kill that a case has asked for, and *foreign* ones, which are not about code of
-the series (``detectors/attribution.py``).
+the series (``detectors/changed_functions.py``).
 
 A run in which nothing broke passes only where the change has run (``report/untested.py``).
 """

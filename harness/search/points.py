@@ -20,7 +20,7 @@ from harness.core.errors import InvocationError
 from harness.coverage.changed_lines import changed_files
 from harness.debugger.code import Scope, Unit
 from harness.debugger.symbols import KernelSource, Symbols
-from harness.detectors.attribution import Function, functions
+from harness.detectors.changed_functions import Function, functions
 from harness.mutants.operators import OperatorTable, operator_table
 from harness.mutants.syntax import Body, read_bodies
 from harness.races.breakpoints import Breakpoint, lines_with_code

@@ -10,8 +10,8 @@ import pytest
 
 from harness.core import proc
 from harness.coverage.changed_lines import changed_files
+from harness.coverage.line_addresses import symbols_of
 from harness.coverage.objects import compiler_command, objects_of, place
-from harness.coverage.statements import symbols_of
 from harness.debugger.dwarf import DebugInfo
 from tests.coverage.test_changed_lines import tree_of
 from tests.support.toy import Toy, grow

@@ -12,9 +12,9 @@ from harness.core.errors import InvocationError
 from harness.core.events import CaseId, ChangeCoverage
 from harness.core.settings import PROJECT
 from harness.coverage.changed_lines import changed_files
+from harness.coverage.line_addresses import Statements
 from harness.coverage.marks import RanCode
 from harness.coverage.result import EXCUSES, Measured, entered_otherwise
-from harness.coverage.statements import Statements
 from harness.series.apply import PatchedTree
 from tests.coverage.test_changed_lines import tree_of
 from tests.support.toy import Toy, grow

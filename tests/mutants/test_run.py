@@ -21,7 +21,7 @@ from harness.core.errors import MachineError
 from harness.core.events import Events
 from harness.core.store import Store
 from harness.mutants import run
-from harness.mutants.alone import Compiled
+from harness.mutants.compiler_verdict import Compiled
 from harness.mutants.mutant import Edit, Mutant
 from harness.mutants.reach import PARAMETER
 from harness.vm.guests import Guests

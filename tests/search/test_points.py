@@ -14,7 +14,7 @@ from harness.core.settings import PROJECT
 from harness.debugger.code import Unit
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
-from harness.detectors.attribution import functions
+from harness.detectors.changed_functions import functions
 from harness.mutants.operators import operator_table
 from harness.mutants.syntax import read_bodies
 from harness.races.breakpoints import find_breakpoint

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from harness.coverage.changed_lines import AddedLine, ChangedFile
-from harness.detectors.attribution import functions
+from harness.detectors.changed_functions import functions
 from harness.mutants.find import mutants_of, sample
 from harness.mutants.mutant import Mutant
 

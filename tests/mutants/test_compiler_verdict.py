@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from harness.coverage.changed_lines import changed_files
-from harness.mutants import alone
-from harness.mutants.alone import Compiled, compile_alone
+from harness.mutants import compiler_verdict
 from harness.mutants.bench import Bench, MadeObject, link_tree
+from harness.mutants.compiler_verdict import Compiled, compile_alone
 from harness.mutants.find import find_mutants
 from harness.mutants.mutant import Edit, Mutant
 from tests.support.toy import Toy
@@ -112,7 +112,7 @@ def test_mutants_of_a_header_that_are_alike_in_one_object_have_codes_of_their_ow
             made_of=lambda name, texts: MadeObject(b"without the access", (), ()),
             lacking=lambda data, sound: [],
         )
-        return alone.judge_alone(bench, mutant).code
+        return compiler_verdict.judge_alone(bench, mutant).code
 
     old = "READ_ONCE(flags)"
     one, other = (planted("mm.h", old, new, f"if ({old})") for new in ("1", "(flags)"))
@@ -148,13 +148,13 @@ def test_what_is_known_is_not_compiled_again(
     first, second = (m for m in compiling.every if m.operator == "part-dropped")
     before = compiling.compile([first])
     asked = []
-    judge = alone.judge_alone
+    judge = compiler_verdict.judge_alone
 
     def counted(bench: Bench, mutant: Mutant) -> Compiled:
         asked.append(mutant)
         return judge(bench, mutant)
 
-    monkeypatch.setattr(alone, "judge_alone", counted)
+    monkeypatch.setattr(compiler_verdict, "judge_alone", counted)
     # Another number in another sample.
     first = replace(first, number=7)
     after = compiling.compile([first, second])

@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.detectors.attribution import FOREIGN, frames, functions, sorted_out, touched_functions
+from harness.detectors.changed_functions import (
+    FOREIGN,
+    frames,
+    functions,
+    sorted_out,
+    touched_functions,
+)
 from harness.series.apply import PatchedTree
 from harness.series.diff import changed_lines
 from harness.vm.splats import Splat, find_splats

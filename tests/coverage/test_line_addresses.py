@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from harness.build.kernel import build
 from harness.coverage.changed_lines import changed_files
-from harness.coverage.statements import Statements, find_statements
+from harness.coverage.line_addresses import Statements, find_statements
 from tests.support.toy import Toy, grow
 
 
