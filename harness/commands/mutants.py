@@ -7,10 +7,11 @@ import time
 from dataclasses import replace
 
 from harness.cases.pool import at_once
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.mutants.report import MutantReport
 from harness.mutants.run import MutantRun
-from harness.report.mutants import write_mutants
+from harness.report.mutants import FILE
 from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
 from harness.run.session import RunResult, Session, run_session
@@ -40,7 +41,7 @@ def _mutants(session: Session) -> None:
     finally:  # of an interrupted run as well
         if report.mutants:
             report.seconds = time.monotonic() - start
-            write_mutants(session.out, report.document())
+            write_json(session.out / FILE, report.document())
             report.print_on(session.console, session.settings)
     if problem := report.problem(session.out, session.settings):
         raise problem

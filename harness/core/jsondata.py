@@ -51,6 +51,14 @@ def read_json(kind: type[T], path: Path) -> T:
     return of_file(kind, data, path)
 
 
+def read_kept(kind: type[T], path: Path) -> T | None:
+    """What an earlier run has left, and can be found anew; None: nothing, or another version's."""
+    try:
+        return read_json(kind, path)
+    except (FileNotFoundError, InvocationError):
+        return None
+
+
 def read_yaml(kind: type[T], path: Path, next_step: str) -> T:
     """The ``kind`` that a table of a project holds, which somebody has written by hand.
 

@@ -8,7 +8,6 @@ later run of the same kernel reports it.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +21,7 @@ from harness.cases.ktap import read_case
 from harness.core.command_table import command
 from harness.core.errors import InternalError
 from harness.core.events import CanaryFinished, CaseId, Events
-from harness.core.jsondata import from_json, write_json
+from harness.core.jsondata import from_json, read_kept, write_json
 from harness.core.settings import PROJECT
 from harness.core.store import Store
 from harness.detectors.leaks import leaks_of
@@ -129,10 +128,7 @@ def keep(store: Store, kernel: KernelBuild, canaries: Iterable[CanaryFinished]) 
 
 def known(store: Store, kernel: KernelBuild) -> tuple[CanaryFinished, ...]:
     """What was proven for this kernel; nothing if it was never tried."""
-    path = _path(store, kernel)
-    if not path.is_file():
-        return ()
-    return tuple(CanaryFinished(**record) for record in json.loads(path.read_text()))
+    return read_kept(tuple[CanaryFinished, ...], _path(store, kernel)) or ()
 
 
 def sentence(canaries: tuple[CanaryFinished, ...]) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 from harness.build.kconfig import KernelConfig
 from harness.build.make import new_warnings
 from harness.build.tree import TreeUnderTest
-from harness.core.jsondata import read_json, write_json
+from harness.core.jsondata import read_kept, write_json
 from harness.core.store import digest, file_digest
 from harness.coverage.objects import compiled_folder
 from harness.mutants.bench import Bench
@@ -66,11 +66,13 @@ def compile_alone(
     tools, log = tree.tools, tree.log
     key = digest(tree.applied.tree, config.text, tools.toolchain.version, _CODE)
     with tools.store.work_dir("mutants", key, tools.events.note) as folder:
-        kept = _KnownCompiled(folder)
-        found = {m.number: known for m in mutants if (known := kept.of(m)) is not None}
+        kept = {m.number: read_kept(Compiled, _place(folder, m)) for m in mutants}
+        found = {number: known for number, known in kept.items() if known is not None}
         left = [mutant for mutant in mutants if mutant.number not in found]
         progress(len(found), len(mutants))
-        refused = None if left else kept.refused(_alive(mutants, found))
+        refused = None
+        if not left:
+            refused = read_kept(dict[str, str], _together(folder, _alive(mutants, found)))
         if refused is None:
             sources = {HOST, *(m.path for m in mutants if m.path.endswith(".c"))}
             own = sorted(f"{path[:-2]}.o" for path in sources)
@@ -78,15 +80,27 @@ def compile_alone(
                 bench = Bench(tree.applied, source, out)
                 for mutant, compiled in _each(bench, left, tools.jobs):
                     found[mutant.number] = compiled
-                    kept.keep(mutant, compiled)
+                    write_json(_place(folder, mutant), compiled)
                     _tell(log, mutant, compiled)
                     progress(len(found), len(mutants))
                 alive = _alive(mutants, found)
-                refused = refuse(bench, alive)
-                kept.keep_refused(alive, refused)
-    for number, why in refused.items():
-        found[number] = Compiled("invalid", f"it cannot be switched: {why}")
+                why = refuse(bench, alive)
+                refused = {m.key: why[m.number] for m in alive if m.number in why}
+                write_json(_together(folder, alive), refused)
+    for mutant in mutants:
+        if said := refused.get(mutant.key):
+            found[mutant.number] = Compiled("invalid", f"it cannot be switched: {said}")
     return found
+
+
+def _place(folder: Path, mutant: Mutant) -> Path:
+    """Where it is kept what came of a mutant, whatever its number."""
+    return folder / f"{digest(mutant.path, [vars(edit) for edit in mutant.edits])}.json"
+
+
+def _together(folder: Path, alive: Sequence[Mutant]) -> Path:
+    """Where it is kept which of these cannot be switched in one kernel, and why, by their keys."""
+    return folder / f"{digest('together', [mutant.key for mutant in alive])}.json"
 
 
 def _alive(mutants: Sequence[Mutant], found: Mapping[int, Compiled]) -> list[Mutant]:
@@ -133,41 +147,3 @@ def _tell(log: Path, mutant: Mutant, compiled: Compiled) -> None:
     where = f"{mutant.path}:{mutant.line}: {mutant.operator}"
     with open(log, "a", encoding="utf-8") as rows:
         rows.write(f"{where}: {compiled.outcome} {compiled.said}".rstrip() + "\n")
-
-
-@dataclass(frozen=True)
-class _KnownCompiled:
-    """What is known, in a folder of one tree, configuration and compiler."""
-
-    folder: Path
-
-    def _place(self, *what: object) -> Path:
-        return self.folder / f"{digest(*what)}.json"
-
-    def _of(self, mutant: Mutant) -> Path:
-        return self._place(mutant.path, [vars(edit) for edit in mutant.edits])
-
-    def of(self, mutant: Mutant) -> Compiled | None:
-        """What came of a mutant of whatever number."""
-        place = self._of(mutant)
-        return read_json(Compiled, place) if place.is_file() else None
-
-    def keep(self, mutant: Mutant, compiled: Compiled) -> None:
-        """Keeps that."""
-        write_json(self._of(mutant), compiled)
-
-    def _together(self, mutants: Sequence[Mutant]) -> Path:
-        return self._place("together", [self._of(mutant).name for mutant in mutants])
-
-    def refused(self, mutants: Sequence[Mutant]) -> dict[int, str] | None:
-        """Which of the mutants cannot be switched together, by number; None: not known."""
-        place = self._together(mutants)
-        if not place.is_file():
-            return None
-        why = read_json(dict[str, str], place)
-        return {m.number: why[at] for m in mutants if (at := self._of(m).name) in why}
-
-    def keep_refused(self, mutants: Sequence[Mutant], refused: Mapping[int, str]) -> None:
-        """Keeps that."""
-        why = {self._of(m).name: refused[m.number] for m in mutants if m.number in refused}
-        write_json(self._together(mutants), why)

@@ -15,8 +15,8 @@ from pathlib import Path
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
 from harness.core import events as ev
-from harness.core.errors import InternalError, InvocationError
-from harness.core.jsondata import read_json, write_json
+from harness.core.errors import InternalError
+from harness.core.jsondata import write_json
 from harness.image.programs import Case
 from harness.mutants.cases import Judges
 from harness.vm.channel import SshError
@@ -141,14 +141,6 @@ class _Watch:
             self.events.emit(ev.StageProgress(STAGE, *done))
         elif isinstance(event, (ev.SplatSeen, ev.GuestLost)):
             self.said.setdefault(str(event.test), []).append(event)
-
-
-def kept_reach(path: Path) -> ReachRecord | None:
-    """What an earlier run has found of the same kernel and cases; None: nothing."""
-    try:
-        return read_json(ReachRecord, path) if path.is_file() else None
-    except InvocationError:  # of another version
-        return None
 
 
 def find_reach(

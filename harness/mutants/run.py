@@ -20,6 +20,7 @@ from harness.cases.runner import CaseRunner
 from harness.cases.selection import select_cases
 from harness.core import events as ev
 from harness.core.errors import InvocationError
+from harness.core.jsondata import read_kept
 from harness.core.stages import stage
 from harness.core.store import digest
 from harness.core.words import counted
@@ -34,7 +35,7 @@ from harness.mutants.find import find_mutants, sample
 from harness.mutants.judge import MutantJudge, place_of
 from harness.mutants.mutant import Mutant
 from harness.mutants.reach import STAGE as REACH
-from harness.mutants.reach import ReachRecord, find_reach, kept_reach
+from harness.mutants.reach import ReachRecord, find_reach
 from harness.mutants.report import MutantReport
 from harness.mutants.schedule import ScheduleSearch, scenarios_for
 from harness.mutants.switched import switched_tree
@@ -240,7 +241,7 @@ class MutantRun:
         """The stage reach: which case reaches which mutant, from the store or found now."""
         identity = {str(case.id): judges.identity[str(case.id)] for case in cases}
         path = folder / f"reach-{digest(equipment.prepared.kernel.entry.name, identity)}.json"
-        reach = kept_reach(path)
+        reach = read_kept(ReachRecord, path)
         events, cached = self.session.events, reach is not None
         ready = [] if reach else runners()  # the stage boot is one of its own
         with stage(events, REACH) as outcome:

@@ -9,15 +9,13 @@ What was found out is kept by the mutant's code and what the scenario is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, InternalError
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_kept, write_json
 from harness.core.stages import stage
 from harness.core.store import digest, file_digest
 from harness.image.programs import GUEST_TESTS
@@ -77,7 +75,7 @@ class ScheduleSearch:
         Raises:
             SeriesError, MachineError: as for any build and any boot.
         """
-        control = self._kept_control()
+        control = read_kept(dict[str, ScheduleControl], self._control_path())
         if control is None or any(self._left(mutant, control) for mutant in mutants):
             yield from self._in_guests(mutants, control)
             return
@@ -97,14 +95,9 @@ class ScheduleSearch:
         kernel = self.prepared.kernel.entry.name
         return self.folder / f"schedules-{digest(kernel, identity)}.json"
 
-    def _kept_control(self) -> dict[str, ScheduleControl] | None:
-        path = self._control_path()
-        return read_json(dict[str, ScheduleControl], path) if path.is_file() else None
-
     def _tried(self, mutant: Mutant) -> dict[str, str | None]:
         """What is known of a mutant: identity of a scenario -> what was seen; None: no strike."""
-        path = self._tried_path(mutant)
-        return read_json(dict[str, str | None], path) if path.is_file() else {}
+        return read_kept(dict[str, str | None], self._tried_path(mutant)) or {}
 
     def _tried_path(self, mutant: Mutant) -> Path:
         return self.folder / f"scheduled-{self.codes[mutant.number]}.json"
@@ -151,7 +144,7 @@ class ScheduleSearch:
                 for scenario in self._left(mutant, control):
                     said = self._try(on, mutant, scenario)
                     known = {**self._tried(mutant), self._identity(scenario): said}
-                    write_atomically(self._tried_path(mutant), json.dumps(known) + "\n")
+                    write_json(self._tried_path(mutant), known)
                     if said is not None:
                         break
                 for found in self._known(mutant, control):
@@ -179,8 +172,7 @@ class ScheduleSearch:
             found[scenario.name] = ScheduleControl(tuple(sorted(numbers)), why)
             counted = done, len(self.scenarios), "scenarios", scenario.name
             self.session.events.emit(ev.StageProgress(STAGE, *counted))
-        told = {name: asdict(ran) for name, ran in found.items()}
-        write_atomically(self._control_path(), json.dumps(told) + "\n")
+        write_json(self._control_path(), found)
         return found
 
     @staticmethod

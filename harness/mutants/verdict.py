@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from harness.core.errors import InvocationError
-from harness.core.jsondata import read_json, write_json
+from harness.core.jsondata import read_kept, write_json
 from harness.mutants.mutant import Outcome
 
 # What has noticed a mutant: a check of a case, the kernel's own complaint, the loss of the guest,
@@ -68,12 +67,7 @@ class KeptVerdicts:
 
         ``enough``: whether it has survived with these cases, and no other needs to run.
         """
-        path = self._path(code)
-        if not path.is_file():
-            return None
-        try:
-            verdict = read_json(MutantVerdict, path)
-        except InvocationError:  # of another version
+        if (verdict := read_kept(MutantVerdict, self._path(code))) is None:
             return None
         same = [name for name, what in verdict.ran.items() if cases.get(name) == what]
         survived = verdict.outcome == "survived" and enough(same)

@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, TypedDict
-
-from harness.core.jsondata import read_json, write_json
 
 FILE = "coverage.json"
 # '' is a line that is not added, or is of no C file; ``later``: a later patch wrote it anew.
@@ -35,14 +31,3 @@ class PatchDiffs(TypedDict):
     """``coverage.json``: the patches in order."""
 
     patches: list[PatchDiff]
-
-
-def write_change(out: Path, patches: Sequence[PatchDiff]) -> None:
-    """Leaves ``coverage.json`` in a run's folder."""
-    write_json(out / FILE, {"patches": patches})
-
-
-def read_change(out: Path) -> list[PatchDiff]:
-    """What ``write_change`` left in a run's folder; empty where nothing was measured."""
-    path = out / FILE
-    return read_json(PatchDiffs, path)["patches"] if path.is_file() else []

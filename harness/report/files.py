@@ -16,9 +16,11 @@ from markupsafe import Markup, escape
 
 from harness.core import events as ev
 from harness.core.atomic import drafted_file, write_atomically
-from harness.core.jsondata import write_json
-from harness.report.change import PatchDiff, read_change
-from harness.report.mutants import MutantsDocument, read_mutants
+from harness.core.jsondata import read_kept, write_json
+from harness.report.change import FILE as COVERAGE
+from harness.report.change import PatchDiff, PatchDiffs
+from harness.report.mutants import FILE as MUTANTS
+from harness.report.mutants import MutantsDocument
 from harness.report.plots import plots
 from harness.report.records import RunDocument
 from harness.report.results import BROKEN
@@ -132,7 +134,10 @@ def write_all(out: Path, document: RunDocument, data: SeriesData | None) -> None
     """Writes the closing files of a run into ``out``."""
     write_json(out / "results.json", document)
     write_atomically(out / "junit.xml", junit(document))
-    write_atomically(out / "report.html", html(document, data, read_change(out), read_mutants(out)))
+    change = read_kept(PatchDiffs, out / COVERAGE)
+    mutants = read_kept(MutantsDocument, out / MUTANTS)
+    page = html(document, data, change["patches"] if change else (), mutants)
+    write_atomically(out / "report.html", page)
 
 
 def point_latest(out: Path) -> None:

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TypedDict
-
-from harness.core.jsondata import read_json, write_json
 
 FILE = "mutants.json"
 SCHEMA = 1
@@ -58,14 +55,3 @@ class MutantsDocument(TypedDict):
     unused_cases: dict[str, str]
     outlived_arguments: list[str]
     mutants: list[MutantRecord]
-
-
-def write_mutants(out: Path, told: MutantsDocument) -> None:
-    """Leaves ``mutants.json`` in a run's folder."""
-    write_json(out / FILE, told)
-
-
-def read_mutants(out: Path) -> MutantsDocument | None:
-    """What ``write_mutants`` left in a run's folder; None where no mutants were judged."""
-    path = out / FILE
-    return read_json(MutantsDocument, path) if path.is_file() else None

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 
 from harness.core import events as ev
 from harness.core.errors import MachineError
+from harness.core.jsondata import write_json
 from harness.core.stages import stage
 from harness.coverage.changed_lines import changed_files
 from harness.coverage.line_addresses import find_statements
 from harness.coverage.marks import RanCode, build_plugin
 from harness.coverage.result import Measured, entered_otherwise
-from harness.report.change import write_change
+from harness.report.change import FILE
 from harness.run.assemble_guest import Equipment, kvm_verdict
 from harness.run.pipeline import Prepared
 from harness.run.session import Session
@@ -68,7 +69,8 @@ class ChangeWatch:
         whole = all_patches and not selected
         self.session.events.emit(self.measured.coverage(whole=whole, least=settings.cover))
         subjects = [patch.subject for patch in applied.patches]
-        write_change(self.session.out, self.measured.diffs(self.prepared.applied, subjects))
+        diffs = self.measured.diffs(applied, subjects)
+        write_json(self.session.out / FILE, {"patches": diffs})
 
 
 def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, ChangeWatch | None]:

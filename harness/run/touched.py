@@ -14,9 +14,8 @@ from pathlib import Path
 
 from harness.change.touched import touched_files
 from harness.change.whose import is_foreign
-from harness.core.errors import InvocationError
 from harness.core.events import CaseFinished
-from harness.core.jsondata import read_json, write_json
+from harness.core.jsondata import read_kept, write_json
 from harness.core.settings import TOUCHED, TOUCHED_ONLY, Settings
 from harness.core.store import digest
 from harness.coverage.changed_lines import is_code
@@ -100,11 +99,7 @@ def touched_cases(session: Session, prepared: Prepared, cases: Sequence[Case]) -
 
     A case of which nothing is known is among them.
     """
-    path = _path(session, prepared)
-    try:
-        kept = read_json(KeptReach, path) if path.is_file() else None
-    except InvocationError:  # of another version
-        kept = None
+    kept = read_kept(KeptReach, _path(session, prepared))
     if kept is None:
         return TouchedCases(tuple(cases), "no whole run of this kernel is in the store", all=True)
     tree = prepared.applied

@@ -11,7 +11,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,20 +73,34 @@ def mutant_patch(source: bytes, mutant: Mutant) -> str:
 
 
 @dataclass
+class ProtectionSearch:
+    """What the search for one protection has come to.
+
+    ``programs``: those whose threads come to its place, up to the one in which it was ``found``.
+    """
+
+    programs: list[str] = field(default_factory=list)
+    tries: int = 0
+    seconds: float = 0.0
+    found: FoundOrder | None = None
+
+
+@dataclass
 class Protection:
     """A protection, as the ``mutant`` without it. ``scenario``: of the order that shows the need.
 
-    ``tries``, ``seconds``: of the search; ``programs``: those whose threads come to its place,
-    None before it was searched for.
+    ``search``: None before it was searched for.
     """
 
     mutant: Mutant
     verdict: MutantVerdict
-    programs: list[str] | None = None
-    tries: int = 0
-    seconds: float = 0.0
-    found: FoundOrder | None = None
+    search: ProtectionSearch | None = None
     scenario: Path | None = None
+
+    @property
+    def found(self) -> FoundOrder | None:
+        """The order that shows the need."""
+        return self.search.found if self.search else None
 
     @property
     def kind(self) -> str:
@@ -112,7 +126,7 @@ class Protection:
         if self.found is not None or self.verdict.outcome == "needs a schedule":
             return "needed, shown by an order"
         if self.searched:
-            return "not shown" if self.programs else "not tried"
+            return "not shown" if self.search and self.search.programs else "not tried"
         if self.verdict.outcome == "argued":
             return "argued"
         return "no code of its own" if self.verdict.outcome == "equivalent" else "not tried"
@@ -124,10 +138,10 @@ class Protection:
             rate = f"{self.found.hits} of {self.found.runs}"
             return f"{'; '.join(written(self.found.points))} ({rate})"
         if self.searched:
-            if self.programs is None:
+            if self.search is None:
                 return "the run was ended before the search"
-            tried = f"{self.tries} tries of {', '.join(self.programs)}"
-            return tried if self.programs else "no program's threads come to its place"
+            tried = f"{self.search.tries} tries of {', '.join(self.search.programs)}"
+            return tried if self.search.programs else "no program's threads come to its place"
         return self.verdict.case or self.verdict.reason
 
 
@@ -157,23 +171,25 @@ def summary(protections: Sequence[Protection]) -> str:
 
 def document(run: str, version: str, protections: Sequence[Protection]) -> dict[str, Any]:
     """why-locked.json; ``run``: its id, ``version``: of the kernel."""
-    rows = [
-        {
-            "kind": one.kind,
-            "path": one.mutant.path,
-            "line": one.mutant.line,
-            "function": one.mutant.function,
-            "patch": one.mutant.patch + 1,
-            "operator": one.mutant.operator,
-            "text": one.mutant.text,
-            "instead": one.mutant.instead,
-            "answer": one.answer,
-            "shown_by": one.shown_by,
-            "programs": one.programs or [],
-            "tries": one.tries,
-            "seconds": round(one.seconds, 1),
-            "scenario": str(one.scenario or ""),
-        }
-        for one in protections
-    ]
+    rows = []
+    for one in protections:
+        mutant, search = one.mutant, one.search or ProtectionSearch()
+        rows.append(
+            {
+                "kind": one.kind,
+                "path": mutant.path,
+                "line": mutant.line,
+                "function": mutant.function,
+                "patch": mutant.patch + 1,
+                "operator": mutant.operator,
+                "text": mutant.text,
+                "instead": mutant.instead,
+                "answer": one.answer,
+                "shown_by": one.shown_by,
+                "programs": search.programs,
+                "tries": search.tries,
+                "seconds": round(search.seconds, 1),
+                "scenario": str(one.scenario or ""),
+            }
+        )
     return {"schema": SCHEMA, "run": run, "version": version, "protections": rows}

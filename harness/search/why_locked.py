@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.cases.pool import at_once
 from harness.core import events as ev
 from harness.core import git
-from harness.core.jsondata import read_json, write_json
+from harness.core.jsondata import read_kept, write_json
 from harness.core.stages import stage
 from harness.core.store import digest, file_digest
 from harness.mutants.mutant import Mutant
@@ -33,8 +33,13 @@ from harness.run.assemble_guest import assemble_guest
 from harness.run.main_suite import MainSuite
 from harness.run.session import Session
 from harness.search.points import SearchedCode
-from harness.search.program_search import FoundOrder, ProgramSearch
-from harness.search.protections import Protection, mutant_patch, protection_of
+from harness.search.program_search import ProgramSearch
+from harness.search.protections import (
+    Protection,
+    ProtectionSearch,
+    mutant_patch,
+    protection_of,
+)
 from harness.search.run import SEED, STAGE, searched_programs
 from harness.series.apply import Applied, PatchedTree
 
@@ -78,16 +83,16 @@ def judge_protections(
     context = race_context(session, equipment.prepared, kernel, programs)
     with run.kept() as folder:
         seed, budget = session.settings.seed, session.settings.budget
-        kept = KeptSearches(folder, digest(_CODE, context.programs.image.parent.name, seed, budget))
-        fresh = [one for one in left if not kept.take(one)]
+        how = digest(_CODE, context.programs.image.parent.name, seed, budget)
         for one in left:
-            if one not in fresh:
-                _keep_order(session, equipment.prepared.applied, programs, one)
+            one.search = read_kept(ProtectionSearch, kept_in(folder, how, one))
+            _keep_order(session, equipment.prepared.applied, programs, one)
+        fresh = [one for one in left if one.search is None]
         if len(fresh) < len(left):
             session.events.note(f"{len(left) - len(fresh)} were searched for by an earlier run")
         if fresh:
             with kernel_guests(context, kernel, "races/search", session.events) as on:
-                _search_all(on, kernel, programs, fresh, kept)
+                _search_all(on, kernel, programs, fresh, functools.partial(kept_in, folder, how))
 
 
 def _search_all(
@@ -95,7 +100,7 @@ def _search_all(
     kernel: RaceKernel,
     programs: Sequence[Scenario],
     left: Sequence[Protection],
-    kept: KeptSearches,
+    file_of: Callable[[Protection], Path],
 ) -> None:
     session = on.context.session
     on.guests.take_snapshot(on.guest())  # with no mistake made
@@ -103,49 +108,15 @@ def _search_all(
     comes_to = [found for found in each if found is not None]
     for number, one in enumerate(left, 1):
         with stage(session.events, STAGE) as outcome:
-            _search(on, one, comes_to)
-            kept.keep(one)
+            one.search = _search(on, one, comes_to)
+            write_json(file_of(one), one.search)
             _keep_order(session, on.context.prepared.applied, programs, one)
             outcome.detail = f"{number} of {len(left)}: {one.name}: {one.answer}"
 
 
-@dataclass(frozen=True)
-class KeptSearch:
-    """What the search for one protection has come to, as ``Protection`` has it."""
-
-    programs: list[str]
-    tries: int
-    seconds: float
-    found: FoundOrder | None
-
-
-@dataclass(frozen=True)
-class KeptSearches:
-    """What searches have come to, a file each in ``folder``, which is of one sound kernel.
-
-    ``how``: a digest of all that a search depends on, beside the protection.
-    """
-
-    folder: Path
-    how: str
-
-    def take(self, one: Protection) -> bool:
-        """Whether an earlier run has searched for it; then it has what was found."""
-        path = self._path(one)
-        if not path.is_file():
-            return False
-        known = read_json(KeptSearch, path)
-        one.programs, one.tries, one.seconds = known.programs, known.tries, known.seconds
-        one.found = known.found
-        return True
-
-    def keep(self, one: Protection) -> None:
-        """Keeps what its search has come to."""
-        found = KeptSearch(one.programs or [], one.tries, one.seconds, one.found)
-        write_json(self._path(one), found)
-
-    def _path(self, one: Protection) -> Path:
-        return self.folder / f"search-{digest(self.how, one.mutant.key)}.json"
+def kept_in(folder: Path, how: str, one: Protection) -> Path:
+    """The file of what a search came to; ``how``: a digest of all else that it depends on."""
+    return folder / f"search-{digest(how, one.mutant.key)}.json"
 
 
 @dataclass(frozen=True)
@@ -187,11 +158,12 @@ def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ReachedB
     return ReachedBy(one, passed)
 
 
-def _search(on: KernelGuests, one: Protection, every: Sequence[ReachedBy]) -> None:
+def _search(on: KernelGuests, one: Protection, every: Sequence[ReachedBy]) -> ProtectionSearch:
     """Searches with each program whose threads come to the protection."""
     session, function = on.context.session, one.mutant.function
     able = [found.program for found in every if found.comes_to(one.mutant)]
-    one.programs = [program.scenario.name for program in able]
+    names = [program.scenario.name for program in able]
+    search = ProtectionSearch(names)
     on.ready = functools.partial(choose, number=one.mutant.number)
     left_s = 60.0 * session.settings.budget
     for number, program in enumerate(able):
@@ -203,32 +175,32 @@ def _search(on: KernelGuests, one: Protection, every: Sequence[ReachedBy]) -> No
                 for p in points
             ]
 
-        def progress(tries: int, name: str = program.scenario.name) -> None:
+        def progress(tries: int, name: str = names[number]) -> None:
             told = ev.StageProgress(STAGE, tries, 0, "tries", f"{one.name}, {name}")
             session.events.emit(told)
 
         about.search(left_s / (len(able) - number), progress)
         left_s -= about.seconds
-        one.tries += about.tries
-        one.seconds += about.seconds
+        search.tries += about.tries
+        search.seconds += about.seconds
         if about.found is not None:
-            one.found = about.found
-            one.programs = one.programs[: number + 1]
-            return
+            search.found, search.programs = about.found, names[: number + 1]
+            break
+    return search
 
 
 def _keep_order(
     session: Session, applied: Applied, programs: Sequence[Scenario], one: Protection
 ) -> None:
     """The order as a scenario, and beside it the patch that is its variant."""
-    if one.found is None or not one.programs:
+    if one.search is None or one.found is None:
         return
     folder = session.out / "races" / "found"
     folder.mkdir(parents=True, exist_ok=True)
     source = git.raw(applied.repo, "cat-file", "blob", f"{applied.commit}:{one.mutant.path}")
     (folder / f"{one.name}.patch").write_text(mutant_patch(source, one.mutant), "utf-8")
     if one.found.points:
-        scenario = next(s for s in programs if s.name == one.programs[-1])
+        scenario = next(s for s in programs if s.name == one.search.programs[-1])
         about = f"Found by why-locked: what the {one.kind} in {one.mutant.function}() is for."
         points = one.found.points
         one.scenario = write_scenario(folder, one.name, about, scenario, points, one.name)

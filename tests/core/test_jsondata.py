@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pytest
 
 from harness.core.errors import InvocationError
-from harness.core.jsondata import from_json, read_json
+from harness.core.jsondata import from_json, read_json, read_kept
 
 
 class Row(TypedDict):
@@ -75,6 +75,16 @@ def test_a_damaged_file_is_the_invocations_fault(tmp_path: Path, text: bytes) ->
     with pytest.raises(InvocationError, match=r"a file\.json is damaged") as caught:
         read_json(Whole, path)
     assert caught.value.next_step == f"rm '{path}'"
+
+
+@pytest.mark.parametrize("text", [None, b"{", b"[]"])
+def test_what_was_not_kept_or_by_another_version_is_found_anew(
+    tmp_path: Path, text: bytes | None
+) -> None:
+    path = tmp_path / "kept.json"
+    if text is not None:
+        path.write_bytes(text)
+    assert read_kept(Whole, path) is None
 
 
 def test_what_is_no_file_is_the_invocations_fault(tmp_path: Path) -> None:

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from harness.core import events as ev
-from harness.report.change import PatchDiff, read_change, write_change
+from harness.report.change import PatchDiff
 from harness.report.files import html
 from harness.report.results import Results, document
 
@@ -23,12 +21,6 @@ PATCHES: list[PatchDiff] = [
         ],
     }
 ]
-
-
-def test_what_was_written_is_read_again(tmp_path: Path) -> None:
-    assert read_change(tmp_path) == []
-    write_change(tmp_path, PATCHES)
-    assert read_change(tmp_path) == PATCHES
 
 
 def test_the_page_shows_each_line_and_the_case_that_ran_it() -> None:

@@ -17,6 +17,7 @@ from harness.races.scenario import Point, parse_place
 from harness.search.program_search import FoundOrder
 from harness.search.protections import (
     Protection,
+    ProtectionSearch,
     document,
     mutant_patch,
     protection_of,
@@ -72,9 +73,12 @@ def every() -> list[Protection]:
     survived = MutantVerdict("survived", "")
     return [
         Protection(mutant(number=1), killed),
-        Protection(mutant(number=2), survived, ["stale-tlb"], 3, 12.0, found(), Path("f.c")),
-        Protection(mutant(number=3), survived, ["stale-tlb"], 70, 180.0),
-        Protection(mutant(number=4), MutantVerdict("not reached", ""), []),
+        Protection(
+            mutant(number=2), survived, ProtectionSearch(["stale-tlb"], 3, 12.0, found()),
+            Path("f.c"),
+        ),
+        Protection(mutant(number=3), survived, ProtectionSearch(["stale-tlb"], 70, 180.0)),
+        Protection(mutant(number=4), MutantVerdict("not reached", ""), ProtectionSearch()),
         Protection(mutant(number=5), MutantVerdict("equivalent", "the same code")),
         Protection(mutant(number=6), MutantVerdict("argued", "why")),
         Protection(mutant(number=7), MutantVerdict("lost", "no guest")),
@@ -82,7 +86,7 @@ def every() -> list[Protection]:
             mutant(number=8), MutantVerdict("needs a schedule", "bad (3 of 3)", "race", "races::x")
         ),
         Protection(mutant(number=9), MutantVerdict("killed by the build", "unused variable")),
-    ]
+    ]  # fmt: skip
 
 
 def test_the_answers_and_what_shows_them() -> None:

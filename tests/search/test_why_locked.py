@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from harness.core.jsondata import read_kept, write_json
 from harness.mutants.report import MutantReport
 from harness.mutants.verdict import MutantVerdict
 from harness.races.claimed_points import ENDS
 from harness.races.scenario import Point, parse_place
 from harness.search import why_locked
 from harness.search.program_search import FoundOrder
-from harness.search.protections import Protection
+from harness.search.protections import Protection, ProtectionSearch
 from tests.search.test_protections import mutant
 
 
@@ -46,22 +47,20 @@ def test_what_was_judged_before_the_run_was_ended_is_told(monkeypatch: pytest.Mo
     ]
 
 
-def test_what_was_searched_is_not_searched_again(tmp_path: Path) -> None:
-    def protection(number: int) -> Protection:
-        return Protection(mutant(number=number), MutantVerdict("survived"))
-
+def test_what_was_searched_is_kept_by_protection_and_programs(tmp_path: Path) -> None:
+    one = Protection(mutant(number=1), MutantVerdict("survived"))
     points = (Point("A", parse_place("f: pte_clear(mm, addr, pte);")), Point("B", ENDS))
     found = FoundOrder(points, 5, 5, 3, 9.0, "the page is gone")
-    kept = why_locked.KeptSearches(tmp_path, "these programs")
-    assert not kept.take(protection(1))
-    kept.keep(replace(protection(1), programs=["one", "two"], tries=3, seconds=9.5, found=found))
-    again = protection(1)
-    assert kept.take(again)
-    assert (again.programs, again.tries, again.seconds) == (["one", "two"], 3, 9.5)
-    assert again.found == found and again.answer == "needed, shown by an order"
+    search = ProtectionSearch(["one", "two"], 3, 9.5, found)
+    path = why_locked.kept_in(tmp_path, "these programs", one)
+    assert read_kept(ProtectionSearch, path) is None
+    write_json(path, search)
+    assert read_kept(ProtectionSearch, path) == search
+    assert replace(one, search=search).answer == "needed, shown by an order"
     # Nor is another one's taken, nor what other programs have found.
-    assert not kept.take(replace(protection(1), mutant=mutant("lock-dropped")))
-    assert not why_locked.KeptSearches(tmp_path, "other programs").take(protection(1))
+    other = replace(one, mutant=mutant("lock-dropped"))
+    assert why_locked.kept_in(tmp_path, "these programs", other) != path
+    assert why_locked.kept_in(tmp_path, "other programs", one) != path
 
 
 def test_a_program_is_able_where_it_passes_a_place_that_has_no_point() -> None:

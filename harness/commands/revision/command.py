@@ -23,10 +23,12 @@ from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, conclude
 from harness.commands.static_checks import open_remarks
 from harness.core.errors import InvocationError
 from harness.core.events import CaseId
+from harness.core.jsondata import read_kept
 from harness.core.settings import Settings
 from harness.report import ktap_out
 from harness.report.files import point_latest
-from harness.report.mutants import read_mutants
+from harness.report.mutants import FILE as MUTANTS
+from harness.report.mutants import MutantsDocument
 from harness.report.screen import test_expression
 from harness.run.session import INTERRUPTED, RunKernel
 from harness.run.states import every_state, run_state, table
@@ -121,7 +123,7 @@ def _mutate(runs: RevisionRuns, settings: Settings, mutate: RunKernel, console: 
     asked = replace(settings, sample=settings.mutants, each_patch=True, repeat=None)
     heading = f"{settings.mutants} mutants of each patch"
     result = run_state(mutate, asked, console, heading)
-    runs.mutants = read_mutants(result.out)
+    runs.mutants = read_kept(MutantsDocument, result.out / MUTANTS)
     if runs.mutants is None:
         runs.mutants_error = tuple(result.document["error"]) or (f"exit {result.code}",)
     # That there is none, or that some survive, is no end of a run.

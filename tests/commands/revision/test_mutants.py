@@ -14,9 +14,10 @@ from rich.console import Console
 
 from harness.commands.revision.command import revision
 from harness.commands.revision.mutants import scores
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.mutants.mutant import Outcome
-from harness.report.mutants import SCHEMA, MutantRecord, MutantsDocument, write_mutants
+from harness.report.mutants import FILE, SCHEMA, MutantRecord, MutantsDocument
 from harness.run.session import RunResult
 from tests.commands.revision.test_command import document, look, runner, two_revisions
 from tests.support.toy import Toy
@@ -58,7 +59,7 @@ def judged(
         out = tmp_path / "mutants"
         out.mkdir()
         if found is not None:
-            write_mutants(out, found)
+            write_json(out / FILE, found)
         return RunResult(code, out, document("", code, error="there is no mutant"))
 
     documents = [document("pass", run="whole") for _ in range(3)]
