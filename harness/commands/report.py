@@ -57,12 +57,12 @@ def merge(runs: Sequence[RunDocument]) -> tuple[ReportColumn, ...]:
     whole = [r for r in runs if not any(r["asked"].get(name) for name in PARTIAL)]
     if not whole:
         raise InvocationError("no complete run to report on", next_step=command("test-kernel"))
-    series = [patch["patch_id"] for patch in whole[-1]["series"]["patches"]]
+    series = [patch.patch_id for patch in whole[-1]["series"]["patches"]]
     cells: dict[str, ReportColumn] = {}
     for run in whole:
-        if [patch["patch_id"] for patch in run["series"]["patches"]] != series:
+        if [patch.patch_id for patch in run["series"]["patches"]] != series:
             continue
-        name = f"{run['kernel']['version']} {run['config']['name']}"
+        name = f"{run['kernel'].version} {run['config'].name}"
         # A run that shows other clauses than the main one does not stand in its place.
         if run["command"] != "test-kernel":
             name += f", {run['command']}"

@@ -57,7 +57,7 @@ def _finding(
     assert config is not None  # after the stage config
     ran = run.document
     origin = Origin(
-        ran["kernel"]["base"], prepared.base.tree, prepared.base.version, config.name,
+        ran["kernel"].base, prepared.base.tree, prepared.base.version, config.name,
         config.sha256, tuple(name for name, _ in patches), VARIANT_FILE if variant else None,
         ran["run"], ran["command"], ran["asked"],
     )  # fmt: skip

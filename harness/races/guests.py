@@ -137,7 +137,7 @@ def kernel_guests(
         spec = replace(spec, gdb=str(stub))
         try:
             kvm = kvm_verdict(context.session)
-            with Guests(spec, folder, folder / "console.log", events, kvm) as guests:
+            with Guests(spec, folder, events, kvm) as guests:
                 yield KernelGuests(context, kernel, symbols, guests, stub)
                 guests.report_strays()
         finally:

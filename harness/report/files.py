@@ -49,7 +49,7 @@ def _plain(value: object) -> object:
 
 def junit(document: RunDocument) -> str:
     """``junit.xml``: the cases, and the kernel's complaints as failed cases of their own."""
-    kernel = document["kernel"]["version"] or "kernel"
+    kernel = document["kernel"].version or "kernel"
     suite = TestSuite(f"{document['series']['name'] or 'series'} on {kernel}")
     if ran := figures(document["coverage"]):
         suite.add_property("change", ran)

@@ -68,35 +68,13 @@ class ClauseRecord(TypedDict):
     tests: list[str]
 
 
-class KernelRecord(TypedDict):
-    """The base: its version, what the user called it, and its commit."""
-
-    version: str
-    base: str
-    commit: str
-
-
-class PatchRecord(TypedDict):
-    """One patch that was applied; ``patch_id`` as of ``git patch-id``."""
-
-    subject: str
-    patch_id: str
-
-
 class SeriesRecord(TypedDict):
     """What was applied, of how many patches in all."""
 
     name: str
     source: str
     total: int
-    patches: list[PatchRecord]
-
-
-class ConfigRecord(TypedDict):
-    """The flavour, and the hash of its ``.config``."""
-
-    name: str
-    sha256: str
+    patches: list[ev.PatchInfo]
 
 
 class BootRecord(TypedDict):
@@ -129,9 +107,9 @@ class RunDocument(TypedDict):
     command: str
     asked: dict[str, str]
     seconds: float
-    kernel: KernelRecord
+    kernel: ev.BaseKnown
     series: SeriesRecord
-    config: ConfigRecord
+    config: ev.ConfigKnown
     accel: str
     accel_reason: str
     stages: list[StageRecord]

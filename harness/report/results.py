@@ -13,9 +13,6 @@ from harness.report.records import (
     BootRecord,
     CaseRecord,
     ClauseRecord,
-    ConfigRecord,
-    KernelRecord,
-    PatchRecord,
     RepeatRecord,
     RunDocument,
     SplatRecord,
@@ -163,10 +160,8 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
     run = results.last(ev.RunStarted) or ev.RunStarted("", "", "", {})
     not_ended = ev.RunFinished("infra", 70, 0.0, ("the run did not end",))
     finished = results.last(ev.RunFinished) or not_ended
-    base = results.last(ev.BaseKnown) or ev.BaseKnown("", "", "")
     known = results.last(ev.SeriesKnown)
     series = known or ev.SeriesKnown("", (), 0)
-    config = results.last(ev.ConfigKnown) or ev.ConfigKnown("", "")
     accel = results.last(ev.AccelChosen) or ev.AccelChosen("", "")
     tests, boots = results.all(ev.CaseFinished), results.all(ev.GuestBooted)
     return {
@@ -179,14 +174,14 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "command": run.command,
         "asked": run.asked,
         "seconds": round(finished.seconds, 3),
-        "kernel": told(KernelRecord, base),
+        "kernel": results.last(ev.BaseKnown) or ev.BaseKnown("", "", ""),
         "series": {
             "name": data.name if data else "",
             "source": series.source,
             "total": series.total,
-            "patches": [told(PatchRecord, patch) for patch in series.patches],
+            "patches": list(series.patches),
         },
-        "config": told(ConfigRecord, config),
+        "config": results.last(ev.ConfigKnown) or ev.ConfigKnown("", ""),
         "accel": accel.accel,
         "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.all(ev.StageEnded)],

@@ -27,13 +27,13 @@ def require_same(session: Session, run: RunDocument, prepared: Prepared) -> None
     """Raises InvocationError where base, series or configuration are not those of the run."""
     config, series = session.results.last(ev.ConfigKnown), session.results.last(ev.SeriesKnown)
     patches = [patch.patch_id for patch in series.patches] if series else []
-    then = [patch["patch_id"] for patch in run["series"]["patches"]]
+    then = [patch.patch_id for patch in run["series"]["patches"]]
     differs = {
-        "the base": prepared.base.commit != run["kernel"]["commit"],
+        "the base": prepared.base.commit != run["kernel"].commit,
         "the series": patches != then,
         "the configuration": config is not None
-        and config.name == run["config"]["name"]
-        and config.sha256 != run["config"]["sha256"],
+        and config.name == run["config"].name
+        and config.sha256 != run["config"].sha256,
     }
     if names := [name for name, other in differs.items() if other]:
         what = f"{' and '.join(names)} of run {run['run']} are no longer what they were"

@@ -148,9 +148,8 @@ def booted(
 ) -> Iterator[Guests]:
     """The stage boot: a first guest and its snapshot; all guests end with the block."""
     sort_out = sort_out or complaints_of(equipment)
-    log = session.out / "console.log"
     kvm = kvm_verdict(session)
-    with Guests(equipment.spec, session.out, log, session.events, kvm, sort_out) as guests:
+    with Guests(equipment.spec, session.out, session.events, kvm, sort_out) as guests:
         with stage(session.events, "boot") as outcome:
             first = guests.start()
             outcome.detail = f"{first.release}, boot id {first.boot_id}"

@@ -36,14 +36,13 @@ class Guests:
 
     The key pair is made for the run and never leaves this process. Used as a
     context manager; after it no QEMU of the run is left. ``fresh`` may be called
-    from several threads. The first guest's console goes to ``console_log``, those
-    of the others to files of their own beside it. ``kvm`` is what is known of KVM here.
+    from several threads. ``folder`` gets the consoles, the first guest's as ``console.log``.
+    ``kvm`` is what is known of KVM here.
     ``sort_out`` marks a splat that does not count against the series.
     """
 
     spec: GuestSpec
     folder: Path
-    console_log: Path
     events: ev.Events
     kvm: KvmVerdict
     sort_out: Callable[[Splat], Splat] = lambda splat: splat
@@ -79,6 +78,10 @@ class Guests:
             self.events.emit(ev.Note(said))
         elif trouble := next(filter(None, troubles), None):
             self.events.emit(ev.Note(f"the guest's memory was not kept: {trouble}", "warning"))
+
+    @property
+    def _first_log(self) -> Path:
+        return self.folder / "console.log"
 
     @property
     def first(self) -> Guest:
@@ -152,8 +155,8 @@ class Guests:
                     self._report(splat)
                 raise
             why = in_one_line(error)
-            if not self._made and self.console_log.exists():
-                self.console_log.rename(self.folder / f"guest{self._named}.console.log")
+            if not self._made and self._first_log.exists():
+                self._first_log.rename(self.folder / f"guest{self._named}.console.log")
             guest = self._begin(replace(self.spec, accel="tcg"), None, self._report, prepare)
             self._give_up_kvm(why)
             foreign = f"under a KVM that does not run this guest, which TCG runs: {why}"
@@ -192,7 +195,7 @@ class Guests:
         with self._lock:
             self._named += 1
             name = f"guest{self._named}"
-        log = None if self._made else self.console_log
+        log = None if self._made else self._first_log
         guest = boot(spec, self.folder, name, self.keys, state=state, console_log=log,
                      patience=self._patience(spec), report=report)  # fmt: skip
         usual = COUNTING_PACE if spec.counted else 1.0

@@ -11,7 +11,7 @@ import pytest
 
 from harness.commands.report import lines, merge, overall, read_runs, rows
 from harness.core.errors import InvocationError
-from harness.core.events import RunFinished, RunStarted
+from harness.core.events import BaseKnown, ConfigKnown, PatchInfo, RunFinished, RunStarted
 from harness.report.results import Results, document
 
 
@@ -22,9 +22,9 @@ def run(name: str, verdicts: dict[str, str], **changes: Any) -> Any:
         "run": name,
         "command": changes.get("command", "test-kernel"),
         "asked": {"TESTS": changes.get("tests", "")},
-        "kernel": {"version": changes.get("kernel", "6.1.192")},
-        "config": {"name": changes.get("config", "default")},
-        "series": {"patches": [{"subject": "s", "patch_id": changes.get("patch", "p")}]},
+        "kernel": BaseKnown(changes.get("kernel", "6.1.192"), "6.1", "c0ffee"),
+        "config": ConfigKnown(changes.get("config", "default"), ""),
+        "series": {"patches": [PatchInfo("s", changes.get("patch", "p"))]},
         "clauses": {c: {"verdict": v} for c, v in verdicts.items()},
     }
 

@@ -67,9 +67,9 @@ def test_the_document_has_what_the_schema_promises(data: SeriesData) -> None:
     done = document(whole_run(case("pass")), data)
     assert done["schema"] == 2
     assert done["verdict"] == "pass"
-    assert done["kernel"]["version"] == "6.1.192"
-    assert done["series"]["patches"][0] == {"subject": "s0", "patch_id": "id0"}
-    assert done["config"]["sha256"] == "ab" * 32
+    assert done["kernel"].version == "6.1.192"
+    assert done["series"]["patches"][0] == ev.PatchInfo("s0", "id0")
+    assert done["config"].sha256 == "ab" * 32
     assert done["stages"][0] == {
         "name": "build",
         "seconds": 12.346,

@@ -83,7 +83,7 @@ def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
     kvm = KvmVerdict(folder)
     made = GuestSpec(vmlinux, None, "microvm", choose_accel("auto", kvm).name, rootfs.image,
                      rootfs.host_key)  # fmt: skip
-    with Guests(made, folder, folder / "console.log", Events(), kvm) as guests:
+    with Guests(made, folder, Events(), kvm) as guests:
         guests.fresh()
         return guests.spec
 
@@ -288,7 +288,7 @@ class TestRealGuests:
         shutil.copyfile(snapshot, cut)
         os.truncate(cut, int(cut.stat().st_size * kept))
         kvm = KvmVerdict(tmp_path)
-        with Guests(spec, tmp_path, tmp_path / "console.log", Events(), kvm) as guests:
+        with Guests(spec, tmp_path, Events(), kvm) as guests:
             guests.fresh()
             guests.snapshot = cut
             assert sh(guests.fresh(), "echo there") == "there\n"

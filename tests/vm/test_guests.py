@@ -25,7 +25,7 @@ NO_VERDICT = KvmVerdict(Path("/nowhere"))
 def test_a_remark_of_several_guests_is_one_note() -> None:
     seen: list[ev.Event] = []
     remark = ConsoleRemark("WARNING: the water is shallow", "words of a message")
-    guests = Guests(SPEC, Path("/out"), Path("/log"), ev.Events([seen.append]), NO_VERDICT)
+    guests = Guests(SPEC, Path("/out"), ev.Events([seen.append]), NO_VERDICT)
     for _ in range(2):
         guest = SimpleNamespace(take_stray_splats=tuple, take_remarks=lambda: [remark])
         guests._made.append(guest)  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def test_a_snapshot_that_gives_no_guest_is_given_up_for_a_boot(
 
     monkeypatch.setattr(module, "boot", boot)
     seen: list[ev.Event] = []
-    guests = Guests(SPEC, tmp_path, tmp_path / "log", ev.Events([seen.append]), NO_VERDICT)
+    guests = Guests(SPEC, tmp_path, ev.Events([seen.append]), NO_VERDICT)
     guests.fresh()
     cut = guests.snapshot = tmp_path / "cut"
     for _ in range(2):
@@ -70,4 +70,4 @@ def test_what_other_guests_of_the_run_have_found_out_is_believed(
     KvmVerdict(tmp_path).keep("it hangs")
     verdict = KvmVerdict(tmp_path, asked=asked)
     spec = replace(SPEC, accel="kvm")
-    assert Guests(spec, tmp_path, tmp_path / "log", ev.Events(), verdict).spec.accel == accel
+    assert Guests(spec, tmp_path, ev.Events(), verdict).spec.accel == accel

@@ -49,8 +49,7 @@ class MeasuredKernel:
         version = self.equipment.prepared.base.version
         sort_out, kvm = complaints_of(self.equipment), kvm_verdict(session)
         sample: Sample = {}
-        log = out / "console.log"
-        with Guests(self.spec(unit), out, log, session.events, kvm, sort_out) as guests:
+        with Guests(self.spec(unit), out, session.events, kvm, sort_out) as guests:
             guest = guests.fresh()
             if unit == "time" and guest.spec.accel != "kvm":
                 return {}

@@ -64,10 +64,10 @@ def _example(session: Session) -> None:
     prepared, cases = equipment.prepared, equipment.suite.cases
     promised, version = len(prepared.applied.patches), prepared.base.version
     sort_out, kvm = complaints_of(equipment), kvm_verdict(session)
-    spec, log = equipment.spec.counting(), session.out / "console.log"
+    spec = equipment.spec.counting()
     with (
         stage(session.events, "examples") as outcome,
-        Guests(spec, session.out, log, session.events, kvm, sort_out) as guests,
+        Guests(spec, session.out, session.events, kvm, sort_out) as guests,
     ):
         runners = [
             CaseRunner(session.data, promised, version, guests.fresh, None, sort_out)
