@@ -14,7 +14,13 @@ from harness.build.tree import TreeUnderTest
 from harness.core.jsondata import read_json
 from harness.core.store import digest
 from harness.coverage.changed_lines import ChangedFile
-from harness.coverage.objects import PlacedObject, compile_objects, objects_of, place
+from harness.coverage.objects import (
+    LINE_TABLES,
+    PlacedObject,
+    compile_objects,
+    objects_of,
+    place,
+)
 from harness.debugger.dwarf import DebugInfo
 from harness.series.base import worktree
 
@@ -66,7 +72,7 @@ def find_statements(
         folder = draft / "objects"
         folder.mkdir()
         names = objects_of(tree.applied, files, kernel.compiled)
-        made = compile_objects(tree, kernel, names, folder)
+        made = compile_objects(tree, kernel, names, folder, LINE_TABLES)
         named = {name.replace("/", "-"): name for name in names}
         symbols = symbols_of(symbol_map)
         placed = [place(named[path.name], path, symbols) for path in made]

@@ -39,6 +39,8 @@ from harness.series.apply import PatchedTree
 # Nothing of types and variables; but of each statement that an optimization has left no
 # instruction of its own, too: 112 lines of a file of which there are 77 without.
 LINE_TABLES = ("-g1", "-gstatement-frontiers")
+# Every struct whole; it changes no layout. DWARF 4: one form for all compilers.
+TYPES = ("-gdwarf-4",)
 MAX_OBJECTS = 48  # that are looked at; an inline function of a header can be in all of them
 MAX_ROUNDS = 3  # from an inline function to those of headers that call it
 HEADERS = ("include/*.h", "arch/x86/include/*.h", "mm/*.h", "fs/*.h", "kernel/*.h", "net/*.h")
@@ -121,11 +123,18 @@ def compiled_folder(
 
 
 def compile_objects(
-    tree: TreeUnderTest, kernel: KernelBuild, names: Sequence[str], into: Path
+    tree: TreeUnderTest,
+    kernel: KernelBuild,
+    names: Sequence[str],
+    into: Path,
+    debug: Sequence[str],
 ) -> list[Path]:
-    """Compiles the objects with line tables into a folder, in the order of their names.
+    """Compiles the objects with debug information into a folder, in the order of their names.
 
     What cannot be compiled is left out.
+
+    Args:
+        debug: the compiler's options for that, such as ``LINE_TABLES``.
 
     Raises:
         MachineError: the disk is full, say.
@@ -140,9 +149,10 @@ def compile_objects(
             command = compiler_command(out, name, place)
             if command is None:
                 return None
-            command += LINE_TABLES
-            done = proc.run(command, cwd=out, env=compiling(tools), inside=box, log=tree.log)
-            return place if done.returncode == 0 else None
+            done = proc.run(
+                [*command, *debug], cwd=out, env=compiling(tools), inside=box, log=tree.log
+            )
+            return taken(into, place.name) if done.returncode == 0 else None
 
         with ThreadPoolExecutor(tools.jobs) as pool:
             return [path for path in pool.map(compile_one, names) if path is not None]

@@ -7,17 +7,10 @@ it has functions and variables, and of structures the names alone.
 
 from __future__ import annotations
 
-import re
-import shutil
 from pathlib import Path
 
-from harness.build.folder import marked
-from harness.build.make import run_on
-from harness.build.toolchain import environment, inside, make_argv
-from harness.core import proc
 from harness.core.errors import SeriesError
-from harness.core.sandbox import taken
-from harness.core.store import digest
+from harness.coverage.objects import TYPES, compile_objects
 from harness.run.pipeline import Prepared
 from harness.run.session import Session
 
@@ -25,13 +18,6 @@ from harness.run.session import Session
 # drgn looks for: those of an object that is not linked are at no address (kernel/sched/core.o has
 # the run queues).
 OBJECTS = ("kernel/sched/fair.o", "mm/mmap.o", "fs/proc_namespace.o")
-_DEBUG = "CONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n# CONFIG_DEBUG_INFO_REDUCED is not set\n"
-
-
-def _config(text: str) -> str:
-    """A .config with full debug information."""
-    plain = re.sub(r"^(?:# )?CONFIG_DEBUG_INFO(?:_\w+)?(?:=| is not set).*\n", "", text, flags=re.M)
-    return plain + _DEBUG
 
 
 def build_types(session: Session, prepared: Prepared) -> tuple[Path, ...]:
@@ -40,22 +26,15 @@ def build_types(session: Session, prepared: Prepared) -> tuple[Path, ...]:
     Raises:
         SeriesError, MachineError: as for any build.
     """
-    tree = prepared.tree
-    text = _config(prepared.kernel.config.text)
+    tree, kernel = prepared.tree, prepared.kernel
 
     def fill(draft: Path) -> None:
-        with tree.folder("core-types", text) as (source, out):
-            with marked(out):
-                argv = make_argv(tree.tools, source.path, out, "olddefconfig")
-                box = inside(tree.tools, source.path, out)
-                proc.capture(argv, env=environment(), inside=box)
-                lines = run_on(tree, source, out, *OBJECTS)
-            for number, name in enumerate(OBJECTS):
-                if not (out / name).is_file():
-                    what = f"{name} was not compiled:\n" + "\n".join(lines[-20:])
-                    raise SeriesError(what, evidence=tree.log)
-                shutil.copyfile(taken(out, name), draft / f"{number}.o")
+        if len(compile_objects(tree, kernel, OBJECTS, draft, TYPES)) < len(OBJECTS):
+            what = f"one of {', '.join(OBJECTS)} was not compiled"
+            raise SeriesError(what, evidence=tree.log)
 
-    inputs = prepared.applied.tree, digest(text), tree.tools.toolchain.version, OBJECTS
-    entry = session.store.entry("coretypes", inputs, fill, session.events.note, also=("build",))
-    return tuple(entry.path / f"{number}.o" for number in range(len(OBJECTS)))
+    version = tree.tools.toolchain.version
+    inputs = prepared.applied.tree, kernel.config.text, version, OBJECTS, TYPES
+    entry = session.store.entry("coretypes", inputs, fill, session.events.note,
+                                also=("build", "coverage"))  # fmt: skip
+    return tuple(sorted(entry.path.glob("*.o")))

@@ -11,16 +11,10 @@ from pathlib import Path
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
-from harness.build.folder import marked
-from harness.build.make import run_on
 from harness.commands.cost.bars import HELP, StructList
 from harness.core.errors import InvocationError
-from harness.core.sandbox import taken
+from harness.coverage.objects import TYPES, compile_objects
 from harness.run.pipeline import Prepared
-
-# Debug information that names every struct whole; it changes no layout. DWARF 4: one form for
-# all compilers.
-DEBUG = "KCFLAGS=-gdwarf-4"
 
 
 @dataclass(frozen=True)
@@ -79,18 +73,19 @@ def struct_sizes(prepared: Prepared, structs: StructList) -> dict[str, int]:
         InvocationError: the object does not have one of them.
         MachineError: the disk is full.
     """
-    tree, config, tools = prepared.tree, prepared.kernel.config, prepared.tree.tools
-    inputs = tree.applied.tree, config.text, tools.toolchain.version, asdict(structs), DEBUG
+    tree, kernel, tools = prepared.tree, prepared.kernel, prepared.tree.tools
+    version = tools.toolchain.version
+    inputs = tree.applied.tree, kernel.config.text, version, asdict(structs), TYPES
 
     def make(draft: Path) -> None:
-        # The kernel's own folder: all that comes before an object is there.
-        with tree.folder(config.name, config.text) as (source, out):
-            with marked(out):
-                run_on(tree, source, out, DEBUG, structs.object)
-            found = sizes_in(taken(out, structs.object), structs.names)
+        found: dict[str, int] = {}
+        for path in compile_objects(tree, kernel, [structs.object], draft, TYPES):
+            found = sizes_in(path, structs.names)
+            path.unlink()
         (draft / "structs.json").write_text(json.dumps(found), "utf-8")
 
-    entry = tools.store.entry("structs", inputs, make, tools.events.note, also=("build",))
+    entry = tools.store.entry("structs", inputs, make, tools.events.note,
+                              also=("build", "coverage"))  # fmt: skip
     found: dict[str, int] = json.loads((entry.path / "structs.json").read_text("utf-8"))
     if missing := [name for name in structs.names if name not in found]:
         what = f"{structs.object} has no struct {missing[0]}"
