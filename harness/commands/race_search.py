@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.run.session import Session, run_session
-from harness.search.report import SearchReport, written
+from harness.search.program_search import ProgramSearch
+from harness.search.report import document, table
 from harness.search.run import search_orders
 from harness.series.on_top import obtain_base
 
@@ -20,13 +23,13 @@ def race_search(settings: Settings) -> int:
 
 def _race_search(session: Session) -> None:
     line = obtain_base(session.settings, session.store, session.events).line
-    report = SearchReport()
+    searches: list[ProgramSearch] = []
     try:
-        search_orders(session, line, report)
+        search_orders(session, line, searches)
     finally:  # of an interrupted run as well
-        if report.searches:
-            _tell(session, report)
-    if not any(one.tries for one in report.searches):
+        if searches:
+            _tell(session, searches)
+    if not any(one.tries for one in searches):
         raise InvocationError(
             "nothing was searched: no thread of a program comes to what was asked for",
             evidence=session.out / "race-search.json",
@@ -34,21 +37,22 @@ def _race_search(session: Session) -> None:
         )
 
 
-def _tell(session: Session, report: SearchReport) -> None:
+def _tell(session: Session, searches: Sequence[ProgramSearch]) -> None:
     console = session.console
     console.print()
-    console.print(report.table())
-    for one in report.searches:
+    console.print(table(searches))
+    for one in searches:
         if one.found is not None:
             console.print()
-            for number, point in enumerate(written(one.found.points), 1):
+            for number, point in enumerate(one.found.points, 1):
                 console.print(f"  {number} {point}", markup=False, soft_wrap=True)
-            if (path := report.scenarios.get(one.scenario.name)) is not None:
-                again = session.settings.command("repro", RACE=str(path), VARIANT="", PROGRAM="")
+            if one.written is not None:
+                typed = {"RACE": str(one.written), "VARIANT": "", "PROGRAM": ""}
+                again = session.settings.command("repro", **typed)
                 console.print(f"again: {again}", markup=False, soft_wrap=True)
         for said, count in one.errors.most_common(3):
             console.print(f"{one.scenario.name}: {count} times: {said}", markup=False)
     console.print()
     base = session.results.last(ev.BaseKnown)
-    record = report.document(session.out.name, base.version if base else "")
+    record = document(session.out.name, base.version if base else "", searches)
     write_json(session.out / "race-search.json", record)

@@ -66,7 +66,7 @@ def find_breakpoint(point: Point, symbols: Symbols, program: Mapping[str, int]) 
 
 def _nowhere(point: Point, why: str, advice: str | None = None) -> InvocationError:
     return InvocationError(
-        f"point '{point.thread}: {point.place}' is nowhere in this kernel: {why}",
+        f"point '{point}' is nowhere in this kernel: {why}",
         next_step=advice or "correct the scenario; see docs/races.md",
     )
 

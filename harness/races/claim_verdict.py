@@ -167,7 +167,7 @@ def document(result: ClaimResult) -> dict[str, Any]:
         "orders": [
             {
                 "order": one.order.name,
-                "points": [f"{point.thread}: {point.place}" for point in one.order.points],
+                "points": list(map(str, one.order.points)),
                 **asdict(one.batch.counts),
                 "interval": [
                     round(b, 4) for b in wilson(one.batch.counts.hit, one.batch.counts.runs)
@@ -206,12 +206,11 @@ def tried_table(tried: Sequence[TriedOrder]) -> Table:
     for one in tried:
         counts = one.batch.counts
         low, high = wilson(counts.hit, counts.runs)
-        points = ", ".join(f"{point.thread}: {point.place}" for point in one.order.points)
         shown.add_row(
             one.order.name,
             f"{counts.hit} of {counts.runs}",
             f"{low:.0%} to {high:.0%}" if counts.runs else "",
             *(str(counts.miss), str(counts.excluded), f"{one.batch.seconds:.1f}"),
-            escape(points),
+            escape(", ".join(map(str, one.order.points))),
         )
     return shown

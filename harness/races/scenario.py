@@ -68,6 +68,9 @@ class Point:
     arguments: tuple[Argument, ...] = ()
     nth: int = 1
 
+    def __str__(self) -> str:
+        return f"{self.thread}: {self.place}"
+
 
 @dataclass(frozen=True)
 class Thread:

@@ -19,7 +19,6 @@ from harness.races.scenario import Point
 from harness.races.trace import RaceRun
 from harness.search.points import SearchPoint
 
-MAX_DEPTH = 3  # points at which a thread is held
 MAX_RANDOM = 20_000  # orders of the last depth
 
 

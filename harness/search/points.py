@@ -9,7 +9,7 @@ directly; the debug information says where their code is.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -19,7 +19,7 @@ from tree_sitter import Node
 from harness.core.errors import InvocationError
 from harness.coverage.changed_lines import changed_files
 from harness.debugger.code import Scope, Unit
-from harness.debugger.symbols import KernelSource, Symbols
+from harness.debugger.symbols import Symbols
 from harness.detectors.changed_functions import Function, functions
 from harness.mutants.operators import OperatorTable, operator_table
 from harness.mutants.syntax import Body, read_bodies
@@ -132,7 +132,7 @@ class SearchedCode:
 
     def _add_called(self, name: str, caller: SearchedFunction) -> None:
         """A function that is called, where it has code of its own or is in the caller's file."""
-        if name in self.functions or self._operation(name) is not None:
+        if name in self.functions or _operation(name, self._table) is not None:
             return
         if name in self._functions_of(caller.path):
             self._add(name, caller.path, "called")
@@ -203,28 +203,23 @@ class SearchedCode:
         found = {}
         for node in body.walk(self._table.is_fixed):
             name, line = body.called(node), body.line(node.start_byte)
-            if name and line not in named and self._operation(name) == "flush":
+            if name and line not in named and _operation(name, self._table) == "flush":
                 found[name] = len(self._symbols.addresses(name)) == 1
         return [name for name, has_code in found.items() if has_code]
 
     def _body(self, of: SearchedFunction) -> Body | None:
         if of not in self._bodies:
-            self._bodies[of] = _read(of, self._symbols.source, self._table)
+            table = self._table
+            text = "\n".join((*self._symbols.source.lines(of.path), "")).encode()
+            heads = f"{table.calls['loop']}|{table.calls['block']}"
+            bodies = read_bodies(text, [of.body], heads, table.annotations, [])
+            self._bodies[of] = next(bodies, None)
         return self._bodies[of]
 
     def _called(self, of: SearchedFunction) -> list[str]:
         body = self._body(of)
         nodes = body.walk(self._table.is_fixed) if body is not None else ()
         return list(dict.fromkeys(filter(None, (body.called(n) for n in nodes if body))))
-
-    def _operation(self, name: str) -> str | None:
-        return _operation(name, self._table)
-
-
-def _read(of: SearchedFunction, source: KernelSource, table: OperatorTable) -> Body | None:
-    text = "\n".join((*source.lines(of.path), "")).encode()
-    heads = f"{table.calls['loop']}|{table.calls['block']}"
-    return next(read_bodies(text, [of.body], heads, table.annotations, []), None)
 
 
 def operations(body: Body) -> dict[int, str]:
@@ -263,8 +258,3 @@ def _by_pointer(node: Node) -> str | None:
     """A call of whatever a member points to: the search cannot follow it, and holds before it."""
     function = node.child_by_field_name("function")
     return "call by pointer" if function and function.type == "field_expression" else None
-
-
-def by_address(points: Sequence[SearchPoint]) -> Mapping[int, SearchPoint]:
-    """The candidates by the addresses of their code."""
-    return {address: point for point in points for address in point.at.addresses}

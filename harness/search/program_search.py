@@ -7,14 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.debugger.symbols import Symbols
-from harness.races.batch import controlled
+from harness.races.batch import StressTotals, controlled
 from harness.races.guests import KernelGuests
 from harness.races.scenario import Point, Scenario
 from harness.races.trace import Ending, RaceRun
 from harness.search.orders import OrderQueue, OrderStep, SearchOrder
-from harness.search.points import SearchedCode, SearchPoint, by_address
+from harness.search.points import SearchedCode, SearchPoint
 from harness.search.prober import Prober
 
 SURE = 3  # runs of a smaller order, all of which must strike
@@ -45,6 +46,7 @@ class ProgramSearch:
         endings: how the tries ended, counted.
         errors: why tries had to be given up, counted; a check of the program's own among them.
         once: orders that have struck and did not again; where nobody is held, that says little.
+        written: the scenario of what was found; ``repeated``: plain repetition beside it.
     """
 
     on: KernelGuests
@@ -60,6 +62,8 @@ class ProgramSearch:
     skipped: int = 0
     seconds: float = 0.0
     reach_seconds: float = 0.0
+    written: Path | None = None
+    repeated: StressTotals | None = None
 
     @property
     def answer(self) -> str:
@@ -82,7 +86,7 @@ class ProgramSearch:
         at = {address: name for name, where in entries.items() for address in where.addresses}
         seen = self._watch(at)
         names = {at[address] for addresses in seen.values() for address in addresses}
-        points = by_address(self.code.points(names))
+        points = {at: point for point in self.code.points(names) for at in point.at.addresses}
         for thread, addresses in self._watch(points).items():
             self.reached[thread] = list(dict.fromkeys(points[at] for at in addresses))
 

@@ -23,7 +23,6 @@ from harness.mutants.mutant import Mutant, mutated
 from harness.mutants.report import ALIVE
 from harness.mutants.verdict import MutantVerdict
 from harness.search.program_search import FoundOrder
-from harness.search.report import written
 
 SCHEMA = 1
 Answer = Literal[
@@ -136,7 +135,7 @@ class Protection:
         """The case, the order, or what was tried."""
         if self.found is not None:
             rate = f"{self.found.hits} of {self.found.runs}"
-            return f"{'; '.join(written(self.found.points))} ({rate})"
+            return f"{'; '.join(map(str, self.found.points))} ({rate})"
         if self.searched:
             if self.search is None:
                 return "the run was ended before the search"

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
-from harness.races.batch import stress
+from harness.races.batch import StressTotals, stress
 from harness.races.claim_run import user_program
 from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
 from harness.races.kernels import RaceKernel, variant_kernel
@@ -23,8 +23,7 @@ from harness.races.trace import RaceError
 from harness.run.session import Session
 from harness.search.points import SearchedCode
 from harness.search.program_search import ProgramSearch
-from harness.search.report import SearchReport
-from harness.series.apply import PatchedTree
+from harness.search.report import record
 
 STAGE = "search"
 SEED = 1  # where SEED= is not given
@@ -58,10 +57,11 @@ def searched_kernel(context: RaceContext, programs: Sequence[Scenario]) -> RaceK
     return variant_kernel(context.session, context.prepared, asked)
 
 
-def search_orders(session: Session, line: str, report: SearchReport) -> None:
+def search_orders(session: Session, line: str, searches: list[ProgramSearch]) -> None:
     """Searches with each program until its part of BUDGET= is over; each is a test of the run.
 
-    ``line``: of the kernel, such as '6.1'. Errors as of ``assemble`` and of guests.
+    ``line``: of the kernel, such as '6.1'; ``searches`` gets each. Errors as of ``assemble`` and
+    of guests.
     """
     programs = searched_programs(session, line)
     series = replace(session, settings=replace(session.settings, variant=None))
@@ -75,23 +75,22 @@ def search_orders(session: Session, line: str, report: SearchReport) -> None:
         for number, scenario in enumerate(programs):
             budget_s = left_s / (len(programs) - number)
             one = _search(on, scenario, code, budget_s)
-            report.searches.append(one)
+            searches.append(one)
             left_s -= one.seconds
             if one.found is not None:
-                report.scenarios[scenario.name] = _keep(session, one)
+                one.written = _keep(session, one)
                 if session.settings.mode == "stress":
-                    report.repeated[scenario.name] = _repeated(on, one)
-            session.events.emit(report.record(one))
+                    one.repeated = _repeated(on, one)
+            session.events.emit(record(one))
 
 
 def _code(on: KernelGuests, kernel: RaceKernel) -> SearchedCode:
-    settings, prepared = on.context.session.settings, on.context.prepared
+    settings = on.context.session.settings
     assert on.symbols is not None  # all are controlled
     with stage(on.context.session.events, "candidates") as outcome:
-        tree = PatchedTree(kernel.applied.repo, kernel.applied.commit, prepared.base.commit)
         patch = None if settings.patch is None else settings.patch - 1
         compiled = kernel.build.compiled
-        code = SearchedCode(tree, compiled, on.symbols, settings.function, patch)
+        code = SearchedCode(kernel.applied, compiled, on.symbols, settings.function, patch)
         origins = [f.origin for f in code.functions.values()]
         own = len(origins) - origins.count("called")
         outcome.detail = f"{own} functions, and {origins.count('called')} that they call"
@@ -136,10 +135,9 @@ def _keep(session: Session, one: ProgramSearch) -> Path | None:
     return write_scenario(folder, name, about, of, one.found.points, variant)
 
 
-def _repeated(on: KernelGuests, one: ProgramSearch) -> tuple[int, int, float]:
-    """Hits, runs and seconds of plain repetition for as long as the search has taken."""
+def _repeated(on: KernelGuests, one: ProgramSearch) -> StressTotals:
+    """Plain repetition for as long as the search has taken."""
     assert one.found is not None
     seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
     argv = on.context.programs.argv(one.scenario, SECONDS, seconds)
-    totals = stress(on.guest(), one.scenario, argv)
-    return totals.hits, totals.runs, totals.seconds
+    return stress(on.guest(), one.scenario, argv)

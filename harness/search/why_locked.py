@@ -40,8 +40,8 @@ from harness.search.protections import (
     mutant_patch,
     protection_of,
 )
-from harness.search.run import SEED, STAGE, searched_programs
-from harness.series.apply import Applied, PatchedTree
+from harness.search.run import STAGE, searched_programs
+from harness.series.apply import Applied
 
 # Of the cases of one protection, measured without a mistake. A mutant that a case kills is killed
 # in 1 to 11 s; one that survives takes all of the suite, which is 60 s at rest and 450 s beside
@@ -139,12 +139,10 @@ class ReachedBy:
 
 def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ReachedBy | None:
     """Who comes where with a program, and no mistake made; None where it does not run."""
-    session, prepared = on.context.session, on.context.prepared
+    session, settings = on.context.session, on.context.session.settings
     assert on.symbols is not None  # all are controlled
-    tree = PatchedTree(kernel.applied.repo, kernel.applied.commit, prepared.base.commit)
-    code = SearchedCode(tree, kernel.build.compiled, on.symbols)
-    seed = SEED if session.settings.seed is None else session.settings.seed
-    one = ProgramSearch(on, scenario, code, session.settings.runs, seed)
+    code = SearchedCode(kernel.applied, kernel.build.compiled, on.symbols)
+    one = ProgramSearch(on, scenario, code, settings.runs, settings.seed or 0)
     with stage(session.events, "threads") as outcome:
         try:
             choose(on.guest(), SOUND)
