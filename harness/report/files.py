@@ -92,17 +92,19 @@ def inline(text: str) -> Markup:
     return Markup(re.sub(r"(?<!\w)\*(?=\S)([^*<>]+)(?<=\S)\*(?!\w)", r"<em>\1</em>", escaped))
 
 
-def page_environment(*folders: Path) -> jinja2.Environment:
+def page_environment(*folders: Path, whole: bool = False) -> jinja2.Environment:
     """How pages are made: what is put into HTML is escaped, and what is missing is an error.
 
-    ``folders``: where templates are looked for, beside those of this room.
+    ``folders``: where templates are looked for, beside those of this room. ``whole``: what they
+    make ends with the end of a line, as they do.
     """
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([Path(__file__).parent, *folders]),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
+        autoescape=jinja2.select_autoescape(["html.j2", "svg.j2"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=whole,
     )
 
 

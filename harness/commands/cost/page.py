@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jinja2
 from rich.table import Table
 
 from harness.commands.cost.bars import CostTable, RatioBar
 from harness.commands.cost.judge import ALONE, Boots, Difference, Spread, shown
 from harness.commands.cost.sizes import KernelSizes
+from harness.report.files import page_environment
 
 FORMAT = 1
 ROW_PX, MIDDLE_PX, REACH_PX = 18, 480, 260  # of the plot: a row; where 0 % is; from there to an end
@@ -111,6 +111,5 @@ def plot(report: CostReport, table: CostTable) -> str:
             }
         )
     ticks = [(_place(n), f"{n:+d} %") for n in range(-int(MOST_PERCENT), int(MOST_PERCENT) + 1)]
-    template = Path(__file__).with_name("cost.svg.j2").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(rows=rows, ticks=ticks, row=ROW_PX)
+    template = page_environment(Path(__file__).parent).get_template("cost.svg.j2")
+    return template.render(rows=rows, ticks=ticks, row=ROW_PX)

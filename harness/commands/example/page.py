@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from harness.core.errors import InternalError
+from harness.report.files import page_environment
 
 ROW = "@row "
 
@@ -53,11 +52,5 @@ def render(template: Path, page: Page) -> str:
 
     A template that asks for something that no row has raises jinja2's UndefinedError.
     """
-    environment = jinja2.Environment(
-        autoescape=".svg" in template.suffixes,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.from_string(template.read_text("utf-8")).render(page=page)
+    pages = page_environment(template.parent, whole=True)
+    return pages.get_template(template.name).render(page=page)

@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import jinja2
 import yaml
 from rich.console import Console
 
@@ -21,6 +20,7 @@ from harness.core.events import Events
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import Store
+from harness.report.files import page_environment
 from harness.report.screen import Screen
 from harness.series.apply import apply_series
 from harness.series.base import obtain_kernel
@@ -90,10 +90,12 @@ def new_series(settings: Settings, console: Console) -> int:
     tests.mkdir(parents=True)
     git.text(applied.repo, *FORMAT_PATCH, "--quiet", f"--output-directory={line}",
              f"{base.commit}..{applied.commit}")  # fmt: skip
+    templates = page_environment(Path(__file__).parent, whole=True)
     for folder, names in ((patches, IN_PATCHES), (tests, IN_TESTS)):
         for file in names:
             told = [_quoted(s) for s in subjects] if file.endswith(".yaml") else subjects
-            (folder / file).write_text(_rendered(file, {**words, "subjects": told}), "utf-8")
+            made = templates.get_template(f"{file}.j2").render(words, subjects=told)
+            (folder / file).write_text(made, "utf-8")
     shown = [path.relative_to(PROJECT) for path in (line, patches / "contract.md", tests)]
     console.print(
         f"{shown[0]}: {applied.total} patches\n"
@@ -108,12 +110,3 @@ def new_series(settings: Settings, console: Console) -> int:
 def _quoted(text: str) -> str:
     """A text as a scalar of YAML, on one line."""
     return yaml.safe_dump(text, width=10_000, allow_unicode=True).removesuffix("...\n").strip()
-
-
-def _rendered(file: str, words: dict[str, object]) -> str:
-    template = Path(__file__).with_name(f"{file}.j2").read_text("utf-8")
-    made = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
-    ).from_string(template)  # fmt: skip
-    return made.render(words)
