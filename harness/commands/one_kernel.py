@@ -72,32 +72,23 @@ def _tests(session: Session) -> None:
     cases = (case for case in equipment.suite.cases if data.owner(case.program.source) is not data)
     below = frozenset(str(case.id) for case in cases)
     equipment, change = watch_change(session, equipment)
+    records = WorkloadRecords(session.events, tests, below)
+    if change is not None:
+        records.patches_run = change.patches_run
     try:
-        records = WorkloadRecords(session.events, tests, below)
+        try:
+            config = _in_guests(session, equipment, records, change)
+        except BaseException:
+            records.emit({}, {}, set())  # what ends the run early loses no record
+            raise
         if change is not None:
-            records.patches_run = change.patches_run
-        _run_suite(session, equipment, records, change)
+            change.conclude()
+        settle(session, equipment, records)
+        _soundness(session, equipment, config)
     except SeriesError:
         decode_splats(session, equipment.prepared)  # what kept it from booting
         raise
     decode_splats(session, equipment.prepared)
-
-
-def _run_suite(
-    session: Session,
-    equipment: Equipment,
-    workloads: WorkloadRecords,
-    change: ChangeWatch | None,
-) -> None:
-    try:
-        config = _in_guests(session, equipment, workloads, change)
-    except BaseException:
-        workloads.emit({}, {}, set())  # what ends the run early loses no record
-        raise
-    if change is not None:
-        change.conclude()
-    settle(session, equipment, workloads)
-    _soundness(session, equipment, config)
 
 
 def _in_guests(

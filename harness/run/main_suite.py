@@ -109,7 +109,7 @@ class MainSuite:
         if not (chosen := by_pattern(_files(session), table.stressors)):
             return
         try:
-            folders[stress.FOLDER], _ = stress.fetch(session.store)
+            folders[stress.FOLDER] = stress.fetch(session.store)
         except MachineError as error:
             session.events.emit(Note(f"without stress-ng: {error.what}", "warning"))
             return

@@ -48,7 +48,6 @@ class BuiltFolder:
     bin: Path
     programs: tuple[str, ...]
     said: tuple[str, ...]
-    cached: bool
 
     def tests(
         self, why: str, listed: Sequence[Selftest], timeout: float, changed: frozenset[str]
@@ -134,8 +133,7 @@ def build_folder(
     about = json.loads((entry.path / "programs.json").read_text("utf-8"))
     said = [f"{', '.join(about['absent'])} cannot be built here"] if about["absent"] else []
     said += about["said"]
-    programs = tuple(about["built"])
-    return BuiltFolder(folder, entry.path / "bin", programs, tuple(said), entry.cached)
+    return BuiltFolder(folder, entry.path / "bin", tuple(about["built"]), tuple(said))
 
 
 def _is_plain(path: Path) -> bool:

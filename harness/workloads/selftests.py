@@ -106,18 +106,13 @@ class SelftestRow:
 
     def selftest(self, timeout: float) -> Selftest:
         """It, with ``timeout`` seconds where the row has none."""
+        read = ("run", "name", "timeout", "set")
         return Selftest(
-            name=self.name or re.sub(r"\W+", "_", self.run).strip("_"),
-            argv=tuple(shlex.split(self.run)),
-            timeout=timeout if self.timeout is None else self.timeout,
-            settings=tuple((path, str(value)) for path, value in self.set.items()),
-            huge_pages=self.huge_pages,
-            hugetlbfs=self.hugetlbfs,
-            swap=self.swap,
-            user=self.user,
-            config=self.config,
-            points=self.points,
-            flaps=self.flaps,
+            self.name or re.sub(r"\W+", "_", self.run).strip("_"),
+            tuple(shlex.split(self.run)),
+            timeout if self.timeout is None else self.timeout,
+            tuple((path, str(value)) for path, value in self.set.items()),
+            **{name: value for name, value in vars(self).items() if name not in read},
         )
 
 

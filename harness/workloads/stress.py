@@ -34,19 +34,15 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def fetch(store: Store) -> tuple[Path, bool]:
-    """The folder with stress-ng and its libraries, and whether it was in the store.
-
-    Raises:
-        MachineError: there is no apt here, or no network.
-    """
+def fetch(store: Store) -> Path:
+    """The folder with stress-ng and its libraries; a MachineError without apt or a network."""
     if not apt.available():
         raise MachineError("stress-ng is taken from Debian's package, and here is no apt")
     with apt.machine_lists(store) as lists:
         return _fetched(store, lists)
 
 
-def _fetched(store: Store, lists: Sequence[str]) -> tuple[Path, bool]:
+def _fetched(store: Store, lists: Sequence[str]) -> Path:
     version = apt.candidate("stress-ng", lists)
     if version is None:
         raise MachineError("apt has no package stress-ng", next_step="apt-get update")
@@ -70,7 +66,7 @@ def _fetched(store: Store, lists: Sequence[str]) -> tuple[Path, bool]:
         shutil.rmtree(root)
 
     entry = store.entry("stress", ["stress-ng", version, PACKAGES], make, also=("image",))
-    return entry.path / "stress", entry.cached
+    return entry.path / "stress"
 
 
 def script(stressor: str, operations: int, seed: int) -> str:
