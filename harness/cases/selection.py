@@ -61,7 +61,6 @@ def run_cases(
 
     Raises:
         InvocationError: the expression is malformed or selects nothing.
-        HarnessError: whatever kept the guests from going on.
     """
     selected = select_cases(cases, expression)
     chosen = [case for case in selected if not only or str(case.id) in only]

@@ -23,9 +23,6 @@ def made_from(
     """The objects of ``kernel`` that were made from each of ``paths``, those that have some.
 
     Where its build folder has another state of the series by now, that is built again.
-
-    Raises:
-        HarnessError: as for any build.
     """
     flavour, config, tools = kernel.config.name, kernel.config.text, tree.tools
 

@@ -69,7 +69,6 @@ def compare(
 
     Raises:
         MachineError: too few pass on the bare base for the comparison to say anything.
-        HarnessError: whatever kept the tests from being run.
     """
     repeats = range(2, AGAIN + 2)
     # What is known to flap is judged by rates at once.
@@ -128,11 +127,7 @@ def _regression(session: Session) -> None:
 
 
 def test_regression(settings: Settings) -> int:
-    """``make test-regression``: no difference is exit 0.
-
-    Raises:
-        InvocationError: PATCHES=0 would compare the base with itself.
-    """
+    """``make test-regression``: no difference is exit 0."""
     settings.refuse_bare_base("test-regression")
     if settings.kernel in known_kernels():
         load(settings.project, settings.kernel)  # before anything is built

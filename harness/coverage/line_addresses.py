@@ -58,11 +58,7 @@ class _Kept:
 def find_statements(
     tree: TreeUnderTest, kernel: KernelBuild, files: Sequence[ChangedFile]
 ) -> Statements:
-    """Those of the changed files, from the store or found now.
-
-    Raises:
-        MachineError: the disk is full, say.
-    """
+    """Those of the changed files, from the store or found now."""
     tools, base = tree.tools, tree.base
     symbol_map = kernel.system_map.read_text("utf-8")
     read = digest(kernel.config.text), tools.toolchain.version, digest(symbol_map)

@@ -108,9 +108,6 @@ def compiled_folder(
         names: objects that are brought to the state of this series first, should the folder
             have moved on.
         just_built: it has not, but where another run was in it meanwhile.
-
-    Raises:
-        MachineError: the disk is full, say.
     """
     with tree.folder(config.name, config.text) as (source, out):
         if not just_built or tree.tools.store.used_by_others(out):
@@ -135,9 +132,6 @@ def compile_objects(
 
     Args:
         debug: the compiler's options for that, such as ``LINE_TABLES``.
-
-    Raises:
-        MachineError: the disk is full, say.
     """
     tools = tree.tools
     with compiled_folder(tree, kernel.config, names, not kernel.cached) as (source, out):

@@ -59,9 +59,6 @@ def compile_alone(
         tree: of the sound series, whose kernel has been built with ``config``; its log gets a
             line for each mutant that was compiled.
         progress: hears how many are done, and of how many.
-
-    Raises:
-        MachineError: the disk is full, say.
     """
     tools, log = tree.tools, tree.log
     key = digest(tree.applied.tree, config.text, tools.toolchain.version, _CODE)

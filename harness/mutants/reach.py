@@ -154,9 +154,6 @@ def find_reach(
 
     Args:
         runners: their guests run the switched kernel.
-
-    Raises:
-        HarnessError: whatever kept the guests from going on.
     """
     watch = _Watch(events, judges, len(cases))
     watched = [replace(runner, observe=watch.observe) for runner in runners]

@@ -68,9 +68,6 @@ def assemble_guest(
         programs: makes what the guest is to run; gets the installed uapi headers and
             the base, and is called in another thread.
         guests: how many are to run at once.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see each stage.
     """
     settings, events = session.settings, session.events
     known = load_known(settings.kernel)
@@ -175,11 +172,7 @@ def case_runners(
 
 
 def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> int:
-    """The stage leaks, where the kernel has kmemleak; in how many guests it looked.
-
-    Raises:
-        SeriesError: see :func:`harness.detectors.leaks.scan`.
-    """
+    """The stage leaks, where the kernel has kmemleak; in how many guests it looked."""
     if config.get("DEBUG_KMEMLEAK") != "y":
         return 0
     running = guests.running

@@ -78,9 +78,6 @@ def watch_change(session: Session, equipment: Equipment) -> tuple[Equipment, Cha
 
     None: it is not measured, for nobody wants it, no code is changed or by the series alone,
     this is KVM, or QEMU takes no plugin.
-
-    Raises:
-        MachineError: the disk is full, say.
     """
     settings, prepared, spec = session.settings, equipment.prepared, equipment.spec
     if not settings.coverage or settings.variant or not prepared.applied.patches:

@@ -65,11 +65,7 @@ def workbench(session: Session) -> BuildTools:
 
 
 def base_stage(session: Session) -> Base:
-    """The stage tree.
-
-    Raises:
-        InvocationError, MachineError: see ``obtain_base``.
-    """
+    """The stage tree."""
     settings, events = session.settings, session.events
     with stage(events, "tree") as outcome:
         base = obtain_base(settings, session.store, events)
@@ -143,9 +139,6 @@ def prepare(
 
     Args:
         on_headers: hears of the installed uapi headers before the kernel is built.
-
-    Raises:
-        SeriesError, InvocationError, MachineError: see each stage.
     """
     events, log = session.events, session.out / "build.log"
     base, applied = series_stage(session, base_stage(session))

@@ -104,9 +104,6 @@ def selftest_suite(
 
     Args:
         headers: the installed uapi headers of the bare base.
-
-    Raises:
-        InternalError, MachineError: see ``build_programs``.
     """
     programs, cached = build_programs(store, listed, base, headers, jobs)
     suite = image_of(store, listed.tests, None, {"": programs}, {}, {})

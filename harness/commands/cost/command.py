@@ -126,10 +126,6 @@ def _cost(session: Session) -> None:
 
 
 def cost(settings: Settings) -> int:
-    """``make cost``: exit 1 where a bar is missed, 3 where the spread covers one.
-
-    Raises:
-        InvocationError: PATCHES=0 would compare the base with itself.
-    """
+    """``make cost``: exit 1 where a bar is missed, 3 where the spread covers one."""
     settings.refuse_bare_base("cost")
     return run_session(settings, "cost", _cost).code
