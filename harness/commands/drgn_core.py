@@ -13,22 +13,21 @@ from harness.core.command_table import command
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Settings
 from harness.core.stages import stage
+from harness.findings.failures import runs_of
 from harness.run.again import asked_again, require_same
 from harness.run.assemble_guest import CORE
 from harness.run.core_types import build_types
 from harness.run.pipeline import prepare
-from harness.run.session import RunResult, Session, read_results, run_session
+from harness.run.session import RunResult, Session, run_session
 
 REPORT = "core.txt"
 
 
 def _run_with_core(settings: Settings) -> RunResult:
-    given = settings.claim
-    pattern = given.glob("results.json") if given else settings.out.glob("*/results.json")
-    for run in reversed(read_results(pattern)):
+    for run in reversed(runs_of(settings)):
         if (run.out / CORE).is_file():
             return run
-    where = given or settings.out
+    where = settings.claim or settings.out
     step = command("test-kernel", DUMP="1")
     raise InvocationError(f"no run in {where} has kept a guest's memory", next_step=step)
 

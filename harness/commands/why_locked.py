@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from harness.core import events as ev
-from harness.core.atomic import write_atomically
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.run.session import Session, run_session
 from harness.search.protections import Protection, document, summary, table
@@ -46,4 +45,4 @@ def _tell(session: Session, protections: list[Protection]) -> None:
             console.print(f"again: {again}", markup=False, soft_wrap=True)
     base = session.results.last(ev.BaseKnown)
     record = document(session.out.name, base.version if base else "", protections)
-    write_atomically(session.out / "why-locked.json", json.dumps(record, indent=1) + "\n")
+    write_json(session.out / "why-locked.json", record)

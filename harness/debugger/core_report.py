@@ -3,7 +3,7 @@
 
 QEMU's core has memory by physical address and the registers of each CPU, and no VMCOREINFO: that
 is made of System.map, for without KASLR (kconfig/boot.config) the kernel is where it was linked.
-Sources: drgn's documentation; arch/x86/include/asm/{pgtable_64,pgtable_types}.h.
+Source: drgn's documentation.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from drgn.helpers.linux.mm import for_each_vma, virt_to_phys, vma_name
 from drgn.helpers.linux.pid import for_each_task
 from drgn.helpers.linux.sched import cpu_curr, task_state_to_char
 
+from harness.debugger.stopped_guest import PRESENT, walk
+
 # Functions that are on the stack of who reports.
 REPORTERS = frozenset({"vprintk_emit", "_printk", "__warn", "die", "panic", "dump_stack_lvl"})
 MAX_TASKS = 200
-_FRAME = 0x000FFFFFFFFFF000
-_PRESENT, _LARGE = 1 << 0, 1 << 7
 _TYPE_SHIFT = 64 - 5  # of a swap entry: its type is in the top bits
-LEVEL_SHIFTS = (39, 30, 21, 12)
 # include/linux/mm.h: bits of vm_flags.
 FLAGS = {
     0x1: "read", 0x2: "write", 0x4: "exec", 0x8: "shared", 0x100: "growsdown", 0x400: "pfnmap",
@@ -96,16 +95,13 @@ def entries(program: drgn.Program, table: int, start: int, end: int) -> Iterator
 
     ``table``: the physical address of the top. What has no table below is one entry of 0.
     """
+
+    def word(address: int) -> int:
+        return int.from_bytes(program.read(address, 8, physical=True), "little")
+
     at = start
     while at < end:
-        here = table
-        for shift in LEVEL_SHIFTS:
-            index = (at >> shift) & 0x1FF
-            entry = int.from_bytes(program.read(here + 8 * index, 8, physical=True), "little")
-            size = 1 << shift
-            if not entry & _PRESENT or shift == LEVEL_SHIFTS[-1] or entry & _LARGE:
-                break
-            here = entry & _FRAME
+        entry, size = walk(word, table, at)
         low = at & ~(size - 1)
         part = min(end, low + size) - at
         yield entry, part
@@ -116,7 +112,7 @@ def mapped(program: drgn.Program, table: int, start: int, end: int) -> str:
     """How the pages of a range stand in the page table, counted: '3 present, 2 swap type 26'."""
     pages: Counter[str] = Counter()
     for entry, part in entries(program, table, start, end):
-        if entry & _PRESENT:
+        if entry & PRESENT:
             kind = "present" if part == 0x1000 else "present, huge"
         else:
             kind = f"swap type {entry >> _TYPE_SHIFT}" if entry else "none"

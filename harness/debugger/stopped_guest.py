@@ -12,6 +12,7 @@ Sources: arch/x86/include/asm/{page_64_types,switch_to,frame}.h, arch/x86/entry/
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from harness.debugger.blocked_on import base_name
@@ -20,8 +21,8 @@ from harness.debugger.symbols import Frame, Symbols
 
 # Without KASLR (kconfig/boot.config) these are mapped in fixed places, from physical address 0 on:
 TEXT_BASE, TEXT_END = 0xFFFFFFFF80000000, 0xFFFFFFFFA0000000  # the kernel image
-_FRAME_BITS = 0x000FFFFFFFFFF000
-_PRESENT, _LARGE = 1 << 0, 1 << 7
+FRAME = 0x000FFFFFFFFFF000  # the bits of an entry, and of cr3, that are an address
+PRESENT, LARGE = 1 << 0, 1 << 7
 DIRECT_MAP, DIRECT_MAP_END = 0xFFFF888000000000, 0xFFFFC88000000000  # all of memory
 IDLE = frozenset({"default_idle", "mwait_idle", "acpi_idle_enter", "__cpuidle_text_start"})
 MAX_FRAMES = 64
@@ -30,6 +31,19 @@ _PT_BP, _PT_IP, _PT_CS = 4, 16, 17
 # struct inactive_task_frame: what __switch_to_asm() has pushed when a task sleeps.
 _SLEEP_BP, _SLEEP_RET = 5, 6
 _INTERRUPTS = ("asm_sysvec_", "sysvec_", "asm_common_interrupt", "common_interrupt", "asm_exc_nmi")
+
+
+def walk(word: Callable[[int], int], table: int, address: int) -> tuple[int, int]:
+    """The last entry on the way to a virtual address, present or not, and how many bytes it maps.
+
+    ``word`` reads eight bytes at a physical address, such as ``table``, that of the top.
+    """
+    for shift in (39, 30, 21, 12):
+        entry = word(table + 8 * ((address >> shift) & 0x1FF))
+        if not entry & PRESENT or entry & LARGE:
+            break
+        table = entry & FRAME
+    return entry, 1 << shift
 
 
 @dataclass(frozen=True)
@@ -105,16 +119,14 @@ class StoppedGuest:
         for start, end in ((TEXT_BASE, TEXT_END), (DIRECT_MAP, DIRECT_MAP_END)):
             if start <= address < end:
                 return address - start
-        for level in (39, 30, 21, 12):
-            index = (address >> level) & 0x1FF
-            entry = int.from_bytes(self._physical(table + 8 * index, 8), "little")
-            if not entry & _PRESENT:
-                raise StubError(f"{address:#x} is not mapped")
-            table = entry & _FRAME_BITS
-            if level == 12 or entry & _LARGE:
-                low = (1 << level) - 1
-                return (table & ~low) | (address & low)
-        raise AssertionError("a page table has four levels")
+
+        def word(at: int) -> int:
+            return int.from_bytes(self._physical(at, 8), "little")
+
+        entry, size = walk(word, table, address)
+        if not entry & PRESENT:
+            raise StubError(f"{address:#x} is not mapped")
+        return (entry & FRAME & -size) | (address & (size - 1))
 
     def _symbol(self, *names: str) -> int:
         """The address of the first of these symbols that the kernel has."""
@@ -136,7 +148,7 @@ class StoppedGuest:
     def word(self, address: int, of_process_on: int | None = None) -> int:
         """Eight bytes of kernel memory, or of the process on a CPU. StubError: not mapped."""
         cpu = of_process_on
-        table = None if cpu is None else self.registers(cpu)["cr3"] & _FRAME_BITS
+        table = None if cpu is None else self.registers(cpu)["cr3"] & FRAME
         return int.from_bytes(self._read(address, 8, table), "little")
 
     def current(self, cpu: int) -> int:

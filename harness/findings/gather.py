@@ -129,7 +129,6 @@ def gather_case(
         symbol_map=None,
         patches=patches,
         variant=variant,
-        config=prepared.kernel.config.path,
         sources=(case.program.source, *libraries),
     )
 
@@ -177,6 +176,5 @@ def gather_race(
         symbol_map=context.series.build.system_map.read_text("utf-8"),
         patches=patches,
         variant=variant,
-        config=context.prepared.kernel.config.path,
         sources=(scenario.source, *(h for folder in libraries for h in folder.glob("*.h"))),
     )

@@ -65,7 +65,6 @@ class Parts:
         python: the guest's root has to have Python.
         symbol_map: the text of System.map, of a race; else None.
         patches: of the series. ``variant``: what goes on top of it.
-        config: the kernel's.
         sources: of the guest program.
     """
 
@@ -79,7 +78,6 @@ class Parts:
     symbol_map: str | None
     patches: Sequence[tuple[str, Patch]]
     variant: Patch | None
-    config: Path
     sources: Sequence[Path]
 
 
@@ -149,7 +147,7 @@ def _sources(parts: Parts, variant: str | None, folder: Path) -> None:
         (folder / PATCHES / name).write_bytes(patch.text)
     if parts.variant is not None and variant is not None:
         (folder / variant).write_bytes(parts.variant.text)
-    shutil.copy(parts.config, folder / CONFIG)
+    shutil.copy(parts.prepared.kernel.config.path, folder / CONFIG)
     shutil.copy(Path(rootfs.__file__).with_name(RECIPE), folder / RECIPE)
     (folder / SOURCE).mkdir()
     for path in parts.sources:

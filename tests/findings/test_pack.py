@@ -8,6 +8,8 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -34,12 +36,14 @@ def parts(folder: Path) -> Parts:
     (folder / "tree" / "volatile" / "a.py").write_text("print()\n")
     (folder / "config").write_text("CONFIG_X=y\n")
     patch = Patch("first", b"diff", "id", ())
+    config = SimpleNamespace(path=folder / "config")
+    prepared: Any = SimpleNamespace(kernel=SimpleNamespace(config=config))
     return Parts(
-        prepared=None,  # type: ignore[arg-type]
+        prepared=prepared,
         spec=spec(folder), tree=folder / "tree", program=None,
         argv=("python3", "/tests/volatile/a.py", "--run", "it"), env=(("A", "b c"),), python=True,
         symbol_map="0 T f\n", patches=[("0001-first.patch", patch)], variant=patch,
-        config=folder / "config", sources=(folder / "tree" / "volatile" / "a.py",),
+        sources=(folder / "tree" / "volatile" / "a.py",),
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from harness.commands.cost.sizes import ImageSize, KernelSizes, struct_sizes
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import GUEST_TESTS, Case, Suite, build_suite
@@ -110,7 +110,7 @@ def _cost(session: Session) -> None:
     for record in records:
         session.events.emit(record)
     report = CostReport(boots, (*found, *timed), on_series, times, sizes_of_base, sizes_of_series)
-    write_atomically(session.out / "cost.json", json.dumps(report.document(), indent=1) + "\n")
+    write_json(session.out / "cost.json", report.document())
     write_atomically(session.out / "cost.svg", plot(report, table))
     for shown in tables(report, table):
         session.console.print(shown)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from harness.commands.example.page import Page, render, rows
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.command_table import PROJECT
+from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import file_digest
@@ -78,7 +78,7 @@ def _example(session: Session) -> None:
         outcome.detail = f"{len(cases)} cases"
     records = session.results.all(ev.CaseFinished)
     found = rows(record.diagnostics for record in records if record.status == "pass")
-    write_atomically(session.out / "example.json", json.dumps(found, indent=1) + "\n")
+    write_json(session.out / "example.json", found)
     if len(records) < len(cases) or session.results.failures():
         session.events.note("no page: it takes all cases; the rows are in example.json")
         return
