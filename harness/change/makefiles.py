@@ -99,16 +99,12 @@ def needed_symbols(read: Callable[[str], str], path: str) -> tuple[str, ...] | N
     return found
 
 
-def _makefile(read: Callable[[str], str], folder: PurePosixPath) -> str:
-    """The text that kbuild reads for a folder: of Kbuild where there is one, else of Makefile."""
-    texts = (read(str(folder / name)) for name in ("Kbuild", "Makefile"))
-    return next(filter(None, texts), "")
-
-
 def _for_word(
     read: Callable[[str], str], folder: PurePosixPath, word: str, have: tuple[str, ...]
 ) -> tuple[str, ...] | None:
-    text = _makefile(read, folder).replace("$(BITS)", "64")
+    # kbuild reads Kbuild where there is one, else Makefile.
+    texts = (read(str(folder / name)) for name in ("Kbuild", "Makefile"))
+    text = next(filter(None, texts), "").replace("$(BITS)", "64")
     return _needs_of(list(read_lists(text)), {word}, have, MAX_DEPTH)
 
 

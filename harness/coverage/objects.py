@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import Section, SymbolTableSection
+from elftools.elf.sections import SymbolTableSection
 
 from harness.build import make
 from harness.build.folder import marked
@@ -201,7 +201,7 @@ def place(name: str, path: Path, symbols: Mapping[str, Sequence[int]]) -> Placed
         if section_number in starts:
             struct.pack_into("<Q", data, at + _VALUE_AT, starts[section_number] + value)
     path.write_bytes(data)
-    code = (_extent(start, sections[number]) for number, start in starts.items())
+    code = ((start, start + int(sections[n]["sh_size"])) for n, start in starts.items())
     return PlacedObject(name, path, tuple(sorted(code)))
 
 
@@ -210,7 +210,3 @@ def _start(inside: Sequence[tuple[str, int]], symbols: Mapping[str, Sequence[int
     found = [{at - value for at in symbols[name]} for name, value in inside if name in symbols]
     common = set.intersection(*found) if found else set()
     return common.pop() if len(common) == 1 else None
-
-
-def _extent(start: int, section: Section) -> Range:
-    return start, start + int(section["sh_size"])

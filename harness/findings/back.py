@@ -135,9 +135,6 @@ class Replay:
         self._guest.forget()
         return self._guest.registers(0).pc
 
-    def _stack(self) -> tuple[Frame, ...]:
-        return tuple(self._guest.stack(0).functions(self._symbols))
-
     def _writer(self) -> tuple[Frame, ...]:
         """The stack of the instruction before, which has written."""
         stack = self._guest.stack(0)
@@ -173,7 +170,8 @@ class Replay:
             if pc in moment.addresses:
                 calls += 1
                 if moment.count in (None, calls):
-                    last = Past(tuple(reversed(kept)), count, self._stack())
+                    here = tuple(self._guest.stack(0).functions(self._symbols))
+                    last = Past(tuple(reversed(kept)), count, here)
                 if calls == moment.count:
                     return last
                 self._step_off(pc)

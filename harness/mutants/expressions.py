@@ -167,13 +167,10 @@ def results(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
             yield one_edit("error-swallowed", instead_of(node, "0"), lines)
     elif node.type in ("identifier", "true", "false") and kept:
         instead = table.results.get(body.text(node))
-        if instead is not None and not _is_assigned(node):
+        assigned = above is not None and above.child_by_field_name("left") == node
+        if instead is not None and not assigned:
             operator = "error-swallowed" if instead == "0" else "result-changed"
             yield one_edit(operator, instead_of(node, instead), lines)
-
-
-def _is_assigned(node: Node) -> bool:
-    return node.parent is not None and node.parent.child_by_field_name("left") == node
 
 
 def range_ends(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:

@@ -179,7 +179,8 @@ def culprit(lines: Sequence[str], rule: BlameRule, tables: SkipTables) -> str:
             case "below":
                 return first(_frames_below(lines, rule.below))
             case "where":
-                return _where_then_stack(stacks, first)
+                # Where the processor was; of its callers, if that is passed over.
+                return next((first(stack.all) for stack in stacks if stack.where), None)
             case "stack":
                 return next((n for stack in stacks if (n := first(stack.sure))), None)
             case "hang":
@@ -218,11 +219,6 @@ def _frames_below(lines: Sequence[str], below: re.Pattern[str] | None) -> list[s
                 names += [frame[0]] if frame[1] else []
             break
     return names
-
-
-def _where_then_stack(stacks: Sequence[_Stack], first: _First) -> str | None:
-    """Where the processor was; of its callers, if that is passed over."""
-    return next((first(stack.all) for stack in stacks if stack.where), None)
 
 
 def _gathered(names: Sequence[str], table: Sequence[Gathered]) -> str | None:
