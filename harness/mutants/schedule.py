@@ -9,6 +9,7 @@ What was found out is kept by the mutant's code and what the scenario is.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError
 from harness.core.jsondata import read_kept, write_json
-from harness.core.stages import stage
+from harness.core.stages import StageOutcome, stage
 from harness.core.store import digest, file_digest
 from harness.image.programs import GUEST_TESTS
 from harness.mutants.mutant import Mutant
@@ -75,12 +76,34 @@ class ScheduleSearch:
         Raises:
             SeriesError, MachineError: as for any build and any boot.
         """
+        events, outcome = self.session.events, StageOutcome()
         control = read_kept(dict[str, ScheduleControl], self._control_path())
-        if control is None or any(self._left(mutant, control) for mutant in mutants):
-            yield from self._in_guests(mutants, control)
-            return
-        for mutant in mutants:
-            yield from self._known(mutant, control)
+        on: KernelGuests | None = None
+        with contextlib.ExitStack() as stack:
+
+            def guests() -> KernelGuests:
+                """Those of the stage, which is entered where something is left to try."""
+                nonlocal outcome, on
+                if on is None:
+                    kernel = self.traced()
+                    context = race_context(self.session, self.prepared, kernel, self.scenarios)
+                    quiet = ev.filtered(events, lambda event: isinstance(event, ev.Note))
+                    outcome = stack.enter_context(stage(events, STAGE))
+                    name = f"races/{STAGE}"
+                    on = stack.enter_context(kernel_guests(context, kernel, name, quiet))
+                return on
+
+            if control is None:
+                control = self._control(guests())
+            struck = 0
+            for done, mutant in enumerate(mutants, 1):
+                if (found := self._first(mutant, control, guests)) is not None:
+                    struck += 1
+                    yield mutant, *found
+                note = f"{struck} need a schedule"
+                events.emit(ev.StageProgress(STAGE, done, len(mutants), "survivors", note))
+            used = sum(ran.unused is None for ran in control.values())
+            outcome.detail = f"{struck} of {len(mutants)} survivors by {used} scenarios"
 
     def _identity(self, scenario: Scenario) -> str:
         return digest(self._libraries, file_digest(scenario.source), RUNS)
@@ -95,66 +118,34 @@ class ScheduleSearch:
         kernel = self.prepared.kernel.entry.name
         return self.folder / f"schedules-{digest(kernel, identity)}.json"
 
-    def _tried(self, mutant: Mutant) -> dict[str, str | None]:
-        """What is known of a mutant: identity of a scenario -> what was seen; None: no strike."""
-        return read_kept(dict[str, str | None], self._tried_path(mutant)) or {}
+    def _first(
+        self,
+        mutant: Mutant,
+        control: Mapping[str, ScheduleControl],
+        guests: Callable[[], KernelGuests],
+    ) -> tuple[Scenario, str] | None:
+        """The first scenario that strikes on a mutant, and what was seen; None: none does.
 
-    def _tried_path(self, mutant: Mutant) -> Path:
-        return self.folder / f"scheduled-{self.codes[mutant.number]}.json"
-
-    def _reaching(self, mutant: Mutant, control: Mapping[str, ScheduleControl]) -> list[Scenario]:
-        found = []
-        for scenario in self.scenarios:
-            ran = control.get(scenario.name, ScheduleControl())
-            if ran.unused is None and mutant.number in ran.reached:
-                found.append(scenario)
-        return found
-
-    def _known(
-        self, mutant: Mutant, control: Mapping[str, ScheduleControl]
-    ) -> Iterator[tuple[Mutant, Scenario, str]]:
-        tried = self._tried(mutant)
-        for scenario in self._reaching(mutant, control):
-            if said := tried.get(self._identity(scenario)):
-                yield mutant, scenario, said
-                return
-
-    def _left(self, mutant: Mutant, control: Mapping[str, ScheduleControl]) -> list[Scenario]:
-        """The scenarios that are still to be tried: none behind one that has struck."""
-        if next(self._known(mutant, control), None) is not None:
-            return []
-        tried = self._tried(mutant)
-        return [s for s in self._reaching(mutant, control) if self._identity(s) not in tried]
-
-    def _in_guests(
-        self, mutants: Sequence[Mutant], control: dict[str, ScheduleControl] | None
-    ) -> Iterator[tuple[Mutant, Scenario, str]]:
-        session = self.session
-        kernel = self.traced()
-        context = race_context(session, self.prepared, kernel, self.scenarios)
-        quiet = ev.filtered(session.events, lambda event: isinstance(event, ev.Note))
-        with (
-            stage(session.events, STAGE) as outcome,
-            kernel_guests(context, kernel, f"races/{STAGE}", quiet) as on,
-        ):
-            if control is None:
-                control = self._control(on)
-            struck = 0
-            for done, mutant in enumerate(mutants, 1):
-                for scenario in self._left(mutant, control):
-                    said = self._try(on, mutant, scenario)
-                    known = {**self._tried(mutant), self._identity(scenario): said}
-                    write_json(self._tried_path(mutant), known)
-                    if said is not None:
-                        break
-                for found in self._known(mutant, control):
-                    struck += 1
-                    yield found
-                note = f"{struck} need a schedule"
-                progress = ev.StageProgress(STAGE, done, len(mutants), "survivors", note)
-                session.events.emit(progress)
-            used = sum(ran.unused is None for ran in control.values())
-            outcome.detail = f"{struck} of {len(mutants)} survivors by {used} scenarios"
+        What was tried is kept: identity of a scenario -> what was seen; None: no strike.
+        """
+        path = self.folder / f"scheduled-{self.codes[mutant.number]}.json"
+        tried = read_kept(dict[str, str | None], path) or {}
+        unused = ScheduleControl()
+        passing = [
+            (self._identity(scenario), scenario)
+            for scenario in self.scenarios
+            if mutant.number in control.get(scenario.name, unused).reached
+        ]
+        for name, scenario in passing:
+            if said := tried.get(name):
+                return scenario, said
+        for name, scenario in passing:
+            if name not in tried:
+                tried[name] = said = self._try(guests(), mutant, scenario)
+                write_json(path, tried)
+                if said is not None:
+                    return scenario, said
+        return None
 
     def _control(self, on: KernelGuests) -> dict[str, ScheduleControl]:
         """Each scenario without a mistake, in a guest that may have run the ones before."""
@@ -162,7 +153,8 @@ class ScheduleSearch:
         for done, scenario in enumerate(self.scenarios, 1):
             batch = _batch(on, scenario, SOUND)
             numbers: frozenset[int] = frozenset()
-            why = _problem(batch)
+            error = batch if isinstance(batch, str) else batch.error
+            why = None if error is None else str(error)
             if why is None and (said := struck_by(scenario, batch)):
                 why = f"without a mistake: {said}"
             if why is None:
@@ -201,13 +193,6 @@ def _batch(on: KernelGuests, scenario: Scenario, number: int) -> Batch | str:
         raise
     except (HarnessError, SshError, TimeoutError) as error:
         return str(error).partition("\n")[0]
-
-
-def _problem(batch: Batch | str) -> str | None:
-    """Why runs say nothing."""
-    if isinstance(batch, str):
-        return batch
-    return str(batch.error) if batch.error is not None else None
 
 
 def struck_by(scenario: Scenario, batch: Batch | str) -> str | None:
