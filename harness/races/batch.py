@@ -98,6 +98,7 @@ def _how_it_ended(program: Future[CaseRun]) -> str | None:
     return str(error) if error is not None else "with all its runs done"
 
 
+@dataclass
 class DrivenProgram:
     """A scenario's program in a guest that stands still: only what its driver lets go runs.
 
@@ -105,45 +106,41 @@ class DrivenProgram:
     ``runs``: of the program; ``watched``: see WatchingDriver. Errors of making one as of ``guest``.
     """
 
-    def __init__(
-        self,
-        on: KernelGuests,
-        scenario: Scenario,
-        breakpoints: Sequence[Breakpoint],
-        runs: int,
-        watched: frozenset[int] = frozenset(),
-    ) -> None:
-        symbols, programs = on.symbols, on.context.programs
-        assert symbols is not None  # of the kernels of a controlled scenario
-        self.guest = on.guest()
-        self._stub, self._ended = on.stub, Future[CaseRun]()
-        argv, program = programs.argv(scenario, ROUNDS, runs), programs.symbols(scenario.name)
+    on: KernelGuests
+    scenario: Scenario
+    breakpoints: Sequence[Breakpoint]
+    runs: int
+    watched: frozenset[int] = frozenset()
 
-        def run_program() -> None:
-            try:
-                self._ended.set_result(_run(self.guest, scenario, argv))
-            except BaseException as error:
-                self._ended.set_exception(error)
-
-        def make_driver(remote: Remote) -> InterleavingDriver:
-            end, pace = partial(_how_it_ended, self._ended), max(1.0, self.guest.pace)
-            given = remote, symbols, scenario, breakpoints, program, end, pace
-            return (
-                WatchingDriver(*given, watched=watched) if watched else InterleavingDriver(*given)
-            )
-
+    def __post_init__(self) -> None:
+        self.guest = self.on.guest()
+        self._ended = Future[CaseRun]()
+        self._remote: Remote | None = None
         # No executor: that would wait at the exit for a program which does not end.
-        name = f"race {scenario.name}"
-        self._thread = threading.Thread(target=run_program, daemon=True, name=name)
-        self._make_driver = make_driver
-        self._close: Callable[[], None] = lambda: None
+        name = f"race {self.scenario.name}"
+        self._thread = threading.Thread(target=self._run, daemon=True, name=name)
+
+    def _run(self) -> None:
+        try:
+            argv = self.on.context.programs.argv(self.scenario, ROUNDS, self.runs)
+            self._ended.set_result(_run(self.guest, self.scenario, argv))
+        except BaseException as error:
+            self._ended.set_exception(error)
 
     def start(self) -> InterleavingDriver:
         """Starts the program, whose threads stand; a StubError: the guest has no such stub."""
-        remote = Remote.connect(self._stub)  # the guest stands: no run can begin unseen
-        self._close = remote.close
+        symbols = self.on.symbols
+        assert symbols is not None  # of the kernels of a controlled scenario
+        program = self.on.context.programs.symbols(self.scenario.name)
+        end, pace = partial(_how_it_ended, self._ended), max(1.0, self.guest.pace)
+        # The guest stands from here on: no run can begin unseen.
+        remote = self._remote = Remote.connect(self.on.stub)
         self._thread.start()
-        self.driver = self._make_driver(remote)
+        given = remote, symbols, self.scenario, self.breakpoints, program, end, pace
+        watched = self.watched
+        self.driver = (
+            WatchingDriver(*given, watched=watched) if watched else InterleavingDriver(*given)
+        )
         return self.driver
 
     def finish(self) -> CaseRun:
@@ -160,7 +157,8 @@ class DrivenProgram:
         self.guest.qemu.kill()
         if self._thread.ident is not None:
             self._thread.join(END_TIMEOUT_S)
-        self._close()
+        if self._remote is not None:
+            self._remote.close()
 
     @property
     def splats(self) -> list[Splat]:
