@@ -8,12 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from harness.build.fragments import read_values
 from harness.core import git
 from harness.coverage.changed_lines import ChangedFile
-from harness.coverage.conditionals import left_out
 from harness.coverage.objects import objects_of
 from harness.mutants import expressions, statements
 from harness.mutants.mutant import Edit, Mutant, edited
@@ -42,14 +39,12 @@ def find_mutants(
     tree: PatchedTree,
     files: Sequence[ChangedFile],
     compiled: Sequence[str],
-    config: Path | None = None,
     note: Callable[[str], object] = lambda text: None,
 ) -> list[Mutant]:
     """Those of the changed lines in functions of files that are compiled, numbered from 1.
 
     Args:
         compiled: the kernel's objects, as kbuild names them.
-        config: the .config, for lines that it leaves out; None: all are compiled.
         note: hears how many changed statements of a file could not be read.
     """
     found: list[Mutant] = []
@@ -59,7 +54,7 @@ def find_mutants(
             continue
         source = git.raw(tree.repo, "cat-file", "blob", f"{tree.commit}:{file.path}")
         unread: list[int] = []
-        found += mutants_of(file, source, config, unread)
+        found += mutants_of(file, source, unread)
         lines = {line.number for line in file.lines} & set(unread)
         if lines:
             places = ", ".join(map(str, sorted(lines)))
@@ -67,15 +62,10 @@ def find_mutants(
     return [replace(mutant, number=number) for number, mutant in enumerate(found, 1)]
 
 
-def mutants_of(
-    file: ChangedFile, source: bytes, config: Path | None, unread: list[int]
-) -> list[Mutant]:
+def mutants_of(file: ChangedFile, source: bytes, unread: list[int]) -> list[Mutant]:
     """Those of one file, by place; ``unread`` gets the lines of what cannot be read."""
     table = operator_table()
-    out = (
-        left_out(source.decode("utf-8", "replace"), read_values(config)) if config else frozenset()
-    )
-    patches = {line.number: line.patch for line in file.lines if line.number not in out}
+    patches = {line.number: line.patch for line in file.lines}
     heads = f"{table.calls['loop']}|{table.calls['block']}"
     known: set[tuple[tuple[int, int, str], ...]] = set()
     found = []

@@ -78,10 +78,8 @@ class MutantRun:
         settings, prepared = self.session.settings, self.equipment.prepared
         with stage(self.session.events, "find") as outcome:
             tree = prepared.applied
-            every = find_mutants(
-                tree, changed_files(tree), prepared.kernel.compiled,
-                prepared.kernel.config.path, self.session.events.note,
-            )  # fmt: skip
+            compiled, note = prepared.kernel.compiled, self.session.events.note
+            every = find_mutants(tree, changed_files(tree), compiled, note)
             arguments = load_arguments(self.session.data.folder, prepared.base.line)
             self.report.outlived = [str(argument) for argument in outlived(arguments, every)]
             every = [mutant for mutant in every if self.wanted(mutant)]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -134,16 +133,6 @@ def test_only_lines_of_the_series_count() -> None:
     assert {mutant.line for mutant in found} == {5, 6}
     parts = [m.instead.splitlines()[0].strip() for m in found if m.operator == "part-dropped"]
     assert parts == ["if (a)"]
-
-
-def test_lines_that_the_configuration_leaves_out_do_not_count(tmp_path: Path) -> None:
-    config = tmp_path / ".config"
-    config.write_text("CONFIG_A=y\n# CONFIG_B is not set\n")
-    text = function(
-        "#ifdef CONFIG_A\n\tf();\n#else\n\tg();\n#endif\n#ifdef CONFIG_B\n\th();\n#endif"
-    )
-    dropped = [m.text for m in mutants_in(text, config=config) if m.operator == "call-dropped"]
-    assert dropped == ["\tf();"]
 
 
 def test_a_statement_that_cannot_be_read_is_told_and_the_others_are_planted() -> None:

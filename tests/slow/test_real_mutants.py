@@ -45,7 +45,7 @@ def test_one_kernel_has_every_mutant_of_our_series_behind_a_switch(tmp_path: Pat
     sound = build(under_test, config)
     tree = applied
     unread: list[str] = []
-    mutants = find_mutants(tree, changed_files(tree), sound.compiled, config.path, unread.append)
+    mutants = find_mutants(tree, changed_files(tree), sound.compiled, unread.append)
     assert not unread
     assert len(mutants) > 500
     planted = {mutant.operator for mutant in mutants}

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 from harness.coverage.changed_lines import AddedLine, ChangedFile
 from harness.detectors.changed_functions import functions
@@ -16,7 +15,6 @@ from harness.mutants.mutant import Mutant
 def mutants_in(
     text: str,
     *,
-    config: Path | None = None,
     old: Collection[int] = (),
     unread: list[int] | None = None,
 ) -> list[Mutant]:
@@ -24,7 +22,7 @@ def mutants_in(
     rows = text.splitlines()
     lines = tuple(AddedLine(n, 0, n, row) for n, row in enumerate(rows, 1) if n not in old)
     file = ChangedFile("mm/a.c", lines, tuple(functions(text)), frozenset())
-    found = mutants_of(file, text.encode(), config, [] if unread is None else unread)
+    found = mutants_of(file, text.encode(), [] if unread is None else unread)
     return sample(found, None, 1)
 
 
