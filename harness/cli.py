@@ -61,6 +61,10 @@ def _run(name: str, settings: Settings) -> int:
         load(SHARED[word])(settings) if word == "console" else load(SHARED[word])
         for word in about.uses.split()
     ]
+    if about.one_run:
+        from harness.run.session import run_session
+
+        return run_session(settings, name, load(about.target)).code
     ended = load(about.target)(settings, *uses)
     code: int = ended if isinstance(ended, int) else ended.code  # of a RunResult
     return code

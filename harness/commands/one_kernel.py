@@ -185,36 +185,29 @@ def _soundness(session: Session, equipment: Equipment, config: dict[str, str]) -
     session.events.emit(soundness.record(data.sound, config, session.results, flavour))
 
 
-def list_tests(settings: Settings) -> RunResult:
+def list_tests(session: Session) -> None:
     """``make list-tests``: every case with its clauses and its claim, every workload with why.
 
     Of a foreign series nothing is built for that.
     """
-
-    def body(session: Session) -> None:
-        if settings.series or settings.run or settings.workloads:
-            series_stage(session, base_stage(session))
-        kinds, listed = selected(session), Counter[str]()
-        for kind, name, why in planned(session, kinds):
-            session.console.print(f"{name}\n    {why}", soft_wrap=True, markup=False)
-            listed[kind] += 1
-        own = CASES in kinds and not is_foreign(session.data)
-        for case in assemble_guest(session).suite.cases if own else ():
-            session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
-            session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
-            listed[CASES] += 1
-        found = ", ".join(f"{kind} {count}" for kind, count in listed.items())
-        session.events.note(f"what test-kernel would run: {found}" if found else NO_WORKLOAD)
-
-    return run_session(settings, "list-tests", body)
+    settings = session.settings
+    if settings.series or settings.run or settings.workloads:
+        series_stage(session, base_stage(session))
+    kinds, listed = selected(session), Counter[str]()
+    for kind, name, why in planned(session, kinds):
+        session.console.print(f"{name}\n    {why}", soft_wrap=True, markup=False)
+        listed[kind] += 1
+    own = CASES in kinds and not is_foreign(session.data)
+    for case in assemble_guest(session).suite.cases if own else ():
+        session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
+        session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
+        listed[CASES] += 1
+    found = ", ".join(f"{kind} {count}" for kind, count in listed.items())
+    session.events.note(f"what test-kernel would run: {found}" if found else NO_WORKLOAD)
 
 
-def shell(settings: Settings) -> RunResult:
+def shell(session: Session) -> None:
     """``make shell``: an interactive shell in the built kernel."""
-    return run_session(settings, "shell", _shell)
-
-
-def _shell(session: Session) -> None:
     if not session.settings.console:
         provide("shell", session.out / "setup.log", session.events)
     equipment = assemble_guest(session)
@@ -236,12 +229,8 @@ def _shell(session: Session) -> None:
         guests.report_strays()
 
 
-def selftest_detectors(settings: Settings) -> RunResult:
+def selftest_detectors(session: Session) -> None:
     """``make selftest-detectors``: provoke each failure on this very kernel."""
-    return run_session(settings, "selftest-detectors", _canaries)
-
-
-def _canaries(session: Session) -> None:
     # As the cases run, so do the canaries.
     equipment = assemble_guest(session, guests=at_once(session.settings.jobs))
     config = read_values(equipment.prepared.kernel.config.path)

@@ -8,20 +8,15 @@ from collections.abc import Sequence
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.jsondata import write_json
-from harness.core.settings import Settings
-from harness.run.session import Session, run_session
+from harness.run.session import Session
 from harness.search.program_search import ProgramSearch
 from harness.search.report import document, table
 from harness.search.run import search_orders
 from harness.series.on_top import obtain_base
 
 
-def race_search(settings: Settings) -> int:
+def race_search(session: Session) -> None:
     """``make race-search``: orders of the threads of PROGRAM=, or of ours, tried for BUDGET=."""
-    return run_session(settings, "race-search", _race_search).code
-
-
-def _race_search(session: Session) -> None:
     line = obtain_base(session.settings, session.store, session.events).line
     searches: list[ProgramSearch] = []
     try:

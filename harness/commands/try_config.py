@@ -12,21 +12,20 @@ from harness.build.fragments import requests
 from harness.build.kconfig import LostSymbolsError, configure, kconfig_tree, remarks
 from harness.build.tree import TreeUnderTest
 from harness.core.errors import InvocationError
-from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.run.pipeline import base_stage, workbench
-from harness.run.session import Session, run_session
+from harness.run.session import Session
 from harness.series.apply import unpatched
 
 ALL = "all"
 
 
-def try_config(settings: Settings) -> int:
-    """Configures the tree for CONFIG=, all: for each flavour; 2 where it refuses a symbol."""
-    return run_session(settings, "try-config", _try).code
+def try_config(session: Session) -> None:
+    """Configures the tree for CONFIG=, all: for each flavour.
 
-
-def _try(session: Session) -> None:
+    Raises:
+        InvocationError: the tree refuses a symbol.
+    """
     every = session.settings.config == ALL
     names = flavour_names() if every else [session.settings.config]
     base, log = base_stage(session), session.out / "build.log"

@@ -157,6 +157,7 @@ class Command:
     ``variables``: the names of those that it reads, with spaces. ``uses``: what the function
     takes after the settings, words of ``harness.cli``. ``example``: variables worth showing.
     ``defaults``: what stands for variables that are not given, where it is not the usual.
+    ``one_run``: it takes the session of a run in place of the settings.
     """
 
     target: str
@@ -165,6 +166,7 @@ class Command:
     uses: str = ""
     example: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    one_run: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -205,7 +207,8 @@ COMMANDS: dict[str, Command] = {
         f"{_GUEST} PATCHES TESTS REPEAT", "", {"KERNEL": "6.12"}),
     "example": Command("harness.commands.example.command:example",
         "a user's day with the image cache of examples/cache: docs/example-cache.md and its plot",
-        f"{_GUEST} PATCHES TESTS", "", {"KERNEL": "6.12"}, {"PROJECT": "volatile-swapless"}),
+        f"{_GUEST} PATCHES TESTS", "", {"KERNEL": "6.12"}, {"PROJECT": "volatile-swapless"},
+        one_run=True),
     "repro": Command("harness.commands.repro:repro",
         "races on demand: RACE= with and without the protection; FROM= tries a claim about one",
         f"{_GUEST} PATCHES RACE FROM PROGRAM MODE EXPLAIN RUNS", "", {"RACE": "all"}),
@@ -222,7 +225,7 @@ COMMANDS: dict[str, Command] = {
     "race-search": Command("harness.commands.race_search:race_search",
         "which order of a program's threads makes a race strike? found by trying them",
         f"{_GUEST} PATCHES PROGRAM FUNCTION PATCH BUDGET SEED RUNS MODE", "",
-        {"PROGRAM": "fork-vote", "FUNCTION": "copy_page_range"}),
+        {"PROGRAM": "fork-vote", "FUNCTION": "copy_page_range"}, one_run=True),
     "why-locked": Command("harness.commands.why_locked:why_locked",
         "each lock, barrier, flush, re-test, READ_ONCE taken away: does a case or an order tell?",
         f"{_GUEST} PATCHES TESTS WORKLOADS RUN GUEST_FILES PROGRAM FUNCTION PATCH BUDGET SEED RUNS",
@@ -233,7 +236,7 @@ COMMANDS: dict[str, Command] = {
     "try-config": Command("harness.commands.try_config:try_config",
         "what of CONFIG= the bare tree refuses, and why, in seconds (all: of every flavour)",
         f"PROJECT KERNEL REF CONFIG JOBS SANDBOX {_STORE}", "",
-        {"KERNEL": "~/linux", "CONFIG": "all"}),
+        {"KERNEL": "~/linux", "CONFIG": "all"}, one_run=True),
     "static-checks": Command("harness.commands.static_checks:static_checks",
         "checkpatch, sparse and kernel-doc of each patch, against the patch before",
         f"{_SOURCE} PATCHES CONFIG"),
@@ -246,7 +249,7 @@ COMMANDS: dict[str, Command] = {
         "SLOW OUT", "", {"SLOW": "no"}),
     "shell": Command("harness.commands.one_kernel:shell",
         "an interactive shell in the built kernel, console log alongside",
-        f"{_GUEST} PATCHES CONSOLE", "", {"CONFIG": "kasan"}),
+        f"{_GUEST} PATCHES CONSOLE", "", {"CONFIG": "kasan"}, one_run=True),
     "tree": Command("harness.commands.edit:tree",
         "the patched tree as a git branch to edit (TREE= says where)", f"{_SOURCE} PATCHES TREE",
         "", {"TREE": "~/work"}),
@@ -259,9 +262,11 @@ COMMANDS: dict[str, Command] = {
         "the runs of one series merged into one clause table", "OUT"),
     "list-tests": Command("harness.commands.one_kernel:list_tests",
         "the guest tests with their clauses, and the workloads with why",
-        f"{_GUEST} PATCHES WORKLOADS RUN GUEST_FILES", "", {"SERIES": "~/theirs.mbox"}),
+        f"{_GUEST} PATCHES WORKLOADS RUN GUEST_FILES", "", {"SERIES": "~/theirs.mbox"},
+        one_run=True),
     "selftest-detectors": Command("harness.commands.one_kernel:selftest_detectors",
-        "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES"),
+        "prove that hangs, oopses, stalls ... are seen on this very kernel", f"{_GUEST} PATCHES",
+        one_run=True),
     "b4-check": Command("harness.commands.revision.b4_check:b4_check",
         "for b4 review, by ci/b4-check: a message on standard input, our verdict as JSON", "OUT"),
     "bench": Command("tools.bench:bench",

@@ -26,8 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from harness.core.atomic import DRAFT_PREFIX, drafted_directory
-from harness.core.jsondata import read_kept, write_json
+from harness.core.atomic import DRAFT_PREFIX, drafted_directory, write_atomically
 
 HARNESS = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".c", ".h", ".yaml")
@@ -271,8 +270,12 @@ class Store:
         at each file of two kernel trees and their builds takes 5 s, of ten 13 s.
         """
         kept_in = self.root / "sizes.json"
-        kept = read_kept(dict[str, int], kept_in) or {}
-        known = {Path(name): size for name, size in kept.items()}
+        try:
+            known = {
+                Path(name): int(size) for name, size in json.loads(kept_in.read_text()).items()
+            }
+        except (OSError, ValueError, AttributeError, TypeError):
+            known = {}
         built = str(self.root / "work" / "build")
         if any(name.startswith(built) for name in self._grown):
             known.pop(self.root / "ccache", None)
@@ -283,7 +286,7 @@ class Store:
             path: known[path] if path in known and DRAFT_PREFIX not in path.name else _size(path)
             for path in (*self._candidates(), self.root / "ccache")
         }
-        write_json(kept_in, {str(path): size for path, size in sizes.items()})
+        write_atomically(kept_in, json.dumps({str(path): size for path, size in sizes.items()}))
         return sizes
 
     def _remove_unused(self, path: Path) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from harness.build.flavours import Flavour
 from harness.commands import try_config as module
 from harness.commands.try_config import try_config
+from harness.run.session import run_session
 from tests.support.toy import WISH, Toy, commit
 
 FLAVOURS = {
@@ -36,7 +37,8 @@ def _flavours(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tried(toy: Toy, config: str) -> int:
-    return try_config(toy.settings(config=config, out=toy.root / "out"))
+    settings = toy.settings(config=config, out=toy.root / "out")
+    return run_session(settings, "try-config", try_config).code
 
 
 def test_all_that_is_refused_is_said_with_its_place_and_reason(
@@ -77,4 +79,4 @@ def test_a_tree_whose_kconfig_is_broken_is_not_the_series_fault(
 def test_the_patched_tree_is_not_looked_at(toy: Toy, tmp_path: Path) -> None:
     # Its series may not be there for this kernel line; what it changes test-kernel tells.
     settings = toy.settings(config="plain", out=toy.root / "out", series=str(tmp_path / "none"))
-    assert try_config(settings) == 0
+    assert run_session(settings, "try-config", try_config).code == 0

@@ -14,7 +14,6 @@ from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.command_table import PROJECT
 from harness.core.jsondata import write_json
-from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.core.store import file_digest
 from harness.image.programs import (
@@ -26,7 +25,7 @@ from harness.image.programs import (
     sources,
 )
 from harness.run.assemble_guest import assemble_guest, complaints_of, kvm_verdict
-from harness.run.session import RunResult, Session, run_session
+from harness.run.session import Session
 from harness.series.base import Base
 from harness.vm.guests import Guests
 from harness.workloads.suite import image_of
@@ -59,7 +58,8 @@ def example_programs(session: Session, headers: Path, _: Base) -> Suite:
     return image_of(store, (), own, {}, {}, {EXAMPLE.name: built.path})
 
 
-def _example(session: Session) -> None:
+def example(session: Session) -> None:
+    """``make example``: a case fails where a program shows a wrong byte, or ends."""
     equipment = assemble_guest(session, example_programs)
     prepared, cases = equipment.prepared, equipment.suite.cases
     promised, version = len(prepared.applied.patches), prepared.base.version
@@ -90,8 +90,3 @@ def _example(session: Session) -> None:
         for folder in folders:
             write_atomically(folder / template.name.removesuffix(".j2"), text)
     session.events.note(f"page and plot: {folders[-1] / 'example-cache.md'}")
-
-
-def example(settings: Settings) -> RunResult:
-    """``make example``: exit 1 where a program shows a wrong byte, or ends."""
-    return run_session(settings, "example", _example)

@@ -74,7 +74,7 @@ def test_only_a_whole_run_makes_the_page(
         data=SimpleNamespace(name="volatile-swapless"),
         settings=SimpleNamespace(jobs=2, tests=None),
     )
-    command._example(cast(Any, session))
+    command.example(cast(Any, session))
     passed = sum(event.status == "pass" for event in finished)
     assert len(json.loads((out / "example.json").read_text())) == passed
     for folder in (out, docs):
