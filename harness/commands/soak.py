@@ -96,10 +96,7 @@ def load_kinds(folder: Path) -> dict[str, SoakKind]:
 
     Raises InvocationError: the file makes no sense.
     """
-    path = folder / KINDS
-    if not path.is_file():
-        return {}
-    return read_yaml(dict[str, SoakKind], path, "see docs/soak.md")
+    return read_yaml(dict[str, SoakKind], folder / KINDS, "see docs/soak.md", {})
 
 
 def read_runs(out: Path) -> list[SoakRun]:

@@ -59,12 +59,16 @@ def read_kept(kind: type[T], path: Path) -> T | None:
         return None
 
 
-def read_yaml(kind: type[T], path: Path, next_step: str) -> T:
+def read_yaml(kind: type[T], path: Path, next_step: str, absent: T | None = None) -> T:
     """The ``kind`` that a table of a project holds, which somebody has written by hand.
+
+    ``absent``: what stands for a file that is not there, where it need not be.
 
     Raises:
         InvocationError: it is no YAML, or another's, with the place in it.
     """
+    if absent is not None and not path.is_file():
+        return absent
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -64,10 +64,8 @@ def load_arguments(folder: Path, line: str) -> list[MutantArgument]:
     Raises:
         InvocationError: the file is not what docs/mutants.md says.
     """
-    path = folder / FILE
-    if not path.is_file():
-        return []
-    found = read_yaml(ArgumentTable, path, "see docs/mutants.md").argued
+    none = ArgumentTable(())
+    found = read_yaml(ArgumentTable, folder / FILE, "see docs/mutants.md", none).argued
     return [argument for argument in found if not argument.kernels or line in argument.kernels]
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from harness.commands.cost.bars import HELP, StructList
+from harness.core import proc
 from harness.core.errors import InvocationError
+from harness.core.sandbox import Inside
 from harness.coverage.objects import TYPES, compile_objects
 from harness.run.pipeline import Prepared
 
@@ -27,17 +28,10 @@ class ImageSize:
 
     @staticmethod
     def of(vmlinux: Path) -> ImageSize:
-        """As its section headers say, which ``strip`` leaves."""
-        sizes = {"text": 0, "data": 0, "bss": 0}
-        with open(vmlinux, "rb") as handle:
-            for section in ELFFile(handle).iter_sections():
-                flags = section["sh_flags"]
-                if not flags & SH_FLAGS.SHF_ALLOC:
-                    continue
-                empty = section["sh_type"] == "SHT_NOBITS"
-                code = flags & SH_FLAGS.SHF_EXECINSTR
-                sizes["text" if code else "bss" if empty else "data"] += section["sh_size"]
-        return ImageSize(**sizes)
+        """As size(1) of binutils counts them, which the kernel's build needs as well."""
+        argv, box = ["size", "--format=gnu", str(vmlinux)], Inside(reads=(vmlinux.parent,))
+        said = proc.run_tool(argv, "counting the bytes of the kernel", inside=box)
+        return ImageSize(*map(int, said.splitlines()[1].split()[:3]))
 
 
 @dataclass(frozen=True)

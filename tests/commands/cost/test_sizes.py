@@ -23,6 +23,7 @@ int used(int n) { return n + 1; }
 
 @pytest.fixture
 def compiled(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)  # it is read in the sandbox, by another user
     (tmp_path / "a.c").write_text(SOURCE)
     command = ["gcc", "-gdwarf-4", "-c", "a.c", "-o", "a.o"]
     subprocess.run(command, cwd=tmp_path, check=True)
