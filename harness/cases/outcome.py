@@ -4,29 +4,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cases.ktap import MAX_LINE_CHARS, read_case
 from harness.core.events import Status
+from harness.vm.protocol import CaseEnd
 from harness.vm.swap_disk import find_tags
 
 MAX_STDERR_LINES = 20  # among a case's diagnostics
 COMPLAINED = "the kernel complained"  # how the reason of a case begins in which it did
 _SWAP_CHECK = re.compile(r"^@swap (?P<what>absent|present) (?P<magic>[0-9a-f]{16}) (?P<count>\d+)$")
-
-
-@dataclass(frozen=True)
-class CaseEnd:
-    """``complaints``: titles of what the kernel said and nobody asked for; ``lost``: the guest."""
-
-    stdout: str
-    stderr: str
-    exit_code: int | None
-    seconds: float
-    complaints: tuple[str, ...] = ()
-    lost: str = ""
-    timed_out: bool = False
 
 
 def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
@@ -49,9 +37,11 @@ def check_swap_image(image: Path, diagnostics: tuple[str, ...]) -> str:
 
 
 def judge_end(
-    end: CaseEnd, case: str, swap_image: Path | None = None
+    end: CaseEnd, complaints: Sequence[str], case: str, swap_image: Path | None = None
 ) -> tuple[Status, str, tuple[str, ...]]:
     """Status, reason and diagnostics of the case of that name; ``swap_image``: to be searched.
+
+    ``complaints``: titles of what the kernel said meanwhile, and nobody asked for.
 
     The kernel's own complaints come first: a test that says ok on a kernel that
     printed a WARNING has not passed.
@@ -60,8 +50,8 @@ def judge_end(
     notes = output.diagnostics
     errors = end.stderr.strip().splitlines()[:MAX_STDERR_LINES]
     notes += tuple(f"stderr: {line[:MAX_LINE_CHARS]}" for line in errors)
-    if end.complaints:
-        return "fail", f"{COMPLAINED}: {end.complaints[0]}", notes
+    if complaints:
+        return "fail", f"{COMPLAINED}: {complaints[0]}", notes
     if end.lost:
         return "error", end.lost, notes
     if end.timed_out:

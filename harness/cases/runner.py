@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cases.outcome import CaseEnd, judge_end
+from harness.cases.outcome import judge_end
 from harness.cases.plugins import Dialogue, Driver, Judgement, load_driver
 from harness.core import events as ev
 from harness.core.command_table import command
@@ -41,16 +41,9 @@ def judge_case(
     case: Case, run: CaseRun, swap_image: Path
 ) -> tuple[ev.Status, str, tuple[str, ...]]:
     """Status, reason and diagnostics of one case, from all that was seen of it."""
-    seen = CaseEnd(
-        run.stdout,
-        run.stderr,
-        run.exit_code,
-        run.seconds,
-        tuple(s.title for s in run.splats if not s.expected and not s.foreign),
-        run.lost,
-        run.timed_out,
-    )
-    return judge_end(seen, case.name, swap_image if "swapimage" in case.host_checks else None)
+    complaints = [s.title for s in run.splats if not s.expected and not s.foreign]
+    disk = swap_image if "swapimage" in case.host_checks else None
+    return judge_end(run, complaints, case.name, disk)
 
 
 @dataclass

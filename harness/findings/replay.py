@@ -18,7 +18,7 @@ from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
-from harness.cases.outcome import CaseEnd, judge_end
+from harness.cases.outcome import judge_end
 from harness.core.errors import UNTESTED, HarnessError
 from harness.core.jsondata import read_json
 from harness.core.rates import wilson
@@ -28,7 +28,7 @@ from harness.findings.finding import DATA, ERR_FILE, OUT_FILE, RATE, Finding, Ra
 from harness.findings.race_replay import ordered_runs, program_runs
 from harness.findings.rebuild import rebuild
 from harness.findings.replay_guest import GuestLostError, ReplayGuest
-from harness.vm.protocol import END, HEAD
+from harness.vm.protocol import END, HEAD, CaseEnd
 
 RUNS = 5
 PACKED = ".xz"  # how a file ends that is unpacked before QEMU starts
@@ -61,9 +61,9 @@ def judged(
     if lost and complaints:
         lost = f"{lost} ({complaints[0]})"
     timed_out = ended is not None and ended[1] == "timeout"
-    end = CaseEnd(out, err, status, limit_s, complaints, lost, timed_out)
+    end = CaseEnd(status, out, err, limit_s, timed_out, lost)
     disk = guest.swap if finding.search_swap else None
-    result, reason, _notes = judge_end(end, finding.case, disk)
+    result, reason, _notes = judge_end(end, complaints, finding.case, disk)
     return compared(finding, result in BROKEN, reason or result, complaints)
 
 

@@ -21,7 +21,7 @@ from harness.vm import protocol
 from harness.vm.channel import CaseLine, CommandTimeoutError, SshError, request_of
 from harness.vm.console import Console
 from harness.vm.machine import GuestSpec
-from harness.vm.protocol import Ask, Completed
+from harness.vm.protocol import Ask, CaseEnd, Completed
 from harness.vm.qemu import Qemu
 from harness.vm.splats import ConsoleRemark, Recogniser, Splat
 from harness.vm.ssh import Connection, KeyPair, command_line
@@ -41,24 +41,15 @@ _WARNED = 1 << 9
 
 
 @dataclass(frozen=True)
-class CaseRun:
+class CaseRun(CaseEnd):
     """All that was seen of one case.
 
     Args:
-        exit_code: None where it has none, because the guest was lost.
-        timed_out: it was ended because its time was up.
-        lost: '' or, in one line, how the guest was lost.
         evidence: the state dump of a lost guest.
         splats: complaints that began while it ran.
         kvm_suspect: '' or why KVM, and not the kernel, may have lost the guest.
     """
 
-    exit_code: int | None
-    stdout: str = ""
-    stderr: str = ""
-    seconds: float = 0.0
-    timed_out: bool = False
-    lost: str = ""
     evidence: Path | None = None
     splats: tuple[Splat, ...] = ()
     kvm_suspect: str = ""

@@ -47,3 +47,21 @@ class Completed:
     exit_code: int
     stdout: str
     stderr: str
+
+
+@dataclass(frozen=True)
+class CaseEnd:
+    """The end of a case in a guest.
+
+    Args:
+        exit_code: None where it has none, because the guest was lost.
+        timed_out: it was ended because its time was up.
+        lost: '' or, in one line, how the guest was lost.
+    """
+
+    exit_code: int | None
+    stdout: str = ""
+    stderr: str = ""
+    seconds: float = 0.0
+    timed_out: bool = False
+    lost: str = ""
