@@ -39,7 +39,7 @@ from harness.mutants.reach import ReachRecord, find_reach
 from harness.mutants.report import MutantReport
 from harness.mutants.schedule import ScheduleSearch, scenarios_for
 from harness.mutants.switched import switched_tree
-from harness.mutants.verdict import KeptVerdicts, MutantVerdict
+from harness.mutants.verdict import KeptVerdicts, Killer, MutantVerdict
 from harness.races.kernels import RaceKernel
 from harness.run.assemble_guest import Equipment, booted, case_runners
 from harness.run.session import Session
@@ -117,10 +117,9 @@ class MutantRun:
                 found = compiled[mutant.number]
                 if found.outcome == "alive":
                     codes[mutant.number] = found.code
-                elif found.outcome == "killed by the build":
-                    self._tell(mutant, MutantVerdict(found.outcome, found.said, "build"))
                 else:
-                    self._tell(mutant, MutantVerdict(found.outcome, found.said))
+                    by: Killer | None = "build" if found.outcome == "killed by the build" else None
+                    self._tell(mutant, MutantVerdict(found.outcome, found.said, by))
             outcome.detail = f"{len(codes)} of {len(chosen)} have code of their own"
         return codes
 

@@ -128,10 +128,10 @@ def guest_spec(
         spec = replace(spec, memory_mb=memory)
     if settings.dump:
         spec = replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
-    accel = choose_accel(settings.accel, kvm_verdict(session))
-    events.emit(ev.AccelChosen(accel.name, accel.reason))
-    events.emit(ev.Note(accel.reason))
-    return replace(spec, accel=accel.name)
+    chosen = choose_accel(settings.accel, kvm_verdict(session))
+    events.emit(chosen)
+    events.emit(ev.Note(chosen.reason))
+    return replace(spec, accel=chosen.accel)
 
 
 def kvm_verdict(session: Session) -> KvmVerdict:

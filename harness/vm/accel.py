@@ -13,23 +13,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from harness.core.atomic import write_atomically
 from harness.core.errors import HarnessError, MachineError
+from harness.core.events import AccelChosen
 from harness.vm.machine import QEMU
 
 DEVICE = Path("/dev/kvm")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 USE_TCG = "ACCEL=tcg, or a machine whose KVM runs guests"
-
-
-@dataclass(frozen=True)
-class Accel:
-    """The choice and, in one line, its reason."""
-
-    name: Literal["kvm", "tcg"]
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,7 @@ def in_one_line(failure: HarnessError) -> str:
     return f"{first} {last_words(quoted).strip()}" if first.endswith(":") else first
 
 
-def choose_accel(asked: str, verdict: KvmVerdict) -> Accel:
+def choose_accel(asked: str, verdict: KvmVerdict) -> AccelChosen:
     """What to boot the first guest under.
 
     Args:
@@ -102,7 +94,7 @@ def choose_accel(asked: str, verdict: KvmVerdict) -> Accel:
         MachineError: KVM was asked for and there is none.
     """
     if asked == "tcg":
-        return Accel("tcg", "asked for")
+        return AccelChosen("tcg", "asked for")
     obstacle = device_obstacle()
     if obstacle and asked == "kvm":
         raise MachineError(f"ACCEL=kvm, and KVM does not work here: {obstacle}", next_step=USE_TCG)
@@ -110,5 +102,5 @@ def choose_accel(asked: str, verdict: KvmVerdict) -> Accel:
     if asked != "kvm":
         obstacle = obstacle or known or ""
     if obstacle:
-        return Accel("tcg", f"KVM does not work here: {obstacle}")
-    return Accel("kvm", "guests have run under KVM here" if known == "" else "KVM is tried")
+        return AccelChosen("tcg", f"KVM does not work here: {obstacle}")
+    return AccelChosen("kvm", "guests have run under KVM here" if known == "" else "KVM is tried")

@@ -81,7 +81,7 @@ def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
     vmlinux = built(tmp_path_factory.mktemp("built")).vmlinux
     folder = tmp_path_factory.mktemp("accel")
     kvm = KvmVerdict(folder)
-    made = GuestSpec(vmlinux, None, "microvm", choose_accel("auto", kvm).name, rootfs.image,
+    made = GuestSpec(vmlinux, None, "microvm", choose_accel("auto", kvm).accel, rootfs.image,
                      rootfs.host_key)  # fmt: skip
     with Guests(made, folder, Events(), kvm) as guests:
         guests.fresh()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import MachineError, SeriesError
+from harness.core.events import AccelChosen
 from harness.vm import accel
 from harness.vm.accel import (
     KvmVerdict,
@@ -37,23 +38,23 @@ def verdict(tmp_path: Path, device: Path) -> KvmVerdict:
 
 
 def test_kvm_is_tried_where_there_is_a_device(verdict: KvmVerdict) -> None:
-    assert choose_accel("auto", verdict).name == "kvm"
+    assert choose_accel("auto", verdict).accel == "kvm"
 
 
 def test_kvm_that_is_known_to_fail_is_not_tried(verdict: KvmVerdict) -> None:
     verdict.keep(HANGS)
     chosen = choose_accel("auto", verdict)
-    assert (chosen.name, chosen.reason) == ("tcg", f"KVM does not work here: {HANGS}")
+    assert (chosen.accel, chosen.reason) == ("tcg", f"KVM does not work here: {HANGS}")
 
 
 def test_kvm_that_is_asked_for_is_tried_again(tmp_path: Path, verdict: KvmVerdict) -> None:
     verdict.keep(HANGS)
-    assert choose_accel("kvm", KvmVerdict(tmp_path, asked=True)).name == "kvm"
+    assert choose_accel("kvm", KvmVerdict(tmp_path, asked=True)).accel == "kvm"
 
 
 def test_asking_for_tcg_asks_nothing(verdict: KvmVerdict, device: Path) -> None:
     device.unlink()
-    assert choose_accel("tcg", verdict) == accel.Accel("tcg", "asked for")
+    assert choose_accel("tcg", verdict) == AccelChosen("tcg", "asked for")
 
 
 def test_asking_for_kvm_without_the_device_is_an_error(verdict: KvmVerdict, device: Path) -> None:
@@ -63,7 +64,7 @@ def test_asking_for_kvm_without_the_device_is_an_error(verdict: KvmVerdict, devi
     assert caught.value.exit_code == 3
     assert "ACCEL=tcg" in str(caught.value.next_step)
     chosen = choose_accel("auto", verdict)
-    assert chosen.name == "tcg" and f"there is no {device}" in chosen.reason
+    assert chosen.accel == "tcg" and f"there is no {device}" in chosen.reason
 
 
 def test_no_permission_names_the_group(device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
