@@ -77,15 +77,6 @@ class SeriesRecord(TypedDict):
     patches: list[ev.PatchInfo]
 
 
-class BootRecord(TypedDict):
-    """One guest that came up; ``seconds`` to its first answer."""
-
-    boot_id: str
-    seconds: float
-    machine: str
-    restored: bool
-
-
 class LostRecord(TypedDict):
     """A guest that was lost; ``test``: the id of the case that ran, '' for none."""
 
@@ -114,7 +105,7 @@ class RunDocument(TypedDict):
     accel_reason: str
     stages: list[StageRecord]
     boot_ids: list[str]
-    boots: list[BootRecord]
+    boots: list[ev.GuestBooted]
     pace: ev.PaceMeasured
     guests_lost: list[LostRecord]
     tests: list[CaseRecord]

@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from harness.core import events as ev
 from harness.report.identity import case_finding, splat_finding
 from harness.report.records import (
-    BootRecord,
     CaseRecord,
     ClauseRecord,
-    RepeatRecord,
     RunDocument,
     SplatRecord,
     StageRecord,
@@ -26,7 +24,6 @@ BROKEN = frozenset({"fail", "error", "timeout"})
 
 
 E = TypeVar("E", bound=ev.Event)
-R = TypeVar("R")
 
 
 @dataclass
@@ -97,19 +94,6 @@ def judge(
     """All clauses' verdicts, in the contract's order."""
     records = list(tests)
     return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
-
-
-def told(kind: type[R], event: object) -> R:
-    """A record whose fields are those of the same names of an event, as JSON has them."""
-    return cast(R, {name: _plain(getattr(event, name)) for name in kind.__annotations__})
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float):
-        return round(value, 3)
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return str(value) if isinstance(value, ev.CaseId) else value
 
 
 def _stage(stage: ev.StageEnded) -> StageRecord:
@@ -186,13 +170,16 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "accel_reason": accel.reason,
         "stages": [_stage(s) for s in results.all(ev.StageEnded)],
         "boot_ids": list(dict.fromkeys(b.boot_id for b in boots)),
-        "boots": [told(BootRecord, boot) for boot in boots],
+        "boots": [replace(boot, seconds=round(boot.seconds, 3)) for boot in boots],
         "pace": results.last(ev.PaceMeasured) or ev.PaceMeasured(0.0, 0.0, 1.0),
         "guests_lost": [
             {"reason": g.reason, "test": str(g.test or "")} for g in results.all(ev.GuestLost)
         ],
         "tests": [_test(t) for t in tests],
-        "repeats": [told(RepeatRecord, again) for again in results.all(ev.CaseRepeated)],
+        "repeats": [
+            {"id": str(again.id), "passed": again.passed, "runs": again.runs}
+            for again in results.all(ev.CaseRepeated)
+        ],
         "splats": results.complaints(),
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
         "files": [file for event in results.all(ev.ChangeKnown) for file in event.files],

@@ -85,7 +85,7 @@ def test_the_document_has_what_the_schema_promises(data: SeriesData) -> None:
 def test_a_restored_guest_adds_no_boot_id(data: SeriesData) -> None:
     done = document(whole_run(ev.GuestBooted("boot-1", 0.5, "microvm", True)), data)
     assert done["boot_ids"] == ["boot-1"]
-    assert [b["restored"] for b in done["boots"]] == [False, True]
+    assert [b.restored for b in done["boots"]] == [False, True]
 
 
 def test_expected_splats_are_no_complaints_and_decodings_find_theirs(data: SeriesData) -> None:
