@@ -41,7 +41,7 @@ def _equip(
 
     def programs(here: Session, headers: Path, bare_base: Base) -> Suite:
         lists.append(load(data.folder, bare_base.line))
-        for name in lists[0].libraries:
+        for name in lists[0].row.libraries:
             provide(f"lib{name}", session.out / "setup.log", session.events)
         return selftest_suite(here.store, lists[0], bare_base, headers, settings.jobs)
 
@@ -49,8 +49,8 @@ def _equip(
     listed = lists[0]
 
     def roomy(equipment: Equipment) -> Equipment:
-        memory = max(equipment.spec.memory_mb, listed.memory_mb)
-        append = f"{equipment.spec.extra_append} {listed.append}".strip()
+        memory = max(equipment.spec.memory_mb, listed.row.memory_mb)
+        append = f"{equipment.spec.extra_append} {listed.row.append}".strip()
         spec = replace(equipment.spec, memory_mb=memory, extra_append=append)
         return replace(equipment, spec=spec)
 

@@ -118,7 +118,13 @@ class SelftestRow:
 
 @dataclass(frozen=True)
 class RegressionRow:
-    """What ``regression.yaml`` has for one kernel line; the names are those of SelftestList."""
+    """What ``regression.yaml`` has for one kernel line.
+
+    ``memory_mb``: of a guest, in MiB. ``libraries``: static ones that the host must have, without
+    'lib' and '.a'. ``cflags``: program, or '*' for any other -> more words for the compiler.
+    ``append``: to the kernel's command line. ``left_out``: program, or a pattern of names -> why
+    it is not run.
+    """
 
     folder: str
     memory_mb: int
@@ -141,25 +147,13 @@ class RegressionTable:
 
 @dataclass(frozen=True)
 class SelftestList:
-    """What is compared on one kernel line.
-
-    ``source``: the file that says so. ``memory_mb``: of a guest, in MiB. ``libraries``: static
-    ones that the host must have, without 'lib' and '.a'. ``cflags``: program, or '*' for any
-    other -> more words for the compiler. ``append``: to the kernel's command line. ``left_out``:
-    program, or a pattern of names -> why it is not run.
-    """
+    """What is compared on one kernel line; ``source``: the file that says so."""
 
     source: Path
     clause: str
     floor: int
-    folder: str
-    memory_mb: int
     tests: Sequence[Selftest]
-    left_out: Mapping[str, str]
-    sources: Sequence[str] = ()
-    libraries: Sequence[str] = ()
-    cflags: Mapping[str, str] = field(default_factory=dict)
-    append: str = ""
+    row: RegressionRow
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -180,12 +174,11 @@ def load(folder: Path, line: str) -> SelftestList:
         raise InvocationError(f"{path} lists no selftests for Linux {line}", next_step=HELP)
     row = table.kernels[line]
     tests = [test.selftest(DEFAULT_TIMEOUT_S) for test in row.tests]
-    of_row = {name: value for name, value in vars(row).items() if name != "tests"}
-    listed = SelftestList(path, table.clause, table.floor, tests=tests, **of_row)
+    listed = SelftestList(path, table.clause, table.floor, tests, row)
     names = [test.name for test in tests]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvocationError(f"{path}: {line} has {twice[0]} twice", next_step=HELP)
-    if both := sorted(set(listed.programs) & set(listed.left_out)):
+    if both := sorted(set(listed.programs) & set(row.left_out)):
         what = f"{path}: {line} runs {both[0]}, and leaves it out"
         raise InvocationError(what, next_step=HELP)
     return listed
@@ -206,11 +199,12 @@ def build_programs(
         InternalError: the folder has programs that the list does not know.
         MachineError: one does not compile here.
     """
-    sources = (listed.folder, *COMMON, *listed.sources)
+    row = listed.row
+    sources = (row.folder, *COMMON, *row.sources)
     trees = [git.text(base.repo, "rev-parse", f"{base.commit}:{path}") for path in sources]
     by_cflags: dict[str, list[str]] = {}  # the programs, by the words that the compiler gets
     for name in listed.programs:
-        cflags = listed.cflags.get(name, listed.cflags.get("*", ""))
+        cflags = row.cflags.get(name, row.cflags.get("*", ""))
         by_cflags.setdefault(cflags, []).append(name)
     inputs = trees, file_digest(headers), proc.version("gcc"), by_cflags
 
@@ -218,7 +212,7 @@ def build_programs(
         archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *sources)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             tar.extractall(draft / "source", filter="data")
-        folder, out = draft / "source" / listed.folder, draft / "bin"
+        folder, out = draft / "source" / row.folder, draft / "bin"
         out.mkdir()
         argv = ("make", "-C", str(folder), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}")
         # Nothing of ours: a Makefile would take CONFIG or OUT, and MAKEFLAGS, for its own.
@@ -236,7 +230,7 @@ def build_programs(
             lines = done.output.splitlines()
             said += [line for line in lines if "rror" in line or "cannot" in line]
         if absent := [name for name in listed.programs if not (out / name).is_file()]:
-            what = f"{', '.join(absent)} of {listed.folder} cannot be built here"
+            what = f"{', '.join(absent)} of {row.folder} cannot be built here"
             raise MachineError(
                 "\n".join((what, *said[:12])),
                 next_step="a missing -lNAME is Debian's package libNAME-dev; "
@@ -245,11 +239,11 @@ def build_programs(
 
     entry = store.entry("selftests", inputs, make, also=("build", "image"))
     there = set(json.loads((entry.path / "present.json").read_text()))
-    known = [*listed.programs, *listed.left_out]
+    known = [*listed.programs, *row.left_out]
     forgotten = sorted(name for name in there if not any(fnmatchcase(name, k) for k in known))
     if forgotten:
         raise InternalError(
-            f"regression.yaml neither runs nor leaves out {', '.join(forgotten)} of {listed.folder}"
+            f"regression.yaml neither runs nor leaves out {', '.join(forgotten)} of {row.folder}"
         )
     return entry.path / "bin", entry.cached
 

@@ -26,7 +26,7 @@ from harness.run.session import Session
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 from harness.workloads.judge import WHOLE, Seen
-from harness.workloads.selftests import FILE, Selftest, SelftestList, case_of
+from harness.workloads.selftests import FILE, RegressionRow, Selftest, SelftestList, case_of
 from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
 
@@ -34,10 +34,8 @@ LISTED = SelftestList(
     source=Path("/x/regression.yaml"),
     clause="V-KS-2",
     floor=2,
-    folder="tools/testing/selftests/vm",
-    memory_mb=512,
     tests=(Selftest("a", ("a",)), Selftest("b", ("b",)), Selftest("c", ("c",), flaps="it races")),
-    left_out={},
+    row=RegressionRow("tools/testing/selftests/vm", 512, ()),
 )
 test_regression.__test__ = False  # type: ignore[attr-defined]  # a command, no test of ours
 

@@ -15,6 +15,7 @@ from harness.core.errors import InternalError, MachineError
 from harness.core.store import Store
 from harness.series.base import Base
 from harness.workloads.selftests import (
+    RegressionRow,
     Selftest,
     SelftestList,
     build_programs,
@@ -87,9 +88,14 @@ def listed() -> SelftestList:
     left_out = dict.fromkeys(("broken", "gone.sh", "run_vmtests.sh"), "a reason")
     tests = (Selftest("one", ("one",)), Selftest("two_x", ("two", "x"), timeout=3.0))
     cflags = {"*": "", "two": "-DEXTRA=7"}
-    return SelftestList(
-        Path("/x/regression.yaml"), "V-KS-2", 1, FOLDER, 512, tests, left_out, cflags=cflags
-    )
+    row = RegressionRow(FOLDER, 512, (), left_out, cflags=cflags)
+    return SelftestList(Path("/x/regression.yaml"), "V-KS-2", 1, tests, row)
+
+
+def leaving_out(listed: SelftestList, *names: str) -> SelftestList:
+    """The list with these left out, and no others."""
+    row = replace(listed.row, left_out=dict.fromkeys(names, "a reason"))
+    return replace(listed, row=row)
 
 
 @pytest.fixture
@@ -132,27 +138,23 @@ def test_variables_of_our_own_make_do_not_reach_the_kernels(
 def test_a_program_that_no_table_names_is_an_error(
     base: Base, headers: Path, listed: SelftestList, store: Store, name: str
 ) -> None:
-    left_out = {k: v for k, v in listed.left_out.items() if k != name}
+    names = [left for left in listed.row.left_out if left != name]
     with pytest.raises(InternalError, match=f"neither runs nor leaves out {name}"):
-        build_programs(store, replace(listed, left_out=left_out), base, headers, 2)
+        build_programs(store, leaving_out(listed, *names), base, headers, 2)
 
 
 def test_a_pattern_leaves_out_all_that_it_names(
     base: Base, headers: Path, listed: SelftestList, store: Store
 ) -> None:
-    left_out = {"broken": "a reason", "*.sh": "a reason"}
-    folder, _ = build_programs(store, replace(listed, left_out=left_out), base, headers, 2)
+    folder, _ = build_programs(store, leaving_out(listed, "broken", "*.sh"), base, headers, 2)
     assert {path.name for path in folder.iterdir()} == {"one", "two"}
 
 
 def test_a_program_that_does_not_compile_is_named_with_the_compilers_words(
     base: Base, headers: Path, listed: SelftestList, store: Store
 ) -> None:
-    listed = replace(
-        listed,
-        tests=(*listed.tests, Selftest("broken", ("broken",))),
-        left_out={k: v for k, v in listed.left_out.items() if k != "broken"},
-    )
+    tests = (*listed.tests, Selftest("broken", ("broken",)))
+    listed = replace(leaving_out(listed, "gone.sh", "run_vmtests.sh"), tests=tests)
     with pytest.raises(MachineError, match=r"(?s)broken of .*'nothing' undeclared"):
         build_programs(store, listed, base, headers, 2)
 

@@ -85,5 +85,5 @@ def test_ours_is_whole(line: str) -> None:
     listed = load(OURS, line)
     assert listed.clause in load_series(OURS).clauses
     assert 25 <= listed.floor <= len(listed.tests)
-    for program, why in listed.left_out.items():
+    for program, why in listed.row.left_out.items():
         assert len(why) > 15, f"{program} is left out without a reason"
