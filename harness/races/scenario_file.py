@@ -15,10 +15,10 @@ from harness.races.scenario import Point, Scenario
 _HEADER = re.compile(r"\A(?://[^\n]*\n)?/\*\n(?: \*(?: [^\n]*)?\n)+ \*/\n")
 
 
-def scenario_text(
-    name: str, about: str, of: Scenario, points: Sequence[Point], variant: str
-) -> str:
-    """The text of a file that holds the threads of ``of`` at ``points``.
+def write_scenario(
+    folder: Path, name: str, about: str, of: Scenario, points: Sequence[Point], variant: str
+) -> Path:
+    """Writes a file for RACE= of `make repro`, which holds the threads of ``of`` at ``points``.
 
     ``variant``: '' where it is for the user to name.
     """
@@ -37,7 +37,9 @@ def scenario_text(
         f" * {line}".rstrip() + "\n" for line in text.replace("*/", "* /").splitlines()
     )
     body = _HEADER.sub("", of.source.read_text("utf-8"))
-    return f"// SPDX-License-Identifier: GPL-2.0-only\n/*\n{comment} */\n{body}"
+    path = folder / f"{name}.c"
+    path.write_text(f"// SPDX-License-Identifier: GPL-2.0-only\n/*\n{comment} */\n{body}", "utf-8")
+    return path
 
 
 def _written(point: Point) -> dict[str, Any]:
@@ -47,12 +49,3 @@ def _written(point: Point) -> dict[str, Any]:
     if point.within:
         row["within"] = list(point.within)
     return row
-
-
-def write_scenario(
-    folder: Path, name: str, about: str, of: Scenario, points: Sequence[Point], variant: str
-) -> Path:
-    """Writes the file of ``scenario_text`` below a folder: one for RACE= of `make repro`."""
-    path = folder / f"{name}.c"
-    path.write_text(scenario_text(name, about, of, points, variant), "utf-8")
-    return path

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -86,14 +86,6 @@ def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished])
     elif named:
         reason = f"{named[0].status.replace('_', ' ')}: {named[0].reason}"
     return {"verdict": verdict, "reason": reason, "tests": [str(t.id) for t in named]}
-
-
-def judge(
-    clauses: Mapping[str, Clause], applied: int, tests: Iterable[ev.CaseFinished]
-) -> dict[str, ClauseRecord]:
-    """All clauses' verdicts, in the contract's order."""
-    records = list(tests)
-    return {name: judge_clause(clause, applied, records) for name, clause in clauses.items()}
 
 
 def _stage(stage: ev.StageEnded) -> StageRecord:
@@ -184,7 +176,10 @@ def document(results: Results, data: SeriesData | None) -> RunDocument:
         "foreign_splats": [_splat(s) for s in results.all(ev.SplatSeen) if s.foreign],
         "files": [file for event in results.all(ev.ChangeKnown) for file in event.files],
         "coverage": results.last(ev.ChangeCoverage),
-        "clauses": judge(data.clauses, len(series.patches), tests) if data and known else {},
+        "clauses": {
+            name: judge_clause(clause, len(series.patches), tests)
+            for name, clause in (data.clauses.items() if data and known else ())
+        },
         "canaries": results.all(ev.CanaryFinished),
         "notes": [n.text for n in results.all(ev.Note)],
     }

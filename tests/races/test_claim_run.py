@@ -29,7 +29,7 @@ from harness.races.claim_verdict import (
 from harness.races.claimed_points import REVERSE, Order, Resolved, orders, resolve
 from harness.races.claims import Claim, Row, parse_claim, read_claim
 from harness.races.scenario import RACES, parse
-from harness.races.scenario_file import scenario_text
+from harness.races.scenario_file import write_scenario
 from harness.races.trace import CpuSnapshot, Ending, RaceError, RaceRun, RaceStep
 from harness.vm.splats import Splat
 
@@ -125,12 +125,13 @@ def test_both_stacks_are_shown_where_a_lock_is_in_the_way(toy: Symbols) -> None:
     assert stacks(MISS, toy) == []
 
 
-def test_the_scenario_is_one_that_can_be_read(toy: Symbols) -> None:
+def test_the_scenario_is_one_that_can_be_read(toy: Symbols, tmp_path: Path) -> None:
     assert PROGRAM is not None
     claim = parse_claim("CPU0              CPU1\nouter()\n  inner()\n                  sink()\n")
     order = orders(resolve(claim, toy).found)[0]
     points = [replace(p, thread=CHOSEN.threads[p.thread]) for p in order.points]
-    text = scenario_text("told", claim.title, PROGRAM, points, PROGRAM.variant)
+    path = write_scenario(tmp_path, "told", claim.title, PROGRAM, points, PROGRAM.variant)
+    text = path.read_text()
     found = parse(text, Path("told.c"), "6.1")
     assert found is not None and found.variant == PROGRAM.variant
     assert [f"{p.thread}: {p.place}" for p in found.points] == [
