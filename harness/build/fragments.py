@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import re
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,15 @@ _REQUEST = re.compile(
     r"|# CONFIG_(?P<off>\w+) is not set",
     re.ASCII,
 )
+MAX_CHARS = 1 << 24  # of a fragment: a distribution's whole configuration has 300 thousand
 _NO_REQUEST = re.compile(r"\s*(?:#(?!\s*CONFIG_\w+\s+is\s+not\s+set\b).*)?")
 _FORMS = (
     "a line is CONFIG_X=y (or m, n, a number, a \"string\"), or '# CONFIG_X is not set', with no"
     " blanks around either or around =, and no comment behind it; or a comment, or empty"
 )
 # The comment above a request that is not for every kernel, and what seems to be meant as one.
-_RANGE = re.compile(r"# (?:from (\d+\.\d+)(?: |:|$))?(?:to (\d+\.\d+)(?::|$))?(?: .*)?")
+_LINE = r"(\d{1,4}\.\d{1,4})"
+_RANGE = re.compile(rf"# (?:from {_LINE}(?: |:|$))?(?:to {_LINE}(?::|$))?(?: .*)?")
 _LIKE_RANGE = re.compile(r"#\s*(?:from|to)\s+v?\d+\.")
 _RANGES = (
     "'# from 6.2: why', '# to 6.9: why' or '# from 6.2 to 6.9: why', in the line above the request"
@@ -130,12 +133,14 @@ def fragment_lines(path: Path) -> list[str]:
     """The lines of a fragment, and an empty one at the end; distributions compress theirs.
 
     Raises:
-        InvocationError: it cannot be read, or is no text.
+        InvocationError: it cannot be read, is no text, or unpacks to what no fragment is.
     """
     try:
-        with _opened(path) as text:
-            return [*text.read().rstrip("\n").split("\n"), ""]
-    except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
+        with _opened(path) as file:
+            if len(text := file.read(MAX_CHARS + 1)) > MAX_CHARS:
+                raise EOFError(f"it is longer than {MAX_CHARS} characters")
+            return [*text.rstrip("\n").split("\n"), ""]
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
         step = "see CONFIG= in docs/configs.md"
         raise InvocationError(f"{path}: {error}", next_step=step) from error
 

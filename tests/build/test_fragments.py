@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.build import fragments
 from harness.build.fragments import Request, as_fragment, requests, vanished
 from harness.core.errors import InvocationError
 
@@ -149,6 +150,7 @@ def test_a_request_asks_the_kernel_lines_that_it_names(
     ("text", "what"),
     [
         ("# from 6.x: why\nCONFIG_A=y\n", "own.config:1: '# from 6.x: why': no range"),
+        (f"# from {'9' * 5000}.1\nCONFIG_A=y\n", f"own.config:1: '# from {'9' * 5000}.1': no range"),
         ("# to 6.9, why\nCONFIG_A=y\n", "own.config:1: '# to 6.9, why': no range"),
         ("# from v6.2\nCONFIG_A=y\n", "own.config:1: '# from v6.2': no range"),
         ("#to 6.2\nCONFIG_A=y\n", "own.config:1: '#to 6.2': no range"),
@@ -180,6 +182,18 @@ def test_a_distributions_configuration_may_be_compressed(tmp_path: Path) -> None
         path = tmp_path / name
         path.write_bytes(packed)
         assert [r.symbol for r in requests([path], "6.12")] == ["A", "B"]
-        path.write_bytes(packed[:-9])
-        with pytest.raises(InvocationError, match=name):
-            requests([path], "6.12")
+        half = len(packed) // 2
+        for damaged in (packed[:-9], packed[:half] + b"\xff\xff" + packed[half + 2 :]):
+            path.write_bytes(damaged)
+            with pytest.raises(InvocationError, match=name):
+                requests([path], "6.12")
+
+
+def test_what_unpacks_to_more_than_a_fragment_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fragments, "MAX_CHARS", 1000)
+    for name, text in (("a.gz", gzip.compress(b"\n" * 1001)), ("a.config", b"\n" * 1001)):
+        (tmp_path / name).write_bytes(text)
+        with pytest.raises(InvocationError, match=f"{name}: it is longer than 1000"):
+            requests([tmp_path / name], "6.12")
