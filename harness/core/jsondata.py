@@ -28,6 +28,9 @@ from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError
 
 T = TypeVar("T")
+# What yaml raises of a text that is none: a date of 30 February is a ValueError, as is a number of
+# 5000 digits or what is not UTF-8; a thousand brackets are a RecursionError.
+NO_YAML = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def write_json(path: Path, data: object) -> None:
@@ -71,7 +74,7 @@ def read_yaml(kind: type[T], path: Path, next_step: str, absent: T | None = None
         return absent
     try:
         data = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NO_YAML as error:
         why = " ".join(str(error).split())
         raise InvocationError(f"{path}: {why}", next_step=next_step) from error
     return of_table(kind, data, str(path), next_step)
@@ -125,8 +128,12 @@ def _value(kind: Any, data: Any, at: str) -> Any:
     if origin in (tuple, list, frozenset) and isinstance(data, list):
         return origin(_value(inner[0], value, f"{at}[{n}]") for n, value in enumerate(data))
     if origin is dict and isinstance(data, dict):
-        return {name: _value(inner[1], value, f"{at}.{name}") for name, value in data.items()}
-    if kind in (Any, object) or (isinstance(kind, type) and isinstance(data, kind)):
+        return {
+            _value(inner[0], name, at): _value(inner[1], value, f"{at}.{name}")
+            for name, value in data.items()
+        }
+    # Not a subclass: YAML's true is no number, and its time of day no date.
+    if kind in (Any, object) or type(data) is kind:
         return data
     return data if kind is float and isinstance(data, int) else _differs(kind, data, at)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from harness.core.errors import InvocationError
-from harness.core.jsondata import from_json
+from harness.core.jsondata import NO_YAML, from_json
 from harness.vm.splats import Splat
 
 NAME = "known-complaints.yaml"
@@ -73,7 +73,7 @@ def _read(path: Path) -> tuple[KnownComplaint, ...]:
             if entry.title in found:
                 raise TypeError(f"stands in {found[entry.title].where} already")
             found[entry.title] = entry
-    except (yaml.YAMLError, TypeError, ValueError, OSError) as error:
+    except (*NO_YAML, TypeError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         at = f"{path}:{mark.line + 1 if mark else line}"
         raise InvocationError(f"{at}: {error}", evidence=path, next_step=FORM) from error

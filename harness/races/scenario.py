@@ -17,6 +17,7 @@ import yaml
 
 from harness.core.errors import InvocationError
 from harness.core.events import CaseId
+from harness.core.jsondata import NO_YAML
 from harness.core.settings import PROJECT
 
 RACES = PROJECT / "guest-tests" / "races"
@@ -154,7 +155,7 @@ def parse(text: str, source: Path, line: str) -> Scenario | None:
     """
     try:
         return _scenario(yaml.safe_load(header(text)), source, line)
-    except yaml.YAMLError as error:
+    except NO_YAML as error:
         why = f"the comment is not YAML: {' '.join(str(error).split())}"
     except InvocationError as error:
         why = error.what

@@ -114,8 +114,11 @@ def parse_clauses(text: str, holds_from: dict[str, int]) -> dict[str, Clause]:
     return clauses
 
 
-def load(folder: Path) -> SeriesData:
+def load(folder: Path, above: tuple[str, ...] = ()) -> SeriesData:
     """Reads ``folder/series.yaml`` and the contract beside it, and the series that it stands on.
+
+    Args:
+        above: the names of the series that stand on this one.
 
     Raises:
         InvocationError: there is no such series, or none that it stands on; the files make no
@@ -128,7 +131,10 @@ def load(folder: Path) -> SeriesData:
     contract, name = folder / table.contract, table.on_top_of
     if not contract.is_file():
         raise InvocationError(f"{path}: contract: there is no {contract}", next_step=HELP)
-    clauses = parse_clauses(contract.read_text(), table.holds_from)
+    try:
+        clauses = parse_clauses(contract.read_text("utf-8"), table.holds_from)
+    except UnicodeDecodeError as error:
+        raise InvocationError(f"{contract}: {error}", next_step=HELP) from error
     if not clauses:
         raise InvocationError(f"{contract} has no clauses", next_step=HELP)
     if table.sound not in (None, *clauses):
@@ -136,10 +142,11 @@ def load(folder: Path) -> SeriesData:
         raise InvocationError(what, next_step=HELP)
     below = None
     if name:
-        if not (folder.parent / name / "series.yaml").is_file() or name == folder.name:
+        storeys = (*above, folder.name)
+        if not (folder.parent / name / "series.yaml").is_file() or name in storeys:
             what = f"{path}: on_top_of: {name} is no other series beside this one"
             raise InvocationError(what, next_step=HELP)
-        below = load(folder.parent / name)
+        below = load(folder.parent / name, storeys)
         if twice := sorted(clauses.keys() & below.clauses.keys()):
             what = f"{path}: the contract of {name} has {', '.join(twice)} too"
             raise InvocationError(what, next_step=HELP)

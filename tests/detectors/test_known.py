@@ -70,6 +70,8 @@ def test_another_title_is_not_known(tree: Path) -> None:
         (ENTRY + ENTRY, 4, f"stands in .*{NAME}:1 already"),
         (ENTRY + "- title: 'y\n", 5, "quoted scalar"),
         (ENTRY + "- title: a\n\tuntil: b\n", 5, "while"),
+        (ENTRY + "- title: y\n  until: 2027-01-01 10:00:00\n  reason: z\n", 4, "date expected"),
+        ("- title: " + "[" * 2000, 1, "recursion"),
     ],
 )
 def test_a_broken_list_names_file_and_line(tree: Path, text: str, line: int, what: str) -> None:

@@ -121,6 +121,7 @@ def test_places_read_as_they_were_written() -> None:
         ("project: volatile\n", "", "names clauses, and no project"),
         ("- B: ends", "- B: ends\n  - B: do_it()", "has a point after its end"),
         ("about: >-", "about: [", "the comment is not YAML"),
+        ("cpus: 4", "cpus: 2027-02-30", "the comment is not YAML"),
         ("threads:", "threads: 3\nx:", "there is no key 'x'"),
     ],
 )

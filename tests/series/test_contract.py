@@ -83,6 +83,11 @@ holds_from: {"T-*": 1}
         (SERIES.replace("T-*", "X-*"), "holds_from has no pattern for T-1"),
         (SERIES + "sound: T-2\n", "series.yaml: sound: the contract has no T-2"),
         (SERIES + "on_top_of: nothing\n", "series.yaml: on_top_of: nothing is no other series"),
+        (SERIES + "sound: 2027-02-30\n", "series.yaml: day is out of range"),
+        (SERIES + "sound: " + "9" * 5000, "series.yaml: Exceeds the limit"),
+        (SERIES + "sound: " + "[" * 2000, "series.yaml: maximum recursion"),
+        (SERIES.replace('"T-*": 1', "5: 1"), "series.yaml: holds_from: str expected, not 5"),
+        (SERIES.replace('"T-*": 1', '"T-*": yes'), "holds_from.T-*: int expected, not True"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_the_users_mistake(
@@ -92,6 +97,23 @@ def test_a_table_that_makes_no_sense_is_the_users_mistake(
     (tmp_path / "contract.md").write_text("## S\n| T-1 | x |\n")
     with pytest.raises(InvocationError, match=re.escape(said)):
         load(tmp_path)
+
+
+def test_a_contract_that_is_no_text_is_the_users_mistake(tmp_path: Path) -> None:
+    (tmp_path / "series.yaml").write_text(SERIES)
+    (tmp_path / "contract.md").write_bytes(b"## S\n| T-1 | gr\xf6\xdfer |\n")
+    with pytest.raises(InvocationError, match=r"contract\.md: .*can't decode byte 0xf6"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("below", [("a",), ("b", "a"), ("c", "b", "a")])
+def test_series_that_stand_on_each_other_are_refused(tmp_path: Path, below: tuple[str]) -> None:
+    for name, other in zip(("a", *below), below, strict=False):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "series.yaml").write_text(f"{SERIES}on_top_of: {other}\n")
+        (tmp_path / name / "contract.md").write_text("## S\n| T-1 | x |\n")
+    with pytest.raises(InvocationError, match="on_top_of: a is no other series"):
+        load(tmp_path / "a")
 
 
 @pytest.mark.parametrize(
