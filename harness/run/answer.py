@@ -31,7 +31,7 @@ def with_answer(series: Series, settings: Settings, base: Base) -> Series:
     """The series with what FIX= names on top of it.
 
     Raises:
-        InvocationError: there is no patch in it, or it was damaged on its way.
+        InvocationError: there is no patch in it, or it cannot be taken as it came.
     """
     assert settings.fix is not None
     both = (*series.patches, *_patches(settings.fix, settings, base))

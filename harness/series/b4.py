@@ -129,6 +129,12 @@ class _Choice:
         if talk := sum(mail.has_diff and not mail.is_patch for mail in self.mails):
             kind = "answer or letter" if talk == 1 else "answers or letters"
             self.remarks.append(f"{talk} {kind} with a diff left out: no patch")
+        bare = [m for m in self.mails if m.subject.patch and not m.has_diff and not m.subject.reply]
+        if empty := sum(mail.subject.count is None for mail in bare):
+            kind = (
+                "mail that calls itself a patch" if empty == 1 else "mails that call themselves so"
+            )
+            self.remarks.append(f"{empty} {kind} left out: it has no diff")
         return PostedSeries(tuple(chosen), letter, tuple(self.remarks))
 
     def _unnumbered(self, patches: list[Mail]) -> tuple[list[Mail], Mail | None]:

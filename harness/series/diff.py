@@ -89,6 +89,38 @@ def damage(diff: bytes) -> str | None:
     return None
 
 
+def split_body(body: bytes) -> tuple[bytes, bytes]:
+    """The message, with all the talk behind its ``---``, and the diff.
+
+    A diff before a line ``---`` that a diff comes behind is a part of the message.
+    """
+    at, begin, after_rule = 0, None, False
+    for line in read_diff(body):
+        if line.kind not in (HUNK, DAMAGED):
+            if line.text == b"---":
+                after_rule = True
+            elif BEGINS.match(line.text) and (begin is None or after_rule):
+                begin, after_rule = at, False
+        at += len(line.text) + 1
+    begin = len(body) if begin is None else begin
+    return body[:begin], body[begin:]
+
+
+def quieted(message: bytes) -> bytes:
+    """A message whose lines git does not take for a patch: such a line begins with a blank."""
+    kinds = list(read_diff(message))
+    first = next((n for n, line in enumerate(kinds) if BEGINS.match(line.text)), None)
+    if first is None:
+        return message
+    return b"\n".join(
+        b" " + line.text
+        if n >= first
+        and (line.kind == HUNK or BEGINS.match(line.text) or line.text[:4] in (b"+++ ", b"@@ -"))
+        else line.text
+        for n, line in enumerate(kinds)
+    )
+
+
 def hidden(mail: bytes, files: Iterable[str]) -> list[str]:
     """``file:line: text`` of what has characters in it that nobody sees.
 

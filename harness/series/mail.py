@@ -28,11 +28,29 @@ from email.message import Message
 from email.parser import BytesParser
 from email.policy import compat32
 
-from harness.series.diff import BEGINS, DAMAGED, HUNK, damage, escaped, read_diff, with_prefixes
+from harness.series.diff import (
+    BEGINS,
+    damage,
+    escaped,
+    quieted,
+    split_body,
+    with_prefixes,
+)
 from harness.series.subject import Subject, read_subject
 
 _POLICY = compat32.clone(mangle_from_=False)
 _DIFF = re.compile(rb"(?m)^(?:diff --git \S|--- \S.*\n\+\+\+ \S|GIT binary patch)")
+_FORWARDED = re.compile(r"(?i)\W*(?:fwd?|wg)\s*:")
+# What is no text, though bytes in it may look like a diff.
+_CLOSED = {
+    "application/pkcs7-mime": "it is S/MIME, encrypted or packed into its signature",
+    "application/x-pkcs7-mime": "it is S/MIME, encrypted or packed into its signature",
+    "application/pgp-encrypted": "it is encrypted with PGP",
+    "message/partial": "it is one piece of a mail",
+    "message/external-body": "its text is not in it, only where to get it",
+}
+_UNPACKED = ("base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue")  # by Python
+_QUIET = re.compile(rb"(?m)^ (?:diff -|Index: |--- \S)")
 _OF_GIT = ("utf-8", "us-ascii", "iso-8859-1")  # charsets that git converts wherever it runs
 
 
@@ -78,21 +96,30 @@ def read_mail(raw: bytes) -> list[Mail]:
     leaves = list(_leaves(message))
     parts = [part for part in leaves if not isinstance(part, list)]
     inner = [mail for part in leaves if isinstance(part, list) for mail in part]
-    if any(mail.is_patch for mail in inner):
-        return inner
-    texts = [(part, _payload(part)) for part in parts if part.get_content_type() != "text/html"]
+    texts = [(p, _payload(p)) for p in parts if p.get_content_type() != "text/html"]
+    closed = [pair for pair in texts if _closed(*pair)]
+    texts = [pair for pair in texts if not _closed(*pair)]
     diffs = [(part, text) for part, text in texts if _DIFF.search(text.replace(b"\r", b""))]
+    mail = head.mail(raw, bool(diffs), tuple(undone))
+    if any(mail.is_patch for mail in inner):
+        answer = head.subject.reply and not _FORWARDED.match(head.subject.whole)
+        if not answer and not mail.is_patch:
+            return inner
+        fault = "it has a mail with a patch in it, and a diff besides"
+        return [replace(mail, has_diff=True, fault=fault)]
     attached = [pair for pair in diffs if _is_mail(pair[1])] if message.is_multipart() else []
     if attached and len(attached) == len(diffs):
         return _attached(head, [text for _, text in attached])
-    mail = head.mail(raw, bool(diffs), tuple(undone))
     if not diffs:
+        if closed and (head.subject.patch or any(_DIFF.search(text) for _, text in closed)):
+            shut = replace(mail, has_diff=True, fault=_closed(*closed[0]))
+            return [shut if shut.is_patch else mail]
         pages = [_payload(part) for part in parts if part.get_content_type() == "text/html"]
         if any(b"diff --git" in page for page in pages):
             fault = "its diff is there as HTML only, as its mail program wrote it"
             return [replace(mail, has_diff=True, fault=fault)]
         return [mail]
-    if len({_split(_unix(text, []))[1].strip() for _, text in diffs}) > 1:
+    if len({split_body(_unix(text, []))[1].strip() for _, text in diffs}) > 1:
         fault = f"it has {len(diffs)} parts with a diff, and nothing says which one counts"
         return [replace(mail, fault=fault)]
     part, body = diffs[0]
@@ -102,6 +129,8 @@ def read_mail(raw: bytes) -> list[Mail]:
         )
         body = said.rstrip() + b"\n---\n" + body
         undone.append("an attachment")
+    elif any(one.get_content_type() == "multipart/signed" for one in message.walk()):
+        undone.append("a signature, which is not checked")
     elif any(other is not part and b"@@ -" in _payload(other) for other in parts):
         undone.append("its diff once more, in another part")
     return [_mended(head, replace(mail, undone=tuple(undone)), part, body)]
@@ -116,9 +145,21 @@ def _unix(text: bytes, undone: list[str]) -> bytes:
     return text
 
 
+def _closed(part: Message, text: bytes) -> str | None:
+    """Why what a part holds is no text in which a patch could be; None where it is."""
+    kind, name = part.get_content_type(), str(part.get_filename(""))
+    if kind == "application/octet-stream" and name.lower().endswith(".p7m"):
+        kind = "application/pkcs7-mime"
+    packed = f"what is attached to it, {escaped(name or kind)}, is no text"
+    binary = b"\0" in text and part.get_content_maintype() != "text"
+    return _CLOSED.get(kind, packed if binary else None)
+
+
 def _leaves(message: Message) -> Iterator[Message | list[Mail]]:
     """The parts that hold text; a mail that is attached as a whole as the list it reads as."""
-    if message.get_content_type() == "message/rfc822" and message.is_multipart():
+    if message.get_content_type() in _CLOSED:
+        yield message
+    elif message.get_content_type() == "message/rfc822" and message.is_multipart():
         for one in message.walk():
             # Damaged: it has no parts. The email package would write its text decoded, or fail.
             if one.get_content_maintype() in ("multipart", "message") and not one.is_multipart():
@@ -273,7 +314,7 @@ def _mended(head: _Head, mail: Mail, part: Message, body: bytes) -> Mail:
         body += b"\n"
         undone.append("a last line without an end")
     encoding = str(part.get("Content-Transfer-Encoding", "7bit")).strip().lower()
-    if encoding in ("base64", "quoted-printable"):
+    if encoding in _UNPACKED:
         undone.append(encoding)
     if str(part.get_param("format", "")).lower() == "flowed":
         body = _unflowed(body, str(part.get_param("delsp", "")).lower() == "yes")
@@ -281,10 +322,13 @@ def _mended(head: _Head, mail: Mail, part: Message, body: bytes) -> Mail:
     if (prefixed := with_prefixes(body)) != body:
         body = prefixed
         undone.append("names without a/ and b/")
-    message, diff = _split(body)
-    if (quiet := _quiet(message)) != message:
+    message, diff = split_body(body)
+    several = None
+    if (quiet := quieted(message)) != message:
         message = quiet
         undone.append("a diff in its message")
+        behind = _QUIET.search(message)
+        several = behind and re.search(rb"(?m)^Subject: ", message[behind.end() :])
     charset = _charset(part) or "utf-8"
     text = _guessed(message) if charset == "utf-8" else _decode(message, charset)
     if charset not in _OF_GIT or (charset == "us-ascii" and not message.isascii()):
@@ -294,6 +338,8 @@ def _mended(head: _Head, mail: Mail, part: Message, body: bytes) -> Mail:
     if head.foreign:
         undone.append("a header in another charset")
     fault = head.doubt
+    if several:
+        fault = "it holds several mails: a digest, or mails put together without 'From ' lines"
     if text is None:
         fault = f"its text is neither in its charset, {charset}, nor in UTF-8"
     if lost := damage(diff):
@@ -304,38 +350,6 @@ def _mended(head: _Head, mail: Mail, part: Message, body: bytes) -> Mail:
     return replace(mail, text=whole, undone=tuple(dict.fromkeys(undone)), fault=fault)
 
 
-def _split(body: bytes) -> tuple[bytes, bytes]:
-    """The message, with all the talk behind its ``---``, and the diff.
-
-    A diff before a line ``---`` that a diff comes behind is a part of the message.
-    """
-    at, begin, after_rule = 0, None, False
-    for line in read_diff(body):
-        if line.kind not in (HUNK, DAMAGED):
-            if line.text == b"---":
-                after_rule = True
-            elif BEGINS.match(line.text) and (begin is None or after_rule):
-                begin, after_rule = at, False
-        at += len(line.text) + 1
-    begin = len(body) if begin is None else begin
-    return body[:begin], body[begin:]
-
-
-def _quiet(message: bytes) -> bytes:
-    """A message whose lines git does not take for a patch: such a line begins with a blank."""
-    kinds = list(read_diff(message))
-    first = next((n for n, line in enumerate(kinds) if BEGINS.match(line.text)), None)
-    if first is None:
-        return message
-    return b"\n".join(
-        b" " + line.text
-        if n >= first
-        and (line.kind == HUNK or BEGINS.match(line.text) or line.text[:4] in (b"+++ ", b"@@ -"))
-        else line.text
-        for n, line in enumerate(kinds)
-    )
-
-
 def _unflowed(body: bytes, delete_blank: bool) -> bytes:
     """Undoes RFC 3676: a blank before some lines, and lines that were broken at a blank.
 
@@ -344,19 +358,21 @@ def _unflowed(body: bytes, delete_blank: bool) -> bytes:
     """
     results = []
     for stuffed in (True, False):
-        joined: list[bytes] = []
+        joined: list[list[bytes]] = []
         inside = False
         for raw in body.split(b"\n"):
             line = raw[1:] if stuffed and raw[:1] == b" " else raw
-            soft = joined and joined[-1][-1:] == b" " and raw != b"-- "
+            soft = joined and joined[-1][-1][-1:] == b" " and raw != b"-- "
             inside = raw != b"-- " and (inside or bool(BEGINS.match(line)))
             broken = line[:1] not in (b"", b" ", b"+", b"-", b"\\") and not _is_head(line)
             if inside and soft and broken:
-                joined[-1] = (joined[-1][:-1] if delete_blank else joined[-1]) + line
+                if delete_blank:
+                    joined[-1][-1] = joined[-1][-1][:-1]
+                joined[-1].append(line)
             else:
-                joined.append(line)
-        results.append(b"\n".join(joined))
-    whole = (one for one in results if damage(_split(one)[1]) is None)
+                joined.append([line])
+        results.append(b"\n".join(map(b"".join, joined)))
+    whole = (one for one in results if damage(split_body(one)[1]) is None)
     return next(whole, results[0])
 
 

@@ -282,12 +282,12 @@ def _patch(mail: Mail, where: str | None = None) -> Patch:
     where = where or mail.named
     if mail.fault:
         raise InvocationError(
-            f"{where} was damaged on its way: {mail.fault}",
+            f"{where} cannot be taken as it came: {mail.fault}",
             next_step="get it as it was sent: b4, the archive's mbox, or git format-patch",
         )
     with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
         message, patch = Path(scratch, "message"), Path(scratch, "patch")
-        argv = ("mailinfo", "-k", str(message), str(patch))
+        argv = ("mailinfo", str(message), str(patch))
         try:
             out = git.text(None, *argv, stdin=mail.text)
         except HarnessError as error:
@@ -296,7 +296,7 @@ def _patch(mail: Mail, where: str | None = None) -> Patch:
             ) from error
         diff = patch.read_bytes()
     fields = dict(re.findall(r"(?m)^(\w+): (.*)$", out))
-    subject = re.sub(r"^(\s*\[[^]]*\])+\s*", "", fields.get("Subject", ""))
+    subject = fields.get("Subject", "")
     if not fields.get("Email") or not subject:
         raise InvocationError(
             f"{where} is no mail with a patch: it lacks a {'From' if subject else 'Subject'} line",

@@ -19,7 +19,8 @@ _KERNELS = re.compile(r"\b\d+\.\d+(?:\.\w+)?(?:/v?\d+\.\d+(?:\.\w+)?)+")
 class Subject:
     """What the tags of a subject say; ``count`` is n and m of 'n/m', None where it has none.
 
-    ``kernel``: of 'v6.1 v2' the first, which is no version of the series.
+    ``kernel``: of 'v6.1 v2' the first, which is no version of the series. ``patch``: whether it
+    says that it is one.
     """
 
     whole: str
@@ -28,6 +29,7 @@ class Subject:
     version: tuple[int, ...] | None
     count: tuple[int, int] | None
     kernel: tuple[int, ...] | None = None
+    patch: bool = False
 
 
 def read_subject(subject: str) -> Subject:
@@ -52,4 +54,5 @@ def read_subject(subject: str) -> Subject:
         numbers[-1] if numbers else None,
         (int(counts[-1][0]), int(counts[-1][1])) if counts else None,
         next((number for number in numbers[:-1] if len(number) > 1), None),
+        "patch" in tags.lower(),
     )

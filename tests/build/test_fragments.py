@@ -150,7 +150,10 @@ def test_a_request_asks_the_kernel_lines_that_it_names(
     ("text", "what"),
     [
         ("# from 6.x: why\nCONFIG_A=y\n", "own.config:1: '# from 6.x: why': no range"),
-        (f"# from {'9' * 5000}.1\nCONFIG_A=y\n", f"own.config:1: '# from {'9' * 5000}.1': no range"),
+        (
+            f"# from {'9' * 5000}.1\nCONFIG_A=y\n",
+            f"own.config:1: '# from {'9' * 5000}.1': no range",
+        ),
         ("# to 6.9, why\nCONFIG_A=y\n", "own.config:1: '# to 6.9, why': no range"),
         ("# from v6.2\nCONFIG_A=y\n", "own.config:1: '# from v6.2': no range"),
         ("#to 6.2\nCONFIG_A=y\n", "own.config:1: '#to 6.2': no range"),

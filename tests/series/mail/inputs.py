@@ -257,7 +257,7 @@ def transport() -> Iterator[Input]:
         "a long line wrapped",
         lambda p: mbox(posted([p[0].but(b"because_it_is", b"\nbecause_it_is"), *p[1:]])),
         2,
-        "the mail '[PATCH 1/3] mm: count the pages that go' <v1-1@example.org> was damaged",
+        "the mail '[PATCH 1/3] mm: count the pages that go' <v1-1@example.org> cannot be taken",
     )
     yield Input(
         "tabs lost",
@@ -342,7 +342,7 @@ def parts_of_mails() -> Iterator[Input]:
             [mail("[PATCH 1/1] x", b"<pre>\n" + p[0].body, "h", Content_Type="text/html")]
         ),
         2,
-        "'[PATCH 1/1] x' <h@example.org> was damaged on its way: its diff is there as HTML",
+        "'[PATCH 1/1] x' <h@example.org> cannot be taken as it came: its diff is there as HTML",
     )
     yield Input(
         "forwarded",

@@ -18,6 +18,7 @@ from tests.series.mail.inputs import (
     transport,
     versions,
 )
+from tests.series.mail.packed_inputs import closed, several
 from tests.series.mail.parts import Part, letter, mail, mbox, posted
 
 BINARY = (
@@ -193,6 +194,7 @@ def odd_bytes() -> Iterator[Input]:
 
 
 KINDS = (answers, versions, transport, parts_of_mails, authors, diffs, hidden, odd_bytes)
+KINDS += (closed, several)
 INPUTS = [one for kind in KINDS for one in kind()]
 
 
