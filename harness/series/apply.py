@@ -33,10 +33,12 @@ _FAILED = re.compile(
 # What git apply says of a diff that is none, wherever it would be applied.
 _GARBLED = re.compile(
     "corrupt|garbage|bad git-diff|lacks filename|unrecognized|without header|invalid|No valid"
+    "|gone wild|incorrect result"  # a binary patch that is not what it was
     "|without full index line"  # a binary file, of which format-patch --no-binary has a line
 )
 # A file's end without its lines: format-patch --irreversible-delete.
 _HOLLOW = re.compile(rb"(?m)^deleted file mode \d+\nindex \S+\n(?!--- |GIT )")
+_OF_OLD = re.compile(rb"(?m)^--- (?!/dev/null)")  # that it changes a file
 AM = ("am", "--patch-format=mbox", "--3way", "--keep-cr", "--committer-date-is-author-date")
 # With which option of git apply a patch applies that does not without, and what that tells.
 MISREAD = {
@@ -192,6 +194,7 @@ def _explain(repo: Path, commit: str, mail: Path, named: str) -> str | None:
     Raises:
         InvocationError: it would apply if it were read otherwise, or is no diff.
     """
+    text = mail.read_bytes()
     env = git.environment({"GIT_INDEX_FILE": str(mail.with_suffix(".index"))})
     git.text(repo, "read-tree", commit, env=env)
 
@@ -204,16 +207,16 @@ def _explain(repo: Path, commit: str, mail: Path, named: str) -> str | None:
         return None
     for option, why in MISREAD.items():
         # White space that only the tree has changed is the series' matter: a patch with a tab
-        # in it has come through whole.
-        kept = option == "--ignore-whitespace" and b"\t" in mail.read_bytes()
-        if not kept and check(option).returncode == 0:
+        # in it has come through whole. And for new files there is room under any name.
+        telling = _OF_OLD.search(text) if option == "-p0" else b"\t" not in text
+        if telling and check(option).returncode == 0:
             raise InvocationError(
                 f"{named} does not apply; {why}", next_step="get it as it was sent"
             )
     failed = _FAILED.search(tried.output)
     if failed is None:
         errors = [line for line in tried.output.splitlines() if line.startswith("error: ")]
-        hollow = "removal patch leaves" in tried.output and _HOLLOW.search(mail.read_bytes())
+        hollow = "removal patch leaves" in tried.output and _HOLLOW.search(text)
         if errors and (hollow or _GARBLED.search(errors[0])):
             raise InvocationError(
                 f"{named} is damaged; git says:\n" + "\n".join(f"  {e}" for e in errors[-8:]),

@@ -241,14 +241,17 @@ class _Choice:
 
         b4.can_network = False
         b4.logger.disabled = True  # it speaks of merging; what it decided is in our remarks
-        # Ids of our own: of a damaged one b4 takes a part.
-        ids = {mail.message_id or str(n): f"{n}@localhost" for n, mail in enumerate(self.mails)}
+        # Ids of our own: of a damaged one b4 takes a part. Patches whose ids are the same are two.
+        wanted = {id(mail) for mail in patches}
+        own = [(f"{number}@localhost", mail) for number, mail in enumerate(self.mails)]
+        ids: dict[str, str] = {}
+        for mail_id, mail in sorted(own, key=lambda pair: id(pair[1]) not in wanted):
+            ids.setdefault(mail.message_id or mail_id, mail_id)
         known: dict[str, Mail] = {}
         box = b4.LoreMailbox()
-        wanted = {id(mail) for mail in patches}
-        for number, mail in enumerate(self.mails):
-            mail_id = ids[mail.message_id or str(number)]
-            if mail_id in known or (mail.is_patch and id(mail) not in wanted):
+        for mail_id, mail in own:
+            again = ids[mail.message_id or mail_id] != mail_id
+            if id(mail) not in wanted and (mail.is_patch or again):
                 continue
             known[mail_id] = mail
             above = next((ids[answer] for answer in mail.answers if answer in ids), None)

@@ -21,6 +21,8 @@ from unidiff.patch import PatchSet
 
 from harness.core import git
 
+MAX_NAME = 500  # bytes of a file's name with its folders; the longest of Linux has 130
+_MODE = re.compile(rb"(?m)^(?:new|old|new file|deleted file) mode (?!100|(?:12|16)0000\s)(.*)$")
 HEAD, HUNK, DAMAGED = "head", "hunk", "damaged"
 _COUNTS = re.compile(rb"@@ -\d+(?:,(\d{1,18}))? \+(\d{1,18})(?:,(\d{1,18}))? @@")
 # Where git mailinfo takes the message to end and the patch to begin, but for a lone "---".
@@ -32,7 +34,7 @@ _TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")  # embeddings, overrides and
 _SHOWN_CONTROLS = "\t\r\f\v"  # a terminal shows these as white space; C files have some
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DiffLine:
     """One line of a diff without its end.
 
@@ -186,6 +188,20 @@ def files_of(diff: bytes) -> tuple[str, ...]:
         elif (one := re.match(rb"(?:---|\+\+\+) (.+)", text)) and one[1][:9] != b"/dev/null":
             names.add(_without_prefix(one[1]))
     return tuple(sorted(name.decode("utf-8", "surrogateescape") for name in names if name))
+
+
+def foreign(diff: bytes, files: Iterable[str]) -> str | None:
+    """What git would take although it writes no such thing, in words; None: there is none.
+
+    A mode by which a file is a folder makes a tree that git itself cannot read, and folders as
+    deep as names can be are deeper than programs, ours too, can go down.
+    """
+    if mode := _MODE.search(diff):
+        return f"it has a file of the mode {escaped(mode[1].decode('utf-8', 'replace').strip())}"
+    longest = max(map(os.fsencode, files), key=len, default=b"")
+    if len(longest) > MAX_NAME:
+        return f"it has a file with a name of {len(longest)} bytes"
+    return None
 
 
 def identity(text: bytes) -> str:

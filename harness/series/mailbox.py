@@ -8,7 +8,7 @@ import gzip
 import re
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.core import git
@@ -22,8 +22,10 @@ FORMS = (
 )
 # Where the zone stands before the year, as Gmail writes it, git finds no mail.
 _ZONED = re.compile(rb"(?m)^(From \S.* \d\d:\d\d:\d\d) (?:[+-]\d{4}|[A-Z]{3,4}) (\d{4}\r?)$")
-MAX_BYTES = 1 << 28  # of a mailbox: 256 MiB, a thousand times a large series
-_MAILBOXES = ("*.mbx", "*.mbox", "*.mbox.gz", "*.eml")
+# Of a mailbox; a large series with all that was said of it has a fifth. 32 MiB of empty lines, or
+# 10,000 mails, take minutes as it is.
+MAX_BYTES, MAX_MAILS = 1 << 25, 10_000
+_MAILBOXES = ("*.mbx", "*.mbox", "*.mbox.gz")
 # format-patch's names: v2-0003-mm-x.patch
 _NUMBERED = re.compile(r"(?:v(\d+(?:\.\d+)*)-)?(\d+)[-_.]")
 
@@ -32,7 +34,7 @@ def mails_of(path: Path) -> list[Mail]:
     """The mails of a file: an mbox, gzip'ed or not, or a single mail.
 
     Raises:
-        InvocationError: it is neither, or larger than 256 MiB.
+        InvocationError: it is neither, or larger than 32 MiB.
     """
     text = content(path)
     if _ZONED.match(text):
@@ -45,7 +47,9 @@ def mails_of(path: Path) -> list[Mail]:
             git.text(None, *argv, stdin=text)
         except HarnessError as error:
             raise InvocationError(f"{path} is no mailbox", next_step=FORMS) from error
-        raws = [each.read_bytes() for each in sorted(Path(scratch).iterdir(), key=natural)]
+        files = sorted(Path(scratch).iterdir(), key=natural)
+        _check_count(path, files)
+        raws = [each.read_bytes() for each in files]
     return [mail for raw in raws for mail in read_mail(raw)]
 
 
@@ -55,8 +59,10 @@ def content(path: Path) -> bytes:
     PowerShell writes ``git format-patch --stdout > FILE`` so.
 
     Raises:
-        InvocationError: it is no whole gzip file, or larger than 256 MiB.
+        InvocationError: it is no file, no whole gzip file, or larger than 32 MiB.
     """
+    if path.exists() and not path.is_file():  # of a pipe one would wait for ever
+        raise InvocationError(f"{path} is no plain file", next_step=FORMS)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
     try:
@@ -69,6 +75,14 @@ def content(path: Path) -> bytes:
     if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return text.decode("utf-16", "replace").encode()
     return text.removeprefix(codecs.BOM_UTF8)
+
+
+def _check_count(where: Path, mails: Sequence[Path]) -> None:
+    if len(mails) > MAX_MAILS:
+        raise InvocationError(
+            f"{where} holds {len(mails)} mails, more than {MAX_MAILS}",
+            next_step="save the mails of the series to a mailbox of their own",
+        )
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -86,25 +100,28 @@ def box_of(folder: Path) -> list[Mail] | None:
     """
     if (folder / "cur").is_dir() or (folder / "new").is_dir():
         files = [path for name in ("cur", "new") for path in (folder / name).glob("[!.]*")]
+        _check_count(folder, files)
         return [mail for path in sorted(files, key=natural) for mail in mails_of(path)]
-    for pattern in _MAILBOXES:
-        found = sorted(folder.glob(f"[!.]{pattern}"), key=natural)
-        if found and (besides := _patches(folder)):
-            raise InvocationError(
-                f"{folder} holds {found[0].name} and {besides[0].name}, "
-                "and nothing says which one counts",
-                next_step=f"SERIES={found[0]}, or a folder of the patches alone",
-            )
-        if len(found) > 1 and pattern != "*.eml":
-            names = "\n".join(f"  {path.name}" for path in found)
-            raise InvocationError(
-                f"{folder} holds {len(found)} mailboxes, and nothing says which one:\n{names}",
-                next_step=f"SERIES={found[-1]}",
-            )
-        if found:
-            letters = sorted(folder.glob("*.cover")) if pattern == "*.mbx" else []
-            return [mail for path in (*letters, *found) for mail in mails_of(path)]
-    return None
+    boxes = [
+        path for kind in _MAILBOXES for path in sorted(folder.glob(f"[!.]{kind}"), key=natural)
+    ]
+    mails = sorted(folder.glob("[!.]*.eml"), key=natural)
+    besides = [*(mails if boxes else ()), *_patches(folder)]
+    if (boxes or mails) and besides:
+        found = (boxes or mails)[0]
+        raise InvocationError(
+            f"{folder} holds {found.name} and {besides[0].name}, and nothing says which one counts",
+            next_step=f"SERIES={found}, or a folder of the patches alone",
+        )
+    if len(boxes) > 1:
+        names = "\n".join(f"  {path.name}" for path in boxes)
+        raise InvocationError(
+            f"{folder} holds {len(boxes)} mailboxes, and nothing says which one:\n{names}",
+            next_step=f"SERIES={boxes[-1]}",
+        )
+    _check_count(folder, mails)
+    letters = sorted(folder.glob("*.cover")) if boxes and boxes[0].suffix == ".mbx" else []
+    return [m for path in (*letters, *boxes, *mails) for m in mails_of(path)] or None
 
 
 def patch_files(folder: Path) -> list[Path]:
@@ -128,7 +145,7 @@ def patch_files(folder: Path) -> list[Path]:
 def cover_letter(folder: Path) -> bytes | None:
     """The cover letter among patches, as git format-patch names it; None where there is none."""
     letters = (path for path in _newest(folder) if _place(path)[1] == 0)
-    return next((path.read_bytes() for path in letters), None)
+    return next(map(content, letters), None)
 
 
 def older_versions(folder: Path) -> list[str]:

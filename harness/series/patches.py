@@ -16,7 +16,7 @@ from harness.core.settings import PROJECT, Settings
 from harness.series import b4
 from harness.series.b4 import choose
 from harness.series.base import Base
-from harness.series.diff import files_of, hidden, identity
+from harness.series.diff import files_of, foreign, hidden, identity
 from harness.series.mail import Mail, read_mail
 from harness.series.mailbox import (
     FORMS,
@@ -305,6 +305,9 @@ def _patch(mail: Mail, where: str | None = None) -> Patch:
     files = files_of(diff)
     if not files:
         raise InvocationError(f"{where} ({subject}) holds no diff", next_step=FORMS)
+    if odd := foreign(diff, files):
+        what, step = f"{where} is of no kernel: {odd}", "git format-patch writes no such patch"
+        raise InvocationError(what, next_step=step)
     text = mail.text
     if not fields.get("Date"):
         date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"

@@ -144,6 +144,12 @@ def versions() -> Iterator[Input]:
         ),
         says=once,
     )
+    yield Input("each with the same id", lambda p: mbox(posted(p)).replace(b"<v1-", b"<v1").replace(
+        b"<v12@", b"<v11@").replace(b"<v13@", b"<v11@"))  # fmt: skip
+    first = b"Message-Id: <v1-1@example.org>\nSubject: "
+    for name, subject in {"letter": b"[PATCH 0/3] Pages", "answer": b"Re: pages"}.items():
+        again = first + subject + b"\n\nPages.\n"
+        yield Input(f"the id of the {name}", lambda p, m=again: mbox([m, *posted(p)]))  # type: ignore[misc]
     yield Input("any order", lambda p: mbox(posted(p)[::-1]))
     yield Input(
         "sent anew without a version",

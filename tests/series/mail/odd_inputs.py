@@ -100,6 +100,31 @@ def diffs() -> Iterator[Input]:
             2,
             "is damaged; git says",
         )
+    for mode in (b"040000", b"777777", b"060000"):
+        yield Input(
+            f"a file of the mode {mode.decode()}",
+            lambda p, m=mode: mbox(posted([Part("x", b"", new_file(b"+x\n", mode=m))])),  # type: ignore[misc]
+            2,
+            f"is of no kernel: it has a file of the mode {mode.decode()}",
+        )
+    yield Input(
+        "folders as deep as nobody can go",
+        lambda p: mbox(posted([Part("x", b"", new_file(b"+x\n", b"b/" + b"a/" * 2500 + b"x"))])),
+        2,
+        "is of no kernel: it has a file with a name of 5001 bytes",
+    )
+    yield Input(
+        "a new file that is there",
+        lambda p: mbox(posted([Part("x", b"", new_file(b"+x\n", b"b/mm/swap.c"))])),
+        1,
+        "mm/swap.c: already exists in index",
+    )
+    yield Input(
+        "a binary difference that is none",
+        lambda p: mbox(posted([Part("x", b"", BINARY.replace(b"literal 5", b"delta 5"))])),
+        2,
+        "is damaged; git says",
+    )
     yield Input(
         "a hunk of more lines than there are atoms",
         lambda p: mbox(posted([p[0].but(b"@@ -6,7", b"@@ -6," + b"7" * 5000)])),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import socket
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from harness.core import git
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.events import Events
 from harness.core.store import Store
+from harness.series import mailbox
 from harness.series.apply import Applied, apply_series
 from harness.series.mail import read_mail
 from harness.series.patches import Series, load_series
@@ -91,11 +94,54 @@ def test_two_mailboxes_in_a_folder_are_refused(reader: Reader, tmp_path: Path) -
         reader.apply(tmp_path)
 
 
-def test_a_mailbox_and_patches_in_a_folder_are_refused(reader: Reader, tmp_path: Path) -> None:
-    (tmp_path / "a.mbox").write_bytes(mbox(posted(reader.parts)))
-    (tmp_path / "0001-a.patch").write_bytes(posted(reader.parts)[0])
-    with pytest.raises(InvocationError, match=r"holds a\.mbox and 0001-a\.patch"):
+@pytest.mark.parametrize(
+    ("one", "other", "kind"),
+    [
+        ("a.mbox", "0001-a.patch", "and"),
+        ("a.eml", "0001-a.patch", "and"),
+        ("a.mbox", "a.eml", "and"),
+        ("a.mbx", "b.mbox", "mailboxes"),
+        ("a.mbox", "b.mbox.gz", "mailboxes"),
+    ],
+)
+def test_a_folder_of_two_kinds_is_refused(
+    reader: Reader, tmp_path: Path, one: str, other: str, kind: str
+) -> None:
+    for name in (one, other):
+        (tmp_path / name).write_bytes(mbox(posted(reader.parts)))
+    with pytest.raises(InvocationError, match=rf"(?s)holds .*{one}.*{other}") as caught:
         reader.apply(tmp_path)
+    assert f" {kind}" in caught.value.what
+
+
+@pytest.mark.parametrize("name", ["cur/1", "0001-a.patch", "0000-cover-letter.patch", "a.eml"])
+def test_a_pipe_in_a_folder_is_refused(reader: Reader, tmp_path: Path, name: str) -> None:
+    """Nobody writes to it, so that whoever reads it waits for ever."""
+    (tmp_path / "0002-b.patch").write_bytes(posted(reader.parts)[0])
+    if not name.endswith(".patch"):
+        (tmp_path / "0002-b.patch").unlink()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InvocationError, match=f"{name} is no plain file"):
+        reader.apply(tmp_path)
+
+
+def test_more_mails_than_a_series_has_are_not_read(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "MAX_MAILS", 2)
+    (tmp_path / "cur").mkdir()
+    for n, one in enumerate(posted(reader.parts)):
+        (tmp_path / "cur" / str(n)).write_bytes(one)
+    (tmp_path / "x").write_bytes(mbox(posted(reader.parts)))
+    for path in (tmp_path, tmp_path / "x"):
+        with pytest.raises(InvocationError, match="holds 3 mails, more than 2"):
+            reader.apply(path)
+    monkeypatch.setattr(mailbox, "MAX_BYTES", 1000)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(b"\n" * 1001))
+    for path in (tmp_path / "x", tmp_path / "x.gz"):
+        with pytest.raises(InvocationError, match="is larger than"):
+            reader.apply(path)
 
 
 def test_a_part_of_a_version_beside_an_older_one_is_refused(reader: Reader, tmp_path: Path) -> None:
