@@ -10,13 +10,12 @@ compiled comes from ccache. Nothing is written through a link that a build has l
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.build.toolchain import BuildTools
 from harness.core.atomic import write_atomically
+from harness.core.folders import files_below, remove_folder
 from harness.core.store import digest
 from harness.series.base import Base
 from harness.series.worktree import SourceTree
@@ -55,7 +54,7 @@ def adopt(out: Path, source_id: str) -> None:
     stamp = out / SOURCE_ID
     if stamp.is_file() and stamp.read_text("utf-8") == source_id:
         return
-    shutil.rmtree(out)
+    remove_folder(out)
     out.mkdir()
     stamp.write_text(source_id, "utf-8")
 
@@ -66,7 +65,7 @@ def recover(out: Path) -> None:
     if not marker.exists():
         return
     since = marker.stat().st_mtime_ns
-    files = (Path(folder) / name for folder, _, names in os.walk(out) for name in names)
+    files = (Path(entry.path) for entry in files_below(out))
     plain = (p for p in files if not p.is_symlink() and p != marker and p.name != SOURCE_ID)
     for path in [*(path for path in plain if path.stat().st_mtime_ns >= since), marker]:
         path.unlink()

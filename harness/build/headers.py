@@ -20,6 +20,7 @@ from harness.build.make import BuildLog, failure, tell_refused
 from harness.build.toolchain import environment, inside, make_argv
 from harness.build.tree import TreeUnderTest
 from harness.core import git, proc
+from harness.core.folders import remove_folder
 from harness.core.sandbox import taken
 from harness.core.store import digest
 from harness.series.worktree import SourceTree
@@ -72,7 +73,7 @@ def install_headers(tree: TreeUnderTest, source: SourceTree | None = None) -> Pa
         tell_refused(tools.events, reader.refused, own)
         include = taken(out, "usr/include", Path.is_dir)
         shutil.copytree(include, draft / "include", ignore=_no_headers)
-        shutil.rmtree(out)
+        remove_folder(out)
 
     inputs = _state(tree.applied.repo, tree.applied.commit), tools.toolchain.version
     return tools.store.entry("headers", inputs, make, tools.events.note).path / "include"

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from harness.core.folders import remove_folder
 
 DRAFT_PREFIX = ".draft-"  # of a directory that is being made
 
@@ -37,11 +38,11 @@ def drafted_directory(path: Path) -> Iterator[Path]:
     Only one at a time may make it: what a killed run has left of it is removed first.
     """
     draft = path.with_name(f"{DRAFT_PREFIX}{path.name}")
-    shutil.rmtree(draft, ignore_errors=True)
+    remove_folder(draft, quietly=True)
     draft.mkdir(parents=True)
     try:
         yield draft
         os.rename(draft, path)
     except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
+        remove_folder(draft, quietly=True)
         raise

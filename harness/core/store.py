@@ -19,7 +19,6 @@ import hashlib
 import inspect
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import TextIO
 
 from harness.core.atomic import DRAFT_PREFIX, drafted_directory, write_atomically
+from harness.core.folders import files_below, remove_folder
 
 HARNESS = Path(__file__).resolve().parents[1]
 _SOURCES = (".py", ".c", ".h", ".yaml")
@@ -81,10 +81,9 @@ def key_of(draft: Path) -> str:
 def _size(path: Path) -> int:
     """Bytes allocated below ``path``; files that vanish meanwhile count as nothing."""
     total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    for entry in files_below(path):
+        with contextlib.suppress(OSError):
+            total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
 
 
@@ -301,7 +300,7 @@ class Store:
             # Out of sight first: a reader must not meet a half-removed entry.
             doomed = path.with_name(f".doomed-{path.name}")
             os.rename(path, doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+            remove_folder(doomed, quietly=True)
         return True
 
     def clean(self) -> None:
@@ -311,4 +310,4 @@ class Store:
         for path in self._candidates():
             self._remove_unused(path)
         if not self._candidates():  # ccache's folder and the locks go with the last entry
-            shutil.rmtree(self.root, ignore_errors=True)
+            remove_folder(self.root, quietly=True)

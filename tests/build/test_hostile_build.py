@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.build import folder
 from harness.core import sandbox
 from harness.core.errors import SeriesError
 from harness.core.events import Note
@@ -107,3 +108,13 @@ def test_links_that_it_leaves_lead_nobody_to_the_home_folder(toy: Toy, home: Pat
         toy.build(toy.series(("links", edits)))
     toy.build()
     assert secret.read_text() == "secret words\n"
+
+
+def test_folders_deeper_than_anybody_goes_are_gone_with_the_cache(toy: Toy) -> None:
+    more = "i=0; while [ $$i -lt 1500 ]; do mkdir d && cd -P d; i=$$((i + 1)); done"
+    toy.build(toy.series(doing(more)))
+    toy.build(toy.series(("grow", {"mm/swap.c": grow}), name="next"))
+    toy.store.evict()
+    (out,) = toy.store.root.glob("work/build/*")
+    folder.adopt(out, "another worktree")
+    assert not list(out.glob("d"))
