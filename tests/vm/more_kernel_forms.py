@@ -226,6 +226,32 @@ MORE_SAMPLES: dict[str, tuple[str, str, str]] = {
         "oops",
         "Internal error: synchronous external abort in do_thing",
     ),
+    **{
+        f"riscv: {what}": (
+            f"Oops - {what} [#1]\nModules linked in:\nCPU: 0 UID: 0 PID: 7 Comm: sh Not tainted "
+            "6.19.0 #1\nepc : do_thing+0x1/0x2\n ra : elsewhere+0x1/0x2\nstatus: 0000000200000120 "
+            f"badaddr: 0000000000000000 cause: 000000000000000f{END}",
+            "oops",
+            f"{what} in do_thing",
+        )
+        for what in ("illegal instruction", "load address misaligned", "software check exception")
+    },
+    **{
+        f"arm64: {what}": (
+            f"Internal error: {what}: 00000000f2005514 [#1]  SMP\nCPU: 0 UID: 0 PID: 7 "
+            f"Comm: sh Not tainted 6.19.0 #1\npc : do_thing+0x1/0x2\nlr : other+0x1/0x2{END}",
+            "oops",
+            f"Internal error: {what.removeprefix('Oops - ')} in do_thing",
+        )
+        for what in ("UBSAN: shift out of bounds", "UBSAN: integer addition overflow", "Oops - BTI")
+    },
+    "arm64: a write to read-only memory": (
+        "Unable to handle kernel write to read-only memory at virtual address ffff800082001000\n"
+        "Mem abort info:\nInternal error: Oops: 000000009600004e [#1]  SMP\n"
+        f"CPU: 0 UID: 0 PID: 7 Comm: sh Not tainted 6.19.0 #1\npc : do_thing+0x1/0x2{END}",
+        "oops",
+        "BUG: unable to handle kernel write to read-only memory in do_thing",
+    ),
     "riscv oops": (
         "Unable to handle kernel paging request at virtual address ff60000000000000\nOops [#1]\n"
         "Modules linked in:\nCPU: 0 PID: 7 Comm: sh Not tainted 6.6.0 #1\nepc : do_thing+0x1/0x2\n"
