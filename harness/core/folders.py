@@ -25,7 +25,7 @@ def remove_folder(path: Path, *, quietly: bool = False) -> None:
     Raises:
         PermissionError: something in it cannot be removed; not with ``quietly``.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return
     argv = ("rm", "-rf", "--", str(path))
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
