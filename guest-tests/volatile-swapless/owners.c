@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An address space that outlives its owner: two processes share it, in different
- * groups.  When the owner ends, the other one becomes the owner.
+ * Where an address space is counted.  It may outlive its owner: two processes share
+ * it, in different groups, and when the owner ends the other one becomes the owner.
+ * And a child may begin in another group than its parent is in.
  */
 #include "vr.h"
+
+#include <linux/sched.h>
+#include <sys/syscall.h>
 
 #define PAGES	4096
 #define BYTES	(PAGES * VR_PAGE)
@@ -58,9 +62,41 @@ static void owner_ends(void)
 	vt_gate_open(&end);
 }
 
+static void cloned_into_group(void)
+{
+	struct clone_args args = {
+		.flags = CLONE_INTO_CGROUP,
+		.exit_signal = SIGCHLD,
+	};
+	pid_t pid;
+	char *p;
+
+	first = vt_cgroup("vw-first");
+	second = vt_cgroup("vw-second");
+	end = vt_gate();
+	vt_cgroup_enter(first);
+	p = vr_anon(PAGES);
+	REQUIRE_EQ(vr_mark(p, BYTES), 0);
+	args.cgroup = open(second, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (!pid) {
+		vt_gate_wait(&end);
+		_exit(0);
+	}
+	REQUIRE(pid > 0);
+	EXPECT_EQ(marked(first), BYTES);
+	EXPECT_EQ(marked(second), BYTES);
+	vt_gate_open(&end);
+	EXPECT_EQ(vt_wait(pid), 0);
+	EXPECT_EQ(marked(first), BYTES);
+	EXPECT_EQ(marked(second), 0);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(owner_ends, "VA-3",
 		"What is marked is counted where the process is that owns it now."),
+	VT_CASE(cloned_into_group, "VA-3",
+		"A child that is cloned into another group is counted there."),
 };
 
 VT_MAIN(cases)

@@ -342,6 +342,39 @@ def charged_elsewhere() -> None:
     expect_eq(some.count(), (PAGES, 0), "pages old and zero")
 
 
+def _protected(multi_generational: bool) -> None:
+    mglru(multi_generational)
+    above = Cgroup("vw-above")
+    above.write("cgroup.subtree_control", "+memory")
+    group = Cgroup("vw-above/vw-kept")
+    group.enter()
+    pin(0)
+    some = Range(8 * PAGES)
+    require_eq(some.mark(), 0, "mark")
+    spare = PAGES // 8
+    group.write("memory.min", group.number("memory.current") - spare * PAGE)
+    before = purges()
+    expect_eq(above.try_write("memory.reclaim", 4 * PAGES * PAGE), -11, "memory.reclaim")
+    purged = purges() - before
+    # A batch may be in hand when the limit is reached, and another is charged in advance.
+    expect_between(purged, spare // 2, spare + 128, "pages purged")
+    # Control: it was the protection that kept them.
+    group.write("memory.min", 0)
+    expect_eq(above.try_write("memory.reclaim", 4 * PAGES * PAGE), 0, "memory.reclaim without it")
+
+
+@case("VW-11")
+def protected() -> None:
+    """Of a group that has little more than its memory.min no more than that is purged."""
+    _protected(False)
+
+
+@case("VW-11")
+def protected_mglru() -> None:
+    """The same with MGLRU."""
+    _protected(True)
+
+
 @case("VW-1", "VW-6", timeout=30)
 def while_mappings_change() -> None:
     """A process at its limit that splits its mappings, with their lock held, goes on."""
