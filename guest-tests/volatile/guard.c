@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Guard regions in volatile memory: markers in the page table as well, for another end. */
-#include "vr_pages.h"
+/*
+ * Guard regions and poison in volatile memory: markers in the page table as well, for
+ * another end.
+ */
+#include "vr_newer.h"
 #include "vt_fault.h"
 
 #ifndef MADV_GUARD_INSTALL		/* 6.13 */
 #define MADV_GUARD_INSTALL	102
 #define MADV_GUARD_REMOVE	103
+#endif
+
+#ifndef UFFDIO_POISON			/* 6.6 */
+#define UFFD_FEATURE_POISON	(1 << 14)
+#define UFFDIO_POISON		_IOWR(UFFDIO, 0x08, struct uffdio_poison)
+
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated;
+};
 #endif
 
 #define PAGES	8
@@ -48,6 +62,70 @@ static void guards_are_not_purged_pages(void)
 	EXPECT_ALL_ZERO(&r);
 }
 
+static void touch_guarded_and_purged(void *arg)
+{
+	const struct vr_range *r = arg;
+
+	EXPECT_FAULT(vt_do_read, r->p, SIGSEGV, SEGV_MAPERR);
+	EXPECT_FAULT(vt_do_read, r->p + 2 * VR_PAGE, SIGBUS, BUS_ADRERR);
+	EXPECT_EQ(vr_unmark(r->p, LEN), 1);
+	EXPECT_FAULT(vt_do_read, r->p, SIGSEGV, SEGV_MAPERR);
+}
+
+static void guards_are_inherited(void)
+{
+	struct vr_range r = vr_purged(PAGES);
+
+	REQUIRE_EQ(vr_advise(r.p, 2 * VR_PAGE, MADV_GUARD_INSTALL), 0);
+	EXPECT_EQ(vt_run_child(touch_guarded_and_purged, &r), 0);
+	touch_guarded_and_purged(&r);
+}
+
+/* Poisons a page that has not been touched, and leaves its mapping to itself again. */
+static void poison(char *p)
+{
+	struct uffdio_api api = {
+		.api = UFFD_API,
+		.features = UFFD_FEATURE_POISON,
+	};
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, VR_PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	struct uffdio_poison arg = { .range = { (uintptr_t)p, VR_PAGE } };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOSYS)
+		vt_skip("no CONFIG_USERFAULTFD in this kernel");
+	REQUIRE(fd >= 0);
+	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
+	REQUIRE_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
+	REQUIRE_EQ(ioctl(fd, UFFDIO_POISON, &arg), 0);
+	close(fd);
+}
+
+static void touch_poisoned(void *arg)
+{
+	EXPECT_FAULT(vt_do_read, arg, SIGBUS, BUS_MCEERR_AR);
+}
+
+/* It is neither told of nor cleared by us, and no page of ours comes in its place. */
+static void poison_is_kept(void)
+{
+	char *p = vr_anon(PAGES), *poisoned = p + VR_PAGE;
+
+	poison(poisoned);
+	REQUIRE_EQ(vr_mark(p, LEN), 0);
+	touch_poisoned(poisoned);
+	EXPECT_EQ(vt_run_child(touch_poisoned, poisoned), 0);
+	EXPECT_EQ(vr_pageout(p, LEN), 0);
+	EXPECT_EQ(vr_unmark(p, LEN), 0);
+	touch_poisoned(poisoned);
+	/* Control: given up, it is a page like any other. */
+	EXPECT_EQ(vr_advise(p, LEN, MADV_DONTNEED), 0);
+	EXPECT_NO_FAULT(vt_do_read, poisoned);
+}
+
 #define SINCE	.needs = "linux-6.13"
 
 static const struct vt_case cases[] = {
@@ -55,6 +133,11 @@ static const struct vt_case cases[] = {
 		"A guard region that is installed over purged pages ends them.", SINCE),
 	VT_CASE(guards_are_not_purged_pages, "V-SB-9 V-IF-2",
 		"Guards are not told of; removing them leaves purged pages.", SINCE),
+	VT_CASE(guards_are_inherited, "V-SB-7 V-SB-9",
+		"A child has the guards and the purged pages of its parent.", SINCE),
+	VT_CASE(poison_is_kept, "V-PG-14",
+		"What userfaultfd has poisoned stays so, in a child too, until given up.",
+		.needs = "linux-6.6"),
 };
 
 VT_MAIN(cases)

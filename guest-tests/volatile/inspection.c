@@ -84,10 +84,11 @@ static size_t scanned(const struct vr_range *r, uint64_t categories)
 	return pages;
 }
 
+static const uint64_t there = PAGE_IS_PRESENT | PAGE_IS_SWAPPED |
+			      PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_HUGE;
+
 static void pagemap_scan_finds_nothing(void)
 {
-	const uint64_t there = PAGE_IS_PRESENT | PAGE_IS_SWAPPED |
-			       PAGE_IS_FILE | PAGE_IS_PFNZERO | PAGE_IS_HUGE;
 	struct vr_range r, control, untouched;
 
 	vt_swap_disk();
@@ -106,6 +107,26 @@ static void pagemap_scan_finds_nothing(void)
 	EXPECT_EQ(scanned(&r, there | PAGE_IS_WRITTEN),
 		  scanned(&untouched, there | PAGE_IS_WRITTEN));
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
+}
+
+/* Written to since the last look or not: that is all there is to be found. */
+static void pagemap_scan_keeps_soft_dirty(void)
+{
+	struct vr_range written, not_written;
+
+	vt_pin(0);
+	not_written = vr_filled(16);
+	REQUIRE_EQ(vr_mark(not_written.p, vr_len(&not_written)), 0);
+	vt_write("/proc/self/clear_refs", "4");
+	if (vr_pagemap(not_written.p) & PM_SOFT_DIRTY)
+		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
+	REQUIRE_EQ(vr_pageout(not_written.p, vr_len(&not_written)), 0);
+	written = vr_purged(16);
+	EXPECT_EQ(scanned(&written, PAGE_IS_SOFT_DIRTY), 16);
+	EXPECT_EQ(scanned(&written, there), 0);
+	EXPECT_EQ(scanned(&not_written, PAGE_IS_SOFT_DIRTY | there), 0);
+	EXPECT_EQ(vr_unmark(written.p, vr_len(&written)), 1);
+	EXPECT_EQ(vr_unmark(not_written.p, vr_len(&not_written)), 1);
 }
 
 static void smaps_counts_neither(void)
@@ -163,6 +184,9 @@ static const struct vt_case cases[] = {
 		"pagemap shows a purged page like one never touched."),
 	VT_CASE(pagemap_scan_finds_nothing, "V-SB-10",
 		"PAGEMAP_SCAN takes a purged page for one never touched.",
+		.needs = "linux-6.7"),
+	VT_CASE(pagemap_scan_keeps_soft_dirty, "V-SB-10",
+		"PAGEMAP_SCAN finds a purged page soft-dirty if the page was.",
 		.needs = "linux-6.7"),
 	VT_CASE(smaps_counts_neither, "V-SB-10",
 		"smaps counts purged pages neither as Rss nor as Swap."),

@@ -31,7 +31,8 @@ static void process_madvise_refuses(void)
 	EXPECT_EQ(process_advise(parent, p, VR_PAGE, MADV_VOLATILE), -EINVAL);
 	EXPECT_EQ(process_advise(parent, p, VR_PAGE, MADV_NONVOLATILE), -EINVAL);
 	EXPECT_SAME_VMAS(&before);
-	/* Control: by the same way, an advice that is taken. */
+	/* Controls: by the same way, an advice that there is not, and one that is taken. */
+	EXPECT_EQ(process_advise(self, p, 4 * VR_PAGE, 999), -EINVAL);
 	EXPECT_EQ(process_advise(self, p, 4 * VR_PAGE, MADV_COLD), 4 * VR_PAGE);
 }
 

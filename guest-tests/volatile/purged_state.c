@@ -54,6 +54,38 @@ static void soft_dirty_stays(void)
 	EXPECT_ALL_ZERO(&r);
 }
 
+static void expect_every_other_dirty(void *arg)
+{
+	const struct vr_range *r = arg;
+	size_t i, right = 0;
+
+	for (i = 0; i < PAGES; i++)
+		right += !!(vr_pagemap(vr_page(r, i)) & PM_SOFT_DIRTY) ==
+			 (i % 2 == 0);
+	EXPECT_EQ(right, PAGES);
+	EXPECT_FAULT(vt_do_read, vr_page(r, 0), SIGBUS, BUS_ADRERR);
+	EXPECT_FAULT(vt_do_read, vr_page(r, 1), SIGBUS, BUS_ADRERR);
+}
+
+static void child_inherits_soft_dirty(void)
+{
+	struct vr_range r;
+	size_t i;
+
+	vt_pin(0);
+	r = vr_filled(PAGES);
+	REQUIRE_EQ(vr_mark(r.p, LEN), 0);
+	clear_soft_dirty();
+	if (vr_pagemap(r.p) & PM_SOFT_DIRTY)
+		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
+	for (i = 0; i < PAGES; i += 2)
+		vr_fill_page(&r, i);
+	REQUIRE_EQ(vr_pageout(r.p, LEN), 0);
+	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
+	EXPECT_EQ(vt_run_child(expect_every_other_dirty, &r), 0);
+	EXPECT_EQ(vr_unmark(r.p, LEN), 1);
+}
+
 static void mlockall_over_purged(int flags)
 {
 	struct vr_range r = vr_purged(PAGES);
@@ -109,6 +141,8 @@ static void what_is_left_keeps_its_state(void)
 static const struct vt_case cases[] = {
 	VT_CASE(soft_dirty_stays, "V-SB-10",
 		"A purged page is soft-dirty if the page was, and stays purged if not."),
+	VT_CASE(child_inherits_soft_dirty, "V-SB-10",
+		"In a child a purged page is soft-dirty if it was in the parent."),
 	VT_CASE(mlockall_current, "V-SB-11",
 		"mlockall over purged pages returns 0, and they stay purged."),
 	VT_CASE(mlockall_onfault, "V-SB-11",
