@@ -11,6 +11,7 @@
 #define KNOB	"/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled"
 #define COMPOUND	(3ULL << 15)	/* head or tail, in /proc/kpageflags */
 #define PFN	((1ULL << 55) - 1)
+#define PM_SOFT_DIRTY	(1ULL << 55)
 
 /* @folios of them, aligned, not yet touched; nothing around can merge. */
 static char *place(size_t folios)
@@ -60,6 +61,29 @@ static void purged_page_by_page(void)
 		reported += vr_unmark(vr_page(&r, i), VR_PAGE) == 1;
 	EXPECT_EQ(reported, r.pages);
 	EXPECT_ALL_ZERO(&r);
+}
+
+/* Entries that are the same but for that bit are of one batch, and keep it each. */
+static void soft_dirty_of_each_page(void)
+{
+	struct vr_range r = filled(2);
+	size_t i, right = 0;
+
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	vt_write("/proc/self/clear_refs", "4");
+	if (vr_pagemap(r.p) & PM_SOFT_DIRTY)
+		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
+	for (i = 0; i < r.pages; i += 2)
+		vr_fill_page(&r, i);
+	REQUIRE_EQ(mprotect(r.p, vr_len(&r), PROT_READ), 0);
+	REQUIRE(is_large(r.p));
+	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
+	for (i = 0; i < r.pages; i++)
+		right += !!(vr_pagemap(vr_page(&r, i)) & PM_SOFT_DIRTY) ==
+			 (i % 2 == 0);
+	EXPECT_EQ(right, r.pages);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 }
 
 /* Half of each folio is volatile: that half is lost, the other is not. */
@@ -130,6 +154,9 @@ static void lazyfree(void)
 static const struct vt_case cases[] = {
 	VT_CASE(purged_page_by_page, "V-PG-8 V-PG-11",
 		"A volatile 64 kB folio is purged, and each page leaves an entry.",
+		.needs = SINCE),
+	VT_CASE(soft_dirty_of_each_page, "V-SB-10 V-PG-8",
+		"Of one 64 kB folio each purged page is soft-dirty if that page was.",
 		.needs = SINCE),
 	VT_CASE(cut_by_a_range, "V-PG-8",
 		"Of 64 kB folios cut by a range only the volatile pages are lost.",
