@@ -126,84 +126,6 @@ static void two_groups(bool mglru)
 		vr_kin_end(&members[i].kin);
 }
 
-/* Page cache in use by a process: some of a disk, mapped and touched. */
-struct reader {
-	struct vr_kin kin;
-	const char *group;
-	unsigned char *p;
-};
-
-static void enter_and_read(struct vr_kin *kin)
-{
-	struct reader *one = (struct reader *)kin;
-	size_t i;
-
-	vt_cgroup_enter(one->group);
-	for (i = 0; i < HELD_PAGES / 2; i++)
-		*(volatile unsigned char *)(one->p + i * VR_PAGE);
-}
-
-static size_t cached(const struct reader *one)
-{
-	static unsigned char seen[HELD_PAGES / 2];
-	size_t i, n = 0;
-
-	REQUIRE_EQ(mincore(one->p, sizeof(seen) * VR_PAGE, seen), 0);
-	for (i = 0; i < sizeof(seen); i++)
-		n += seen[i] & 1;
-	return n;
-}
-
-static void grow_beside_a_reader(void *arg)
-{
-	struct vr_growth growth = vr_growth(192 * VR_MB / VR_PAGE);
-	const struct reader *one = arg;
-	size_t before;
-
-	/* All have been used and are asked once more; others may go meanwhile. */
-	vr_grow_until_purged(&growth, 1, STOLEN_PAGES);
-	before = cached(one);
-	vr_grow_until_purged(&growth, HELD_PAGES * 3 / 8, STOLEN_PAGES);
-	vt_diag("%zu pages of the page cache, then %zu", before, cached(one));
-	/* That is reclaimed from as well, in its turn, and not in the other's. */
-	EXPECT_GE(cached(one) * 4, before);
-}
-
-static void beside_page_cache(bool mglru)
-{
-	struct member marks = {
-		.kin = { .prepare = enter_and_mark },
-		.group = vt_cgroup("vw-a"),
-	};
-	struct reader reads = {
-		.kin = { .prepare = enter_and_read },
-		.group = vt_cgroup("vw-b"),
-	};
-	int disk = open(getenv("VTEST_SWAPDISK"), O_RDONLY | O_CLOEXEC);
-
-	REQUIRE(disk >= 0);
-	reads.p = mmap(NULL, HELD_PAGES / 2 * VR_PAGE, PROT_READ, MAP_SHARED, disk, 0);
-	REQUIRE(reads.p != MAP_FAILED);
-	vt_mglru(mglru);
-	vr_kin_start(&marks.kin);
-	vr_kin_start(&reads.kin);
-	vr_scarce_without_swap(LEFT_MB, 64, mglru);
-	vt_set("/proc/sys/vm/watermark_scale_factor", VR_SCALE);
-	EXPECT_EQ(vt_run_child(grow_beside_a_reader, &reads), 0);
-	vr_kin_end(&reads.kin);
-	vr_kin_end(&marks.kin);
-}
-
-static void beside_page_cache_lru(void)
-{
-	beside_page_cache(false);
-}
-
-static void beside_page_cache_mglru(void)
-{
-	beside_page_cache(true);
-}
-
 static void beside_emptiness_lru(void)
 {
 	beside_emptiness(false);
@@ -245,11 +167,6 @@ static const struct vt_case cases[] = {
 		"The same beside a group that has marked much more and has nothing there.",
 		.timeout = 20),
 	VT_CASE(beside_emptiness_mglru, "VW-10 VW-7", "The same with MGLRU.",
-		.timeout = 20),
-	VT_CASE(beside_page_cache_lru, "VW-2",
-		"Without swap kswapd comes back to who can purge, and leaves some of another's page cache.",
-		.timeout = 20),
-	VT_CASE(beside_page_cache_mglru, "VW-2", "The same with MGLRU.",
 		.timeout = 20),
 	VT_CASE(two_groups_lru, "VW-7",
 		"Of two groups that have marked as much, each gives its share to kswapd.",
