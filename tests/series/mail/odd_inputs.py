@@ -218,8 +218,9 @@ def odd_bytes() -> Iterator[Input]:
     yield Input("gzip'ed", lambda p: gzip.compress(mbox(posted(p))))
 
 
-KINDS = (answers, versions, transport, parts_of_mails, authors, diffs, hidden, odd_bytes)
-KINDS += (closed, several)
+KINDS = (
+    answers, versions, transport, parts_of_mails, authors, diffs, hidden, odd_bytes, closed, several
+)  # fmt: skip
 INPUTS = [one for kind in KINDS for one in kind()]
 
 

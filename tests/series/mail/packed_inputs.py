@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from tests.series.mail.inputs import AND_MORE, HTML, OTHER, PLAIN, SMALL, Input
-from tests.series.mail.parts import Part, letter, mail, mbox, multipart, posted
+from tests.series.mail.inputs import AND_MORE, HTML, PLAIN, SMALL, Input
+from tests.series.mail.parts import OTHER, Part, letter, mail, mbox, multipart, posted
 
 # The head of what an S/MIME program packs text and signature into, in DER.
 SIGNED_DATA = b"0\x82\x06\x00\x06\x09*\x86H\x86\xf7\r\x01\x07\x02\xa0\x82\x00\x00"
