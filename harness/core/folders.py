@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,10 +26,14 @@ def remove_folder(path: Path, *, quietly: bool = False) -> None:
     Raises:
         PermissionError: something in it cannot be removed; not with ``quietly``.
     """
-    if not os.path.lexists(path):
+    try:
+        shutil.rmtree(path)
         return
-    argv = ("rm", "-rf", "--", str(path))
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except FileNotFoundError:
+        return
+    except (OSError, RecursionError):  # too deep for calls, or for open folders
+        argv = ("rm", "-rf", "--", str(path))
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0 and not quietly:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise PermissionError(errno.EACCES, said, str(path))
