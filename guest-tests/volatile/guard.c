@@ -11,17 +11,6 @@
 #define MADV_GUARD_REMOVE	103
 #endif
 
-#ifndef UFFDIO_POISON			/* 6.6 */
-#define UFFD_FEATURE_POISON	(1 << 14)
-#define UFFDIO_POISON		_IOWR(UFFDIO, 0x08, struct uffdio_poison)
-
-struct uffdio_poison {
-	struct uffdio_range range;
-	__u64 mode;
-	__s64 updated;
-};
-#endif
-
 #define PAGES	8
 #define LEN	(PAGES * VR_PAGE)
 
@@ -84,22 +73,9 @@ static void guards_are_inherited(void)
 /* Poisons a page that has not been touched, and leaves its mapping to itself again. */
 static void poison(char *p)
 {
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_POISON,
-	};
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)p, VR_PAGE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
 	struct uffdio_poison arg = { .range = { (uintptr_t)p, VR_PAGE } };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	int fd = vr_userfaultfd(p, VR_PAGE, UFFD_FEATURE_POISON);
 
-	if (fd < 0 && errno == ENOSYS)
-		vt_skip("no CONFIG_USERFAULTFD in this kernel");
-	REQUIRE(fd >= 0);
-	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
-	REQUIRE_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
 	REQUIRE_EQ(ioctl(fd, UFFDIO_POISON, &arg), 0);
 	close(fd);
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What mincore, pagemap, smaps and the counters say about purged pages. */
 #include "vr_newer.h"
-
-#define PM_SOFT_DIRTY	(1ULL << 55)
+#include "vr_soft_dirty.h"
 
 /* A value of the smaps entry of @p, in kB. */
 static long long smaps_value(const void *p, const char *key)
@@ -49,9 +48,9 @@ static void pagemap_shows_nothing(void)
 	struct vr_range r = vr_purged(4);
 	char *untouched = vr_anon(1);
 
-	EXPECT_EQ(vr_pagemap(r.p) & ~PM_SOFT_DIRTY,
-		  vr_pagemap(untouched) & ~PM_SOFT_DIRTY);
-	EXPECT_EQ(vr_count_pagemap(&r, ~PM_SOFT_DIRTY), 0);
+	EXPECT_EQ(vr_pagemap(r.p) & ~VR_PM_SOFT_DIRTY,
+		  vr_pagemap(untouched) & ~VR_PM_SOFT_DIRTY);
+	EXPECT_EQ(vr_count_pagemap(&r, ~VR_PM_SOFT_DIRTY), 0);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 	/* Control: a page in its place does show. */
 	*r.p = 1;
@@ -117,9 +116,7 @@ static void pagemap_scan_keeps_soft_dirty(void)
 	vt_pin(0);
 	not_written = vr_filled(16);
 	REQUIRE_EQ(vr_mark(not_written.p, vr_len(&not_written)), 0);
-	vt_write("/proc/self/clear_refs", "4");
-	if (vr_pagemap(not_written.p) & PM_SOFT_DIRTY)
-		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
+	vr_begin_soft_dirty(not_written.p);
 	REQUIRE_EQ(vr_pageout(not_written.p, vr_len(&not_written)), 0);
 	written = vr_purged(16);
 	EXPECT_EQ(scanned(&written, PAGE_IS_SOFT_DIRTY), 16);

@@ -4,6 +4,7 @@
  * is purged, or kept, for itself.
  */
 #include "vr_newer.h"
+#include "vr_soft_dirty.h"
 #include "vt_fault.h"
 
 #define FOLIO	16UL			/* pages of 64 kB */
@@ -11,7 +12,6 @@
 #define KNOB	"/sys/kernel/mm/transparent_hugepage/hugepages-64kB/enabled"
 #define COMPOUND	(3ULL << 15)	/* head or tail, in /proc/kpageflags */
 #define PFN	((1ULL << 55) - 1)
-#define PM_SOFT_DIRTY	(1ULL << 55)
 
 /* @folios of them, aligned, not yet touched; nothing around can merge. */
 static char *place(size_t folios)
@@ -67,22 +67,14 @@ static void purged_page_by_page(void)
 static void soft_dirty_of_each_page(void)
 {
 	struct vr_range r = filled(2);
-	size_t i, right = 0;
 
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
-	vt_write("/proc/self/clear_refs", "4");
-	if (vr_pagemap(r.p) & PM_SOFT_DIRTY)
-		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
-	for (i = 0; i < r.pages; i += 2)
-		vr_fill_page(&r, i);
+	vr_dirty_every_other(&r);
 	REQUIRE_EQ(mprotect(r.p, vr_len(&r), PROT_READ), 0);
 	REQUIRE(is_large(r.p));
 	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
-	for (i = 0; i < r.pages; i++)
-		right += !!(vr_pagemap(vr_page(&r, i)) & PM_SOFT_DIRTY) ==
-			 (i % 2 == 0);
-	EXPECT_EQ(right, r.pages);
+	vr_expect_every_other_dirty(&r);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 }
 

@@ -5,10 +5,9 @@
  * one VMA again. A kernel that asks only the pieces within the range leaves a
  * border for good wherever a neighbour was never touched.
  */
-#include "vr_pages.h"
+#include "vr_soft_dirty.h"
 #include "vr_vmas.h"
 
-#define PM_SOFT_DIRTY	(1ULL << 55)
 #define PIECE	4		/* pages */
 #define ALL	(3 * PIECE)
 
@@ -73,18 +72,16 @@ static void merged_stays_soft_dirty(bool above)
 
 	REQUIRE_EQ(munmap(fresh, PIECE * VR_PAGE), 0);
 	REQUIRE_EQ(vr_mark(old, PIECE * VR_PAGE), 0);
-	vt_write("/proc/self/clear_refs", "4");
-	if (vr_pagemap(old) & PM_SOFT_DIRTY)
-		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
+	vr_begin_soft_dirty(old);
 	REQUIRE(mmap(fresh, PIECE * VR_PAGE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
 		     -1, 0) == fresh);
-	REQUIRE(vr_pagemap(fresh) & PM_SOFT_DIRTY);
+	REQUIRE(vr_pagemap(fresh) & VR_PM_SOFT_DIRTY);
 	REQUIRE_EQ(vr_count_vmas(p, 2 * PIECE * VR_PAGE), 2);
 	EXPECT_EQ(vr_unmark(old, PIECE * VR_PAGE), 0);
 	EXPECT_EQ(vr_count_vmas(p, 2 * PIECE * VR_PAGE), 1);
-	EXPECT(vr_pagemap(fresh) & PM_SOFT_DIRTY);
-	EXPECT(vr_pagemap(fresh + (PIECE - 1) * VR_PAGE) & PM_SOFT_DIRTY);
+	EXPECT(vr_pagemap(fresh) & VR_PM_SOFT_DIRTY);
+	EXPECT(vr_pagemap(fresh + (PIECE - 1) * VR_PAGE) & VR_PM_SOFT_DIRTY);
 	REQUIRE_EQ(munmap(p, 2 * PIECE * VR_PAGE), 0);
 }
 

@@ -3,51 +3,37 @@
  * What a purged entry carries along, and what passes over it without taking it
  * away.
  */
-#include "vr_pages.h"
+#include "vr_soft_dirty.h"
 #include "vt_fault.h"
 
 #define PAGES	16
 #define LEN	(PAGES * VR_PAGE)
-#define PM_SOFT_DIRTY	(1ULL << 55)
-
-static void clear_soft_dirty(void)
-{
-	vt_write("/proc/self/clear_refs", "4");
-}
 
 /* Written to since the last look or not: purging does not change the answer. */
 static void soft_dirty_stays(void)
 {
 	struct vr_range r;
 	char *new;
-	size_t i, right = 0;
 
 	vt_pin(0);
 	r = vr_filled(PAGES);
 	REQUIRE_EQ(vr_mark(r.p, LEN), 0);
-	clear_soft_dirty();
-	if (vr_pagemap(r.p) & PM_SOFT_DIRTY)
-		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
-	for (i = 0; i < PAGES; i += 2)
-		vr_fill_page(&r, i);
+	vr_dirty_every_other(&r);
 	EXPECT_EQ(vr_pageout(r.p, LEN), 0);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
-	for (i = 0; i < PAGES; i++)
-		right += !!(vr_pagemap(vr_page(&r, i)) & PM_SOFT_DIRTY) ==
-			 (i % 2 == 0);
-	EXPECT_EQ(right, PAGES);
+	vr_expect_every_other_dirty(&r);
 	/* Whatever such bits it has, it is a purged entry. */
 	EXPECT_FAULT(vt_do_read, vr_page(&r, 0), SIGBUS, BUS_ADRERR);
 	EXPECT_FAULT(vt_do_read, vr_page(&r, 1), SIGBUS, BUS_ADRERR);
-	clear_soft_dirty();
-	EXPECT_EQ(vr_count_pagemap(&r, PM_SOFT_DIRTY), 0);
+	vr_clear_soft_dirty();
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SOFT_DIRTY), 0);
 	EXPECT_FAULT(vt_do_read, vr_page(&r, 2), SIGBUS, BUS_ADRERR);
 	/* A move makes an entry soft-dirty. */
 	new = vr_anon(PAGES);
 	REQUIRE(mremap(r.p, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, new) ==
 		new);
 	r.p = new;
-	EXPECT_EQ(vr_count_pagemap(&r, PM_SOFT_DIRTY), PAGES);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SOFT_DIRTY), PAGES);
 	EXPECT_FAULT(vt_do_read, vr_page(&r, 3), SIGBUS, BUS_ADRERR);
 	EXPECT_EQ(vr_unmark(vr_page(&r, 4), VR_PAGE), 1);
 	EXPECT_EQ(vr_unmark(r.p, LEN), 1);
@@ -57,12 +43,8 @@ static void soft_dirty_stays(void)
 static void expect_every_other_dirty(void *arg)
 {
 	const struct vr_range *r = arg;
-	size_t i, right = 0;
 
-	for (i = 0; i < PAGES; i++)
-		right += !!(vr_pagemap(vr_page(r, i)) & PM_SOFT_DIRTY) ==
-			 (i % 2 == 0);
-	EXPECT_EQ(right, PAGES);
+	vr_expect_every_other_dirty(r);
 	EXPECT_FAULT(vt_do_read, vr_page(r, 0), SIGBUS, BUS_ADRERR);
 	EXPECT_FAULT(vt_do_read, vr_page(r, 1), SIGBUS, BUS_ADRERR);
 }
@@ -70,16 +52,11 @@ static void expect_every_other_dirty(void *arg)
 static void child_inherits_soft_dirty(void)
 {
 	struct vr_range r;
-	size_t i;
 
 	vt_pin(0);
 	r = vr_filled(PAGES);
 	REQUIRE_EQ(vr_mark(r.p, LEN), 0);
-	clear_soft_dirty();
-	if (vr_pagemap(r.p) & PM_SOFT_DIRTY)
-		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
-	for (i = 0; i < PAGES; i += 2)
-		vr_fill_page(&r, i);
+	vr_dirty_every_other(&r);
 	REQUIRE_EQ(vr_pageout(r.p, LEN), 0);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
 	EXPECT_EQ(vt_run_child(expect_every_other_dirty, &r), 0);

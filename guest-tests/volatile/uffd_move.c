@@ -6,25 +6,9 @@
 #define PAGES	8
 #define LEN	(PAGES * VR_PAGE)
 
-/* A userfaultfd with @dst armed; its end disarms it. */
 static int armed(void *dst)
 {
-	struct uffdio_api api = {
-		.api = UFFD_API,
-		.features = UFFD_FEATURE_MOVE,
-	};
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)dst, LEN },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0 && errno == ENOSYS)
-		vt_skip("no CONFIG_USERFAULTFD in this kernel");
-	REQUIRE(fd >= 0);
-	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
-	REQUIRE_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
-	return fd;
+	return vr_userfaultfd(dst, LEN, UFFD_FEATURE_MOVE);
 }
 
 /* How many bytes were moved, or -errno. */

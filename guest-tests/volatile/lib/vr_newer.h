@@ -31,6 +31,17 @@ struct uffdio_move {
 };
 #endif
 
+#ifndef UFFDIO_POISON			/* 6.6 */
+#define UFFD_FEATURE_POISON	(1 << 14)
+#define UFFDIO_POISON		_IOWR(UFFDIO, 0x08, struct uffdio_poison)
+
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated;
+};
+#endif
+
 #ifndef PAGEMAP_SCAN			/* 6.7 */
 #define PAGEMAP_SCAN	_IOWR('f', 16, struct pm_scan_arg)
 #define PAGE_IS_WRITTEN		(1 << 1)
@@ -51,6 +62,24 @@ struct pm_scan_arg {
 	      return_mask;
 };
 #endif
+
+/* A userfaultfd for the pages of @p that are missing; its end gives @p back. */
+static inline int vr_userfaultfd(void *p, size_t len, uint64_t features)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)p, len },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOSYS)
+		vt_skip("no CONFIG_USERFAULTFD in this kernel");
+	REQUIRE(fd >= 0);
+	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
+	REQUIRE_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
+	return fd;
+}
 
 static inline int vr_seal(void *p, size_t len)
 {
