@@ -15,6 +15,7 @@
 
 #define THREADS		3
 #define STEPS		150		/* of each thread, times ODD_TIMES */
+#define PATIENCE	10		/* times as many, where too little was met */
 #define KSM		"/sys/kernel/mm/ksm/"
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define ARENA		(VO_PAGES * VR_PAGE)
@@ -167,31 +168,46 @@ static void make_arena(struct vo_arena *a)
 	arm_landing(a);
 }
 
+/* A run that met none of these has shown nothing. Returns what is missing, or NULL. */
+static const char *missing(void)
+{
+	const struct vo_counts *n = vo.count;
+
+#define MET(what)	__atomic_load_n(&n->what, __ATOMIC_RELAXED)
+	return !MET(intact) ? "intact" : !MET(lost) ? "lost" :
+	       !MET(sigbus) ? "sigbus" : !MET(forks) ? "forks" :
+	       !MET(moves) ? "moves" : !vo.give_up ? NULL :
+	       !MET(freed) ? "freed" : !MET(taken_back) ? "taken_back" : NULL;
+}
+
+/*
+ * How many pages reclaim gets at within the steps depends on how fast the threads are
+ * beside it: on a machine where 450 steps take a second, 39 pages were purged and none
+ * of them was touched. So the threads go on until everything was met.
+ */
+static bool may_end(long n)
+{
+	return vo_is_over() || n >= PATIENCE * steps || (n >= steps && !missing());
+}
+
 static void *live(void *arg)
 {
 	struct vo_arena *a = arg;
 	long n;
 
-	for (n = 0; n < steps && !vo_is_over(); n++)
+	for (n = 0; !may_end(n); n++)
 		vo_step(a);
 	vo_settle(a);
 	return NULL;
 }
 
-/* A run that met none of these has shown nothing. */
 static void expect_met(void)
 {
-	const struct vo_counts *n = vo.count;
+	const char *what = missing();
 
-	if (vt_shared->failures)
-		return;
-	EXPECT_GE(n->intact, 1);
-	EXPECT_GE(n->lost, 1);
-	EXPECT_GE(n->sigbus, 1);
-	EXPECT_GE(n->forks, 1);
-	EXPECT_GE(n->moves, 1);
-	EXPECT_GE(n->freed, vo.give_up);
-	EXPECT_GE(n->taken_back, vo.give_up);
+	if (what && !vt_shared->failures)
+		vt_check(false, "inconclusive: %s was not met in %ld steps", what,
+			 vo.count->steps);
 }
 
 static void report(long long purges, long long swapped)
