@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = "/tmp/selftest"  # where a test runs; it may leave files there
 SKIPPED = 4  # KSFT_SKIP
-TIME_FACTOR = 2.0  # as harness/workloads/selftests.py has it
+TIME_FACTOR = 2.0  # as harness/workloads/regression_selftests.py has it
 LINES = 200  # of its last output that are kept beside its results
 KEPT = 4000  # lines of results that are kept: no test has so many
 WIDTH = 300  # characters of a line that are kept

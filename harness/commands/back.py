@@ -31,7 +31,7 @@ from harness.findings.back import (
 from harness.findings.failures import Failure, choose_failure, runs_of
 from harness.findings.finding import DATA, STUB, Finding
 from harness.findings.gather import gather_case
-from harness.findings.pack import Parts, write_finding
+from harness.findings.pyz_file import Parts, write_finding
 from harness.findings.recording import (
     FOLDER,
     LOG,
@@ -45,7 +45,7 @@ from harness.findings.recording import (
 from harness.findings.replay import unpack
 from harness.findings.replay_guest import ReplayGuest
 from harness.races.kernels import series_kernel
-from harness.run.again import asked_again
+from harness.run.earlier_run import asked_again
 from harness.run.session import RunResult, Session, run_session
 from harness.vm.machine import Recording
 

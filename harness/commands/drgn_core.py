@@ -14,9 +14,9 @@ from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.findings.failures import runs_of
-from harness.run.again import asked_again, require_same
 from harness.run.assemble_guest import CORE
 from harness.run.core_types import build_types
+from harness.run.earlier_run import asked_again, require_same
 from harness.run.pipeline import prepare
 from harness.run.session import RunResult, Session, run_session
 

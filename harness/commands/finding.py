@@ -15,8 +15,8 @@ from harness.core.stages import stage
 from harness.findings.failures import Failure, choose_failure, runs_of
 from harness.findings.finding import Rate
 from harness.findings.gather import gather_case, gather_race
-from harness.findings.pack import add_rate, write_finding
-from harness.run.again import asked_again
+from harness.findings.pyz_file import add_rate, write_finding
+from harness.run.earlier_run import asked_again
 from harness.run.session import RunResult, Session, run_session
 
 STAGE = "finding"

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from harness.build.debuginfo import build_debug
 from harness.build.fragments import read_values
-from harness.cases.flaky import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import at_once
+from harness.cases.repeats import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
-from harness.change.whose import is_foreign
+from harness.change.whose_series import is_foreign
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import CASES, TOUCHED, TOUCHED_ONLY, Settings
@@ -42,7 +42,7 @@ from harness.run.touched import touched_cases
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.ssh import login_shell
-from harness.workloads.selftests import RUNNER, case_of
+from harness.workloads.regression_selftests import RUNNER, case_of
 
 NO_WORKLOAD = "no workload: nothing calls the change; RUN= or WORKLOADS= names one"
 

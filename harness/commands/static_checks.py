@@ -26,7 +26,7 @@ from harness.build.folder import marked
 from harness.build.kconfig import KernelConfig, configure
 from harness.build.make import APART, Warned, new_warnings, run_on
 from harness.build.tree import TreeUnderTest
-from harness.change.whose import take
+from harness.change.whose_series import take
 from harness.core import events as ev
 from harness.core import git, proc
 from harness.core.errors import SeriesError

@@ -19,13 +19,13 @@ from harness.core.errors import MachineError
 from harness.core.settings import Settings
 from harness.image.programs import Case, Suite
 from harness.run.assemble_guest import Equipment, complaints_of, decode_splats
-from harness.run.compared import ComparedKernel, Observed, Reports, assemble_both
 from harness.run.session import Session, run_session
+from harness.run.two_kernels import ComparedKernel, Observed, Reports, assemble_both
 from harness.series.base import Base
 from harness.series.kernels import known_kernels
 from harness.setup.on_demand import provide
 from harness.workloads.judge import AGAIN, SelftestRuns, cannot_run, judge, summary
-from harness.workloads.selftests import SelftestList, case_of, load
+from harness.workloads.regression_selftests import SelftestList, case_of, load
 from harness.workloads.suite import selftest_suite
 
 # Runs on one kernel those of some cases that an expression selects, or if again, all of them.

@@ -12,7 +12,7 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.findings.failures import Failure
 from harness.findings.finding import Finding, Mode, Origin, Schedule
-from harness.findings.pack import Parts, argv_of
+from harness.findings.pyz_file import Parts, argv_of
 from harness.findings.schedule import resolve_schedule
 from harness.image.programs import GUEST_TESTS, IN_GUEST
 from harness.races.batch import PROGRAM_TIMEOUT_S
@@ -21,8 +21,8 @@ from harness.races.landmarks import CASE, ROUNDS
 from harness.races.programs import FOLDER
 from harness.races.scenario import choose
 from harness.report.records import CaseRecord
-from harness.run.again import require_same
 from harness.run.assemble_guest import assemble_guest
+from harness.run.earlier_run import require_same
 from harness.run.main_suite import MainSuite
 from harness.run.pipeline import Prepared
 from harness.run.session import RunResult, Session
@@ -35,7 +35,7 @@ from harness.vm.protocol import SEED_VARIABLE
 VARIANT_FILE = "variant.patch"
 _SEED = re.compile(r"seed (\d+)\b")
 _NO_SLUG = re.compile(r"[^A-Za-z0-9]+")
-RUNS_ARGUMENT = "$4"  # of the script in the guest, see pack.py
+RUNS_ARGUMENT = "$4"  # of the script in the guest, see pyz_file.py
 
 
 def _patches(session: Session) -> tuple[list[tuple[str, Patch]], Patch | None]:

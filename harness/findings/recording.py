@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.core.errors import MachineError
 from harness.findings.compare import ReplayedRun
 from harness.findings.finding import OUT_FILE, SCRIPT, Finding
-from harness.findings.pack import argv_of
+from harness.findings.pyz_file import argv_of
 from harness.findings.replay import judged
 from harness.findings.replay_guest import ReplayGuest, send_command, sent
 from harness.vm.guest import INIT

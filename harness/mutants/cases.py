@@ -13,7 +13,7 @@ from harness.mutants.verdict import Killer
 from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 from harness.workloads.judge import failing, seen
-from harness.workloads.selftests import RUNNER, Selftest, case_of
+from harness.workloads.regression_selftests import RUNNER, Selftest, case_of
 
 
 @dataclass(frozen=True)

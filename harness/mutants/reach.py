@@ -22,7 +22,7 @@ from harness.mutants.cases import Judges
 from harness.vm.channel import SshError
 from harness.vm.guest import Guest
 from harness.workloads.judge import failing, seen
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 STAGE = "reach"
 PARAMETER = "/sys/module/kernel/parameters/harness_mutant"

@@ -43,7 +43,7 @@ from harness.mutants.verdict import KeptVerdicts, Killer, MutantVerdict
 from harness.races.kernels import RaceKernel
 from harness.run.assemble_guest import Equipment, booted, case_runners
 from harness.run.session import Session
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 STAGE = "mutants"
 FORM = 1  # of what is kept in the store

@@ -21,11 +21,11 @@ from harness.core.words import counted
 from harness.image.programs import Case
 from harness.report.results import BROKEN
 from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
-from harness.run.compared import ON_BASE, ComparedKernel, Observed, Reports
 from harness.run.session import Session
+from harness.run.two_kernels import ON_BASE, ComparedKernel, Observed, Reports
 from harness.workloads import kunit
 from harness.workloads.judge import AGAIN, Seen, SelftestRuns, alone, excused, seen, without_known
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 STAGE = "base"
 BROKEN_BY_THIS = "broken by this series, without it passes"

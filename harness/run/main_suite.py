@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.change.kunit import kunit_files
 from harness.change.touched import Touched, touched_files
-from harness.change.whose import is_foreign
+from harness.change.whose_series import is_foreign
 from harness.core.errors import MachineError
 from harness.core.events import Note
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS
@@ -19,6 +19,7 @@ from harness.run.session import Session
 from harness.series.apply import PatchedTree
 from harness.series.base import Base
 from harness.workloads import kunit, stress
+from harness.workloads.area_selftests import build_folder
 from harness.workloads.choose import (
     by_pattern,
     kinds_of,
@@ -26,8 +27,7 @@ from harness.workloads.choose import (
     own_program,
     selftest_folders,
 )
-from harness.workloads.kselftests import build_folder
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 from harness.workloads.suite import FILES, OWN_SCRIPT, checked_folder, image_of, own_script
 
 

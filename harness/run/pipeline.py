@@ -19,7 +19,7 @@ from harness.build.tree import TreeUnderTest
 from harness.change import objects
 from harness.change.autoconfig import WholeChange, configure_for
 from harness.change.touched import fates, touched_files, without_object
-from harness.change.whose import is_foreign, take
+from harness.change.whose_series import is_foreign, take
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import KUNIT, Settings

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.change.touched import touched_files
-from harness.change.whose import is_foreign
+from harness.change.whose_series import is_foreign
 from harness.core.events import CaseFinished
 from harness.core.jsondata import read_kept, write_json
 from harness.core.settings import TOUCHED, TOUCHED_ONLY, Settings

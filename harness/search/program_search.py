@@ -14,7 +14,7 @@ from harness.races.batch import StressTotals, controlled
 from harness.races.guests import KernelGuests
 from harness.races.scenario import Point, Scenario
 from harness.races.trace import Ending, RaceRun
-from harness.search.orders import OrderQueue, OrderStep, SearchOrder
+from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder
 from harness.search.points import SearchedCode, SearchPoint
 from harness.search.prober import Prober
 

@@ -49,7 +49,10 @@ from harness.series.apply import Applied
 CASES_S = 15.0
 # What was searched by this code is not searched again.
 _CODE = file_digest(
-    *(Path(__file__).with_name(f"{n}.py") for n in ("orders", "points", "prober", "program_search"))
+    *(
+        Path(__file__).with_name(f"{n}.py")
+        for n in ("orders_to_try", "points", "prober", "program_search")
+    )
 )
 NOT_JUDGED = MutantVerdict("lost", "the run was ended before")
 

@@ -23,7 +23,7 @@ from typing import NamedTuple, cast
 from harness.cases.ktap import TapOutput, read_tap
 from harness.core import events as ev
 from harness.core.rates import Rates
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 AGAIN = 10  # runs on each kernel of what differs or flaps: 10 of 10 against 3 of 10 is a difference
 MAX_LINES_SHOWN = 12  # of a program's output, beside a difference

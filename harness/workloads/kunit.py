@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from harness.change.kunit import KunitFile
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 GROUP = "kunit"
 RESULTS = "/sys/kernel/debug/kunit"

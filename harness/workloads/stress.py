@@ -17,7 +17,7 @@ from harness.core.errors import MachineError
 from harness.core.store import Store
 from harness.image.programs import IN_GUEST
 from harness.setup import apt
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 GROUP = "stress-ng"
 FOLDER = "stress-ng.d"  # of the program and its libraries in the guest's image

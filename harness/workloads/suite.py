@@ -17,7 +17,13 @@ from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Suite, copy_python
 from harness.series.base import Base
-from harness.workloads.selftests import RUNNER, Selftest, SelftestList, build_programs, case_of
+from harness.workloads.regression_selftests import (
+    RUNNER,
+    Selftest,
+    SelftestList,
+    build_programs,
+    case_of,
+)
 
 OWN_SCRIPT = "run"  # its script, below bin/
 FILES = "files"  # the folder of GUEST_FILES= in the image

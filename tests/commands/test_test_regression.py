@@ -19,14 +19,20 @@ from harness.core import events as ev
 from harness.core.errors import InvocationError, MachineError
 from harness.core.settings import from_environment
 from harness.image.programs import Case
-from harness.run import compared
+from harness.run import two_kernels
 from harness.run.assemble_guest import Equipment
-from harness.run.compared import Observed, Reports
 from harness.run.session import Session
+from harness.run.two_kernels import Observed, Reports
 from harness.vm.guest import CaseRun, Guest
 from harness.vm.splats import Splat
 from harness.workloads.judge import WHOLE, Seen
-from harness.workloads.selftests import FILE, RegressionRow, Selftest, SelftestList, case_of
+from harness.workloads.regression_selftests import (
+    FILE,
+    RegressionRow,
+    Selftest,
+    SelftestList,
+    case_of,
+)
 from tests.cases.test_runner import FakeGuest
 from tests.support.recorder import Recorder
 
@@ -165,15 +171,15 @@ def test_runs_of_a_test_reach_the_comparison_and_not_the_results(
 
         return [CaseRunner(session.data, 0, "6.1.1", fresh) for _ in range(2)]
 
-    monkeypatch.setattr(compared, "booted", booted)
-    monkeypatch.setattr(compared, "case_runners", case_runners)
+    monkeypatch.setattr(two_kernels, "booted", booted)
+    monkeypatch.setattr(two_kernels, "case_runners", case_runners)
     (tmp_path / FILE).write_text("")
     session = cast(
         Session,
         SimpleNamespace(events=events, out=tmp_path / "out", data=SimpleNamespace(folder=tmp_path)),
     )
-    monkeypatch.setattr(compared, "replace", _replace)
-    kernel = compared.ComparedKernel(
+    monkeypatch.setattr(two_kernels, "replace", _replace)
+    kernel = two_kernels.ComparedKernel(
         session, cast(Equipment, None), lambda s: s, Reports(events), "base", LISTED.tests
     )
     cases = [case_of(LISTED.tests[0], tmp_path / FILE, n) for n in range(1, runs + 1)]

@@ -25,7 +25,7 @@ from harness.findings.replay_guest import ReplayGuest
 from harness.vm.machine import Recording
 from tests.findings.fake_qemu import PASSES
 from tests.findings.made_up import FAILS, REASON, finding
-from tests.findings.test_pack import spec
+from tests.findings.test_pyz_file import spec
 from tests.findings.test_replay import FAKE
 
 FAILING = [FAILS.format(REASON), 1]

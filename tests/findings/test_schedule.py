@@ -13,7 +13,7 @@ from harness.core.errors import InvocationError
 from harness.core.jsondata import from_json
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.findings.finding import Schedule
-from harness.findings.pack import as_plain
+from harness.findings.pyz_file import as_plain
 from harness.findings.race_replay import ResolvedCode
 from harness.findings.schedule import resolve_schedule
 from harness.races.landmarks import BEGIN, END, OUTCOME

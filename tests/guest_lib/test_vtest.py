@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.image.programs import GUEST_TESTS
-from harness.workloads.selftests import RUNNER, TIME_FACTOR
+from harness.workloads.regression_selftests import RUNNER, TIME_FACTOR
 from tests.support.limits import HUNG_S, wait_gone
 
 

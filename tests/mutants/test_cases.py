@@ -13,7 +13,7 @@ from harness.mutants.cases import Judges
 from harness.mutants.reach import ControlRun, ReachRecord, _control
 from harness.mutants.verdict import KeptVerdicts, MutantVerdict
 from harness.workloads.judge import MARK
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 CASE = ev.CaseId("guest", "toy/a.c", "one")
 WORK = ev.CaseId("guest", "mm", "ksm")

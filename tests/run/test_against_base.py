@@ -11,7 +11,7 @@ from harness.core import events as ev
 from harness.run.against_base import WorkloadRecords, to_repeat
 from harness.workloads import kunit, stress
 from harness.workloads.judge import WHOLE, Seen, SelftestRuns
-from harness.workloads.selftests import RUNNER, Selftest, case_of
+from harness.workloads.regression_selftests import RUNNER, Selftest, case_of
 
 TEST = Selftest("t", ("k/t",), group="kselftest/k")
 ID = case_of(TEST, RUNNER).id

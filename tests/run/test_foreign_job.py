@@ -13,8 +13,8 @@ from harness.commands import one_kernel
 from harness.core.errors import UNTESTED
 from harness.run import against_base
 from harness.run.assemble_guest import Equipment
-from harness.run.compared import ComparedKernel
 from harness.run.session import Session
+from harness.run.two_kernels import ComparedKernel
 from harness.vm.machine import CodeWatch
 from tests.run.fake_guest_run import Job, built_toy, fails, passes, warns
 from tests.support.toy import Toy

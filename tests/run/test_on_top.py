@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.change import whose
+from harness.change import whose_series
 from harness.commands import edit
 from harness.core import git
 from harness.mutants.switched import switched_tree
@@ -202,7 +202,7 @@ def test_a_tree_that_has_the_lower_series_already_is_the_base(job: Job, tmp_path
 def test_it_is_known_by_its_patches_and_brings_the_lower_series(
     job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(whose, "SHIPPED", job.project.parent)
+    monkeypatch.setattr(whose_series, "SHIPPED", job.project.parent)
     given = "PROJECT=", f"SERIES={job.project / '6.1'}", "JOBS=1"
     assert job.test_kernel(*given) == 0
     assert "taken for upper (Upper): 2 of its 2 patches are among" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from harness.workloads.judge import (
     judge,
     summary,
 )
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 TEST = Selftest("one", ("one", "-x"))
 

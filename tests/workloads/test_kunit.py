@@ -10,7 +10,7 @@ from harness.change.kunit import KunitFile
 from harness.core import events as ev
 from harness.workloads import kunit
 from harness.workloads.judge import alone, seen
-from harness.workloads.selftests import RUNNER, case_of
+from harness.workloads.regression_selftests import RUNNER, case_of
 
 FILE = KunitFile("lib/cmdline_kunit.c", "lib/cmdline.c", ("cmdline", "two words"))
 # As Linux 6.1 prints it, with the kernel's own messages between.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.change.touched import Touched, kind_of
-from harness.change.whose import is_foreign, take
+from harness.change.whose_series import is_foreign, take
 from harness.core.settings import PROJECT, from_environment
 from harness.series.b4 import choose
 from harness.series.mailbox import mails_of

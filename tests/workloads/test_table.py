@@ -10,7 +10,7 @@ import pytest
 from harness.core.errors import InvocationError
 from harness.core.settings import PROJECT
 from harness.series.contract import load as load_series
-from harness.workloads.selftests import FILE, SelftestList, load
+from harness.workloads.regression_selftests import FILE, SelftestList, load
 
 OURS = PROJECT / "patches" / "volatile"
 

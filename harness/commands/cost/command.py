@@ -31,8 +31,8 @@ from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
 from harness.image.programs import GUEST_TESTS, Case, Suite, build_suite
-from harness.run.compared import assemble_both
 from harness.run.session import Session, run_session
+from harness.run.two_kernels import assemble_both
 from harness.series.base import Base
 
 DEFAULT_BOOTS = 6  # of each kernel; fewer leave no interval of 95 %

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 
-from harness.change.whose import take
+from harness.change.whose_series import take
 from harness.core import git
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.cases.flaky import JUDGED_STATUSES
+from harness.cases.repeats import JUDGED_STATUSES
 from harness.core.events import CaseId
 from harness.core.rates import Rates
 from harness.findings.failures import Failure, failures

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.cases.flaky import MAX_BROKEN_CASES, repeat_broken
+from harness.cases.repeats import MAX_BROKEN_CASES, repeat_broken
 from harness.commands.revision.command import revision
 from harness.commands.revision.reply import statement
 from harness.commands.revision.verdict import FLAKY_RUNS, RevisionRuns, flaky_cases

@@ -21,7 +21,7 @@ from harness.core import git, proc
 from harness.core.sandbox import Inside
 from harness.core.store import Store, file_digest
 from harness.series.apply import PatchedTree
-from harness.workloads.selftests import Selftest
+from harness.workloads.regression_selftests import Selftest
 
 SELFTESTS = "tools/testing/selftests"
 _NAMES = "harness-names: ; @echo $(notdir $(TEST_GEN_PROGS))"

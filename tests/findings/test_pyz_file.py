@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from harness.core.errors import MachineError
-from harness.findings import pack
+from harness.findings import pyz_file
 from harness.findings.finding import Rate
-from harness.findings.pack import Parts, add_rate, argv_of, case_script, write_finding
+from harness.findings.pyz_file import Parts, add_rate, argv_of, case_script, write_finding
 from harness.series.patches import Patch
 from harness.vm.machine import GuestSpec
 from tests.findings.made_up import finding
@@ -73,7 +73,7 @@ def test_the_file_has_all_that_it_needs_and_says_what_it_is(tmp_path: Path) -> N
 def test_a_file_that_nobody_can_mail_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pack, "MAX_BYTES", 1000)
+    monkeypatch.setattr(pyz_file, "MAX_BYTES", 1000)
     with pytest.raises(MachineError, match=r"finding-x\.pyz has 0 MiB, more than"):
         write_finding(finding(), parts(tmp_path), tmp_path / "draft", tmp_path / "finding-x.pyz")
 

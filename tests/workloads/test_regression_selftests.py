@@ -14,7 +14,7 @@ from harness.core import git
 from harness.core.errors import InternalError, MachineError
 from harness.core.store import Store
 from harness.series.base import Base
-from harness.workloads.selftests import (
+from harness.workloads.regression_selftests import (
     RegressionRow,
     Selftest,
     SelftestList,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from harness.races.breakpoints import Breakpoint
 from harness.races.scenario import parse_place
 from harness.races.trace import Ending, RaceRun
-from harness.search.orders import OrderQueue, OrderStep, SearchOrder, held
+from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder, held
 from harness.search.points import Origin, SearchPoint
 
 LOCKED = "B waits for a spinlock, in g(), mm/x.c:7: spin_lock(&l)"

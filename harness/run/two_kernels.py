@@ -18,7 +18,7 @@ from harness.run.states import BASE
 from harness.series.base import Base
 from harness.vm.splats import Splat
 from harness.workloads.judge import Seen, seen
-from harness.workloads.selftests import RUNNER, Selftest, case_of
+from harness.workloads.regression_selftests import RUNNER, Selftest, case_of
 
 ON_BASE = "the bare base says it"
 Observed = dict[str, list[Seen]]  # the runs of each test or case, by the text of its id

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import InternalError
-from harness.findings import bundle
+from harness.findings import python_modules
 
 USES = """
 import sys
@@ -27,7 +27,7 @@ print([file for file in files if "site-packages" in file])
 
 
 def test_it_runs_without_any_package(tmp_path: Path) -> None:
-    bundle.write_modules(tmp_path)
+    python_modules.write_modules(tmp_path)
     script = USES.format(lib=str(tmp_path))
     argv = [sys.executable, "-I", "-S", "-c", script]
     said = subprocess.run(argv, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
@@ -38,7 +38,7 @@ def test_it_runs_without_any_package(tmp_path: Path) -> None:
 
 
 def test_nothing_that_starts_kernels_or_talks_ssh_goes_along() -> None:
-    names = bundle.modules()
+    names = python_modules.modules()
     assert {"harness.races.driver", "harness.vm.splats", "harness.cases.ktap"} <= set(names)
     assert not [name for name in names if name.startswith(("harness.run", "harness.build"))]
     assert "harness.vm.ssh" not in names
@@ -49,6 +49,6 @@ def test_a_module_that_needs_a_package_is_refused(
 ) -> None:
     (tmp_path / "findings").mkdir()
     (tmp_path / "findings" / "replay.py").write_text("import json\nimport paramiko\n")
-    monkeypatch.setattr(bundle, "PACKAGE", tmp_path)
+    monkeypatch.setattr(python_modules, "PACKAGE", tmp_path)
     with pytest.raises(InternalError, match=r"harness\.findings\.replay: it imports paramiko"):
-        bundle.modules()
+        python_modules.modules()

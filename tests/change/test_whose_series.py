@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.change.whose import is_foreign, match, recounted, take
+from harness.change.whose_series import is_foreign, match, recounted, take
 from harness.core.settings import PROJECT, Settings, from_environment
 from harness.series import contract
 from harness.series.contract import SeriesData

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.errors import MachineError
-from harness.findings.bundle import HERE, write_modules
 from harness.findings.finding import (
     CONFIG,
     DATA,
@@ -38,6 +37,7 @@ from harness.findings.finding import (
     Finding,
     Rate,
 )
+from harness.findings.python_modules import HERE, write_modules
 from harness.findings.replay import PACKED
 from harness.image import ext2, rootfs
 from harness.image.programs import IN_GUEST
