@@ -7,7 +7,7 @@
  * addresses: 64-bit words in ascending order. marks: a byte for each, which becomes 1 each time
  * the block of code runs that has the address. Whoever reads the file may set them to 0 meanwhile.
  *
- * The prototypes are those of include/qemu/qemu-plugin.h, versions 1 (QEMU 7.2) to 4 of the
+ * The prototypes are those of qemu-plugin.h, versions 1 (QEMU 7.2) to 7 (QEMU 11) of the
  * interface; distributions do not ship that header.
  */
 #include <fcntl.h>
@@ -24,8 +24,6 @@ struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 typedef uint64_t plugin_id;
 
-extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
-		void (*translated)(plugin_id id, struct qemu_plugin_tb *tb));
 extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
 		void (*runs)(unsigned int cpu, void *data), int flags, void *data);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
@@ -63,18 +61,48 @@ static void runs(unsigned int cpu, void *data)
 	memset(marks + (which >> 32), 1, (uint32_t)which);
 }
 
-static void translated(plugin_id id, struct qemu_plugin_tb *tb)
+static void translated(struct qemu_plugin_tb *tb)
 {
 	size_t count = qemu_plugin_tb_n_insns(tb);
 	uint64_t from = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
 	uint64_t to = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, count - 1));
 	size_t first = not_below(from), end = not_below(to + 1);
 
-	(void)id;
 	if (first < end)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, runs, 0,
 				(void *)((uintptr_t)first << 32 | (end - first)));
 }
+
+#if QEMU_PLUGIN_VERSION >= 7
+/* Who is told of a new block gets data of his own, and not the id of the plugin. */
+extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
+		void (*told)(struct qemu_plugin_tb *tb, void *data), void *data);
+
+static void told(struct qemu_plugin_tb *tb, void *data)
+{
+	(void)data;
+	translated(tb);
+}
+
+static void ask_for_blocks(plugin_id id)
+{
+	qemu_plugin_register_vcpu_tb_trans_cb(id, told, NULL);
+}
+#else
+extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id,
+		void (*told)(plugin_id id, struct qemu_plugin_tb *tb));
+
+static void told(plugin_id id, struct qemu_plugin_tb *tb)
+{
+	(void)id;
+	translated(tb);
+}
+
+static void ask_for_blocks(plugin_id id)
+{
+	qemu_plugin_register_vcpu_tb_trans_cb(id, told);
+}
+#endif
 
 static void *mapped(const char *path, int mode, int protection, size_t *size)
 {
@@ -112,6 +140,6 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 		fprintf(stderr, "addresses=FILE and marks=FILE, a byte for each address\n");
 		return -1;
 	}
-	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+	ask_for_blocks(id);
 	return 0;
 }

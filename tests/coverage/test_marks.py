@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -76,6 +78,15 @@ def test_what_a_machine_runs_is_marked(store: Store, tmp_path: Path) -> None:
         machine.kill()
         machine.wait()
     assert code.cases == {ONE: {0x7C00, 0x7C03, 0x7C04}}
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.parametrize("version", marks.VERSIONS)
+def test_each_version_compiles_and_says_which_it_is(tmp_path: Path, version: int) -> None:
+    plugin = tmp_path / "marks.so"
+    marks.compile_plugin(version, plugin)
+    loaded = ctypes.CDLL(str(plugin), mode=os.RTLD_LAZY)
+    assert ctypes.c_int.in_dll(loaded, "qemu_plugin_version").value == version
 
 
 @needs_qemu

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+# The call in the branch keeps it one: gcc 16 makes two conditional moves of it else.
 SOURCE = """\
 extern void sink(int value);
 int data[4];
@@ -25,8 +26,10 @@ __attribute__((noinline)) int outer(int x)
 	int r = inner(x) + 1;
 
 	(void)unused;
-	if (x > 3)
+	if (x > 3) {
+		sink(x);
 		r += inner(x + 2);
+	}
 	sink(r);
 	return r;
 }
