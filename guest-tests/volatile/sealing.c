@@ -36,6 +36,8 @@ static void sealed_read_only(void)
 	refused(r.p + 3 * VR_PAGE, 2 * VR_PAGE, MADV_VOLATILE, -EPERM);
 	refused(r.p + 4 * VR_PAGE, VR_PAGE, MADV_VOLATILE, -EPERM);
 	refused(r.p, LEN, MADV_VOLATILE, -EPERM);
+	/* As for the advices that were there before. */
+	refused(r.p + 3 * VR_PAGE, 2 * VR_PAGE, MADV_DONTNEED, -EPERM);
 	/* Taking away a mark that is not there is no harm. */
 	EXPECT_EQ(vr_unmark(r.p, LEN), 0);
 	/* Control: what is around it can be marked, and so can unsealed pages. */
