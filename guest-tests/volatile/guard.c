@@ -4,6 +4,7 @@
  * another end.
  */
 #include "vr_newer.h"
+#include "vr_soft_dirty.h"
 #include "vt_fault.h"
 
 #ifndef MADV_GUARD_INSTALL		/* 6.13 */
@@ -70,13 +71,44 @@ static void guards_are_inherited(void)
 	touch_guarded_and_purged(&r);
 }
 
+static void look_at_inherited(void *arg)
+{
+	char *p = arg;
+
+	EXPECT_EQ(vr_pagemap(p) & VR_PM_SOFT_DIRTY, 0);
+	EXPECT_NE(vr_pagemap(p + VR_PAGE) & VR_PM_SOFT_DIRTY, 0);
+}
+
+/* mremap() sets the bit in every entry. Of markers a child has that of purged pages alone. */
+static void soft_dirty_of_a_guard(void)
+{
+	struct vr_range r = vr_purged(2);
+	char *away = vr_anon(2);
+
+	REQUIRE_EQ(vr_advise(r.p, VR_PAGE, MADV_GUARD_INSTALL), 0);
+	vr_begin_soft_dirty(r.p);
+	REQUIRE(mremap(r.p, 2 * VR_PAGE, 2 * VR_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       away) == away);
+	/* Control: we have it of both. */
+	EXPECT_NE(vr_pagemap(away) & VR_PM_SOFT_DIRTY, 0);
+	EXPECT_NE(vr_pagemap(away + VR_PAGE) & VR_PM_SOFT_DIRTY, 0);
+	EXPECT_EQ(vt_run_child(look_at_inherited, away), 0);
+	EXPECT_EQ(vr_unmark(away, 2 * VR_PAGE), 1);
+}
+
+static void poison_by(int fd, char *p)
+{
+	struct uffdio_poison arg = { .range = { (uintptr_t)p, VR_PAGE } };
+
+	REQUIRE_EQ(ioctl(fd, UFFDIO_POISON, &arg), 0);
+}
+
 /* Poisons a page that has not been touched, and leaves its mapping to itself again. */
 static void poison(char *p)
 {
-	struct uffdio_poison arg = { .range = { (uintptr_t)p, VR_PAGE } };
-	int fd = vr_userfaultfd(p, VR_PAGE, UFFD_FEATURE_POISON);
+	int fd = vr_userfaultfd(p, VR_PAGE, UFFDIO_REGISTER_MODE_MISSING, UFFD_FEATURE_POISON);
 
-	REQUIRE_EQ(ioctl(fd, UFFDIO_POISON, &arg), 0);
+	poison_by(fd, p);
 	close(fd);
 }
 
@@ -102,6 +134,60 @@ static void poison_is_kept(void)
 	EXPECT_NO_FAULT(vt_do_read, poisoned);
 }
 
+#define PM_UFFD_WP	(1ULL << 57)
+
+static void protect(int fd, char *p, uint64_t mode)
+{
+	struct uffdio_writeprotect arg = { { (uintptr_t)p, LEN }, mode };
+
+	REQUIRE_EQ(ioctl(fd, UFFDIO_WRITEPROTECT, &arg), 0);
+}
+
+static void touch_protected(void *arg)
+{
+	char *p = arg;
+
+	EXPECT_FAULT(vt_do_read, p, SIGSEGV, SEGV_MAPERR);
+	EXPECT_FAULT(vt_do_read, p + VR_PAGE, SIGBUS, BUS_MCEERR_AR);
+	EXPECT_NO_FAULT(vt_do_read, p + 2 * VR_PAGE);
+}
+
+/* A guard, a poisoned page, and others, of which @marked get a marker as well. */
+static void protect_all(uint64_t features, size_t marked)
+{
+	char *p = vr_anon(PAGES);
+	struct vr_range untouched = { .p = p + 2 * VR_PAGE, .pages = PAGES - 2 };
+	int fd = vr_userfaultfd(p, LEN, UFFDIO_REGISTER_MODE_WP,
+				UFFD_FEATURE_POISON | features);
+
+	REQUIRE_EQ(vr_advise(p, VR_PAGE, MADV_GUARD_INSTALL), 0);
+	poison_by(fd, p + VR_PAGE);
+	protect(fd, p, UFFDIO_WRITEPROTECT_MODE_WP);
+	EXPECT_EQ(vr_count_pagemap(&untouched, PM_UFFD_WP), marked);
+	/* A child has no userfaultfd, and nothing of it but guard and poison. */
+	EXPECT_EQ(vt_run_child(touch_protected, p), 0);
+	touch_protected(p);
+	protect(fd, p, 0);
+	/* Else the write would wait for us. */
+	REQUIRE_EQ(vr_count_pagemap(&untouched, PM_UFFD_WP), 0);
+	EXPECT_NO_FAULT(vt_do_write, p + 3 * VR_PAGE);
+	touch_protected(p);
+	close(fd);
+}
+
+static void write_protection(void)
+{
+	protect_all(0, 0);
+}
+
+/* What is not there is protected by a marker, in the functions that know purged pages'. */
+static void write_protection_of_nothing(void)
+{
+	if (!vr_userfaultfd_has(UFFD_FEATURE_WP_UNPOPULATED))
+		vt_skip("no CONFIG_PTE_MARKER_UFFD_WP in this kernel");
+	protect_all(UFFD_FEATURE_WP_UNPOPULATED, PAGES - 2);
+}
+
 #define SINCE	.needs = "linux-6.13"
 
 static const struct vt_case cases[] = {
@@ -111,9 +197,15 @@ static const struct vt_case cases[] = {
 		"Guards are not told of; removing them leaves purged pages.", SINCE),
 	VT_CASE(guards_are_inherited, "V-SB-7 V-SB-9",
 		"A child has the guards and the purged pages of its parent.", SINCE),
+	VT_CASE(soft_dirty_of_a_guard, "V-SB-10 V-SB-7",
+		"A child inherits the soft-dirty bit of a purged page, and not that of a guard.", SINCE),
 	VT_CASE(poison_is_kept, "V-PG-14",
 		"What userfaultfd has poisoned stays so, in a child too, until given up.",
 		.needs = "linux-6.6"),
+	VT_CASE(write_protection, "V-PG-14",
+		"Write protection by userfaultfd comes and goes, and guards and poison stay.", SINCE),
+	VT_CASE(write_protection_of_nothing, "V-PG-14",
+		"The same where it leaves markers of its own, which a child does not inherit.", SINCE),
 };
 
 VT_MAIN(cases)

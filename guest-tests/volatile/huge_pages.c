@@ -185,6 +185,152 @@ static void lazyfree_taken_back(void)
 	vr_expect_unmark(&control, 1);
 }
 
+/* A lock of some of its pages does not take the others from reclaim, and keeps those. */
+static void locked_in_part(void)
+{
+	const char *group = huge_group(false);
+	struct vr_range r = filled_huge(1), rest = r;
+	long long purges = vr_purges();
+
+	rest.p += 100 * VR_PAGE;
+	rest.pages -= 100;
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(mlock(r.p, 100 * VR_PAGE), 0);
+	vr_squeeze(group, &rest);
+	EXPECT_EQ(vr_purges() - purges, PAGES - 100);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_PRESENT), 100);
+	EXPECT_EQ(vr_unmark(r.p, 100 * VR_PAGE), 0);
+	EXPECT_EQ(vr_unmark(rest.p, vr_len(&rest)), 1);
+	EXPECT_EQ(vr_count_pages(&r, 0, 100).old, 100);
+	EXPECT_EQ(vr_count_pages(&r, 100, PAGES).zero, PAGES - 100);
+}
+
+static void mark_control(struct vr_kin *kin)
+{
+	REQUIRE_EQ(vr_mark(kin->control->p, vr_len(kin->control)), 0);
+}
+
+static void judge_kept(struct vr_kin *kin)
+{
+	vr_expect_unmark(kin->r, 0);
+	vr_expect_unmark(kin->control, 1);
+}
+
+/* Each of two processes maps it whole: one entry for, one against it. */
+static void volatile_in_one_of_two(void)
+{
+	const char *group = huge_group(false);
+	struct vr_range r = filled_huge(1), control = filled_huge(1);
+	struct vr_kin kin = { .r = &r, .control = &control,
+			      .prepare = mark_control, .judge = judge_kept };
+	long long purges = vr_purges();
+
+	vr_kin_start(&kin);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	REQUIRE_EQ(vr_mark(control.p, vr_len(&control)), 0);
+	vr_squeeze(group, &r);
+	vr_squeeze(group, &control);
+	EXPECT_EQ(vr_purges() - purges, PAGES);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), PAGES);
+	EXPECT_EQ(vr_count_pagemap(&control, VR_PM_SWAP), 0);
+	vr_kin_end(&kin);
+	judge_kept(&kin);
+}
+
+static void judge_discarded(struct vr_kin *kin)
+{
+	EXPECT_EQ(vr_unmark(kin->r->p, vr_len(kin->r)), 0);
+	EXPECT_ALL_ZERO(kin->r);
+}
+
+/* Given up as a whole, and volatile in one of two processes: that one is told of each page. */
+static void lazyfree_in_one_of_two(void)
+{
+	const char *group = huge_group(false);
+	struct vr_range r = filled_huge(1);
+	struct vr_kin kin = { .r = &r, .judge = judge_discarded };
+	long long purges = vr_purges();
+	size_t i, reported = 0;
+
+	REQUIRE_EQ(vr_advise(r.p, vr_len(&r), MADV_FREE), 0);
+	vt_drain_batches();
+	vr_kin_start(&kin);
+	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
+	vr_squeeze(group, &r);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), 0);
+	EXPECT_EQ(vr_purges() - purges, PAGES);
+	/* Control: the child is not told, and has lost it as well. */
+	vr_kin_end(&kin);
+	for (i = 0; i < PAGES; i++)
+		reported += vr_unmark(vr_page(&r, i), VR_PAGE) == 1;
+	EXPECT_EQ(reported, PAGES);
+	EXPECT_ALL_ZERO(&r);
+}
+
+static long long split_by_pageout(struct vr_range *r)
+{
+	long long splits = vr_vmstat("thp_split_pmd");
+
+	REQUIRE_EQ(vr_advise(r->p, vr_len(r), MADV_FREE), 0);
+	vt_drain_batches();
+	EXPECT_EQ(vr_pageout(r->p, vr_len(r)), 0);
+	EXPECT_EQ(vr_count_pagemap(r, VR_PM_PRESENT | VR_PM_SWAP), 0);
+	return vr_vmstat("thp_split_pmd") - splits;
+}
+
+/* Where it is not volatile a lazyfree huge page is one entry, and goes by one step. */
+static void lazyfree_elsewhere(void)
+{
+	struct vr_range r, control;
+
+	allow_huge();
+	vt_swap_disk();
+	vt_pin(0);
+	r = filled_huge(1);
+	control = filled_huge(1);
+	REQUIRE_EQ(vr_mark(control.p, vr_len(&control)), 0);
+	EXPECT_EQ(split_by_pageout(&r), 0);
+	/* Control: what is volatile has an entry for each page then. */
+	EXPECT_EQ(split_by_pageout(&control), 1);
+	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 0);
+	EXPECT_ALL_ZERO(&r);
+	vr_expect_unmark(&control, 1);
+}
+
+static void mark_some(struct vr_kin *kin)
+{
+	REQUIRE_EQ(vr_mark(kin->r->p, 100 * VR_PAGE), 0);
+}
+
+static void judge_all_old(struct vr_kin *kin)
+{
+	vr_expect_unmark(kin->r, 0);
+}
+
+/* A child marks a part of what its parent maps whole: there is nothing to win by a split. */
+static void left_whole(void)
+{
+	const char *group = huge_group(false);
+	struct vr_range r = filled_huge(1), control;
+	struct vr_kin kin = { .r = &r, .prepare = mark_some, .judge = judge_all_old };
+	long long splits, purges = vr_purges();
+
+	vr_kin_start(&kin);
+	splits = vr_vmstat("thp_split_page");
+	vr_squeeze(group, &r);
+	EXPECT_EQ(vr_vmstat("thp_split_page") - splits, 0);
+	EXPECT_EQ(vr_purges() - purges, 0);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), PAGES);
+	vr_kin_end(&kin);
+	EXPECT_ALL_OLD(&r);
+	/* Control: of one that nobody else has the part is lost, for which it is split. */
+	control = filled_huge(1);
+	REQUIRE_EQ(vr_mark(control.p, 100 * VR_PAGE), 0);
+	vr_squeeze(group, &control);
+	EXPECT_EQ(vr_vmstat("thp_split_page") - splits, 1);
+	EXPECT_EQ(vr_purges() - purges, 100);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(whole, "V-PG-8 V-PG-11",
 		"Huge pages in a volatile range are purged page by page, not swapped."),
@@ -203,6 +349,21 @@ static const struct vt_case cases[] = {
 		"A huge page that cannot be split loses nothing."),
 	VT_CASE(lazyfree_taken_back, "V-PG-3 V-PG-8",
 		"NONVOLATILE = 0 holds for a huge page given to MADV_FREE."),
+	VT_CASE(locked_in_part, "V-PG-7 V-PG-8",
+		"Of a huge page that is locked in part the locked pages stay, and the others are lost.",
+		.timeout = 20),
+	VT_CASE(volatile_in_one_of_two, "V-PG-4 V-PG-6 V-PG-8",
+		"A huge page that two map whole, volatile for one of them, is swapped.",
+		.timeout = 20),
+	VT_CASE(lazyfree_in_one_of_two, "V-SB-9 V-PG-8 V-PG-11",
+		"A lazyfree huge page of two processes: where it is volatile each page is told of.",
+		.timeout = 20),
+	VT_CASE(lazyfree_elsewhere, "V-SB-9 V-PG-8",
+		"A lazyfree huge page that is not volatile is discarded without a split of its entry.",
+		.needs = "linux-6.11"),
+	VT_CASE(left_whole, "V-PG-8 V-PG-6",
+		"A huge page that its owner did not mark is not split for a child that marked a part.",
+		.timeout = 20, .needs = "linux-7.3"),
 };
 
 VT_MAIN(cases)

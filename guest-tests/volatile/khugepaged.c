@@ -196,6 +196,28 @@ static void collapse_brings_swapped_pages_back(void)
 	EXPECT_ALL_OLD(&r);
 }
 
+/*
+ * The pages of a file that are locked are unmapped by who discards volatile pages, too. The
+ * lock holds each by a reference that has to go then, or they are taken for in use.
+ */
+static void collapse_of_locked_pages(void)
+{
+	int fd = memfd_create("locked", MFD_CLOEXEC);
+	struct vr_range r;
+	char *p;
+
+	prepare();
+	vt_set(THP "shmem_enabled", "never");
+	REQUIRE(fd >= 0 && !ftruncate(fd, HUGE));
+	p = vr_anon(2 * PAGES);
+	p += HUGE - (uintptr_t)p % HUGE;
+	REQUIRE(mmap(p, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p);
+	r = vr_fill(p, PAGES);
+	REQUIRE_EQ(mlock(p, HUGE), 0);
+	EXPECT_EQ(vr_advise(p, HUGE, MADV_COLLAPSE), 0);
+	EXPECT_ALL_OLD(&r);
+}
+
 static const struct vt_case cases[] = {
 	VT_CASE(khugepaged_leaves_purged_pages, "V-SB-12 V-PG-8 V-PG-14",
 		"khugepaged fills no purged page, and does not try again and again."),
@@ -205,6 +227,8 @@ static const struct vt_case cases[] = {
 		"Collapsing and splitting a volatile range purges nothing of it."),
 	VT_CASE(collapse_brings_swapped_pages_back, "V-PG-14",
 		"MADV_COLLAPSE of a volatile range brings its swapped pages back."),
+	VT_CASE(collapse_of_locked_pages, "V-PG-14",
+		"MADV_COLLAPSE of locked pages of a file works as without the series."),
 };
 
 VT_MAIN(cases)

@@ -3,6 +3,7 @@
  * Large anonymous folios that are smaller than a huge page: every page of one
  * is purged, or kept, for itself.
  */
+#include "vr_group.h"
 #include "vr_newer.h"
 #include "vr_soft_dirty.h"
 #include "vt_fault.h"
@@ -141,6 +142,119 @@ static void lazyfree(void)
 	EXPECT_ALL_ZERO(&r);
 }
 
+/* Three folios of a parent and its child, given up: see below. */
+static struct shared {
+	struct vr_range kept, own, control;
+	long long purges;
+} shared;
+
+/* Its mapping begins later than the parent's, and reclaim comes to it after that one. */
+static void lock_half(struct vr_kin *kin)
+{
+	(void)kin;
+	REQUIRE_EQ(munmap(shared.kept.p - VR_PAGE, VR_PAGE), 0);
+	REQUIRE_EQ(mlock2(shared.kept.p, SIZE / 2, MLOCK_ONFAULT), 0);
+}
+
+static void judge_shared(struct vr_kin *kin)
+{
+	size_t kept = vr_count_pagemap(&shared.kept, VR_PM_PRESENT);
+
+	(void)kin;
+	vt_diag("the child keeps %zu pages", kept);
+	EXPECT_GE(kept, FOLIO / 2);
+	EXPECT_EQ(vr_count_pages(&shared.kept, 0, FOLIO / 2).old, FOLIO / 2);
+	/* Half of our own went; of the control all did, from both. */
+	EXPECT_EQ(vr_purges() - shared.purges, FOLIO - kept + FOLIO / 2 + FOLIO);
+	EXPECT_ALL_ZERO(&shared.own);
+	EXPECT_ALL_ZERO(&shared.control);
+}
+
+/*
+ * A lock of a part of a folio lets reclaim come to it, and stops it midway. What one
+ * process has lost by then is not gone while another has it; what nobody else has is.
+ */
+static void counted_where_gone(void)
+{
+	const char *group = vr_group(false);
+	struct vr_kin kin = { .prepare = lock_half, .judge = judge_shared };
+	struct vr_range *each[] = { &shared.kept, &shared.own, &shared.control };
+	struct vr_range lost;
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		*each[i] = filled(1);
+		REQUIRE_EQ(vr_advise(each[i]->p, SIZE, MADV_FREE), 0);
+	}
+	vt_drain_batches();
+	shared.purges = vr_purges();
+	vr_kin_start(&kin);
+	REQUIRE_EQ(vr_mark(shared.kept.p - VR_PAGE, SIZE + VR_PAGE), 0);
+	REQUIRE_EQ(vr_mark(shared.control.p, SIZE), 0);
+	lost = shared.own;
+	lost.pages = FOLIO / 2;
+	REQUIRE_EQ(vr_mark(lost.p, vr_len(&lost)), 0);
+	REQUIRE_EQ(mlock2(lost.p + SIZE / 2, SIZE / 2, MLOCK_ONFAULT), 0);
+	vr_squeeze(group, &shared.kept);
+	vr_squeeze(group, &shared.control);
+	vr_squeeze(group, &lost);
+	vr_kin_end(&kin);
+	vr_expect_unmark(&shared.kept, 1);
+	vr_expect_unmark(&shared.control, 1);
+	vr_expect_unmark(&lost, 1);
+	EXPECT_EQ(vr_count_pages(&shared.own, FOLIO / 2, FOLIO).old, FOLIO / 2);
+}
+
+static void let_half_go(struct vr_kin *kin)
+{
+	vt_gate_open(&kin->ready);
+	vt_gate_wait(&kin->end);
+	REQUIRE_EQ(munmap(kin->r->p + SIZE / 2, SIZE / 2), 0);
+}
+
+static void judge_first_half(struct vr_kin *kin)
+{
+	EXPECT_EQ(vr_count_pages(kin->r, 0, FOLIO / 2).old, FOLIO / 2);
+}
+
+/*
+ * Read back from swap as one folio, of which another process has the first half in swap
+ * still. That half is not ours to discard; the other one is, and is not written again.
+ */
+static void half_in_swap_for_another(void)
+{
+	struct vr_kin kin = { .prepare = let_half_go, .judge = judge_first_half };
+	const char *group;
+	long long purges;
+	struct vr_range r;
+
+	vt_mglru(false);
+	vt_swap_zram(32);
+	group = vt_cgroup("vr-group");
+	vt_cgroup_enter(group);
+	r = filled(1);
+	kin.r = &r;
+	vr_kin_start(&kin);
+	vr_squeeze(group, &r);
+	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_SWAP), FOLIO);
+	vt_gate_open(&kin.end);
+	vt_gate_wait(&kin.ready);
+	EXPECT_NO_FAULT(vt_do_read, r.p);
+	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT), FOLIO);
+	REQUIRE(is_large(r.p));
+	vt_drain_batches();
+	REQUIRE_EQ(vr_mark(r.p, SIZE), 0);
+	purges = vr_purges();
+	EXPECT_EQ(vr_pageout(r.p, SIZE), 0);
+	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SWAP), FOLIO / 2);
+	EXPECT_EQ(vr_purges() - purges, FOLIO / 2);
+	vr_kin_end(&kin);
+	EXPECT_EQ(vr_unmark(r.p, SIZE / 2), 0);
+	EXPECT_EQ(vr_unmark(r.p + SIZE / 2, SIZE / 2), 1);
+	EXPECT_EQ(vr_count_pages(&r, 0, FOLIO / 2).old, FOLIO / 2);
+	EXPECT_EQ(vr_count_pages(&r, FOLIO / 2, FOLIO).zero, FOLIO / 2);
+}
+
 #define SINCE	"linux-6.8"
 
 static const struct vt_case cases[] = {
@@ -158,6 +272,12 @@ static const struct vt_case cases[] = {
 	VT_CASE(lazyfree, "V-SB-9 V-PG-8",
 		"A lazyfree 64 kB folio in a volatile range leaves purged entries.",
 		.needs = SINCE),
+	VT_CASE(counted_where_gone, "V-PG-11 V-SB-9 V-PG-8",
+		"Of lazyfree 64 kB folios that reclaim stops in the middle of, the pages that are gone are counted.",
+		.timeout = 20, .needs = SINCE),
+	VT_CASE(half_in_swap_for_another, "V-PG-4 V-PG-8 V-PG-10",
+		"Of a 64 kB folio that is in swap for another in part the rest is purged.",
+		.timeout = 20, .needs = "linux-7.3"),
 };
 
 VT_MAIN(cases)

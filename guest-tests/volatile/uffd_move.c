@@ -8,7 +8,7 @@
 
 static int armed(void *dst)
 {
-	return vr_userfaultfd(dst, LEN, UFFD_FEATURE_MOVE);
+	return vr_userfaultfd(dst, LEN, UFFDIO_REGISTER_MODE_MISSING, UFFD_FEATURE_MOVE);
 }
 
 /* How many bytes were moved, or -errno. */

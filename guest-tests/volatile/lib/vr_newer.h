@@ -63,13 +63,17 @@ struct pm_scan_arg {
 };
 #endif
 
-/* A userfaultfd for the pages of @p that are missing; its end gives @p back. */
-static inline int vr_userfaultfd(void *p, size_t len, uint64_t features)
+#ifndef UFFD_FEATURE_WP_UNPOPULATED	/* 6.4 */
+#define UFFD_FEATURE_WP_UNPOPULATED	(1 << 13)
+#endif
+
+/* A userfaultfd for @p, in the registration's @mode; its end gives @p back. */
+static inline int vr_userfaultfd(void *p, size_t len, uint64_t mode, uint64_t features)
 {
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	struct uffdio_register reg = {
 		.range = { (uintptr_t)p, len },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
+		.mode = mode,
 	};
 	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
 
@@ -79,6 +83,20 @@ static inline int vr_userfaultfd(void *p, size_t len, uint64_t features)
 	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
 	REQUIRE_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
 	return fd;
+}
+
+/* Whether this kernel has a feature of userfaultfd. */
+static inline bool vr_userfaultfd_has(uint64_t feature)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOSYS)
+		vt_skip("no CONFIG_USERFAULTFD in this kernel");
+	REQUIRE(fd >= 0);
+	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
+	close(fd);
+	return api.features & feature;
 }
 
 static inline int vr_seal(void *p, size_t len)
