@@ -360,7 +360,7 @@ static const struct vt_case cases[] = {
 		.timeout = 20),
 	VT_CASE(lazyfree_elsewhere, "V-SB-9 V-PG-8",
 		"A lazyfree huge page that is not volatile is discarded without a split of its entry.",
-		.needs = "linux-6.11"),
+		.needs = "linux-7.3"),
 	VT_CASE(left_whole, "V-PG-8 V-PG-6",
 		"A huge page that its owner did not mark is not split for a child that marked a part.",
 		.timeout = 20, .needs = "linux-7.3"),

@@ -173,6 +173,7 @@ static void judge_shared(struct vr_kin *kin)
 /*
  * A lock of a part of a folio lets reclaim come to it, and stops it midway. What one
  * process has lost by then is not gone while another has it; what nobody else has is.
+ * Lines before split such a folio first, and are not stopped midway.
  */
 static void counted_where_gone(void)
 {
@@ -274,7 +275,7 @@ static const struct vt_case cases[] = {
 		.needs = SINCE),
 	VT_CASE(counted_where_gone, "V-PG-11 V-SB-9 V-PG-8",
 		"Of lazyfree 64 kB folios that reclaim stops in the middle of, the pages that are gone are counted.",
-		.timeout = 20, .needs = SINCE),
+		.timeout = 20, .needs = "linux-7.3"),
 	VT_CASE(half_in_swap_for_another, "V-PG-4 V-PG-8 V-PG-10",
 		"Of a 64 kB folio that is in swap for another in part the rest is purged.",
 		.timeout = 20, .needs = "linux-7.3"),
