@@ -22,7 +22,7 @@
  *   - A: handle_mm_fault()
  *     args: {2: vr_race_page, 3: "& 0x1000"}    # FAULT_FLAG_VMA_LOCK
  *     says: has the lock of the VMA, for reading, and not the mmap_lock
- *   - A: {"6.12": handle_purged_entry(), "7.3": pte_marker_handle_purged()}
+ *   - A: {"6.12": handle_purged_entry(), "7.3": handle_pte_marker()}
  *     says: has read the purged entry, and does not hold the page table lock
  *   - B: ends
  *     says: has unmarked the page and filled it again
