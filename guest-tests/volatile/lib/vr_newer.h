@@ -63,10 +63,6 @@ struct pm_scan_arg {
 };
 #endif
 
-#ifndef UFFD_FEATURE_WP_UNPOPULATED	/* 6.4 */
-#define UFFD_FEATURE_WP_UNPOPULATED	(1 << 13)
-#endif
-
 /* A userfaultfd for @p, in the registration's @mode; its end gives @p back. */
 static inline int vr_userfaultfd(void *p, size_t len, uint64_t mode, uint64_t features)
 {
@@ -83,20 +79,6 @@ static inline int vr_userfaultfd(void *p, size_t len, uint64_t mode, uint64_t fe
 	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
 	REQUIRE_EQ(ioctl(fd, UFFDIO_REGISTER, &reg), 0);
 	return fd;
-}
-
-/* Whether this kernel has a feature of userfaultfd. */
-static inline bool vr_userfaultfd_has(uint64_t feature)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (fd < 0 && errno == ENOSYS)
-		vt_skip("no CONFIG_USERFAULTFD in this kernel");
-	REQUIRE(fd >= 0);
-	REQUIRE_EQ(ioctl(fd, UFFDIO_API, &api), 0);
-	close(fd);
-	return api.features & feature;
 }
 
 static inline int vr_seal(void *p, size_t len)
