@@ -33,7 +33,7 @@ from harness.build.toolchain import environment, inside, variables
 from harness.build.tree import TreeUnderTest
 from harness.core import git, proc
 from harness.core.atomic import write_atomically
-from harness.core.errors import InvocationError, SeriesError
+from harness.core.errors import InvocationError, MachineError, SeriesError
 from harness.core.sandbox import refused, taken
 from harness.core.store import digest
 from harness.series.apply import Applied, unpatched
@@ -48,6 +48,7 @@ MAX_SHOWN = 6  # symbols in one remark
 _OF_TOOLS = re.compile(
     r"(CC|LD)_(HAS|IS|CAN|VERSION)|(GCC|CLANG)_VERSION|(AS|LLD|RUSTC|BINDGEN|PAHOLE)_"
 )
+_UNSUPPORTED = re.compile(r"Sorry, this (C compiler|assembler|linker) is not supported")
 _TRIED = "try-config"  # the build folder of a tree that is only configured
 
 
@@ -222,6 +223,21 @@ def _compare_with_base(tree: TreeUnderTest, flavour: Flavour, lost: LostSymbolsE
         raise SeriesError(f"{what}\n{lost.told}", evidence=tree.log, next_step=step) from lost
 
 
+def _refuse_old_tools(lines: Iterable[str], log: Path) -> None:
+    """A compiler, linker or assembler that the tree takes for too old is this machine's fault.
+
+    scripts/Kconfig.include asks scripts/min-tool-version.sh, before any file of the configuration.
+    """
+    said = list(lines)
+    if any(_UNSUPPORTED.search(line) for line in said):
+        words = [line.strip("* ") for line in said if line.startswith("*** ")]
+        raise MachineError(
+            "\n".join(["this kernel does not take the compiler of this machine", *words]),
+            evidence=log,
+            next_step="install a newer one; LLVM=-19 names a version of clang",
+        )
+
+
 def _run_merge(
     tree: TreeUnderTest, source: Path, out: Path, flavour: Flavour, texts: Sequence[str]
 ) -> Path:
@@ -256,6 +272,7 @@ def _run_merge(
     tried = refused(lines)
     if done.returncode != 0:
         check_said(argv[0], lines, log)
+        _refuse_old_tools(lines, log)
         first = [line for line in lines if re.search(r"Kconfig[^:]*:\d+:|[Ee]rror", line)]
         told = [*(first or lines)[:6], *map(told_refused, tried[:MAX_REFUSED])]
         what = "\n".join(["the kernel cannot be configured", *told])

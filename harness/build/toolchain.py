@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.core import proc
 from harness.core.atomic import drafted_file
-from harness.core.errors import InvocationError
+from harness.core.errors import InvocationError, MachineError
 from harness.core.events import Events
 from harness.core.sandbox import Inside
 from harness.core.store import Store
@@ -27,7 +27,7 @@ _PASSED_ON = ("PATH", "HOME", "TMPDIR", "USER", "LOGNAME")
 # V, MAKEFLAGS) is left out of what make gets, like all the rest.
 _REFUSED = {
     "ARCH": ("x86", "x86_64"),
-    **dict.fromkeys(("CROSS_COMPILE", "LLVM", "LLVM_IAS", "W"), ()),
+    **dict.fromkeys(("CROSS_COMPILE", "LLVM_IAS", "W"), ()),
     **dict.fromkeys(("KCFLAGS", "KCPPFLAGS", "KAFLAGS", "KRUSTFLAGS"), ()),
 }
 
@@ -37,7 +37,7 @@ class Toolchain:
     """``version`` is the first line of the compiler's and the linker's --version.
 
     ``arch``: as kbuild names it; ``cross``: the prefix of every tool, '' for this machine's own.
-    ``nm``: what lists symbols; '' for kbuild's own choice.
+    ``nm``: what lists symbols; '' for kbuild's own choice. ``llvm``: LLVM= for kbuild, '' for GCC.
     """
 
     cc: str
@@ -46,6 +46,7 @@ class Toolchain:
     arch: str = ARCH
     cross: str = ""
     nm: str = ""
+    llvm: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class BuildTools:
 def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
     """A compiler of this machine; ccache is used where it is installed.
 
+    LLVM= in the environment asks for clang and its tools, as it asks kbuild
+    (Documentation/kbuild/llvm.rst): 1, a version's suffix such as -19, or a folder with a / at
+    its end.
+
     Args:
         cross: prefix of a cross compiler's tools, such as 'aarch64-linux-gnu-'.
 
@@ -74,6 +79,8 @@ def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
             what = f"{name}={value} is set, for the command or in the environment, and not obeyed"
             why = "a kernel of this input is always built in the same way"
             raise InvocationError(f"{what}: {why}", next_step=f"leave it out, or: unset {name}")
+    if llvm := os.environ.get("LLVM"):
+        return _llvm(llvm, arch, cross)
     version = "; ".join(proc.version(f"{cross}{name}") for name in ("gcc", "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
     # 35 ms where LLVM is installed, 10 s of a cold build. The compiler's own nm has its one: 4 ms.
@@ -81,6 +88,32 @@ def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
     if shutil.which(nm) is None or proc.run((nm, "--version")).returncode != 0:
         nm = ""
     return Toolchain(f"{cross}gcc", version, shutil.which("ccache") is not None, arch, cross, nm)
+
+
+def _llvm(value: str, arch: str, cross: str) -> Toolchain:
+    """Clang and its tools, by the value of LLVM=."""
+    if not (value == "1" or value.startswith("-") or value.endswith("/")):
+        raise InvocationError(
+            f"LLVM={value}: neither 1, nor a suffix such as -19, nor a folder with a / at its end",
+            next_step="LLVM=1 takes the clang that is first on PATH",
+        )
+    if cross:
+        what = f"LLVM={value} is set, and {cross}gcc is what this kernel is built with"
+        raise InvocationError(what, next_step="unset LLVM")
+    prefix = value if value.endswith("/") else ""
+    suffix = value if value.startswith("-") else ""
+    clang, *others = (f"{prefix}{name}{suffix}" for name in ("clang", "ld.lld", "llvm-nm"))
+    missing = [name for name in (clang, *others) if shutil.which(name) is None]
+    if missing:
+        packages = " ".join(f"{name}{suffix}" for name in ("clang", "lld", "llvm"))
+        raise MachineError(
+            f"LLVM={value} is set, and {', '.join(missing)} is not installed",
+            next_step=f"on Debian and Ubuntu: apt-get install {packages}",
+        )
+    version = "; ".join(proc.version(name) for name in (clang, others[0]))
+    # ccache stands before a compiler that is looked for on PATH.
+    ccache = not prefix and shutil.which("ccache") is not None
+    return Toolchain(clang, version, ccache, arch, llvm=value)
 
 
 def environment() -> dict[str, str]:
@@ -150,4 +183,5 @@ def variables(toolchain: Toolchain) -> list[str]:
     """The NAME=value arguments that every call of the kernel's make has."""
     cross = [f"CROSS_COMPILE={toolchain.cross}"] if toolchain.cross else []
     nm = [f"NM={toolchain.nm}"] if toolchain.nm else []
-    return [f"ARCH={toolchain.arch}", *cross, f"CC={toolchain.cc}", *nm]
+    llvm = [f"LLVM={toolchain.llvm}"] if toolchain.llvm else []
+    return [f"ARCH={toolchain.arch}", *cross, *llvm, f"CC={toolchain.cc}", *nm]

@@ -7,7 +7,7 @@ import pytest
 
 from harness.build.flavours import Flavour
 from harness.build.kconfig import configure
-from harness.core.errors import InvocationError, SeriesError
+from harness.core.errors import InvocationError, MachineError, SeriesError
 from tests.support.toy import WISH, Toy, commit, grow
 
 
@@ -101,6 +101,18 @@ def test_broken_kconfig_is_the_series_fault(toy: Toy) -> None:
     with pytest.raises(SeriesError, match="Kconfig:1: syntax error"):
         toy.configure(base, applied)
     assert not list((toy.store.root / "config").iterdir())
+
+
+def test_tools_that_are_too_old_are_the_machines_fault(toy: Toy) -> None:
+    words = "***\n*** C compiler is too old.\n***   Your Clang version:    14.0.6\n***\n"
+    said = f"{words}scripts/Kconfig.include:45: Sorry, this C compiler is not supported.\n"
+    script = toy.tree / "scripts" / "kconfig" / "merge_config.sh"
+    script.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{said}EOF\nexit 1\n")
+    commit(toy.tree, {}, "a tree that asks for more")
+    with pytest.raises(MachineError, match="does not take the compiler") as caught:
+        toy.configure(*toy.apply(None))
+    assert "Your Clang version:    14.0.6" in caught.value.what
+    assert "Kconfig" not in caught.value.what
 
 
 def test_a_symbol_of_other_kernel_lines_is_not_asked_for(toy: Toy) -> None:

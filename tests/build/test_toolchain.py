@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,7 +38,6 @@ def test_the_environment_is_a_list_of_what_may_pass(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("LLVM", "1"),
         ("LLVM_IAS", "0"),
         ("CROSS_COMPILE", "aarch64-linux-gnu-"),
         ("ARCH", "arm64"),
@@ -59,6 +59,57 @@ def test_what_asks_for_another_kernel_is_refused(
     assert f"unset {name}" in str(caught.value.next_step)
     monkeypatch.setenv(name, "")
     find_toolchain()
+
+
+@pytest.fixture
+def clang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on PATH with a played clang, and one of a version."""
+    for suffix in ("", "-19"):
+        for name in ("clang", "ld.lld", "llvm-nm"):
+            program = tmp_path / f"{name}{suffix}"
+            program.write_text(f"#!/bin/sh\necho {name} of{suffix or ' this'} machine\n")
+            program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("value", "compiler", "version"),
+    [
+        ("1", "clang", "clang of this machine; ld.lld of this machine"),
+        ("-19", "clang-19", "clang of-19 machine; ld.lld of-19 machine"),
+    ],
+)
+def test_llvm_is_what_kbuild_makes_of_it(
+    value: str, compiler: str, version: str, clang: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLVM", value)
+    found = find_toolchain()
+    assert (found.cc, found.version, found.nm, found.llvm) == (compiler, version, "", value)
+    assert variables(found) == ["ARCH=x86", f"LLVM={value}", f"CC={compiler}"]
+    with pytest.raises(InvocationError, match="aarch64-linux-gnu-gcc is what") as caught:
+        find_toolchain("arm64", "aarch64-linux-gnu-")
+    assert caught.value.next_step == "unset LLVM"
+
+
+def test_llvm_in_a_folder_does_without_ccache(clang: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLVM", f"{clang}/")
+    found = find_toolchain()
+    assert (found.cc, found.ccache) == (f"{clang}/clang", False)
+
+
+def test_llvm_that_is_not_there_names_its_packages(
+    clang: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clang / "ld.lld-19").unlink()
+    monkeypatch.setenv("PATH", str(clang))
+    monkeypatch.setenv("LLVM", "-19")
+    with pytest.raises(MachineError, match=r"LLVM=-19 is set, and ld\.lld-19 is not") as caught:
+        find_toolchain()
+    assert "clang-19 lld-19 llvm-19" in str(caught.value.next_step)
+    monkeypatch.setenv("LLVM", "clang")
+    with pytest.raises(InvocationError, match="LLVM=clang: neither 1, nor"):
+        find_toolchain()
 
 
 @pytest.mark.parametrize(
