@@ -15,9 +15,9 @@ from harness.core.jsondata import read_json
 from harness.core.store import digest
 from harness.coverage.changed_lines import ChangedFile
 from harness.coverage.objects import (
-    LINE_TABLES,
     PlacedObject,
     compile_objects,
+    line_tables,
     objects_of,
     place,
 )
@@ -68,7 +68,7 @@ def find_statements(
         folder = draft / "objects"
         folder.mkdir()
         names = objects_of(tree.applied, files, kernel.compiled)
-        made = compile_objects(tree, kernel, names, folder, LINE_TABLES)
+        made = compile_objects(tree, kernel, names, folder, line_tables(tools.toolchain))
         named = {name.replace("/", "-"): name for name in names}
         symbols = symbols_of(symbol_map)
         placed = [place(named[path.name], path, symbols) for path in made]

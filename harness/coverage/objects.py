@@ -2,7 +2,7 @@
 """The objects of a kernel that have code of the changed files, once more with line tables.
 
 A whole kernel with debug information takes twice as long to build; these are a few objects,
-compiled by the very commands that made them and ``LINE_TABLES``. The
+compiled by the very commands that made them and ``line_tables``. The
 code is the same, and where an object's symbols are in the tested kernel says where its code is.
 """
 
@@ -27,7 +27,7 @@ from harness.build.folder import marked
 from harness.build.kconfig import KernelConfig
 from harness.build.kernel import KernelBuild
 from harness.build.make import BuildLog
-from harness.build.toolchain import compiling, inside
+from harness.build.toolchain import Toolchain, compiling, inside
 from harness.build.tree import TreeUnderTest
 from harness.core import proc
 from harness.core.sandbox import Inside, taken
@@ -36,9 +36,9 @@ from harness.debugger.code import Range
 from harness.detectors.changed_functions import functions
 from harness.series.apply import PatchedTree
 
-# Nothing of types and variables; but of each statement that an optimization has left no
+# Nothing of types and variables. GCC: but of each statement that an optimization has left no
 # instruction of its own, too: 112 lines of a file of which there are 77 without.
-LINE_TABLES = ("-g1", "-gstatement-frontiers")
+LINE_TABLES, STATEMENTS = ("-g1",), ("-gstatement-frontiers",)
 # Every struct whole; it changes no layout. DWARF 4: one form for all compilers.
 TYPES = ("-gdwarf-4",)
 MAX_OBJECTS = 48  # that are looked at; an inline function of a header can be in all of them
@@ -98,6 +98,11 @@ def _with_inline_callers(tree: PatchedTree, names: set[str]) -> set[str]:
     return known
 
 
+def line_tables(toolchain: Toolchain) -> tuple[str, ...]:
+    """The compiler's options for them; clang has no option for statements."""
+    return LINE_TABLES if toolchain.llvm else (*LINE_TABLES, *STATEMENTS)
+
+
 @contextlib.contextmanager
 def compiled_folder(
     tree: TreeUnderTest, config: KernelConfig, names: Sequence[str], just_built: bool = False
@@ -131,7 +136,7 @@ def compile_objects(
     What cannot be compiled is left out.
 
     Args:
-        debug: the compiler's options for that, such as ``LINE_TABLES``.
+        debug: the compiler's options for that, such as ``line_tables``.
     """
     tools = tree.tools
     with compiled_folder(tree, kernel.config, names, not kernel.cached) as (source, out):
