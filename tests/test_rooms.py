@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -291,3 +292,12 @@ def test_one_fault_is_seen(
     check: Callable[[Path], list[str]], more: dict[str, str], what: str, tmp_path: Path
 ) -> None:
     assert check(project(tmp_path, more)) == [what]
+
+
+def test_every_folder_of_tests_is_looked_into(pytestconfig: pytest.Config) -> None:
+    """pytest passes over folders by their names: build was one, and its tests were never run."""
+    passed_over = pytestconfig.getini("norecursedirs")
+    folders = {part for path in (PROJECT / "tests").rglob("test_*.py")
+               for part in path.relative_to(PROJECT).parts[:-1]}  # fmt: skip
+    assert "build" in folders
+    assert not [name for name in folders if any(fnmatch(name, p) for p in passed_over)]
