@@ -29,49 +29,7 @@
  *   excluded: {B: volatile_set_vm_flags, lock: the lock of the anon_vma root, from A: folio_purge}
  */
 #include "race.h"
-#include "vr_race.h"
-
-static struct vt_gate marked, ask;
-static pid_t relative;
-
-static void setup(void)
-{
-	vr_race_setup();
-	marked = vt_gate();
-	ask = vt_gate();
-}
-
-static void share(void *arg)
-{
-	int lost;
-
-	(void)arg;
-	vr_race_mark();
-	vt_gate_open(&marked);
-	vt_gate_wait(&ask);
-	lost = vr_race_unmark();
-	_exit(lost);
-}
-
-/* A walk comes to mappings of one page in the order in which they were made. */
-static void become_last(void)
-{
-	char *aside = vr_anon(1);
-
-	REQUIRE(mremap(vr_race_page, VR_PAGE, VR_PAGE,
-		       MREMAP_MAYMOVE | MREMAP_FIXED, aside) == aside);
-	REQUIRE(mremap(aside, VR_PAGE, VR_PAGE,
-		       MREMAP_MAYMOVE | MREMAP_FIXED, vr_race_page) == vr_race_page);
-}
-
-static void prepare(void)
-{
-	vr_race_fill();
-	relative = vt_fork(share, NULL);
-	vt_gate_wait(&marked);
-	become_last();
-	vr_race_mark();
-}
+#include "vr_race_relative.h"
 
 static void lock(void)
 {
@@ -82,12 +40,12 @@ static bool struck(void)
 {
 	int own = vr_race_unmark(), lost;
 
-	vt_gate_open(&ask);
-	lost = vt_wait(relative);
+	lost = vr_race_unmark_relative();
 	race_say("MADV_NONVOLATILE said %d, and %d to the relative", own, lost);
 	return !own && lost;
 }
 
-RACE_MAIN(.setup = setup, .prepare = prepare, .struck = struck,
+RACE_MAIN(.setup = vr_race_setup_shared, .prepare = vr_race_fill_shared,
+	  .struck = struck,
 	  .threads = { { .name = "A", .run = vr_race_reclaim, .process = true },
 		       { .name = "B", .run = lock } })

@@ -60,20 +60,11 @@ static void share(void *arg)
 /* As vr_race_fill() does it, with 16 pages at one touch. */
 static void fill(void)
 {
-	char *p;
-
-	vr_race_lock_rest();
-	p = mmap(vr_race_page, SIZE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	REQUIRE(p == vr_race_page);
-	vt_cgroup_enter(vr_race_group);
-	*(volatile char *)p = 0;
-	vt_cgroup_enter("/sys/fs/cgroup");
-	folio.p = p;
+	folio.p = vr_race_touch(PAGES);
 	folio.pages = PAGES;
 	REQUIRE_EQ(vr_count_pagemap(&folio, VR_PM_PRESENT), PAGES);
-	folio = vr_fill(p, PAGES);
-	REQUIRE_EQ(madvise(p, VR_PAGE, MADV_WILLNEED), 0);
+	folio = vr_fill(folio.p, PAGES);
+	REQUIRE_EQ(madvise(folio.p, VR_PAGE, MADV_WILLNEED), 0);
 }
 
 /* The relative has the second half only. For us it is one mapping all the time but then. */

@@ -136,6 +136,16 @@ static void whole_here_in_parts_there(void)
 	EXPECT_EQ(vr_count_pages(&r, 100, PAGES).zero, PAGES - 100);
 }
 
+/* Two huge pages for a reclaim by this CPU. */
+static void huge_and_control(struct vr_range *r, struct vr_range *control)
+{
+	allow_huge();
+	vt_swap_disk();
+	vt_pin(0);
+	*r = filled_huge(1);
+	*control = filled_huge(1);
+}
+
 /* One page of it is in a pipe: it cannot be split, and so not be purged. */
 static void held_by_a_pipe(void)
 {
@@ -144,11 +154,7 @@ static void held_by_a_pipe(void)
 	long long purges;
 	int pipefd[2];
 
-	allow_huge();
-	vt_swap_disk();
-	vt_pin(0);
-	r = filled_huge(1);
-	control = filled_huge(1);
+	huge_and_control(&r, &control);
 	REQUIRE_EQ(pipe2(pipefd, O_CLOEXEC), 0);
 	iov.iov_base = vr_page(&r, 77);
 	REQUIRE_EQ(vmsplice(pipefd[1], &iov, 1, 0), VR_PAGE);
@@ -168,11 +174,7 @@ static void lazyfree_taken_back(void)
 {
 	struct vr_range r, control;
 
-	allow_huge();
-	vt_swap_disk();
-	vt_pin(0);
-	r = filled_huge(1);
-	control = filled_huge(1);
+	huge_and_control(&r, &control);
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
 	REQUIRE_EQ(vr_mark(control.p, vr_len(&control)), 0);
 	EXPECT_EQ(vr_advise(r.p, vr_len(&r), MADV_FREE), 0);
@@ -283,11 +285,7 @@ static void lazyfree_elsewhere(void)
 {
 	struct vr_range r, control;
 
-	allow_huge();
-	vt_swap_disk();
-	vt_pin(0);
-	r = filled_huge(1);
-	control = filled_huge(1);
+	huge_and_control(&r, &control);
 	REQUIRE_EQ(vr_mark(control.p, vr_len(&control)), 0);
 	EXPECT_EQ(split_by_pageout(&r), 0);
 	/* Control: what is volatile has an entry for each page then. */

@@ -54,22 +54,28 @@ static inline void vr_race_drain(void)
 }
 
 /*
- * .prepare: a fresh page, not marked, on the LRU. We are in the group while it
- * is touched first, and no longer: it is charged there, and nothing else ever
- * is that reclaim could take.
+ * Fresh pages, of which the first is touched. We are in the group for that, and no
+ * longer: what one touch brings is charged there, and nothing else ever is that reclaim
+ * could take.
  */
-static inline void vr_race_fill(void)
+static inline char *vr_race_touch(size_t pages)
 {
 	char *p;
 
 	vr_race_lock_rest();
-	p = mmap(VR_RACE_ADDRESS, VR_PAGE, PROT_READ | PROT_WRITE,
+	p = mmap(VR_RACE_ADDRESS, pages * VR_PAGE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	REQUIRE(p == VR_RACE_ADDRESS);
 	vt_cgroup_enter(vr_race_group);
 	*(volatile char *)p = 0;
 	vt_cgroup_enter("/sys/fs/cgroup");
-	vr_race_range = vr_fill(p, 1);
+	return p;
+}
+
+/* .prepare: a fresh page, not marked, on the LRU. */
+static inline void vr_race_fill(void)
+{
+	vr_race_range = vr_fill(vr_race_touch(1), 1);
 	vr_race_drain();
 }
 
