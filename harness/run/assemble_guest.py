@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -66,30 +66,32 @@ def assemble_guest(
 
     Args:
         programs: makes what the guest is to run; gets the installed uapi headers and
-            the base, and is called in another thread.
+            the base, and is called before the kernel is built.
         guests: how many are to run at once.
     """
     settings, events = session.settings, session.events
     known = load_known(settings.kernel)
     for over in ended(known, date.today()):
         events.emit(ev.Note(over, "warning"))
-    compiling: list[Future[Suite]] = []
+    made: list[Suite] = []
+
+    def compile_programs(headers: Path, base: Base) -> None:
+        with stage(events, "programs") as outcome:
+            suite = programs(session, headers, base)
+            outcome.cached = suite.cached
+            outcome.detail = counted(len(suite.cases), "case")
+        made.append(suite)
+
     # Unpacking a kernel tree leaves some time on the second CPU, and linking a kernel
-    # leaves all of it: rootfs and programs are made in that time.
+    # leaves all of it: the rootfs is made in that time. The programs are not: who has a
+    # mistake in a case hears of it in seconds, and not after the minutes of a first build.
     with ThreadPoolExecutor(1, initializer=proc.give_way) as beside:
         making = beside.submit(build_rootfs, settings, session.store, events)
-
-        def compile_beside(headers: Path, base: Base) -> None:
-            compiling.append(beside.submit(programs, session, headers, base))
-
-        prepared = prepare(session, on_headers=compile_beside)
+        prepared = prepare(session, on_headers=compile_programs)
         with stage(events, "rootfs") as outcome:
             rootfs = making.result()
             outcome.cached = rootfs.cached
-        with stage(events, "programs") as outcome:
-            suite = compiling[0].result()
-            outcome.cached = suite.cached
-            outcome.detail = counted(len(suite.cases), "case")
+    (suite,) = made
     spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
     suites = [data.guest_tests for data in session.data.storeys]
     seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)

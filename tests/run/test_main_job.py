@@ -21,7 +21,7 @@ SECOND = [f"b{n:02}" for n in range(8)]
 LATER = "b07"  # of a patch that the series does not have
 RUN = [*FIRST, *SECOND[:-1]]  # what runs in a guest
 IDS = [f"toy/first.py::{n}" for n in FIRST] + [f"toy/second.py::{n}" for n in SECOND]
-STAGES = ("tree", "series", "config", "build", "rootfs", "programs", "change", "boot", "tests")
+STAGES = ("tree", "series", "config", "programs", "build", "rootfs", "change", "boot", "tests")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_all_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
         *("StageStarted", "BaseKnown", "StageFinished"),
         *("StageStarted", "SeriesKnown", "StageFinished"),
         *("StageStarted", "ConfigKnown", "StageFinished"),
-        *(stage * 3),  # build, rootfs, programs
+        *(stage * 3),  # programs, build, rootfs
         "AccelChosen",
         *("StageStarted", "ChangeKnown", "StageFinished"),
         *("StageStarted", "GuestBooted", "PaceMeasured", "StageFinished"),
@@ -104,6 +104,21 @@ def test_all_pass(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in said if line.startswith(STAGES)] == list(STAGES)
     assert "16 cases: 15 pass, 1 not applicable" in said
     assert said[-1].startswith("verdict: pass (exit 0: nothing broke) in ")
+
+
+def test_a_case_with_a_mistake_is_told_before_the_kernel_is_built(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite = job.project / "guest-tests" / "toy"
+    mistaken = suite / "mistaken.c"
+    mistaken.write_text("int main(void) { return nowhere; }\n")
+    try:
+        assert job.test_kernel("JOBS=1") == 2
+    finally:
+        mistaken.unlink()
+    begun = [e["name"] for e in job.events if e["event"] == "StageStarted"]
+    assert begun == ["tree", "series", "config", "programs"]
+    assert "the guest test mistaken.c does not compile" in capsys.readouterr().out
 
 
 def test_a_case_that_fails(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
