@@ -59,15 +59,13 @@ class BuildTools:
     jobs: int = 1
 
 
-def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
+def find_toolchain(arch: str = ARCH, cross: str = "", llvm: str = "") -> Toolchain:
     """A compiler of this machine; ccache is used where it is installed.
-
-    LLVM= in the environment asks for clang and its tools, as it asks kbuild
-    (Documentation/kbuild/llvm.rst): 1, a version's suffix such as -19, or a folder with a / at
-    its end.
 
     Args:
         cross: prefix of a cross compiler's tools, such as 'aarch64-linux-gnu-'.
+        llvm: asks for clang and its tools, as LLVM= asks kbuild (Documentation/kbuild/llvm.rst):
+            1, a version's suffix such as -19, or a folder with a / at its end.
 
     Raises:
         InvocationError: the user's environment asks for another build.
@@ -79,7 +77,7 @@ def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
             what = f"{name}={value} is set, for the command or in the environment, and not obeyed"
             why = "a kernel of this input is always built in the same way"
             raise InvocationError(f"{what}: {why}", next_step=f"leave it out, or: unset {name}")
-    if llvm := os.environ.get("LLVM"):
+    if llvm:
         return _llvm(llvm, arch, cross)
     version = "; ".join(proc.version(f"{cross}{name}") for name in ("gcc", "ld"))
     # kbuild asks nm about every object, and nm first loads every linker plugin of the machine:
@@ -92,14 +90,9 @@ def find_toolchain(arch: str = ARCH, cross: str = "") -> Toolchain:
 
 def _llvm(value: str, arch: str, cross: str) -> Toolchain:
     """Clang and its tools, by the value of LLVM=."""
-    if not (value == "1" or value.startswith("-") or value.endswith("/")):
-        raise InvocationError(
-            f"LLVM={value}: neither 1, nor a suffix such as -19, nor a folder with a / at its end",
-            next_step="LLVM=1 takes the clang that is first on PATH",
-        )
     if cross:
         what = f"LLVM={value} is set, and {cross}gcc is what this kernel is built with"
-        raise InvocationError(what, next_step="unset LLVM")
+        raise InvocationError(what, next_step="leave LLVM= out, or: unset LLVM")
     prefix = value if value.endswith("/") else ""
     suffix = value if value.startswith("-") else ""
     clang, *others = (f"{prefix}{name}{suffix}" for name in ("clang", "ld.lld", "llvm-nm"))

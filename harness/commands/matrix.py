@@ -219,7 +219,7 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
         for cell in cells:
             if cell.row.arch != ARCH:
                 provide(cell.row.arch, session.out / "setup.log", events)
-            toolchain = find_toolchain(arch=cell.row.arch, cross=cell.row.cross)
+            toolchain = find_toolchain(cell.row.arch, cell.row.cross, session.settings.llvm)
             each.append(BuildTools(session.store, events, toolchain, session.settings.jobs))
         outcome.detail = ", ".join(dict.fromkeys(tools.toolchain.cc for tools in each))
     base, applied = series_stage(session, base_stage(session))

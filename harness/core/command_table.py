@@ -62,6 +62,10 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "FIX": ("", "a mail with a patch that goes on top of the series, in a form that SERIES= takes"),
     "CONFIG": ("default", "a flavour, or a .config of yours; +FILE adds to it: docs/configs.md"),
     "AUTOCONFIG": ("1", "0: do not switch on what files of the series need to be compiled"),
+    "LLVM": (
+        "",
+        "1, a suffix such as -19, or a folder/: clang builds the kernel, as kbuild takes it",
+    ),
     "MACHINE": ("auto", "microvm, q35, or auto: the fastest that this kernel can boot"),
     "ACCEL": ("auto", "kvm, tcg, or auto: KVM where it runs the first guest"),
     "TESTS": (
@@ -144,7 +148,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
 
 _STORE = "OUT HARNESS_CACHE HARNESS_CACHE_LIMIT"
 _SOURCE = f"PROJECT KERNEL REF SERIES ALLOW_BIDI JOBS SANDBOX {_STORE}"
-_BUILD = f"{_SOURCE} WARNINGS VARIANT FIX CONFIG AUTOCONFIG"
+_BUILD = f"{_SOURCE} WARNINGS VARIANT FIX CONFIG AUTOCONFIG LLVM"
 _GUEST = f"{_BUILD} MACHINE ACCEL ROOTFS ROOTFS_LOGIN CPUS DEBUG DECODE"
 _CASES = f"{_GUEST} TESTS SEED REPEAT WORKLOADS RUN GUEST_FILES COVERAGE COVER"
 
@@ -235,11 +239,11 @@ COMMANDS: dict[str, Command] = {
         f"{_GUEST} PATCHES CELL", "run", {"CELL": "arm64"}),
     "try-config": Command("harness.commands.try_config:try_config",
         "what of CONFIG= the bare tree refuses, and why, in seconds (all: of every flavour)",
-        f"PROJECT KERNEL REF CONFIG JOBS SANDBOX {_STORE}", "",
+        f"PROJECT KERNEL REF CONFIG LLVM JOBS SANDBOX {_STORE}", "",
         {"KERNEL": "~/linux", "CONFIG": "all"}, one_run=True),
     "static-checks": Command("harness.commands.static_checks:static_checks",
         "checkpatch, sparse and kernel-doc of each patch, against the patch before",
-        f"{_SOURCE} PATCHES CONFIG"),
+        f"{_SOURCE} PATCHES CONFIG LLVM"),
     "plan": Command("harness.commands.plan:plan",
         "a command for each kernel and flavour of a revision, for machines of their own or CI",
         f"{_SOURCE} PREVIOUS CONFIG TESTS STATICS", "console",

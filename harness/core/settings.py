@@ -84,6 +84,12 @@ def _several(*allowed: str) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
+def _llvm(value: str) -> str:
+    if value and not (value == "1" or value.startswith("-") or value.endswith("/")):
+        raise ValueError("1, a suffix such as -19, or a folder with a / at its end")
+    return value
+
+
 def _warnings(value: str) -> Literal["refuse", "note"]:
     if value not in ("refuse", "note"):
         raise ValueError("refuse or note")
@@ -134,6 +140,7 @@ class Settings:
     fix: str | None = _given("FIX", _optional(str), asked=True)
     config: str = _given("CONFIG", str, asked=True)
     autoconfig: bool = _given("AUTOCONFIG", _flag)
+    llvm: str = _given("LLVM", _llvm, asked=True)  # '': GCC builds the kernel
     machine: str = _given("MACHINE", _choice("auto", "microvm", "q35"), asked=True)
     accel: str = _given("ACCEL", _choice("auto", "kvm", "tcg"), asked=True)
     tests: str | None = _given("TESTS", _optional(str), asked=True)

@@ -60,8 +60,10 @@ class Prepared:
 
 
 def workbench(session: Session) -> BuildTools:
-    """What a run's builds work with: this machine's own compiler."""
-    return BuildTools(session.store, session.events, find_toolchain(), session.settings.jobs)
+    """What a run's builds work with: this machine's own compiler, or that of LLVM=."""
+    settings = session.settings
+    toolchain = find_toolchain(llvm=settings.llvm)
+    return BuildTools(session.store, session.events, toolchain, settings.jobs)
 
 
 def base_stage(session: Session) -> Base:

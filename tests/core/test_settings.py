@@ -105,3 +105,15 @@ def test_a_kernel_without_what_the_change_needs_is_asked_for_again_so() -> None:
     without = from_environment({"AUTOCONFIG": "0"})
     assert without.command("test-kernel") == "make test-kernel AUTOCONFIG=0"
     assert from_environment({}).command("test-kernel") == "make test-kernel"
+
+
+@pytest.mark.parametrize("value", ["1", "-19", "/opt/llvm/bin/"])
+def test_a_kernel_of_clang_is_asked_for_again_so(value: str) -> None:
+    assert from_environment({"LLVM": value}).command("tree") == "make tree"
+    assert from_environment({"LLVM": value}).command("mutants") == f"make mutants LLVM={value}"
+
+
+@pytest.mark.parametrize("value", ["clang", "0", "19", "/opt/llvm/bin"])
+def test_llvm_is_what_kbuild_takes(value: str) -> None:
+    with pytest.raises(InvocationError, match=f"^LLVM={value}: must be 1, a suffix such as -19"):
+        from_environment({"LLVM": value})
