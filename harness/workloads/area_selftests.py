@@ -8,34 +8,27 @@ nothing of the guest. What cannot be built here is told and left out.
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.toolchain import environment
-from harness.core import git, proc
+from harness.core import proc
 from harness.core.sandbox import Inside
 from harness.core.store import Store, file_digest
 from harness.series.apply import PatchedTree
 from harness.workloads.regression_selftests import Selftest
+from harness.workloads.selftest_sources import (
+    SELFTESTS,
+    answer,
+    object_of,
+    question,
+    selftest_sources,
+    write_sources,
+)
 
-SELFTESTS = "tools/testing/selftests"
-_NAMES = "harness-names: ; @echo $(notdir $(TEST_GEN_PROGS))"
-# All of them but APART: the folders include one another's headers.
-SOURCES = (
-    SELFTESTS, "tools/include", "tools/arch/x86/include",
-    "mm/gup_test.h", "lib/test_hmm_uapi.h", "include/vdso/time64.h",  # the folder mm's
-    "scripts/Makefile.compiler", "scripts/subarch.include", "tools/scripts",  # of Makefiles
-)  # fmt: skip
-# Folders, 3481 of the 5354 files of 7.3, of which no other one includes any on x86.
-APART = (
-    "arm64", "bpf", "drivers", "ftrace", "hid", "kvm", "livepatch", "powerpc", "rcutorture",
-    "riscv", "sched_ext", "tc-testing", "ublk", "wireguard",
-)  # fmt: skip
 TELLING = ("error", "Error", "cannot", "No rule")  # of what make and the compiler say
 MAX_SAID = 3  # lines of a compiler, of a folder
 
@@ -92,30 +85,24 @@ def build_folder(
             this kernel line does not have is left out.
         changed: files of the tree that the series changes: their programs are built in any case.
     """
-    if not _tree_of(tree, f"{SELFTESTS}/{folder}"):
+    if not object_of(tree.repo, tree.commit, f"{SELFTESTS}/{folder}"):
         return None
     source_of = f"{SELFTESTS}/{folder}/{{}}.c".format
-    listed = [name for name in listed if _tree_of(tree, source_of(name))]
+    listed = [name for name in listed if object_of(tree.repo, tree.commit, source_of(name))]
     own = sorted(path for path in changed if path.startswith(f"{SELFTESTS}/{folder}/"))
-    found = {path: _tree_of(tree, path) for path in SOURCES}
-    sources = [path for path, known in found.items() if known]
-    trees, gcc = [found[path] for path in sources], proc.version("gcc")
-    inputs = folder, sorted(listed), own, trees, file_digest(headers), gcc
+    sources = selftest_sources(tree.repo, tree.commit)
+    inputs = folder, sorted(listed), own, sources, file_digest(headers), proc.version("gcc")
 
     def make(draft: Path) -> None:
-        rest = [f":(exclude){SELFTESTS}/{name}" for name in APART if name != folder.split("/")[0]]
-        archive = git.raw(tree.repo, "archive", "--format=tar", tree.commit, "--", *sources, *rest)
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(draft / "source", filter="data")
-        at, out = draft / "source" / SELFTESTS / folder, draft / "bin"
+        at = write_sources(tree.repo, tree.commit, folder, draft / "source")
+        out = draft / "bin"
         out.mkdir()
         argv = ("make", "-C", str(at), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}")
         # In the environment, so that a Makefile's own += adds to them.
         env = {**environment(), "CFLAGS": "-static", "LDFLAGS": "-static"}
         box = Inside(reads=(headers,), writes=(draft,))
-        question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
-        asked = proc.run(question, env=env, inside=box)
-        names = asked.output.split() if asked.returncode == 0 else []
+        asked = proc.run((*argv, *question("TEST_GEN_PROGS")), env=env, inside=box)
+        names = answer(asked.output) if asked.returncode == 0 else []
         if names and listed:
             names = [*listed, *(name for name in names if source_of(name) in own)]
         said: list[str] = [] if names else asked.output.splitlines()[-MAX_SAID:]
@@ -138,9 +125,3 @@ def build_folder(
 
 def _is_plain(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
-
-
-def _tree_of(tree: PatchedTree, path: str) -> str:
-    """The object of a path in the patched tree; '' where it is not there."""
-    named = f"{tree.commit}:{path}"
-    return git.text(tree.repo, "rev-parse", "--verify", "--quiet", named, expect=(0, 1)).strip()

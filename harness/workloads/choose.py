@@ -15,8 +15,8 @@ import yaml
 from harness.change.touched import Touched
 from harness.core.jsondata import from_json
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS, Settings
-from harness.workloads.area_selftests import SELFTESTS
 from harness.workloads.regression_selftests import Selftest, SelftestRow
+from harness.workloads.selftest_sources import SELFTESTS
 from harness.workloads.suite import OWN_SCRIPT
 
 OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md

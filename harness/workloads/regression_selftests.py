@@ -6,23 +6,21 @@ nothing of a folder is passed over in silence.
 
 Their own Makefile builds them: statically, so that they need nothing of the guest, and once,
 from the bare base and against its headers. The same programs run on both kernels, and what
-differs is the kernel. The sources are written out from git, so no worktree is touched.
+differs is the kernel.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.build.toolchain import environment
-from harness.core import git, proc
+from harness.core import proc
 from harness.core.errors import InternalError, InvocationError, MachineError
 from harness.core.events import CaseId
 from harness.core.jsondata import read_yaml
@@ -30,19 +28,19 @@ from harness.core.sandbox import Inside
 from harness.core.store import Store, file_digest
 from harness.image.programs import GUEST_TESTS, IN_GUEST, Case, Program
 from harness.series.base import Base
+from harness.workloads.selftest_sources import (
+    SELFTESTS,
+    answer,
+    question,
+    selftest_sources,
+    write_sources,
+)
 
 FILE, HELP = "regression.yaml", "docs/regression.md says what stands there"
 DEFAULT_TIMEOUT_S = 10.0  # the time limit of a test that names none
 RUNNER = GUEST_TESTS / "regression" / "selftest.py"
-# What every folder of selftests is built with.
-COMMON = (
-    "tools/testing/selftests/lib.mk",
-    "tools/testing/selftests/kselftest.h",
-    "tools/testing/selftests/kselftest_harness.h",
-)
-# make's own word for what the Makefile builds; all of it, expanded by make itself.
+# make's own words for what the Makefile builds.
 _LISTS = ("TEST_GEN_PROGS", "TEST_GEN_FILES", "TEST_CUSTOM_PROGS", "TEST_PROGS", "TEST_FILES")
-_NAMES = f"harness-names: ; @echo $(notdir {' '.join(f'$({name})' for name in _LISTS)})"
 # 'run_test ./program arguments', with or without a category before and a wrapper between.
 _RUN = re.compile(r"^[ \t]*(?:\w+=\S+ )*run_test[ \t](?:.*?[ \t])?\./(\S+)", re.MULTILINE)
 # The guest's runner gives a test twice its time, for a neighbour, and says what it did in it;
@@ -120,17 +118,16 @@ class SelftestRow:
 class RegressionRow:
     """What ``regression.yaml`` has for one kernel line.
 
-    ``memory_mb``: of a guest, in MiB. ``libraries``: static ones that the host must have, without
-    'lib' and '.a'. ``cflags``: program, or '*' for any other -> more words for the compiler.
-    ``append``: to the kernel's command line. ``left_out``: program, or a pattern of names -> why
-    it is not run.
+    ``folder``: below tools/testing/selftests. ``memory_mb``: of a guest, in MiB.
+    ``libraries``: static ones that the host must have, without 'lib' and '.a'. ``cflags``:
+    program, or '*' for any other -> more words for the compiler. ``append``: to the kernel's
+    command line. ``left_out``: program, or a pattern of names -> why it is not run.
     """
 
     folder: str
     memory_mb: int
     tests: tuple[SelftestRow, ...]
     left_out: dict[str, str] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     cflags: dict[str, str] = field(default_factory=dict)
     append: str = ""
@@ -184,10 +181,10 @@ def load(folder: Path, line: str) -> SelftestList:
     return listed
 
 
-def present(script: Path, names: str) -> frozenset[str]:
+def present(script: Path, names: Sequence[str]) -> frozenset[str]:
     """All programs of a folder: ``names`` that make says, and what ``run_vmtests.sh`` runs."""
     run = _RUN.findall(script.read_text()) if script.is_file() else []
-    return frozenset((*names.split(), *run))
+    return frozenset((*names, *run))
 
 
 def build_programs(
@@ -200,27 +197,23 @@ def build_programs(
         MachineError: one does not compile here.
     """
     row = listed.row
-    sources = (row.folder, *COMMON, *row.sources)
-    trees = [git.text(base.repo, "rev-parse", f"{base.commit}:{path}") for path in sources]
     by_cflags: dict[str, list[str]] = {}  # the programs, by the words that the compiler gets
     for name in listed.programs:
         cflags = row.cflags.get(name, row.cflags.get("*", ""))
         by_cflags.setdefault(cflags, []).append(name)
-    inputs = trees, file_digest(headers), proc.version("gcc"), by_cflags
+    sources = selftest_sources(base.repo, base.commit)
+    inputs = row.folder, sources, file_digest(headers), proc.version("gcc"), by_cflags
 
     def make(draft: Path) -> None:
-        archive = git.raw(base.repo, "archive", "--format=tar", base.commit, "--", *sources)
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(draft / "source", filter="data")
-        folder, out = draft / "source" / row.folder, draft / "bin"
+        folder = write_sources(base.repo, base.commit, row.folder, draft / "source")
+        out = draft / "bin"
         out.mkdir()
         argv = ("make", "-C", str(folder), f"OUTPUT={out}", f"KHDR_INCLUDES=-isystem {headers}")
         # Nothing of ours: a Makefile would take CONFIG or OUT, and MAKEFLAGS, for its own.
         env = environment()
-        question = (*argv, "-s", f"--eval={_NAMES}", "harness-names")
         box = Inside(reads=(headers,), writes=(draft,))
-        names = proc.capture(question, env=env, inside=box).decode()
-        there = present(folder / "run_vmtests.sh", names)
+        asked = proc.capture((*argv, *question(*_LISTS)), env=env, inside=box).decode()
+        there = present(folder / "run_vmtests.sh", answer(asked))
         (draft / "present.json").write_text(json.dumps(sorted(there)))
         said = []
         for cflags, wanted in by_cflags.items():
@@ -230,7 +223,7 @@ def build_programs(
             lines = done.output.splitlines()
             said += [line for line in lines if "rror" in line or "cannot" in line]
         if absent := [name for name in listed.programs if not (out / name).is_file()]:
-            what = f"{', '.join(absent)} of {row.folder} cannot be built here"
+            what = f"{', '.join(absent)} of {SELFTESTS}/{row.folder} cannot be built here"
             raise MachineError(
                 "\n".join((what, *said[:12])),
                 next_step="a missing -lNAME is Debian's package libNAME-dev; "
@@ -243,7 +236,8 @@ def build_programs(
     forgotten = sorted(name for name in there if not any(fnmatchcase(name, k) for k in known))
     if forgotten:
         raise InternalError(
-            f"regression.yaml neither runs nor leaves out {', '.join(forgotten)} of {row.folder}"
+            f"regression.yaml neither runs nor leaves out {', '.join(forgotten)}"
+            f" of {SELFTESTS}/{row.folder}"
         )
     return entry.path / "bin", entry.cached
 

@@ -41,7 +41,7 @@ LISTED = SelftestList(
     clause="V-KS-2",
     floor=2,
     tests=(Selftest("a", ("a",)), Selftest("b", ("b",)), Selftest("c", ("c",), flaps="it races")),
-    row=RegressionRow("tools/testing/selftests/vm", 512, ()),
+    row=RegressionRow("vm", 512, ()),
 )
 test_regression.__test__ = False  # type: ignore[attr-defined]  # a command, no test of ours
 

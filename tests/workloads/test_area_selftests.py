@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.store import Store
-from harness.workloads.area_selftests import SELFTESTS, build_folder
+from harness.workloads.area_selftests import build_folder
+from harness.workloads.selftest_sources import SELFTESTS
 from tests.coverage.test_changed_lines import tree_of
 from tests.support.toy import Toy
 

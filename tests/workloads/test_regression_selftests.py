@@ -22,6 +22,7 @@ from harness.workloads.regression_selftests import (
     case_of,
     present,
 )
+from harness.workloads.selftest_sources import SELFTESTS
 from harness.workloads.suite import selftest_suite
 
 SCRIPT = """#!/bin/bash
@@ -38,18 +39,25 @@ MAKEFILE = """TEST_GEN_FILES = one two broken
 TEST_PROGS := run_vmtests.sh
 CFLAGS = -Wall $(EXTRA_CFLAGS) $(KHDR_INCLUDES)
 include ../lib.mk
+local_config.mk:
+	@echo "  CHK     [config] $@"; touch $@
+include local_config.mk
 """
 LIB = """TEST_GEN_FILES := $(patsubst %,$(OUTPUT)/%,$(TEST_GEN_FILES))
 $(OUTPUT)/%: %.c
 	$(CC) $(CFLAGS) $< -o $@
 """
-PROGRAM = "#include <linux/answer.h>\n#include <stdio.h>\nint main(void) { return %s; }\n"
-FOLDER = "tools/testing/selftests/vm"
+PROGRAM = """#include <linux/answer.h>
+#include <stdio.h>
+#include "../pidfd/pidfd.h"
+int main(void) { return %s; }
+"""
+FOLDER = "vm"
 
 
 def test_the_script_tells_what_it_runs(tmp_path: Path) -> None:
     (tmp_path / "run_vmtests.sh").write_text(SCRIPT)
-    assert present(tmp_path / "run_vmtests.sh", "") == {
+    assert present(tmp_path / "run_vmtests.sh", []) == {
         "hugepage-mmap", "userfaultfd", "on-fault-limit", "va_high_addr_switch.sh",
     }  # fmt: skip
 
@@ -58,7 +66,7 @@ def test_the_script_tells_what_it_runs(tmp_path: Path) -> None:
 def base(tmp_path: Path) -> Base:
     """A tree with a folder of selftests: two programs, one of them broken, and its script."""
     tree = tmp_path / "tree"
-    folder = tree / FOLDER
+    folder = tree / SELFTESTS / FOLDER
     folder.mkdir(parents=True)
     (folder / "Makefile").write_text(MAKEFILE)
     (folder / "run_vmtests.sh").write_text("run_test ./one\nrun_test ./gone.sh\n")
@@ -66,8 +74,10 @@ def base(tmp_path: Path) -> Base:
     (folder / "two.c").write_text(PROGRAM % "EXTRA")
     (folder / "broken.c").write_text("int main(void) { return nothing; }\n")
     (folder.parent / "lib.mk").write_text(LIB)
-    for name in ("kselftest.h", "kselftest_harness.h"):
-        (folder.parent / name).write_text("")
+    # As in 7.3: the folders include one another's headers.
+    for name, text in (("pidfd", '#include "../clone3/clone3.h"\n'), ("clone3", "")):
+        (folder.parent / name).mkdir()
+        (folder.parent / name / f"{name}.h").write_text(text)
     git.text(None, "init", "--quiet", str(tree))
     git.text(tree, "add", "-A")
     git.text(tree, "commit", "--quiet", "-m", "base")
@@ -182,6 +192,6 @@ def test_repetitions_have_ids_of_their_own_and_one_name() -> None:
 
 def test_what_the_makefile_and_the_script_name_is_there(tmp_path: Path) -> None:
     script = tmp_path / "run_vmtests.sh"
-    assert present(script, "a b\n") == {"a", "b"}
+    assert present(script, ["a", "b"]) == {"a", "b"}
     script.write_text("run_test ./c\n")
-    assert present(script, "a b\n") == {"a", "b", "c"}
+    assert present(script, ["a", "b"]) == {"a", "b", "c"}

@@ -19,7 +19,7 @@ clause: V-KS-2
 floor: 2
 kernels:
   "6.1":
-    folder: tools/testing/selftests/vm
+    folder: vm
     memory_mb: 512
     tests:
       - {run: "one -a x:y 0x10", timeout: 30, user: nobody}
