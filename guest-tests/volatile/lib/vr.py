@@ -89,11 +89,16 @@ class Range:
         fd = os.open("/proc/self/pagemap", os.O_RDONLY)
         raw = os.pread(fd, self.pages * 8, self.address // PAGE * 8)
         os.close(fd)
-        return sum(1 for (entry,) in struct.iter_unpack("<Q", raw) if entry & bits)
+        return sum(1 for (entry,) in struct.iter_unpack("<Q", raw) if _settled(entry) & bits)
 
     def want_in_swap(self, present: bool) -> None:
         """Has the host look for the tags on the swap disk after the case."""
         diag(f"@swap {'present' if present else 'absent'} {self.magic.hex()} {self.pages}")
+
+
+def _settled(entry: int) -> int:
+    """pagemap's entry of a page; one that is being moved is present (vr_pages.h)."""
+    return entry ^ (SWAPPED | PRESENT) if entry & SWAPPED and 16 <= entry & 31 < 31 else entry
 
 
 def vmstat(name: str) -> int:
