@@ -251,6 +251,9 @@ MUST_PASS: dict[str, str] = {
         "pond 0000:00:03.0: WARNING: no frogs on this bus"
     ),
     "a driver's bug": logged("BUG: firmware: pond table has a wrong sum, ignored"),
+    "an interrupt that no driver takes": logged(
+        'irq 7: nobody cared (try booting with the "irqpoll" option)'
+    ),
     "a hint of the boot": logged(
         "WARNING: workqueue cpumask: online intersect > possible intersect"
     ),
@@ -291,6 +294,10 @@ def test_what_must_pass_is_no_complaint(name: str) -> None:
     [
         ("a driver's warning", "WARNING: pond: the water is shallow"),
         ("a driver's bug", "BUG: firmware: pond table has a wrong sum, ignored"),
+        (
+            "an interrupt that no driver takes",
+            'irq 7: nobody cared (try booting with the "irqpoll" option)',
+        ),
         ("only dropped messages", "** 3 printk messages dropped **"),
     ],
 )
