@@ -191,11 +191,11 @@ class Connection:
             channel.shutdown_write()
             streams.read()
             if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
-                raise CommandTimeoutError(streams.out, streams.err)
+                raise CommandTimeoutError(*streams.text())
             code = channel.recv_exit_status()
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
-        return Completed(code, streams.out, streams.err)
+        return Completed(code, *streams.text())
 
     def begin(self, line: str, timeout: float) -> paramiko.Channel:
         """A channel on which a shell line runs; the caller ends it and uses ``as_our_errors``."""
