@@ -80,11 +80,11 @@ def shared_out(
 class _Limit:
     """Says of a case whether it is begun, once so many have broken that no other is.
 
-    What has been announced to the screen is begun all the same.
+    What has been announced to the screen is begun all the same. ``ran``: how many have ended.
     """
 
     def __init__(self, most: int | None) -> None:
-        self._most, self._broken = most, 0
+        self._most, self._broken, self.ran = most, 0, 0
         self._announced: Case | None = None
         self._lock = threading.Lock()
 
@@ -105,10 +105,11 @@ class _Limit:
             return not self._reached or case is self._announced
 
     def count(self, event: ev.Event) -> None:
-        """Counts a case that broke, when it did: its turn on the screen may come much later."""
-        if isinstance(event, ev.CaseFinished) and event.status in BROKEN:
+        """Counts a case that ends, when it does: its turn on the screen may come much later."""
+        if isinstance(event, ev.CaseFinished):
             with self._lock:
-                self._broken += 1
+                self.ran += 1
+                self._broken += event.status in BROKEN
 
 
 def run_shared(
@@ -118,8 +119,8 @@ def run_shared(
     most: int | None = None,
     *,
     in_order: bool = False,
-) -> None:
-    """Runs the cases on ``runners``, a guest each; with few cases the first has them all.
+) -> int:
+    """Runs the cases on ``runners``, a guest each, and says how many; the first has all of few.
 
     Args:
         most: after so many that broke no other is begun; None: all are run.
@@ -140,7 +141,7 @@ def run_shared(
         for case in cases:
             if limit.begins(case):
                 runners[0].run(case, counted)
-        return
+        return limit.ran
 
     def worker(runner: CaseRunner) -> Callable[[Case], list[ev.Event]]:
         def work(case: Case) -> list[ev.Event]:
@@ -165,3 +166,4 @@ def run_shared(
             for event in seen.result():
                 if not (announced and isinstance(event, ev.CaseStarted)):
                     emit(event)
+    return limit.ran
