@@ -114,8 +114,7 @@ def guest_spec(
     """
     settings, events = session.settings, session.events
     spec = GuestSpec(
-        vmlinux=prepared.kernel.vmlinux,
-        bzimage=prepared.kernel.bzimage,
+        kernel=prepared.kernel.bzimage or prepared.kernel.vmlinux,
         machine=prepared.machine,
         accel="tcg",
         rootfs=rootfs.image,

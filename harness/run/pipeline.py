@@ -31,7 +31,7 @@ from harness.series.base import Base
 from harness.series.contract import with_variant
 from harness.series.on_top import obtain_base, stand_on
 from harness.series.patches import load_series
-from harness.vm.machine import choose_machine
+from harness.vm.machine import choose_machine, machine_table
 from harness.workloads.choose import kinds_of
 
 
@@ -163,7 +163,7 @@ def prepare(
         events.note(why)
     on_headers(headers, base)
     with stage(events, STAGE) as outcome:
-        bzimage = machine != "microvm"
+        bzimage = machine_table()["machines"][machine]["kernel"] == "bzimage"
         kernel = build(tree, config, bzimage=bzimage, warnings=session.settings.warnings)
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
