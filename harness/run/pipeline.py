@@ -19,7 +19,7 @@ from harness.build.tree import TreeUnderTest
 from harness.change import objects
 from harness.change.autoconfig import WholeChange, configure_for
 from harness.change.touched import fates, touched_files, without_object
-from harness.change.whose_series import is_foreign, take
+from harness.change.whose_series import take
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import KUNIT, Settings
@@ -178,7 +178,7 @@ def prepare(
 def _change(session: Session, base: Base, applied: Applied) -> WholeChange:
     """The whole series, where PATCHES= takes a part; that part, where the whole does not apply."""
     series = session.known.series
-    kunit = KUNIT in kinds_of(session.settings, foreign=is_foreign(session.data))
+    kunit = KUNIT in kinds_of(session.settings, session.data)
     whole = applied
     if session.settings.patches is not None and series is not None:
         with contextlib.suppress(SeriesError):
