@@ -132,11 +132,6 @@ class Guest:
         return self.folder / f"{self.name}.swap"
 
     @property
-    def marks(self) -> Path:
-        """The marks of the watched code that has run here."""
-        return marks_of(self.folder, self.name)
-
-    @property
     def trustworthy(self) -> bool:
         """Whether the next case may run here."""
         return not self.lost and not self._spoiled and not self.tainted & _DAMAGE and self.alive
