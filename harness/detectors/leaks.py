@@ -23,24 +23,18 @@ FILE = "/sys/kernel/debug/kmemleak"
 SCRIPT = f"sleep 5.5; echo scan > {FILE} && cat {FILE}"
 SCAN_TIMEOUT_S = 120.0  # for a guest of the reference's pace
 
-_OBJECT = re.compile(r"^unreferenced object (0x[0-9a-f]+) ")
+_OBJECT = re.compile(r"^(?=unreferenced object 0x)", re.MULTILINE)
 
 
 def objects(text: str) -> dict[str, str]:
     """The entries of kmemleak's file by their address."""
-    found: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in text.splitlines():
-        if match := _OBJECT.match(line):
-            current = found.setdefault(match[1], [])
-        current.append(line)
-    return {address: "\n".join(lines) for address, lines in found.items()}
+    return {entry.split()[2]: entry for entry in _OBJECT.split(text)[1:]}
 
 
 def in_both(first: str, second: str) -> str:
     """The entries that two scans agree on, as the second one tells them."""
     before = objects(first)
-    return "\n".join(text for at, text in objects(second).items() if at in before)
+    return "".join(text for at, text in objects(second).items() if at in before)
 
 
 def leaks_of(guest: Guest) -> tuple[Splat, ...]:
