@@ -113,24 +113,23 @@ def guest_spec(
         MachineError: the accelerator that was asked for does not work here.
     """
     settings, events = session.settings, session.events
+    chosen = choose_accel(settings.accel, kvm_verdict(session))
+    events.emit(chosen)
+    events.note(chosen.reason)
     spec = GuestSpec(
         kernel=prepared.kernel.bzimage or prepared.kernel.vmlinux,
         machine=prepared.machine,
-        accel="tcg",
+        accel=chosen.accel,
         rootfs=rootfs.image,
         host_key=rootfs.host_key,
         login=rootfs.login,
         tests=tests,
         cpus=cpus,
+        memory_mb=load_flavour(settings.config).memory_mb or GuestSpec.memory_mb,
     )
-    if memory := load_flavour(settings.config).memory_mb:
-        spec = replace(spec, memory_mb=memory)
     if settings.dump:
-        spec = replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
-    chosen = choose_accel(settings.accel, kvm_verdict(session))
-    events.emit(chosen)
-    events.emit(ev.Note(chosen.reason))
-    return replace(spec, accel=chosen.accel)
+        return replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
+    return spec
 
 
 def kvm_verdict(session: Session) -> KvmVerdict:
