@@ -249,8 +249,7 @@ def login_shell(port: int, keys: KeyPair, host_key: str) -> int:
         with subprocess.Popen(["ssh", *options, "root@127.0.0.1"]) as ssh:
             try:
                 _wait_for(ssh.pid, terminal=0)
-                if ssh.poll() is None:
-                    ssh.terminate()
+                ssh.terminate()  # the terminal is gone; one that has ended is not hit
                 return ssh.wait()
             except BaseException:
                 ssh.kill()
