@@ -56,11 +56,9 @@ def leaks_of(guest: Guest) -> tuple[Splat, ...]:
 
 
 def scan(
-    guests: Sequence[Guest],
-    events: ev.Events,
-    sort_out: Callable[[Splat], Splat] = lambda splat: splat,
-) -> str:
-    """Looks for leaks in every guest that still runs; emits them and says what was done.
+    guests: Sequence[Guest], events: ev.Events, sort_out: Callable[[Splat], Splat]
+) -> tuple[int, str]:
+    """Looks for leaks in the guests that still run; emits them. In how many, and that in words.
 
     A guest that was lost, or whose kernel had gone wrong before, is past being asked.
 
@@ -81,4 +79,5 @@ def scan(
             leaked += len(found)
             for splat in map(sort_out, found):
                 events.emit(splat.seen())
-    return f"{counted(leaked, 'leak')} in {len(asked)} of {counted(len(guests), 'guest')}"
+    said = f"{counted(leaked, 'leak')} in {len(asked)} of {counted(len(guests), 'guest')}"
+    return len(asked), said

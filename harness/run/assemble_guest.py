@@ -173,10 +173,9 @@ def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> 
     """The stage leaks, where the kernel has kmemleak; in how many guests it looked."""
     if config.get("DEBUG_KMEMLEAK") != "y":
         return 0
-    running = guests.running
     with stage(session.events, "leaks") as outcome:
-        outcome.detail = leaks.scan(running, session.events, guests.sort_out)
-    return len(running)
+        looked, outcome.detail = leaks.scan(guests.made, session.events, guests.sort_out)
+    return looked
 
 
 def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:
