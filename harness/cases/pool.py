@@ -104,12 +104,11 @@ class _Limit:
         with self._lock:
             return not self._reached or case is self._announced
 
-    def count(self, event: ev.Event) -> None:
+    def count(self, record: ev.CaseFinished) -> None:
         """Counts a case that ends, when it does: its turn on the screen may come much later."""
-        if isinstance(event, ev.CaseFinished):
-            with self._lock:
-                self.ran += 1
-                self._broken += event.status in BROKEN
+        with self._lock:
+            self.ran += 1
+            self._broken += record.status in BROKEN
 
 
 def run_shared(
@@ -133,23 +132,17 @@ def run_shared(
     limit = _Limit(most)
     guests = min(len(runners), len(cases) // MIN_CASES_PER_GUEST)
     if guests < 2:
-
-        def counted(event: ev.Event) -> None:
-            limit.count(event)
-            emit(event)
-
         for case in cases:
             if limit.begins(case):
-                runners[0].run(case, counted)
+                limit.count(runners[0].run(case, emit))
         return limit.ran
 
     def worker(runner: CaseRunner) -> Callable[[Case], list[ev.Event]]:
         def work(case: Case) -> list[ev.Event]:
             seen: list[ev.Event] = []
             if limit.begins(case):
-                runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
-            for event in seen:
-                limit.count(event)
+                longer = replace(case, timeout=case.timeout * SHARED_FACTOR)
+                limit.count(runner.run(longer, seen.append))
             return seen
 
         return work
