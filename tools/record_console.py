@@ -144,9 +144,7 @@ def main() -> None:
     rootfs = build_rootfs(chosen, store.Store(chosen.cache, chosen.cache_limit), events.Events())
     # Another machine: MACHINE=q35, with a bzImage in place of the ELF image.
     machine, memory = os.environ.get("MACHINE", "microvm"), int(os.environ.get("MEMORY", "512"))
-    spec = GuestSpec(
-        vmlinux, vmlinux, machine, "tcg", rootfs.image, rootfs.host_key, memory_mb=memory
-    )
+    spec = GuestSpec(vmlinux, machine, "tcg", rootfs.image, rootfs.host_key, memory_mb=memory)
     keys = KeyPair.generate()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -53,9 +53,7 @@ def main(vmlinux: Path, system_map: Path, output: Path) -> None:
     where = address(system_map.read_text(), "schedule_idle")
     with tempfile.TemporaryDirectory() as folder:
         stub = Path(folder) / "gdb"
-        spec = GuestSpec(
-            vmlinux, None, "microvm", "tcg", rootfs.image, rootfs.host_key, gdb=str(stub)
-        )
+        spec = GuestSpec(vmlinux, "microvm", "tcg", rootfs.image, rootfs.host_key, gdb=str(stub))
         guest = boot(spec, Path(folder), "guest", KeyPair.generate())
         try:
             connection = Recording(socket.AF_UNIX)

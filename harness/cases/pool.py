@@ -80,11 +80,11 @@ def shared_out(
 class _Limit:
     """Says of a case whether it is begun, once so many have broken that no other is.
 
-    What has been announced to the screen is begun all the same.
+    What has been announced to the screen is begun all the same. ``ran``: how many have ended.
     """
 
     def __init__(self, most: int | None) -> None:
-        self._most, self._broken = most, 0
+        self._most, self._broken, self.ran = most, 0, 0
         self._announced: Case | None = None
         self._lock = threading.Lock()
 
@@ -104,11 +104,11 @@ class _Limit:
         with self._lock:
             return not self._reached or case is self._announced
 
-    def count(self, event: ev.Event) -> None:
-        """Counts a case that broke, when it did: its turn on the screen may come much later."""
-        if isinstance(event, ev.CaseFinished) and event.status in BROKEN:
-            with self._lock:
-                self._broken += 1
+    def count(self, record: ev.CaseFinished) -> None:
+        """Counts a case that ends, when it does: its turn on the screen may come much later."""
+        with self._lock:
+            self.ran += 1
+            self._broken += record.status in BROKEN
 
 
 def run_shared(
@@ -118,8 +118,8 @@ def run_shared(
     most: int | None = None,
     *,
     in_order: bool = False,
-) -> None:
-    """Runs the cases on ``runners``, a guest each; with few cases the first has them all.
+) -> int:
+    """Runs the cases on ``runners``, a guest each, and says how many; the first has all of few.
 
     Args:
         most: after so many that broke no other is begun; None: all are run.
@@ -132,23 +132,17 @@ def run_shared(
     limit = _Limit(most)
     guests = min(len(runners), len(cases) // MIN_CASES_PER_GUEST)
     if guests < 2:
-
-        def counted(event: ev.Event) -> None:
-            limit.count(event)
-            emit(event)
-
         for case in cases:
             if limit.begins(case):
-                runners[0].run(case, counted)
-        return
+                limit.count(runners[0].run(case, emit))
+        return limit.ran
 
     def worker(runner: CaseRunner) -> Callable[[Case], list[ev.Event]]:
         def work(case: Case) -> list[ev.Event]:
             seen: list[ev.Event] = []
             if limit.begins(case):
-                runner.run(replace(case, timeout=case.timeout * SHARED_FACTOR), seen.append)
-            for event in seen:
-                limit.count(event)
+                longer = replace(case, timeout=case.timeout * SHARED_FACTOR)
+                limit.count(runner.run(longer, seen.append))
             return seen
 
         return work
@@ -165,3 +159,4 @@ def run_shared(
             for event in seen.result():
                 if not (announced and isinstance(event, ev.CaseStarted)):
                     emit(event)
+    return limit.ran

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cases.outcome import judge_end
-from harness.cases.plugins import Dialogue, Driver, Judgement, load_driver
+from harness.cases.plugins import Dialogue, Judgement, load_driver
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.image.programs import Case
@@ -103,11 +103,6 @@ class CaseRunner:
             self.guest = self.fresh()
         return self.guest
 
-    def _driver(self, case: Case) -> Driver | None:
-        if not case.driver:
-            return None
-        return load_driver(self.data.owner(case.program.source).folder, case.driver)
-
     def _run_in_guest(
         self, case: Case, emit: ev.Consumer, env: Mapping[str, str]
     ) -> ev.CaseFinished:
@@ -115,7 +110,9 @@ class CaseRunner:
         emit(ev.CaseStarted(case.id, case.clauses))
         self.observe(guest, None)
         judgements: list[Judgement] = []
-        driver = self._driver(case)
+        driver = None
+        if case.driver:
+            driver = load_driver(self.data.owner(case.program.source).folder, case.driver)
 
         def run_in(guest: Guest) -> CaseRun:
             judgements.clear()

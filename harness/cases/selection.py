@@ -69,15 +69,8 @@ def run_cases(
             f"TESTS={expression!r} selects none of {len(cases)} cases",
             next_step=f"{command('list-tests')} prints their names",
         )
-    ran = 0
-
-    def counted(event: ev.Event) -> None:
-        nonlocal ran
-        ran += isinstance(event, ev.CaseFinished)
-        emit(event)
-
     try:
-        run_shared(chosen, runners, counted, most, in_order=in_order)
+        ran = run_shared(chosen, runners, emit, most, in_order=in_order)
     except HarnessError:
         raise
     except Exception as error:

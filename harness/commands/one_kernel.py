@@ -15,7 +15,6 @@ from harness.cases.pool import at_once
 from harness.cases.repeats import JUDGED_STATUSES, repeat, repeat_broken
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
-from harness.change.whose_series import is_foreign
 from harness.core import events as ev
 from harness.core.errors import SeriesError
 from harness.core.settings import CASES, TOUCHED, TOUCHED_ONLY, Settings
@@ -35,13 +34,14 @@ from harness.run.assemble_guest import (
     look_for_leaks,
 )
 from harness.run.change import ChangeWatch, watch_change
-from harness.run.main_suite import MainSuite, planned, selected
+from harness.run.main_suite import MainSuite, planned
 from harness.run.pipeline import base_stage, change_stage, series_stage
 from harness.run.session import RunResult, Session, run_session
 from harness.run.touched import touched_cases
 from harness.setup.on_demand import provide
 from harness.vm.serial_dialogue import SerialDialogue
 from harness.vm.ssh import login_shell
+from harness.workloads.choose import kinds_of
 from harness.workloads.regression_selftests import RUNNER, case_of
 
 NO_WORKLOAD = "no workload: nothing calls the change; RUN= or WORKLOADS= names one"
@@ -193,12 +193,11 @@ def list_tests(session: Session) -> None:
     settings = session.settings
     if settings.series or settings.run or settings.workloads:
         series_stage(session, base_stage(session))
-    kinds, listed = selected(session), Counter[str]()
+    kinds, listed = kinds_of(settings, session.data), Counter[str]()
     for kind, name, why in planned(session, kinds):
         session.console.print(f"{name}\n    {why}", soft_wrap=True, markup=False)
         listed[kind] += 1
-    own = CASES in kinds and not is_foreign(session.data)
-    for case in assemble_guest(session).suite.cases if own else ():
+    for case in assemble_guest(session).suite.cases if CASES in kinds else ():
         session.console.print(f"{case.id}  {' '.join(case.clauses)}", soft_wrap=True)
         session.console.print(f"    {case.about}", soft_wrap=True, markup=False)
         listed[CASES] += 1

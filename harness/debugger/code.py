@@ -64,8 +64,7 @@ class Unit:
 
     def chain(self, address: int) -> tuple[Scope, ...]:
         """The function at an address and what is inlined there, the outermost first."""
-        every = (scope for function in self.functions for scope in function.all())
-        return tuple(scope for scope in every if scope.covers(address))
+        return tuple(s for f in self.functions for s in f.all() if s.covers(address))
 
     def line_at(self, address: int) -> tuple[str, int]:
         """File and line of the code at an address; '' and 0 where nothing is known."""

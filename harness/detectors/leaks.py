@@ -23,24 +23,18 @@ FILE = "/sys/kernel/debug/kmemleak"
 SCRIPT = f"sleep 5.5; echo scan > {FILE} && cat {FILE}"
 SCAN_TIMEOUT_S = 120.0  # for a guest of the reference's pace
 
-_OBJECT = re.compile(r"^unreferenced object (0x[0-9a-f]+) ")
+_OBJECT = re.compile(r"^(?=unreferenced object 0x)", re.MULTILINE)
 
 
 def objects(text: str) -> dict[str, str]:
     """The entries of kmemleak's file by their address."""
-    found: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in text.splitlines():
-        if match := _OBJECT.match(line):
-            current = found.setdefault(match[1], [])
-        current.append(line)
-    return {address: "\n".join(lines) for address, lines in found.items()}
+    return {entry.split()[2]: entry for entry in _OBJECT.split(text)[1:]}
 
 
 def in_both(first: str, second: str) -> str:
     """The entries that two scans agree on, as the second one tells them."""
     before = objects(first)
-    return "\n".join(text for at, text in objects(second).items() if at in before)
+    return "".join(text for at, text in objects(second).items() if at in before)
 
 
 def leaks_of(guest: Guest) -> tuple[Splat, ...]:
@@ -62,11 +56,9 @@ def leaks_of(guest: Guest) -> tuple[Splat, ...]:
 
 
 def scan(
-    guests: Sequence[Guest],
-    events: ev.Events,
-    sort_out: Callable[[Splat], Splat] = lambda splat: splat,
-) -> str:
-    """Looks for leaks in every guest that still runs; emits them and says what was done.
+    guests: Sequence[Guest], events: ev.Events, sort_out: Callable[[Splat], Splat]
+) -> tuple[int, str]:
+    """Looks for leaks in the guests that still run; emits them. In how many, and that in words.
 
     A guest that was lost, or whose kernel had gone wrong before, is past being asked.
 
@@ -87,4 +79,5 @@ def scan(
             leaked += len(found)
             for splat in map(sort_out, found):
                 events.emit(splat.seen())
-    return f"{counted(leaked, 'leak')} in {len(asked)} of {counted(len(guests), 'guest')}"
+    said = f"{counted(leaked, 'leak')} in {len(asked)} of {counted(len(guests), 'guest')}"
+    return len(asked), said

@@ -84,7 +84,7 @@ class Parts:
 def argv_of(spec: GuestSpec, *, stub: bool) -> tuple[str, ...]:
     """QEMU's command line for a folder with the files of a finding; ``stub``: with its gdbstub."""
     here = replace(
-        spec, vmlinux=Path(KERNEL), bzimage=Path(KERNEL), rootfs=Path(ROOT), tests=Path(TESTS),
+        spec, kernel=Path(KERNEL), rootfs=Path(ROOT), tests=Path(TESTS),
         gdb=STUB if stub else "", watch=None,
     )  # fmt: skip
     return tuple(qemu_argv(here, None, NO_KEY, swap=Path(SWAP)))

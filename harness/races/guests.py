@@ -133,8 +133,8 @@ def kernel_guests(
         stub = Path(short) / "gdb"
         symbols = kernel.symbols(context.session.store, context.prepared.base)
         folder.mkdir(parents=True, exist_ok=True)
-        spec = replace(context.spec, vmlinux=kernel.build.vmlinux, bzimage=kernel.build.bzimage)
-        spec = replace(spec, gdb=str(stub))
+        image = kernel.build.bzimage or kernel.build.vmlinux
+        spec = replace(context.spec, kernel=image, gdb=str(stub))
         try:
             kvm = kvm_verdict(context.session)
             with Guests(spec, folder, events, kvm) as guests:

@@ -115,25 +115,23 @@ def guest_spec(
         MachineError: the accelerator that was asked for does not work here.
     """
     settings, events = session.settings, session.events
+    chosen = choose_accel(settings.accel, kvm_verdict(session))
+    events.emit(chosen)
+    events.note(chosen.reason)
     spec = GuestSpec(
-        vmlinux=prepared.kernel.vmlinux,
-        bzimage=prepared.kernel.bzimage,
+        kernel=prepared.kernel.bzimage or prepared.kernel.vmlinux,
         machine=prepared.machine,
-        accel="tcg",
+        accel=chosen.accel,
         rootfs=rootfs.image,
         host_key=rootfs.host_key,
         login=rootfs.login,
         tests=tests,
         cpus=cpus,
+        memory_mb=load_flavour(settings.config).memory_mb or GuestSpec.memory_mb,
     )
-    if memory := load_flavour(settings.config).memory_mb:
-        spec = replace(spec, memory_mb=memory)
     if settings.dump:
-        spec = replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
-    chosen = choose_accel(settings.accel, kvm_verdict(session))
-    events.emit(chosen)
-    events.emit(ev.Note(chosen.reason))
-    return replace(spec, accel=chosen.accel)
+        return replace(spec, core=session.out / CORE, extra_append=CORE_APPEND)
+    return spec
 
 
 def kvm_verdict(session: Session) -> KvmVerdict:
@@ -177,10 +175,9 @@ def look_for_leaks(session: Session, guests: Guests, config: dict[str, str]) -> 
     """The stage leaks, where the kernel has kmemleak; in how many guests it looked."""
     if config.get("DEBUG_KMEMLEAK") != "y":
         return 0
-    running = guests.running
     with stage(session.events, "leaks") as outcome:
-        outcome.detail = leaks.scan(running, session.events, guests.sort_out)
-    return len(running)
+        looked, outcome.detail = leaks.scan(guests.made, session.events, guests.sort_out)
+    return looked
 
 
 def complaints_of(equipment: Equipment) -> Callable[[Splat], Splat]:

@@ -41,7 +41,7 @@ class ChangeWatch:
         if guest.spec.watch is None:
             return
         if guest.spec.accel == "tcg":
-            self.measured.ran.read(guest.marks, case)
+            self.measured.ran.read(marks_of(guest.folder, guest.name), case)
         else:
             self.unseen.add(guest.name)
 

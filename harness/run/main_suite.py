@@ -9,7 +9,6 @@ from pathlib import Path
 
 from harness.change.kunit import kunit_files
 from harness.change.touched import Touched, touched_files
-from harness.change.whose_series import is_foreign
 from harness.core.errors import MachineError
 from harness.core.events import Note
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS
@@ -29,11 +28,6 @@ from harness.workloads.choose import (
 )
 from harness.workloads.regression_selftests import Selftest
 from harness.workloads.suite import FILES, OWN_SCRIPT, checked_folder, image_of, own_script
-
-
-def selected(session: Session) -> frozenset[str]:
-    """The kinds of workloads of this run: WORKLOADS=, else those that suit the series."""
-    return kinds_of(session.settings, foreign=is_foreign(session.data))
 
 
 def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str, str]]:
@@ -78,9 +72,8 @@ class MainSuite:
         Raises:
             InvocationError: RUN= or GUEST_FILES= makes no sense, or a case does not compile.
         """
-        settings, kinds = session.settings, selected(session)
-        foreign = is_foreign(session.data)
-        own = own_programs(session, headers, base) if CASES in kinds and not foreign else None
+        settings, kinds = session.settings, kinds_of(session.settings, session.data)
+        own = own_programs(session, headers, base) if CASES in kinds else None
         built: dict[str, Path] = {}
         scripts: dict[str, str] = {}
         folders: dict[str, Path] = {}

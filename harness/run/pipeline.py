@@ -19,7 +19,7 @@ from harness.build.tree import TreeUnderTest
 from harness.change import objects
 from harness.change.autoconfig import WholeChange, configure_for
 from harness.change.touched import fates, touched_files, without_object
-from harness.change.whose_series import is_foreign, take
+from harness.change.whose_series import take
 from harness.core import events as ev
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.settings import KUNIT, Settings
@@ -31,7 +31,7 @@ from harness.series.base import Base
 from harness.series.contract import with_variant
 from harness.series.on_top import obtain_base, stand_on
 from harness.series.patches import load_series
-from harness.vm.machine import choose_machine
+from harness.vm.machine import choose_machine, machine_table
 from harness.workloads.choose import kinds_of
 
 
@@ -165,7 +165,7 @@ def prepare(
         events.note(why)
     on_headers(headers, base)
     with stage(events, STAGE) as outcome:
-        bzimage = machine != "microvm"
+        bzimage = machine_table()["machines"][machine]["kernel"] == "bzimage"
         kernel = build(tree, config, bzimage=bzimage, warnings=session.settings.warnings)
         outcome.cached = kernel.cached
         outcome.detail = f"{kernel.release}, {kernel.objects} objects"
@@ -180,7 +180,7 @@ def prepare(
 def _change(session: Session, base: Base, applied: Applied) -> WholeChange:
     """The whole series, where PATCHES= takes a part; that part, where the whole does not apply."""
     series = session.known.series
-    kunit = KUNIT in kinds_of(session.settings, foreign=is_foreign(session.data))
+    kunit = KUNIT in kinds_of(session.settings, session.data)
     whole = applied
     if session.settings.patches is not None and series is not None:
         with contextlib.suppress(SeriesError):

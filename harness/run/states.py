@@ -14,7 +14,6 @@ from harness.core.errors import InvocationError
 from harness.core.settings import Settings
 from harness.report.records import RunDocument
 from harness.run.session import RunKernel, RunResult
-from harness.run.verdict import JUDGED
 
 BASE = "the bare base"  # the state of no patches
 BUILT_BY = ("series", "config", "build")  # stages; the first of them that fails is named
@@ -95,7 +94,7 @@ def every_state(
         result = run_state(run, replace(settings, patches=count), console, heading)
         state = SeriesState(count, subject, result.document)
         yield state
-        if state.document["exit_code"] not in JUDGED or not state.applies:
+        if not result.judged or not state.applies:
             break
 
 

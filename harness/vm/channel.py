@@ -100,15 +100,9 @@ class Streams:
         self._out, self._err = _Stream(mark), _Stream(mark)
         self._at = 0  # where a line begins that has not been looked at
 
-    @property
-    def out(self) -> str:
-        """Standard output so far."""
-        return self._out.text()
-
-    @property
-    def err(self) -> str:
-        """Standard error so far."""
-        return self._err.text()
+    def text(self) -> tuple[str, str]:
+        """Standard output and standard error so far."""
+        return self._out.text(), self._err.text()
 
     def read(self) -> str | None:
         """Returns when both streams have come to the mark: what follows it on the first.
@@ -164,7 +158,7 @@ class Streams:
                 self._limited = True
             left = self.deadline - time.monotonic()
             if left <= 0:
-                raise CommandTimeoutError(self.out, self.err)
+                raise CommandTimeoutError(*self.text())
             # The channel is readable on news of either stream and on its end.
             select.select([channel], [], [], min(left, 0.2))
 
@@ -210,7 +204,7 @@ class CaseLine:
         except BaseException:
             self.close()
             raise
-        return Completed(int(status), streams.out, streams.err)
+        return Completed(int(status), *streams.text())
 
     def close(self) -> None:
         """Gives the channel up; a case that runs there goes on, and is the last."""

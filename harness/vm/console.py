@@ -56,7 +56,7 @@ class Console:
         self.log = log
         self._kept: deque[str] = deque()
         self._kept_bytes = 0
-        self._count = 0  # of all lines, whose last ones are kept
+        self.count = 0  # of all lines, whose last ones are kept: the index of the next
         self.ended = False
         self.trouble: Exception | None = None  # what went wrong in the reader's thread
         self._line = line
@@ -115,7 +115,7 @@ class Console:
             for line in lines:
                 self._kept.append(line)
                 self._kept_bytes += len(line) + LINE_COST_BYTES
-            self._count += len(lines)
+            self.count += len(lines)
             while self._kept_bytes > MAX_KEPT_BYTES:
                 self._kept_bytes -= len(self._kept.popleft()) + LINE_COST_BYTES
             self._rest = rest
@@ -125,11 +125,6 @@ class Console:
             self._news.notify_all()
 
     @property
-    def count(self) -> int:
-        """How many lines there have been, which is the index of the next."""
-        return self._count
-
-    @property
     def lines(self) -> list[str]:
         """The lines that are kept: all, or the last ones of many."""
         with self._news:
@@ -137,7 +132,7 @@ class Console:
 
     def _since(self, index: int) -> Iterator[str]:
         """The kept lines from an index on; the caller holds the lock."""
-        return itertools.islice(self._kept, max(0, index - self._count + len(self._kept)), None)
+        return itertools.islice(self._kept, max(0, index - self.count + len(self._kept)), None)
 
     def listen(self, since: int | None = None) -> queue.SimpleQueue[bytes]:
         """Every byte from now on as it comes, and b'' at the end; see ``unlisten``.
@@ -185,7 +180,7 @@ class Console:
                 for line in self._since(since):
                     if match := wanted.search(line):
                         return match
-                since = self._count
+                since = self.count
                 left = deadline - time.monotonic()
                 if self.ended or left <= 0:
                     return None

@@ -84,7 +84,8 @@ class Guest:
         self.pace = 1.0  # how much slower than the reference this guest is
         self.lost = ""
         self.tainted = 0
-        self._sequence = 0
+        self._sequence = 0  # of the case that runs, or ran last
+        self._since = 0  # the console's lines before it
         self._expecting_oom: set[int] = set()
         self._splats: list[Splat] = []
         self._handed_out: set[int] = set()  # ids of those that their owner has been given
@@ -130,11 +131,6 @@ class Guest:
     def swap_image(self) -> Path:
         """The raw swap disk of this guest, on the host."""
         return self.folder / f"{self.name}.swap"
-
-    @property
-    def marks(self) -> Path:
-        """The marks of the watched code that has run here."""
-        return marks_of(self.folder, self.name)
 
     @property
     def trustworthy(self) -> bool:
@@ -247,25 +243,14 @@ class Guest:
         seq = self._recogniser.announced = self._sequence
         if oom_expected:
             self._expecting_oom.add(seq)
-        since = self.console.count
+        self._since = self.console.count
         words = [str(seq), case_id.replace(" ", "_"), f"{timeout:g}"]
         env = dict(self.spec.env) | {protocol.PACE_VARIABLE: f"{self.pace:g}"} | dict(env or {})
-
-        def execute(timeout: float, limit: Callable[[], float | None]) -> Completed:
-            if talk is None:
-                if self._line is None or not self._line.open:  # the last one may have gone wrong
-                    self._line = self._connected().serve_cases(f"{INIT} serve", timeout)
-                return self._line.run(request_of(words, argv, env), timeout, limit)
-            # The end of its input is the end of the dialogue: that takes a channel of its own.
-            talking = env | {protocol.DIALOGUE_VARIABLE: "1"}
-            line = command_line([INIT, "case", *words, *argv], talking)
-            return self._connected().execute(line, timeout, limit=limit, talk=talk)
-
         start = time.monotonic()
-        run = self._execute_case(execute, seq, timeout, since)
+        run = self._execute_case(words, argv, env, timeout, talk)
         lost, ended = run.lost, None
         if not lost:
-            ended = self._marker(protocol.END, seq, since, 5.0)
+            ended = self._marker(protocol.END, 5.0)
         elif not self.alive:
             self.console.join()
         self.settle()
@@ -276,11 +261,11 @@ class Guest:
             lost = self.lost = f"{lost} ({during[0]})" if during else lost
             if self.spec.accel == "kvm" and not during and not self._spoiled:
                 begin = f"{protocol.HEAD}{protocol.BEGIN} {seq} "
-                unbegun = seq == 1 and not self.console.wait_for(begin, 0.0, since=since)
+                unbegun = seq == 1 and not self.console.wait_for(begin, 0.0, since=self._since)
                 run = replace(run, kvm_suspect=kvm_suspect(self.qemu, self.console, unbegun))
             evidence = self.dump_state()
             self.qemu.kill()
-        elif self._marker(protocol.STUCK, seq, since):
+        elif self._marker(protocol.STUCK):
             self._spoiled = self._spoiled or "a process that cannot be killed"
             evidence = self.dump_state()
         if ended is not None:
@@ -293,22 +278,31 @@ class Guest:
 
     def _execute_case(
         self,
-        execute: Callable[[float, Callable[[], float | None]], Completed],
-        seq: int,
+        words: Sequence[str],
+        argv: Sequence[str],
+        env: dict[str, str],
         timeout: float,
-        since: int,
+        talk: Callable[[Ask], None] | None,
     ) -> CaseRun:
         """Runs the case to its end, or finds out how the guest was lost."""
 
         def limit() -> float | None:
             # The case is over, and a process that nobody can kill holds its output open.
-            if self._marker(protocol.END, seq, since):
+            if self._marker(protocol.END):
                 return LATE
             # The kernel has reported that it is stuck, or worse: it is not worth waiting for.
             return GIVE_UP * self.pace if self._spoiled else None
 
+        timeout += GRACE * self.pace
         try:
-            done = execute(timeout + GRACE * self.pace, limit)
+            if talk is None:
+                if self._line is None or not self._line.open:  # the last one may have gone wrong
+                    self._line = self._connected().serve_cases(f"{INIT} serve", timeout)
+                done = self._line.run(request_of(words, argv, env), timeout, limit)
+            else:  # the end of its input is that of the dialogue: it takes a channel of its own
+                talking = env | {protocol.DIALOGUE_VARIABLE: "1"}
+                line = command_line([INIT, "case", *words, *argv], talking)
+                done = self._connected().execute(line, timeout, limit=limit, talk=talk)
             return CaseRun(done.exit_code, done.stdout, done.stderr)
         except SshError:
             if not self.alive:
@@ -317,34 +311,32 @@ class Guest:
             answers = "the SSH connection was lost; the guest still answers on a new one"
             return CaseRun(None, lost=answers if self._talks else self._silence())
         except CommandTimeoutError as error:
-            return self._out_of_time(error, seq, since)
+            return self._out_of_time(error)
 
-    def _out_of_time(self, error: CommandTimeoutError, seq: int, since: int) -> CaseRun:
+    def _out_of_time(self, error: CommandTimeoutError) -> CaseRun:
         """The guest should have ended the case by itself; why did it not?"""
         run = CaseRun(None, error.stdout, error.stderr)
-        marker = self._marker(protocol.END, seq, since)
-        stuck = self._marker(protocol.STUCK, seq, since)
+        marker = self._marker(protocol.END)
         if self._spoiled and marker is None:
             return replace(run, lost="the case was given up")
-        if not (marker and stuck) and not self.ping():
+        if not (marker and self._marker(protocol.STUCK)) and not self.ping():
             return replace(run, lost=self._silence())
         if marker is not None:  # signals as a shell counts them
             signals = 128 if marker[1] == "signal" else 0
             return replace(run, exit_code=int(marker[2]) + signals)
         with contextlib.suppress(SshError, TimeoutError):
-            self.exec([INIT, "kill", str(seq)], PING * self.pace)
+            self.exec([INIT, "kill", str(self._sequence)], PING * self.pace)
         # The guest goes by its own clock, which falls behind where its host has no time for it.
-        ended = self._marker(protocol.END, seq, since, LATE * self.pace)
+        ended = self._marker(protocol.END, LATE * self.pace)
         lost = "the case was ended by the host" if ended else "the case cannot be ended"
         return replace(run, lost=f"{lost}: the guest did not do it in time")
 
-    def _marker(
-        self, word: str, seq: int, since: int, timeout: float = 0.0
-    ) -> re.Match[str] | None:
+    def _marker(self, word: str, timeout: float = 0.0) -> re.Match[str] | None:
         """What case.c prints: STUCK, or END with how, a number and the kernel's taint."""
+        seq = self._sequence
         by = self._recogniser.told_by(seq)
         pattern = rf"{by}{protocol.HEAD}{word} {seq}(?:: | (\w+)=(\d+) tainted=(\d+))"
-        return self.console.wait_for(pattern, timeout, since=since)
+        return self.console.wait_for(pattern, timeout, since=self._since)
 
     def _silence(self) -> str:
         self._talks, why = why_silent(self.qemu, self.console, ASK * self.pace)

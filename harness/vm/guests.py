@@ -228,10 +228,10 @@ class Guests:
         return usual.on_trial() if unproven else usual
 
     @property
-    def running(self) -> tuple[Guest, ...]:
-        """The guests that a case may still run in."""
+    def made(self) -> tuple[Guest, ...]:
+        """All guests of the run so far, lost ones too."""
         with self._lock:
-            return tuple(guest for guest in self._made if guest.trustworthy)
+            return tuple(self._made)
 
     def report_strays(self) -> None:
         """Emits what the kernels said while no case was running, each complaint once."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from harness.core.errors import InvocationError, MachineError
+from harness.core.errors import MachineError
 from harness.core.settings import Login
 from harness.vm import protocol
 
@@ -63,8 +63,7 @@ class GuestSpec:
     """One guest. Paths are absolute; ``memory_mb`` in MiB.
 
     Args:
-        vmlinux: stripped ELF image, for machines that start it directly.
-        bzimage: compressed image; may be None where only microvm is used.
+        kernel: the image that this machine starts, see machines.yaml.
         machine: a name of machines.yaml.
         accel: 'kvm' or 'tcg'.
         rootfs: the guest's vda, read-only.
@@ -82,8 +81,7 @@ class GuestSpec:
         recording: under TCG, with one CPU; a replay waits for who connects to ``gdb``.
     """
 
-    vmlinux: Path | None
-    bzimage: Path | None
+    kernel: Path
     machine: str
     accel: str
     rootfs: Path
@@ -101,18 +99,6 @@ class GuestSpec:
     core: Path | None = None
     login: Login | None = None
     env: tuple[tuple[str, str], ...] = ((protocol.SWAP_DISK_VARIABLE, "/dev/vdc"),)
-
-    @property
-    def kernel(self) -> Path:
-        """The image this machine starts; InvocationError: it was not built."""
-        kind = machine_table()["machines"][self.machine]["kernel"]
-        image = self.vmlinux if kind == "vmlinux" else self.bzimage
-        if image is None:
-            raise InvocationError(
-                f"MACHINE={self.machine} starts a {kind}, and there is none",
-                next_step="build it, or MACHINE=auto",
-            )
-        return image
 
     def counting(self) -> GuestSpec:
         """The same guest under TCG with one CPU: a nanosecond in it is one instruction."""

@@ -72,12 +72,11 @@ class Monitor:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._client = QMPClient()
-        self._loop = _loop()
         self.version = (0, 0)  # of a QEMU that has not greeted
 
     def _wait(self, what: Coroutine[Any, Any, T], timeout: float) -> T:
         """Has the loop do it: what it returns, or raises, within ``timeout`` seconds."""
-        doing = asyncio.run_coroutine_threadsafe(asyncio.wait_for(what, timeout), self._loop)
+        doing = asyncio.run_coroutine_threadsafe(asyncio.wait_for(what, timeout), _loop())
         try:
             return doing.result()
         except (ConnectError, ExecInterruptedError, StateError, EOFError) as error:
@@ -193,21 +192,18 @@ class Qemu:
             if restore is not None:
                 inherited.append(os.open(restore, os.O_RDONLY))
             with open(log, "wb") as errors:
-                process = (
-                    _launcher()
-                    .submit(
-                        subprocess.Popen,
-                        # setpriv rather than preexec_fn: Python code between fork and exec is not
-                        # safe once there are threads, and there is one for each console.
-                        ["setpriv", "--pdeathsig", "KILL", "--", *argv],
-                        stdin=console_in,
-                        stdout=console_out,
-                        stderr=errors,
-                        pass_fds=inherited,
-                        start_new_session=True,
-                    )
-                    .result()
+                starting = _launcher().submit(
+                    subprocess.Popen,
+                    # setpriv rather than preexec_fn: Python code between fork and exec is not
+                    # safe once there are threads, and there is one for each console.
+                    ["setpriv", "--pdeathsig", "KILL", "--", *argv],
+                    stdin=console_in,
+                    stdout=console_out,
+                    stderr=errors,
+                    pass_fds=inherited,
+                    start_new_session=True,
                 )
+                process = starting.result()
         except BaseException:
             line.close()
             monitor.close()

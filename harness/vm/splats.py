@@ -106,7 +106,7 @@ class _Open:
     traced: bool = False
     raw: list[str] = field(default_factory=list)
     bare: list[str] = field(default_factory=list)
-    others: list[tuple[int, str, str]] = field(default_factory=list)
+    others: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Recogniser:
@@ -146,14 +146,14 @@ class Recogniser:
             if verdict == "beside":
                 return self._once(line, text)
             if verdict == "other":
-                current.others.append((self._index, line, text))
+                current.others.append((line, text))
                 return done
             if verdict:
                 self._append(current, line, text)
                 if verdict == "last":
-                    done += self._finish(caller)
+                    done += self._finish(self._open.pop(caller))
                 return done
-            done += self._finish(caller)
+            done += self._finish(self._open.pop(caller))
         report, at, sure = self._start(text)
         if report is not None or self.table.cut_here.search(text):
             opened = _Open(report, self.case, self._index, self._index)
@@ -162,7 +162,7 @@ class Recogniser:
             self._open[caller] = opened
             self._append(opened, line, text[at:])
             if report is not None and report.once:
-                done += self._finish(caller)
+                done += self._finish(self._open.pop(caller))
             elif report is not None and report.until and report.until.search(text):
                 opened.ended = True
         elif caller and caller not in self._open and len(self._open) == 1:
@@ -175,13 +175,9 @@ class Recogniser:
     def _once(self, line: str, text: str) -> list[Splat]:
         """A report of one line, amid another one."""
         report, _, _ = self._start(text)
-        kept = self._open.get("")
-        self._open[""] = _Open(report, self.case, self._index, self._index)
-        self._append(self._open[""], line, text)
-        done = self._finish("")
-        if kept is not None:
-            self._open[""] = kept
-        return done
+        opened = _Open(report, self.case, self._index, self._index)
+        self._append(opened, line, text)
+        return self._finish(opened)
 
     def told_by(self, seq: int) -> str:
         """A pattern for what stands before a marker of the process that has begun a case."""
@@ -190,7 +186,8 @@ class Recogniser:
 
     def flush(self) -> list[Splat]:
         """Closes what is open: the console has been quiet, or has ended."""
-        return [splat for caller in list(self._open) for splat in self._finish(caller)]
+        every, self._open = self._open.values(), {}
+        return [splat for current in every for splat in self._finish(current)]
 
     def _marker(self, text: str, caller: str) -> list[Splat]:
         match = _MARKER.match(text)
@@ -204,7 +201,7 @@ class Recogniser:
             self._tellers[seq] = caller
         self.case = seq if begins else None
         ended = [caller for caller, current in self._open.items() if current.ended]
-        return [splat for caller in ended for splat in self._finish(caller)]
+        return [splat for each in ended for splat in self._finish(self._open.pop(each))]
 
     def _forged(self, match: re.Match[str], seq: int, caller: str) -> bool:
         """Whether a marker is somebody else's.
@@ -311,7 +308,7 @@ class Recogniser:
         return "yes" if len(current.raw) < UNRELATED else ""
 
     def _append(self, current: _Open, line: str, text: str) -> None:
-        for _, other, said in current.others:
+        for other, said in current.others:
             current.raw.append(other)
             current.bare.append(said)
         current.others.clear()
@@ -320,10 +317,7 @@ class Recogniser:
         current.last = self._index
         current.traced = current.traced or frame_of(text) is not None
 
-    def _finish(self, caller: str) -> list[Splat]:
-        current = self._open.pop(caller, None)
-        if current is None:
-            return []
+    def _finish(self, current: _Open) -> list[Splat]:
         while current.raw and not current.bare[-1].strip():
             current.raw.pop()
             current.bare.pop()

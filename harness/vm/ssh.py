@@ -191,11 +191,11 @@ class Connection:
             channel.shutdown_write()
             streams.read()
             if not channel.status_event.wait(max(0.1, streams.deadline - time.monotonic())):
-                raise CommandTimeoutError(streams.out, streams.err)
+                raise CommandTimeoutError(*streams.text())
             code = channel.recv_exit_status()
         if code == -1 and not self.transport.is_active():
             raise SshError("the SSH connection is lost: closed by the guest")
-        return Completed(code, streams.out, streams.err)
+        return Completed(code, *streams.text())
 
     def begin(self, line: str, timeout: float) -> paramiko.Channel:
         """A channel on which a shell line runs; the caller ends it and uses ``as_our_errors``."""
@@ -249,8 +249,7 @@ def login_shell(port: int, keys: KeyPair, host_key: str) -> int:
         with subprocess.Popen(["ssh", *options, "root@127.0.0.1"]) as ssh:
             try:
                 _wait_for(ssh.pid, terminal=0)
-                if ssh.poll() is None:
-                    ssh.terminate()
+                ssh.terminate()  # the terminal is gone; one that has ended is not hit
                 return ssh.wait()
             except BaseException:
                 ssh.kill()

@@ -13,8 +13,10 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from harness.change.touched import Touched
+from harness.change.whose_series import is_foreign
 from harness.core.jsondata import from_json
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS, Settings
+from harness.series.contract import SeriesData
 from harness.workloads.regression_selftests import Selftest, SelftestRow
 from harness.workloads.selftest_sources import SELFTESTS
 from harness.workloads.suite import OWN_SCRIPT
@@ -23,12 +25,12 @@ OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/w
 OWN_KEPT_LINES = 5000
 
 
-def kinds_of(settings: Settings, *, foreign: bool) -> frozenset[str]:
+def kinds_of(settings: Settings, data: SeriesData) -> frozenset[str]:
     """The kinds of workloads of a run: WORKLOADS=, else those that suit the series."""
-    if settings.workloads:
-        return frozenset(settings.workloads)
-    kinds = {RUN} if settings.run else set()
-    return frozenset(kinds | ({KSELFTEST, KUNIT, STRESS} if foreign else {CASES}))
+    foreign = is_foreign(data)
+    suited = {KSELFTEST, KUNIT, STRESS} if foreign else {CASES}
+    kinds = set(settings.workloads) or suited | ({RUN} if settings.run else set())
+    return frozenset(kinds - {CASES} if foreign else kinds)  # it has no cases of ours
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,18 @@
 
 from __future__ import annotations
 
-from harness.detectors.leaks import in_both, objects
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.core import events as ev
+from harness.core.errors import SeriesError
+from harness.detectors.leaks import in_both, objects, scan
+from harness.vm.channel import SshError
+from harness.vm.protocol import Completed
 from harness.vm.splats import find_splats
+from tests.support.recorder import Recorder
 
 ENTRY = """unreferenced object 0x{0} (size 64):
   comm "python3", pid 61, jiffies 4294894636 (age 6.500s)
@@ -38,3 +48,37 @@ def test_two_leaks_are_two_reports() -> None:
 def test_the_console_line_of_one_scan_is_no_complaint() -> None:
     line = "kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"
     assert find_splats(line) == []
+
+
+class ScannedGuest:
+    """A guest whose kmemleak lists ``said``; None: it does not answer."""
+
+    name, pace = "guest7", 1.0
+
+    def __init__(self, said: str | None, trustworthy: bool = True) -> None:
+        self.said, self.trustworthy = said, trustworthy
+
+    def exec(self, *_: object) -> Completed:
+        if self.said is None:
+            raise SshError("lost")
+        return Completed(0, self.said, "")
+
+    def dump_state(self) -> Path:
+        return Path("/state")
+
+
+def test_a_guest_that_was_lost_is_counted_and_not_asked(
+    events: ev.Events, recorder: Recorder
+) -> None:
+    leak = ENTRY.format("ffff888001", "one")
+    guests: Any = [ScannedGuest(leak), ScannedGuest(""), ScannedGuest(None, trustworthy=False)]
+    assert scan(guests, events, lambda splat: splat) == (2, "1 leak in 2 of 3 guests")
+    assert [splat.title for splat in recorder.of(ev.SplatSeen)] == [
+        "kmemleak: memory leaked by one"
+    ]
+
+
+def test_a_guest_that_dies_of_the_scan_is_the_series_fault(events: ev.Events) -> None:
+    guests: Any = [ScannedGuest(None)]
+    with pytest.raises(SeriesError, match="guest7 does not answer while kmemleak"):
+        scan(guests, events, lambda splat: splat)

@@ -23,9 +23,7 @@ from tests.findings.made_up import finding
 
 
 def spec(folder: Path) -> GuestSpec:
-    return GuestSpec(
-        folder / "vmlinux", None, "microvm", "tcg", folder / "rootfs.img", "key", gdb="x"
-    )
+    return GuestSpec(folder / "vmlinux", "microvm", "tcg", folder / "rootfs.img", "key", gdb="x")
 
 
 def parts(folder: Path) -> Parts:

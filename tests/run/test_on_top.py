@@ -140,8 +140,8 @@ def test_a_report_leads_to_a_patch_of_the_upper_series(job: Job) -> None:
 
 def test_what_fails_of_the_lower_series_only_with_the_upper_one_is_broken_by_it(job: Job) -> None:
     def on_the_series(name: str, guest: FakeQemu) -> tuple[str, str]:
-        assert guest.spec is not None and guest.spec.vmlinux is not None
-        upper = "counted" in (guest.spec.vmlinux.parent / "System.map").read_text()
+        assert guest.spec is not None
+        upper = "counted" in (guest.spec.kernel.parent / "System.map").read_text()
         return (fails if upper else passes)(name, guest)
 
     job.behaviours = {"a02": on_the_series}

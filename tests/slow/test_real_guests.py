@@ -81,7 +81,7 @@ def spec(rootfs: Rootfs, tmp_path_factory: pytest.TempPathFactory) -> GuestSpec:
     vmlinux = built(tmp_path_factory.mktemp("built")).vmlinux
     folder = tmp_path_factory.mktemp("accel")
     kvm = KvmVerdict(folder)
-    made = GuestSpec(vmlinux, None, "microvm", choose_accel("auto", kvm).accel, rootfs.image,
+    made = GuestSpec(vmlinux, "microvm", choose_accel("auto", kvm).accel, rootfs.image,
                      rootfs.host_key)  # fmt: skip
     with Guests(made, folder, Events(), kvm) as guests:
         guests.fresh()
@@ -308,7 +308,7 @@ class TestRealGuests:
             from harness.vm.boot import boot
             from harness.vm.machine import GuestSpec
             from harness.vm.ssh import KeyPair
-            spec = GuestSpec(Path({str(spec.vmlinux)!r}), None, "microvm", {spec.accel!r},
+            spec = GuestSpec(Path({str(spec.kernel)!r}), "microvm", {spec.accel!r},
                              Path({str(spec.rootfs)!r}), {spec.host_key!r})
             # A job in the background is started to ignore it.
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -366,8 +366,9 @@ class TestRealGuests:
         self, spec: GuestSpec, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         image = built(tmp_path_factory.mktemp("slow"), bzimage=True).bzimage
+        assert image is not None
         guest = boot(
-            replace(spec, machine="q35", bzimage=image), tmp_path, "g", KEYS, patience=PATIENT
+            replace(spec, machine="q35", kernel=image), tmp_path, "g", KEYS, patience=PATIENT
         )
         guest.pace = PACE
         try:

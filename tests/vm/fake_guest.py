@@ -199,9 +199,8 @@ class FakeGuest(FakeQemu):
     def __init__(self, folder: Path) -> None:
         self.keys = KeyPair.generate()
         super().__init__(folder / "qemu.log", self.keys.public)
-        spec = GuestSpec(
-            folder / "vmlinux", None, "microvm", "tcg", folder / "root", self.sshd.host_key
-        )
+        kernel, root = folder / "vmlinux", folder / "root"
+        spec = GuestSpec(kernel, "microvm", "tcg", root, self.sshd.host_key)
         self.guest = Guest(spec, folder, "fake", self.qemu, self.keys)  # type: ignore[arg-type]
 
     @property

@@ -51,7 +51,7 @@ def start(
     patience: Patience = PATIENT,
     login: Login | None = None,
 ) -> Guest:
-    spec = GuestSpec(folder / "k", None, "microvm", "tcg", folder / "r", fake.sshd.host_key)
+    spec = GuestSpec(folder / "k", "microvm", "tcg", folder / "r", fake.sshd.host_key)
     spec = replace(spec, login=login)
     return boot(spec, folder / "run", "g", fake.keys, patience=patience)
 

@@ -152,7 +152,7 @@ def test_a_case_out_of_time_is_the_last_and_shows_what_it_had_printed(
             line,
             "sh",
             f"echo so far; read line < {go}",
-            limit=lambda: SOON_S if noted[0].out == "so far\n" else None,
+            limit=lambda: SOON_S if noted[0].text()[0] == "so far\n" else None,
         )
     go.write_text("\n")
     assert caught.value.stdout == "so far\n"

@@ -18,7 +18,7 @@ from harness.vm.guests import Guests
 from harness.vm.machine import GuestSpec
 from harness.vm.splats import ConsoleRemark
 
-SPEC = GuestSpec(Path("/k"), None, "microvm", "tcg", Path("/r"), "key")
+SPEC = GuestSpec(Path("/k"), "microvm", "tcg", Path("/r"), "key")
 NO_VERDICT = KvmVerdict(Path("/nowhere"))
 
 

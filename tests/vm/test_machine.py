@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import InvocationError, MachineError
+from harness.core.errors import MachineError
 from harness.core.settings import Login
 from harness.vm.machine import (
     CodeWatch,
@@ -24,8 +24,7 @@ from harness.vm.machine import (
 )
 
 SPEC = GuestSpec(
-    vmlinux=Path("/k/vmlinux"),
-    bzimage=Path("/k/bzImage"),
+    kernel=Path("/k/vmlinux"),
     machine="microvm",
     accel="tcg",
     rootfs=Path("/r/root.img"),
@@ -64,12 +63,8 @@ def test_no_tests_image_keeps_the_names_of_the_disks() -> None:
 
 def test_microvm_starts_the_elf_and_q35_the_bzimage() -> None:
     assert words(argv_of(SPEC), "-kernel") == ["/k/vmlinux"]
-    assert words(argv_of(replace(SPEC, machine="q35")), "-kernel") == ["/k/bzImage"]
-
-
-def test_an_image_that_was_not_built_is_named() -> None:
-    with pytest.raises(InvocationError, match="bzimage"):
-        argv_of(replace(SPEC, machine="q35", bzimage=None))
+    kinds = {name: machine["kernel"] for name, machine in machine_table()["machines"].items()}
+    assert kinds == {"microvm": "vmlinux", "q35": "bzimage"}
 
 
 def test_ssh_is_forwarded_on_localhost_only_and_the_guest_is_alone() -> None:

@@ -78,7 +78,7 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
 
 @pytest.fixture
 def spec(tmp_path: Path) -> GuestSpec:
-    return GuestSpec(tmp_path / "vmlinux", None, "microvm", "tcg", tmp_path / "root", "key")
+    return GuestSpec(tmp_path / "vmlinux", "microvm", "tcg", tmp_path / "root", "key")
 
 
 def test_start_port_and_kill(
@@ -168,7 +168,7 @@ def test_qemu_dies_with_the_harness(
         from harness.vm.machine import GuestSpec
         from harness.vm.qemu import Qemu
         here = Path({str(tmp_path)!r})
-        spec = GuestSpec(here / "vmlinux", None, "microvm", "tcg", here / "root", "key")
+        spec = GuestSpec(here / "vmlinux", "microvm", "tcg", here / "root", "key")
         print(Qemu.start(spec, here / "log", "KEY").process.pid, flush=True)
         signal.pause()
         """

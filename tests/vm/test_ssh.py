@@ -96,7 +96,7 @@ def test_a_limit_shortens_the_wait_and_what_was_said_is_kept(
     said = ("so far", "and wrong")
 
     def limit() -> float | None:
-        return SOON_S if (noted[0].out, noted[0].err) == said else None
+        return SOON_S if noted[0].text() == said else None
 
     with pytest.raises(CommandTimeoutError) as caught:
         connection.execute("hang", NEVER_S, limit=limit)

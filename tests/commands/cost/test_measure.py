@@ -27,7 +27,7 @@ from tests.support.recorder import Recorder
 IN_USE, NOT_THERE = "the feature is in use", "the feature is not there"
 USED = Condition("used", {"IN_USE": "1"}, base_says=NOT_THERE, series_says=IN_USE)
 TOLD = replace(TABLE, conditions=(Condition("unused"), USED))
-SPEC = GuestSpec(None, None, "microvm", "tcg", Path("/r"), "key")
+SPEC = GuestSpec(Path("/k"), "microvm", "tcg", Path("/r"), "key")
 
 
 def case(program: str, name: str) -> Case:

@@ -40,7 +40,7 @@ def test_only_a_whole_run_makes_the_page(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    spec = GuestSpec(None, None, "microvm", "kvm", Path("/r"), "key", cpus=2)
+    spec = GuestSpec(Path("/k"), "microvm", "kvm", Path("/r"), "key", cpus=2)
     cases = many()
     finished = [record(row, "pass") for row in cases[left_out:-1]] + [record(cases[-1], status)]
     results, docs, out = Results(), tmp_path / "docs", tmp_path / "out"
