@@ -3,21 +3,18 @@
 
 Not a test: run it by hand with a kernel that has CONFIG_LKDTM.
 
-    python tools/record_console.py VMLINUX TESTS_DATA_FOLDER [PREFIX [NAME...]]
+    .venv/bin/python -m tools.record_console VMLINUX TESTS_DATA_FOLDER [PREFIX [NAME...]]
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-import contextlib
 
 from harness.core import events, settings, store
 from harness.core.errors import HarnessError
