@@ -20,7 +20,6 @@ from typing import TypeVar
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
-from harness.report.results import BROKEN
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -106,7 +105,7 @@ class _Limit:
 
     def count(self, event: ev.Event) -> None:
         """Counts a case that broke, when it did: its turn on the screen may come much later."""
-        if isinstance(event, ev.CaseFinished) and event.status in BROKEN:
+        if isinstance(event, ev.CaseFinished) and event.status in ev.BROKEN:
             with self._lock:
                 self._broken += 1
 

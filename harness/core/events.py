@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import Literal, dataclass_transform, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
+# Those that break a run; and those of a case that has run, and says something of its kernel.
+BROKEN = frozenset({"fail", "error", "timeout"})
+RAN = BROKEN | {"pass"}
 Verdict = Literal["pass", "fail", "untested", "usage", "infra"]
 FileKind = Literal[
     "code", "header", "configuration", "documentation", "selftest", "tool", "comments"

@@ -17,10 +17,10 @@ from harness.commands.revision.mutants import PatchScore, score, scores
 from harness.commands.revision.previous_findings import PreviousFinding, fates, runs_of
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
+from harness.core.events import BROKEN
 from harness.core.rates import Rates
 from harness.report.mutants import MutantsDocument
 from harness.report.records import RunDocument
-from harness.report.results import BROKEN
 from harness.report.untested import figures
 from harness.run.verdict import JUDGED, worst
 
