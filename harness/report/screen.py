@@ -152,9 +152,7 @@ class Screen:
             self._print(f"  [dim]... and {rest} files more, in report.html[/]")
 
     def _print(self, text: str) -> None:
-        (self._progress.console if self._progress else self.console).print(
-            text, highlight=False, soft_wrap=True
-        )
+        _print(self.console, text)
 
     def _update(self, **fields: Any) -> None:
         """Of the bar, which is the only one, where there is one."""
