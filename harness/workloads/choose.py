@@ -17,7 +17,7 @@ from harness.core.jsondata import from_json
 from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS, Settings
 from harness.workloads.area_selftests import SELFTESTS
 from harness.workloads.regression_selftests import Selftest, SelftestRow
-from harness.workloads.suite import OWN_SCRIPT
+from harness.workloads.suite import OWN_SCRIPT, own_script
 
 OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md
 OWN_KEPT_LINES = 5000
@@ -87,5 +87,6 @@ def own_program(command: str) -> Selftest:
     why = f"RUN={command}"
     name = re.sub(r"\W+", "_", command).strip("_")[:40] or "program"
     return Selftest(
-        name, (OWN_SCRIPT,), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES
-    )
+        name, (OWN_SCRIPT,), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES,
+        script=own_script(command),
+    )  # fmt: skip
