@@ -44,14 +44,14 @@ class CaseId:
         return f"{head}::{self.name}" if head else self.name
 
     @staticmethod
-    def parse(text: str, attempt: int = 1) -> CaseId:
+    def parse(text: str) -> CaseId:
         """The id whose text this is, as ``results.json`` has it."""
         head, separator, name = text.partition("::")
         for kind in get_args(OtherKind):
             if separator and head == kind:
-                return CaseId(kind, None, name, attempt)
+                return CaseId(kind, None, name)
         program, name = (head, name) if separator else (None, head)
-        return CaseId("guest", program, name, attempt)
+        return CaseId("guest", program, name)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
