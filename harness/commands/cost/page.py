@@ -79,7 +79,7 @@ def tables(report: CostReport, table: CostTable) -> Iterator[Table]:
         alone.add_row(name, f"{spread.middle:,.2f}", interval)
     yield alone
     sizes = Table("bytes", "base", "series", "more", **look)  # type: ignore[arg-type]
-    images = asdict(report.base.image), asdict(report.series.image)
+    images = report.base.image, report.series.image
     structs = report.base.structs, report.series.structs
     for prefix, (before, after) in (("", images), ("struct ", structs)):
         for name, was in before.items():

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from harness.commands.cost.judge import ALONE, differences, ratios
 from harness.commands.cost.page import CostReport, plot, tables
-from harness.commands.cost.sizes import ImageSize, KernelSizes
+from harness.commands.cost.sizes import PARTS, KernelSizes
 from tests.commands.cost.test_judge import SIX, TABLE, key, times
 
 BASE = {key("fault_anon"): SIX, key("reclaim_a", "used"): SIX, key("move"): SIX}
@@ -24,8 +24,8 @@ SERIES = {
 }
 REPORT = CostReport(
     6, differences(BASE, SERIES), SERIES, ratios(TABLE, SERIES),
-    KernelSizes(ImageSize(100, 20, 3), {"page": 64}),
-    KernelSizes(ImageSize(110, 20, 3), {"page": 64}),
+    KernelSizes(dict(zip(PARTS, (100, 20, 3), strict=True)), {"page": 64}),
+    KernelSizes(dict(zip(PARTS, (110, 20, 3), strict=True)), {"page": 64}),
 )  # fmt: skip
 
 
