@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from rich.table import Table
 
 from harness.core.errors import InternalError, MachineError
 from harness.core.events import GuestBooted
+from harness.core.jsondata import write_json
 from harness.core.settings import PROJECT, Settings
 from harness.run.assemble_guest import assemble_guest, booted
 from harness.run.session import Session, run_session
@@ -256,7 +257,7 @@ def bench(settings: Settings) -> int:
         "rows": [
             {"name": r.name, "unit": r.unit, "values": r.values, "median": r.median} for r in rows
         ],
-        "cold": [asdict(pair) for pair in pairs],
+        "cold": pairs,
     }
-    (settings.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(settings.out / "bench.json", record)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from rich.console import Console
 from harness.commands.cost.judge import ALONE, differences, ratios
 from harness.commands.cost.page import CostReport, plot, tables
 from harness.commands.cost.sizes import PARTS, KernelSizes
+from harness.core.jsondata import write_json
 from tests.commands.cost.test_judge import SIX, TABLE, key, times
 
 BASE = {key("fault_anon"): SIX, key("reclaim_a", "used"): SIX, key("move"): SIX}
@@ -29,8 +31,9 @@ REPORT = CostReport(
 )  # fmt: skip
 
 
-def test_the_document_has_each_boot() -> None:
-    told = json.loads(json.dumps(REPORT.document()))
+def test_the_document_has_each_boot(tmp_path: Path) -> None:
+    write_json(tmp_path / "cost.json", REPORT.document())
+    told = json.loads((tmp_path / "cost.json").read_text())
     assert told["differences"][1]["base"] == SIX
     assert round(told["differences"][1]["percent"]["middle"], 2) == 53
     assert told["ratios"][0]["times"] == {"middle": 2000, "low": 2000, "high": 2000}
