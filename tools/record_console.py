@@ -136,11 +136,9 @@ def main() -> None:
             log = data / f"{prefix}{scene}.log"
             log.unlink(missing_ok=True)
             guest = boot(spec, folder, scene, keys, state=folder / "state", console_log=log)
-            try:
+            with contextlib.closing(guest):
                 play(guest, scene, *scene_of(scene))
                 guest.settle()
-            finally:
-                guest.close()
             found = [(splat.category, splat.title) for splat in guest.splats()]
             sys.stdout.write(f"{scene:40} {found}\n")
             sys.stdout.flush()

@@ -10,6 +10,7 @@ first; bytes that are not printable are escaped.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import tempfile
@@ -52,15 +53,13 @@ def main(vmlinux: Path, system_map: Path, output: Path) -> None:
             vmlinux, None, "microvm", "tcg", rootfs.image, rootfs.host_key, gdb=str(stub)
         )
         guest = boot(spec, Path(folder), "guest", KeyPair.generate())
-        try:
+        with contextlib.closing(guest):
             connection = Recording(socket.AF_UNIX)
             connection.log = []
             connection.settimeout(60)
             connection.connect(str(stub))
             exercise(Remote(connection), where)
             output.write_text("\n".join(connection.log) + "\n")
-        finally:
-            guest.close()
 
 
 def exercise(remote: Remote, where: int) -> None:
