@@ -12,7 +12,6 @@ are temporary ones, so the user's own stays as it is.
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from rich.table import Table
 
 from harness.core.errors import InternalError, MachineError
 from harness.core.events import GuestBooted
+from harness.core.jsondata import read_json, write_json
 from harness.core.settings import PROJECT, Settings
 from harness.run.assemble_guest import assemble_guest, booted
 from harness.run.session import Session, run_session
@@ -99,8 +99,7 @@ def _bare_make(source: Path, config: Path, folder: Path, jobs: int) -> float:
 
 
 def _results(out: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((out / "latest" / "results.json").read_text())
-    return document
+    return read_json(dict[str, Any], out / "latest" / "results.json")
 
 
 def _sources(cache: Path) -> Path:
@@ -256,7 +255,7 @@ def bench(settings: Settings) -> int:
         "rows": [
             {"name": r.name, "unit": r.unit, "values": r.values, "median": r.median} for r in rows
         ],
-        "cold": [asdict(pair) for pair in pairs],
+        "cold": pairs,
     }
-    (settings.out / "bench.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(settings.out / "bench.json", record)
     return 0

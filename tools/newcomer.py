@@ -11,12 +11,11 @@ removed. What the runs left in their OUT= stays, with the log of each step.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +25,7 @@ from harness.core import git, proc
 from harness.core.command_table import command
 from harness.core.errors import InternalError, MachineError
 from harness.core.events import Events
+from harness.core.jsondata import write_json
 from harness.core.settings import PROJECT, Settings
 from harness.setup import apt
 from harness.setup.on_demand import provide
@@ -218,8 +218,7 @@ def newcomer(settings: Settings) -> int:
         new = Newcomer(settings.suite, root, out, console)
         versions = run_commands(new, commands)
     about = {"suite": new.suite, "commit": git.commit_id(PROJECT, "HEAD"), "versions": versions}
-    record = {**about, "steps": [asdict(step) for step in new.steps]}
-    (out / "newcomer.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_json(out / "newcomer.json", {**about, "steps": new.steps})
     table = Table(
         box=None, header_style="bold", title=" ".join(f"{n} {v}" for n, v in versions.items())
     )

@@ -10,6 +10,7 @@ first; bytes that are not printable are escaped.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from harness.core.events import Events
 from harness.core.settings import from_environment
 from harness.core.store import Store
+from harness.coverage.line_addresses import symbols_of
 from harness.debugger.gdb_remote import Remote
 from harness.image.rootfs import build_rootfs
 from harness.vm.boot import boot
@@ -40,30 +42,22 @@ class Recording(socket.socket):
         super().sendall(data, *args)
 
 
-def address(system_map: str, name: str) -> int:
-    """A symbol's address."""
-    line = next(row for row in system_map.splitlines() if row.endswith(f" {name}"))
-    return int(line.split()[0], 16)
-
-
 def main(vmlinux: Path, system_map: Path, output: Path) -> None:
     """Boots, records, writes."""
     settings = from_environment()
     rootfs = build_rootfs(settings, Store(settings.cache, settings.cache_limit), Events())
-    where = address(system_map.read_text(), "schedule_idle")
+    where = symbols_of(system_map.read_text())["schedule_idle"][0]
     with tempfile.TemporaryDirectory() as folder:
         stub = Path(folder) / "gdb"
         spec = GuestSpec(vmlinux, "microvm", "tcg", rootfs.image, rootfs.host_key, gdb=str(stub))
         guest = boot(spec, Path(folder), "guest", KeyPair.generate())
-        try:
+        with contextlib.closing(guest):
             connection = Recording(socket.AF_UNIX)
             connection.log = []
             connection.settimeout(60)
             connection.connect(str(stub))
             exercise(Remote(connection), where)
             output.write_text("\n".join(connection.log) + "\n")
-        finally:
-            guest.close()
 
 
 def exercise(remote: Remote, where: int) -> None:

@@ -20,7 +20,6 @@ from typing import TypeVar
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
-from harness.report.results import BROKEN
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -108,7 +107,7 @@ class _Limit:
         """Counts a case that ends, when it does: its turn on the screen may come much later."""
         with self._lock:
             self.ran += 1
-            self._broken += record.status in BROKEN
+            self._broken += record.status in ev.BROKEN
 
 
 def run_shared(

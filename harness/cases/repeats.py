@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.image.programs import Case
-from harness.report.results import BROKEN, Results
+from harness.report.results import Results
 
-JUDGED_STATUSES = BROKEN | {"pass"}  # what says something of a kernel
 MAX_BROKEN_CASES = 8  # more are a broken kernel and no flaky cases
 
 
@@ -25,7 +24,7 @@ def repeat(case: Case, runner: CaseRunner, times: int, events: ev.Events) -> Non
     A repetition that was skipped says nothing and is not counted.
     """
     statuses = [runner.run(case, lambda _: None).status for _ in range(times)]
-    judged = sum(status in JUDGED_STATUSES for status in statuses)
+    judged = sum(status in ev.RAN for status in statuses)
     passed = statuses.count("pass")
     events.emit(ev.CaseRepeated(case.id, passed, judged))
     events.emit(ev.Note(f"{case.id}: run {judged} times more, passed {passed}"))

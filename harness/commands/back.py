@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 import zipfile
@@ -81,11 +82,9 @@ def _go_back(session: Session, run: RunResult, failure: Failure) -> None:
     code = series_kernel(session, parts.prepared, debug=True)
     symbols = code.symbols(session.store, parts.prepared.base)
     assert symbols is not None  # asked for
-    try:
+    with contextlib.closing(symbols.debug):
         for line in _answer(session, finding, parts, folder, seen, symbols):
             session.console.print(line, soft_wrap=True, markup=False)
-    finally:
-        symbols.debug.close()
 
 
 def _recording(session: Session, finding: Finding, parts: Parts) -> tuple[Path, Recorded]:
@@ -152,11 +151,8 @@ def _replay(
             if not guest.alive:
                 what = f"QEMU does not replay:\n{guest.qemu_said()}"
                 raise MachineError(what, evidence=folder, next_step=TRIED)
-        remote = Remote.connect(stub)
-        try:
+        with contextlib.closing(Remote.connect(stub)) as remote:
             return Replay(remote, symbols, address, lambda: check_end(guest)).past(moment)
-        finally:
-            remote.close()
     except StubError as error:
         what = f"QEMU's stub does not answer: {error}"
         raise MachineError(what, evidence=folder, next_step=TRIED) from error

@@ -27,7 +27,6 @@ from harness.cases.ktap import read_case
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import InvocationError, SeriesError
-from harness.core.events import Events
 from harness.core.jsondata import of_table, read_yaml
 from harness.core.settings import Settings
 from harness.core.stages import stage
@@ -199,7 +198,7 @@ def misplaced(
 def build_matrix(settings: Settings, run: RunKernel) -> int:
     """Boots what boots, builds every cell (CELL=: one), and prints the table; the exit status."""
     store = Store(settings.cache, settings.cache_limit)
-    line = obtain_base(settings, store, Events()).line
+    line = obtain_base(settings, store, ev.Events()).line
     cells = chosen(load_cells(load(settings.project), line), settings.cell or "")
     guests: dict[str, RunDocument] = {}
     for cell in cells:

@@ -12,7 +12,7 @@ from harness.build.debuginfo import build_debug
 from harness.build.fragments import read_values
 from harness.cases.host_checks import load_checks, run_check
 from harness.cases.pool import at_once
-from harness.cases.repeats import JUDGED_STATUSES, repeat, repeat_broken
+from harness.cases.repeats import repeat, repeat_broken
 from harness.cases.runner import CaseRunner
 from harness.cases.selection import run_cases
 from harness.core import events as ev
@@ -166,7 +166,7 @@ def _repeats(session: Session, equipment: Equipment, runner: CaseRunner) -> None
     with stage(session.events, "repeats") as outcome:
         if settings.every:
             records = session.results.all(ev.CaseFinished)
-            ran = {record.id for record in records if record.status in JUDGED_STATUSES}
+            ran = {record.id for record in records if record.status in ev.RAN}
             for case in (case for case in cases if case.id in ran):
                 repeat(case, runner, settings.repeat, session.events)
         else:

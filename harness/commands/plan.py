@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -29,27 +29,19 @@ from harness.series.kernels import known_kernels
 TREE = "tree"  # the kernel of a cell where KERNEL= is a path: the path is no part of the name
 
 
-@dataclass(frozen=True)
-class PlanRow:
-    """``cell``: its name, '6.1-kasan', safe in names of files; ``command``: what to type for it."""
-
-    cell: str
-    command: str
-
-
 def listed(value: str) -> tuple[str, ...]:
     """The parts of a list with commas, as KERNEL=6.1,6.12 has them in a plan."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def rows(settings: Settings) -> list[PlanRow]:
-    """A row for each kernel and flavour.
+def rows(settings: Settings) -> dict[str, str]:
+    """What to type for each kernel and flavour, by the cell: '6.1-kasan', safe in names of files.
 
     Raises:
         InvocationError: KERNEL= or CONFIG= names none, or two cells would have one name.
     """
     refuse_patches(settings, "plan")
-    found: dict[str, PlanRow] = {}
+    found: dict[str, str] = {}
     looked: set[str] = set()
     for kernel, config in itertools.product(listed(settings.kernel), listed(settings.config)):
         if kernel not in known_kernels() and not Path(kernel).expanduser().exists():
@@ -67,27 +59,27 @@ def rows(settings: Settings) -> list[PlanRow]:
         # All three are named even where they are the defaults: a job's environment says others.
         asked = {"KERNEL": kernel, "CONFIG": config, "STATICS": "1" if statics else "0"}
         one = replace(settings, kernel=kernel, config=config)
-        found[cell] = PlanRow(cell, one.command("revision", **asked))
-    return list(found.values())
+        found[cell] = one.command("revision", **asked)
+    return found
 
 
 def plan(settings: Settings, console: Console) -> int:
     """Prints the command of each cell, and writes the cells for CI; 0. Raises as ``rows``."""
     found = rows(settings)
     settings.out.mkdir(parents=True, exist_ok=True)
-    matrix = json.dumps([asdict(row) for row in found])
+    matrix = json.dumps([{"cell": cell, "command": typed} for cell, typed in found.items()])
     write_atomically(settings.out / "cells.json", matrix + "\n")
     write_atomically(settings.out / "cells.gitlab.yml", gitlab(found))
-    for row in found:
-        console.print(row.command, markup=False, highlight=False, soft_wrap=True)
+    for typed in found.values():
+        console.print(typed, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def gitlab(found: Sequence[PlanRow]) -> str:
+def gitlab(found: Mapping[str, str]) -> str:
     """The cells as a GitLab child pipeline: ci/gitlab-cells.yml has what their jobs do."""
     pipeline: dict[str, object] = {"include": [{"local": "ci/gitlab-cells.yml"}]}
-    for row in found:
+    for cell, typed in found.items():
         # A dollar in the command is the shell's.
-        given = {"CELL": row.cell, "COMMAND": {"value": row.command, "expand": False}}
-        pipeline[row.cell] = {"extends": ".cell", "variables": given}
+        given = {"CELL": cell, "COMMAND": {"value": typed, "expand": False}}
+        pipeline[cell] = {"extends": ".cell", "variables": given}
     return yaml.safe_dump(pipeline, sort_keys=False)

@@ -21,12 +21,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.core.errors import InvocationError, MachineError, SeriesError
-from harness.core.events import CaseId, Events
+from harness.core.events import BROKEN, CaseId, Events
 from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.report.records import RunDocument
-from harness.report.results import BROKEN
 from harness.run.session import RunKernel
 from harness.run.states import run_state
 from harness.series.contract import (

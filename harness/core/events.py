@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import Literal, dataclass_transform, get_args
 
 Status = Literal["pass", "fail", "error", "timeout", "skip", "not_applicable"]
+# Those that break a run; and those of a case that has run, and says something of its kernel.
+BROKEN = frozenset({"fail", "error", "timeout"})
+RAN = BROKEN | {"pass"}
 Verdict = Literal["pass", "fail", "untested", "usage", "infra"]
 FileKind = Literal[
     "code", "header", "configuration", "documentation", "selftest", "tool", "comments"
@@ -41,14 +44,14 @@ class CaseId:
         return f"{head}::{self.name}" if head else self.name
 
     @staticmethod
-    def parse(text: str, attempt: int = 1) -> CaseId:
+    def parse(text: str) -> CaseId:
         """The id whose text this is, as ``results.json`` has it."""
         head, separator, name = text.partition("::")
         for kind in get_args(OtherKind):
             if separator and head == kind:
-                return CaseId(kind, None, name, attempt)
+                return CaseId(kind, None, name)
         program, name = (head, name) if separator else (None, head)
-        return CaseId("guest", program, name, attempt)
+        return CaseId("guest", program, name)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))

@@ -129,13 +129,20 @@ def _value(kind: Any, data: Any, at: str) -> Any:
         return origin(_value(inner[0], value, f"{at}[{n}]") for n, value in enumerate(data))
     if origin is dict and isinstance(data, dict):
         return {
-            _value(inner[0], name, at): _value(inner[1], value, f"{at}.{name}")
+            _key(inner[0], name, at): _value(inner[1], value, f"{at}.{name}")
             for name, value in data.items()
         }
     # Not a subclass: YAML's true is no number, and its time of day no date.
     if kind in (Any, object) or type(data) is kind:
         return data
     return data if kind is float and isinstance(data, int) else _differs(kind, data, at)
+
+
+def _key(kind: Any, name: Any, at: str) -> Any:
+    """A key of a dictionary: JSON writes numbers there as text."""
+    if kind is int and isinstance(name, str) and name.isdecimal():
+        return int(name)
+    return _value(kind, name, at)
 
 
 def _pattern(data: Any, at: str) -> re.Pattern[str]:

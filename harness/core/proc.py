@@ -35,16 +35,14 @@ END_TIMEOUT_S = 5.0  # between asking a group to end and making it
 STREAM_BYTES = 1 << 18
 
 
-class RunsIn(TypedDict, total=False):
-    """Where a program runs; what is left out is as it is here."""
+class Surroundings(TypedDict, total=False):
+    """Where a program runs; what is left out is as it is here.
+
+    ``inside``: the sandbox, for what is or runs code of the tree under test.
+    """
 
     cwd: Path | None
     env: Mapping[str, str] | None
-
-
-class Surroundings(RunsIn, total=False):
-    """The same, and whether in the sandbox, as what is or runs code of the tree under test."""
-
     inside: Inside | None
 
 
@@ -87,13 +85,12 @@ def _prefix() -> tuple[str, ...]:
     return (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
 
 
-def _placed(argv: Sequence[str], where: Surroundings) -> tuple[tuple[str, ...], RunsIn]:
+def _placed(argv: Sequence[str], where: Surroundings) -> tuple[str, ...]:
     """The command line with what it runs inside of; a MachineError: it is not installed."""
     if shutil.which(argv[0], path=(where.get("env") or os.environ).get("PATH")) is None:
         raise MachineError(f"{argv[0]} is not installed", next_step=SET_UP)
     inside = where.get("inside")
-    place: RunsIn = {"cwd": where.get("cwd"), "env": where.get("env")}
-    return (*(inside.prefix() if inside else ()), *argv), place
+    return (*(inside.prefix() if inside else ()), *argv)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
@@ -123,16 +120,16 @@ def start(
 
     ``much``: it writes gigabytes to a pipe that we read. A MachineError: it is not installed.
     """
-    placed, place = _placed(argv, where)
     process = subprocess.Popen(
-        [*_prefix(), *placed],
+        [*_prefix(), *_placed(argv, where)],
         bufsize=STREAM_BYTES if much else -1,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,
         close_fds=False,  # the store's locks are the only inheritable descriptors
-        **place,
+        cwd=where.get("cwd"),
+        env=where.get("env"),
     )
     try:
         if much and process.stdout is not None:
@@ -199,7 +196,7 @@ def capture(
         MachineError: the program is not installed.
         HarnessError: it ended with a status that is not in ``expect``, or took too long.
     """
-    placed, place = _placed(argv, where)
+    placed = _placed(argv, where)
     try:
         done = subprocess.run(
             placed,
@@ -209,7 +206,8 @@ def capture(
             check=False,
             timeout=timeout_s,
             start_new_session=len(placed) > len(argv),  # no terminal for what is not trusted
-            **place,
+            cwd=where.get("cwd"),
+            env=where.get("env"),
         )
     except subprocess.TimeoutExpired as error:
         raise (problem or InternalError)(f"{argv[0]} took more than {timeout_s} s") from error

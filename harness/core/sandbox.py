@@ -51,15 +51,7 @@ _REFUSED = re.compile(
     r"Permission denied|No such process"
 )
 
-
-@dataclass
-class _Asked:
-    """``off``: by SANDBOX=no. One for the process, as the machine is."""
-
-    off: bool = False
-
-
-_asked = _Asked()
+_off = False  # by SANDBOX=no: one for the process, as the machine is
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class Inside:
         Raises:
             MachineError: this user cannot read what it ``reads``.
         """
-        return () if _asked.off or why_not() else self._prefix()
+        return () if _off or why_not() else self._prefix()
 
     def _prefix(self) -> tuple[str, ...]:
         root = os.geteuid() == 0
@@ -211,8 +203,9 @@ def settle(asked: str, note: Callable[[str], None]) -> None:
     Raises:
         MachineError: it is required, and this machine has none.
     """
-    _asked.off = asked == "no"
-    why = "SANDBOX=no" if _asked.off else why_not()
+    global _off
+    _off = asked == "no"
+    why = "SANDBOX=no" if _off else why_not()
     if why is None:
         if os.geteuid() == 0:
             os.umask(0o022)  # the sandbox's user reads what root makes for it
@@ -224,7 +217,7 @@ def settle(asked: str, note: Callable[[str], None]) -> None:
 
 def refused(lines: Iterable[str]) -> list[str]:
     """Of a program's output, what tells that it tried what the sandbox does not let it do."""
-    if _asked.off or why_not():
+    if _off or why_not():
         return []
     home = f"{_home()}/"
     return [line for line in lines

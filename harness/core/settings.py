@@ -30,6 +30,7 @@ _YES = ("1", "yes", "true", "on")
 _NO = ("0", "no", "false", "off")
 
 T = TypeVar("T")
+W = TypeVar("W", bound=str)
 Env = Mapping[str, str]
 
 
@@ -38,11 +39,12 @@ def _optional(read: Callable[[str], T]) -> Callable[[str], T | None]:
     return lambda value: read(value) if value else None
 
 
-def _choice(*allowed: str) -> Callable[[str], str]:
-    def read(value: str) -> str:
-        if value not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)}")
-        return value
+def _choice(*allowed: W) -> Callable[[str], W]:
+    def read(value: str) -> W:
+        for word in allowed:
+            if word == value:
+                return word
+        raise ValueError(f"one of {', '.join(allowed)}")
 
     return read
 
@@ -90,12 +92,6 @@ def _llvm(value: str) -> str:
     return value
 
 
-def _warnings(value: str) -> Literal["refuse", "note"]:
-    if value not in ("refuse", "note"):
-        raise ValueError("refuse or note")
-    return "note" if value == "note" else "refuse"
-
-
 def _sample(value: str) -> int | Literal["all"]:
     if value == "all":
         return "all"
@@ -133,7 +129,7 @@ class Settings:
     ref: str | None = _given("REF", _optional(str), asked=True)
     series: str | None = _given("SERIES", _optional(str), asked=True)
     allow_bidi: bool = _given("ALLOW_BIDI", _flag, asked=True)
-    warnings: Literal["refuse", "note"] = _given("WARNINGS", _warnings, asked=True)
+    warnings: Literal["refuse", "note"] = _given("WARNINGS", _choice("refuse", "note"), asked=True)
     previous: str | None = _given("PREVIOUS", _optional(str))
     patches: int | None = _given("PATCHES", _optional(_number(0)), asked=True)
     variant: str | None = _given("VARIANT", _optional(str), asked=True)

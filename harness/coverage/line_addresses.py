@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.build.kernel import KernelBuild
 from harness.build.tree import TreeUnderTest
-from harness.core.jsondata import read_json
+from harness.core.jsondata import read_json, write_json
 from harness.core.store import digest
 from harness.coverage.changed_lines import ChangedFile
 from harness.coverage.objects import (
@@ -46,15 +45,6 @@ class Statements:
         return frozenset(a for lines in self.lines.values() for at in lines.values() for a in at)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """As the store has it: JSON has no numbers for keys."""
-
-    lines: dict[str, list[list[int]]]  # line, its addresses
-    objects: list[str]
-    missing: list[str]
-
-
 def find_statements(
     tree: TreeUnderTest, kernel: KernelBuild, files: Sequence[ChangedFile]
 ) -> Statements:
@@ -72,19 +62,13 @@ def find_statements(
         named = {name.replace("/", "-"): name for name in names}
         symbols = symbols_of(symbol_map)
         placed = [place(named[path.name], path, symbols) for path in made]
-        kept = _read(placed, {file.path for file in files}, worktree(tools.store, base.key), names)
+        found = _read(placed, {file.path for file in files}, worktree(tools.store, base.key), names)
         shutil.rmtree(folder)
-        (draft / _FILE).write_text(json.dumps(asdict(kept)) + "\n", "utf-8")
+        write_json(draft / _FILE, found)
 
     entry = tools.store.entry("statements", inputs, fill, tools.events.note,
                               also=("build", "debugger"))  # fmt: skip
-    kept = read_json(_Kept, entry.path / _FILE)
-    return Statements(
-        {path: {line: at for line, *at in rows} for path, rows in kept.lines.items()},
-        tuple(kept.objects),
-        tuple(kept.missing),
-        entry.cached,
-    )
+    return replace(read_json(Statements, entry.path / _FILE), cached=entry.cached)
 
 
 def symbols_of(symbol_map: str) -> dict[str, list[int]]:
@@ -98,7 +82,7 @@ def symbols_of(symbol_map: str) -> dict[str, list[int]]:
 
 def _read(
     placed: Sequence[PlacedObject], paths: set[str], source: Path, names: Sequence[str]
-) -> _Kept:
+) -> Statements:
     lines: dict[str, dict[int, set[int]]] = {}
     for item in placed:
         debug = DebugInfo(item.path, source, item.path.with_suffix(".dwarf"))
@@ -108,8 +92,8 @@ def _read(
                 lines.setdefault(row.file, {}).setdefault(row.line, set()).add(row.address)
         debug.close()
     found = {item.name for item in placed if item.code}
-    return _Kept(
-        {p: [[n, *sorted(at)] for n, at in sorted(rows.items())] for p, rows in lines.items()},
-        sorted(found),
-        sorted(set(names) - found),
+    return Statements(
+        {path: {n: sorted(at) for n, at in sorted(rows.items())} for path, rows in lines.items()},
+        tuple(sorted(found)),
+        tuple(sorted(set(names) - found)),
     )

@@ -45,8 +45,7 @@ MAX_OBJECTS = 48  # that are looked at; an inline function of a header can be in
 MAX_ROUNDS = 3  # from an inline function to those of headers that call it
 HEADERS = ("include/*.h", "arch/x86/include/*.h", "mm/*.h", "fs/*.h", "kernel/*.h", "net/*.h")
 _COMMAND = re.compile(r"^(?:saved)?cmd_\S+\.o := (?P<command>.*)$", re.M)
-_SYMBOL = struct.Struct("<IBBHQQ")  # of a 64-bit ELF file; the value is the fifth
-_VALUE_AT = 8
+_VALUE_AT = 8  # in a symbol of a 64-bit ELF file
 
 
 @dataclass(frozen=True)
@@ -195,16 +194,16 @@ def place(name: str, path: Path, symbols: Mapping[str, Sequence[int]]) -> Placed
         return PlacedObject(name, path, ())
     sections = dict(enumerate(elf.iter_sections()))
     inside: dict[int, list[tuple[str, int]]] = {}
-    for symbol in table.iter_symbols():
+    every = list(table.iter_symbols())
+    for symbol in every:
         section = sections.get(symbol["st_shndx"])
         if section is not None and section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR:
             inside.setdefault(symbol["st_shndx"], []).append((symbol.name, symbol["st_value"]))
     starts = {n: start for n, known in inside.items() if (start := _start(known, symbols))}
-    for number in range(table.num_symbols()):
-        at = table["sh_offset"] + number * _SYMBOL.size
-        *_, section_number, value, _size = _SYMBOL.unpack_from(data, at)
-        if section_number in starts:
-            struct.pack_into("<Q", data, at + _VALUE_AT, starts[section_number] + value)
+    for number, symbol in enumerate(every):
+        if start := starts.get(symbol["st_shndx"]):
+            at = table["sh_offset"] + number * table["sh_entsize"] + _VALUE_AT
+            struct.pack_into("<Q", data, at, start + symbol["st_value"])
     path.write_bytes(data)
     code = ((start, start + int(sections[n]["sh_size"])) for n, start in starts.items())
     return PlacedObject(name, path, tuple(sorted(code)))

@@ -10,7 +10,6 @@ from pathlib import Path, PurePath
 from harness.build.make import APART
 from harness.core import events as ev
 from harness.core import git
-from harness.core.events import CaseId
 from harness.core.jsondata import read_yaml
 from harness.coverage.changed_lines import AddedLine, ChangedFile
 from harness.coverage.line_addresses import Statements
@@ -121,7 +120,7 @@ class Measured:
         """Whether nothing of a C file is in this kernel."""
         return file.path.endswith(".c") and file.path not in self.statements.lines
 
-    def patches_run(self, case: CaseId) -> tuple[str, tuple[int, ...]]:
+    def patches_run(self, case: ev.CaseId) -> tuple[str, tuple[int, ...]]:
         """The patches, from 0, of whose lines a case ran some, and in words when it did.
 
         Of a case that ran none, as one that tells what a KUnit suite said at boot, those of

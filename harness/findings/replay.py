@@ -20,6 +20,7 @@ from pathlib import Path
 
 from harness.cases.outcome import judge_end
 from harness.core.errors import UNTESTED, HarnessError
+from harness.core.events import BROKEN
 from harness.core.jsondata import read_json
 from harness.core.rates import wilson
 from harness.core.words import counted
@@ -33,7 +34,6 @@ from harness.vm.protocol import END, HEAD, CaseEnd
 RUNS = 5
 PACKED = ".xz"  # how a file ends that is unpacked before QEMU starts
 MARGIN_S = 10.0  # beyond a case's own limit, for the guest to end it
-BROKEN = ("fail", "error", "timeout")
 
 
 def case_runs(guest: ReplayGuest, number: int, _: int) -> Iterator[ReplayedRun]:

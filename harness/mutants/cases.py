@@ -10,7 +10,6 @@ from harness.core import events as ev
 from harness.core.store import digest, file_digest
 from harness.image.programs import GUEST_TESTS, Case, Suite
 from harness.mutants.verdict import Killer
-from harness.report.results import BROKEN
 from harness.series.contract import SeriesData
 from harness.workloads.judge import failing, seen
 from harness.workloads.regression_selftests import RUNNER, Selftest, case_of
@@ -44,7 +43,7 @@ class Judges:
         by: Killer = "time limit" if record.status == "timeout" else "check"
         test = self.workloads.get(str(record.id))
         if test is None:
-            return (by, record.reason) if record.status in BROKEN else None
+            return (by, record.reason) if record.status in ev.BROKEN else None
         fresh = sorted(failing(seen(record, test.points)) - set(known))
         return (by, f"{fresh[0]} fails: {record.reason}".rstrip(": ")) if fresh else None
 

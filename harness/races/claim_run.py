@@ -25,7 +25,7 @@ from harness.races.claimed_points import REVERSE, Resolved, orders, resolve, wit
 from harness.races.claims import Claim
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.run import run_batch, trace_of
-from harness.races.scenario import MAX_CPUS, Scenario, Thread, choose, header, parse
+from harness.races.scenario import MAX_CPUS, RACES, Scenario, Thread, choose, header, parse
 from harness.races.scenario_file import write_scenario
 from harness.run.session import Session
 
@@ -37,8 +37,12 @@ _THREAD = re.compile(r'\{\s*(?:\.name\s*=\s*)?"(?P<name>[A-Z]\w*)"')
 def user_program(path: Path, line: str) -> Scenario:
     """A program of the user's, in the form of guest-tests/lib/race.h, with a comment or without.
 
-    An InvocationError: it cannot be read, or has no threads.
+    Where there is no such file, the one of ours by that name. An InvocationError: it cannot be
+    read, or has no threads.
     """
+    ours = RACES / f"{path.name}.c"
+    if not path.is_file() and ours.is_file():
+        path = ours
     if not path.is_file():
         raise InvocationError(f"PROGRAM={path}: there is no such file")
     text = path.read_text("utf-8", "replace")

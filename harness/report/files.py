@@ -23,7 +23,6 @@ from harness.report.mutants import FILE as MUTANTS
 from harness.report.mutants import MutantsDocument
 from harness.report.plots import plots
 from harness.report.records import RunDocument
-from harness.report.results import BROKEN
 from harness.report.untested import figures
 from harness.series.contract import SeriesData
 
@@ -59,7 +58,7 @@ def junit(document: RunDocument) -> str:
         status, reason = test["status"], test["reason"]
         if status == "fail":
             case.result = [Failure(reason, status)]
-        elif status in BROKEN:
+        elif status in ev.BROKEN:
             case.result = [Error(reason, status)]
         elif status != "pass":
             case.result = [Skipped(f"{status}: {reason}")]

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core.events import CaseId
+from harness.core.events import BROKEN, RAN, CaseId
 from harness.report.records import RunDocument
-from harness.report.results import BROKEN
 
 HEADER = "KTAP version 1"
 KtapCase = tuple[str, str, str, Sequence[str]]  # name, status, reason, diagnostics
@@ -46,7 +45,7 @@ def _run(document: RunDocument) -> list[str]:
     parts = []
     for program, cases in groups.items():
         statuses = {status for _, status, _, _ in cases}
-        silent = not statuses & {"pass", *BROKEN}
+        silent = not statuses & RAN
         skipped = " # SKIP none of its cases says anything here" if silent else ""
         parts.append((_name(program), not statuses & BROKEN, skipped, _cases(cases)))
     return _subtests(parts)

@@ -20,8 +20,6 @@ from harness.report.untested import not_run
 from harness.series.contract import Clause, SeriesData
 
 SCHEMA = 2
-BROKEN = frozenset({"fail", "error", "timeout"})
-
 
 E = TypeVar("E", bound=ev.Event)
 
@@ -56,7 +54,7 @@ class Results:
 
     def failures(self) -> list[ev.CaseFinished]:
         """The cases that break the run."""
-        return [test for test in self.all(ev.CaseFinished) if test.status in BROKEN]
+        return [test for test in self.all(ev.CaseFinished) if test.status in ev.BROKEN]
 
     def untested(self) -> list[str]:
         """Why the run says nothing of the series though nothing broke; empty where it does."""
@@ -72,7 +70,7 @@ def judge_clause(clause: Clause, applied: int, tests: Iterable[ev.CaseFinished])
     is not applicable whatever ran.
     """
     named = [t for t in tests if clause.id in t.clauses]
-    broken = [t for t in named if t.status in BROKEN]
+    broken = [t for t in named if t.status in ev.BROKEN]
     verdict, reason = "untested", "no case that ran names it"
     if applied < clause.holds_from:
         verdict = "not_applicable"
@@ -109,7 +107,7 @@ def _test(test: ev.CaseFinished) -> CaseRecord:
         "about": test.about,
         "diagnostics": list(test.diagnostics),
     }
-    if test.status in BROKEN:
+    if test.status in ev.BROKEN:
         record["finding"] = case_finding(str(test.id), test.reason, test.clauses)
     return record
 

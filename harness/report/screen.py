@@ -33,7 +33,6 @@ from harness.core.command_table import command
 from harness.core.errors import UNTESTED
 from harness.core.words import counted
 from harness.report.records import CaseRecord, RunDocument, SplatRecord
-from harness.report.results import BROKEN
 from harness.report.untested import figures, next_step, run_by
 from harness.series.contract import SeriesData
 
@@ -113,7 +112,7 @@ class Screen:
             case ev.CaseFinished():
                 self._cases += 1
                 self._update(note=str(event.id), completed=self._cases)
-                if event.status in BROKEN:
+                if event.status in ev.BROKEN:
                     status = event.status.upper()
                     self._print(f"  [red]{status}[/] {event.id}: {escape(event.reason)}")
             case ev.SplatSeen():
@@ -153,9 +152,7 @@ class Screen:
             self._print(f"  [dim]... and {rest} files more, in report.html[/]")
 
     def _print(self, text: str) -> None:
-        (self._progress.console if self._progress else self.console).print(
-            text, highlight=False, soft_wrap=True
-        )
+        _print(self.console, text)
 
     def _update(self, **fields: Any) -> None:
         """Of the bar, which is the only one, where there is one."""
@@ -234,7 +231,7 @@ def _print(console: Console, text: str) -> None:
 
 def _failures(console: Console, run: RunDocument) -> None:
     """The first failures in full; a screen that scrolls away shows nothing."""
-    failures = [test for test in run["tests"] if test["status"] in BROKEN]
+    failures = [test for test in run["tests"] if test["status"] in ev.BROKEN]
     # Of a workload no clause says from which patch on it may fail: a run after each does.
     apart = not run["clauses"] and len(run["series"]["patches"]) > 1
     for test in failures[:SHOWN]:
@@ -338,7 +335,7 @@ def verdict_line(run: RunDocument) -> str:
     code = run["exit_code"]
     colour, why = {0: "green", UNTESTED: "yellow"}.get(code, "red"), KINDS.get(code, "")
     if code == 1 and not run["error"]:
-        broken = sum(test["status"] in BROKEN for test in run["tests"])
+        broken = sum(test["status"] in ev.BROKEN for test in run["tests"])
         why += (
             f": {counted(broken, 'case')} broken, {counted(len(run['splats']), 'kernel complaint')}"
         )

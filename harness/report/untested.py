@@ -10,7 +10,6 @@ from harness.core.command_table import command
 
 MAX_SHOWN = 12  # places of the change that did not run
 MAX_NAMED = 4  # cases that ran it
-RAN = frozenset({"pass", "fail", "error", "timeout"})  # a skipped case has run nothing
 
 
 def not_run(
@@ -30,7 +29,7 @@ def not_run(
     if code and not any(file.compiled for file in code):
         return ["nothing of the series is compiled into this kernel:", *_told(code)]
     programs = [file for file in files if file.kind in ("selftest", "tool")]
-    ran = any(case.id.kind == "guest" and case.status in RAN for case in cases)
+    ran = any(case.id.kind == "guest" and case.status in ev.RAN for case in cases)
     if (code or programs) and not ran:
         what = "what it changes" if code else "the programs that it changes"
         places = [f"not reached: {place}" for place in coverage.not_reached] if coverage else []

@@ -19,7 +19,6 @@ from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.core.words import counted
 from harness.image.programs import Case
-from harness.report.results import BROKEN
 from harness.run.assemble_guest import Equipment, assemble_guest, complaints_of
 from harness.run.session import Session
 from harness.run.two_kernels import ON_BASE, ComparedKernel, Observed, Reports
@@ -56,7 +55,7 @@ class WorkloadRecords:
         elif isinstance(event, ev.CaseFinished):
             run = seen(event, self.tests[case].points if case in self.tests else "")
             record = alone(event, run)
-            if record.status in BROKEN:
+            if record.status in ev.BROKEN:
                 self.broken.append((record, run))
             else:
                 self.events.emit(record)
@@ -91,9 +90,9 @@ class WorkloadRecords:
             if runs:  # a complaint counts whatever the base's results are
                 judged = without_known if counting.get(record.id) else excused
                 record = judged(record, runs)
-            if name in self.below and record.status in BROKEN and runs and runs.passes_on_base:
+            if name in self.below and record.status in ev.BROKEN and runs and runs.passes_on_base:
                 record = replace(record, reason=f"{BROKEN_BY_THIS}: {record.reason}")
-            if record.status in BROKEN and name in self.tests:
+            if record.status in ev.BROKEN and name in self.tests:
                 said = filter(None, [self.patches_run(record.id)])
                 record = replace(record, diagnostics=(*record.diagnostics, *said))
             self.events.emit(record)
@@ -172,7 +171,7 @@ def to_repeat(
         if name in records.below or seconds * FEWEST > AGAIN_S:
             most, seconds = FEWEST, said[0].seconds
         times = min(most, int(AGAIN_S / max(seconds, 0.1)))
-        if excused(record, runs).status in BROKEN and times >= FEWEST:
+        if excused(record, runs).status in ev.BROKEN and times >= FEWEST:
             known[name] = runs
             case = by_id[name]
             cases += [replace(case, id=replace(case.id, attempt=n)) for n in range(2, times + 2)]

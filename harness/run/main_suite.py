@@ -27,7 +27,7 @@ from harness.workloads.choose import (
     selftest_folders,
 )
 from harness.workloads.regression_selftests import Selftest
-from harness.workloads.suite import FILES, OWN_SCRIPT, checked_folder, image_of, own_script
+from harness.workloads.suite import FILES, checked_folder, image_of
 
 
 def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str, str]]:
@@ -36,17 +36,15 @@ def planned(session: Session, kinds: frozenset[str]) -> Iterator[tuple[str, str,
     if KSELFTEST in kinds:
         folders = selftest_folders(_files(session), table)
         yield from ((KSELFTEST, f"kselftest/{name}", why) for name, why in folders.items())
+    tests: dict[str, list[Selftest]] = {}
     if KUNIT in kinds and (tree := _tree(session)):
-        suites = kunit.tests(kunit_files(tree, _files(session)))
-        yield from ((KUNIT, f"{test.group}::{test.name}", test.why) for test in suites)
+        tests[KUNIT] = kunit.tests(kunit_files(tree, _files(session)))
     if STRESS in kinds:
-        yield from (
-            (STRESS, f"{test.group}::{test.name}", test.why)
-            for test in stress.tests(by_pattern(_files(session), table.stressors), table.operations)
-        )
+        tests[STRESS] = _stressors(session)
     if RUN in kinds and session.settings.run:
-        test = own_program(session.settings.run)
-        yield RUN, f"{test.group}::{test.name}", test.why
+        tests[RUN] = [own_program(session.settings.run)]
+    for kind, chosen in tests.items():
+        yield from ((kind, f"{test.group}::{test.name}", test.why) for test in chosen)
 
 
 def _tree(session: Session) -> PatchedTree | None:
@@ -58,6 +56,12 @@ def _tree(session: Session) -> PatchedTree | None:
 def _files(session: Session) -> list[Touched]:
     tree = _tree(session)
     return touched_files(tree) if tree else []
+
+
+def _stressors(session: Session) -> list[Selftest]:
+    table = load_workloads()
+    chosen = by_pattern(_files(session), table.stressors)
+    return stress.tests(chosen, table.operations, session.settings.seed)
 
 
 @dataclass
@@ -75,39 +79,30 @@ class MainSuite:
         settings, kinds = session.settings, kinds_of(session.settings, session.data)
         own = own_programs(session, headers, base) if CASES in kinds else None
         built: dict[str, Path] = {}
-        scripts: dict[str, str] = {}
         folders: dict[str, Path] = {}
         if KSELFTEST in kinds:
             built = self._selftests(session, headers)
         if KUNIT in kinds and (tree := _tree(session)):
-            suites = kunit_files(tree, _files(session))
-            self.tests += kunit.tests(suites)
-            scripts.update(kunit.scripts(suites))
+            self.tests += kunit.tests(kunit_files(tree, _files(session)))
         if STRESS in kinds:
-            self._stressors(session, scripts, folders)
+            self._add_stressors(session, folders)
         if RUN in kinds and settings.run:
             self.tests.append(own_program(settings.run))
-            scripts[OWN_SCRIPT] = own_script(settings.run)
             if settings.guest_files is not None:
                 folders[FILES] = checked_folder(settings.guest_files)
         if own is not None and not self.tests:
             return own
-        return image_of(session.store, self.tests, own, built, scripts, folders)
+        return image_of(session.store, self.tests, own, built, folders)
 
-    def _stressors(
-        self, session: Session, scripts: dict[str, str], folders: dict[str, Path]
-    ) -> None:
+    def _add_stressors(self, session: Session, folders: dict[str, Path]) -> None:
         """Adds the stressors of the area; that stress-ng cannot be had is said."""
-        table = load_workloads()
-        if not (chosen := by_pattern(_files(session), table.stressors)):
+        if not (tests := _stressors(session)):
             return
         try:
             folders[stress.FOLDER] = stress.fetch(session.store)
         except MachineError as error:
             session.events.emit(Note(f"without stress-ng: {error.what}", "warning"))
             return
-        tests = stress.tests(chosen, table.operations)
-        scripts.update(stress.scripts(tests, table.operations, session.settings.seed))
         self.tests += tests
 
     def _selftests(self, session: Session, headers: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_gue
 from harness.races.kernels import RaceKernel, variant_kernel
 from harness.races.landmarks import SECONDS
 from harness.races.run import STRESS_S
-from harness.races.scenario import RACES, Scenario, choose
+from harness.races.scenario import Scenario, choose
 from harness.races.scenario_file import write_scenario
 from harness.races.trace import RaceError
 from harness.run.session import Session
@@ -39,8 +39,7 @@ def searched_programs(session: Session, line: str) -> tuple[Scenario, ...]:
     if asked is None:
         every = choose("all", line, session.data.name)
     else:
-        ours = RACES / f"{asked.name}.c"
-        every = (user_program(ours if ours.is_file() and not asked.is_file() else asked, line),)
+        every = (user_program(asked, line),)
     able = tuple(s for s in every if s.controlled and len(s.threads) > 1)
     if not able:
         what = "no program has two threads that can be held"

@@ -19,7 +19,7 @@ from harness.core.settings import CASES, KSELFTEST, KUNIT, RUN, STRESS, Settings
 from harness.series.contract import SeriesData
 from harness.workloads.regression_selftests import Selftest, SelftestRow
 from harness.workloads.selftest_sources import SELFTESTS
-from harness.workloads.suite import OWN_SCRIPT
+from harness.workloads.suite import OWN_SCRIPT, own_script
 
 OWN_GROUP, OWN_TIMEOUT_S = "RUN", 120.0  # of the user's own program; see docs/workloads.md
 OWN_KEPT_LINES = 5000
@@ -89,5 +89,6 @@ def own_program(command: str) -> Selftest:
     why = f"RUN={command}"
     name = re.sub(r"\W+", "_", command).strip("_")[:40] or "program"
     return Selftest(
-        name, (OWN_SCRIPT,), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES
-    )
+        name, (OWN_SCRIPT,), OWN_TIMEOUT_S, group=OWN_GROUP, why=why, keep=OWN_KEPT_LINES,
+        script=own_script(command),
+    )  # fmt: skip

@@ -124,7 +124,7 @@ def seen(record: ev.CaseFinished, own: str = "") -> Seen:
 
 def failing(run: Seen) -> frozenset[str]:
     """The points that fail in a run, and ``WHOLE`` where the program itself does."""
-    broken = {WHOLE} if run.status in ("fail", "error", "timeout") else set()
+    broken = {WHOLE} if run.status in ev.BROKEN else set()
     return frozenset(broken | {name for name, outcome in run.outcomes.items() if outcome == "fail"})
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from harness.change.kunit import KunitFile
 from harness.workloads.regression_selftests import Selftest
@@ -53,29 +53,21 @@ printf '%s\n' "$said" | suite=$suite awk '
 """
 
 
-def _named(files: Iterable[KunitFile]) -> Mapping[str, tuple[str, KunitFile]]:
-    """Each suite by the name of its script."""
-    return {
+def tests(files: Iterable[KunitFile]) -> list[Selftest]:
+    """A test for each suite of the files."""
+    named = {
         f"kunit_{re.sub(r'[^A-Za-z0-9]+', '_', suite)}": (suite, file)
         for file in files
         for suite in file.suites
     }
-
-
-def tests(files: Iterable[KunitFile]) -> list[Selftest]:
-    """A test for each suite of the files."""
     return [
         Selftest(
             name, (f"{GROUP}/{name}",), TIMEOUT_S, group=GROUP, own=file.path == file.touched,
             why=f"{file.path}, for {file.touched}; it runs when the kernel boots",
+            script=script(suite),
         )
-        for name, (_, file) in _named(files).items()
+        for name, (suite, file) in named.items()
     ]  # fmt: skip
-
-
-def scripts(files: Iterable[KunitFile]) -> dict[str, str]:
-    """The script of each of these tests, by its path below bin/ in the guest."""
-    return {f"{GROUP}/{name}": script(suite) for name, (suite, _) in _named(files).items()}
 
 
 def script(suite: str) -> str:

@@ -58,6 +58,7 @@ class Selftest:
     '' or why it may say something else each time on the bare base. ``group``: what its record's
     name begins with; ``why``: what it was chosen for; ``keep``: of its last lines (0: as usual).
     ``own``: the series brings or changes it, so that failing on the base excuses nothing.
+    ``script``: of a program that is a shell script, its text.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Selftest:
     why: str = ""
     keep: int = 0
     own: bool = False
+    script: str = ""
 
     @property
     def claim(self) -> str:

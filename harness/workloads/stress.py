@@ -80,21 +80,14 @@ def script(stressor: str, operations: int, seed: int) -> str:
     )
 
 
-def tests(stressors: Mapping[str, str], operations: int) -> list[Selftest]:
+def tests(stressors: Mapping[str, str], operations: int, seed: int | None) -> list[Selftest]:
     """A test for each stressor; ``stressors``: with why each was chosen."""
+    number = SEED if seed is None else seed
     about = f"at most {operations} operations and {RUNS_S} s"
     return [
         Selftest(
             f"stress_{name.replace('-', '_')}", (f"{GROUP}/{name}",), TIMEOUT_S, group=GROUP,
-            why=f"{why}; {about}", points=FAILURE,
+            why=f"{why}; {about}", points=FAILURE, script=script(name, operations, number),
         )
         for name, why in stressors.items()
     ]  # fmt: skip
-
-
-def scripts(chosen: Sequence[Selftest], operations: int, seed: int | None) -> dict[str, str]:
-    """The script of each of these tests, by its path below bin/ in the guest."""
-    number = SEED if seed is None else seed
-    return {
-        test.argv[0]: script(test.argv[0].rpartition("/")[2], operations, number) for test in chosen
-    }

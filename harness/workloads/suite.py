@@ -52,7 +52,6 @@ def image_of(
     tests: Sequence[Selftest],
     own: Suite | None,
     programs: Mapping[str, Path],
-    scripts: Mapping[str, str],
     folders: Mapping[str, Path],
 ) -> Suite:
     """The suite of workloads, and of the cases of ``own``, in one image.
@@ -60,7 +59,6 @@ def image_of(
     Args:
         programs: folders of built programs, by the folders' names below bin/ in the image; '' is
             bin/ itself.
-        scripts: texts of shell scripts, by their paths there.
         folders: what else is copied, by names in the image.
 
     Raises:
@@ -70,7 +68,7 @@ def image_of(
     read = {name: file_digest(path) for name, path in {**programs, **folders}.items()}
     before = own.image.parent if own else None
     lib = GUEST_TESTS / "lib"
-    inputs = plan, read, scripts, before and before.name, file_digest(lib, RUNNER)
+    inputs = plan, read, before and before.name, file_digest(lib, RUNNER)
 
     def make(draft: Path) -> None:
         tree = draft / "tree"
@@ -88,11 +86,12 @@ def image_of(
         copy_python(lib, tree / "lib")
         (tree / RUNNER.name).write_bytes(RUNNER.read_bytes())
         (tree / "plan.json").write_text(json.dumps(plan, indent=1))
-        for path, text in scripts.items():
-            script = tree / "bin" / path
-            script.parent.mkdir(exist_ok=True)
-            script.write_text(text, "utf-8")
-            script.chmod(0o755)
+        for test in tests:
+            if test.script:
+                script = tree / "bin" / test.argv[0]
+                script.parent.mkdir(exist_ok=True)
+                script.write_text(test.script, "utf-8")
+                script.chmod(0o755)
         for name, folder_here in folders.items():
             shutil.copytree(folder_here, tree / name, symlinks=True)
         make_image(tree, draft / "tests.img")
@@ -112,5 +111,5 @@ def selftest_suite(
         headers: the installed uapi headers of the bare base.
     """
     programs, cached = build_programs(store, listed, base, headers, jobs)
-    suite = image_of(store, listed.tests, None, {"": programs}, {}, {})
+    suite = image_of(store, listed.tests, None, {"": programs}, {})
     return replace(suite, cached=cached and suite.cached)

@@ -30,10 +30,10 @@ def given(command: str) -> dict[str, str]:
 def test_each_kernel_in_each_flavour_is_a_revision_of_its_own() -> None:
     found = rows(asked(SERIES="~/v 15", PREVIOUS="v14.mbox", TESTS="sigbus and not exec"))
     names = ["6.1-default", "6.1-kasan", "6.12-default", "6.12-kasan"]
-    assert [row.cell for row in found] == names
-    for row in found:
-        variables = given(row.command)
-        kernel, _, config = row.cell.partition("-")
+    assert list(found) == names
+    for cell, typed in found.items():
+        variables = given(typed)
+        kernel, _, config = cell.partition("-")
         statics = "1" if config == "default" else "0"  # once a kernel
         assert variables == {
             "KERNEL": kernel, "CONFIG": config, "STATICS": statics, "SERIES": "~/v 15",
@@ -45,7 +45,7 @@ def test_what_is_typed_asks_for_what_was_planned() -> None:
     """In the environment of a job stand the lists of the whole plan."""
     settings = asked(SERIES="v15", STATICS="0")
     lists = {"KERNEL": "6.1,6.12", "CONFIG": "default,kasan", "SERIES": "v15", "STATICS": "1"}
-    cells = [from_environment({**lists, **given(row.command)}) for row in rows(settings)]
+    cells = [from_environment({**lists, **given(typed)}) for typed in rows(settings).values()]
     assert cells == [
         replace(settings, kernel=kernel, config=config)
         for kernel in ("6.1", "6.12")
@@ -56,9 +56,9 @@ def test_what_is_typed_asks_for_what_was_planned() -> None:
 def test_a_path_is_no_part_of_a_cells_name(tmp_path: Path) -> None:
     extra = tmp_path / "extra.config"
     extra.write_text("CONFIG_TOY=y\n")
-    (row,) = rows(asked(KERNEL=str(tmp_path), CONFIG=f"default+{extra}"))
-    assert row.cell == "tree-default+extra.config"
-    variables = given(row.command)
+    ((cell, typed),) = rows(asked(KERNEL=str(tmp_path), CONFIG=f"default+{extra}")).items()
+    assert cell == "tree-default+extra.config"
+    variables = given(typed)
     assert (variables["KERNEL"], variables["CONFIG"]) == (str(tmp_path), f"default+{extra}")
 
 

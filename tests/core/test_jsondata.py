@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import pytest
 
 from harness.core.errors import InvocationError
-from harness.core.jsondata import from_json, read_json, read_kept
+from harness.core.jsondata import from_json, read_json, read_kept, write_json
 
 
 class Row(TypedDict):
@@ -45,6 +45,14 @@ def test_a_list_of_patterns_is_one_pattern_of_which_one_must_match() -> None:
     (first, one), (second, two) = whole.places
     assert (one, two) == (1, 2) and first.fullmatch("b")
     assert second.search("xc") and second.search("d") and not second.search("xd")
+
+
+def test_numbers_that_are_keys_come_back_as_numbers(tmp_path: Path) -> None:
+    lines = {7: [1, 2], 120: []}
+    write_json(tmp_path / "lines.json", lines)
+    assert read_json(dict[int, list[int]], tmp_path / "lines.json") == lines
+    with pytest.raises(TypeError, match="int expected, not 'seven'"):
+        from_json(dict[int, str], {"seven": "x"})
 
 
 @pytest.mark.parametrize(

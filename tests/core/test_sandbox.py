@@ -146,7 +146,7 @@ def test_without_a_sandbox_one_line_says_so_and_the_run_goes_on(
 
 @needs_sandbox
 def test_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sandbox, "_asked", sandbox._Asked())
+    monkeypatch.setattr(sandbox, "_off", False)
     told: list[str] = []
     sandbox.settle("require", told.append)
     assert Inside().prefix()[0] == "bwrap" and not told

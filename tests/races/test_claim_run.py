@@ -176,6 +176,8 @@ def test_race_and_program_narrow_the_choice(tmp_path: Path) -> None:
     assert (mine.name, mine.cpus, mine.variant) == ("mine", 3, "")
     assert [(thread.name, thread.cpu) for thread in mine.threads] == [("A", 1), ("B", 2)]
     assert user_program(SIGBUS, "6.1") == PROGRAM
+    (ours,) = candidates(session(PROGRAM=SIGBUS.stem), CLAIM, "6.1")
+    assert ours == PROGRAM
 
 
 def test_a_program_without_threads_is_refused(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import jsonschema
 import pytest
 
 from harness.commands.revision.inputs import Inputs
-from harness.commands.revision.verdict import RevisionRuns, as_json, conclude, read_revision
+from harness.commands.revision.verdict import Revision, RevisionRuns, conclude
 from harness.commands.static_checks import OpenRemarks
 from harness.core import events as ev
 from harness.core.errors import SeriesError
+from harness.core.jsondata import read_json, write_json
 from harness.core.settings import PROJECT, from_environment
 from harness.report.results import Results, document
 from harness.run.session import Session, run_session
@@ -107,8 +108,8 @@ def test_a_revision_in_which_all_happened(tmp_path: Path) -> None:
     runs = RevisionRuns((made_up(clauses=clauses), bad), made_up(clauses=clauses), {}, statics)
     runs.mutants, runs.score = WEAK, 80
     path = tmp_path / "revision.json"
-    path.write_text(as_json(conclude(inputs, runs)))
-    assert read_revision(path) == conclude(inputs, runs)
+    write_json(path, conclude(inputs, runs))
+    assert read_json(Revision, path) == conclude(inputs, runs)
     found = json.loads(path.read_text())
     jsonschema.validate(found, REVISION)
     (step,) = found["steps"][1:]

@@ -116,7 +116,7 @@ def test_what_a_stressor_calls_a_failure_is_one_though_it_exits_with_0(heard: He
         "| stress-ng: fail:  [57] msg: msgsnd failed, errno=22 (Invalid argument)",
         "| stress-ng: info:  [56] successful run completed in 0.06s",
     )
-    (test,) = stress.tests({"msg": "for ipc/msg.c"}, 2000)
+    (test,) = stress.tests({"msg": "for ipc/msg.c"}, 2000, None)
     ran = replace(record("pass", lines), id=case_of(test, RUNNER).id)  # type: ignore[type-var]
     held = WorkloadRecords(heard, {str(case_of(test, RUNNER).id): test})
     held.take(ran)

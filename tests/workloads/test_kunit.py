@@ -61,7 +61,7 @@ def test_a_suite_is_a_test_of_its_own_and_says_why() -> None:
     one, two = kunit.tests([FILE])
     assert (one.group, one.name, two.name) == ("kunit", "kunit_cmdline", "kunit_two_words")
     assert "lib/cmdline_kunit.c, for lib/cmdline.c" in one.why and not one.own
-    assert set(kunit.scripts([FILE])) == {one.argv[0], two.argv[0]}
+    assert (one.script, two.script) == (kunit.script("cmdline"), kunit.script("two words"))
     (brought,) = kunit.tests([KunitFile("lib/new_kunit.c", "lib/new_kunit.c", ("new",))])
     assert brought.own
 

@@ -23,7 +23,7 @@ from harness.commands.cost.judge import (
 )
 from harness.commands.cost.measure import MeasuredKernel
 from harness.commands.cost.page import CostReport, plot, tables
-from harness.commands.cost.sizes import ImageSize, KernelSizes, struct_sizes
+from harness.commands.cost.sizes import KernelSizes, image_sizes, struct_sizes
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
 from harness.core.errors import InvocationError, MachineError
@@ -89,7 +89,7 @@ def _cost(session: Session) -> None:
     with stage(session.events, "sizes"):
         sizes_of_base, sizes_of_series = (
             KernelSizes(
-                ImageSize.of(k.equipment.prepared.kernel.vmlinux),
+                image_sizes(k.equipment.prepared.kernel.vmlinux),
                 struct_sizes(k.equipment.prepared, table.structs),
             )
             for k in kernels

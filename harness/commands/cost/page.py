@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
@@ -36,22 +36,17 @@ class CostReport:
         return {key.name: Spread.of(self.alone[key]) for key in keys}
 
     def document(self) -> dict[str, object]:
-        """``cost.json``, as docs/cost.md describes it."""
+        """``cost.json``, as docs/cost.md describes it and ``write_json`` writes it."""
         return {
             "format": FORMAT,
             "boots": self.boots,
             "differences": [
-                {
-                    **d.key._asdict(),
-                    "base": list(d.base),
-                    "series": list(d.series),
-                    "percent": asdict(d.percent),
-                }
+                {**d.key._asdict(), "base": d.base, "series": d.series, "percent": d.percent}
                 for d in self.differences
             ],
-            "series": {name: asdict(spread) for name, spread in self.of_series().items()},
-            "ratios": [{**asdict(bar), "times": asdict(s)} for bar, s in self.ratios.items()],
-            "sizes": {"base": asdict(self.base), "series": asdict(self.series)},
+            "series": self.of_series(),
+            "ratios": [{**vars(bar), "times": times} for bar, times in self.ratios.items()],
+            "sizes": {"base": self.base, "series": self.series},
         }
 
 
@@ -79,7 +74,7 @@ def tables(report: CostReport, table: CostTable) -> Iterator[Table]:
         alone.add_row(name, f"{spread.middle:,.2f}", interval)
     yield alone
     sizes = Table("bytes", "base", "series", "more", **look)  # type: ignore[arg-type]
-    images = asdict(report.base.image), asdict(report.series.image)
+    images = report.base.image, report.series.image
     structs = report.base.structs, report.series.structs
     for prefix, (before, after) in (("", images), ("struct ", structs)):
         for name, was in before.items():

@@ -17,29 +17,23 @@ from harness.core.sandbox import Inside
 from harness.coverage.objects import TYPES, compile_objects
 from harness.run.pipeline import Prepared
 
-
-@dataclass(frozen=True)
-class ImageSize:
-    """Bytes of a vmlinux in memory: code, other contents, and what starts as zeros."""
-
-    text: int
-    data: int
-    bss: int
-
-    @staticmethod
-    def of(vmlinux: Path) -> ImageSize:
-        """As size(1) of binutils counts them, which the kernel's build needs as well."""
-        argv, box = ["size", "--format=gnu", str(vmlinux)], Inside(reads=(vmlinux.parent,))
-        said = proc.run_tool(argv, "counting the bytes of the kernel", inside=box)
-        return ImageSize(*map(int, said.splitlines()[1].split()[:3]))
+# Of a vmlinux in memory: code, other contents, and what starts as zeros.
+PARTS = ("text", "data", "bss")
 
 
 @dataclass(frozen=True)
 class KernelSizes:
-    """Of one kernel: its image, and bytes of each struct."""
+    """Bytes of one kernel's ``PARTS``, and of each struct."""
 
-    image: ImageSize
+    image: dict[str, int]
     structs: dict[str, int]
+
+
+def image_sizes(vmlinux: Path) -> dict[str, int]:
+    """As size(1) of binutils counts them, which the kernel's build needs as well."""
+    argv, box = ["size", "--format=gnu", str(vmlinux)], Inside(reads=(vmlinux.parent,))
+    said = proc.run_tool(argv, "counting the bytes of the kernel", inside=box)
+    return dict(zip(PARTS, map(int, said.splitlines()[1].split()[:3]), strict=True))
 
 
 def sizes_in(obj: Path, names: Iterable[str]) -> dict[str, int]:

@@ -55,7 +55,7 @@ def example_programs(session: Session, headers: Path, _: Base) -> Suite:
     inputs = [file_digest(*programs, headers), CFLAGS]
     built = store.entry("example", inputs, compiled, also=("image",))
     own = build_suite(store, [USER], headers, clauses)
-    return image_of(store, (), own, {}, {}, {EXAMPLE.name: built.path})
+    return image_of(store, (), own, {}, {EXAMPLE.name: built.path})
 
 
 def example(session: Session) -> None:

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.commands.revision.reply import findings, verdict
-from harness.commands.revision.verdict import Revision, Step, read_revision
+from harness.commands.revision.verdict import Revision, Step
 from harness.core.command_table import command
 from harness.core.errors import InvocationError
+from harness.core.jsondata import read_json
 from harness.core.settings import Settings
 from harness.series.patches import message_id, parse_patch
 
@@ -51,7 +52,7 @@ def revisions(out: Path) -> Iterator[tuple[Path, Revision]]:
     """Each revision.json below ``out`` with its path, the newest first."""
     paths = out.rglob("revision.json")
     for path in sorted(paths, key=lambda p: p.stat().st_mtime, reverse=True):
-        yield path, read_revision(path)
+        yield path, read_json(Revision, path)
 
 
 def _answer(status: str, summary: str, path: Path | None, details: str = "") -> dict[str, str]:

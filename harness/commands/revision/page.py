@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.commands.revision.reply import reply, statement, verdict
-from harness.commands.revision.verdict import Revision, RevisionRuns, Step, as_json
+from harness.commands.revision.verdict import Revision, RevisionRuns, Step
 from harness.commands.static_checks import TOOLS
 from harness.core import command_table
 from harness.core.atomic import write_atomically
-from harness.core.events import CaseId
+from harness.core.events import RAN, CaseId
+from harness.core.jsondata import write_json
 from harness.report.files import page_environment
 from harness.report.plots import plots
 from harness.report.records import RunDocument
-from harness.report.results import BROKEN
 from harness.report.screen import again
 from harness.run.states import SeriesState
 
@@ -60,7 +60,7 @@ def _tool(step: Step, tool: str) -> Mark:
 def _cases(step: Step, state: SeriesState) -> Mark:
     if not state.cases:
         return "none", "none ran"
-    ran = sum(n for name, n in state.cases.items() if name in {"pass", *BROKEN})
+    ran = sum(n for name, n in state.cases.items() if name in RAN)
     ours, blame = len(step.blame.ours), step.blame
     if ours and step.patches:
         return "bad", f"{ours} broken, {ran} ran"
@@ -130,6 +130,6 @@ def write(whole: Revision, runs: RevisionRuns, out: Path, asked: Mapping[str, st
     ``asked``: the variables that see a failure again, such as KERNEL= and SERIES=.
     """
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / "revision.json", as_json(whole))
+    write_json(out / "revision.json", whole)
     write_atomically(out / "reply.txt", reply(whole))
     write_atomically(out / "report.html", html(whole, runs, asked))

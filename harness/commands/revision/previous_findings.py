@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.cases.repeats import JUDGED_STATUSES
-from harness.core.events import CaseId
+from harness.core.events import RAN, CaseId
 from harness.core.rates import Rates
 from harness.findings.failures import Failure, failures
 from harness.report.records import RunDocument
@@ -47,7 +46,7 @@ def runs_of(case: str, *documents: RunDocument | None) -> tuple[int, int]:
         (int(test["status"] == "pass"), 1)
         for document in filter(None, documents)
         for test in document["tests"]
-        if test["id"] == case and test["status"] in JUDGED_STATUSES
+        if test["id"] == case and test["status"] in RAN
     ]
     for document in filter(None, documents):
         counts += [(r["passed"], r["runs"]) for r in document["repeats"] if r["id"] == case]

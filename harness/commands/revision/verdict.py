@@ -8,10 +8,8 @@ whether the rates differ (rates.py).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from harness.commands.revision.inputs import Inputs
@@ -19,11 +17,10 @@ from harness.commands.revision.mutants import PatchScore, score, scores
 from harness.commands.revision.previous_findings import PreviousFinding, fates, runs_of
 from harness.commands.static_checks import OpenRemarks
 from harness.core.errors import UNTESTED, SeriesError
-from harness.core.jsondata import of_file, read_json
+from harness.core.events import BROKEN
 from harness.core.rates import Rates
 from harness.report.mutants import MutantsDocument
 from harness.report.records import RunDocument
-from harness.report.results import BROKEN
 from harness.report.untested import figures
 from harness.run.verdict import JUDGED, worst
 
@@ -124,12 +121,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Revision:
-    """All that is said of a revision. ``previous``: how the whole series changed since.
+    """``revision.json``: all that is said. ``previous``: how the whole series changed since.
 
     ``compared``: there is a previous revision, and both were run to their end. ``mutants``: of
     all patches, or ``mutants_error``; ``score``: the percent of them that SCORE= asks for.
     """
 
+    format: int = field(default=FORMAT, kw_only=True)
     base: str
     why: str
     source: str
@@ -155,18 +153,6 @@ class Revision:
         """Whether fewer mutants are noticed than SCORE= asks for: of a patch, or of all."""
         found = (self.mutants, *(step.mutants for step in self.steps))
         return any(one.below(self.score) for one in found if one is not None)
-
-
-def as_json(whole: Revision) -> str:
-    """``revision.json``."""
-    return json.dumps({"format": FORMAT, **asdict(whole)}, indent=1) + "\n"
-
-
-def read_revision(path: Path) -> Revision:
-    """The verdict that a ``revision.json`` tells of."""
-    given = read_json(dict[str, object], path)
-    given.pop("format", None)
-    return of_file(Revision, given, path)
 
 
 @dataclass

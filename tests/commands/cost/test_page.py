@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.console import Console
 
 from harness.commands.cost.judge import ALONE, differences, ratios
 from harness.commands.cost.page import CostReport, plot, tables
-from harness.commands.cost.sizes import ImageSize, KernelSizes
+from harness.commands.cost.sizes import PARTS, KernelSizes
+from harness.core.jsondata import write_json
 from tests.commands.cost.test_judge import SIX, TABLE, key, times
 
 BASE = {key("fault_anon"): SIX, key("reclaim_a", "used"): SIX, key("move"): SIX}
@@ -24,13 +26,14 @@ SERIES = {
 }
 REPORT = CostReport(
     6, differences(BASE, SERIES), SERIES, ratios(TABLE, SERIES),
-    KernelSizes(ImageSize(100, 20, 3), {"page": 64}),
-    KernelSizes(ImageSize(110, 20, 3), {"page": 64}),
+    KernelSizes(dict(zip(PARTS, (100, 20, 3), strict=True)), {"page": 64}),
+    KernelSizes(dict(zip(PARTS, (110, 20, 3), strict=True)), {"page": 64}),
 )  # fmt: skip
 
 
-def test_the_document_has_each_boot() -> None:
-    told = json.loads(json.dumps(REPORT.document()))
+def test_the_document_has_each_boot(tmp_path: Path) -> None:
+    write_json(tmp_path / "cost.json", REPORT.document())
+    told = json.loads((tmp_path / "cost.json").read_text())
     assert told["differences"][1]["base"] == SIX
     assert round(told["differences"][1]["percent"]["middle"], 2) == 53
     assert told["ratios"][0]["times"] == {"middle": 2000, "low": 2000, "high": 2000}
