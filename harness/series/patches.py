@@ -65,19 +65,14 @@ class Patch:
 class Series:
     """``source`` is where it came from, as the report says it.
 
-    ``letter`` is the cover letter as a mail, None where there is none. ``remarks``: what had
-    to be decided or undone to read it, for the screen.
+    ``letter`` is the cover letter, None where there is none. ``remarks``: what had to be
+    decided or undone to read it, for the screen.
     """
 
     source: str
     patches: tuple[Patch, ...]
-    letter: bytes | None = None
+    letter: Mail | None = None
     remarks: tuple[str, ...] = ()
-
-    @property
-    def cover(self) -> str | None:
-        """The message-id of the cover letter; None where there is none."""
-        return message_id(self.letter or b"")
 
 
 def default_folder(settings: Settings, base: Base) -> Path:
@@ -159,7 +154,7 @@ def _mailbox(source: str, mails: list[Mail], where: str) -> Series:
     thread = choose(mails, where)
     remarks = [*thread.remarks, *_undone(thread.patches)]
     patches = tuple(_patch(mail) for mail in thread.patches)
-    return Series(source, patches, thread.letter.text if thread.letter else None, tuple(remarks))
+    return Series(source, patches, thread.letter, tuple(remarks))
 
 
 def _folder(source: str, folder: Path) -> Series:
@@ -313,10 +308,3 @@ def _patch(mail: Mail, where: str | None = None) -> Patch:
         date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"
         text = re.sub(rb"(?m)^(?=From:)|\A(?!From )", date, text, count=1)
     return Patch(subject, text, identity(diff), files, mail.message_id)
-
-
-def message_id(mail: bytes) -> str | None:
-    """The Message-Id of a mail without its brackets; None where it has none."""
-    head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
-    found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
-    return found[1].decode("ascii", "replace") if found else None
