@@ -24,6 +24,7 @@ from harness.series.mailbox import (
     content,
     cover_letter,
     mails_of,
+    natural,
     older_versions,
     patch_files,
     quilt_mails,
@@ -229,28 +230,23 @@ def _range(source: str, spec: str, base: Base) -> Series:
     try:
         # The names are the user's tree's, the settings (format.*, diff.*) are not.
         ids = git.text(base.origin, "rev-parse", "--revs-only", "--end-of-options", spec).split()
-        mbox = git.raw(base.repo, *FORMAT_PATCH, "--no-zero-commit", "--stdout", *ids)
         commits = git.text(base.repo, "rev-list", *ids, "--").split()
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            git.text(base.repo, *FORMAT_PATCH, "--no-zero-commit", f"-o{scratch}", *ids)
+            mails = [path.read_bytes() for path in sorted(Path(scratch).iterdir(), key=natural)]
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
         ) from error
-    # Only these: a message may quote such a line of another mail.
-    begin = rf"(?m)^From ({'|'.join(commits)})(?= Mon Sep 17 00:00:00 2001$)"
-    parts = re.split(begin.encode(), mbox)[1:] if commits else []
     # Of a commit without a change git 2.47 writes a mail, and git 2.39 none.
-    found = [
-        (commit.decode(), mail)
-        for commit, mail in zip(parts[::2], parts[1::2], strict=True)
-        if _DIFF.search(mail)
-    ]
+    found = [mail.split(b" ", 2) for mail in mails if _DIFF.search(mail)]
     if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
     # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.
-    zero = b"From " + b"0" * 40
+    zero = b"From %s " % (b"0" * 40)
     patches = tuple(
-        replace(parse_patch(zero + mail, f"{spec}, commit {n}"), commit=commit)
-        for n, (commit, mail) in enumerate(found, 1)
+        replace(parse_patch(zero + rest, f"{spec}, commit {n}"), commit=commit.decode())
+        for n, (_, commit, rest) in enumerate(found, 1)
     )
     left = len(commits) - len(patches)
     said = (
