@@ -223,14 +223,13 @@ def _compare_with_base(tree: TreeUnderTest, flavour: Flavour, lost: LostSymbolsE
         raise SeriesError(f"{what}\n{lost.told}", evidence=tree.log, next_step=step) from lost
 
 
-def _refuse_old_tools(lines: Iterable[str], log: Path) -> None:
+def _refuse_old_tools(lines: Sequence[str], log: Path) -> None:
     """A compiler, linker or assembler that the tree takes for too old is this machine's fault.
 
     scripts/Kconfig.include asks scripts/min-tool-version.sh, before any file of the configuration.
     """
-    said = list(lines)
-    if any(_UNSUPPORTED.search(line) for line in said):
-        words = [line.strip("* ") for line in said if line.startswith("*** ")]
+    if any(map(_UNSUPPORTED.search, lines)):
+        words = [line.strip("* ") for line in lines if line.startswith("*** ")]
         raise MachineError(
             "\n".join(["this kernel does not take the compiler of this machine", *words]),
             evidence=log,

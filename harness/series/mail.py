@@ -100,7 +100,8 @@ def read_mail(raw: bytes) -> list[Mail]:
     closed = [pair for pair in texts if _closed(*pair)]
     texts = [pair for pair in texts if not _closed(*pair)]
     diffs = [(part, text) for part, text in texts if _DIFF.search(text.replace(b"\r", b""))]
-    mail = head.mail(raw, bool(diffs), tuple(undone))
+    mail = Mail(raw, head.subject, head.address, head.date, head.message_id, head.answers,
+                bool(diffs), tuple(undone))  # fmt: skip
     if any(mail.is_patch for mail in inner):
         answer = head.subject.reply and not _FORWARDED.match(head.subject.whole)
         if not answer and not mail.is_patch:
@@ -249,11 +250,6 @@ class _Head:
                 self.doubt = f"its field {field.title()} is not in its charset, {charset}"
             shown += decoded if decoded is not None else data.decode("latin-1")
         return shown
-
-    def mail(self, text: bytes, has_diff: bool, undone: tuple[str, ...]) -> Mail:
-        """The mail that has this header."""
-        return Mail(text, self.subject, self.address, self.date, self.message_id, self.answers,
-                    has_diff, undone)  # fmt: skip
 
     def written(self, charset: str) -> bytes:
         """The fields that git am reads."""
