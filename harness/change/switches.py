@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.build.explain import Block
 from harness.build.fragments import NOT_SET
@@ -37,23 +37,19 @@ class Refusal:
     why: str
 
 
-@dataclass
 class Kconfig:
     """All blocks of a tree, and the values of a configuration without the symbols asked for.
 
     ``fixed``: symbols that the flavour itself decides; they are left as they are.
     """
 
-    blocks: Iterable[Block]
-    config: Mapping[str, str]
-    fixed: frozenset[str] = frozenset()
-    _of: dict[str, list[Block]] = field(default_factory=lambda: defaultdict(list))
-    _selected_by: dict[str, list[tuple[str, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    def __post_init__(self) -> None:
-        for block in self.blocks:
+    def __init__(
+        self, blocks: Iterable[Block], config: Mapping[str, str], fixed: frozenset[str]
+    ) -> None:
+        self.config, self.fixed = config, fixed
+        self._of: dict[str, list[Block]] = defaultdict(list)
+        self._selected_by: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for block in blocks:
             self._of[block.symbol].append(block)
             for text in _texts(block.lines):
                 if match := _SELECT.match(text):
