@@ -211,8 +211,7 @@ def _attached(outer: _Head, texts: list[bytes]) -> list[Mail]:
         mark = f"attachment{number}." if len(texts) > 1 else ""
         mail_id = outer.message_id and f"{mark}{outer.message_id}"
         undone = (*mail.undone, "an attachment")
-        own = {"message_id": mail_id, "answers": outer.answers, "undone": undone}
-        mails.append(replace(mail, **own))  # type: ignore[arg-type]
+        mails.append(replace(mail, message_id=mail_id, answers=outer.answers, undone=undone))
     return mails
 
 
