@@ -37,11 +37,6 @@ class Flavour:
     defconfig: str = ""
     own: Path | None = None
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files that are not the tree's."""
-        return (self.own, *self.fragments) if self.own else self.fragments
-
     def start(self, arch: str) -> tuple[str, ...]:
         """The tree's own files that come before the fragments, as far as the tree has them."""
         if self.own:
@@ -53,28 +48,28 @@ class Flavour:
                 f"arch/{arch}/configs/tiny.config")  # fmt: skip
 
 
-def _table(folder: Path) -> dict[str, dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = yaml.safe_load((folder / "flavours.yaml").read_text("utf-8"))
+def _table() -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "flavours.yaml").read_text("utf-8"))
     return table
 
 
-def flavour_names(folder: Path = FOLDER) -> list[str]:
+def flavour_names() -> list[str]:
     """The names of all flavours, as in the file."""
-    return [name for name in _table(folder) if name != _OWN]
+    return [name for name in _table() if name != _OWN]
 
 
-def load_flavour(config: str, folder: Path = FOLDER) -> Flavour:
+def load_flavour(config: str) -> Flavour:
     """What ``CONFIG=`` says.
 
     Raises:
         InvocationError: a part of it is no flavour and no file.
     """
-    names, table = flavour_names(folder), _table(folder)
+    names, table = flavour_names(), _table()
     first, *more = _parts(config, names)
     own = None if first in names else _file(config, first, names)
     row = table[_OWN if own else first]
     extra = [_file(config, part) for part in more]
-    shipped = [folder / f"{fragment}.config" for fragment in row["fragments"]]
+    shipped = [FOLDER / f"{fragment}.config" for fragment in row["fragments"]]
     label = "+".join([_label(own, names) if own else first, *(_label(path) for path in extra)])
     return Flavour(label, (*shipped, *extra), row.get("memory_mb"), own=own)
 

@@ -150,11 +150,6 @@ def as_fragment(asked: Sequence[Request]) -> str:
     return "".join(f"{request.text}\n" for request in asked)
 
 
-def vanished(asked: Sequence[Request], config: Mapping[str, str]) -> list[Request]:
-    """The requests that the final configuration does not grant."""
-    return [request for request in asked if not request.granted(config)]
-
-
 def read_values(config: Path) -> dict[str, str]:
     """``{symbol: value}`` of a .config; symbols that are not set are left out."""
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", config.read_text("utf-8", "replace"), re.M))

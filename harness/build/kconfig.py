@@ -20,14 +20,7 @@ from pathlib import Path
 from harness.build.explain import explain, read_kconfig
 from harness.build.flavours import HELP, Flavour
 from harness.build.folder import build_dir, marked
-from harness.build.fragments import (
-    NOT_SET,
-    as_fragment,
-    fragment_lines,
-    read_values,
-    requests,
-    vanished,
-)
+from harness.build.fragments import NOT_SET, as_fragment, fragment_lines, read_values, requests
 from harness.build.make import MAX_REFUSED, check_said, tell_refused, told_refused
 from harness.build.toolchain import environment, inside, variables
 from harness.build.tree import TreeUnderTest
@@ -121,7 +114,7 @@ def configure(
             shutil.copyfile(config, draft / "kernel.config")
 
     def check(source: Path, config: dict[str, str]) -> None:
-        if not (lost := vanished(asked, config)):
+        if not (lost := [r for r in asked if not r.granted(config)]):
             return
         blocks = list(read_kconfig(source, arch))
         known = {block.symbol for block in blocks}
@@ -209,9 +202,9 @@ def _refuse_other_architecture(own: Path, arch: str) -> None:
 def _compare_with_base(tree: TreeUnderTest, flavour: Flavour, lost: LostSymbolsError) -> None:
     """Raises SeriesError for symbols that the bare base keeps."""
     try:
-        path = configure(replace(tree, applied=unpatched(tree.base)), flavour).path
+        values = read_values(configure(replace(tree, applied=unpatched(tree.base)), flavour).path)
         asked = requests(flavour.fragments, tree.base.line)
-        lost_there = {r.symbol for r in vanished(asked, read_values(path))}
+        lost_there = {r.symbol for r in asked if not r.granted(values)}
     except LostSymbolsError as error:
         lost_there = error.symbols
     except InvocationError:
@@ -223,14 +216,13 @@ def _compare_with_base(tree: TreeUnderTest, flavour: Flavour, lost: LostSymbolsE
         raise SeriesError(f"{what}\n{lost.told}", evidence=tree.log, next_step=step) from lost
 
 
-def _refuse_old_tools(lines: Iterable[str], log: Path) -> None:
+def _refuse_old_tools(lines: Sequence[str], log: Path) -> None:
     """A compiler, linker or assembler that the tree takes for too old is this machine's fault.
 
     scripts/Kconfig.include asks scripts/min-tool-version.sh, before any file of the configuration.
     """
-    said = list(lines)
-    if any(_UNSUPPORTED.search(line) for line in said):
-        words = [line.strip("* ") for line in said if line.startswith("*** ")]
+    if any(map(_UNSUPPORTED.search, lines)):
+        words = [line.strip("* ") for line in lines if line.startswith("*** ")]
         raise MachineError(
             "\n".join(["this kernel does not take the compiler of this machine", *words]),
             evidence=log,

@@ -58,11 +58,6 @@ class KernelBuild:
     compiled: list[str]
     warned: str | None = None
 
-    @property
-    def objects(self) -> int:
-        """How many objects the whole kernel has."""
-        return len(self.compiled)
-
 
 def debug_config(config: str) -> str:
     """A .config with debug information switched on and nothing else changed."""

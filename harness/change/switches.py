@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.build.explain import Block
 from harness.build.fragments import NOT_SET
@@ -37,23 +37,19 @@ class Refusal:
     why: str
 
 
-@dataclass
 class Kconfig:
     """All blocks of a tree, and the values of a configuration without the symbols asked for.
 
     ``fixed``: symbols that the flavour itself decides; they are left as they are.
     """
 
-    blocks: Iterable[Block]
-    config: Mapping[str, str]
-    fixed: frozenset[str] = frozenset()
-    _of: dict[str, list[Block]] = field(default_factory=lambda: defaultdict(list))
-    _selected_by: dict[str, list[tuple[str, str]]] = field(
-        default_factory=lambda: defaultdict(list)
-    )
-
-    def __post_init__(self) -> None:
-        for block in self.blocks:
+    def __init__(
+        self, blocks: Iterable[Block], config: Mapping[str, str], fixed: frozenset[str]
+    ) -> None:
+        self.config, self.fixed = config, fixed
+        self._of: dict[str, list[Block]] = defaultdict(list)
+        self._selected_by: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for block in blocks:
             self._of[block.symbol].append(block)
             for text in _texts(block.lines):
                 if match := _SELECT.match(text):
@@ -75,7 +71,7 @@ class Kconfig:
             return Refusal(f"CONFIG_{symbol}, which needs too much else")
         answers = [self._block(block, depth) for block in self._of[symbol]]
         answers += [
-            self._both(self.propose(by, depth - 1), self._met(when, depth))
+            _all((self.propose(by, depth - 1), self._met(when, depth)))
             for by, when in self._selected_by[symbol]
             if depth > 1 and not any(isinstance(answer, frozenset) for answer in answers)
         ]
@@ -83,10 +79,7 @@ class Kconfig:
 
     def propose_all(self, symbols: Iterable[str]) -> Proposal | Refusal:
         """The symbols to set so that all of ``symbols`` are; or why one of them cannot be."""
-        answer: Proposal | Refusal = frozenset()
-        for symbol in symbols:
-            answer = self._both(answer, self.propose(symbol))
-        return answer
+        return _all(map(self.propose, symbols))
 
     def _block(self, block: Block, depth: int) -> Proposal | Refusal:
         """By one of its definitions."""
@@ -95,9 +88,9 @@ class Kconfig:
             return Refusal(f"CONFIG_{symbol}, which is one of a choice")
         whens = [m["when"] for text in (*own, *around) if (m := _DEPENDS.match(text))]
         whens += [text.removeprefix("if ") for text in around if text.startswith("if ")]
-        answer = self._all(whens, depth)
+        answer = _all(self._met(when, depth) for when in whens)
         if isinstance(answer, frozenset):
-            answer = self._both(answer, self._itself(symbol, own, depth))
+            answer = _all((answer, self._itself(symbol, own, depth)))
         if isinstance(answer, Refusal):
             return Refusal(f"CONFIG_{symbol}, which needs {answer.why}")
         return answer
@@ -105,24 +98,13 @@ class Kconfig:
     def _itself(self, symbol: str, own: list[str], depth: int) -> Proposal | Refusal:
         """What sets it where all that it depends on is set: a user, or a default."""
         if prompt := next(filter(None, map(_PROMPT.match, own)), None):
-            return self._both(frozenset({symbol}), self._met(prompt["when"] or "", depth))
+            return _all((frozenset({symbol}), self._met(prompt["when"] or "", depth)))
         defaults = [
-            self._both(self._met(m["value"], depth), self._met(m["when"] or "", depth))
+            _all((self._met(m["value"], depth), self._met(m["when"] or "", depth)))
             for text in own
             if (m := _DEFAULT.match(text))
         ]
         return _best(defaults) if defaults else Refusal("another symbol that selects it")
-
-    def _all(self, whens: Iterable[str], depth: int) -> Proposal | Refusal:
-        answer: Proposal | Refusal = frozenset()
-        for when in whens:
-            answer = self._both(answer, self._met(when, depth))
-        return answer
-
-    def _both(self, one: Proposal | Refusal, other: Proposal | Refusal) -> Proposal | Refusal:
-        if isinstance(one, Refusal) or isinstance(other, Refusal):
-            return one if isinstance(one, Refusal) else other
-        return one | other
 
     def _met(self, when: str, depth: int) -> Proposal | Refusal:
         """What makes an expression true; none where it is empty."""
@@ -138,11 +120,11 @@ class Kconfig:
         return _best(answers)
 
     def _and(self, tokens: list[str], depth: int) -> Proposal | Refusal:
-        answer = self._term(tokens, depth)
+        answers = [self._term(tokens, depth)]
         while tokens and tokens[0] == "&&":
             tokens.pop(0)
-            answer = self._both(answer, self._term(tokens, depth))
-        return answer
+            answers.append(self._term(tokens, depth))
+        return _all(answers)
 
     def _term(self, tokens: list[str], depth: int) -> Proposal | Refusal:
         if not tokens:
@@ -180,6 +162,16 @@ class Kconfig:
 def _texts(lines: Iterable[str]) -> list[str]:
     """Lines of a block without their places."""
     return [line.partition(": ")[2] for line in lines]
+
+
+def _all(answers: Iterable[Proposal | Refusal]) -> Proposal | Refusal:
+    """The symbols of all the answers; or the first refusal."""
+    symbols: Proposal = frozenset()
+    for answer in answers:
+        if isinstance(answer, Refusal):
+            return answer
+        symbols |= answer
+    return symbols
 
 
 def _best(answers: Iterable[Proposal | Refusal]) -> Proposal | Refusal:

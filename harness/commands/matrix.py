@@ -247,7 +247,7 @@ def _judge(tree: TreeUnderTest, cell: MatrixCell) -> tuple[list[str], list[str]]
         with stage(tools.events, cell.name) as outcome:
             kernel = build(tree, configure(tree, cell.kconfig), stage=cell.name)
             outcome.cached = kernel.cached
-            outcome.detail = f"{tools.toolchain.cc}, {kernel.objects} objects"
+            outcome.detail = f"{tools.toolchain.cc}, {len(kernel.compiled)} objects"
             touched = touched_files(applied)
             # What a part of the series must give, only its own patches' builds can say.
             if len(applied.patches) < applied.total or not touched:

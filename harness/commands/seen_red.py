@@ -13,7 +13,7 @@ clause counts as seen red where
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from rich.console import Console
@@ -131,13 +131,13 @@ class SeenRed:
         console.print(f"control and {len(self.seconds) - 1} variants: {minutes:.1f} minutes")
 
 
-def reds_of(variant: Variant, document: RunDocument, good: Collection[str]) -> list[Red]:
-    """The clauses of ``variant`` that its run shows red, each with every case that does.
+def reds_of(name: str, variant: Variant, document: RunDocument, good: Collection[str]) -> list[Red]:
+    """The clauses of a variant that its run shows red, each with every case that does.
 
     ``good``: the cases that pass on the finished series.
     """
     return [
-        Red(clause, variant.name, test["id"], test["reason"], document["run"])
+        Red(clause, name, test["id"], test["reason"], document["run"])
         for test in document["tests"]
         if test["status"] in BROKEN and test["id"] in good and INCONCLUSIVE not in test["reason"]
         for clause in test["clauses"]
@@ -157,16 +157,15 @@ def _natural(clause: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in clause.split("-")]
 
 
-def chosen_variants(table: Variants, only: str) -> Sequence[Variant]:
+def chosen_variants(table: Variants, only: str) -> Mapping[str, Variant]:
     """The variants that VARIANT= names, or all; InvocationError for what is not in the table."""
     names = [name for name in only.split(",") if name]
-    known = {variant.name: variant for variant in table.variants}
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name not in table.variants]:
         raise InvocationError(
             f"VARIANT={only}: {', '.join(unknown)} is not in {TABLE}",
-            next_step=f"there is: {', '.join(sorted(known))}",
+            next_step=f"there is: {', '.join(sorted(table.variants))}",
         )
-    return [known[name] for name in names] or table.variants
+    return {name: table.variants[name] for name in names} or table.variants
 
 
 def seen_red(
@@ -186,19 +185,18 @@ def seen_red(
     only = settings.variant or ""
     chosen = chosen_variants(table, only)
     settings = replace(settings, variant="", decode=False)
-    asked = replace(settings, tests=" or ".join(v.tests for v in chosen) if only else "")
+    asked = replace(settings, tests=" or ".join(v.to_run for v in chosen.values()) if only else "")
     control = run_state(run, asked, console, "control: the finished series")
     if not control.judged:
         return control.code
     good = {t["id"] for t in control.document["tests"] if t["status"] == "pass"}
     outcome = SeenRed(line, exempt={} if only else dict(table.exempt))
     outcome.seconds["control"] = control.document["seconds"]
-    for variant in chosen:
-        name = variant.name
+    for name, variant in chosen.items():
         if find_patch(data.folder, line, name) is None:
             outcome.absent.append(name)
             continue
-        asked = replace(settings, variant=name, tests=variant.tests)
+        asked = replace(settings, variant=name, tests=variant.to_run)
         heading = f"variant {name} must break {', '.join(variant.clauses)}"
         result = run_state(run, asked, console, heading)
         if not result.judged and result.code != MachineError.exit_code:
@@ -208,7 +206,7 @@ def seen_red(
         if not result.judged:
             outcome.lost[name] = _what_came_of({**result.document, "tests": []})
             continue
-        reds = reds_of(variant, result.document, good)
+        reds = reds_of(name, variant, result.document, good)
         outcome.reds += reds
         red = list(dict.fromkeys(red.clause for red in reds))
         green = sorted(set(variant.clauses) - set(red))

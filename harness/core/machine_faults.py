@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,9 @@ SAID = {os.strerror(number): number for number in _SURE}
 SAID["File size limit exceeded"] = errno.EFBIG
 ROOM = f"{command('clean-cache')}, or set HARNESS_CACHE, OUT or TMPDIR to more room"
 MORE_ROOM_HELPS = (*FULL, errno.EROFS, errno.EFBIG)
+# In a path, what kbuild refuses (blanks, colons) or hands to make and a shell as it is. Tried with
+# Linux 6.1, whose tinyconfig and headers take all else that stands on a keyboard.
+_NOT_IN_A_PATH = re.compile(r"""[\s:#$%&;()<>|`'"\\*?]""")
 
 
 def mount_of(path: Path) -> Path:
@@ -62,11 +66,16 @@ def check_output(program: str, output: str, evidence: Path | None = None) -> Non
 
 
 def check_store(root: Path) -> None:
-    """Whether programs that are built in the store can run there, as those of a kernel must.
+    """Whether a kernel can be built in the store, and the programs of its build can run there.
 
     Raises:
-        MachineError: its mount is noexec.
+        MachineError: its path has a character that a build cannot have; its mount is noexec.
     """
+    if odd := _NOT_IN_A_PATH.search(str(root)):
+        raise MachineError(
+            f"no kernel can be built in {root}: make and the shell read {odd[0]!r} otherwise",
+            next_step="set HARNESS_CACHE to a folder without such a character in its path",
+        )
     if os.statvfs(mount_of(root)).f_flag & os.ST_NOEXEC:
         mount = mount_of(root)
         raise MachineError(

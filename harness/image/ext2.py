@@ -53,11 +53,10 @@ def owner_script(tree: Path) -> str:
     return "".join(f'set_inode_field "{i}" {who} 0\n' for i in inside for who in ("uid", "gid"))
 
 
-def write_into(image: Path, script: str, scratch: Path) -> None:
-    """Runs commands of debugfs on an image; ``scratch``: a file for them."""
-    scratch.write_text(script)
-    proc.run_tool(["debugfs", "-w", "-f", str(scratch), str(image)], "writing into the image")
-    scratch.unlink()
+def write_into(image: Path, script: str) -> None:
+    """Runs commands of debugfs on an image."""
+    argv, what = ["debugfs", "-w", "-f", "/dev/stdin", str(image)], "writing into the image"
+    proc.run_tool(argv, what, stdin=script.encode())
 
 
 def in_image(image: Path, name: str) -> bool:

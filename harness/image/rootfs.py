@@ -247,7 +247,7 @@ def _finish_image(image: Path, tops: frozenset[str], draft: Path) -> None:
     (draft / "hostkey.openssh").write_bytes(key.openssh)
     modes = {"init": 0o755, "hostkey.dropbear": 0o600, "hostkey.openssh": 0o600}
     files = {f"/harness/{name}": (draft / name, mode) for name, mode in modes.items()}
-    ext2.write_into(image, ext2.debugfs_script(files, tops), draft / "script")
+    ext2.write_into(image, ext2.debugfs_script(files, tops))
     for inside, (here, _) in files.items():
         if f"Size: {here.stat().st_size}" not in ext2.debugfs(image, f"stat {inside}"):
             what = f"{here.name} did not get into the image: is there room in it?"
@@ -261,7 +261,7 @@ def _image_from_tree(tree: Path, draft: Path) -> None:
     image = draft / "rootfs.img"
     ext2.make_image(tree, image)
     if os.geteuid() != 0:
-        ext2.write_into(image, ext2.owner_script(tree), draft / "owners")
+        ext2.write_into(image, ext2.owner_script(tree))
     _finish_image(image, frozenset(p.name for p in tree.iterdir()), draft)
 
 

@@ -9,7 +9,6 @@ is the opposite: whatever runs elsewhere cannot tell this mutant.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +19,7 @@ from harness.core.errors import InternalError
 from harness.core.events import PatchInfo
 from harness.core.store import Store
 from harness.mutants.mutant import Edit, Mutant
-from harness.series.apply import Applied
+from harness.series.apply import BRANCH, Applied, in_store
 from harness.series.base import Base
 
 HEADER = "include/linux/harness_mutant.h"
@@ -133,24 +132,20 @@ def switched_tree(base: Base, applied: Applied, mutants: Sequence[Mutant], store
         texts[HEADER] = sources[HEADER].encode()
         texts[HOST] = texts.get(HOST, b"") or _blob(applied, HOST)
         texts[HOST] += sources[HOST].encode()
-        commit, tree = _commit(repo, draft / "index", applied.commit, texts)
-        (draft / "applied.json").write_text(json.dumps({"commit": commit, "tree": tree}), "utf-8")
+        _commit(repo, draft / "index", applied.commit, texts)
 
     inputs = applied.tree, [(m.number, m.path, [vars(edit) for edit in m.edits]) for m in mutants]
     entry = store.entry("switched", inputs, make)
-    about = json.loads((entry.path / "applied.json").read_text("utf-8"))
     patches = (*applied.patches, PatchInfo(SUBJECT, ""))
-    repo = entry.path / "repo.git"
-    made = about["commit"], applied.base, about["tree"]
-    return Applied(repo, *made, patches, len(patches), entry.cached)
+    return in_store(entry, applied.base, patches, len(patches))
 
 
 def _blob(applied: Applied, path: str) -> bytes:
     return git.raw(applied.repo, "cat-file", "blob", f"{applied.commit}:{path}")
 
 
-def _commit(repo: Path, index: Path, parent: str, texts: dict[str, bytes]) -> tuple[str, str]:
-    """A commit that has these files' texts on top of another; its id and its tree's."""
+def _commit(repo: Path, index: Path, parent: str, texts: dict[str, bytes]) -> None:
+    """A commit that has these files' texts on top of another, as the branch of ``repo``."""
     env = {"GIT_INDEX_FILE": str(index)}
     git.text(repo, "read-tree", parent, env=env)
     for path, text in texts.items():
@@ -160,5 +155,4 @@ def _commit(repo: Path, index: Path, parent: str, texts: dict[str, bytes]) -> tu
     index.unlink()
     dates = {"GIT_AUTHOR_DATE": git.EPOCH, "GIT_COMMITTER_DATE": git.EPOCH}
     commit = git.text(repo, "commit-tree", tree, "-p", parent, "-m", SUBJECT, env=dates)
-    git.text(repo, "update-ref", "refs/heads/series", commit)
-    return commit, tree
+    git.text(repo, "update-ref", BRANCH, commit)

@@ -168,7 +168,7 @@ def prepare(
         bzimage = machine_table()["machines"][machine]["kernel"] == "bzimage"
         kernel = build(tree, config, bzimage=bzimage, warnings=session.settings.warnings)
         outcome.cached = kernel.cached
-        outcome.detail = f"{kernel.release}, {kernel.objects} objects"
+        outcome.detail = f"{kernel.release}, {len(kernel.compiled)} objects"
     if kernel.warned is not None:
         events.emit(ev.Note(kernel.warned, "warning"))
     shutil.copyfile(kernel.config.path, session.out / "kernel.config")

@@ -9,7 +9,6 @@ that reads the base's. Nothing else is touched, so a failure leaves nothing.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import shutil
 from collections.abc import Collection, Sequence
@@ -20,11 +19,12 @@ from harness.core import git, proc
 from harness.core.errors import InvocationError, SeriesError
 from harness.core.events import Events, PatchInfo, StageProgress
 from harness.core.machine_faults import check_output
-from harness.core.store import Store
+from harness.core.store import Entry, Store
 from harness.series.base import Base
 from harness.series.patches import Patch, Series
 
 STAGE = "series"
+BRANCH = "refs/heads/series"  # of an entry's repository: what was applied
 GIT = ("git", "-c", "core.bare=false", "-c", "core.sparseCheckout=true")
 MAX_LINES_SHOWN = 16  # of a hunk, and of the tree
 _FAILED = re.compile(
@@ -92,6 +92,13 @@ def unpatched(base: Base, total: int = 0) -> Applied:
     return Applied(base.repo, base.commit, base.commit, base.tree, (), total, cached=True)
 
 
+def in_store(entry: Entry, base: str, patches: tuple[PatchInfo, ...], total: int) -> Applied:
+    """What the repository of an entry has on its branch, made from the commit ``base``."""
+    repo = entry.path / "repo.git"
+    commit, tree = git.text(repo, "rev-parse", BRANCH, f"{BRANCH}^{{tree}}").split()
+    return Applied(repo, commit, base, tree, patches, total, entry.cached)
+
+
 def apply_series(
     base: Base, series: Series, count: int | None, store: Store, events: Events
 ) -> Applied:
@@ -112,18 +119,15 @@ def apply_series(
         return unpatched(base, total)
 
     def make(draft: Path) -> None:
-        about = _apply(base, chosen, draft, events)
-        (draft / "applied.json").write_text(json.dumps(about, indent=1) + "\n")
+        _apply(base, chosen, draft, events)
 
     texts = [patch.text.decode("latin-1") for patch in chosen]
     entry = store.entry("applied", [base.key, base.commit, texts], make, events.note)
-    about = json.loads((entry.path / "applied.json").read_text())
     infos = tuple(PatchInfo(patch.subject, patch.patch_id) for patch in chosen)
-    repo, made = entry.path / "repo.git", (about["commit"], base.commit, about["tree"])
-    return Applied(repo, *made, infos, total, entry.cached)
+    return in_store(entry, base.commit, infos, total)
 
 
-def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) -> dict[str, str]:
+def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) -> None:
     repo, worktree = draft / "repo.git", draft / "worktree"
     git.init(repo, *base.objects, like=base.repo)
     worktree.mkdir()
@@ -134,7 +138,7 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
     (repo / "info").mkdir(exist_ok=True)
     patterns = "".join(f"/{name}\n" for name in literal)
     (repo / "info" / "sparse-checkout").write_text(patterns, "utf-8", "surrogateescape")
-    git.text(repo, "symbolic-ref", "HEAD", "refs/heads/series")
+    git.text(repo, "symbolic-ref", "HEAD", BRANCH)
     git.text(repo, "update-ref", "HEAD", base.commit)
     proc.capture((*GIT, "read-tree", "-m", "-u", "HEAD"), cwd=worktree, env=env)
     mails = [draft / f"{number:04d}.mail" for number in range(1, len(patches) + 1)]
@@ -176,10 +180,6 @@ def _apply(base: Base, patches: tuple[Patch, ...], draft: Path, events: Events) 
     shutil.rmtree(worktree)
     for path in (repo / "index", *mails):
         path.unlink()
-    return {
-        "commit": git.text(repo, "rev-parse", "refs/heads/series"),
-        "tree": git.text(repo, "rev-parse", "refs/heads/series^{tree}"),
-    }
 
 
 def _named(patches: tuple[Patch, ...], number: int) -> str:

@@ -253,7 +253,8 @@ class _Obtained:
         """The files of the tarball in a package, which is fetched and not installed."""
         note = f"downloading {about.package} {version}"
         self.events.emit(StageProgress(STAGE, 0, 0, "files", note))
-        deb, inside = apt.download(about.package, version, draft, options), f"./{about.tarball}"
+        apt.download({about.package: version}, draft, options)
+        (deb,), inside = draft.glob("*.deb"), f"./{about.tarball}"
         with (
             proc.start(("dpkg-deb", "--fsys-tarfile", str(deb)), stderr=None) as outer,
             proc.start(("tar", "-xO", inside), stdin=outer.stdout, stderr=None) as inner,

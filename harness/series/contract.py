@@ -167,41 +167,28 @@ def load(folder: Path, above: tuple[str, ...] = ()) -> SeriesData:
 
 
 @dataclass(frozen=True)
-class VariantRow:
-    """A variant, as the file has it; without ``tests`` the cases of its clauses are run."""
-
-    clauses: tuple[str, ...]
-    tests: str | None = None
-    lines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class VariantTable:
-    """What ``variants.yaml`` holds."""
-
-    variants: dict[str, VariantRow] = field(default_factory=dict)
-    exempt: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Variant:
     """``clauses``: those it must break; ``tests``: pytest's -k expression for the cases to run.
 
     ``lines``: the kernel lines where the mistake can be made; empty: all.
     """
 
-    name: str
     clauses: tuple[str, ...]
-    tests: str
+    tests: str | None = None
     lines: tuple[str, ...] = ()
+
+    @property
+    def to_run(self) -> str:
+        """The expression; without ``tests`` the cases of its clauses are run."""
+        return self.tests or " or ".join(self.clauses)
 
 
 @dataclass(frozen=True)
 class Variants:
-    """``exempt``: clauses that no variant can show red, each with the reason."""
+    """``variants.yaml``; ``exempt``: clauses that none can show red, each with the reason."""
 
-    variants: tuple[Variant, ...]
-    exempt: dict[str, str]
+    variants: dict[str, Variant] = field(default_factory=dict)
+    exempt: dict[str, str] = field(default_factory=dict)
 
 
 def find_patch(folder: Path, line: str, name: str) -> Path | None:
@@ -220,27 +207,23 @@ def load_table(data: SeriesData) -> Variants:
     path = data.folder / TABLE
     if not path.is_file():
         raise InvocationError(f"{path} is not there", next_step=VARIANTS_HELP)
-    table = read_yaml(VariantTable, path, VARIANTS_HELP)
+    table = read_yaml(Variants, path, VARIANTS_HELP)
     # The kernel lines that the series has patches for.
     lines = sorted({patch.parent.name for patch in data.folder.glob("*/*.patch")} - {FOLDER})
-    variants = [
-        Variant(name, row.clauses, row.tests or " or ".join(row.clauses), row.lines or tuple(lines))
-        for name, row in table.variants.items()
-    ]
-    named = {clause for variant in variants for clause in variant.clauses} | set(table.exempt)
-    if unknown := sorted(named - set(data.clauses)):
+    named = {clause for variant in table.variants.values() for clause in variant.clauses}
+    if unknown := sorted({*named, *table.exempt} - set(data.clauses)):
         what = f"{path}: the contract has no {', '.join(unknown)}"
         raise InvocationError(what, next_step=VARIANTS_HELP)
-    for variant in variants:
+    for name, variant in table.variants.items():
         if not variant.clauses:
-            what = f"{path}: {variant.name} names no clause that it breaks"
+            what = f"{path}: {name} names no clause that it breaks"
             raise InvocationError(what, next_step=VARIANTS_HELP)
-        for line in variant.lines:
-            if find_patch(data.folder, line, variant.name) is None:
+        for line in variant.lines or lines:
+            if find_patch(data.folder, line, name) is None:
                 step = "where the mistake cannot be made there, say so with lines:"
-                what = f"{path}: there is no patch for {variant.name} on Linux {line}"
+                what = f"{path}: there is no patch for {name} on Linux {line}"
                 raise InvocationError(what, next_step=step)
-    return Variants(tuple(variants), table.exempt)
+    return table
 
 
 def with_variant(series: Series, name: str, folder: Path, line: str) -> Series:

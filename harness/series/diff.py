@@ -229,7 +229,9 @@ def with_prefixes(diff: bytes, strip: int | None = None) -> bytes:
         if line.kind == HEAD and text.startswith((b"--- ", b"+++ ")):
             mark, name = text[:4], text[4:]
             side = b"a/" if mark == b"--- " else b"b/"
-            bare = strip if strip is not None else 0 if old and _same(old, name) else None
+            bare = strip
+            if strip is None and old and _unquoted(name) in (old, b"/dev/null"):
+                bare = 0
             if bare is not None and not name.startswith(b"/dev/null"):
                 text = mark + side + b"/".join(name.split(b"/")[bare:])
         elif line.kind == HEAD and text.startswith(b"diff --git ") and git_names:
@@ -240,10 +242,6 @@ def with_prefixes(diff: bytes, strip: int | None = None) -> bytes:
             old = b""
         result.append(text)
     return b"\n".join(result)
-
-
-def _same(old: bytes, name: bytes) -> bool:
-    return _unquoted(name) in (old, b"/dev/null")
 
 
 def changed_lines(text: str) -> dict[str, set[int]]:

@@ -79,11 +79,10 @@ def lists_of(place: SourcePlace, store: Store) -> Iterator[Sequence[str]]:
     """
     if not apt.available():
         raise UnavailableError("this machine has no apt")
-    if place.apt == MACHINE or place.apt is None:
-        with apt.machine_lists(store) as options:
-            yield options
-        return
     with apt.machine_lists(store) as options:
+        if place.apt == MACHINE or place.apt is None:
+            yield options
+            return
         uri = apt.archives(options).get(place.archive or "")
     if uri is None:
         raise UnavailableError(f"no archive with the label {place.archive} is a source of apt here")

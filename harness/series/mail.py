@@ -51,6 +51,9 @@ _CLOSED = {
 }
 _UNPACKED = ("base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue")  # by Python
 _QUIET = re.compile(rb"(?m)^ (?:diff -|Index: |--- \S)")
+# How lines of a diff begin that stand between its hunks.
+_HEADS = (b"diff ", b"index ", b"@@ ", b"new ", b"old ", b"deleted ", b"rename ", b"copy ",
+          b"similarity ", b"dissimilarity ", b"GIT ", b"Binary ")  # fmt: skip
 _OF_GIT = ("utf-8", "us-ascii", "iso-8859-1")  # charsets that git converts wherever it runs
 
 
@@ -100,7 +103,8 @@ def read_mail(raw: bytes) -> list[Mail]:
     closed = [pair for pair in texts if _closed(*pair)]
     texts = [pair for pair in texts if not _closed(*pair)]
     diffs = [(part, text) for part, text in texts if _DIFF.search(text.replace(b"\r", b""))]
-    mail = head.mail(raw, bool(diffs), tuple(undone))
+    mail = Mail(raw, head.subject, head.address, head.date, head.message_id, head.answers,
+                bool(diffs), tuple(undone))  # fmt: skip
     if any(mail.is_patch for mail in inner):
         answer = head.subject.reply and not _FORWARDED.match(head.subject.whole)
         if not answer and not mail.is_patch:
@@ -207,8 +211,7 @@ def _attached(outer: _Head, texts: list[bytes]) -> list[Mail]:
         mark = f"attachment{number}." if len(texts) > 1 else ""
         mail_id = outer.message_id and f"{mark}{outer.message_id}"
         undone = (*mail.undone, "an attachment")
-        own = {"message_id": mail_id, "answers": outer.answers, "undone": undone}
-        mails.append(replace(mail, **own))  # type: ignore[arg-type]
+        mails.append(replace(mail, message_id=mail_id, answers=outer.answers, undone=undone))
     return mails
 
 
@@ -250,12 +253,7 @@ class _Head:
             shown += decoded if decoded is not None else data.decode("latin-1")
         return shown
 
-    def mail(self, text: bytes, has_diff: bool, undone: tuple[str, ...]) -> Mail:
-        """The mail that has this header."""
-        return Mail(text, self.subject, self.address, self.date, self.message_id, self.answers,
-                    has_diff, undone)  # fmt: skip
-
-    def written(self, charset: str) -> bytes:
+    def written(self) -> bytes:
         """The fields that git am reads."""
         name = self.name or self.address
         sender = f'"{email.utils.quote(name)}"' if name.isascii() else _encoded(name)
@@ -264,7 +262,7 @@ class _Head:
             "Subject": _encoded(self.subject.whole),
             "Date": self.date,
             "Message-Id": f"<{self.message_id}>" if self.message_id else None,
-            "Content-Type": f"text/plain; charset={charset}",
+            "Content-Type": "text/plain; charset=utf-8",
             "Content-Transfer-Encoding": "8bit",
         }
         lines = (f"{name}: {' '.join(text.split())}\n" for name, text in fields.items() if text)
@@ -346,7 +344,7 @@ def _mended(head: _Head, mail: Mail, part: Message, body: bytes) -> Mail:
         fault = f"{lost}; a mail program has wrapped or changed it, or somebody has edited it"
     if not undone:
         return replace(mail, fault=fault)
-    whole = head.written("utf-8") + b"\n" + (text or "").encode("utf-8", "replace") + diff
+    whole = head.written() + b"\n" + (text or "").encode("utf-8", "replace") + diff
     return replace(mail, text=whole, undone=tuple(dict.fromkeys(undone)), fault=fault)
 
 
@@ -364,7 +362,7 @@ def _unflowed(body: bytes, delete_blank: bool) -> bytes:
             line = raw[1:] if stuffed and raw[:1] == b" " else raw
             soft = joined and joined[-1][-1][-1:] == b" " and raw != b"-- "
             inside = raw != b"-- " and (inside or bool(BEGINS.match(line)))
-            broken = line[:1] not in (b"", b" ", b"+", b"-", b"\\") and not _is_head(line)
+            broken = line[:1] not in (b"", b" ", b"+", b"-", b"\\") and not line.startswith(_HEADS)
             if inside and soft and broken:
                 if delete_blank:
                     joined[-1][-1] = joined[-1][-1][:-1]
@@ -374,9 +372,3 @@ def _unflowed(body: bytes, delete_blank: bool) -> bytes:
         results.append(b"\n".join(map(b"".join, joined)))
     whole = (one for one in results if damage(split_body(one)[1]) is None)
     return next(whole, results[0])
-
-
-def _is_head(line: bytes) -> bool:
-    words = (b"diff ", b"index ", b"@@ ", b"new ", b"old ", b"deleted ", b"rename ", b"copy ",
-             b"similarity ", b"dissimilarity ", b"GIT ", b"Binary ")  # fmt: skip
-    return line.startswith(words)

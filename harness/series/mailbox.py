@@ -142,10 +142,10 @@ def patch_files(folder: Path) -> list[Path]:
     return patches
 
 
-def cover_letter(folder: Path) -> bytes | None:
+def cover_letter(folder: Path) -> Mail | None:
     """The cover letter among patches, as git format-patch names it; None where there is none."""
     letters = (path for path in _newest(folder) if _place(path)[1] == 0)
-    return next(map(content, letters), None)
+    return next((mail for path in letters for mail in read_mail(content(path))), None)
 
 
 def older_versions(folder: Path) -> list[str]:

@@ -24,6 +24,7 @@ from harness.series.mailbox import (
     content,
     cover_letter,
     mails_of,
+    natural,
     older_versions,
     patch_files,
     quilt_mails,
@@ -65,19 +66,14 @@ class Patch:
 class Series:
     """``source`` is where it came from, as the report says it.
 
-    ``letter`` is the cover letter as a mail, None where there is none. ``remarks``: what had
-    to be decided or undone to read it, for the screen.
+    ``letter`` is the cover letter, None where there is none. ``remarks``: what had to be
+    decided or undone to read it, for the screen.
     """
 
     source: str
     patches: tuple[Patch, ...]
-    letter: bytes | None = None
+    letter: Mail | None = None
     remarks: tuple[str, ...] = ()
-
-    @property
-    def cover(self) -> str | None:
-        """The message-id of the cover letter; None where there is none."""
-        return message_id(self.letter or b"")
 
 
 def default_folder(settings: Settings, base: Base) -> Path:
@@ -159,7 +155,7 @@ def _mailbox(source: str, mails: list[Mail], where: str) -> Series:
     thread = choose(mails, where)
     remarks = [*thread.remarks, *_undone(thread.patches)]
     patches = tuple(_patch(mail) for mail in thread.patches)
-    return Series(source, patches, thread.letter.text if thread.letter else None, tuple(remarks))
+    return Series(source, patches, thread.letter, tuple(remarks))
 
 
 def _folder(source: str, folder: Path) -> Series:
@@ -234,28 +230,23 @@ def _range(source: str, spec: str, base: Base) -> Series:
     try:
         # The names are the user's tree's, the settings (format.*, diff.*) are not.
         ids = git.text(base.origin, "rev-parse", "--revs-only", "--end-of-options", spec).split()
-        mbox = git.raw(base.repo, *FORMAT_PATCH, "--no-zero-commit", "--stdout", *ids)
         commits = git.text(base.repo, "rev-list", *ids, "--").split()
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            git.text(base.repo, *FORMAT_PATCH, "--no-zero-commit", f"-o{scratch}", *ids)
+            mails = [path.read_bytes() for path in sorted(Path(scratch).iterdir(), key=natural)]
     except HarnessError as error:
         raise InvocationError(
             f"SERIES={spec} is no range of commits in {base.origin}\n{error.what}", next_step=FORMS
         ) from error
-    # Only these: a message may quote such a line of another mail.
-    begin = rf"(?m)^From ({'|'.join(commits)})(?= Mon Sep 17 00:00:00 2001$)"
-    parts = re.split(begin.encode(), mbox)[1:] if commits else []
     # Of a commit without a change git 2.47 writes a mail, and git 2.39 none.
-    found = [
-        (commit.decode(), mail)
-        for commit, mail in zip(parts[::2], parts[1::2], strict=True)
-        if _DIFF.search(mail)
-    ]
+    found = [mail.split(b" ", 2) for mail in mails if _DIFF.search(mail)]
     if not found:
         raise InvocationError(f"SERIES={spec} holds no commits", next_step=FORMS)
     # The mail itself is the same for the same patch, as FORMAT_PATCH makes it.
-    zero = b"From " + b"0" * 40
+    zero = b"From %s " % (b"0" * 40)
     patches = tuple(
-        replace(parse_patch(zero + mail, f"{spec}, commit {n}"), commit=commit)
-        for n, (commit, mail) in enumerate(found, 1)
+        replace(parse_patch(zero + rest, f"{spec}, commit {n}"), commit=commit.decode())
+        for n, (_, commit, rest) in enumerate(found, 1)
     )
     left = len(commits) - len(patches)
     said = (
@@ -313,10 +304,3 @@ def _patch(mail: Mail, where: str | None = None) -> Patch:
         date = b"Date: Sat, 1 Jan 2000 00:00:00 +0000\n"
         text = re.sub(rb"(?m)^(?=From:)|\A(?!From )", date, text, count=1)
     return Patch(subject, text, identity(diff), files, mail.message_id)
-
-
-def message_id(mail: bytes) -> str | None:
-    """The Message-Id of a mail without its brackets; None where it has none."""
-    head = re.split(rb"\r?\n\r?\n", mail, maxsplit=1)[0]
-    found = re.search(rb"(?im)^message-id:\s*<([^>\s]+)>", head)
-    return found[1].decode("ascii", "replace") if found else None

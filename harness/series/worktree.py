@@ -83,9 +83,7 @@ def _read_state(work_dir: Path) -> dict[str, Any]:
     return state
 
 
-def checkout(
-    base: Base, applied: Applied, work_dir: Path, events: Events | None = None
-) -> SourceTree:
+def checkout(base: Base, applied: Applied, work_dir: Path, events: Events) -> SourceTree:
     """Brings the worktree in the locked directory ``work_dir`` to ``applied``.
 
     The kernel alone is what the state is told against: it has one worktree, whatever is
@@ -134,7 +132,7 @@ def _write_state(work_dir: Path, tree_id: str, paths: list[str]) -> None:
     write_atomically(work_dir / "state.json", json.dumps({"id": tree_id, "paths": paths}))
 
 
-def _populate(base: Base, work_dir: Path, events: Events | None) -> None:
+def _populate(base: Base, work_dir: Path, events: Events) -> None:
     """Fills an empty work directory with the base: takes over its plain copy, or writes one."""
     tree, seed = work_dir / "tree", base.repo.parent / SEED
     shutil.rmtree(tree, ignore_errors=True)
@@ -142,8 +140,7 @@ def _populate(base: Base, work_dir: Path, events: Events | None) -> None:
     if seed.is_dir():
         seed.rename(tree)
         return
-    if events is not None:
-        events.emit(StageProgress("tree", 0, 0, "files", "writing the source tree"))
+    events.emit(StageProgress("tree", 0, 0, "files", "writing the source tree"))
     index = work_dir / "index.draft"
     index.unlink(missing_ok=True)
     with drafted_directory(tree) as draft:

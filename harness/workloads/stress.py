@@ -53,7 +53,7 @@ def _fetched(store: Store, lists: Sequence[str]) -> Path:
         debs.mkdir()
         # Names of libraries change with the distribution: one that is needed is missed below.
         found = {package: apt.candidate(package, lists) for package in PACKAGES}
-        apt.download_all({name: v for name, v in found.items() if v}, debs, lists)
+        apt.download({name: v for name, v in found.items() if v}, debs, lists)
         for deb in sorted(debs.iterdir()):
             proc.run_tool(["dpkg-deb", "-x", str(deb), str(root)], f"unpacking {deb.name}")
         shutil.rmtree(debs)

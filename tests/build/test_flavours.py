@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.build.flavours import FOLDER, flavour_names, load_flavour
+from harness.build.flavours import flavour_names, load_flavour
 from harness.build.fragments import requests
 from harness.core.errors import InvocationError
 
@@ -17,7 +17,6 @@ def test_the_flavours_that_are_there_have_their_fragments() -> None:
         flavour = load_flavour(name)
         assert flavour.name == name and flavour.own is None
         assert requests(flavour.fragments, "6.12")
-        assert flavour.files == flavour.fragments
 
 
 @pytest.mark.parametrize("config", ["fast", "", ".config", "fast+extra.config"])
@@ -26,7 +25,7 @@ def test_an_unknown_flavour_names_those_there_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InvocationError, match=r"CONFIG=.*: there is no file .*default, kasan"):
-        load_flavour(config, FOLDER)
+        load_flavour(config)
 
 
 def file(folder: Path, name: str) -> Path:
@@ -55,7 +54,7 @@ def test_a_configuration_of_the_users_own_gets_what_a_guest_needs(
     assert (flavour.own, flavour.fragments[-1]) == (own, extra)
     assert [path.stem for path in flavour.fragments[:-1]] == ["boot", "watch", "memory", "foreign"]
     assert flavour.name == "linux-7.3-.config+extra.config"
-    assert flavour.files == (own, *flavour.fragments) and flavour.start("x86") == ()
+    assert flavour.start("x86") == ()
     monkeypatch.chdir(tmp_path)
     assert load_flavour("extra.config").own == extra
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -31,7 +31,7 @@ NEW = ("new", {"mm/volatile.c": "#include <linux/mm.h>\nint volatile_one(void) {
 def test_the_whole_path(toy: Toy, recorder: Recorder) -> None:
     kernel = toy.build(toy.series(NEW), bzimage=True)
     assert toy.made() == [*OBJECTS, "mm/volatile.o"]
-    assert (kernel.release, kernel.objects, kernel.cached) == ("6.1.7", 4, False)
+    assert (kernel.release, len(kernel.compiled), kernel.cached) == ("6.1.7", 4, False)
     assert kernel.vmlinux.read_bytes()[:4] == b"\x7fELF"
     assert "volatile_one" in kernel.system_map.read_text()
     assert "CONFIG_SWAP=y" in kernel.config.text
@@ -92,7 +92,7 @@ def test_the_callers_environment_does_not_reach_make(
         "O": "/nonexistent",
     }.items():
         monkeypatch.setenv(name, value)
-    assert toy.build().objects == 3
+    assert len(toy.build().compiled) == 3
 
 
 def without_ccache(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def without_ccache(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_ccache_it_builds_as_well(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     without_ccache(monkeypatch)
     assert not toy.bench().toolchain.ccache
-    assert toy.build().objects == 3
+    assert len(toy.build().compiled) == 3
 
 
 # --- compile errors and warnings -----------------------------------------------------
@@ -123,7 +123,7 @@ def test_a_compile_error_names_file_and_line(toy: Toy) -> None:
     assert "pag" in toy.log.read_text()
     assert not list((toy.store.root / "kernel").iterdir())
     mended = toy.build(toy.series(("mended", {"mm/swap.c": grow})))
-    assert mended.objects == 3
+    assert len(mended.compiled) == 3
 
 
 def test_a_link_error_is_the_series_fault(toy: Toy) -> None:
@@ -192,14 +192,14 @@ def test_a_warning_is_remembered_by_an_object_that_is_not_compiled_again(toy: To
     with pytest.raises(SeriesError, match="brings 1"):
         toy.build(toy.series(WARNS, ("more", {"mm/madvise.c": grow})))
     assert "mm/swap.o" not in toy.made()
-    assert toy.build(toy.series(("more", {"mm/madvise.c": grow}))).objects == 3
+    assert len(toy.build(toy.series(("more", {"mm/madvise.c": grow}))).compiled) == 3
 
 
 def test_a_warning_in_a_file_that_the_series_no_longer_has(toy: Toy) -> None:
     text = "static int unused_one(void) { return 1; }\n"
     with pytest.raises(SeriesError):
         toy.build(toy.series(("new", {"mm/volatile.c": text})))
-    assert toy.build(toy.series(("more", {"mm/madvise.c": grow}))).objects == 3
+    assert len(toy.build(toy.series(("more", {"mm/madvise.c": grow}))).compiled) == 3
 
 
 def test_a_kill_between_make_and_its_records_does_not_lose_a_warning(
@@ -266,7 +266,7 @@ from tests.support.toy import Toy
 root = Path(sys.argv[1])
 toy = Toy(root, root / "linux", Store(root / "store", 1 << 30), Events())
 kernel = toy.build(Path(sys.argv[2]))
-print(kernel.cached, kernel.objects)
+print(kernel.cached, len(kernel.compiled))
 """
 
 

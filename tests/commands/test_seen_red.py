@@ -20,8 +20,8 @@ from harness.series.contract import Clause, SeriesData, Variant, Variants, load_
 from harness.series.patches import Series
 from tests.support.toy import Toy, grow
 
-TWO = Variant("two", ("A-1", "A-2"), "A-1 or A-2")
-ONE = Variant("one", ("A-1",), "A-1")
+TWO = Variant(("A-1", "A-2"))
+ONE = Variant(("A-1",), "A-1")
 
 
 def case(name: str, status: str, *clauses: str, reason: str = "no") -> dict[str, Any]:
@@ -42,13 +42,13 @@ def test_a_red_needs_the_clause_the_variant_and_a_green_control() -> None:
         case("p::b", "fail", "A-2", "A-3"),
         case("p::new", "fail", "A-1"),
     )
-    found = [(red.clause, red.case) for red in reds_of(TWO, broken, PASSING)]
+    found = [(red.clause, red.case) for red in reds_of("two", TWO, broken, PASSING)]
     assert found == [("A-1", "p::a"), ("A-2", "p::b")]
 
 
 def test_a_failed_control_page_shows_nothing() -> None:
     broken = document(case("p::a", "fail", "A-1", reason="inconclusive: nothing was purged"))
-    assert reds_of(ONE, broken, PASSING) == []
+    assert reds_of("one", ONE, broken, PASSING) == []
 
 
 def test_host_checks_are_no_guest_tests() -> None:
@@ -90,12 +90,14 @@ RED_TWO = document(case("p::a", "pass", "A-1"), case("p::b", "fail", "A-2", "A-3
 
 
 def test_a_clause_that_was_never_red_fails(settings: Settings) -> None:
-    only_two = Variant("two", ("A-2",), "A-2")
+    only_two = Variant(("A-2",))
     documents = {"": GOOD, "one": RED_ONE, "two": RED_TWO}
-    code, said = call(settings, documents, Variants((ONE, only_two), {}))
+    code, said = call(settings, documents, Variants({"one": ONE, "two": only_two}))
     assert code == 1
     assert "A-3" in said and "NEVER SEEN RED" in said
-    code, said = call(settings, documents, Variants((ONE, only_two), {"A-3": "no user space can"}))
+    code, said = call(
+        settings, documents, Variants({"one": ONE, "two": only_two}, {"A-3": "no user space can"})
+    )
     assert code == 0
     told = json.loads((settings.out / "seen-red-6.1.json").read_text())
     assert [(r["clause"], r["variant"], r["case"]) for r in told["reds"]] == [
@@ -108,7 +110,7 @@ def test_a_clause_that_was_never_red_fails(settings: Settings) -> None:
 
 def test_cases_that_nothing_made_fail_are_counted(settings: Settings) -> None:
     good = document(case("p::a", "pass", "A-1"), case("p::c", "pass", "A-1"))
-    code, said = call(settings, {"": good, "one": RED_ONE}, Variants((ONE,), {}))
+    code, said = call(settings, {"": good, "one": RED_ONE}, Variants({"one": ONE}))
     assert code == 0
     assert "1 of 2 guest cases failed on a kernel that must break them" in said
     assert json.loads((settings.out / "seen-red-6.1.json").read_text())["green"] == ["p::c"]
@@ -128,35 +130,40 @@ def test_the_report_has_one_row_a_clause_and_a_broken_kernel() -> None:
 
 
 def test_a_variant_that_breaks_less_than_it_says_fails(settings: Settings) -> None:
-    code, said = call(settings, {"": GOOD, "two": RED_TWO}, Variants((TWO,), {"A-3": "x"}))
+    code, said = call(settings, {"": GOOD, "two": RED_TWO}, Variants({"two": TWO}, {"A-3": "x"}))
     assert code == 1
     assert "MISSED A-1 stayed green on two: 1 fail, 1 pass" in said
 
 
 def test_one_variant_alone_is_judged_by_its_own_clauses(settings: Settings) -> None:
     chosen = replace(settings, variant="one")
-    code, said = call(chosen, {"": GOOD, "one": RED_ONE}, Variants((ONE, TWO), {}))
+    code, said = call(chosen, {"": GOOD, "one": RED_ONE}, Variants({"one": ONE, "two": TWO}))
     assert code == 0
     assert "variant two" not in said
     both = replace(settings, variant="two,one")
-    assert call(both, {"": GOOD, "one": RED_ONE, "two": RED_TWO}, Variants((ONE, TWO), {}))[0] == 1
+    assert (
+        call(both, {"": GOOD, "one": RED_ONE, "two": RED_TWO}, Variants({"one": ONE, "two": TWO}))[
+            0
+        ]
+        == 1
+    )
 
 
 def test_a_variant_that_is_not_in_the_table_is_named(settings: Settings) -> None:
     with pytest.raises(InvocationError, match=r"four is not in variants.yaml"):
-        call(replace(settings, variant="one,four"), {}, Variants((ONE, TWO), {}))
+        call(replace(settings, variant="one,four"), {}, Variants({"one": ONE, "two": TWO}))
 
 
 def test_whose_fault_it_is_goes_through(settings: Settings) -> None:
-    assert call(settings, {"": document(code=3)}, Variants((ONE,), {}))[0] == 3
-    assert call(settings, {"": GOOD, "one": document(code=70)}, Variants((ONE,), {}))[0] == 70
+    assert call(settings, {"": document(code=3)}, Variants({"one": ONE}))[0] == 3
+    assert call(settings, {"": GOOD, "one": document(code=70)}, Variants({"one": ONE}))[0] == 70
 
 
 def test_what_befalls_the_machine_costs_one_variant(settings: Settings) -> None:
-    only_two = Variant("two", ("A-2",), "A-2")
+    only_two = Variant(("A-2",))
     lost = {**document(code=3), "error": ["machine error: the disk is full"]}
     documents = {"": GOOD, "one": lost, "two": RED_TWO}
-    code, said = call(settings, documents, Variants((ONE, only_two), {"A-3": "x"}))
+    code, said = call(settings, documents, Variants({"one": ONE, "two": only_two}, {"A-3": "x"}))
     assert code == 3
     assert "LOST one: machine error: the disk is full" in said
     assert "next: make seen-red VARIANT=one" in said
@@ -164,7 +171,7 @@ def test_what_befalls_the_machine_costs_one_variant(settings: Settings) -> None:
 
 
 def test_what_was_seen_before_an_interrupt_is_told(settings: Settings) -> None:
-    both = Variants((ONE, TWO), {})
+    both = Variants({"one": ONE, "two": TWO})
     code, said = call(settings, {"": GOOD, "one": RED_ONE, "two": document(code=130)}, both)
     assert code == 130
     assert "A-1 seen red" in said and "1 of 2" not in said
@@ -219,7 +226,7 @@ def test_a_variant_may_belong_to_some_lines_only(data: SeriesData, tmp_path: Pat
     with pytest.raises(InvocationError, match=r"no patch for x on Linux 6\.1$"):
         load_table(replace(data, folder=tmp_path))
     table.write_text("variants: {x: {clauses: [V-IF-1], lines: ['6.12']}}")
-    assert load_table(replace(data, folder=tmp_path)).variants[0].lines == ("6.12",)
+    assert load_table(replace(data, folder=tmp_path)).variants["x"].lines == ("6.12",)
 
 
 def test_the_project_has_a_table_that_holds(data: SeriesData) -> None:

@@ -43,10 +43,19 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         raise OSError(errno.EBADF, "a defect")
 
 
+@pytest.mark.parametrize("odd", list(" \t\n:#$%&;()<>|`'\"\\*?"))
+def test_a_store_where_no_kernel_can_be_built_is_refused(odd: str, tmp_path: Path) -> None:
+    # Of a blank kbuild says so itself, in the stage config: the series was to blame.
+    with pytest.raises(MachineError, match="no kernel can be built in") as caught:
+        check_store(tmp_path / f"my{odd}cache" / "store")
+    assert "HARNESS_CACHE" in str(caught.value.next_step)
+    check_store(tmp_path / "ä,@+=~[!^{}_-.b" / "store")
+
+
 def test_a_store_on_a_noexec_mount_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    check_store(tmp_path / "not" / "there yet")
+    check_store(tmp_path / "not" / "there-yet")
     if os.statvfs("/proc").f_flag & os.ST_NOEXEC:
         with pytest.raises(MachineError, match="/proc is mounted noexec"):
             check_store(Path("/proc/sys"))

@@ -58,7 +58,7 @@ def test_b4_fetches_the_thread(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mon
     b4 = fake_b4(tmp_path / "bin", monkeypatch, f"cp {mbox} ./{ID}.mbx")
     series = load_series(toy.settings(series=f"<{ID}>"), toy.base())
     assert [p.subject for p in series.patches] == ["one", "two"]
-    assert series.cover == "cover@example.org"
+    assert series.letter and series.letter.message_id == "cover@example.org"
     assert series.source == f"<{ID}>"
     asked = (b4 / "asked").read_text().split()
     assert asked[0] == "mbox" and asked[-1] == ID

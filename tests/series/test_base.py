@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -165,14 +165,14 @@ class Packages:
     def candidate(self, package: str, options: Sequence[str]) -> str | None:
         return self.versions[options[0]]
 
-    def download(self, package: str, version: str, folder: Path, options: Sequence[str]) -> Path:
+    def download(self, versions: Mapping[str, str], folder: Path, options: Sequence[str]) -> None:
+        ((package, version),) = versions.items()
         if version in self.gone:
             raise UnavailableError(f"no network for {version}")
         self.downloads.append((options[0], version))
         target = folder / f"{package}_{version}_all.deb"
         words = ["dpkg-deb", "--build", str(self.toy.root / "deb"), str(target)]
         subprocess.run(words, check=True, capture_output=True)
-        return target
 
 
 @pytest.fixture

@@ -155,7 +155,7 @@ def test_a_copy_that_was_cut_short_is_made_again(toy: Toy) -> None:
     shop = toy.store.root / "work" / "source" / base.key
     (shop / ".draft-tree" / "mm").mkdir(parents=True)
     (shop / "state.json").write_text(json.dumps({"id": "x", "paths": []}))
-    tree = checkout(base, bare, shop).path
+    tree = checkout(base, bare, shop, toy.events).path
     assert same_as(tree, bare)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core import git
+from harness.core.events import Events
 from harness.series.apply import Applied, unpatched
 from harness.series.base import Base
 from harness.series.worktree import checkout
@@ -109,6 +110,6 @@ def test_any_two_series_leave_the_tree_that_git_makes(tmp_path: Path) -> None:
         steps = [Applied(repo, one, first, f"{one}^{{tree}}", (), 1) for one in pair]
         again = rng.choice((plain, steps[0], steps[1]))
         for applied in (*steps, again, plain):
-            tree = checkout(base, applied, work).path
+            tree = checkout(base, applied, work, Events()).path
             assert seen(tree) == wanted[applied.commit], f"sequence {number}: {applied.commit}"
     assert seen(outside) == before

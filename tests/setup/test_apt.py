@@ -166,7 +166,8 @@ def test_a_suite_elsewhere_gives_its_package_and_the_machines_sources_stay(
         assert apt.known(options) == {"toy-source"}
         assert apt.candidate("toy-source", options) == "1.2"
         assert apt.candidate("toy-sourc.", options) is None
-        found = apt.download("toy-source", "1.2", tmp_path, options)
+        apt.download({"toy-source": "1.2"}, tmp_path, options)
+    (found,) = tmp_path.glob("*.deb")
     assert found.read_bytes() == archive.deb.read_bytes()
     assert apt.archives() == before
 
@@ -225,7 +226,7 @@ def test_a_package_that_is_not_what_the_index_says_is_not_taken(
         apt.suite_lists(store, "toy", archive.uri) as options,
         pytest.raises(UnavailableError, match=r"toy-source 1\.2 could not be downloaded"),
     ):
-        apt.download("toy-source", "1.2", tmp_path, options)
+        apt.download({"toy-source": "1.2"}, tmp_path, options)
     assert not list(tmp_path.glob("*.deb"))
 
 

@@ -21,7 +21,8 @@ from harness.core.command_table import command
 from harness.core.errors import InvocationError
 from harness.core.jsondata import read_json
 from harness.core.settings import Settings
-from harness.series.patches import message_id, parse_patch
+from harness.series.mail import read_mail
+from harness.series.patches import parse_patch
 
 TOOL = "kernel-test"
 MAX_DETAILS = 40  # lines
@@ -39,7 +40,7 @@ def check(mail: bytes, out: Path) -> str:
     try:
         patch_id = parse_patch(mail, "the message").patch_id
     except InvocationError:  # it carries no patch: a cover letter
-        return json.dumps(_series(message_id(mail), found))
+        return json.dumps(_series(read_mail(mail)[0].message_id, found))
     for path, whole in found:
         for step in whole.steps:
             # The base's step has no id: without one nothing is known of a patch.

@@ -82,7 +82,7 @@ def read_inputs(settings: Settings) -> Inputs:
         previous_source=settings.previous or "",
         patches=series.patches,
         range_diff=shown,
-        cover=series.cover or "",
+        cover=(series.letter and series.letter.message_id) or "",
     )
 
 
@@ -118,8 +118,8 @@ def choose_base(settings: Settings, store: Store, events: Events) -> tuple[Base,
 
 def base_commit(series: Series) -> str:
     """The commit that the series says it is made for; '' where it says none."""
-    for text in (series.letter or b"", *(patch.text for patch in series.patches)):
-        if found := _BASE_COMMIT.search(text):
+    for mail in (series.letter, *series.patches):
+        if mail and (found := _BASE_COMMIT.search(mail.text)):
             return found[1].decode()
     return ""
 

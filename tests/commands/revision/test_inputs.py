@@ -75,7 +75,8 @@ def test_a_folder_with_a_folder_for_each_kernel_line(toy: Toy) -> None:
         "Subject: [PATCH 0/1] x\nMessage-Id: <c@example.org>\n\nhi\n"
     )
     series = load_series(toy.settings(series=str(folder)), toy.base())
-    assert [p.subject for p in series.patches] == ["one"] and series.cover == "c@example.org"
+    assert [p.subject for p in series.patches] == ["one"]
+    assert series.letter and series.letter.message_id == "c@example.org"
 
 
 def test_a_mail_is_known_by_its_message_id(toy: Toy) -> None:

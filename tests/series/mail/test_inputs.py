@@ -69,7 +69,8 @@ def test_what_comes_of_a_folder(reader: Reader, tmp_path: Path, make: object) ->
     series, applied = reader.apply(tmp_path)
     assert applied.tree == reader.tree
     headed = make.__name__ not in ("quilt", "two_versions")  # type: ignore[attr-defined]
-    assert (series.cover == "v1-0@example.org") is headed
+    letter = series.letter
+    assert (letter is not None and letter.message_id == "v1-0@example.org") is headed
 
 
 def test_a_list_of_quilt_that_leads_elsewhere_is_refused(reader: Reader, tmp_path: Path) -> None:
