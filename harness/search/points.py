@@ -21,7 +21,7 @@ from harness.coverage.changed_lines import changed_files
 from harness.debugger.code import Scope, Unit
 from harness.debugger.symbols import Symbols
 from harness.detectors.changed_functions import Function, functions
-from harness.mutants.operators import OperatorTable, operator_table
+from harness.mutants.operators import operator_table
 from harness.mutants.syntax import Body, read_bodies
 from harness.races.breakpoints import Breakpoint, lines_with_code
 from harness.races.scenario import Place, Point, parse_place
@@ -89,7 +89,7 @@ class SearchedCode:
         function: str | None = None,
         patch: int | None = None,
     ) -> None:
-        self._symbols, self._table = symbols, operator_table()
+        self._symbols = symbols
         self._files: dict[str, dict[str, Function]] = {}
         self._bodies: dict[SearchedFunction, Body | None] = {}
         self.functions: dict[str, SearchedFunction] = {}
@@ -132,7 +132,7 @@ class SearchedCode:
 
     def _add_called(self, name: str, caller: SearchedFunction) -> None:
         """A function that is called, where it has code of its own or is in the caller's file."""
-        if name in self.functions or _operation(name, self._table) is not None:
+        if name in self.functions or _operation(name) is not None:
             return
         if name in self._functions_of(caller.path):
             self._add(name, caller.path, "called")
@@ -201,38 +201,36 @@ class SearchedCode:
         A thread that flushes waits for the CPU that is held, and must be held before that.
         """
         found = {}
-        for node in body.walk(self._table.is_fixed):
+        for node in body.walk():
             name, line = body.called(node), body.line(node.start_byte)
-            if name and line not in named and _operation(name, self._table) == "flush":
+            if name and line not in named and _operation(name) == "flush":
                 found[name] = len(self._symbols.addresses(name)) == 1
         return [name for name, has_code in found.items() if has_code]
 
     def _body(self, of: SearchedFunction) -> Body | None:
         if of not in self._bodies:
-            table = self._table
             text = "\n".join((*self._symbols.source.lines(of.path), "")).encode()
-            heads = f"{table.calls['loop']}|{table.calls['block']}"
-            bodies = read_bodies(text, [of.body], heads, table.annotations, [])
-            self._bodies[of] = next(bodies, None)
+            self._bodies[of] = next(read_bodies(text, [of.body], []), None)
         return self._bodies[of]
 
     def _called(self, of: SearchedFunction) -> list[str]:
         body = self._body(of)
-        nodes = body.walk(self._table.is_fixed) if body is not None else ()
+        nodes = body.walk() if body is not None else ()
         return list(dict.fromkeys(filter(None, (body.called(n) for n in nodes if body))))
 
 
 def operations(body: Body) -> dict[int, str]:
     """The lines of a function with an operation on what threads share: which kind it is."""
-    table, kinds = operator_table(), dict[int, str]()
-    for node in body.walk(table.is_fixed):
-        if (kind := _kind(body, node, table)) is not None:
+    kinds: dict[int, str] = {}
+    for node in body.walk():
+        if (kind := _kind(body, node)) is not None:
             kinds.setdefault(body.line(node.start_byte), kind)
     return kinds
 
 
-def _operation(name: str, table: OperatorTable) -> str | None:
+def _operation(name: str) -> str | None:
     """What a call of a name does to what threads share; None: nothing that is known."""
+    table = operator_table()
     if table.is_lock(name):
         return "lock"
     if name in table.once:
@@ -242,10 +240,10 @@ def _operation(name: str, table: OperatorTable) -> str | None:
     return known or next(read, None)
 
 
-def _kind(body: Body, node: Node, table: OperatorTable) -> str | None:
+def _kind(body: Body, node: Node) -> str | None:
     """The operation that a node is; None: it is none."""
     if name := body.called(node):
-        return _operation(name, table) or _by_pointer(node)
+        return _operation(name) or _by_pointer(node)
     if node.type == "pointer_expression":
         return "page table" if _ENTRY.fullmatch(body.text(node).lstrip("*")) else None
     if node.type == "field_expression":
