@@ -16,7 +16,6 @@ from harness.races.batch import Batch, controlled, sequential, stress
 from harness.races.breakpoints import Breakpoint
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.kernels import variant_kernel
-from harness.races.landmarks import ROUNDS, SECONDS
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceRun, trace
 from harness.races.verdict import RaceResult, explanation
@@ -39,13 +38,12 @@ def run_batch(
 
     if scenario.controlled:
         return controlled(on, scenario, breakpoints, runs, tell)
-    programs = on.context.programs
     if scenario.splat is None:
-        return sequential(on.guest(), scenario, programs.argv(scenario, ROUNDS, runs))
+        return sequential(on, scenario, runs)
     # A run whose outcome is a splat costs the guest.
     total = Batch()
     for number in range(1, runs + 1):
-        one = sequential(on.guest(), scenario, programs.argv(scenario, ROUNDS, 1))
+        one = sequential(on, scenario, 1)
         total.runs += [replace(run, number=number) for run in one.runs]
         total.splats += one.splats
         total.seconds += one.seconds
@@ -119,10 +117,9 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
         for splat in result.series.splats:
             session.events.emit(splat.seen(scenario.id))
         if session.settings.mode == "stress" and scenario.controlled:
-            argv = context.programs.argv(scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):
-                repeated = stress(variant.guest(), scenario, argv)
-            result.stress = (repeated, stress(series.guest(), scenario, argv))
+                repeated = stress(variant, scenario, STRESS_S)
+            result.stress = (repeated, stress(series, scenario, STRESS_S))
 
 
 def run_scenarios(

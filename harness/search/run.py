@@ -15,7 +15,6 @@ from harness.races.batch import StressTotals, stress
 from harness.races.claim_run import user_program
 from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
 from harness.races.kernels import RaceKernel, variant_kernel
-from harness.races.landmarks import SECONDS
 from harness.races.run import STRESS_S
 from harness.races.scenario import RACES, Scenario, choose
 from harness.races.scenario_file import write_scenario
@@ -139,5 +138,4 @@ def _repeated(on: KernelGuests, one: ProgramSearch) -> StressTotals:
     """Plain repetition for as long as the search has taken."""
     assert one.found is not None
     seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
-    argv = on.context.programs.argv(one.scenario, SECONDS, seconds)
-    return stress(on.guest(), one.scenario, argv)
+    return stress(on, one.scenario, seconds)
