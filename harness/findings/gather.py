@@ -14,11 +14,11 @@ from harness.findings.failures import Failure
 from harness.findings.finding import Finding, Mode, Origin, Schedule
 from harness.findings.pyz_file import Parts, argv_of
 from harness.findings.schedule import resolve_schedule
-from harness.image.programs import GUEST_TESTS, IN_GUEST
+from harness.image.programs import IN_GUEST
 from harness.races.batch import PROGRAM_TIMEOUT_S
 from harness.races.guests import assemble
 from harness.races.landmarks import CASE, ROUNDS
-from harness.races.programs import FOLDER
+from harness.races.programs import FOLDER, libraries_of
 from harness.races.scenario import choose
 from harness.report.records import CaseRecord
 from harness.run.assemble_guest import assemble_guest
@@ -116,8 +116,7 @@ def gather_case(
     python = case.program.argv[0] == "python3"
     patches, variant = _patches(session)
     program = None if python else Path(case.program.argv[0]).relative_to(IN_GUEST)
-    folder = case.program.source.parent
-    libraries = [*(GUEST_TESTS / "lib").glob("*.[hp]*"), *(folder / "lib").glob("*.[hp]*")]
+    libraries = [path for lib in libraries_of(session.data) for path in lib.glob("*.[hp]*")]
     return made, Parts(
         prepared=prepared,
         spec=spec,
@@ -164,7 +163,7 @@ def gather_race(
     argv = context.programs.argv(scenario, ROUNDS, 0)
     argv[argv.index("0")] = RUNS_ARGUMENT
     patches, variant = _patches(session)
-    libraries = (GUEST_TESTS / "lib", GUEST_TESTS / session.data.guest_tests / "lib")
+    libraries = [path for lib in libraries_of(session.data) for path in lib.glob("*.h")]
     return made, Parts(
         prepared=context.prepared,
         spec=spec,
@@ -176,5 +175,5 @@ def gather_race(
         symbol_map=context.series.build.system_map.read_text("utf-8"),
         patches=patches,
         variant=variant,
-        sources=(scenario.source, *(h for folder in libraries for h in folder.glob("*.h"))),
+        sources=(scenario.source, *libraries),
     )

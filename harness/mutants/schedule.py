@@ -19,12 +19,12 @@ from harness.core.errors import HarnessError, InternalError
 from harness.core.jsondata import read_kept, write_json
 from harness.core.stages import StageOutcome, stage
 from harness.core.store import digest, file_digest
-from harness.image.programs import GUEST_TESTS
 from harness.mutants.mutant import Mutant
 from harness.mutants.reach import SOUND, choose, reached
 from harness.races.batch import Batch
 from harness.races.guests import KernelGuests, kernel_guests, race_context
 from harness.races.kernels import RaceKernel
+from harness.races.programs import libraries_of
 from harness.races.run import run_batch
 from harness.races.scenario import Scenario
 from harness.races.scenario import choose as choose_scenarios
@@ -106,12 +106,8 @@ class ScheduleSearch:
             outcome.detail = f"{struck} of {len(mutants)} survivors by {used} scenarios"
 
     def _identity(self, scenario: Scenario) -> str:
-        return digest(self._libraries, file_digest(scenario.source), RUNS)
-
-    @property
-    def _libraries(self) -> str:
-        folders = GUEST_TESTS / "lib", GUEST_TESTS / self.session.data.guest_tests / "lib"
-        return file_digest(*(folder for folder in folders if folder.is_dir()))
+        libraries = file_digest(*libraries_of(self.session.data))
+        return digest(libraries, file_digest(scenario.source), RUNS)
 
     def _control_path(self) -> Path:
         identity = [self._identity(scenario) for scenario in self.scenarios]

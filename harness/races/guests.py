@@ -16,7 +16,7 @@ from harness.image.rootfs import build_rootfs
 from harness.races.breakpoints import Breakpoint, find_breakpoint
 from harness.races.clocksource import wait_for_final_clocksource
 from harness.races.kernels import RaceKernel, series_kernel
-from harness.races.programs import RacePrograms, build_race_programs
+from harness.races.programs import RacePrograms, build_race_programs, libraries_of
 from harness.races.scenario import Scenario
 from harness.run.assemble_guest import guest_spec, kvm_verdict
 from harness.run.pipeline import Prepared, prepare
@@ -58,8 +58,8 @@ def race_context(
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
-        suites = [data.guest_tests for data in session.data.storeys]
-        programs = build_race_programs(store, scenarios, suites, prepared.headers)
+        libraries = libraries_of(session.data)
+        programs = build_race_programs(store, scenarios, libraries, prepared.headers)
         outcome.cached, outcome.detail = programs.cached, f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)

@@ -87,9 +87,7 @@ def found(
         for name in played.strikes
     ]
     events: list[Event] = []
-    session: Any = SimpleNamespace(
-        events=Events([events.append]), data=SimpleNamespace(guest_tests="volatile")
-    )
+    session: Any = SimpleNamespace(events=Events([events.append]), data=SimpleNamespace(storeys=()))
     prepared: Any = SimpleNamespace(kernel=SimpleNamespace(entry=Path("kernel")))
 
     def traced() -> Any:
