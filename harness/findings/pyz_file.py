@@ -12,7 +12,7 @@ import shlex
 import shutil
 import zipapp
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,7 @@ MAX_BYTES = 40 << 20
 PRESET = 2  # of xz: a third larger than with 6, in a quarter of the time
 NO_KEY = "none"  # nobody logs in: the serial line is the way in
 BUSYBOX = "/usr/bin/busybox"
+RUNS_ARGUMENT = "$4"  # of the script in the guest: the number of runs
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Parts:
         argv: of the case, in the guest. ``env``: its variables.
         python: the guest's root has to have Python.
         symbol_map: the text of System.map, of a race; else None.
-        patches: of the series. ``variant``: what goes on top of it.
+        patches: by their names in the file, the variant's too.
         sources: of the guest program.
     """
 
@@ -76,8 +77,7 @@ class Parts:
     env: Sequence[tuple[str, str]]
     python: bool
     symbol_map: str | None
-    patches: Sequence[tuple[str, Patch]]
-    variant: Patch | None
+    patches: Mapping[str, Patch]
     sources: Sequence[Path]
 
 
@@ -91,8 +91,8 @@ def argv_of(spec: GuestSpec, *, stub: bool) -> tuple[str, ...]:
 
 
 def case_script(case_id: str, argv: Sequence[str], env: Sequence[tuple[str, str]]) -> str:
-    """The guest's script that runs the case; ``$4`` in ``argv`` is the number of runs."""
-    words = [word if word == "$4" else shlex.quote(word) for word in argv]
+    """The guest's script that runs the case; ``argv`` may have RUNS_ARGUMENT in it."""
+    words = [word if word == RUNS_ARGUMENT else shlex.quote(word) for word in argv]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in env]
     return "\n".join([
         "#!/bin/sh", *lines, f"export {PACE_VARIABLE}=$3",
@@ -140,13 +140,11 @@ def _squeeze(source: Path, target: Path) -> None:
         shutil.copyfileobj(plain, packed, 1 << 20)
 
 
-def _sources(parts: Parts, variant: str | None, folder: Path) -> None:
+def _sources(parts: Parts, folder: Path) -> None:
     """What it is built from, as data."""
     (folder / PATCHES).mkdir()
-    for name, patch in parts.patches:
-        (folder / PATCHES / name).write_bytes(patch.text)
-    if parts.variant is not None and variant is not None:
-        (folder / variant).write_bytes(parts.variant.text)
+    for name, patch in parts.patches.items():
+        (folder / name).write_bytes(patch.text)
     shutil.copy(parts.prepared.kernel.config.path, folder / CONFIG)
     shutil.copy(Path(rootfs.__file__).with_name(RECIPE), folder / RECIPE)
     (folder / SOURCE).mkdir()
@@ -166,7 +164,7 @@ def write_finding(finding: Finding, parts: Parts, draft: Path, target: Path) -> 
     (folder / "__main__.py").write_text((HERE / "start.py").read_text("utf-8"), "utf-8")
     record = json.dumps(asdict(finding), indent=1, default=as_plain)
     (folder / DATA).write_text(record + "\n", "utf-8")
-    _sources(parts, finding.origin.variant, folder)
+    _sources(parts, folder)
     if parts.python:
         _squeeze(parts.spec.rootfs, folder / f"{ROOT}{PACKED}")
     else:

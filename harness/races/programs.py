@@ -29,7 +29,7 @@ class RacePrograms:
     folder: Path
     cached: bool
 
-    def argv(self, scenario: Scenario, option: str, value: int) -> list[str]:
+    def argv(self, scenario: Scenario, option: str, value: int | str) -> list[str]:
         """The command of a scenario's program in the guest: ``option`` is ROUNDS or SECONDS."""
         cpus = (f"{thread.name}={thread.cpu}" for thread in scenario.threads)
         return [str(IN_GUEST / FOLDER / scenario.name), option, str(value), *cpus]

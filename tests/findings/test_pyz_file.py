@@ -42,7 +42,7 @@ def parts(folder: Path) -> Parts:
         prepared=prepared,
         spec=spec(folder), tree=folder / "tree", program=None,
         argv=("python3", "/tests/volatile/a.py", "--run", "it"), env=(("A", "b c"),), python=True,
-        symbol_map="0 T f\n", patches=[("0001-first.patch", patch)], variant=patch,
+        symbol_map="0 T f\n", patches={"patches/0001-first.patch": patch, "variant.patch": patch},
         sources=(folder / "tree" / "volatile" / "a.py",),
     )  # fmt: skip
 
