@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import math
 import os
 import pickle
@@ -17,7 +16,7 @@ import tempfile
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +24,6 @@ from rich.console import Console
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
-from harness.core.jsondata import from_json
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.engine.cluster import Cluster
@@ -116,13 +114,13 @@ def _opened(path: Path) -> _OpenJob:
     return _open[0]
 
 
-def judge_batch(path: str, parts: Sequence[Part]) -> list[str]:
-    """On a worker: the verdicts on parts of the job, in their order, as they are kept.
+def judge_batch(path: str, parts: Sequence[Part]) -> list[MutantVerdict]:
+    """On a worker: the verdicts on parts of the job, in their order.
 
     Raises:
         HarnessError: no guest comes up there.
     """
-    said = []
+    verdicts = []
     with _lock:
         here = _opened(Path(path))
         for part in parts:
@@ -130,8 +128,8 @@ def judge_batch(path: str, parts: Sequence[Part]) -> list[str]:
             judge = here.judge.again(only, math.inf if only else ENOUGH_S)
             mutant = here.job.mutants[part.number]
             judge.judge([mutant], [here.runner], lambda mutant, verdict: None)
-            said.append(json.dumps(asdict(judge.verdicts[part.number])))
-    return said
+            verdicts.append(judge.verdicts[part.number])
+    return verdicts
 
 
 def parts_of(cases: Sequence[str], seconds: Callable[[str], float]) -> list[tuple[str, ...]]:
@@ -188,8 +186,9 @@ def judge_far(cluster: Cluster, job: JudgeJob, left: Sequence[Mutant], told: Tol
 
     with posted(job) as path:
         for done in cluster.shared_out(waiting, judge_batch, str(path)):
-            lost = json.dumps(asdict(MutantVerdict("lost", done.lost or "")))
-            for part, text in zip(done.batch, done.result or [lost] * len(done.batch), strict=True):
-                take(part, from_json(MutantVerdict, json.loads(text)))
+            lost = MutantVerdict("lost", done.lost or "")
+            verdicts = done.result or [lost] * len(done.batch)
+            for part, verdict in zip(done.batch, verdicts, strict=True):
+                take(part, verdict)
             cost += done.seconds - done.worked if done.result is not None else 0.0
     return cost / max(1, len(left))
