@@ -28,6 +28,7 @@ from harness.races.programs import libraries_of
 from harness.races.run import run_batch
 from harness.races.scenario import Scenario
 from harness.races.scenario import choose as choose_scenarios
+from harness.races.trace import RaceError
 from harness.run.pipeline import Prepared
 from harness.run.session import Session
 from harness.vm.channel import SshError
@@ -147,10 +148,8 @@ class ScheduleSearch:
         """Each scenario without a mistake, in a guest that may have run the ones before."""
         found: dict[str, ScheduleControl] = {}
         for done, scenario in enumerate(self.scenarios, 1):
-            batch = _batch(on, scenario, SOUND)
-            numbers: frozenset[int] = frozenset()
-            error = batch if isinstance(batch, str) else batch.error
-            why = None if error is None else str(error)
+            batch, numbers = _batch(on, scenario, SOUND), frozenset[int]()
+            why = None if batch.error is None else str(batch.error)
             if why is None and (said := struck_by(scenario, batch)):
                 why = f"without a mistake: {said}"
             if why is None:
@@ -178,27 +177,25 @@ class ScheduleSearch:
         return said
 
 
-def _batch(on: KernelGuests, scenario: Scenario, number: int) -> Batch | str:
-    """The runs of a scenario with a mutant on; a sentence where they could not be made."""
+def _batch(on: KernelGuests, scenario: Scenario, number: int) -> Batch:
+    """The runs of a scenario with a mutant on; an error alone where they could not be made."""
     try:
-        breakpoints = on.breakpoints(scenario) if scenario.controlled else ()
+        breakpoints = on.breakpoints(scenario)
         on.ready = lambda guest: choose(guest, number)
         on.ready(on.guest())
         return run_batch(on, scenario, breakpoints, RUNS)
     except InternalError:
         raise
     except (HarnessError, SshError, TimeoutError) as error:
-        return str(error).partition("\n")[0]
+        return Batch(error=RaceError(str(error).partition("\n")[0]))
 
 
-def struck_by(scenario: Scenario, batch: Batch | str) -> str | None:
+def struck_by(scenario: Scenario, batch: Batch) -> str | None:
     """What runs have shown, in words; None: nothing that the sound kernel would not.
 
     Only an outcome counts, or what the kernel says while all goes its way: an order that
     cannot be held any more may be another as good as the one before.
     """
-    if isinstance(batch, str):
-        return None
     if hits := batch.counts.hit:
         return f"{scenario.hit} ({hits} of {batch.counts.runs} runs)"
     if batch.error is None and batch.splats:
