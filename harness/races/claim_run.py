@@ -162,10 +162,8 @@ def try_orders(on: KernelGuests, result: ClaimResult, symbols: Symbols, folder: 
         path = folder / f"{order.name.replace(' ', '-').replace(',', '')}.txt"
         path.write_text(trace_of(batch, symbols), "utf-8")
         if batch.error is None:
-            case = result.record(0.0).id
-            for s in batch.splats:
-                event = ev.SplatSeen(s.title, s.category, case, s.text, s.expected)
-                session.events.emit(event)
+            for splat in batch.splats:
+                session.events.emit(splat.seen(result.record(0.0).id))
 
 
 def try_claim(session: Session, claim: Claim, name: str, line: str) -> ClaimResult:

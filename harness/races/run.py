@@ -123,16 +123,17 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
 
 
 def run_scenarios(
-    session: Session, scenarios: Sequence[Scenario], line: str, results: list[RaceResult]
+    session: Session, scenarios: Sequence[Scenario], results: list[RaceResult]
 ) -> None:
     """Adds what all scenarios of one flavour come to, in their order; each is a test of the run.
 
-    ``line``: of the kernel, such as '6.1'. Any error but of a scenario's own is raised.
+    Any error but of a scenario's own is raised.
     """
-    context = assemble(session, scenarios)
+    context, asked = assemble(session, scenarios), session.settings
+    line = context.prepared.base.line
     with kernel_guests(context, context.series, "races/series", session.events) as series:
         for scenario in scenarios:
-            result = RaceResult(scenario, line, session.settings.config, session.settings.runs)
+            result = RaceResult(scenario, line, asked.config, asked.runs)
             session.events.emit(ev.CaseStarted(scenario.id, scenario.clauses))
             try:
                 with stage(session.events, STAGE) as outcome:

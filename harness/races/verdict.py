@@ -83,13 +83,8 @@ class RaceResult:
         return CaseFinished(of.id, status, reason, self.seconds, of.clauses, self.sides(), of.about)
 
 
-def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
-    """``repro.json``; ``run``: its id, ``version``: of the kernel that the series is for."""
-    scenarios = list(map(_scenario, results))
-    return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
-
-
-def _scenario(result: RaceResult) -> dict[str, Any]:
+def document(result: RaceResult) -> dict[str, Any]:
+    """One of the ``scenarios`` of ``repro.json``."""
     status, reason = result.verdict
     variant, scenario = result.variant.counts, result.scenario
     record: dict[str, Any] = {

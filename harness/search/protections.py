@@ -168,27 +168,22 @@ def summary(protections: Sequence[Protection]) -> str:
     return f"needed, shown: {shown} of {could} that have code of their own ({parts})"
 
 
-def document(run: str, version: str, protections: Sequence[Protection]) -> dict[str, Any]:
-    """why-locked.json; ``run``: its id, ``version``: of the kernel."""
-    rows = []
-    for one in protections:
-        mutant, search = one.mutant, one.search or ProtectionSearch()
-        rows.append(
-            {
-                "kind": one.kind,
-                "path": mutant.path,
-                "line": mutant.line,
-                "function": mutant.function,
-                "patch": mutant.patch + 1,
-                "operator": mutant.operator,
-                "text": mutant.text,
-                "instead": mutant.instead,
-                "answer": one.answer,
-                "shown_by": one.shown_by,
-                "programs": search.programs,
-                "tries": search.tries,
-                "seconds": round(search.seconds, 1),
-                "scenario": str(one.scenario or ""),
-            }
-        )
-    return {"schema": SCHEMA, "run": run, "version": version, "protections": rows}
+def document(one: Protection) -> dict[str, Any]:
+    """One of the ``protections`` of why-locked.json."""
+    mutant, search = one.mutant, one.search or ProtectionSearch()
+    return {
+        "kind": one.kind,
+        "path": mutant.path,
+        "line": mutant.line,
+        "function": mutant.function,
+        "patch": mutant.patch + 1,
+        "operator": mutant.operator,
+        "text": mutant.text,
+        "instead": mutant.instead,
+        "answer": one.answer,
+        "shown_by": one.shown_by,
+        "programs": search.programs,
+        "tries": search.tries,
+        "seconds": round(search.seconds, 1),
+        "scenario": str(one.scenario or ""),
+    }

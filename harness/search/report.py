@@ -48,13 +48,8 @@ def table(searches: Sequence[ProgramSearch]) -> Table:
     return shown
 
 
-def document(run: str, version: str, searches: Sequence[ProgramSearch]) -> dict[str, Any]:
-    """race-search.json; ``run``: its id, ``version``: of the kernel."""
-    programs = [_program(one) for one in searches]
-    return {"schema": SCHEMA, "run": run, "version": version, "programs": programs}
-
-
-def _program(one: ProgramSearch) -> dict[str, Any]:
+def document(one: ProgramSearch) -> dict[str, Any]:
+    """One of the ``programs`` of race-search.json."""
     found, again = one.found, one.repeated or StressTotals(0, 0, 0.0)
     return {
         "name": one.scenario.name,

@@ -23,6 +23,7 @@ from harness.run.session import Session
 from harness.search.points import SearchedCode
 from harness.search.program_search import ProgramSearch
 from harness.search.report import record
+from harness.series.on_top import obtain_base
 
 STAGE = "search"
 SEED = 1  # where SEED= is not given
@@ -56,12 +57,12 @@ def searched_kernel(context: RaceContext, programs: Sequence[Scenario]) -> RaceK
     return variant_kernel(context.session, context.prepared, asked)
 
 
-def search_orders(session: Session, line: str, searches: list[ProgramSearch]) -> None:
+def search_orders(session: Session, searches: list[ProgramSearch]) -> None:
     """Searches with each program until its part of BUDGET= is over; each is a test of the run.
 
-    ``line``: of the kernel, such as '6.1'; ``searches`` gets each. Errors as of ``assemble`` and
-    of guests.
+    ``searches`` gets each. Errors as of ``assemble`` and of guests.
     """
+    line = obtain_base(session.settings, session.store, session.events).line
     programs = searched_programs(session, line)
     series = replace(session, settings=replace(session.settings, variant=None))
     context = replace(assemble(series, programs), session=session)
@@ -69,7 +70,7 @@ def search_orders(session: Session, line: str, searches: list[ProgramSearch]) ->
     with kernel_guests(context, kernel, "races/search", session.events) as on:
         guest = on.guest()
         on.guests.take_snapshot(guest)  # what becomes of no use is replaced in a second
-        code = _code(on, kernel)
+        code = _code(on)
         left_s = 60.0 * session.settings.budget
         for number, scenario in enumerate(programs):
             budget_s = left_s / (len(programs) - number)
@@ -83,8 +84,8 @@ def search_orders(session: Session, line: str, searches: list[ProgramSearch]) ->
             session.events.emit(record(one))
 
 
-def _code(on: KernelGuests, kernel: RaceKernel) -> SearchedCode:
-    settings = on.context.session.settings
+def _code(on: KernelGuests) -> SearchedCode:
+    settings, kernel = on.context.session.settings, on.kernel
     assert on.symbols is not None  # all are controlled
     with stage(on.context.session.events, "candidates") as outcome:
         patch = None if settings.patch is None else settings.patch - 1
