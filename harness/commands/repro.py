@@ -24,11 +24,8 @@ from harness.series.on_top import obtain_base
 def _repro(session: Session) -> None:
     settings = session.settings
     line = obtain_base(settings, session.store, session.events).line
-    # Another CONFIG= than the default goes before a scenario's own flavour.
-    flavours = {
-        scenario: scenario.config if settings.config == "default" else settings.config
-        for scenario in choose(settings.race or "", line, session.data.name)
-    }
+    chosen = choose(settings.race or "", line, session.data.name)
+    flavours = {scenario: scenario.flavour(settings.config) for scenario in chosen}
     results: list[RaceResult] = []
     try:
         for flavour in sorted(dict.fromkeys(flavours.values()), key=lambda f: f != settings.config):

@@ -140,9 +140,8 @@ def gather_race(
     listed = [word for word in given.split(",") if Path(word).stem == name and word.endswith(".c")]
     asked = str(own) if own.is_file() else (listed or [name])[0]
     (scenario,) = choose(asked, line, session.data.name)
-    if session.settings.config == "default":
-        flavour = replace(session.settings, config=scenario.config)
-        session = replace(session, settings=flavour)
+    flavour = scenario.flavour(session.settings.config)
+    session = replace(session, settings=replace(session.settings, config=flavour))
     context = assemble(session, [scenario])
     require_same(session, run.document, context.prepared)
     symbols = context.series.symbols(session.store, context.prepared.base)
