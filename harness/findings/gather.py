@@ -160,7 +160,7 @@ def gather_race(
         argv=context.programs.argv(scenario, ROUNDS, RUNS_ARGUMENT),
         env=context.spec.env,
         python=session.settings.rootfs is not None,
-        symbol_map=context.series.build.system_map.read_text("utf-8"),
+        symbol_map=context.series.build.system_map,
         patches=_patches(session),
         sources=(scenario.source, *libraries),
     )

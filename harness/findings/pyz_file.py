@@ -64,7 +64,7 @@ class Parts:
         tree: what is mounted at /tests; ``program``: the one file of it that is needed, None: all.
         argv: of the case, in the guest. ``env``: its variables.
         python: the guest's root has to have Python.
-        symbol_map: the text of System.map, of a race; else None.
+        symbol_map: System.map, of a race; else None.
         patches: by their names in the file, the variant's too.
         sources: of the guest program.
     """
@@ -76,7 +76,7 @@ class Parts:
     argv: Sequence[str]
     env: Sequence[tuple[str, str]]
     python: bool
-    symbol_map: str | None
+    symbol_map: Path | None
     patches: Mapping[str, Patch]
     sources: Sequence[Path]
 
@@ -165,17 +165,15 @@ def write_finding(finding: Finding, parts: Parts, draft: Path, target: Path) -> 
     record = json.dumps(asdict(finding), indent=1, default=as_plain)
     (folder / DATA).write_text(record + "\n", "utf-8")
     _sources(parts, folder)
-    if parts.python:
-        _squeeze(parts.spec.rootfs, folder / f"{ROOT}{PACKED}")
-    else:
-        _small_root(parts.spec.rootfs, draft)
-        _squeeze(draft / ROOT, folder / f"{ROOT}{PACKED}")
     _tests_image(parts, finding.test, draft)
-    _squeeze(draft / TESTS, folder / f"{TESTS}{PACKED}")
-    _squeeze(parts.spec.kernel, folder / f"{KERNEL}{PACKED}")
+    packed = {TESTS: draft / TESTS, KERNEL: parts.spec.kernel, ROOT: parts.spec.rootfs}
+    if not parts.python:
+        _small_root(parts.spec.rootfs, draft)
+        packed[ROOT] = draft / ROOT
     if parts.symbol_map is not None:
-        (draft / SYMBOL_MAP).write_text(parts.symbol_map, "utf-8")
-        _squeeze(draft / SYMBOL_MAP, folder / f"{SYMBOL_MAP}{PACKED}")
+        packed[SYMBOL_MAP] = parts.symbol_map
+    for name, path in packed.items():
+        _squeeze(path, folder / f"{name}{PACKED}")
     zipapp.create_archive(folder, target, interpreter="/usr/bin/env python3", compressed=True)
     shutil.rmtree(draft)
     if (size := target.stat().st_size) > MAX_BYTES:
