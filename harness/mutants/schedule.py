@@ -20,7 +20,7 @@ from harness.core.jsondata import read_kept, write_json
 from harness.core.stages import StageOutcome, stage
 from harness.core.store import digest, file_digest
 from harness.mutants.mutant import Mutant
-from harness.mutants.reach import SOUND, choose, reached
+from harness.mutants.reach import SOUND, ControlRun, choose, reached
 from harness.races.batch import Batch
 from harness.races.guests import KernelGuests, kernel_guests, race_context
 from harness.races.kernels import RaceKernel
@@ -37,19 +37,10 @@ STAGE = "schedule"
 RUNS = 3  # of each scenario; an order that is held strikes each time or never
 
 
-@dataclass(frozen=True)
-class ScheduleControl:
-    """A scenario without a mistake: the numbers of the mutants it passes, or why it is unused."""
-
-    reached: tuple[int, ...] = ()
-    unused: str | None = None
-
-
 def scenarios_for(session: Session, line: str) -> list[Scenario]:
     """Those of the series and the kernel line that this run's flavour is for, as in make repro."""
     every, config = choose_scenarios("all", line, session.data.name), session.settings.config
-    # Another CONFIG= than the default goes before a scenario's own flavour.
-    return [s for s in every if config != "default" or s.config == config]
+    return [scenario for scenario in every if scenario.flavour(config) == config]
 
 
 @dataclass(frozen=True)
@@ -78,7 +69,7 @@ class ScheduleSearch:
             SeriesError, MachineError: as for any build and any boot.
         """
         events, outcome = self.session.events, StageOutcome()
-        control = read_kept(dict[str, ScheduleControl], self._control_path())
+        control = read_kept(dict[str, ControlRun], self._control_path())
         on: KernelGuests | None = None
         with contextlib.ExitStack() as stack:
 
@@ -118,7 +109,7 @@ class ScheduleSearch:
     def _first(
         self,
         mutant: Mutant,
-        control: Mapping[str, ScheduleControl],
+        control: Mapping[str, ControlRun],
         guests: Callable[[], KernelGuests],
     ) -> tuple[Scenario, str] | None:
         """The first scenario that strikes on a mutant, and what was seen; None: none does.
@@ -127,11 +118,10 @@ class ScheduleSearch:
         """
         path = self.folder / f"scheduled-{self.codes[mutant.number]}.json"
         tried = read_kept(dict[str, str | None], path) or {}
-        unused = ScheduleControl()
         passing = [
             (self._identity(scenario), scenario)
             for scenario in self.scenarios
-            if mutant.number in control.get(scenario.name, unused).reached
+            if scenario.name in control and mutant.number in control[scenario.name].reached
         ]
         for name, scenario in passing:
             if said := tried.get(name):
@@ -144,9 +134,9 @@ class ScheduleSearch:
                     return scenario, said
         return None
 
-    def _control(self, on: KernelGuests) -> dict[str, ScheduleControl]:
+    def _control(self, on: KernelGuests) -> dict[str, ControlRun]:
         """Each scenario without a mistake, in a guest that may have run the ones before."""
-        found: dict[str, ScheduleControl] = {}
+        found: dict[str, ControlRun] = {}
         for done, scenario in enumerate(self.scenarios, 1):
             batch, numbers = _batch(on, scenario, SOUND), frozenset[int]()
             why = None if batch.error is None else str(batch.error)
@@ -156,7 +146,7 @@ class ScheduleSearch:
                 numbers = reached(on.guest())
             else:
                 self.session.events.note(f"{scenario.name} judges no mutant: {why}")
-            found[scenario.name] = ScheduleControl(tuple(sorted(numbers)), why)
+            found[scenario.name] = ControlRun(batch.seconds, why, reached=tuple(sorted(numbers)))
             counted = done, len(self.scenarios), "scenarios", scenario.name
             self.session.events.emit(ev.StageProgress(STAGE, *counted))
         write_json(self._control_path(), found)
