@@ -208,10 +208,9 @@ class MutantRun:
         """
         prepared = switched.prepared
         with stage(self.session.events, "debuginfo") as outcome:
-            tree = replace(prepared.tree, log=self.session.out / "switch.log")
             bzimage = prepared.kernel.bzimage is not None
             twin = build(
-                tree, prepared.kernel.config, bzimage=bzimage, debug=True,
+                prepared.tree, prepared.kernel.config, bzimage=bzimage, debug=True,
                 stage="debuginfo", warnings="ignore",
             )  # fmt: skip
             outcome.cached = twin.cached

@@ -23,7 +23,6 @@ from harness.mutants.syntax import (
 )
 
 NOTHING = "{ }"  # stands where a statement must, as behind `if`
-_KINDS = ("barrier", "flush", "reference")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -61,8 +60,7 @@ def dropped(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     if does.type in ("assignment_expression", "update_expression") or name in table.once:
         operator = "assignment-dropped"
     elif name and not table.is_lock(name) and not table.is_fixed(name):
-        kinds = [kind for kind in _KINDS if table.is_call(kind, name)]
-        operator = f"{kinds[0]}-dropped" if kinds else "call-dropped"
+        operator = f"{table.kind(name) or 'call'}-dropped"
     else:
         return
     yield one_edit(operator, _gone(node), body.lines(node))

@@ -23,7 +23,7 @@ from harness.debugger.symbols import Symbols
 from harness.detectors.changed_functions import Function, functions
 from harness.mutants.operators import operator_table
 from harness.mutants.syntax import Body, read_bodies
-from harness.races.breakpoints import Breakpoint, lines_with_code
+from harness.races.breakpoints import Breakpoint, beginnings, lines_with_code
 from harness.races.scenario import Place, Point, parse_place
 from harness.series.apply import PatchedTree
 
@@ -37,7 +37,6 @@ _READS = {
     "reference": r"(folio|page)_(ref_count|mapcount|count|ref_freeze|maybe_dma_pinned)",
     "atomic": r"atomic(64|_long)?_\w+|(try_)?(cmp)?xchg\w*",
 }
-_KINDS = ("barrier", "flush", "reference")  # of operators.yaml
 _ENTRY = re.compile(r"(?:[\w.]|->)*\b(?:pte|pmd|pud|ptep|pmdp)")  # what points to one
 _FLAGS = ("vm_flags",)
 
@@ -161,13 +160,8 @@ class SearchedCode:
             if of.origin == "called" and len(own) == 1:  # enough, and no unit is read for it
                 found[of.name] = Breakpoint(own, of.path, of.body.first)
                 continue
-            code = self._code(of)
-            # As races/breakpoints.py: of an inlined one the first part that is reached.
-            starts = {
-                low for _, at in code for low, _ in (at.ranges if at.call_line else at.ranges[:1])
-            }
-            if starts:
-                found[of.name] = Breakpoint(tuple(sorted(starts)), of.path, of.body.first)
+            if starts := beginnings(self._code(of)):
+                found[of.name] = Breakpoint(starts, of.path, of.body.first)
         return found
 
     def points(self, reached: Collection[str]) -> list[SearchPoint]:
@@ -235,9 +229,8 @@ def _operation(name: str) -> str | None:
         return "lock"
     if name in table.once:
         return "access"
-    known = next((kind for kind in _KINDS if table.is_call(kind, name)), None)
     read = (kind for kind, pattern in _READS.items() if re.fullmatch(pattern, name))
-    return known or next(read, None)
+    return table.kind(name) or next(read, None)
 
 
 def _kind(body: Body, node: Node) -> str | None:
