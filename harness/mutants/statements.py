@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from harness.mutants.expressions import condition_of, instead_of, operator_of
+from harness.mutants.expressions import condition_of, instead_of, operator_of, replaced
 from harness.mutants.mutant import Edit
 from harness.mutants.operators import LockCalls, Mistake, OperatorTable, one_edit
 from harness.mutants.syntax import (
@@ -63,7 +63,7 @@ def dropped(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
         operator = f"{table.kind(name) or 'call'}-dropped"
     else:
         return
-    yield one_edit(operator, _gone(node), body.lines(node))
+    yield replaced(operator, body, node, NOTHING, "statement")
 
 
 def swapped_neighbours(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
@@ -223,8 +223,7 @@ def loops(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     elif condition is None or condition.type == "number_literal":
         return
     elif (less := _once_less(body, node, condition)) is not None:
-        edit = instead_of(condition, less, "condition")
-        yield one_edit("loop-once-less", edit, body.lines(condition))
+        yield replaced("loop-once-less", body, condition, less, "condition")
     inner = node.child_by_field_name("body")
     if inner is None:
         return
