@@ -80,12 +80,8 @@ def candidates(session: Session, claim: Claim, line: str) -> tuple[Scenario, ...
     named = {row.function for row in claim.rows} - {None}
 
     def in_common(scenario: Scenario) -> int:
-        functions = {
-            function for p in scenario.points for function in (p.place.function, *p.within)
-        }
-        if scenario.exclusion is not None:
-            functions |= {scenario.exclusion.function, scenario.exclusion.holder_function or ""}
-        return len(named & functions)
+        places = {point.place.function for point in scenario.points}
+        return len(named & (places | scenario.looked_for))
 
     return tuple(sorted(able, key=in_common, reverse=True))
 
