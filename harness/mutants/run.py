@@ -248,9 +248,8 @@ class MutantRun:
             outcome.detail = (
                 f"{len(numbers)} mutants by {len(reach.runs) - len(reach.unused)} cases"
             )
-        self.report.unused = reach.unused
+        self.report.reach = reach
         self.report.about = {name: case.about for name, case in judges.cases.items()}
-        self.report.reached_by = {m.number: reach.of(m.number) for m in self.report.mutants}
         return reach
 
     def _judge(
