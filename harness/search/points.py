@@ -209,8 +209,8 @@ class SearchedCode:
 
     def _called(self, of: SearchedFunction) -> list[str]:
         body = self._body(of)
-        nodes = body.walk() if body is not None else ()
-        return list(dict.fromkeys(filter(None, (body.called(n) for n in nodes if body))))
+        names = map(body.called, body.walk()) if body is not None else ()
+        return list(dict.fromkeys(filter(None, names)))
 
 
 def operations(body: Body) -> dict[int, str]:

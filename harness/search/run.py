@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
-from harness.races.batch import StressTotals, stress
+from harness.races.batch import stress
 from harness.races.claim_run import user_program
 from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
 from harness.races.kernels import RaceKernel, variant_kernel
@@ -21,13 +21,14 @@ from harness.races.scenario_file import write_scenario
 from harness.races.trace import RaceError
 from harness.run.session import Session
 from harness.search.points import SearchedCode
-from harness.search.program_search import ProgramSearch
+from harness.search.program_search import FoundOrder, ProgramSearch
 from harness.search.report import record
 from harness.series.on_top import obtain_base
 
 STAGE = "search"
 SEED = 1  # where SEED= is not given
-MAX_STRESS_S = 500  # of plain repetition: a program has a limit of its own
+# Plain repetition takes as long as the search has, and not more: a program has a limit of its own.
+MAX_STRESS_S = 500
 
 
 def searched_programs(session: Session, line: str) -> tuple[Scenario, ...]:
@@ -78,9 +79,10 @@ def search_orders(session: Session, searches: list[ProgramSearch]) -> None:
             searches.append(one)
             left_s -= one.seconds
             if one.found is not None:
-                one.written = _keep(session, one)
+                one.written = _keep(session, one, one.found)
                 if session.settings.mode == "stress":
-                    one.repeated = _repeated(on, one)
+                    seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
+                    one.repeated = stress(on, scenario, seconds)
             session.events.emit(record(one))
 
 
@@ -122,21 +124,13 @@ def _search(
     return one
 
 
-def _keep(session: Session, one: ProgramSearch) -> Path | None:
+def _keep(session: Session, one: ProgramSearch, found: FoundOrder) -> Path | None:
     """The scenario of what was found; None where the program strikes without any order."""
-    assert one.found is not None
-    if not one.found.points:
+    if not found.points:
         return None
     folder = session.out / "races" / "found"
     folder.mkdir(parents=True, exist_ok=True)
     of, variant = one.scenario, session.settings.variant or one.scenario.variant
     name = f"{of.name}-found"
-    about = f"Found by race-search, try {one.found.tries}. {of.about}"
-    return write_scenario(folder, name, about, of, one.found.points, variant)
-
-
-def _repeated(on: KernelGuests, one: ProgramSearch) -> StressTotals:
-    """Plain repetition for as long as the search has taken."""
-    assert one.found is not None
-    seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
-    return stress(on, one.scenario, seconds)
+    about = f"Found by race-search, try {found.tries}. {of.about}"
+    return write_scenario(folder, name, about, of, found.points, variant)
