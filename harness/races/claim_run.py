@@ -25,7 +25,7 @@ from harness.races.claimed_points import REVERSE, Resolved, orders, resolve, wit
 from harness.races.claims import Claim
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.run import run_batch, trace_of
-from harness.races.scenario import MAX_CPUS, Scenario, Thread, choose, header, parse
+from harness.races.scenario import MAX_CPUS, Scenario, Thread, choose, parse
 from harness.races.scenario_file import write_scenario
 from harness.run.session import Session
 
@@ -42,7 +42,7 @@ def user_program(path: Path, line: str) -> Scenario:
     if not path.is_file():
         raise InvocationError(f"PROGRAM={path}: there is no such file")
     text = path.read_text("utf-8", "replace")
-    if re.search(r"^ \* threads:", text, re.MULTILINE) and header(text):
+    if re.search(r"^ \* threads:", text, re.MULTILINE):
         if (scenario := parse(text, path, line)) is None:
             raise InvocationError(f"PROGRAM={path.name}: it says that it is not for Linux {line}")
         return scenario
