@@ -68,6 +68,7 @@ class ReplayGuest:
         make_swap(self.swap, finding.swap_mb)
         from_guest, console_out = os.pipe()
         console_in, to_guest = os.pipe()
+        line = SerialLine(from_guest, to_guest)
         try:
             with open(self._qemu_log, "wb") as errors:
                 self.process = subprocess.Popen(
@@ -75,14 +76,12 @@ class ReplayGuest:
                     cwd=folder, start_new_session=True,
                 )  # fmt: skip
         except FileNotFoundError as error:
-            os.close(from_guest)
-            os.close(to_guest)
+            line.close()
             step = "install qemu-system-x86 (Debian), qemu-system-x86-core (Fedora)"
             raise MachineError(f"{finding.argv[0]} is not here", next_step=step) from error
         finally:
             os.close(console_in)
             os.close(console_out)
-        line = SerialLine(from_guest, to_guest)
         self.console = Console(line, folder / f"console{number}.log", self._hear)
 
     def _hear(self, line: str | None) -> None:
