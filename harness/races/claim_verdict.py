@@ -17,6 +17,7 @@ from harness.races.batch import Batch
 from harness.races.claimed_points import REVERSE, Order, Resolved
 from harness.races.claims import Claim
 from harness.races.scenario import Scenario
+from harness.races.verdict import plain_table
 
 SCHEMA = 1
 MAX_FRAMES = 14  # of a stack on the screen; the trace has all
@@ -198,11 +199,8 @@ def resolved_table(resolved: Resolved) -> Table:
 
 def tried_table(tried: Sequence[TriedOrder]) -> Table:
     """How the runs of each order ended."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    shown.add_column("order")
-    for name in ("strikes", "95 %", "harmless", "excluded", "s"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("points")
+    numbers = ("strikes", "95 %", "harmless", "excluded", "s")
+    shown = plain_table("order", *numbers, "points", right=numbers, whole=numbers)
     for one in tried:
         counts = one.batch.counts
         low, high = wilson(counts.hit, counts.runs)

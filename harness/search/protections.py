@@ -22,6 +22,7 @@ from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, mutated
 from harness.mutants.report import ALIVE
 from harness.mutants.verdict import MutantVerdict
+from harness.races.verdict import plain_table
 from harness.search.program_search import FoundOrder
 
 SCHEMA = 1
@@ -146,9 +147,7 @@ class Protection:
 
 def table(protections: Sequence[Protection]) -> Table:
     """One row for each."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("protection", "place", "without it", "needed?", "shown by"):
-        shown.add_column(name)
+    shown = plain_table("protection", "place", "without it", "needed?", "shown by")
     for one in protections:
         style = "green" if one.answer.startswith("needed") else "yellow"
         instead = " ".join(one.mutant.instead.split())
