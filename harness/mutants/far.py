@@ -15,7 +15,7 @@ import pickle
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -60,17 +60,6 @@ class JudgeJob:
     codes: Mapping[int, str]
     mutants: Mapping[int, Mutant]
     folder: Path
-
-
-@contextlib.contextmanager
-def posted(job: JudgeJob) -> Iterator[Path]:
-    """The job as a file, as long as the block lasts."""
-    path = job.folder / f"job-{os.getpid()}.pickle"
-    write_atomically(path, pickle.dumps(job))
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -184,11 +173,15 @@ def judge_far(cluster: Cluster, job: JudgeJob, left: Sequence[Mutant], told: Tol
             KeptVerdicts(job.folder).keep(job.codes[number], so_far)
             told(job.mutants[number], so_far)
 
-    with posted(job) as path:
+    path = job.folder / f"job-{os.getpid()}.pickle"
+    write_atomically(path, pickle.dumps(job))
+    try:
         for done in cluster.shared_out(waiting, judge_batch, str(path)):
             lost = MutantVerdict("lost", done.lost or "")
             verdicts = done.result or [lost] * len(done.batch)
             for part, verdict in zip(done.batch, verdicts, strict=True):
                 take(part, verdict)
             cost += done.seconds - done.worked if done.result is not None else 0.0
+    finally:
+        path.unlink(missing_ok=True)
     return cost / max(1, len(left))
