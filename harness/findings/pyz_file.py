@@ -135,11 +135,6 @@ def _tests_image(parts: Parts, case_id: str, draft: Path) -> None:
     shutil.rmtree(tree)
 
 
-def _squeeze(source: Path, target: Path) -> None:
-    with open(source, "rb") as plain, lzma.open(target, "wb", preset=PRESET) as packed:
-        shutil.copyfileobj(plain, packed, 1 << 20)
-
-
 def _sources(parts: Parts, folder: Path) -> None:
     """What it is built from, as data."""
     (folder / PATCHES).mkdir()
@@ -173,7 +168,9 @@ def write_finding(finding: Finding, parts: Parts, draft: Path, target: Path) -> 
     if parts.symbol_map is not None:
         packed[SYMBOL_MAP] = parts.symbol_map
     for name, path in packed.items():
-        _squeeze(path, folder / f"{name}{PACKED}")
+        xz = folder / f"{name}{PACKED}"
+        with open(path, "rb") as plain, lzma.open(xz, "wb", preset=PRESET) as squeezed:
+            shutil.copyfileobj(plain, squeezed, 1 << 20)
     zipapp.create_archive(folder, target, interpreter="/usr/bin/env python3", compressed=True)
     shutil.rmtree(draft)
     if (size := target.stat().st_size) > MAX_BYTES:
