@@ -236,16 +236,13 @@ def _operation(name: str) -> str | None:
 def _kind(body: Body, node: Node) -> str | None:
     """The operation that a node is; None: it is none."""
     if name := body.called(node):
-        return _operation(name) or _by_pointer(node)
+        # What a member points to cannot be followed, and is held before.
+        function = node.child_by_field_name("function")
+        by_pointer = function is not None and function.type == "field_expression"
+        return _operation(name) or ("call by pointer" if by_pointer else None)
     if node.type == "pointer_expression":
         return "page table" if _ENTRY.fullmatch(body.text(node).lstrip("*")) else None
     if node.type == "field_expression":
         field = node.child_by_field_name("field")
         return "flag" if field is not None and body.text(field) in _FLAGS else None
     return None
-
-
-def _by_pointer(node: Node) -> str | None:
-    """A call of whatever a member points to: the search cannot follow it, and holds before it."""
-    function = node.child_by_field_name("function")
-    return "call by pointer" if function and function.type == "field_expression" else None

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.debugger.symbols import Symbols
 from harness.races.batch import StressTotals, controlled
 from harness.races.guests import KernelGuests
 from harness.races.scenario import Point, Scenario
@@ -127,7 +126,8 @@ class ProgramSearch:
         """The candidate in which the thread that waits is, by its stack."""
         if run.ending not in ("excluded", "waits") or not run.steps:
             return None
-        symbols = self._symbols
+        symbols = self.on.symbols
+        assert symbols is not None  # of the kernels of a controlled scenario
         name = (run.remark or "").partition(" ")[0]
         waits = next((cpu.stack for cpu in run.steps[-1].cpus if cpu.thread == name), None)
         frames = waits.functions(symbols) if waits else []
@@ -140,11 +140,6 @@ class ProgramSearch:
             or (point.place.kind == "entry" and point.place.function in functions)
         ]
         return max(inside, default=None)
-
-    @property
-    def _symbols(self) -> Symbols:
-        assert self.on.symbols is not None  # of the kernels of a controlled scenario
-        return self.on.symbols
 
     def _settle(self, prober: Prober, queue: OrderQueue, order: SearchOrder, seen: str) -> None:
         """An order has struck once: its rate, and the smallest that strikes as well."""
