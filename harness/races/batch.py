@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from harness.cases.ktap import read_case
 from harness.debugger.gdb_remote import Remote, StubError
@@ -89,16 +88,6 @@ def _run(on: KernelGuests, guest: Guest, scenario: Scenario, option: str, value:
     return guest.run_case(str(scenario.id), argv, PROGRAM_TIMEOUT_S)
 
 
-def _how_it_ended(program: Future[CaseRun]) -> str | None:
-    """How a program that is driven ended; None while it runs."""
-    if not program.done():
-        return None
-    if (failure := program.exception()) is not None:
-        return str(failure) or type(failure).__name__
-    _, error = outcome(program.result())
-    return str(error) if error is not None else "with all its runs done"
-
-
 @dataclass
 class DrivenProgram:
     """A scenario's program in a guest that stands still: only what its driver lets go runs.
@@ -123,17 +112,25 @@ class DrivenProgram:
 
     def _run(self) -> None:
         try:
-            run = _run(self.on, self.guest, self.scenario, ROUNDS, self.runs)
-            self._ended.set_result(run)
+            self._ended.set_result(_run(self.on, self.guest, self.scenario, ROUNDS, self.runs))
         except BaseException as error:
             self._ended.set_exception(error)
+
+    def _how_it_ended(self) -> str | None:
+        """How it ended; None while it runs."""
+        if not self._ended.done():
+            return None
+        if (failure := self._ended.exception()) is not None:
+            return str(failure) or type(failure).__name__
+        _, error = outcome(self._ended.result())
+        return str(error) if error is not None else "with all its runs done"
 
     def start(self) -> InterleavingDriver:
         """Starts the program, whose threads stand; a StubError: the guest has no such stub."""
         symbols = self.on.symbols
         assert symbols is not None  # of the kernels of a controlled scenario
         program = self.on.context.programs.symbols(self.scenario.name)
-        end, pace = partial(_how_it_ended, self._ended), max(1.0, self.guest.pace)
+        end, pace = self._how_it_ended, max(1.0, self.guest.pace)
         # The guest stands from here on: no run can begin unseen.
         remote = self._remote = Remote.connect(self.on.stub)
         self._thread.start()

@@ -91,7 +91,8 @@ class ClaimResult:
             return "not reached", "; ".join(dict.fromkeys(errors)) + by
         first, counts = reached[0], reached[0].batch.counts
         if counts.excluded == counts.runs:
-            return "cannot be", f"{_of(counts.runs, counts.runs)}: {exclusion(first.batch)}"
+            who_waits = first.batch.runs[0].steps[-1].what
+            return "cannot be", f"{_of(counts.runs, counts.runs)}: {who_waits}"
         more = f", and {counts.excluded} times a lock was in the way" if counts.excluded else ""
         reached_of = f"the order was reached {counts.miss} times of {counts.runs}"
         return "harmless as tried", f"{reached_of}{more}; bad outcomes: {_of(0, counts.runs)}"
@@ -117,12 +118,6 @@ class ClaimResult:
 def _of(part: int, whole: int) -> str:
     low, high = wilson(part, whole)
     return f"{part} of {whole} ({low:.0%} to {high:.0%})"
-
-
-def exclusion(batch: Batch) -> str:
-    """Who waits for which lock, as the first excluded run has it."""
-    run = next(run for run in batch.runs if run.ending == "excluded")
-    return run.steps[-1].what
 
 
 def stacks(batch: Batch, symbols: Symbols) -> list[str]:
