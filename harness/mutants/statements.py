@@ -101,7 +101,9 @@ def early_return(body: Body, node: Node, table: OperatorTable) -> Iterator[Mista
         return
     if node == statements[-1] or _declares(body, node, table):
         return
-    leave = "return; " if _is_void(body) else "return 0; "
+    before = body.head.partition("(")[0]
+    void = "*" not in before and re.search(r"\bvoid\b", before)
+    leave = "return; " if void else "return 0; "
     if _holds_a_lock(body, node, table):
         labels = [one for one in statements if one.type == "labeled_statement"]
         later = [one for one in labels if one.start_byte > node.end_byte]
@@ -112,11 +114,6 @@ def early_return(body: Body, node: Node, table: OperatorTable) -> Iterator[Mista
     edit = Edit(node.start_byte, node.start_byte, leave, "statement")
     line = body.line(node.start_byte)
     yield one_edit("early-return", edit, range(line, line + 1))
-
-
-def _is_void(body: Body) -> bool:
-    before = body.head.partition("(")[0]
-    return "*" not in before and re.search(r"\bvoid\b", before) is not None
 
 
 def _holds_a_lock(body: Body, node: Node, table: OperatorTable) -> bool:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from harness.core.errors import InvocationError
 from harness.core.stages import stage
 from harness.races.batch import stress
 from harness.races.claim_run import user_program
-from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
-from harness.races.kernels import RaceKernel, variant_kernel
+from harness.races.guests import KernelGuests, assemble, kernel_guests
+from harness.races.kernels import variant_kernel
 from harness.races.run import STRESS_S
 from harness.races.scenario import RACES, Scenario, choose
 from harness.races.scenario_file import write_scenario
@@ -49,25 +48,19 @@ def searched_programs(session: Session, line: str) -> tuple[Scenario, ...]:
     return able
 
 
-def searched_kernel(context: RaceContext, programs: Sequence[Scenario]) -> RaceKernel:
-    """The series' kernel, or that of VARIANT=. Errors as of ``variant_kernel``."""
-    variant = context.session.settings.variant
-    if variant is None:
-        return context.series
-    asked = replace(programs[0], variant=variant)
-    return variant_kernel(context.session, context.prepared, asked)
-
-
 def search_orders(session: Session, searches: list[ProgramSearch]) -> None:
     """Searches with each program until its part of BUDGET= is over; each is a test of the run.
 
-    ``searches`` gets each. Errors as of ``assemble`` and of guests.
+    ``searches`` gets each. Errors as of ``assemble``, ``variant_kernel`` and of guests.
     """
     line = obtain_base(session.settings, session.store, session.events).line
     programs = searched_programs(session, line)
     series = replace(session, settings=replace(session.settings, variant=None))
     context = replace(assemble(series, programs), session=session)
-    kernel = searched_kernel(context, programs)
+    kernel, variant = context.series, session.settings.variant
+    if variant is not None:
+        asked = replace(programs[0], variant=variant)
+        kernel = variant_kernel(session, context.prepared, asked)
     with kernel_guests(context, kernel, "races/search", session.events) as on:
         guest = on.guest()
         on.guests.take_snapshot(guest)  # what becomes of no use is replaced in a second
