@@ -13,7 +13,7 @@ from harness.races.batch import StressTotals, controlled
 from harness.races.guests import KernelGuests
 from harness.races.scenario import Point, Scenario
 from harness.races.trace import Ending, RaceRun
-from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder
+from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder, depth
 from harness.search.points import SearchedCode, SearchPoint
 from harness.search.prober import Prober
 
@@ -111,7 +111,7 @@ class ProgramSearch:
                 if (order := queue.next()) is None:
                     break
                 tried = prober.attempt(queue.points(order))
-                queue.told(order, tried.run, self._stopped_at(tried.run, order))
+                queue.told(order, tried.run, self._stopped_at(tried.run))
                 self.endings[tried.run.ending] += 1
                 self.seconds, self.skipped = time.monotonic() - start, queue.skipped
                 if tried.run.ending == "error":
@@ -122,7 +122,7 @@ class ProgramSearch:
         finally:
             prober.close()
 
-    def _stopped_at(self, run: RaceRun, order: SearchOrder) -> int | None:
+    def _stopped_at(self, run: RaceRun) -> int | None:
         """The candidate in which the thread that waits is, by its stack."""
         if run.ending not in ("excluded", "waits") or not run.steps:
             return None
@@ -156,16 +156,15 @@ class ProgramSearch:
 
     def _smaller(self, prober: Prober, queue: OrderQueue, order: SearchOrder) -> SearchOrder | None:
         """The order with a point less, where that strikes as surely; None: there is none."""
-        for number, step in enumerate(order.steps):
+        for number, step in enumerate(order):
             if step.at is None:
                 continue
-            steps = order.steps[:number] + order.steps[number + 1 :]
-            if number and number + 1 < len(order.steps):  # it runs to its end instead
-                ends = OrderStep(step.thread, None)
-                steps = (*order.steps[:number], ends)
-            if not any(one.at is not None for one in steps):
+            fewer = order[:number] + order[number + 1 :]
+            if number and number + 1 < len(order):  # it runs to its end instead
+                fewer = (*order[:number], OrderStep(step.thread, None))
+            if not depth(fewer):
                 continue
-            points = queue.points(fewer := SearchOrder(steps))
+            points = queue.points(fewer)
             if all(prober.attempt(points).struck for _ in range(SURE)):
                 return fewer
         return None
