@@ -167,19 +167,17 @@ class MutantRun:
                 return stack.enter_context(_runners(session, equipment))
 
             reach = self._reach(equipment, judges, cases, folder, runners)
-            kept = KeptVerdicts(folder)
-            judge = MutantJudge(judges, reach, codes, kept, enough_s=self.enough_s)
+            # Whatever ends the run: the report has the verdicts of which nobody has heard yet, too.
+            kept, verdicts = KeptVerdicts(folder), self.report.verdicts
+            judge = MutantJudge(judges, reach, codes, kept, verdicts, enough_s=self.enough_s)
             left = judge.settle(alive)
-            try:
-                for mutant in alive:
-                    if mutant.number in judge.verdicts:
-                        self._tell(mutant, judge.verdicts[mutant.number])
-                if left and session.settings.engine == "dask":
-                    self._judge_far(judge, left, equipment)
-                elif left:
-                    self._judge(judge, left, runners())
-            finally:  # those of which nobody has heard yet, too
-                self.report.verdicts.update(judge.verdicts)
+            for mutant in alive:
+                if mutant.number in verdicts:
+                    self._tell(mutant, verdicts[mutant.number])
+            if left and session.settings.engine == "dask":
+                self._judge_far(judge, left, equipment)
+            elif left:
+                self._judge(judge, left, runners())
             stack.close()  # the guests of the cases make room for those of the races
             self._schedules(equipment, codes, folder)
         return equipment
