@@ -5,22 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.core import events as ev
 from harness.core.errors import InvocationError
-from harness.core.jsondata import write_json
 from harness.run.session import Session
 from harness.search.program_search import ProgramSearch
-from harness.search.report import document, table
+from harness.search.report import SCHEMA, document, table
 from harness.search.run import search_orders
-from harness.series.on_top import obtain_base
 
 
 def race_search(session: Session) -> None:
     """``make race-search``: orders of the threads of PROGRAM=, or of ours, tried for BUDGET=."""
-    line = obtain_base(session.settings, session.store, session.events).line
     searches: list[ProgramSearch] = []
     try:
-        search_orders(session, line, searches)
+        search_orders(session, searches)
     finally:  # of an interrupted run as well
         if searches:
             _tell(session, searches)
@@ -48,6 +44,4 @@ def _tell(session: Session, searches: Sequence[ProgramSearch]) -> None:
         for said, count in one.errors.most_common(3):
             console.print(f"{one.scenario.name}: {count} times: {said}", markup=False)
     console.print()
-    base = session.results.last(ev.BaseKnown)
-    record = document(session.out.name, base.version if base else "", searches)
-    write_json(session.out / "race-search.json", record)
+    session.write("race-search.json", SCHEMA, programs=list(map(document, searches)))

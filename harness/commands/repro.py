@@ -16,7 +16,7 @@ from harness.races.claim_run import try_claim
 from harness.races.claims import read_claim
 from harness.races.run import run_scenarios
 from harness.races.scenario import choose
-from harness.races.verdict import RaceResult, document, stress_table, table
+from harness.races.verdict import SCHEMA, RaceResult, document, stress_table, table
 from harness.run.session import Session, run_session
 from harness.series.on_top import obtain_base
 
@@ -24,11 +24,8 @@ from harness.series.on_top import obtain_base
 def _repro(session: Session) -> None:
     settings = session.settings
     line = obtain_base(settings, session.store, session.events).line
-    # Another CONFIG= than the default goes before a scenario's own flavour.
-    flavours = {
-        scenario: scenario.config if settings.config == "default" else settings.config
-        for scenario in choose(settings.race or "", line, session.data.name)
-    }
+    chosen = choose(settings.race or "", line, session.data.name)
+    flavours = {scenario: scenario.flavour(settings.config) for scenario in chosen}
     results: list[RaceResult] = []
     try:
         for flavour in sorted(dict.fromkeys(flavours.values()), key=lambda f: f != settings.config):
@@ -38,7 +35,7 @@ def _repro(session: Session) -> None:
                 rest = ev.filtered(session.events, lambda e: not isinstance(e, ev.ConfigKnown))
                 part = replace(part, events=rest)
             scenarios = [scenario for scenario, its in flavours.items() if its == flavour]
-            run_scenarios(part, scenarios, line, results)
+            run_scenarios(part, scenarios, results)
     finally:
         if results:  # of an interrupted run as well
             _tell(session, results)
@@ -58,9 +55,7 @@ def _tell(session: Session, results: Sequence[RaceResult]) -> None:
         console.print()
         console.print(stress_table(results))
     console.print()
-    base = session.results.last(ev.BaseKnown)
-    record = document(session.out.name, base.version if base else "", results)
-    write_json(session.out / "repro.json", record)
+    session.write("repro.json", SCHEMA, scenarios=list(map(document, results)))
 
 
 def _refuse_wrong(results: Sequence[RaceResult]) -> None:
@@ -102,8 +97,7 @@ def _try_claim(session: Session) -> None:
     for stack in result.stacks:
         console.print(f"  {stack}", markup=False, soft_wrap=True)
     console.print(f"traces and the scenario: {session.out / 'races' / name}", markup=False)
-    record = claim_verdict.document(result)
-    write_json(session.out / "claim.json", record)
+    write_json(session.out / "claim.json", claim_verdict.document(result))
 
 
 def repro(settings: Settings) -> int:

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.core import events as ev
-from harness.core.jsondata import write_json
 from harness.core.settings import Settings
 from harness.run.session import Session, run_session
-from harness.search.protections import Protection, document, summary, table
+from harness.search.protections import SCHEMA, Protection, document, summary, table
 from harness.search.run import SEED
 from harness.search.why_locked import judge_protections
-from harness.series.on_top import obtain_base
 
 
 def why_locked(settings: Settings) -> int:
@@ -24,10 +21,9 @@ def why_locked(settings: Settings) -> int:
 
 
 def _why_locked(session: Session) -> None:
-    line = obtain_base(session.settings, session.store, session.events).line
     protections: list[Protection] = []
     try:
-        judge_protections(session, line, protections.extend)
+        judge_protections(session, protections)
     finally:  # of an interrupted run as well
         if protections:
             _tell(session, protections)
@@ -43,6 +39,4 @@ def _tell(session: Session, protections: list[Protection]) -> None:
         if one.scenario is not None:
             again = session.settings.command("repro", RACE=str(one.scenario))
             console.print(f"again: {again}", markup=False, soft_wrap=True)
-    base = session.results.last(ev.BaseKnown)
-    record = document(session.out.name, base.version if base else "", protections)
-    write_json(session.out / "why-locked.json", record)
+    session.write("why-locked.json", SCHEMA, protections=list(map(document, protections)))

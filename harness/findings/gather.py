@@ -11,55 +11,55 @@ from harness.cases.pool import at_once
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.findings.failures import Failure
-from harness.findings.finding import Finding, Mode, Origin, Schedule
-from harness.findings.pyz_file import Parts, argv_of
+from harness.findings.finding import PATCHES, Finding, Mode, Origin, Schedule
+from harness.findings.pyz_file import RUNS_ARGUMENT, Parts, argv_of
 from harness.findings.schedule import resolve_schedule
-from harness.image.programs import GUEST_TESTS, IN_GUEST
+from harness.image.programs import IN_GUEST
 from harness.races.batch import PROGRAM_TIMEOUT_S
 from harness.races.guests import assemble
 from harness.races.landmarks import CASE, ROUNDS
-from harness.races.programs import FOLDER
+from harness.races.programs import FOLDER, libraries_of
 from harness.races.scenario import choose
 from harness.report.records import CaseRecord
 from harness.run.assemble_guest import assemble_guest
 from harness.run.earlier_run import require_same
 from harness.run.main_suite import MainSuite
-from harness.run.pipeline import Prepared
 from harness.run.session import RunResult, Session
 from harness.series.on_top import obtain_base
 from harness.series.patches import Patch
-from harness.vm.machine import GuestSpec
 from harness.vm.pace import PACE_REFERENCE_S
 from harness.vm.protocol import SEED_VARIABLE
 
 VARIANT_FILE = "variant.patch"
 _SEED = re.compile(r"seed (\d+)\b")
 _NO_SLUG = re.compile(r"[^A-Za-z0-9]+")
-RUNS_ARGUMENT = "$4"  # of the script in the guest, see pyz_file.py
 
 
-def _patches(session: Session) -> tuple[list[tuple[str, Patch]], Patch | None]:
-    """The patches under test with names of files, and the variant on top of them."""
+def _patches(session: Session) -> dict[str, Patch]:
+    """The patches under test by their names in the file, and the variant on top of them."""
     series, applied = session.known.series, session.known.applied
     assert series is not None and applied is not None  # after the stage series
-    patches = list(series.patches[: len(applied.patches)])
-    settings = session.settings
-    variant = patches.pop() if settings.variant and not settings.fix else None
-    names = [f"{n:04}-{_NO_SLUG.sub('-', p.subject)[:50]}.patch" for n, p in enumerate(patches, 1)]
-    return list(zip(names, patches, strict=True)), variant
+    settings, named = session.settings, dict[str, Patch]()
+    for number, patch in enumerate(series.patches[: len(applied.patches)], 1):
+        slug = _NO_SLUG.sub("-", patch.subject)[:50]
+        named[f"{PATCHES}/{number:04}-{slug}.patch"] = patch
+    if settings.variant and not settings.fix:
+        named[VARIANT_FILE] = named.popitem()[1]
+    return named
 
 
 def _finding(
-    session: Session, run: RunResult, failure: Failure, test: CaseRecord, prepared: Prepared,
-    spec: GuestSpec, mode: Mode, case: str, timeout_s: float, schedule: Schedule | None = None,
+    session: Session, run: RunResult, failure: Failure, test: CaseRecord, parts: Parts,
+    mode: Mode, case: str, timeout_s: float, schedule: Schedule | None = None,
 ) -> Finding:  # fmt: skip
-    config, (patches, variant) = session.results.last(ev.ConfigKnown), _patches(session)
+    config, base, spec = session.results.last(ev.ConfigKnown), parts.prepared.base, parts.spec
     assert config is not None  # after the stage config
     ran = run.document
+    variant = VARIANT_FILE if VARIANT_FILE in parts.patches else None
+    names = tuple(Path(name).name for name in parts.patches if name != VARIANT_FILE)
     origin = Origin(
-        ran["kernel"].base, prepared.base.tree, prepared.base.version, config.name,
-        config.sha256, tuple(name for name, _ in patches), VARIANT_FILE if variant else None,
-        ran["run"], ran["command"], ran["asked"],
+        ran["kernel"].base, base.tree, base.version, config.name,
+        config.sha256, names, variant, ran["run"], ran["command"], ran["asked"],
     )  # fmt: skip
     return Finding(
         id=failure.id,
@@ -109,16 +109,10 @@ def gather_case(
         raise InvocationError(what, next_step="ROOTFS_LOGIN=no, and a run with it")
     seeds = [match[1] for line in test["diagnostics"] if (match := _SEED.match(line))]
     env = dict(spec.env) | ({SEED_VARIABLE: seeds[-1]} if seeds else {})
-    made = _finding(session, run, failure, test, prepared, spec, "case", case.name, case.timeout)
-    made = replace(
-        made, search_swap="swapimage" in case.host_checks, oom_expected="oom" in case.needs
-    )
     python = case.program.argv[0] == "python3"
-    patches, variant = _patches(session)
     program = None if python else Path(case.program.argv[0]).relative_to(IN_GUEST)
-    folder = case.program.source.parent
-    libraries = [*(GUEST_TESTS / "lib").glob("*.[hp]*"), *(folder / "lib").glob("*.[hp]*")]
-    return made, Parts(
+    libraries = [path for lib in libraries_of(session.data) for path in lib.glob("*.[hp]*")]
+    parts = Parts(
         prepared=prepared,
         spec=spec,
         tree=equipment.suite.image.parent / "tree",
@@ -127,10 +121,12 @@ def gather_case(
         env=tuple(env.items()),
         python=python or settings.rootfs is not None,
         symbol_map=None,
-        patches=patches,
-        variant=variant,
+        patches=_patches(session),
         sources=(case.program.source, *libraries),
     )
+    made = _finding(session, run, failure, test, parts, "case", case.name, case.timeout)
+    swap, oom = "swapimage" in case.host_checks, "oom" in case.needs
+    return replace(made, search_swap=swap, oom_expected=oom), parts
 
 
 def gather_race(
@@ -144,9 +140,8 @@ def gather_race(
     listed = [word for word in given.split(",") if Path(word).stem == name and word.endswith(".c")]
     asked = str(own) if own.is_file() else (listed or [name])[0]
     (scenario,) = choose(asked, line, session.data.name)
-    if session.settings.config == "default":
-        flavour = replace(session.settings, config=scenario.config)
-        session = replace(session, settings=flavour)
+    flavour = scenario.flavour(session.settings.config)
+    session = replace(session, settings=replace(session.settings, config=flavour))
     context = assemble(session, [scenario])
     require_same(session, run.document, context.prepared)
     symbols = context.series.symbols(session.store, context.prepared.base)
@@ -156,25 +151,19 @@ def gather_race(
     finally:
         if symbols is not None:
             symbols.debug.close()
-    mode: Mode = "order" if scenario.controlled else "runs"
-    spec = context.spec
-    made = _finding(
-        session, run, failure, test, context.prepared, spec, mode, CASE, PROGRAM_TIMEOUT_S, schedule
-    )
-    argv = context.programs.argv(scenario, ROUNDS, 0)
-    argv[argv.index("0")] = RUNS_ARGUMENT
-    patches, variant = _patches(session)
-    libraries = (GUEST_TESTS / "lib", GUEST_TESTS / session.data.guest_tests / "lib")
-    return made, Parts(
+    libraries = [path for lib in libraries_of(session.data) for path in lib.glob("*.h")]
+    parts = Parts(
         prepared=context.prepared,
-        spec=spec,
+        spec=context.spec,
         tree=context.programs.folder.parent,
         program=Path(FOLDER) / name,
-        argv=argv,
-        env=spec.env,
+        argv=context.programs.argv(scenario, ROUNDS, RUNS_ARGUMENT),
+        env=context.spec.env,
         python=session.settings.rootfs is not None,
-        symbol_map=context.series.build.system_map.read_text("utf-8"),
-        patches=patches,
-        variant=variant,
-        sources=(scenario.source, *(h for folder in libraries for h in folder.glob("*.h"))),
+        symbol_map=context.series.build.system_map,
+        patches=_patches(session),
+        sources=(scenario.source, *libraries),
     )
+    mode: Mode = "order" if scenario.controlled else "runs"
+    told = run, failure, test, parts, mode, CASE, PROGRAM_TIMEOUT_S, schedule
+    return _finding(session, *told), parts

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import zipapp
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,7 @@ MAX_BYTES = 40 << 20
 PRESET = 2  # of xz: a third larger than with 6, in a quarter of the time
 NO_KEY = "none"  # nobody logs in: the serial line is the way in
 BUSYBOX = "/usr/bin/busybox"
+RUNS_ARGUMENT = "$4"  # of the script in the guest: the number of runs
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Parts:
         tree: what is mounted at /tests; ``program``: the one file of it that is needed, None: all.
         argv: of the case, in the guest. ``env``: its variables.
         python: the guest's root has to have Python.
-        symbol_map: the text of System.map, of a race; else None.
-        patches: of the series. ``variant``: what goes on top of it.
+        symbol_map: System.map, of a race; else None.
+        patches: by their names in the file, the variant's too.
         sources: of the guest program.
     """
 
@@ -75,9 +76,8 @@ class Parts:
     argv: Sequence[str]
     env: Sequence[tuple[str, str]]
     python: bool
-    symbol_map: str | None
-    patches: Sequence[tuple[str, Patch]]
-    variant: Patch | None
+    symbol_map: Path | None
+    patches: Mapping[str, Patch]
     sources: Sequence[Path]
 
 
@@ -91,8 +91,8 @@ def argv_of(spec: GuestSpec, *, stub: bool) -> tuple[str, ...]:
 
 
 def case_script(case_id: str, argv: Sequence[str], env: Sequence[tuple[str, str]]) -> str:
-    """The guest's script that runs the case; ``$4`` in ``argv`` is the number of runs."""
-    words = [word if word == "$4" else shlex.quote(word) for word in argv]
+    """The guest's script that runs the case; ``argv`` may have RUNS_ARGUMENT in it."""
+    words = [word if word == RUNS_ARGUMENT else shlex.quote(word) for word in argv]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in env]
     return "\n".join([
         "#!/bin/sh", *lines, f"export {PACE_VARIABLE}=$3",
@@ -135,18 +135,11 @@ def _tests_image(parts: Parts, case_id: str, draft: Path) -> None:
     shutil.rmtree(tree)
 
 
-def _squeeze(source: Path, target: Path) -> None:
-    with open(source, "rb") as plain, lzma.open(target, "wb", preset=PRESET) as packed:
-        shutil.copyfileobj(plain, packed, 1 << 20)
-
-
-def _sources(parts: Parts, variant: str | None, folder: Path) -> None:
+def _sources(parts: Parts, folder: Path) -> None:
     """What it is built from, as data."""
     (folder / PATCHES).mkdir()
-    for name, patch in parts.patches:
-        (folder / PATCHES / name).write_bytes(patch.text)
-    if parts.variant is not None and variant is not None:
-        (folder / variant).write_bytes(parts.variant.text)
+    for name, patch in parts.patches.items():
+        (folder / name).write_bytes(patch.text)
     shutil.copy(parts.prepared.kernel.config.path, folder / CONFIG)
     shutil.copy(Path(rootfs.__file__).with_name(RECIPE), folder / RECIPE)
     (folder / SOURCE).mkdir()
@@ -166,18 +159,18 @@ def write_finding(finding: Finding, parts: Parts, draft: Path, target: Path) -> 
     (folder / "__main__.py").write_text((HERE / "start.py").read_text("utf-8"), "utf-8")
     record = json.dumps(asdict(finding), indent=1, default=as_plain)
     (folder / DATA).write_text(record + "\n", "utf-8")
-    _sources(parts, finding.origin.variant, folder)
-    if parts.python:
-        _squeeze(parts.spec.rootfs, folder / f"{ROOT}{PACKED}")
-    else:
-        _small_root(parts.spec.rootfs, draft)
-        _squeeze(draft / ROOT, folder / f"{ROOT}{PACKED}")
+    _sources(parts, folder)
     _tests_image(parts, finding.test, draft)
-    _squeeze(draft / TESTS, folder / f"{TESTS}{PACKED}")
-    _squeeze(parts.spec.kernel, folder / f"{KERNEL}{PACKED}")
+    packed = {TESTS: draft / TESTS, KERNEL: parts.spec.kernel, ROOT: parts.spec.rootfs}
+    if not parts.python:
+        _small_root(parts.spec.rootfs, draft)
+        packed[ROOT] = draft / ROOT
     if parts.symbol_map is not None:
-        (draft / SYMBOL_MAP).write_text(parts.symbol_map, "utf-8")
-        _squeeze(draft / SYMBOL_MAP, folder / f"{SYMBOL_MAP}{PACKED}")
+        packed[SYMBOL_MAP] = parts.symbol_map
+    for name, path in packed.items():
+        xz = folder / f"{name}{PACKED}"
+        with open(path, "rb") as plain, lzma.open(xz, "wb", preset=PRESET) as squeezed:
+            shutil.copyfileobj(plain, squeezed, 1 << 20)
     zipapp.create_archive(folder, target, interpreter="/usr/bin/env python3", compressed=True)
     shutil.rmtree(draft)
     if (size := target.stat().st_size) > MAX_BYTES:

@@ -23,15 +23,15 @@ END_TIMEOUT_S = 60.0  # of a program whose runs are over, in a guest of referenc
 
 
 class ResolvedCode(KnownCode):
-    """Of the kernel's code that which a schedule asks about."""
+    """Of the kernel's code that which a schedule asks about; ``symbols``: with all others."""
 
     def __init__(self, schedule: Schedule, symbol_map: str) -> None:
         self._code, self._assembly = schedule.code, frozenset(schedule.assembly)
-        self._symbols = Symbols(symbol_map, self, KernelSource(Path(), ""))
+        self.symbols = Symbols(symbol_map, self, KernelSource(Path(), ""))
 
     def covers(self, address: int) -> bool:
         """Whether it is compiled code, and no assembly."""
-        return address - self._symbols.symbol_at(address)[1] not in self._assembly
+        return address - self.symbols.symbol_at(address)[1] not in self._assembly
 
     def unit_at(self, address: int) -> Unit | None:
         """One unit for all that is compiled; None for assembly."""
@@ -49,9 +49,7 @@ def ordered_runs(guest: ReplayGuest, number: int, runs: int) -> Iterator[Replaye
     finding, schedule = guest.finding, guest.finding.schedule
     assert schedule is not None  # of this mode
     wait_for_final_clocksource(guest)
-    symbol_map = (guest.folder / SYMBOL_MAP).read_text("utf-8")
-    code = ResolvedCode(schedule, symbol_map)
-    symbols = Symbols(symbol_map, code, KernelSource(Path(), ""))
+    symbols = ResolvedCode(schedule, (guest.folder / SYMBOL_MAP).read_text("utf-8")).symbols
     try:
         remote = Remote.connect(guest.folder / STUB)
     except StubError as error:

@@ -111,14 +111,13 @@ def record(finding: Finding, folder: Path) -> Recorded:
         lost = "" if ended else "the guest died, or does not end the case"
         status = int(ended[1]) if ended else None
         run: ReplayedRun = judged(guest, 1, status, sent(lines), "", lost)
-        reports = [splat for splat in guest.splats if splat.title in guest.complaints(None)]
+        report = next(iter(guest.counting(None)), None)
         guest.process.terminate()  # and not killed: the log has an end
         guest.process.wait(END_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise MachineError("QEMU does not end", evidence=folder, next_step=TRIED) from error
     finally:
         guest.close()
-    report = reports[0] if reports else None
     made = Recorded(
         run.like, run.said, report.title if report else "",
         registers_of(report.text) if report else {}, _logged(lines),

@@ -68,6 +68,7 @@ class ReplayGuest:
         make_swap(self.swap, finding.swap_mb)
         from_guest, console_out = os.pipe()
         console_in, to_guest = os.pipe()
+        line = SerialLine(from_guest, to_guest)
         try:
             with open(self._qemu_log, "wb") as errors:
                 self.process = subprocess.Popen(
@@ -75,14 +76,12 @@ class ReplayGuest:
                     cwd=folder, start_new_session=True,
                 )  # fmt: skip
         except FileNotFoundError as error:
-            os.close(from_guest)
-            os.close(to_guest)
+            line.close()
             step = "install qemu-system-x86 (Debian), qemu-system-x86-core (Fedora)"
             raise MachineError(f"{finding.argv[0]} is not here", next_step=step) from error
         finally:
             os.close(console_in)
             os.close(console_out)
-        line = SerialLine(from_guest, to_guest)
         self.console = Console(line, folder / f"console{number}.log", self._hear)
 
     def _hear(self, line: str | None) -> None:
@@ -96,23 +95,21 @@ class ReplayGuest:
         """Whether QEMU runs; the kernel may hang all the same."""
         return self.process.poll() is None and not self.console.ended
 
-    def complaints(self, case: int | None) -> tuple[str, ...]:
-        """The titles of what the kernel has said in a case (None: at any time), and counts.
+    def counting(self, case: int | None) -> list[Splat]:
+        """What the kernel has said in a case (None: at any time), and counts.
 
         Waits until no report is half printed, which none is when the console has ended.
         """
         expected = ("oom",) if self.finding.oom_expected else ()
         with self._heard:
             self._heard.wait_for(lambda: not self._recogniser.busy, SETTLE_TIMEOUT_S)
-            counting = [s for s in self._splats if s.category not in expected]
-        titles = [splat.title for splat in counting if case in (None, splat.case)]
-        return tuple(t for t in dict.fromkeys(titles) if t not in self.finding.ignored)
+            said = [s for s in self._splats if case in (None, s.case)]
+        ignored = self.finding.ignored
+        return [s for s in said if s.category not in expected and s.title not in ignored]
 
-    @property
-    def splats(self) -> tuple[Splat, ...]:
-        """What the kernel has said so far, also what does not count."""
-        with self._heard:
-            return tuple(self._splats)
+    def complaints(self, case: int) -> tuple[str, ...]:
+        """The titles of that, of one case; each once."""
+        return tuple(dict.fromkeys(splat.title for splat in self.counting(case)))
 
     @property
     def spoilt(self) -> bool:

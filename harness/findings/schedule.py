@@ -14,14 +14,6 @@ from harness.races.landmarks import BEGIN, END, OUTCOME
 from harness.races.scenario import Scenario
 
 
-def _looked_for(scenario: Scenario) -> set[str]:
-    """The functions that the driver looks for on stacks."""
-    names = {name for point in scenario.points for name in point.within}
-    if scenario.exclusion is not None:
-        names |= {scenario.exclusion.function, scenario.exclusion.holder_function or ""}
-    return names - {""}
-
-
 def _bare(scope: Scope) -> Scope:
     """Name and addresses: a replay has no source."""
     return Scope(scope.name, scope.ranges, "", 0, "", scope.call_line)
@@ -42,7 +34,7 @@ def resolve_schedule(
     names = [name for name in (BEGIN, END, OUTCOME, *variables) if name in program]
     scopes = [
         _bare(scope)
-        for name in sorted(_looked_for(scenario))
+        for name in sorted(scenario.looked_for)
         for unit in symbols.units_with(name)
         for scope in unit.scopes(name)
     ]

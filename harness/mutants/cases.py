@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from harness.core import events as ev
 from harness.core.store import digest, file_digest
-from harness.image.programs import GUEST_TESTS, Case, Suite
+from harness.image.programs import Case, Suite
 from harness.mutants.verdict import Killer
+from harness.races.programs import libraries_of
 from harness.series.contract import SeriesData
 from harness.workloads.judge import failing, seen
 from harness.workloads.regression_selftests import RUNNER, Selftest, case_of
@@ -51,10 +52,7 @@ class Judges:
 def judges_of(suite: Suite, tests: Sequence[Selftest], data: SeriesData) -> Judges:
     """Those of a run's suite; ``tests``: its workloads."""
     workloads = {str(case_of(test, RUNNER).id): test for test in tests}
-    suites = ("", *(storey.guest_tests for storey in data.storeys if storey.guest_tests))
-    libraries = (GUEST_TESTS / suite / "lib" for suite in suites)
-    lib = file_digest(*(path for path in libraries if path.is_dir()))
-    identity = {}
+    lib, identity = file_digest(*libraries_of(data)), {}
     for case in suite.cases:
         if str(case.id) in workloads:
             what = suite.image.parent.name  # with the plan and all programs

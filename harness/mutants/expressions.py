@@ -30,6 +30,14 @@ def instead_of(node: Node, instead: str, form: Form = "expression") -> Edit:
     return Edit(node.start_byte, node.end_byte, instead, form)
 
 
+def replaced(
+    operator: str, body: Body, node: Node, instead: str, form: Form = "expression",
+    about: Node | None = None,
+) -> Mistake:  # fmt: skip
+    """The mistake of something in place of a node; it is about that, or a part of it."""
+    return one_edit(operator, instead_of(node, instead, form), body.lines(about or node))
+
+
 def operator_of(node: Node) -> str:
     """The operator of a unary, binary, update or assignment expression; '' of another node."""
     found = node.child_by_field_name("operator")
@@ -75,22 +83,20 @@ def conditions(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake
     condition = condition_of(node)
     if condition is None or is_macro_head(body, node) or condition.type == "number_literal":
         return
-    lines = body.lines(condition)
     if node.type in LOOPS:
-        yield one_edit("condition-false", instead_of(condition, "0", "condition"), lines)
+        yield replaced("condition-false", body, condition, "0", "condition")
         return
     yield _negated(body, condition)
     if node.type == "if_statement":
         for operator, value in (("condition-true", "1"), ("condition-false", "0")):
-            yield one_edit(operator, instead_of(condition, value, "condition"), lines)
+            yield replaced(operator, body, condition, value, "condition")
 
 
 def _negated(body: Body, node: Node) -> Mistake:
     text = f"!{body.text(node)}" if node.type in _ATOMS else f"!({body.text(node)})"
     if node.type == "unary_expression" and operator_of(node) == "!":
         text = body.text(node).removeprefix("!")
-    edit = instead_of(node, text, "condition")
-    return one_edit("condition-negated", edit, body.lines(node))
+    return replaced("condition-negated", body, node, text, "condition")
 
 
 def parts(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
@@ -99,13 +105,10 @@ def parts(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     if node.type != "binary_expression" or sign not in _LOGICAL:
         return
     left, right = _sides(node)
-    yield one_edit(
-        "part-dropped", instead_of(node, body.text(left), "condition"), body.lines(right)
-    )
+    yield replaced("part-dropped", body, node, body.text(left), "condition", right)
     chain = operator_of(left) == sign
     if not chain:  # else its own parts say it
-        edit = instead_of(node, body.text(right), "condition")
-        yield one_edit("part-dropped", edit, body.lines(left))
+        yield replaced("part-dropped", body, node, body.text(right), "condition", left)
 
     def closed(part: Node) -> str:
         return f"({body.text(part)})" if operator_of(part) in _LOGICAL else body.text(part)
@@ -123,19 +126,16 @@ def comparisons(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistak
     if node.type != "binary_expression" or sign not in _CHANGED:
         return
     left, right = map(body.text, _sides(node))
-    lines = body.lines(node)
     if sign in _BOUND:
-        edit = instead_of(node, f"{left} {_BOUND[sign]} {right}")
-        yield one_edit("comparison-bound", edit, lines)
+        yield replaced("comparison-bound", body, node, f"{left} {_BOUND[sign]} {right}")
     if not _is_whole(node):
-        edit = instead_of(node, f"{left} {_CHANGED[sign]} {right}")
-        yield one_edit("comparison-changed", edit, lines)
+        yield replaced("comparison-changed", body, node, f"{left} {_CHANGED[sign]} {right}")
 
 
 def flags(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     """`a | b` without one of them, `a & ~b` without that; GFP flags of the other kind."""
     if node.type == "identifier" and (gfp := table.gfp.get(body.text(node))):
-        yield one_edit("gfp-changed", instead_of(node, gfp), body.lines(node))
+        yield replaced("gfp-changed", body, node, gfp)
     sign = operator_of(node)
     if node.type != "binary_expression" or sign not in ("|", "&"):
         return
@@ -148,12 +148,11 @@ def flags(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     for kept, gone in dropped:
         batching = table.is_call("flush_flag", body.text(gone))
         operator = "flush-dropped" if batching else "flag-dropped"
-        yield one_edit(operator, instead_of(node, body.text(kept)), body.lines(gone))
+        yield replaced(operator, body, node, body.text(kept), about=gone)
 
 
 def results(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     """Another error, none at all, and the opposite of a truth value."""
-    lines = body.lines(node)
     above = node.parent
     kept = above is not None and above.type in _KEPT_IN
     if node.type == "unary_expression" and operator_of(node) == "-":
@@ -162,26 +161,25 @@ def results(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
         if not _ERROR.fullmatch(name):
             return
         other = table.errors.get(name, table.errors["others"])
-        yield one_edit("error-changed", instead_of(node, f"-{other}"), lines)
+        yield replaced("error-changed", body, node, f"-{other}")
         if kept:
-            yield one_edit("error-swallowed", instead_of(node, "0"), lines)
+            yield replaced("error-swallowed", body, node, "0")
     elif node.type in ("identifier", "true", "false") and kept:
         instead = table.results.get(body.text(node))
         assigned = above is not None and above.child_by_field_name("left") == node
         if instead is not None and not assigned:
             operator = "error-swallowed" if instead == "0" else "result-changed"
-            yield one_edit(operator, instead_of(node, instead), lines)
+            yield replaced(operator, body, node, instead)
 
 
 def range_ends(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     """`a + 1` and `a - 1` without the 1; an argument that is an end of a range, moved."""
-    lines = body.lines(node)
     if node.type == "binary_expression" and operator_of(node) in ("+", "-"):
         left, right = _sides(node)
         if body.text(right) == ONE:
-            yield one_edit("range-end-moved", instead_of(node, body.text(left)), lines)
+            yield replaced("range-end-moved", body, node, body.text(left))
         elif body.text(left) == ONE and operator_of(node) == "+":
-            yield one_edit("range-end-moved", instead_of(node, body.text(right)), lines)
+            yield replaced("range-end-moved", body, node, body.text(right))
     if node.parent is None or node.parent.type != "argument_list":
         return
     if node.type == "field_expression":
@@ -191,8 +189,7 @@ def range_ends(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake
         name = body.text(node) if node.type == "identifier" else ""
     for end in table.ends:
         if re.fullmatch(end.name, name):
-            edit = instead_of(node, end.moved.format(body.text(node)))
-            yield one_edit("range-end-moved", edit, lines)
+            yield replaced("range-end-moved", body, node, end.moved.format(body.text(node)))
 
 
 def accesses(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
@@ -202,9 +199,8 @@ def accesses(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     if template is None or arguments is None or node.parent is None:
         return
     text = template.format(*map(body.text, code_children(arguments)))
-    lines = body.lines(node)
     if node.parent.type == "expression_statement":
-        edit = instead_of(node.parent, f"{text};", "statement")
+        yield replaced("once-dropped", body, node.parent, f"{text};", "statement", node)
     else:
-        edit = instead_of(node, text if text.startswith("(") else f"({text})")
-    yield one_edit("once-dropped", edit, lines)
+        text = text if text.startswith("(") else f"({text})"
+        yield replaced("once-dropped", body, node, text)

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import math
 import os
 import pickle
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -25,7 +24,6 @@ from rich.console import Console
 from harness.cases.runner import CaseRunner
 from harness.core import events as ev
 from harness.core.atomic import write_atomically
-from harness.core.jsondata import from_json
 from harness.core.settings import Settings
 from harness.core.store import Store
 from harness.engine.cluster import Cluster
@@ -62,17 +60,6 @@ class JudgeJob:
     codes: Mapping[int, str]
     mutants: Mapping[int, Mutant]
     folder: Path
-
-
-@contextlib.contextmanager
-def posted(job: JudgeJob) -> Iterator[Path]:
-    """The job as a file, as long as the block lasts."""
-    path = job.folder / f"job-{os.getpid()}.pickle"
-    write_atomically(path, pickle.dumps(job))
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 @dataclass
@@ -116,13 +103,13 @@ def _opened(path: Path) -> _OpenJob:
     return _open[0]
 
 
-def judge_batch(path: str, parts: Sequence[Part]) -> list[str]:
-    """On a worker: the verdicts on parts of the job, in their order, as they are kept.
+def judge_batch(path: str, parts: Sequence[Part]) -> list[MutantVerdict]:
+    """On a worker: the verdicts on parts of the job, in their order.
 
     Raises:
         HarnessError: no guest comes up there.
     """
-    said = []
+    verdicts = []
     with _lock:
         here = _opened(Path(path))
         for part in parts:
@@ -130,8 +117,8 @@ def judge_batch(path: str, parts: Sequence[Part]) -> list[str]:
             judge = here.judge.again(only, math.inf if only else ENOUGH_S)
             mutant = here.job.mutants[part.number]
             judge.judge([mutant], [here.runner], lambda mutant, verdict: None)
-            said.append(json.dumps(asdict(judge.verdicts[part.number])))
-    return said
+            verdicts.append(judge.verdicts[part.number])
+    return verdicts
 
 
 def parts_of(cases: Sequence[str], seconds: Callable[[str], float]) -> list[tuple[str, ...]]:
@@ -186,10 +173,15 @@ def judge_far(cluster: Cluster, job: JudgeJob, left: Sequence[Mutant], told: Tol
             KeptVerdicts(job.folder).keep(job.codes[number], so_far)
             told(job.mutants[number], so_far)
 
-    with posted(job) as path:
+    path = job.folder / f"job-{os.getpid()}.pickle"
+    write_atomically(path, pickle.dumps(job))
+    try:
         for done in cluster.shared_out(waiting, judge_batch, str(path)):
-            lost = json.dumps(asdict(MutantVerdict("lost", done.lost or "")))
-            for part, text in zip(done.batch, done.result or [lost] * len(done.batch), strict=True):
-                take(part, from_json(MutantVerdict, json.loads(text)))
+            lost = MutantVerdict("lost", done.lost or "")
+            verdicts = done.result or [lost] * len(done.batch)
+            for part, verdict in zip(done.batch, verdicts, strict=True):
+                take(part, verdict)
             cost += done.seconds - done.worked if done.result is not None else 0.0
+    finally:
+        path.unlink(missing_ok=True)
     return cost / max(1, len(left))

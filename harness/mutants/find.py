@@ -14,7 +14,7 @@ from harness.coverage.changed_lines import ChangedFile
 from harness.coverage.objects import objects_of
 from harness.mutants import expressions, statements
 from harness.mutants.mutant import Edit, Mutant, edited
-from harness.mutants.operators import Mistake, OperatorTable, operator_table
+from harness.mutants.operators import Mistake, operator_table
 from harness.mutants.syntax import Body, read_bodies
 from harness.series.apply import PatchedTree
 
@@ -64,15 +64,13 @@ def find_mutants(
 
 def mutants_of(file: ChangedFile, source: bytes, unread: list[int]) -> list[Mutant]:
     """Those of one file, by place; ``unread`` gets the lines of what cannot be read."""
-    table = operator_table()
     patches = {line.number: line.patch for line in file.lines}
-    heads = f"{table.calls['loop']}|{table.calls['block']}"
     known: set[tuple[tuple[int, int, str], ...]] = set()
     found = []
-    for body in read_bodies(source, file.functions, heads, table.annotations, unread):
-        if re.search(rf"\b(?:{table.untouched})\b", body.head):
+    for body in read_bodies(source, file.functions, unread):
+        if re.search(rf"\b(?:{operator_table().untouched})\b", body.head):
             continue
-        for mistake in _mistakes(body, table):
+        for mistake in _mistakes(body):
             line = min((n for span in mistake.lines for n in span if n in patches), default=None)
             what = tuple((edit.start, edit.end, edit.instead) for edit in mistake.edits)
             if line is None or what in known:
@@ -83,10 +81,10 @@ def mutants_of(file: ChangedFile, source: bytes, unread: list[int]) -> list[Muta
     return _told_apart(found)
 
 
-def _mistakes(body: Body, table: OperatorTable) -> Iterator[Mistake]:
-    for node in body.walk(table.is_fixed):
+def _mistakes(body: Body) -> Iterator[Mistake]:
+    for node in body.walk():
         for finder in _FINDERS:
-            yield from finder(body, node, table)
+            yield from finder(body, node, operator_table())
 
 
 def _mutant(path: str, body: Body, mistake: Mistake, line: int, patch: int) -> Mutant:

@@ -67,6 +67,11 @@ class OperatorTable:
         """Whether a function or macro of the name is of a kind of ``calls``."""
         return re.fullmatch(self.calls[kind], name) is not None
 
+    def kind(self, name: str) -> str | None:
+        """Which a call of the name is of those that keep threads apart; None: none."""
+        kinds = ("barrier", "flush", "reference")
+        return next((kind for kind in kinds if self.is_call(kind, name)), None)
+
     def is_fixed(self, name: str) -> bool:
         """Whether nothing in a call of the name can be switched, or nobody would see it."""
         return self.is_call("compiled", name) or self.is_call("said", name)

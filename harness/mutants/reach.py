@@ -61,7 +61,7 @@ def reached(guest: Guest) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class ControlRun:
-    """A case on the sound kernel.
+    """A case, or a scenario, on the sound kernel.
 
     Args:
         unused: why it says nothing of mutants; None where it does.

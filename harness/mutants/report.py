@@ -21,6 +21,7 @@ from harness.core.settings import Settings
 from harness.core.words import counted
 from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, Outcome
+from harness.mutants.reach import ReachRecord
 from harness.mutants.verdict import MutantVerdict
 from harness.report.mutants import FILE, SCHEMA, MutantRecord, MutantsDocument
 
@@ -66,8 +67,7 @@ class MutantReport:
     Args:
         subjects: of the patches.
         found: how many there are, of which ``mutants`` were chosen.
-        reached_by: number -> ids of the cases that pass its line.
-        unused: cases that could not judge, with the reasons.
+        reach: which cases pass whose line, and which could not judge.
         outlived: arguments of mutants.yaml that are about no mutant any more.
         about: id of a case -> what it checks.
         seconds: of the whole run so far.
@@ -77,8 +77,7 @@ class MutantReport:
     found: int = 0
     mutants: Sequence[Mutant] = ()
     verdicts: dict[int, MutantVerdict] = field(default_factory=dict)
-    reached_by: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    unused: Mapping[str, str] = field(default_factory=dict)
+    reach: ReachRecord = field(default_factory=ReachRecord)
     outlived: Sequence[str] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
@@ -158,7 +157,7 @@ class MutantReport:
         for mutant in self.having("lost"):
             why = self.verdicts[mutant.number].reason
             say(f"[yellow]LOST[/] {escape(place_of(mutant))}: {escape(why)}")
-        for name, why in self.unused.items():
+        for name, why in self.reach.unused.items():
             if why.startswith("not_applicable"):
                 continue
             say(f"[yellow]not used[/] {escape(name)}: without a mutant: {escape(why)}")
@@ -177,7 +176,7 @@ class MutantReport:
         for sign, colour, lines in (("-", "red", mutant.text), ("+", "green", mutant.instead)):
             for line in lines.splitlines():
                 say(f"  [{colour}]{sign}{escape(line)}[/]")
-        cases = self.reached_by.get(mutant.number, ())
+        cases = self.reach.of(mutant.number)
         if verdict.outcome == "survived":
             say(f"  {counted(len(cases), 'case')} that reach it and pass:")
         for name in cases[:CASES_SHOWN]:
@@ -227,7 +226,7 @@ class MutantReport:
             "interval": [round(bound, 4) for bound in score.interval],
             "median_seconds": round(median(took), 3) if took else None,
             "seconds": round(self.seconds, 3),
-            "unused_cases": dict(self.unused),
+            "unused_cases": self.reach.unused,
             "outlived_arguments": list(self.outlived),
             "mutants": [self._record(mutant) for mutant in self.mutants],
         }
@@ -251,7 +250,7 @@ class MutantReport:
             "seconds": verdict.seconds if verdict else 0.0,
             "kept": verdict.kept if verdict else False,
             "ran": list(verdict.ran) if verdict else [],
-            "reached_by": list(self.reached_by.get(mutant.number, ())),
+            "reached_by": self.reach.of(mutant.number),
         }
 
     def problem(self, out: Path, settings: Settings) -> HarnessError | None:

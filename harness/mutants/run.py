@@ -167,19 +167,17 @@ class MutantRun:
                 return stack.enter_context(_runners(session, equipment))
 
             reach = self._reach(equipment, judges, cases, folder, runners)
-            kept = KeptVerdicts(folder)
-            judge = MutantJudge(judges, reach, codes, kept, enough_s=self.enough_s)
+            # Whatever ends the run: the report has the verdicts of which nobody has heard yet, too.
+            kept, verdicts = KeptVerdicts(folder), self.report.verdicts
+            judge = MutantJudge(judges, reach, codes, kept, verdicts, enough_s=self.enough_s)
             left = judge.settle(alive)
-            try:
-                for mutant in alive:
-                    if mutant.number in judge.verdicts:
-                        self._tell(mutant, judge.verdicts[mutant.number])
-                if left and session.settings.engine == "dask":
-                    self._judge_far(judge, left, equipment)
-                elif left:
-                    self._judge(judge, left, runners())
-            finally:  # those of which nobody has heard yet, too
-                self.report.verdicts.update(judge.verdicts)
+            for mutant in alive:
+                if mutant.number in verdicts:
+                    self._tell(mutant, verdicts[mutant.number])
+            if left and session.settings.engine == "dask":
+                self._judge_far(judge, left, equipment)
+            elif left:
+                self._judge(judge, left, runners())
             stack.close()  # the guests of the cases make room for those of the races
             self._schedules(equipment, codes, folder)
         return equipment
@@ -208,10 +206,9 @@ class MutantRun:
         """
         prepared = switched.prepared
         with stage(self.session.events, "debuginfo") as outcome:
-            tree = replace(prepared.tree, log=self.session.out / "switch.log")
             bzimage = prepared.kernel.bzimage is not None
             twin = build(
-                tree, prepared.kernel.config, bzimage=bzimage, debug=True,
+                prepared.tree, prepared.kernel.config, bzimage=bzimage, debug=True,
                 stage="debuginfo", warnings="ignore",
             )  # fmt: skip
             outcome.cached = twin.cached
@@ -249,9 +246,8 @@ class MutantRun:
             outcome.detail = (
                 f"{len(numbers)} mutants by {len(reach.runs) - len(reach.unused)} cases"
             )
-        self.report.unused = reach.unused
+        self.report.reach = reach
         self.report.about = {name: case.about for name, case in judges.cases.items()}
-        self.report.reached_by = {m.number: reach.of(m.number) for m in self.report.mutants}
         return reach
 
     def _judge(

@@ -19,15 +19,16 @@ from harness.core.errors import HarnessError, InternalError
 from harness.core.jsondata import read_kept, write_json
 from harness.core.stages import StageOutcome, stage
 from harness.core.store import digest, file_digest
-from harness.image.programs import GUEST_TESTS
 from harness.mutants.mutant import Mutant
-from harness.mutants.reach import SOUND, choose, reached
+from harness.mutants.reach import SOUND, ControlRun, choose, reached
 from harness.races.batch import Batch
 from harness.races.guests import KernelGuests, kernel_guests, race_context
 from harness.races.kernels import RaceKernel
+from harness.races.programs import libraries_of
 from harness.races.run import run_batch
 from harness.races.scenario import Scenario
 from harness.races.scenario import choose as choose_scenarios
+from harness.races.trace import RaceError
 from harness.run.pipeline import Prepared
 from harness.run.session import Session
 from harness.vm.channel import SshError
@@ -36,19 +37,10 @@ STAGE = "schedule"
 RUNS = 3  # of each scenario; an order that is held strikes each time or never
 
 
-@dataclass(frozen=True)
-class ScheduleControl:
-    """A scenario without a mistake: the numbers of the mutants it passes, or why it is unused."""
-
-    reached: tuple[int, ...] = ()
-    unused: str | None = None
-
-
 def scenarios_for(session: Session, line: str) -> list[Scenario]:
     """Those of the series and the kernel line that this run's flavour is for, as in make repro."""
     every, config = choose_scenarios("all", line, session.data.name), session.settings.config
-    # Another CONFIG= than the default goes before a scenario's own flavour.
-    return [s for s in every if config != "default" or s.config == config]
+    return [scenario for scenario in every if scenario.flavour(config) == config]
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ class ScheduleSearch:
             SeriesError, MachineError: as for any build and any boot.
         """
         events, outcome = self.session.events, StageOutcome()
-        control = read_kept(dict[str, ScheduleControl], self._control_path())
+        control = read_kept(dict[str, ControlRun], self._control_path())
         on: KernelGuests | None = None
         with contextlib.ExitStack() as stack:
 
@@ -106,12 +98,8 @@ class ScheduleSearch:
             outcome.detail = f"{struck} of {len(mutants)} survivors by {used} scenarios"
 
     def _identity(self, scenario: Scenario) -> str:
-        return digest(self._libraries, file_digest(scenario.source), RUNS)
-
-    @property
-    def _libraries(self) -> str:
-        folders = GUEST_TESTS / "lib", GUEST_TESTS / self.session.data.guest_tests / "lib"
-        return file_digest(*(folder for folder in folders if folder.is_dir()))
+        libraries = file_digest(*libraries_of(self.session.data))
+        return digest(libraries, file_digest(scenario.source), RUNS)
 
     def _control_path(self) -> Path:
         identity = [self._identity(scenario) for scenario in self.scenarios]
@@ -121,7 +109,7 @@ class ScheduleSearch:
     def _first(
         self,
         mutant: Mutant,
-        control: Mapping[str, ScheduleControl],
+        control: Mapping[str, ControlRun],
         guests: Callable[[], KernelGuests],
     ) -> tuple[Scenario, str] | None:
         """The first scenario that strikes on a mutant, and what was seen; None: none does.
@@ -130,11 +118,10 @@ class ScheduleSearch:
         """
         path = self.folder / f"scheduled-{self.codes[mutant.number]}.json"
         tried = read_kept(dict[str, str | None], path) or {}
-        unused = ScheduleControl()
         passing = [
             (self._identity(scenario), scenario)
             for scenario in self.scenarios
-            if mutant.number in control.get(scenario.name, unused).reached
+            if scenario.name in control and mutant.number in control[scenario.name].reached
         ]
         for name, scenario in passing:
             if said := tried.get(name):
@@ -147,21 +134,19 @@ class ScheduleSearch:
                     return scenario, said
         return None
 
-    def _control(self, on: KernelGuests) -> dict[str, ScheduleControl]:
+    def _control(self, on: KernelGuests) -> dict[str, ControlRun]:
         """Each scenario without a mistake, in a guest that may have run the ones before."""
-        found: dict[str, ScheduleControl] = {}
+        found: dict[str, ControlRun] = {}
         for done, scenario in enumerate(self.scenarios, 1):
-            batch = _batch(on, scenario, SOUND)
-            numbers: frozenset[int] = frozenset()
-            error = batch if isinstance(batch, str) else batch.error
-            why = None if error is None else str(error)
+            batch, numbers = _batch(on, scenario, SOUND), frozenset[int]()
+            why = None if batch.error is None else str(batch.error)
             if why is None and (said := struck_by(scenario, batch)):
                 why = f"without a mistake: {said}"
             if why is None:
                 numbers = reached(on.guest())
             else:
                 self.session.events.note(f"{scenario.name} judges no mutant: {why}")
-            found[scenario.name] = ScheduleControl(tuple(sorted(numbers)), why)
+            found[scenario.name] = ControlRun(batch.seconds, why, reached=tuple(sorted(numbers)))
             counted = done, len(self.scenarios), "scenarios", scenario.name
             self.session.events.emit(ev.StageProgress(STAGE, *counted))
         write_json(self._control_path(), found)
@@ -182,27 +167,25 @@ class ScheduleSearch:
         return said
 
 
-def _batch(on: KernelGuests, scenario: Scenario, number: int) -> Batch | str:
-    """The runs of a scenario with a mutant on; a sentence where they could not be made."""
+def _batch(on: KernelGuests, scenario: Scenario, number: int) -> Batch:
+    """The runs of a scenario with a mutant on; an error alone where they could not be made."""
     try:
-        breakpoints = on.breakpoints(scenario) if scenario.controlled else ()
+        breakpoints = on.breakpoints(scenario)
         on.ready = lambda guest: choose(guest, number)
         on.ready(on.guest())
         return run_batch(on, scenario, breakpoints, RUNS)
     except InternalError:
         raise
     except (HarnessError, SshError, TimeoutError) as error:
-        return str(error).partition("\n")[0]
+        return Batch(error=RaceError(str(error).partition("\n")[0]))
 
 
-def struck_by(scenario: Scenario, batch: Batch | str) -> str | None:
+def struck_by(scenario: Scenario, batch: Batch) -> str | None:
     """What runs have shown, in words; None: nothing that the sound kernel would not.
 
     Only an outcome counts, or what the kernel says while all goes its way: an order that
     cannot be held any more may be another as good as the one before.
     """
-    if isinstance(batch, str):
-        return None
     if hits := batch.counts.hit:
         return f"{scenario.hit} ({hits} of {batch.counts.runs} runs)"
     if batch.error is None and batch.splats:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from harness.mutants.expressions import condition_of, instead_of, operator_of
+from harness.mutants.expressions import condition_of, instead_of, operator_of, replaced
 from harness.mutants.mutant import Edit
 from harness.mutants.operators import LockCalls, Mistake, OperatorTable, one_edit
 from harness.mutants.syntax import (
@@ -23,7 +23,6 @@ from harness.mutants.syntax import (
 )
 
 NOTHING = "{ }"  # stands where a statement must, as behind `if`
-_KINDS = ("barrier", "flush", "reference")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -61,11 +60,10 @@ def dropped(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     if does.type in ("assignment_expression", "update_expression") or name in table.once:
         operator = "assignment-dropped"
     elif name and not table.is_lock(name) and not table.is_fixed(name):
-        kinds = [kind for kind in _KINDS if table.is_call(kind, name)]
-        operator = f"{kinds[0]}-dropped" if kinds else "call-dropped"
+        operator = f"{table.kind(name) or 'call'}-dropped"
     else:
         return
-    yield one_edit(operator, _gone(node), body.lines(node))
+    yield replaced(operator, body, node, NOTHING, "statement")
 
 
 def swapped_neighbours(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
@@ -103,7 +101,9 @@ def early_return(body: Body, node: Node, table: OperatorTable) -> Iterator[Mista
         return
     if node == statements[-1] or _declares(body, node, table):
         return
-    leave = "return; " if _is_void(body) else "return 0; "
+    before = body.head.partition("(")[0]
+    void = "*" not in before and re.search(r"\bvoid\b", before)
+    leave = "return; " if void else "return 0; "
     if _holds_a_lock(body, node, table):
         labels = [one for one in statements if one.type == "labeled_statement"]
         later = [one for one in labels if one.start_byte > node.end_byte]
@@ -114,11 +114,6 @@ def early_return(body: Body, node: Node, table: OperatorTable) -> Iterator[Mista
     edit = Edit(node.start_byte, node.start_byte, leave, "statement")
     line = body.line(node.start_byte)
     yield one_edit("early-return", edit, range(line, line + 1))
-
-
-def _is_void(body: Body) -> bool:
-    before = body.head.partition("(")[0]
-    return "*" not in before and re.search(r"\bvoid\b", before) is not None
 
 
 def _holds_a_lock(body: Body, node: Node, table: OperatorTable) -> bool:
@@ -225,8 +220,7 @@ def loops(body: Body, node: Node, table: OperatorTable) -> Iterator[Mistake]:
     elif condition is None or condition.type == "number_literal":
         return
     elif (less := _once_less(body, node, condition)) is not None:
-        edit = instead_of(condition, less, "condition")
-        yield one_edit("loop-once-less", edit, body.lines(condition))
+        yield replaced("loop-once-less", body, condition, less, "condition")
     inner = node.child_by_field_name("body")
     if inner is None:
         return

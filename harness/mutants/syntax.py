@@ -10,13 +10,14 @@ from __future__ import annotations
 import bisect
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
 from harness.detectors.changed_functions import Function
+from harness.mutants.operators import operator_table
 
 HEAD = b"void f() "  # of what tree-sitter is shown; no file's first function begins before
 LOOPS = ("while_statement", "do_statement", "for_statement")
@@ -76,16 +77,13 @@ class Body:
             function = function.child_by_field_name("field")
         return self.text(function) if function is not None else ""
 
-    def walk(self, fixed: Callable[[str], bool]) -> Iterator[Node]:
-        """All nodes that may be edited, from the outside to the inside.
+    def walk(self) -> Iterator[Node]:
+        """All nodes that may be edited, from the outside to the inside."""
+        yield from self._walk(self.root)
 
-        Args:
-            fixed: of a call's name, whether nothing in the call may be.
-        """
-        yield from self._walk(self.root, fixed)
-
-    def _walk(self, node: Node, fixed: Callable[[str], bool]) -> Iterator[Node]:
-        if node.type in _FIXED or fixed(self.called(node)) or _is_static(node):
+    def _walk(self, node: Node) -> Iterator[Node]:
+        fixed = operator_table().is_fixed(self.called(node))
+        if node.type in _FIXED or fixed or _is_static(node):
             return
         broken = any(child.is_error or child.is_missing for child in node.children)
         spoiled = broken and node.type != "compound_statement"
@@ -96,7 +94,7 @@ class Body:
         left_out = node.child_by_field_name(_FIXED_FIELDS.get(node.type, "none"))
         for child in node.children:
             if child != left_out:
-                yield from self._walk(child, fixed)
+                yield from self._walk(child)
 
 
 def _is_static(node: Node) -> bool:
@@ -111,16 +109,12 @@ def _parser() -> Parser:
     return Parser(Language(tree_sitter_c.language()))
 
 
-def readable(text: bytes, heads: str, annotations: str) -> bytes:
-    """A function's text, each byte in its place, as C that needs no preprocessor.
-
-    Args:
-        heads: a pattern of the names of macros that are heads of a loop or a block.
-        annotations: one of words that tell the compiler or a checker about a declaration.
-    """
-    head = rf"\b(?:{heads})(?=\s*\()".encode()
+def readable(text: bytes) -> bytes:
+    """A function's text, each byte in its place, as C that needs no preprocessor."""
+    table = operator_table()
+    head = rf"\b(?:{table.calls['loop']}|{table.calls['block']})(?=\s*\()".encode()
     text = re.sub(head, lambda name: b"while".ljust(len(name[0])), text)
-    note = rf"\b(?:{annotations})".encode()
+    note = rf"\b(?:{table.annotations})".encode()
     text = re.sub(note, lambda name: b" " * len(name[0]), text)
     # A type as an argument, as of min_t(), becomes one word.
     return _TYPE.sub(_as_word, text)
@@ -134,21 +128,17 @@ def _as_word(found: re.Match[bytes]) -> bytes:
     return found["gap"] + word
 
 
-def read_bodies(
-    source: bytes, functions: Sequence[Function], heads: str, annotations: str, unread: list[int]
-) -> Iterator[Body]:
+def read_bodies(source: bytes, functions: Sequence[Function], unread: list[int]) -> Iterator[Body]:
     """The bodies of functions of a file; each is read alone, so that one spoils no other.
 
-    Args:
-        heads, annotations: see ``readable``.
-        unread: gets the lines of what cannot be read.
+    ``unread`` gets the lines of what cannot be read.
     """
     starts = [0, *(match.end() for match in re.finditer(b"\n", source))]
     for function in functions:
         first = starts[function.first - 1]
         end = starts[function.last] if function.last < len(starts) else len(source)
         begin = source.index(b"\n{", first) + 1
-        shown = HEAD.rjust(begin) + readable(source[begin:end], heads, annotations)
+        shown = HEAD.rjust(begin) + readable(source[begin:end])
         found = _parser().parse(shown).root_node.named_children
         root = found[0].child_by_field_name("body") if found and len(shown) == end else None
         if root is None:

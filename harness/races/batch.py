@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from harness.cases.ktap import read_case
 from harness.debugger.gdb_remote import Remote, StubError
 from harness.races.breakpoints import Breakpoint
 from harness.races.driver import InterleavingDriver
 from harness.races.guests import KernelGuests
-from harness.races.landmarks import CASE, ROUNDS, reported_runs, total_line
+from harness.races.landmarks import CASE, ROUNDS, SECONDS, reported_runs, total_line
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceError, RaceRun
 from harness.races.watch import WatchingDriver
@@ -84,18 +83,9 @@ def outcome(done: CaseRun) -> tuple[Sequence[str], RaceError | None]:
     return output.diagnostics, RaceError(what) if what else None
 
 
-def _run(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> CaseRun:
+def _run(on: KernelGuests, guest: Guest, scenario: Scenario, option: str, value: int) -> CaseRun:
+    argv = on.context.programs.argv(scenario, option, value)
     return guest.run_case(str(scenario.id), argv, PROGRAM_TIMEOUT_S)
-
-
-def _how_it_ended(program: Future[CaseRun]) -> str | None:
-    """How a program that is driven ended; None while it runs."""
-    if not program.done():
-        return None
-    if (failure := program.exception()) is not None:
-        return str(failure) or type(failure).__name__
-    _, error = outcome(program.result())
-    return str(error) if error is not None else "with all its runs done"
 
 
 @dataclass
@@ -122,17 +112,25 @@ class DrivenProgram:
 
     def _run(self) -> None:
         try:
-            argv = self.on.context.programs.argv(self.scenario, ROUNDS, self.runs)
-            self._ended.set_result(_run(self.guest, self.scenario, argv))
+            self._ended.set_result(_run(self.on, self.guest, self.scenario, ROUNDS, self.runs))
         except BaseException as error:
             self._ended.set_exception(error)
+
+    def _how_it_ended(self) -> str | None:
+        """How it ended; None while it runs."""
+        if not self._ended.done():
+            return None
+        if (failure := self._ended.exception()) is not None:
+            return str(failure) or type(failure).__name__
+        _, error = outcome(self._ended.result())
+        return str(error) if error is not None else "with all its runs done"
 
     def start(self) -> InterleavingDriver:
         """Starts the program, whose threads stand; a StubError: the guest has no such stub."""
         symbols = self.on.symbols
         assert symbols is not None  # of the kernels of a controlled scenario
         program = self.on.context.programs.symbols(self.scenario.name)
-        end, pace = partial(_how_it_ended, self._ended), max(1.0, self.guest.pace)
+        end, pace = self._how_it_ended, max(1.0, self.guest.pace)
         # The guest stands from here on: no run can begin unseen.
         remote = self._remote = Remote.connect(self.on.stub)
         self._thread.start()
@@ -187,10 +185,7 @@ def controlled(
         if isinstance(driver, WatchingDriver):
             batch.seen = driver.seen
         for number in range(1, runs + 1):
-            if isinstance(driver, WatchingDriver):
-                driver.watch(number, scenario.threads[(number - 1) % len(scenario.threads)])
-            else:
-                batch.runs.append(driver.run(number))
+            batch.runs.append(driver.run(number))
             progress(number)
         lines, batch.error = outcome(program.finish())
         remarks = {run.number: run.remark for run in reported_runs(lines)}
@@ -203,19 +198,19 @@ def controlled(
     return batch
 
 
-def sequential(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> Batch:
-    """Runs a program without control, for as many runs as its command says."""
-    start = time.monotonic()
-    done = _run(guest, scenario, argv)
+def sequential(on: KernelGuests, scenario: Scenario, runs: int) -> Batch:
+    """Runs a program without control, so many runs at once. Errors as of ``guest``."""
+    guest, start = on.guest(), time.monotonic()
+    done = _run(on, guest, scenario, ROUNDS, runs)
     lines, error = outcome(done)
-    runs = reported_runs(lines)
+    ended = reported_runs(lines)
     if scenario.splat and any(re.search(scenario.splat, s.title) for s in done.splats):
         # What the kernel says outweighs what becomes of the program, or of the guest.
-        runs, error = [RaceRun(1, "hit")], None
-    return Batch(runs, time.monotonic() - start, error, list(done.splats))
+        ended, error = [RaceRun(1, "hit")], None
+    return Batch(ended, time.monotonic() - start, error, list(done.splats))
 
 
-def stress(guest: Guest, scenario: Scenario, argv: Sequence[str]) -> StressTotals:
-    """Repeats a program without control for the time that its command says."""
-    lines, error = outcome(_run(guest, scenario, argv))
+def stress(on: KernelGuests, scenario: Scenario, seconds: int) -> StressTotals:
+    """Repeats a program without control for so long. Errors as of ``guest``."""
+    lines, error = outcome(_run(on, on.guest(), scenario, SECONDS, seconds))
     return StressTotals(*(total_line(lines) or (0, 0, 0.0)), str(error) if error else None)

@@ -83,6 +83,16 @@ def _inlined_into(code: Code) -> tuple[str, ...]:
     return tuple(sorted({f.name for u, scope in inlined for f in u.functions if scope in f.all()}))
 
 
+def beginnings(code: Code) -> tuple[int, ...]:
+    """Where a function begins: of what is inlined each part, of which the first reached is it.
+
+    That has no entry: gcc lists its parts by address, and begins with any of them
+    (do_anonymous_page() of 6.1 with its last).
+    """
+    ranges = (part for _, at in code for part in (at.ranges if at.call_line else at.ranges[:1]))
+    return tuple(sorted({start for start, _ in ranges}))
+
+
 def _entry(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
     scope, inlined_into, place = code[0][1], _inlined_into(code), point.place
     on_return = place.kind == "return"
@@ -91,13 +101,9 @@ def _entry(point: Point, code: Code, symbols: Symbols) -> Breakpoint:
         why = f"{place.function}() is inlined into {into}, and returns to nobody"
         advice = f"name a line behind the call instead, as in '{inlined_into[0]}: text'"
         raise _nowhere(point, why, advice)
-    # What is inlined has no entry: gcc lists its parts by address, and begins with any of them
-    # (do_anonymous_page() of 6.1 with its last). The first that is reached is the beginning; to
-    # count several times, one place is needed.
-    parts = {start for _, at in code for start, _ in (at.ranges if at.call_line else at.ranges[:1])}
-    if point.nth > 1:
-        parts = {at.entry for _, at in code}
-    addresses = tuple(sorted(parts))
+    addresses = beginnings(code)
+    if point.nth > 1:  # to count several times, one place is needed
+        addresses = tuple(sorted({at.entry for _, at in code}))
     text = symbols.source.line(scope.file, scope.line)
     return Breakpoint(addresses, scope.file, scope.line, text, inlined_into, on_return)
 

@@ -25,7 +25,7 @@ from harness.races.claimed_points import REVERSE, Resolved, orders, resolve, wit
 from harness.races.claims import Claim
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.run import run_batch, trace_of
-from harness.races.scenario import MAX_CPUS, RACES, Scenario, Thread, choose, header, parse
+from harness.races.scenario import MAX_CPUS, RACES, Scenario, Thread, choose, parse
 from harness.races.scenario_file import write_scenario
 from harness.run.session import Session
 
@@ -46,7 +46,7 @@ def user_program(path: Path, line: str) -> Scenario:
     if not path.is_file():
         raise InvocationError(f"PROGRAM={path}: there is no such file")
     text = path.read_text("utf-8", "replace")
-    if re.search(r"^ \* threads:", text, re.MULTILINE) and header(text):
+    if re.search(r"^ \* threads:", text, re.MULTILINE):
         if (scenario := parse(text, path, line)) is None:
             raise InvocationError(f"PROGRAM={path.name}: it says that it is not for Linux {line}")
         return scenario
@@ -84,12 +84,8 @@ def candidates(session: Session, claim: Claim, line: str) -> tuple[Scenario, ...
     named = {row.function for row in claim.rows} - {None}
 
     def in_common(scenario: Scenario) -> int:
-        functions = {
-            function for p in scenario.points for function in (p.place.function, *p.within)
-        }
-        if scenario.exclusion is not None:
-            functions |= {scenario.exclusion.function, scenario.exclusion.holder_function or ""}
-        return len(named & functions)
+        places = {point.place.function for point in scenario.points}
+        return len(named & (places | scenario.looked_for))
 
     return tuple(sorted(able, key=in_common, reverse=True))
 
@@ -166,10 +162,8 @@ def try_orders(on: KernelGuests, result: ClaimResult, symbols: Symbols, folder: 
         path = folder / f"{order.name.replace(' ', '-').replace(',', '')}.txt"
         path.write_text(trace_of(batch, symbols), "utf-8")
         if batch.error is None:
-            case = result.record(0.0).id
-            for s in batch.splats:
-                event = ev.SplatSeen(s.title, s.category, case, s.text, s.expected)
-                session.events.emit(event)
+            for splat in batch.splats:
+                session.events.emit(splat.seen(result.record(0.0).id))
 
 
 def try_claim(session: Session, claim: Claim, name: str, line: str) -> ClaimResult:

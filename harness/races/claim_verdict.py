@@ -17,6 +17,7 @@ from harness.races.batch import Batch
 from harness.races.claimed_points import REVERSE, Order, Resolved
 from harness.races.claims import Claim
 from harness.races.scenario import Scenario
+from harness.races.verdict import plain_table
 
 SCHEMA = 1
 MAX_FRAMES = 14  # of a stack on the screen; the trace has all
@@ -90,7 +91,8 @@ class ClaimResult:
             return "not reached", "; ".join(dict.fromkeys(errors)) + by
         first, counts = reached[0], reached[0].batch.counts
         if counts.excluded == counts.runs:
-            return "cannot be", f"{_of(counts.runs, counts.runs)}: {exclusion(first.batch)}"
+            who_waits = first.batch.runs[0].steps[-1].what
+            return "cannot be", f"{_of(counts.runs, counts.runs)}: {who_waits}"
         more = f", and {counts.excluded} times a lock was in the way" if counts.excluded else ""
         reached_of = f"the order was reached {counts.miss} times of {counts.runs}"
         return "harmless as tried", f"{reached_of}{more}; bad outcomes: {_of(0, counts.runs)}"
@@ -116,12 +118,6 @@ class ClaimResult:
 def _of(part: int, whole: int) -> str:
     low, high = wilson(part, whole)
     return f"{part} of {whole} ({low:.0%} to {high:.0%})"
-
-
-def exclusion(batch: Batch) -> str:
-    """Who waits for which lock, as the first excluded run has it."""
-    run = next(run for run in batch.runs if run.ending == "excluded")
-    return run.steps[-1].what
 
 
 def stacks(batch: Batch, symbols: Symbols) -> list[str]:
@@ -198,11 +194,8 @@ def resolved_table(resolved: Resolved) -> Table:
 
 def tried_table(tried: Sequence[TriedOrder]) -> Table:
     """How the runs of each order ended."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    shown.add_column("order")
-    for name in ("strikes", "95 %", "harmless", "excluded", "s"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("points")
+    numbers = ("strikes", "95 %", "harmless", "excluded", "s")
+    shown = plain_table("order", *numbers, "points", right=numbers, whole=numbers)
     for one in tried:
         counts = one.batch.counts
         low, high = wilson(counts.hit, counts.runs)

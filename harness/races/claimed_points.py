@@ -59,16 +59,14 @@ class Resolved:
 def resolve(claim: Claim, symbols: Symbols) -> Resolved:
     """Looks for each row of a claim in a kernel."""
     found: list[ClaimedPoint] = []
-    rows: list[Row] = []  # those before
     lost: list[tuple[Row, str]] = []
     words: list[Row] = []
-    for row in claim.rows:
+    for number, row in enumerate(claim.rows):
         above = [at for at in found if at.row.thread == row.thread]
-        same = (r for r in reversed(rows) if r.thread == row.thread and r.indent < row.indent)
-        caller = next(same, None)
+        before = (r for r in reversed(claim.rows[:number]) if r.thread == row.thread)
+        caller = next((r for r in before if r.indent < row.indent), None)
         callers = [at.place.function for at in above if at.row is caller]
         around = callers[0] if callers else above[-1].place.function if above else None
-        rows.append(row)
         try:
             if row.file is not None:
                 found.append(_line(row, row.file, row.line, row.function, symbols))

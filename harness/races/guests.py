@@ -16,7 +16,7 @@ from harness.image.rootfs import build_rootfs
 from harness.races.breakpoints import Breakpoint, find_breakpoint
 from harness.races.clocksource import wait_for_final_clocksource
 from harness.races.kernels import RaceKernel, series_kernel
-from harness.races.programs import RacePrograms, build_race_programs
+from harness.races.programs import RacePrograms, build_race_programs, libraries_of
 from harness.races.scenario import Scenario
 from harness.run.assemble_guest import guest_spec, kvm_verdict
 from harness.run.pipeline import Prepared, prepare
@@ -58,8 +58,8 @@ def race_context(
         rootfs = build_rootfs(settings, store, events)
         outcome.cached = rootfs.cached
     with stage(events, "programs") as outcome:
-        suites = [data.guest_tests for data in session.data.storeys]
-        programs = build_race_programs(store, scenarios, suites, prepared.headers)
+        libraries = libraries_of(session.data)
+        programs = build_race_programs(store, scenarios, libraries, prepared.headers)
         outcome.cached, outcome.detail = programs.cached, f"{len(scenarios)} scenarios"
     cpus = max(scenario.cpus for scenario in scenarios)
     spec = guest_spec(session, prepared, rootfs, programs.image, cpus)
@@ -92,29 +92,35 @@ class KernelGuests:
     def guest(self) -> Guest:
         """A guest that can be trusted; a SeriesError or MachineError where it does not boot."""
         if self._guest is None:
-            self._guest = self.guests.fresh()
-            measure_pace(self._guest, self.guests.events)
-            wait_for_final_clocksource(self._guest)
-            if self.symbols is None:
-                # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
-                self.guests.take_snapshot(self._guest)
-            self.ready(self._guest)
+            self._guest = self._prepared(first=True)
         elif not self._guest.trustworthy:
-            self._guest = self._another(self._guest)
+            self.renew()
         return self._guest
 
     def renew(self) -> None:
         """The next guest has run nothing; SeriesError and MachineError as of ``guest``."""
         if self._guest is not None:
-            self._guest = self._another(self._guest)
+            self._end(self._guest)
+            self._guest = self._prepared(first=False)
 
-    def _another(self, used: Guest) -> Guest:
-        used.close()
-        self.stub.unlink(missing_ok=True)
+    def _prepared(self, *, first: bool) -> Guest:
         guest = self.guests.fresh()
-        wait_for_final_clocksource(guest)
-        self.ready(guest)
+        try:
+            if first:
+                measure_pace(guest, self.guests.events)
+            wait_for_final_clocksource(guest)
+            if first and self.symbols is None:
+                # Each run may cost a guest: a kernel that KASAN has complained of is of no use.
+                self.guests.take_snapshot(guest)
+            self.ready(guest)
+        except BaseException:  # who catches it asks for a guest once more
+            self._end(guest)
+            raise
         return guest
+
+    def _end(self, guest: Guest) -> None:
+        guest.close()
+        self.stub.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """The guest that there is now is not to be used any more."""

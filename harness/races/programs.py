@@ -16,6 +16,7 @@ from harness.core.store import Store, file_digest
 from harness.image.ext2 import make_image
 from harness.image.programs import CFLAGS, GUEST_TESTS, IN_GUEST, compile_program
 from harness.races.scenario import Scenario
+from harness.series.contract import SeriesData
 
 FOLDER = "races"
 
@@ -28,7 +29,7 @@ class RacePrograms:
     folder: Path
     cached: bool
 
-    def argv(self, scenario: Scenario, option: str, value: int) -> list[str]:
+    def argv(self, scenario: Scenario, option: str, value: int | str) -> list[str]:
         """The command of a scenario's program in the guest: ``option`` is ROUNDS or SECONDS."""
         cpus = (f"{thread.name}={thread.cpu}" for thread in scenario.threads)
         return [str(IN_GUEST / FOLDER / scenario.name), option, str(value), *cpus]
@@ -47,16 +48,21 @@ class RacePrograms:
             }
 
 
+def libraries_of(data: SeriesData) -> list[Path]:
+    """The folders whose files a program of a series may use: everybody's, its own, those below."""
+    own = (storey.guest_tests for storey in data.storeys if storey.guest_tests)
+    every = (GUEST_TESTS / suite / "lib" for suite in ("", *own))
+    return [path for path in every if path.is_dir()]
+
+
 def build_race_programs(
-    store: Store, scenarios: Sequence[Scenario], suites: Sequence[str], headers: Path
+    store: Store, scenarios: Sequence[Scenario], libraries: Sequence[Path], headers: Path
 ) -> RacePrograms:
     """Compiles the programs of some scenarios into an image; an InvocationError where one fails.
 
-    ``suites``: the folders below guest-tests/ whose lib/ they may use. ``headers``: the
-    include folder of the patched tree's installed uapi headers.
+    ``libraries``: see ``libraries_of``. ``headers``: the include folder of the patched tree's
+    installed uapi headers.
     """
-    every = (GUEST_TESTS / suite / "lib" for suite in ("", *suites))
-    libraries = [path for path in every if path.is_dir()]
     inputs = [
         [file_digest(path) for path in libraries],
         [(s.name, file_digest(s.source)) for s in scenarios],

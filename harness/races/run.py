@@ -16,7 +16,6 @@ from harness.races.batch import Batch, controlled, sequential, stress
 from harness.races.breakpoints import Breakpoint
 from harness.races.guests import KernelGuests, assemble, kernel_guests
 from harness.races.kernels import variant_kernel
-from harness.races.landmarks import ROUNDS, SECONDS
 from harness.races.scenario import Scenario
 from harness.races.trace import RaceRun, trace
 from harness.races.verdict import RaceResult, explanation
@@ -39,13 +38,12 @@ def run_batch(
 
     if scenario.controlled:
         return controlled(on, scenario, breakpoints, runs, tell)
-    programs = on.context.programs
     if scenario.splat is None:
-        return sequential(on.guest(), scenario, programs.argv(scenario, ROUNDS, runs))
+        return sequential(on, scenario, runs)
     # A run whose outcome is a splat costs the guest.
     total = Batch()
     for number in range(1, runs + 1):
-        one = sequential(on.guest(), scenario, programs.argv(scenario, ROUNDS, 1))
+        one = sequential(on, scenario, 1)
         total.runs += [replace(run, number=number) for run in one.runs]
         total.splats += one.splats
         total.seconds += one.seconds
@@ -119,23 +117,23 @@ def _run_both(series: KernelGuests, result: RaceResult) -> None:
         for splat in result.series.splats:
             session.events.emit(splat.seen(scenario.id))
         if session.settings.mode == "stress" and scenario.controlled:
-            argv = context.programs.argv(scenario, SECONDS, STRESS_S)
             with _of_the_variant(scenario):
-                repeated = stress(variant.guest(), scenario, argv)
-            result.stress = (repeated, stress(series.guest(), scenario, argv))
+                repeated = stress(variant, scenario, STRESS_S)
+            result.stress = (repeated, stress(series, scenario, STRESS_S))
 
 
 def run_scenarios(
-    session: Session, scenarios: Sequence[Scenario], line: str, results: list[RaceResult]
+    session: Session, scenarios: Sequence[Scenario], results: list[RaceResult]
 ) -> None:
     """Adds what all scenarios of one flavour come to, in their order; each is a test of the run.
 
-    ``line``: of the kernel, such as '6.1'. Any error but of a scenario's own is raised.
+    Any error but of a scenario's own is raised.
     """
-    context = assemble(session, scenarios)
+    context, asked = assemble(session, scenarios), session.settings
+    line = context.prepared.base.line
     with kernel_guests(context, context.series, "races/series", session.events) as series:
         for scenario in scenarios:
-            result = RaceResult(scenario, line, session.settings.config, session.settings.runs)
+            result = RaceResult(scenario, line, asked.config, asked.runs)
             session.events.emit(ev.CaseStarted(scenario.id, scenario.clauses))
             try:
                 with stage(session.events, STAGE) as outcome:

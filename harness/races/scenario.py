@@ -123,6 +123,18 @@ class Scenario:
         """What its record is called."""
         return CaseId("races", None, self.name)
 
+    @property
+    def looked_for(self) -> set[str]:
+        """The functions that its driver looks for on stacks."""
+        names = {name for point in self.points for name in point.within}
+        if self.exclusion is not None:
+            names |= {self.exclusion.function, self.exclusion.holder_function or ""}
+        return names - {""}
+
+    def flavour(self, asked: str) -> str:
+        """What it runs on with CONFIG=``asked``: another than the default goes before its own."""
+        return self.config if asked == "default" else asked
+
     def thread(self, name: str) -> Thread:
         """The thread of that name."""
         return next(thread for thread in self.threads if thread.name == name)

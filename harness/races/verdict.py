@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -83,13 +83,8 @@ class RaceResult:
         return CaseFinished(of.id, status, reason, self.seconds, of.clauses, self.sides(), of.about)
 
 
-def document(run: str, version: str, results: Sequence[RaceResult]) -> dict[str, Any]:
-    """``repro.json``; ``run``: its id, ``version``: of the kernel that the series is for."""
-    scenarios = list(map(_scenario, results))
-    return {"schema": SCHEMA, "run": run, "version": version, "scenarios": scenarios}
-
-
-def _scenario(result: RaceResult) -> dict[str, Any]:
+def document(result: RaceResult) -> dict[str, Any]:
+    """One of the ``scenarios`` of ``repro.json``."""
     status, reason = result.verdict
     variant, scenario = result.variant.counts, result.scenario
     record: dict[str, Any] = {
@@ -112,8 +107,13 @@ def _scenario(result: RaceResult) -> dict[str, Any]:
     return record
 
 
-def _empty_table(*columns: str) -> Table:
-    return Table(*columns, box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+def plain_table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """A table without lines. ``right``: columns of numbers; ``whole``: those never folded."""
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        shown.add_column(name, justify=justify, no_wrap=name in whole)
+    return shown
 
 
 def explanation(
@@ -123,7 +123,7 @@ def explanation(
 
     ``breakpoints``: of the points, in order; ``source``: of the kernel in which they are.
     """
-    columns = _empty_table("")
+    columns = plain_table("")
     for thread in scenario.threads:
         columns.add_column(f"{thread.name}, CPU {thread.cpu}: {escape(thread.does)}", ratio=1)
     below = [""]
@@ -172,12 +172,9 @@ def _cell(point: Point, at: Breakpoint) -> str:
 
 def table(results: Sequence[RaceResult]) -> Table:
     """One row a scenario."""
-    shown = _empty_table()
-    for name in ("scenario", "kernel", "control"):
-        shown.add_column(name, no_wrap=True)
-    for name in ("variant: hits", "95 %", "series: hits", "miss", "excluded", "s"):
-        shown.add_column(name, justify="right", no_wrap=name == "95 %")
-    shown.add_column("verdict")
+    names = ("scenario", "kernel", "control")
+    numbers = ("variant: hits", "95 %", "series: hits", "miss", "excluded", "s")
+    shown = plain_table(*names, *numbers, "verdict", right=numbers, whole=(*names, "95 %"))
     for result in results:
         variant, series, status = result.variant.counts, result.series.counts, result.verdict[0]
         low, high = wilson(variant.hit, variant.runs)
@@ -197,7 +194,7 @@ def table(results: Sequence[RaceResult]) -> Table:
 def stress_table(results: Sequence[RaceResult]) -> Table:
     """Hits a minute with the CPUs held, and by repetition alone."""
     kinds = ("variant, held", "variant, repeated", "series, held", "series, repeated")
-    shown = _empty_table("scenario", "kernel", *kinds)
+    shown = plain_table("scenario", "kernel", *kinds)
     for result in results:
         if result.stress is not None:
             cells = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.races.cpus import StepWatchdog
 from harness.races.driver import InterleavingDriver
 from harness.races.landmarks import END
-from harness.races.scenario import Thread
+from harness.races.trace import RaceRun
 
 MAX_STOPS = 200  # at one watched address: who comes there all the time would not come on
 
@@ -29,11 +29,12 @@ class WatchingDriver(InterleavingDriver):
         self._stops: dict[int, int] = {}
         self._under_way: set[str] = set()
 
-    def watch(self, number: int, first: Thread) -> None:
-        """Run ``number`` without an order: the others follow when ``first`` is through, or waits.
+    def run(self, number: int) -> RaceRun:
+        """Run ``number`` without an order: the others follow when the first is through, or waits.
 
-        Errors as of ``run``.
+        Which is first changes from run to run.
         """
+        first = self.scenario.threads[(number - 1) % len(self.scenario.threads)]
         self._gather()
         self.cpus.release(first)
         self._insert({first.name})
@@ -49,7 +50,7 @@ class WatchingDriver(InterleavingDriver):
                 break
         others = {thread.name for thread in self.scenario.threads} - {first.name}
         self._insert(self._under_way | others)
-        self._finish(number)
+        return RaceRun(number, "hit" if self._finish(number) else "miss")
 
     def _insert(self, under_way: set[str]) -> None:
         """Breakpoints where one of these threads has not been yet, and at their ends."""

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from harness.core import events as ev
 from harness.core.errors import HarnessError, InternalError
-from harness.core.jsondata import of_file, read_json
+from harness.core.jsondata import of_file, read_json, write_json
 from harness.core.machine_faults import check_store, machine_faults
 from harness.core.sandbox import settle
 from harness.core.settings import Settings
@@ -69,6 +69,12 @@ class Session:
         """Whether so much has broken that not all cases were run (MAXFAIL=)."""
         most = self.settings.maxfail
         return most is not None and len(self.results.failures()) >= most
+
+    def write(self, name: str, schema: int, **content: object) -> None:
+        """Writes a JSON file of the run: its id, the version of the kernel, and the content."""
+        base = self.results.last(ev.BaseKnown)
+        head = {"schema": schema, "run": self.out.name, "version": base.version if base else ""}
+        write_json(self.out / name, {**head, **content})
 
 
 @dataclass(frozen=True)

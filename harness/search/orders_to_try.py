@@ -30,21 +30,18 @@ class OrderStep:
     at: int | None
 
 
-@dataclass(frozen=True)
-class SearchOrder:
-    """One order: threads go on in this turn; then all are let go."""
+# Threads go on in this turn; then all are let go.
+SearchOrder = tuple[OrderStep, ...]
 
-    steps: tuple[OrderStep, ...]
 
-    @property
-    def depth(self) -> int:
-        """How many times a thread is held in the middle of its part."""
-        return sum(step.at is not None for step in self.steps)
+def depth(order: SearchOrder) -> int:
+    """How many times a thread is held in the middle of its part."""
+    return sum(step.at is not None for step in order)
 
 
 def held(first: str, at: int, other: str) -> SearchOrder:
     """``first`` is held, and ``other`` runs to its end."""
-    return SearchOrder((OrderStep(first, at), OrderStep(other, None)))
+    return OrderStep(first, at), OrderStep(other, None)
 
 
 class OrderQueue:
@@ -72,7 +69,7 @@ class OrderQueue:
             Point(step.thread, ENDS)
             if step.at is None
             else self.reached[step.thread][step.at].point(step.thread)
-            for step in order.steps
+            for step in order
         )
 
     def next(self) -> SearchOrder | None:
@@ -90,17 +87,17 @@ class OrderQueue:
 
         The first thread may be the one: it comes no farther by itself, whoever stands elsewhere.
         """
-        if not order.steps or run.ending in ("hit", "miss", "error"):
+        if not order or run.ending in ("hit", "miss", "error"):
             return
-        first = order.steps[0]
+        first = order[0]
         waits = (run.remark or "").partition(" ")[0]  # of an order that was excluded, or waits
         if run.ending == "unreached" or waits == first.thread:
-            if order.depth == 1:
+            if depth(order) == 1:
                 self._never.add(first)
             return
-        if order.depth != 1 or first.at is None:
+        if depth(order) != 1 or first.at is None:
             return
-        other = order.steps[1].thread
+        other = order[1].thread
         if stopped_at is not None:
             self._limits[first.thread, first.at, other] = stopped_at
         if run.ending == "excluded":
@@ -108,17 +105,17 @@ class OrderQueue:
         elif stopped_at is not None:
             # It waits for the CPU that is held: then that one goes on, before it comes to wait.
             steps = (first, OrderStep(other, stopped_at), OrderStep(first.thread, None))
-            self._next.append(SearchOrder(steps))
+            self._next.append(steps)
 
     # ---- all of them ---------------------------------------------------------------------
 
     def _all(self) -> Iterator[SearchOrder]:
-        yield SearchOrder(())
+        yield ()
         pairs = list(itertools.permutations(self.reached, 2))
         once = [held(a, i, b) for a, b in pairs for i in range(len(self.reached[a]))]
         yield from self._shuffled(once)
-        twice = [
-            SearchOrder((OrderStep(a, i), OrderStep(b, j), OrderStep(a, None)))
+        twice: list[SearchOrder] = [
+            (OrderStep(a, i), OrderStep(b, j), OrderStep(a, None))
             for a, b in pairs
             for i in range(len(self.reached[a]))
             for j in range(len(self.reached[b]))
@@ -133,8 +130,8 @@ class OrderQueue:
             if self.reached[b]:
                 i, k = sorted(self._random.sample(range(len(self.reached[a])), 2))
                 j = self._random.randrange(len(self.reached[b]))
-                steps = OrderStep(a, i), OrderStep(b, j), OrderStep(a, k), OrderStep(b, None)
-                if (order := SearchOrder(steps)) not in seen:
+                order = OrderStep(a, i), OrderStep(b, j), OrderStep(a, k), OrderStep(b, None)
+                if order not in seen:
                     seen.add(order)
                     yield order
 
@@ -147,16 +144,16 @@ class OrderQueue:
         ranks = {"asked": 0, "changed": 1, "called": 2}
         return sum(
             ranks[self.reached[step.thread][step.at].origin]
-            for step in order.steps
+            for step in order
             if step.at is not None
         )
 
     # ---- what need not be tried ------------------------------------------------------------
 
     def _hopeless(self, order: SearchOrder) -> bool:
-        if not order.steps:
+        if not order:
             return False
-        first, second = order.steps[:2]
+        first, second = order[:2]
         if first in self._never or first.at is None:
             return True
         if second.at is None:

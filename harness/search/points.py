@@ -21,9 +21,9 @@ from harness.coverage.changed_lines import changed_files
 from harness.debugger.code import Scope, Unit
 from harness.debugger.symbols import Symbols
 from harness.detectors.changed_functions import Function, functions
-from harness.mutants.operators import OperatorTable, operator_table
+from harness.mutants.operators import operator_table
 from harness.mutants.syntax import Body, read_bodies
-from harness.races.breakpoints import Breakpoint, lines_with_code
+from harness.races.breakpoints import Breakpoint, beginnings, lines_with_code
 from harness.races.scenario import Place, Point, parse_place
 from harness.series.apply import PatchedTree
 
@@ -37,7 +37,6 @@ _READS = {
     "reference": r"(folio|page)_(ref_count|mapcount|count|ref_freeze|maybe_dma_pinned)",
     "atomic": r"atomic(64|_long)?_\w+|(try_)?(cmp)?xchg\w*",
 }
-_KINDS = ("barrier", "flush", "reference")  # of operators.yaml
 _ENTRY = re.compile(r"(?:[\w.]|->)*\b(?:pte|pmd|pud|ptep|pmdp)")  # what points to one
 _FLAGS = ("vm_flags",)
 
@@ -89,7 +88,7 @@ class SearchedCode:
         function: str | None = None,
         patch: int | None = None,
     ) -> None:
-        self._symbols, self._table = symbols, operator_table()
+        self._symbols = symbols
         self._files: dict[str, dict[str, Function]] = {}
         self._bodies: dict[SearchedFunction, Body | None] = {}
         self.functions: dict[str, SearchedFunction] = {}
@@ -132,7 +131,7 @@ class SearchedCode:
 
     def _add_called(self, name: str, caller: SearchedFunction) -> None:
         """A function that is called, where it has code of its own or is in the caller's file."""
-        if name in self.functions or _operation(name, self._table) is not None:
+        if name in self.functions or _operation(name) is not None:
             return
         if name in self._functions_of(caller.path):
             self._add(name, caller.path, "called")
@@ -161,13 +160,8 @@ class SearchedCode:
             if of.origin == "called" and len(own) == 1:  # enough, and no unit is read for it
                 found[of.name] = Breakpoint(own, of.path, of.body.first)
                 continue
-            code = self._code(of)
-            # As races/breakpoints.py: of an inlined one the first part that is reached.
-            starts = {
-                low for _, at in code for low, _ in (at.ranges if at.call_line else at.ranges[:1])
-            }
-            if starts:
-                found[of.name] = Breakpoint(tuple(sorted(starts)), of.path, of.body.first)
+            if starts := beginnings(self._code(of)):
+                found[of.name] = Breakpoint(starts, of.path, of.body.first)
         return found
 
     def points(self, reached: Collection[str]) -> list[SearchPoint]:
@@ -201,60 +195,54 @@ class SearchedCode:
         A thread that flushes waits for the CPU that is held, and must be held before that.
         """
         found = {}
-        for node in body.walk(self._table.is_fixed):
+        for node in body.walk():
             name, line = body.called(node), body.line(node.start_byte)
-            if name and line not in named and _operation(name, self._table) == "flush":
+            if name and line not in named and _operation(name) == "flush":
                 found[name] = len(self._symbols.addresses(name)) == 1
         return [name for name, has_code in found.items() if has_code]
 
     def _body(self, of: SearchedFunction) -> Body | None:
         if of not in self._bodies:
-            table = self._table
             text = "\n".join((*self._symbols.source.lines(of.path), "")).encode()
-            heads = f"{table.calls['loop']}|{table.calls['block']}"
-            bodies = read_bodies(text, [of.body], heads, table.annotations, [])
-            self._bodies[of] = next(bodies, None)
+            self._bodies[of] = next(read_bodies(text, [of.body], []), None)
         return self._bodies[of]
 
     def _called(self, of: SearchedFunction) -> list[str]:
         body = self._body(of)
-        nodes = body.walk(self._table.is_fixed) if body is not None else ()
-        return list(dict.fromkeys(filter(None, (body.called(n) for n in nodes if body))))
+        names = map(body.called, body.walk()) if body is not None else ()
+        return list(dict.fromkeys(filter(None, names)))
 
 
 def operations(body: Body) -> dict[int, str]:
     """The lines of a function with an operation on what threads share: which kind it is."""
-    table, kinds = operator_table(), dict[int, str]()
-    for node in body.walk(table.is_fixed):
-        if (kind := _kind(body, node, table)) is not None:
+    kinds: dict[int, str] = {}
+    for node in body.walk():
+        if (kind := _kind(body, node)) is not None:
             kinds.setdefault(body.line(node.start_byte), kind)
     return kinds
 
 
-def _operation(name: str, table: OperatorTable) -> str | None:
+def _operation(name: str) -> str | None:
     """What a call of a name does to what threads share; None: nothing that is known."""
+    table = operator_table()
     if table.is_lock(name):
         return "lock"
     if name in table.once:
         return "access"
-    known = next((kind for kind in _KINDS if table.is_call(kind, name)), None)
     read = (kind for kind, pattern in _READS.items() if re.fullmatch(pattern, name))
-    return known or next(read, None)
+    return table.kind(name) or next(read, None)
 
 
-def _kind(body: Body, node: Node, table: OperatorTable) -> str | None:
+def _kind(body: Body, node: Node) -> str | None:
     """The operation that a node is; None: it is none."""
     if name := body.called(node):
-        return _operation(name, table) or _by_pointer(node)
+        # What a member points to cannot be followed, and is held before.
+        function = node.child_by_field_name("function")
+        by_pointer = function is not None and function.type == "field_expression"
+        return _operation(name) or ("call by pointer" if by_pointer else None)
     if node.type == "pointer_expression":
         return "page table" if _ENTRY.fullmatch(body.text(node).lstrip("*")) else None
     if node.type == "field_expression":
         field = node.child_by_field_name("field")
         return "flag" if field is not None and body.text(field) in _FLAGS else None
     return None
-
-
-def _by_pointer(node: Node) -> str | None:
-    """A call of whatever a member points to: the search cannot follow it, and holds before it."""
-    function = node.child_by_field_name("function")
-    return "call by pointer" if function and function.type == "field_expression" else None

@@ -48,7 +48,11 @@ class Prober:
         """
         at = self.on.breakpoints(replace(self.scenario, points=tuple(points)))
         try:
-            program = self._running()
+            if self._program is None:
+                self._runs = 0
+                self._program = DrivenProgram(self.on, self.scenario, (), PROGRAM_RUNS)
+                self._program.start()
+            program = self._program
             self._runs += 1
             run = program.driver.explore(self._runs, points, at)
             said = _complaint(program)
@@ -63,13 +67,6 @@ class Prober:
             self.close()
             said = _complaint(failed) if failed is not None else None
             return TriedRun(RaceRun(self._runs, "error", str(error)), said)
-
-    def _running(self) -> DrivenProgram:
-        if self._program is None:
-            self._runs = 0
-            self._program = DrivenProgram(self.on, self.scenario, (), PROGRAM_RUNS)
-            self._program.start()
-        return self._program
 
     def close(self) -> None:
         """Ends the program, and its guest with it, unless all its runs are done."""

@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.debugger.symbols import Symbols
 from harness.races.batch import StressTotals, controlled
 from harness.races.guests import KernelGuests
 from harness.races.scenario import Point, Scenario
 from harness.races.trace import Ending, RaceRun
-from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder
+from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder, depth
 from harness.search.points import SearchedCode, SearchPoint
 from harness.search.prober import Prober
 
@@ -112,7 +111,7 @@ class ProgramSearch:
                 if (order := queue.next()) is None:
                     break
                 tried = prober.attempt(queue.points(order))
-                queue.told(order, tried.run, self._stopped_at(tried.run, order))
+                queue.told(order, tried.run, self._stopped_at(tried.run))
                 self.endings[tried.run.ending] += 1
                 self.seconds, self.skipped = time.monotonic() - start, queue.skipped
                 if tried.run.ending == "error":
@@ -123,11 +122,12 @@ class ProgramSearch:
         finally:
             prober.close()
 
-    def _stopped_at(self, run: RaceRun, order: SearchOrder) -> int | None:
+    def _stopped_at(self, run: RaceRun) -> int | None:
         """The candidate in which the thread that waits is, by its stack."""
         if run.ending not in ("excluded", "waits") or not run.steps:
             return None
-        symbols = self._symbols
+        symbols = self.on.symbols
+        assert symbols is not None  # of the kernels of a controlled scenario
         name = (run.remark or "").partition(" ")[0]
         waits = next((cpu.stack for cpu in run.steps[-1].cpus if cpu.thread == name), None)
         frames = waits.functions(symbols) if waits else []
@@ -140,11 +140,6 @@ class ProgramSearch:
             or (point.place.kind == "entry" and point.place.function in functions)
         ]
         return max(inside, default=None)
-
-    @property
-    def _symbols(self) -> Symbols:
-        assert self.on.symbols is not None  # of the kernels of a controlled scenario
-        return self.on.symbols
 
     def _settle(self, prober: Prober, queue: OrderQueue, order: SearchOrder, seen: str) -> None:
         """An order has struck once: its rate, and the smallest that strikes as well."""
@@ -161,16 +156,15 @@ class ProgramSearch:
 
     def _smaller(self, prober: Prober, queue: OrderQueue, order: SearchOrder) -> SearchOrder | None:
         """The order with a point less, where that strikes as surely; None: there is none."""
-        for number, step in enumerate(order.steps):
+        for number, step in enumerate(order):
             if step.at is None:
                 continue
-            steps = order.steps[:number] + order.steps[number + 1 :]
-            if number and number + 1 < len(order.steps):  # it runs to its end instead
-                ends = OrderStep(step.thread, None)
-                steps = (*order.steps[:number], ends)
-            if not any(one.at is not None for one in steps):
+            fewer = order[:number] + order[number + 1 :]
+            if number and number + 1 < len(order):  # it runs to its end instead
+                fewer = (*order[:number], OrderStep(step.thread, None))
+            if not depth(fewer):
                 continue
-            points = queue.points(fewer := SearchOrder(steps))
+            points = queue.points(fewer)
             if all(prober.attempt(points).struck for _ in range(SURE)):
                 return fewer
         return None

@@ -22,6 +22,7 @@ from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, mutated
 from harness.mutants.report import ALIVE
 from harness.mutants.verdict import MutantVerdict
+from harness.races.verdict import plain_table
 from harness.search.program_search import FoundOrder
 
 SCHEMA = 1
@@ -146,9 +147,7 @@ class Protection:
 
 def table(protections: Sequence[Protection]) -> Table:
     """One row for each."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in ("protection", "place", "without it", "needed?", "shown by"):
-        shown.add_column(name)
+    shown = plain_table("protection", "place", "without it", "needed?", "shown by")
     for one in protections:
         style = "green" if one.answer.startswith("needed") else "yellow"
         instead = " ".join(one.mutant.instead.split())
@@ -168,27 +167,22 @@ def summary(protections: Sequence[Protection]) -> str:
     return f"needed, shown: {shown} of {could} that have code of their own ({parts})"
 
 
-def document(run: str, version: str, protections: Sequence[Protection]) -> dict[str, Any]:
-    """why-locked.json; ``run``: its id, ``version``: of the kernel."""
-    rows = []
-    for one in protections:
-        mutant, search = one.mutant, one.search or ProtectionSearch()
-        rows.append(
-            {
-                "kind": one.kind,
-                "path": mutant.path,
-                "line": mutant.line,
-                "function": mutant.function,
-                "patch": mutant.patch + 1,
-                "operator": mutant.operator,
-                "text": mutant.text,
-                "instead": mutant.instead,
-                "answer": one.answer,
-                "shown_by": one.shown_by,
-                "programs": search.programs,
-                "tries": search.tries,
-                "seconds": round(search.seconds, 1),
-                "scenario": str(one.scenario or ""),
-            }
-        )
-    return {"schema": SCHEMA, "run": run, "version": version, "protections": rows}
+def document(one: Protection) -> dict[str, Any]:
+    """One of the ``protections`` of why-locked.json."""
+    mutant, search = one.mutant, one.search or ProtectionSearch()
+    return {
+        "kind": one.kind,
+        "path": mutant.path,
+        "line": mutant.line,
+        "function": mutant.function,
+        "patch": mutant.patch + 1,
+        "operator": mutant.operator,
+        "text": mutant.text,
+        "instead": mutant.instead,
+        "answer": one.answer,
+        "shown_by": one.shown_by,
+        "programs": search.programs,
+        "tries": search.tries,
+        "seconds": round(search.seconds, 1),
+        "scenario": str(one.scenario or ""),
+    }

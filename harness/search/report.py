@@ -13,6 +13,7 @@ from rich.table import Table
 from harness.core.events import CaseFinished, CaseId, Status
 from harness.core.rates import wilson
 from harness.races.batch import StressTotals
+from harness.races.verdict import plain_table
 from harness.search.program_search import ProgramSearch
 
 SCHEMA = 1
@@ -28,14 +29,10 @@ def record(one: ProgramSearch) -> CaseFinished:
 
 def table(searches: Sequence[ProgramSearch]) -> Table:
     """A row a program."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    shown.add_column("program", no_wrap=True)
-    shown.add_column("points reached")
-    for name in ("tries", "s"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("how they ended")
-    shown.add_column("found")
-    shown.add_column("by repetition")
+    shown = plain_table(
+        "program", "points reached", "tries", "s", "how they ended", "found", "by repetition",
+        right=("tries", "s"), whole=("program", "tries", "s"),
+    )  # fmt: skip
     for one in searches:
         reached = ", ".join(f"{name} {len(points)}" for name, points in one.reached.items())
         endings = ", ".join(f"{n} {ending}" for ending, n in one.endings.most_common())
@@ -48,13 +45,8 @@ def table(searches: Sequence[ProgramSearch]) -> Table:
     return shown
 
 
-def document(run: str, version: str, searches: Sequence[ProgramSearch]) -> dict[str, Any]:
-    """race-search.json; ``run``: its id, ``version``: of the kernel."""
-    programs = [_program(one) for one in searches]
-    return {"schema": SCHEMA, "run": run, "version": version, "programs": programs}
-
-
-def _program(one: ProgramSearch) -> dict[str, Any]:
+def document(one: ProgramSearch) -> dict[str, Any]:
+    """One of the ``programs`` of race-search.json."""
     found, again = one.found, one.repeated or StressTotals(0, 0, 0.0)
     return {
         "name": one.scenario.name,

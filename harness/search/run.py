@@ -4,30 +4,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.core import events as ev
 from harness.core.errors import InvocationError
 from harness.core.stages import stage
-from harness.races.batch import StressTotals, stress
+from harness.races.batch import stress
 from harness.races.claim_run import user_program
-from harness.races.guests import KernelGuests, RaceContext, assemble, kernel_guests
-from harness.races.kernels import RaceKernel, variant_kernel
-from harness.races.landmarks import SECONDS
+from harness.races.guests import KernelGuests, assemble, kernel_guests
+from harness.races.kernels import variant_kernel
 from harness.races.run import STRESS_S
 from harness.races.scenario import Scenario, choose
 from harness.races.scenario_file import write_scenario
 from harness.races.trace import RaceError
 from harness.run.session import Session
 from harness.search.points import SearchedCode
-from harness.search.program_search import ProgramSearch
+from harness.search.program_search import FoundOrder, ProgramSearch
 from harness.search.report import record
+from harness.series.on_top import obtain_base
 
 STAGE = "search"
 SEED = 1  # where SEED= is not given
-MAX_STRESS_S = 500  # of plain repetition: a program has a limit of its own
+# Plain repetition takes as long as the search has, and not more: a program has a limit of its own.
+MAX_STRESS_S = 500
 
 
 def searched_programs(session: Session, line: str) -> tuple[Scenario, ...]:
@@ -47,29 +47,23 @@ def searched_programs(session: Session, line: str) -> tuple[Scenario, ...]:
     return able
 
 
-def searched_kernel(context: RaceContext, programs: Sequence[Scenario]) -> RaceKernel:
-    """The series' kernel, or that of VARIANT=. Errors as of ``variant_kernel``."""
-    variant = context.session.settings.variant
-    if variant is None:
-        return context.series
-    asked = replace(programs[0], variant=variant)
-    return variant_kernel(context.session, context.prepared, asked)
-
-
-def search_orders(session: Session, line: str, searches: list[ProgramSearch]) -> None:
+def search_orders(session: Session, searches: list[ProgramSearch]) -> None:
     """Searches with each program until its part of BUDGET= is over; each is a test of the run.
 
-    ``line``: of the kernel, such as '6.1'; ``searches`` gets each. Errors as of ``assemble`` and
-    of guests.
+    ``searches`` gets each. Errors as of ``assemble``, ``variant_kernel`` and of guests.
     """
+    line = obtain_base(session.settings, session.store, session.events).line
     programs = searched_programs(session, line)
     series = replace(session, settings=replace(session.settings, variant=None))
     context = replace(assemble(series, programs), session=session)
-    kernel = searched_kernel(context, programs)
+    kernel, variant = context.series, session.settings.variant
+    if variant is not None:
+        asked = replace(programs[0], variant=variant)
+        kernel = variant_kernel(session, context.prepared, asked)
     with kernel_guests(context, kernel, "races/search", session.events) as on:
         guest = on.guest()
         on.guests.take_snapshot(guest)  # what becomes of no use is replaced in a second
-        code = _code(on, kernel)
+        code = _code(on)
         left_s = 60.0 * session.settings.budget
         for number, scenario in enumerate(programs):
             budget_s = left_s / (len(programs) - number)
@@ -77,14 +71,15 @@ def search_orders(session: Session, line: str, searches: list[ProgramSearch]) ->
             searches.append(one)
             left_s -= one.seconds
             if one.found is not None:
-                one.written = _keep(session, one)
+                one.written = _keep(session, one, one.found)
                 if session.settings.mode == "stress":
-                    one.repeated = _repeated(on, one)
+                    seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
+                    one.repeated = stress(on, scenario, seconds)
             session.events.emit(record(one))
 
 
-def _code(on: KernelGuests, kernel: RaceKernel) -> SearchedCode:
-    settings = on.context.session.settings
+def _code(on: KernelGuests) -> SearchedCode:
+    settings, kernel = on.context.session.settings, on.kernel
     assert on.symbols is not None  # all are controlled
     with stage(on.context.session.events, "candidates") as outcome:
         patch = None if settings.patch is None else settings.patch - 1
@@ -121,22 +116,13 @@ def _search(
     return one
 
 
-def _keep(session: Session, one: ProgramSearch) -> Path | None:
+def _keep(session: Session, one: ProgramSearch, found: FoundOrder) -> Path | None:
     """The scenario of what was found; None where the program strikes without any order."""
-    assert one.found is not None
-    if not one.found.points:
+    if not found.points:
         return None
     folder = session.out / "races" / "found"
     folder.mkdir(parents=True, exist_ok=True)
     of, variant = one.scenario, session.settings.variant or one.scenario.variant
     name = f"{of.name}-found"
-    about = f"Found by race-search, try {one.found.tries}. {of.about}"
-    return write_scenario(folder, name, about, of, one.found.points, variant)
-
-
-def _repeated(on: KernelGuests, one: ProgramSearch) -> StressTotals:
-    """Plain repetition for as long as the search has taken."""
-    assert one.found is not None
-    seconds = min(MAX_STRESS_S, max(STRESS_S, round(one.found.seconds)))
-    argv = on.context.programs.argv(one.scenario, SECONDS, seconds)
-    return stress(on.guest(), one.scenario, argv)
+    about = f"Found by race-search, try {found.tries}. {of.about}"
+    return write_scenario(folder, name, about, of, found.points, variant)

@@ -25,7 +25,6 @@ from harness.mutants.report import MutantReport
 from harness.mutants.run import MutantRun
 from harness.mutants.verdict import MutantVerdict
 from harness.races.guests import KernelGuests, kernel_guests, race_context
-from harness.races.kernels import RaceKernel
 from harness.races.scenario import Scenario
 from harness.races.scenario_file import write_scenario
 from harness.races.trace import RaceError
@@ -57,12 +56,10 @@ _CODE = file_digest(
 NOT_JUDGED = MutantVerdict("lost", "the run was ended before")
 
 
-def judge_protections(
-    session: Session, line: str, judged: Callable[[Sequence[Protection]], object]
-) -> None:
+def judge_protections(session: Session, every: list[Protection]) -> None:
     """Each protection that the series adds: what the cases say, then what a search finds.
 
-    ``judged`` hears of all of them before the search begins, or when the cases are interrupted.
+    ``every`` gets all of them before the search begins, or when the cases are interrupted.
     BUDGET= is for the search of one.
     Errors as of ``MutantRun`` and of guests.
     """
@@ -72,16 +69,15 @@ def judge_protections(
     run = MutantRun(
         session, equipment, main.tests, report, lambda m: protection_of(m) is not None, CASES_S
     )
-    every: list[Protection] = []
     try:
         switched = run.judge_all()
     finally:  # of an interrupted run as well
         of = report.verdicts
         every += [Protection(m, of.get(m.number, NOT_JUDGED)) for m in report.mutants]
-        judged(every)
     left = [one for one in every if one.searched]
     if switched is None or not left:
         return
+    line = equipment.prepared.base.line
     kernel, programs = run.traced(switched), searched_programs(session, line)
     context = race_context(session, equipment.prepared, kernel, programs)
     with run.kept() as folder:
@@ -95,19 +91,20 @@ def judge_protections(
             session.events.note(f"{len(left) - len(fresh)} were searched for by an earlier run")
         if fresh:
             with kernel_guests(context, kernel, "races/search", session.events) as on:
-                _search_all(on, kernel, programs, fresh, functools.partial(kept_in, folder, how))
+                _search_all(on, programs, fresh, functools.partial(kept_in, folder, how))
 
 
 def _search_all(
     on: KernelGuests,
-    kernel: RaceKernel,
     programs: Sequence[Scenario],
     left: Sequence[Protection],
     file_of: Callable[[Protection], Path],
 ) -> None:
-    session = on.context.session
+    session, kernel = on.context.session, on.kernel
     on.guests.take_snapshot(on.guest())  # with no mistake made
-    each = (_reach(on, kernel, program) for program in programs)
+    assert on.symbols is not None  # all are controlled
+    code = SearchedCode(kernel.applied, kernel.build.compiled, on.symbols)
+    each = (_reach(on, code, program) for program in programs)
     comes_to = [found for found in each if found is not None]
     for number, one in enumerate(left, 1):
         with stage(session.events, STAGE) as outcome:
@@ -140,11 +137,9 @@ class ReachedBy:
         )
 
 
-def _reach(on: KernelGuests, kernel: RaceKernel, scenario: Scenario) -> ReachedBy | None:
+def _reach(on: KernelGuests, code: SearchedCode, scenario: Scenario) -> ReachedBy | None:
     """Who comes where with a program, and no mistake made; None where it does not run."""
     session, settings = on.context.session, on.context.session.settings
-    assert on.symbols is not None  # all are controlled
-    code = SearchedCode(kernel.applied, kernel.build.compiled, on.symbols)
     one = ProgramSearch(on, scenario, code, settings.runs, settings.seed or 0)
     with stage(session.events, "threads") as outcome:
         try:

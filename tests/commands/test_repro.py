@@ -32,10 +32,8 @@ def test_an_interrupt_leaves_the_races_that_were_tried(
     assert TOY is not None
     toy = TOY
 
-    def tried_one(
-        session: Session, scenarios: Any, line: str, everything: list[RaceResult]
-    ) -> None:
-        everything.append(RaceResult(toy, line, "default", 0, Batch(), Batch()))
+    def tried_one(session: Session, scenarios: Any, everything: list[RaceResult]) -> None:
+        everything.append(RaceResult(toy, "6.1", "default", 0, Batch(), Batch()))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(repro, "obtain_base", lambda *_: SimpleNamespace(line="6.1"))

@@ -33,6 +33,7 @@ def parts(folder: Path) -> Parts:
     (folder / "tree" / "volatile").mkdir(parents=True)
     (folder / "tree" / "volatile" / "a.py").write_text("print()\n")
     (folder / "config").write_text("CONFIG_X=y\n")
+    (folder / "System.map").write_text("0 T f\n")
     patch = Patch("first", b"diff", "id", ())
     config = SimpleNamespace(path=folder / "config")
     prepared: Any = SimpleNamespace(kernel=SimpleNamespace(config=config))
@@ -40,7 +41,8 @@ def parts(folder: Path) -> Parts:
         prepared=prepared,
         spec=spec(folder), tree=folder / "tree", program=None,
         argv=("python3", "/tests/volatile/a.py", "--run", "it"), env=(("A", "b c"),), python=True,
-        symbol_map="0 T f\n", patches=[("0001-first.patch", patch)], variant=patch,
+        symbol_map=folder / "System.map",
+        patches={"patches/0001-first.patch": patch, "variant.patch": patch},
         sources=(folder / "tree" / "volatile" / "a.py",),
     )  # fmt: skip
 

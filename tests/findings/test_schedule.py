@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
 from harness.core.errors import InvocationError
 from harness.core.jsondata import from_json
-from harness.debugger.symbols import KernelSource, Symbols
+from harness.debugger.symbols import Symbols
 from harness.findings.finding import Schedule
 from harness.findings.pyz_file import as_plain
 from harness.findings.race_replay import ResolvedCode
@@ -47,8 +46,7 @@ def test_what_is_looked_for_on_stacks_is_found_without_debug_information(toy: Sy
         for name in ("outer", "sink", "_start")
         for toy_at in toy.addresses(name)
     )
-    symbol_map = "\n".join(rows)
-    bare = Symbols(symbol_map, ResolvedCode(made, symbol_map), KernelSource(Path(), ""))
+    bare = ResolvedCode(made, "\n".join(rows)).symbols
     names = [frame.function for frame in bare.frames(inlined)]
     assert names == [frame.function for frame in toy.frames(inlined)] == ["inner", "outer"]
     assert [frame.function for frame in bare.frames(*toy.addresses("sink"))] == ["sink"]

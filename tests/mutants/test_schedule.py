@@ -64,6 +64,7 @@ class Played:
             on.ready(self._guest)
 
         on = SimpleNamespace(guest=lambda: self._guest, ready=lambda guest: None, renew=renew)
+        on.breakpoints = lambda scenario: ()
         yield on
 
     def _run(self, on: Any, scenario: Scenario, breakpoints: object, runs: int) -> Batch:
@@ -87,9 +88,7 @@ def found(
         for name in played.strikes
     ]
     events: list[Event] = []
-    session: Any = SimpleNamespace(
-        events=Events([events.append]), data=SimpleNamespace(guest_tests="volatile")
-    )
+    session: Any = SimpleNamespace(events=Events([events.append]), data=SimpleNamespace(storeys=()))
     prepared: Any = SimpleNamespace(kernel=SimpleNamespace(entry=Path("kernel")))
 
     def traced() -> Any:
@@ -143,7 +142,7 @@ def test_what_another_mutant_has_spoiled_is_not_this_ones_mistake(
 def test_an_order_that_cannot_be_held_is_no_strike_and_a_complaint_is_one() -> None:
     scenario = replace(splatting(), splat=None)
     assert struck_by(scenario, batch("miss", "point 2 is not reached")) is None
-    assert struck_by(scenario, "no guest") is None
+    assert struck_by(scenario, Batch(error=RaceError("no guest"))) is None
     assert struck_by(scenario, batch("excluded")) is None
     assert struck_by(scenario, replace(batch("miss"), splats=[SPLAT])) == "WARNING in f"
     assert struck_by(scenario, replace(batch("miss", "held"), splats=[SPLAT])) is None

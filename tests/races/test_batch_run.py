@@ -163,31 +163,31 @@ def test_without_control_the_programs_lines_count() -> None:
     toy = parse(written(text), Path("toy.c"), "6.1")
     assert toy is not None
     guest = quick(done(OK.format(lines="# run 1: hit\n# run 2: not\n# run 3: hit\n")))
-    batch = sequential(guest, toy, ["x"])  # type: ignore[arg-type]
+    batch = sequential(on_kernel(guest, Path("stub")), toy, 1)
     assert endings(batch) == ["hit", "miss", "hit"]
 
 
 def test_a_splat_that_is_the_outcome_is_a_hit_whatever_became_of_the_guest() -> None:
     splat = Splat("KASAN: slab-use-after-free in f", "kasan", "text", 1, 0, 0)
     guest = quick(done("", None, "the guest died", (splat,)))
-    batch = sequential(guest, splatting(), ["x"])  # type: ignore[arg-type]
+    batch = sequential(on_kernel(guest, Path("stub")), splatting(), 1)
     assert endings(batch) == ["hit"] and batch.error is None
 
 
 def test_another_splat_is_none() -> None:
     splat = Splat("WARNING in f", "warning", "text", 1, 0, 0)
     guest = quick(done(OK.format(lines="# run 1: not\n"), splats=(splat,)))
-    batch = sequential(guest, splatting(), ["x"])  # type: ignore[arg-type]
+    batch = sequential(on_kernel(guest, Path("stub")), splatting(), 1)
     assert endings(batch) == ["miss"] and batch.splats == [splat]
 
 
 def test_a_guest_that_is_lost_is_no_miss() -> None:
     guest = quick(done("", None, "the guest hangs"))
-    batch = sequential(guest, splatting(), ["x"])  # type: ignore[arg-type]
+    batch = sequential(on_kernel(guest, Path("stub")), splatting(), 1)
     assert endings(batch) == [] and "lost" in str(batch.error)
 
 
 def test_stress_reads_the_line_of_all_runs() -> None:
     guest = quick(done(OK.format(lines="# 4711 runs, 3 hits, 20010 ms\n")))
-    totals = stress(guest, splatting(), ["x"])  # type: ignore[arg-type]
+    totals = stress(on_kernel(guest, Path("stub")), splatting(), 20)
     assert totals == StressTotals(4711, 3, 20.01)

@@ -187,6 +187,9 @@ def test_a_program_without_threads_is_refused(tmp_path: Path) -> None:
         user_program(own, "6.1")
     with pytest.raises(InvocationError, match="there is no such file"):
         user_program(tmp_path / "none.c", "6.1")
+    own.write_text("/* Mine\n * threads: two\n */\n")
+    with pytest.raises(InvocationError, match=r"mine\.c: the file does not begin with a comment"):
+        user_program(own, "6.1")
 
 
 def kernel(events: list[ev.Event] | None = None) -> Any:

@@ -50,7 +50,7 @@ def test_without_an_order_it_is_seen_who_comes_where(make: Make, machine: Machin
     b.path.append(ends_last(main, 1))
     made = make(scenario(UNHELD), [main, a, b])
     driver = watching(made, "fault", "deep", "down_write")
-    driver.watch(1, driver.scenario.threads[0])
+    driver.run(1)
     assert driver.seen == {"A": [address("fault")], "B": [address("deep"), address("fault")]}
     assert made.stub.breakpoints == set()
 
@@ -66,7 +66,7 @@ def test_without_an_order_nobody_waits_for_a_held_thread(make: Make, machine: Ma
 
     b = Cpu([begin(1), wake, end(1)])
     driver = watching(make(scenario(UNHELD), [main, a, b]), "fault", "deep")
-    driver.watch(1, driver.scenario.threads[0])
+    driver.run(1)
     assert driver.seen == {"A": [address("fault")], "B": [address("deep")]}
 
 
@@ -94,7 +94,7 @@ def test_who_begins_first_has_done_its_part_before_the_others_begin(
     given = of.remote, of.symbols, of.scenario, of.breakpoints, of.program, of.program_end
     watched = frozenset({address("fault"), address("deep")})
     driver = WatchingDriver(*given, clock=clock, watched=watched)
-    driver.watch(1, driver.scenario.threads[0])
+    driver.run(1)
     assert early == [False]
     assert driver.seen == {"A": [address("fault"), address("deep")], "B": [address("fault")]}
 
@@ -137,7 +137,7 @@ def test_a_thread_alone_stops_once_at_a_place(make: Make, machine: Machine) -> N
     a = Cpu([begin(0), *again, ends_last(main, 0)])
     made = make(scenario(UNHELD), [main, a, b])
     driver = watching(made, "fault")
-    driver.watch(1, driver.scenario.threads[0])
+    driver.run(1)
     steps = [line for line in made.stub.log if line.startswith("vCont;s")]
     assert driver.seen == {"A": [address("fault")], "B": []}
     assert driver._stops == {address("fault"): 1} and steps

@@ -22,8 +22,9 @@ from harness.races.landmarks import (
     reported_runs,
     total_line,
 )
-from harness.races.programs import RacePrograms
+from harness.races.programs import RacePrograms, libraries_of
 from harness.races.trace import RaceRun
+from harness.series.contract import SeriesData
 
 LIB = GUEST_TESTS / "lib"
 SOURCE = """\
@@ -87,3 +88,13 @@ def test_the_landmarks_are_functions_of_every_program(program: Path) -> None:
     ).keys()
     magic = re.search(r"#define RACE_MAGIC\s+(0x[0-9a-f]+)", (LIB / "race.h").read_text())
     assert magic is not None and int(magic[1], 16) == MAGIC
+
+
+def test_a_program_may_use_what_those_of_the_series_below_use() -> None:
+    def data(guest_tests: str, below: SeriesData | None = None) -> SeriesData:
+        return SeriesData("toy", "Toy", GUEST_TESTS, guest_tests, (), {}, below=below)
+
+    own = GUEST_TESTS / "volatile" / "lib"
+    assert libraries_of(data("volatile")) == [LIB, own]
+    assert libraries_of(data("nothing_here", data("volatile"))) == [LIB, own]
+    assert libraries_of(data("")) == [LIB]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from harness.races.breakpoints import Breakpoint
 from harness.races.scenario import parse_place
 from harness.races.trace import Ending, RaceRun
-from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder, held
+from harness.search.orders_to_try import OrderQueue, OrderStep, SearchOrder, depth, held
 from harness.search.points import Origin, SearchPoint
 
 LOCKED = "B waits for a spinlock, in g(), mm/x.c:7: spin_lock(&l)"
@@ -37,11 +37,11 @@ def ended(ending: Ending, remark: str | None = None) -> RaceRun:
 
 def test_the_program_alone_then_one_thread_held_then_more() -> None:
     every = rest(queue())
-    assert every[0] == SearchOrder(())
+    assert every[0] == ()
     assert set(every[1:5]) == {held("A", 0, "B"), held("A", 1, "B"), held("B", 0, "A"),
                                held("B", 1, "A")}  # fmt: skip
-    assert [order.depth for order in every] == sorted(order.depth for order in every)
-    assert {order.depth for order in every} == {0, 1, 2, 3}
+    assert [depth(order) for order in every] == sorted(depth(order) for order in every)
+    assert {depth(order) for order in every} == {0, 1, 2, 3}
     assert len(set(every)) == len(every)
 
 
@@ -54,7 +54,7 @@ def test_the_turn_is_the_seeds_and_what_was_asked_for_comes_first() -> None:
 
 
 def test_an_order_is_written_as_points_of_a_scenario() -> None:
-    points = queue().points(SearchOrder((OrderStep("A", 1), OrderStep("B", None))))
+    points = queue().points((OrderStep("A", 1), OrderStep("B", None)))
     assert [f"{p.thread}: {p.place}" for p in points] == ["A: f: A1();", "B: ends"]
     assert points[0].says == "before: page table"
 
@@ -63,13 +63,13 @@ def test_who_waits_for_the_held_cpu_is_held_before_it_comes_to_that() -> None:
     of = queue()
     of.next()
     of.told(held("A", 0, "B"), ended("waits", "B waits for an interrupt"), 1)
-    assert of.next() == SearchOrder((OrderStep("A", 0), OrderStep("B", 1), OrderStep("A", None)))
+    assert of.next() == (OrderStep("A", 0), OrderStep("B", 1), OrderStep("A", None))
 
 
 def test_a_point_that_is_not_reached_is_not_tried_again() -> None:
     of = queue()
     of.told(held("A", 0, "B"), ended("unreached"), None)
-    assert not [order for order in rest(of) if order.steps[:1] == (OrderStep("A", 0),)]
+    assert not [order for order in rest(of) if order[:1] == (OrderStep("A", 0),)]
     assert of.skipped
 
 
@@ -85,9 +85,7 @@ def test_where_the_first_thread_waits_itself_no_order_of_the_other_is_made_of_it
 def test_what_is_behind_a_lock_is_not_tried_while_the_lock_is_held() -> None:
     of = queue(1, 3)
     of.told(held("A", 0, "B"), ended("excluded", LOCKED), 1)
-    left = {
-        order.steps[1] for order in rest(of) if order.depth == 2 and order.steps[0].thread == "A"
-    }
+    left = {order[1] for order in rest(of) if depth(order) == 2 and order[0].thread == "A"}
     assert left == {OrderStep("B", 0), OrderStep("B", 1)}
 
 

@@ -15,7 +15,6 @@ from harness.debugger.code import Unit
 from harness.debugger.dwarf import DebugInfo
 from harness.debugger.symbols import KernelSource, Symbols
 from harness.detectors.changed_functions import functions
-from harness.mutants.operators import operator_table
 from harness.mutants.syntax import read_bodies
 from harness.races.breakpoints import find_breakpoint
 from harness.search.points import SearchedCode, operations
@@ -165,12 +164,11 @@ def test_a_function_that_was_asked_for_comes_first_wherever_it_is(
 
 
 def test_the_operations_of_a_patch_of_ours() -> None:
-    table = operator_table()
     patch = next((PROJECT / "patches" / "volatile" / "6.1").glob("0002-*.patch"))
     file = next(f for f in PatchSet(patch.read_text("utf-8")) if f.path == "mm/volatile.c")
     text = "".join(line.value for hunk in file for line in hunk if line.is_added)
     wanted = [f for f in functions(text) if f.names[0] == "volatile_set_vm_flags"]
-    (body,) = read_bodies(text.encode(), wanted, table.calls["loop"], table.annotations, [])
+    (body,) = read_bodies(text.encode(), wanted, [])
     lines = text.splitlines()
     assert {lines[n - 1].strip(): kind for n, kind in operations(body).items()} == {
         "if (vma->vm_flags == vm_flags)": "flag",
@@ -182,11 +180,6 @@ def test_the_operations_of_a_patch_of_ours() -> None:
 
 def test_a_call_by_pointer_is_a_place_to_be_held_before() -> None:
     """What it does is in another file: a window that begins before it and ends behind it."""
-    table, text = (
-        operator_table(),
-        "int f(struct file *file)\n{\n\treturn file->f_op->read(file);\n}\n",
-    )
-    (body,) = read_bodies(
-        text.encode(), functions(text), table.calls["loop"], table.annotations, []
-    )
+    text = "int f(struct file *file)\n{\n\treturn file->f_op->read(file);\n}\n"
+    (body,) = read_bodies(text.encode(), functions(text), [])
     assert operations(body) == {3: "call by pointer"}

@@ -39,7 +39,7 @@ def test_what_was_judged_before_the_run_was_ended_is_told(monkeypatch: pytest.Mo
     session: Any = SimpleNamespace(settings=SimpleNamespace(jobs=1))
     told: list[Protection] = []
     with pytest.raises(KeyboardInterrupt):
-        why_locked.judge_protections(session, "6.1", told.extend)
+        why_locked.judge_protections(session, told)
     assert [(one.answer, one.shown_by) for one in told] == [
         ("needed, shown by a case", "tlb.c::flush"),
         ("not tried", "the run was ended before"),
