@@ -128,7 +128,7 @@ def connected(address: str | None, store: Path, note: Callable[[str], object]) -
     try:
         from distributed import Client
 
-        from harness.engine.worker import GuestPlugin, code_digest
+        from harness.engine.joining_worker import GuestPlugin, code_digest
     except ImportError as error:
         raise MachineError(
             "ENGINE=dask, and Dask is not installed here",

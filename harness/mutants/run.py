@@ -30,10 +30,10 @@ from harness.image.programs import Case
 from harness.mutants.argued import argument_for, load_arguments, outlived
 from harness.mutants.cases import Judges, judges_of
 from harness.mutants.compiler_verdict import compile_alone
-from harness.mutants.far import JudgeJob, judge_far
 from harness.mutants.find import find_mutants, sample
 from harness.mutants.judge import MutantJudge, place_of
 from harness.mutants.mutant import Mutant
+from harness.mutants.on_workers import JudgeJob, judge_on_workers
 from harness.mutants.reach import STAGE as REACH
 from harness.mutants.reach import ReachRecord, find_reach
 from harness.mutants.report import MutantReport
@@ -175,7 +175,7 @@ class MutantRun:
                 if mutant.number in verdicts:
                     self._tell(mutant, verdicts[mutant.number])
             if left and session.settings.engine == "dask":
-                self._judge_far(judge, left, equipment)
+                self._judge_on_workers(judge, left, equipment)
             elif left:
                 self._judge(judge, left, runners())
             stack.close()  # the guests of the cases make room for those of the races
@@ -258,7 +258,9 @@ class MutantRun:
             judge.judge(left, runners, self._progress(left))
             outcome.detail = f"{len(left)} judged in guests, {len(runners)} at once"
 
-    def _judge_far(self, judge: MutantJudge, left: Sequence[Mutant], equipment: Equipment) -> None:
+    def _judge_on_workers(
+        self, judge: MutantJudge, left: Sequence[Mutant], equipment: Equipment
+    ) -> None:
         """The stage mutants on the workers of a scheduler."""
         session, events = self.session, self.session.events
         told, mutants = self._progress(left), {mutant.number: mutant for mutant in left}
@@ -269,7 +271,7 @@ class MutantRun:
         )  # fmt: skip
         asked = session.settings.scheduler, session.settings.cache, events.note
         with stage(events, STAGE) as outcome, connected(*asked) as cluster:
-            cost = judge_far(cluster, job, left, told)
+            cost = judge_on_workers(cluster, job, left, told)
             workers = sum(cluster.workers().values())
             outcome.detail = (
                 f"{len(left)} judged by {workers} workers, {cost:.2f} s a mutant for the way"

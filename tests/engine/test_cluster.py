@@ -16,7 +16,7 @@ import pytest
 
 from harness.core.errors import InvocationError, MachineError
 from harness.engine.cluster import MOST_IN_BATCH, Cluster, batch_size, connected
-from harness.engine.worker import QEMU, GuestPlugin, code_digest
+from harness.engine.joining_worker import QEMU, GuestPlugin, code_digest
 
 
 @contextmanager

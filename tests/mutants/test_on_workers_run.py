@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.engine.worker import GuestPlugin
-from harness.mutants import far as far_module
-from harness.mutants import run
+from harness.engine.joining_worker import GuestPlugin
+from harness.mutants import on_workers, run
 from tests.engine.test_cluster import workers
 from tests.mutants import test_run
 from tests.mutants.test_run import KILLS, Play
@@ -33,7 +32,7 @@ def test_the_workers_of_a_scheduler_say_the_same(
         assert again.mutants("JOBS=1", "ENGINE=dask", f"SCHEDULER={address}") == 1
         assert again.outcomes() == local.outcomes() and again.ran == []
     assert judged == {1, 2, 3, 4, 6}
-    far_module._close()
+    on_workers._close()
 
 
 def test_without_a_scheduler_no_mutant_is_judged_and_the_invocation_is_at_fault(play: Play) -> None:

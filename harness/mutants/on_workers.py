@@ -146,7 +146,7 @@ def merged(one: MutantVerdict | None, other: MutantVerdict) -> MutantVerdict:
     )
 
 
-def judge_far(cluster: Cluster, job: JudgeJob, left: Sequence[Mutant], told: Told) -> float:
+def judge_on_workers(cluster: Cluster, job: JudgeJob, left: Sequence[Mutant], told: Told) -> float:
     """Has the workers judge mutants; ``told`` of each, once. Seconds a mutant that the way costs.
 
     First each mutant gets the cases that are likeliest to notice it, which is the end of most.

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.engine.cluster import batch_size
-from harness.mutants.far import ENOUGH_S, merged, parts_of
+from harness.mutants.on_workers import ENOUGH_S, merged, parts_of
 from harness.mutants.verdict import MutantVerdict
 
 # Of SAMPLE=60 on 6.1: what each mutant took in its guest, in seconds, and whether it survived.
@@ -46,8 +46,8 @@ def test_a_kill_counts_more_than_a_part_that_was_lost_and_that_more_than_surviva
 def makespan(mutants: Sequence[float], workers: int) -> float:
     """Seconds until the last of ``mutants`` is judged, which take so long in one guest.
 
-    As ``judge_far`` and ``Cluster.shared_out`` do it: who is free takes the next batch; behind
-    ``ENOUGH_S`` of cases what is left of a mutant goes to the end of the queue, in parts.
+    As ``judge_on_workers`` and ``Cluster.shared_out`` do it: who is free takes the next batch;
+    behind ``ENOUGH_S`` of cases what is left of a mutant goes to the end of the queue, in parts.
     """
     waiting = deque((min(seconds, ENOUGH_S), max(0.0, seconds - ENOUGH_S)) for seconds in mutants)
     # (when a worker is free, a number that tells them apart, what is left of what it was at)
