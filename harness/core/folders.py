@@ -3,7 +3,7 @@
 
 A Makefile can make a folder in a folder thousands of times. For each of them os.walk and
 shutil.rmtree call themselves, until Python 3.12 and 3.13, and that is too often for Python at
-a thousand. What cannot be removed would stay in the cache for good. rm goes to any depth.
+a thousand. What cannot be removed would stay in the cache for good.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,14 @@ def remove_folder(path: Path, *, quietly: bool = False) -> None:
     Raises:
         PermissionError: something in it cannot be removed; not with ``quietly``.
     """
-    argv = ("rm", "-rf", "--", str(path))
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        shutil.rmtree(path)
+        return
+    except FileNotFoundError:
+        return
+    except (OSError, RecursionError):  # too deep for calls, or for open folders
+        argv = ("rm", "-rf", "--", str(path))
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0 and not quietly:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise PermissionError(errno.EACCES, said, str(path))
