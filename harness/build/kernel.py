@@ -58,6 +58,11 @@ class KernelBuild:
     compiled: list[str]
     warned: str | None = None
 
+    @property
+    def image(self) -> Path:
+        """What the machine that it was built for starts; see machines.yaml."""
+        return self.bzimage or self.vmlinux
+
 
 def debug_config(config: str) -> str:
     """A .config with debug information switched on and nothing else changed."""

@@ -142,7 +142,7 @@ class MutantRun:
             )
             outcome.cached = kernel.cached
             outcome.detail = f"{counted(len(alive), 'mutant')} in one kernel"
-        spec = replace(self.equipment.spec, kernel=kernel.bzimage or kernel.vmlinux)
+        spec = replace(self.equipment.spec, kernel=kernel.image)
         # The mutants are no patch more: what holds from which patch on is as it was.
         tree = replace(tree, applied=replace(applied, patches=prepared.applied.patches))
         switched = replace(prepared, tree=tree, kernel=kernel)

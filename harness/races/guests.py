@@ -139,8 +139,7 @@ def kernel_guests(
         stub = Path(short) / "gdb"
         symbols = kernel.symbols(context.session.store, context.prepared.base)
         folder.mkdir(parents=True, exist_ok=True)
-        image = kernel.build.bzimage or kernel.build.vmlinux
-        spec = replace(context.spec, kernel=image, gdb=str(stub))
+        spec = replace(context.spec, kernel=kernel.build.image, gdb=str(stub))
         try:
             kvm = kvm_verdict(context.session)
             with Guests(spec, folder, events, kvm) as guests:

@@ -119,7 +119,7 @@ def guest_spec(
     events.emit(chosen)
     events.note(chosen.reason)
     spec = GuestSpec(
-        kernel=prepared.kernel.bzimage or prepared.kernel.vmlinux,
+        kernel=prepared.kernel.image,
         machine=prepared.machine,
         accel=chosen.accel,
         rootfs=rootfs.image,

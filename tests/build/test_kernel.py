@@ -38,6 +38,7 @@ def test_the_whole_path(toy: Toy, recorder: Recorder) -> None:
     assert "CC      mm/volatile.o" in kernel.log.read_text()
     assert kernel.bzimage is not None
     assert kernel.bzimage.is_file()
+    assert kernel.image == kernel.bzimage
     progress = [e for e in recorder.seen if isinstance(e, StageProgress) and e.name == "build"]
     assert [e.done for e in progress] == [1, 2, 3, 4]
     assert {e.unit for e in progress} == {"objects"}
@@ -77,6 +78,7 @@ def test_builds_are_reproducible(toy: Toy) -> None:
     toy.store = Store(toy.root / "second-store", 1 << 30)
     second = toy.build(folder)
     assert first.vmlinux.read_bytes() == second.vmlinux.read_bytes()
+    assert first.image == first.vmlinux
     assert first.system_map.read_bytes() == second.system_map.read_bytes()
 
 
