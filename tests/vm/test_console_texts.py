@@ -254,6 +254,16 @@ MUST_PASS: dict[str, str] = {
     "an interrupt that no driver takes": logged(
         'irq 7: nobody cared (try booting with the "irqpoll" option)'
     ),
+    "ext4's error": logged(
+        "EXT4-fs error (device vdb): ext4_lookup:1787: inode #2: comm frog: deleted inode"
+    ),
+    "btrfs's error": logged("BTRFS: error (device vdb) in btrfs_pond:77: errno=-5 IO failure"),
+    "xfs's error": logged(
+        "XFS (vdb): Internal error pond != dry at line 7 of file fs/xfs/xfs_pond.c.  Caller f+0x1",
+        "CPU: 0 PID: 1 Comm: frog Not tainted 7.3.0 #1",
+        "Call Trace:",
+        " xfs_pond_fill+0x1/0x2",
+    ),
     "a hint of the boot": logged(
         "WARNING: workqueue cpumask: online intersect > possible intersect"
     ),
@@ -297,6 +307,16 @@ def test_what_must_pass_is_no_complaint(name: str) -> None:
         (
             "an interrupt that no driver takes",
             'irq 7: nobody cared (try booting with the "irqpoll" option)',
+        ),
+        (
+            "ext4's error",
+            "EXT4-fs error (device vdb): ext4_lookup:1787: inode #2: comm frog: deleted inode",
+        ),
+        ("btrfs's error", "BTRFS: error (device vdb) in btrfs_pond:77: errno=-5 IO failure"),
+        (
+            "xfs's error",
+            "XFS (vdb): Internal error pond != dry at line 7 of file fs/xfs/xfs_pond.c."
+            "  Caller f+0x1",
         ),
         ("only dropped messages", "** 3 printk messages dropped **"),
     ],
