@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import socket
 import threading
+import weakref
 from collections.abc import Callable
 
 import paramiko
@@ -119,13 +121,22 @@ class FakeSshd:
         self.public, self.handler, self.shell, self.mute = public, handler, shell, mute
         self.transports: list[paramiko.Transport] = []
         self.accepted = 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self.port = self._keep_port()
+        self._listener = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def host_key(self) -> str:
         return self.key.public
+
+    def _keep_port(self) -> int:
+        """A port that nobody else is given once the server is closed, in another run either."""
+        keeper = socket.socket()
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        keeper.bind(("127.0.0.1", 0))
+        port = int(keeper.getsockname()[1])
+        weakref.finalize(self, os.close, keeper.detach())
+        return port
 
     def _accept(self) -> None:
         kept = []
