@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from harness.core import git
 from harness.core.events import FileKind, TouchedFile
 from harness.series.apply import PatchedTree
 
+SUBMODULE = ":160000"  # the mode of a commit of another repository, as git diff --raw has it
 SELFTESTS = "tools/testing/selftests/"
 # The programs of a kernel tree, which are no part of a kernel.
 _TOOLS = ("tools/", "scripts/", "samples/", "usr/", "certs/extract-cert")
@@ -77,18 +78,26 @@ def touched_files(tree: PatchedTree, *, texts: bool = True) -> list[Touched]:
     """
     if tree.commit == tree.base:
         return []
-    out = git.raw(tree.repo, "diff", "--name-status", "-z", "--no-renames", tree.base, tree.commit)
-    words = [os.fsdecode(word) for word in out.split(b"\0") if word]
-    pairs = zip(words[0::2], words[1::2], strict=True)
-    return [_touched(tree, status, path, texts) for status, path in pairs]
+    argv = ("diff", "--raw", "-z", "--no-abbrev", "--no-renames", tree.base, tree.commit)
+    words = [os.fsdecode(word) for word in git.raw(tree.repo, *argv).split(b"\0") if word]
+    found: list[tuple[Touched, list[str]]] = []
+    for what, path in zip(words[0::2], words[1::2], strict=True):
+        old_mode, _, before, after, status = what.split()
+        touched = Touched(path, kind_of(path), gone=status == "D")
+        changed = status == "M" and old_mode != SUBMODULE
+        compared = texts and changed and touched.kind in ("code", "header")
+        found.append((touched, [before, after] if compared else []))
+    blobs = git.blobs(tree.repo, [blob for _, pair in found for blob in pair])
+    return [
+        _unless_only_comments(touched, [blobs[blob] for blob in pair]) for touched, pair in found
+    ]
 
 
-def _touched(tree: PatchedTree, status: str, path: str, texts: bool) -> Touched:
-    kind = kind_of(path)
-    if texts and kind in ("code", "header") and status == "M":
-        before, after = (without_comments(tree.read(path, at)) for at in (tree.base, tree.commit))
-        kind = "comments" if before == after else kind
-    return Touched(path, kind, gone=status == "D")
+def _unless_only_comments(touched: Touched, texts: Sequence[bytes]) -> Touched:
+    """The file, as one of kind comments where the two texts given differ by these alone."""
+    words = [without_comments(text.decode("utf-8", "replace")) for text in texts]
+    same = words and words[0] == words[1]
+    return replace(touched, kind="comments") if same else touched
 
 
 def fates(

@@ -9,8 +9,9 @@ import pytest
 
 from harness.change.objects import dependents
 from harness.change.touched import Touched, fates, kind_of, touched_files, without_object
+from harness.core import git
 from harness.core.events import FileKind
-from harness.series.apply import unpatched
+from harness.series.apply import PatchedTree, unpatched
 from tests.support.toy import Toy
 
 
@@ -47,6 +48,17 @@ def test_comments_are_no_code(toy: Toy) -> None:
     found = {file.path: file.kind for file in touched_files(applied)}
     assert found == {"mm/swap.c": "comments", "drivers/driver.c": "code"}
     assert touched_files(unpatched(base)) == []
+
+
+def test_a_commit_of_another_repository_has_no_text(tmp_path: Path) -> None:
+    git.init(tmp_path)
+    commits = []
+    for digit in "12":
+        entry = f"160000 commit {digit * 40}\tlib.c\n".encode()
+        tree = git.text(tmp_path, "mktree", "--missing", stdin=entry)
+        commits.append(git.text(tmp_path, "commit-tree", tree, stdin=b""))
+    found = touched_files(PatchedTree(tmp_path, commits[1], commits[0]))
+    assert found == [Touched("lib.c", "code")]
 
 
 def test_fates() -> None:
