@@ -20,10 +20,10 @@ from harness.build.flavours import Flavour, load_flavour
 from harness.build.fragments import NOT_SET, read_values
 from harness.build.kconfig import configure
 from harness.build.kernel import KernelBuild, build
-from harness.build.make import APART
 from harness.build.toolchain import ARCH, BuildTools, find_toolchain
 from harness.build.tree import TreeUnderTest
 from harness.cases.ktap import read_case
+from harness.change.touched import touched_files
 from harness.core import events as ev
 from harness.core import proc
 from harness.core.errors import InvocationError, SeriesError
@@ -234,10 +234,11 @@ def _body(session: Session, cells: Sequence[MatrixCell], guests: Mapping[str, Ru
         events.emit(ev.judged(case, wrong, said, seconds, (cell.clause,), cell.row.about))
 
 
-def touched_files(applied: Applied) -> list[str]:
+def c_files(applied: Applied) -> list[str]:
     """The C files of the kernel that the applied patches change or add."""
-    names = applied.diff("--name-only", "--diff-filter=d", "--", "*.c").splitlines()
-    return [name for name in names if not name.startswith(APART)]
+    files = touched_files(applied, texts=False)
+    code = (file.path for file in files if file.kind == "code" and not file.gone)
+    return [path for path in code if path.endswith(".c")]
 
 
 def _judge(tree: TreeUnderTest, cell: MatrixCell) -> tuple[list[str], list[str]]:
@@ -248,7 +249,7 @@ def _judge(tree: TreeUnderTest, cell: MatrixCell) -> tuple[list[str], list[str]]
             kernel = build(tree, configure(tree, cell.kconfig), stage=cell.name)
             outcome.cached = kernel.cached
             outcome.detail = f"{tools.toolchain.cc}, {len(kernel.compiled)} objects"
-            touched = touched_files(applied)
+            touched = c_files(applied)
             # What a part of the series must give, only its own patches' builds can say.
             if len(applied.patches) < applied.total or not touched:
                 return [], []

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.commands.matrix import build_matrix, said_by_guest, touched_files
+from harness.commands.matrix import build_matrix, c_files, said_by_guest
 from harness.commands.report import merge, overall, read_runs, rows
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
@@ -212,5 +212,5 @@ def test_touched_files_are_the_kernels_own(toy: Toy) -> None:
         ("one", {"mm/swap.c": grow, "tools/testing/a.c": "int a;\n", "mm/volatile.c": "int v;\n",
                  "mm/madvise.c": None, "include/linux/mm.h": lambda t: t + "\n"}),
     )  # fmt: skip
-    assert touched_files(toy.apply(series)[1]) == ["mm/swap.c", "mm/volatile.c"]
-    assert touched_files(toy.apply(None)[1]) == []
+    assert c_files(toy.apply(series)[1]) == ["mm/swap.c", "mm/volatile.c"]
+    assert c_files(toy.apply(None)[1]) == []
