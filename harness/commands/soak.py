@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
@@ -201,13 +201,14 @@ def figures_in_words(runs: Sequence[SoakRun]) -> str:
     return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items())
 
 
-def table(runs: Sequence[SoakRun]) -> Table:
+def table(runs: Sequence[SoakRun]) -> Group:
     """One row a kind, kernel line and flavour, of the kernel that was last soaked.
 
-    Below it what its rounds counted, and what failed.
+    Below all rows, of each, what its rounds counted, and what failed.
     """
     names = ("kind", "kernel", "flavour", "minutes", "by CPUs", "rounds", "guests", "leak scans")
-    shown = Table(*names, "failures", "figures", box=None, pad_edge=False, header_style="bold")
+    shown = Table(*names, "failures", box=None, pad_edge=False, header_style="bold")
+    below: list[str] = []
     last = {(of.kind, of.line, of.flavour): of for of in (run.identity for run in runs)}
     for identity in last.values():
         mine = [run for run in runs if run.identity == identity]
@@ -225,11 +226,11 @@ def table(runs: Sequence[SoakRun]) -> Table:
             str(sum(run.guests for run in mine)),
             str(sum(run.leak_scans for run in mine)),
             f"[red]{len(failed)}[/]" if failed else "[green]0[/]",
-            escape(figures_in_words(mine)),
         )
-        for failure in failed:
-            shown.add_row(*[""] * 9, f"[red]{escape(failure)}[/]")
-    return shown
+        named = f"{identity.kind}, {mine[-1].version}, {identity.flavour}"
+        below.append(escape(f"{named}: {figures_in_words(mine)}"))
+        below += [f"[red]{escape(failure)}[/]" for failure in failed]
+    return Group(shown, "", *below)
 
 
 def _soak(session: Session) -> None:
