@@ -21,7 +21,6 @@ from pathlib import Path
 
 from rich.console import Console, Group
 from rich.markup import escape
-from rich.table import Table
 
 from harness.build.fragments import read_values
 from harness.cases.runner import CaseRunner
@@ -30,6 +29,7 @@ from harness.core.errors import InternalError, InvocationError, SeriesError
 from harness.core.jsondata import read_json, read_yaml, write_json
 from harness.core.settings import Settings
 from harness.core.stages import stage
+from harness.core.tables import plain_table
 from harness.image.programs import Case
 from harness.run.assemble_guest import (
     assemble_guest,
@@ -207,7 +207,7 @@ def table(runs: Sequence[SoakRun]) -> Group:
     Below all rows, of each, what its rounds counted, and what failed.
     """
     names = ("kind", "kernel", "flavour", "minutes", "by CPUs", "rounds", "guests", "leak scans")
-    shown = Table(*names, "failures", box=None, pad_edge=False, header_style="bold")
+    shown = plain_table(*names, "failures")
     below: list[str] = []
     last = {(of.kind, of.line, of.flavour): of for of in (run.identity for run in runs)}
     for identity in last.values():

@@ -34,6 +34,7 @@ from harness.core.jsondata import read_yaml, write_json
 from harness.core.sandbox import Inside
 from harness.core.settings import Settings
 from harness.core.stages import stage
+from harness.core.tables import plain_table
 from harness.run.pipeline import base_stage, workbench
 from harness.run.session import RunResult, Session, run_session
 from harness.series.apply import apply_series, unpatched
@@ -305,7 +306,7 @@ def records(found: Sequence[PatchRemarks], series: Series, *, own: bool) -> list
 
 def table(found: Sequence[PatchRemarks]) -> Table:
     """One row a patch, one column a tool."""
-    shown = Table("patch", "subject", *TOOLS, box=None, pad_edge=False, header_style="bold")
+    shown = plain_table("patch", "subject", *TOOLS)
     for patch in found:
         cells = []
         for tool in TOOLS:

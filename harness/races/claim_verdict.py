@@ -12,12 +12,12 @@ from rich.table import Table
 
 from harness.core.events import CaseFinished, CaseId, Status
 from harness.core.rates import wilson
+from harness.core.tables import plain_table
 from harness.debugger.symbols import Symbols
 from harness.races.batch import Batch
 from harness.races.claimed_points import REVERSE, Order, Resolved
 from harness.races.claims import Claim
 from harness.races.scenario import Scenario
-from harness.races.verdict import plain_table
 
 SCHEMA = 1
 MAX_FRAMES = 14  # of a stack on the screen; the trace has all
@@ -179,7 +179,7 @@ def document(result: ClaimResult) -> dict[str, Any]:
 
 def resolved_table(resolved: Resolved) -> Table:
     """What each row of the claim is in this kernel."""
-    shown = Table("row", "point", "in this kernel", box=None, pad_edge=False, header_style="bold")
+    shown = plain_table("row", "point", "in this kernel")
     for at in resolved.found:
         where = f"{at.at.file}:{at.at.line}" if at.at.file else ""
         where += f", inlined into {', '.join(at.at.inlined_into)}" if at.at.inlined_into else ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -16,6 +16,7 @@ from rich.text import Text
 from harness.core.errors import InvocationError
 from harness.core.events import CaseFinished, Status
 from harness.core.rates import wilson
+from harness.core.tables import plain_table
 from harness.debugger.symbols import KernelSource
 from harness.races.batch import Batch, StressTotals
 from harness.races.breakpoints import Breakpoint
@@ -105,15 +106,6 @@ def document(result: RaceResult) -> dict[str, Any]:
         names = zip(("variant", "series"), result.stress, strict=True)
         record["stress"] = {name: {**asdict(s), "error": s.error or ""} for name, s in names}
     return record
-
-
-def plain_table(*columns: str, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
-    """A table without lines. ``right``: columns of numbers; ``whole``: those never folded."""
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for name in columns:
-        justify: Literal["left", "right"] = "right" if name in right else "left"
-        shown.add_column(name, justify=justify, no_wrap=name in whole)
-    return shown
 
 
 def explanation(

@@ -31,6 +31,7 @@ from rich.table import Table
 from harness.core import events as ev
 from harness.core.command_table import command
 from harness.core.errors import UNTESTED
+from harness.core.tables import plain_table
 from harness.core.words import counted
 from harness.report.records import CaseRecord, RunDocument, SplatRecord
 from harness.report.untested import figures, next_step, run_by
@@ -207,8 +208,7 @@ def ranges(numbers: list[int]) -> str:
 
 def clause_table(run: RunDocument, data: SeriesData) -> Table:
     """One row a family of clauses: which pass, fail, are untested, do not apply."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("clauses")
+    table = plain_table("clauses")
     for name, style in _STYLE.items():
         table.add_column(name.replace("_", " "), style=style)
     table.add_column("cases", justify="right")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
+from harness.core.tables import plain_table
 from harness.report.records import RunDocument
 from harness.run.session import RunKernel, RunResult
 
@@ -58,7 +59,7 @@ class SeriesState:
 def table(states: Sequence[SeriesState]) -> Table:
     """One row a state."""
     names = ("after", "patch", "builds", "boots", "cases", "complaints", "exit", "results")
-    shown = Table(*names, box=None, pad_edge=False, header_style="bold")
+    shown = plain_table(*names, whole=("results",))
     for state in states:
         code = state.document["exit_code"]
         shown.add_row(

@@ -18,11 +18,11 @@ from typing import Any, Literal
 from rich.markup import escape
 from rich.table import Table
 
+from harness.core.tables import plain_table
 from harness.mutants.judge import place_of
 from harness.mutants.mutant import Mutant, mutated
 from harness.mutants.report import ALIVE
 from harness.mutants.verdict import MutantVerdict
-from harness.races.verdict import plain_table
 from harness.search.program_search import FoundOrder
 
 SCHEMA = 1

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from harness.core.events import CaseFinished, CaseId, Status
 from harness.core.rates import wilson
+from harness.core.tables import plain_table
 from harness.races.batch import StressTotals
-from harness.races.verdict import plain_table
 from harness.search.program_search import ProgramSearch
 
 SCHEMA = 1

@@ -12,6 +12,7 @@ from rich.table import Table
 from harness.commands.cost.bars import CostTable, RatioBar
 from harness.commands.cost.judge import ALONE, Boots, Difference, Spread, shown
 from harness.commands.cost.sizes import KernelSizes
+from harness.core.tables import plain_table
 from harness.report.files import page_environment
 
 FORMAT = 1
@@ -58,22 +59,21 @@ def _allowed(difference: Difference, table: CostTable) -> str:
 
 def tables(report: CostReport, table: CostTable) -> Iterator[Table]:
     """The tables of the screen, each of its kind."""
-    look = {"box": None, "pad_edge": False, "header_style": "bold"}
     for unit, condition in dict.fromkeys(d.key[:2] for d in report.differences):
         names = (f"{unit}, {condition}", "base", "series", "difference (95 %)", "at most")
-        shown_table = Table(*names, **look)  # type: ignore[arg-type]
+        shown_table = plain_table(*names)
         for d in report.differences:
             if d.key[:2] == (unit, condition):
                 said = shown(d.percent) if d.seen else f"none seen: {shown(d.percent)}"
                 medians = (f"{Spread.of(v).middle:,.1f}" for v in (d.base, d.series))
                 shown_table.add_row(d.key.name, *medians, said, _allowed(d, table))
         yield shown_table
-    alone = Table("instructions, the series alone", "median", "95 %", **look)  # type: ignore[arg-type]
+    alone = plain_table("instructions, the series alone", "median", "95 %")
     for name, spread in report.of_series().items():
         interval = f"{spread.low:,.2f} to {spread.high:,.2f}"
         alone.add_row(name, f"{spread.middle:,.2f}", interval)
     yield alone
-    sizes = Table("bytes", "base", "series", "more", **look)  # type: ignore[arg-type]
+    sizes = plain_table("bytes", "base", "series", "more")
     images = report.base.image, report.series.image
     structs = report.base.structs, report.series.structs
     for prefix, (before, after) in (("", images), ("struct ", structs)):
