@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from harness.series.contract import SeriesData, load
 from tests.support.limits import HUNG_S, SLOW_HUNG_S
 from tests.support.recorder import Recorder
 from tests.support.toy import Toy, repository
+
+FIRST_PID = 1000  # a sandbox numbers its processes from 1, and has far fewer
 
 # Hypothesis would fail an example that takes 0.2 s, and one that is drawn slowly.
 hypothesis.settings.register_profile(
@@ -38,6 +41,17 @@ def _ended_when_it_hangs(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def victim() -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose number none in a sandbox has, where numbers are low too (a container)."""
+    while (process := subprocess.Popen(("sleep", "inf"))).pid < FIRST_PID:
+        process.kill()
+        process.wait()
+    yield process
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture

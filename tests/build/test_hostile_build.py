@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,9 +55,9 @@ def doing(*lines: str) -> Step:
     return "harm", {"Makefile": lambda text: text.replace(LINKED, recipe + LINKED)}
 
 
-def tried(toy: Toy, home: Path, server: socket.socket, what: str) -> str:
+def tried(toy: Toy, home: Path, server: socket.socket, what: str, pid: int = 0) -> str:
     port = server.getsockname()[1]
-    return ATTEMPTS[what][0].format(home=home, root=toy.root, port=port, pid=os.getpid())
+    return ATTEMPTS[what][0].format(home=home, root=toy.root, port=port, pid=pid)
 
 
 def is_unharmed(toy: Toy, server: socket.socket) -> bool:
@@ -68,14 +68,14 @@ def is_unharmed(toy: Toy, server: socket.socket) -> bool:
 
 @pytest.mark.parametrize("what", ATTEMPTS)
 def test_what_it_tries_fails_and_the_verdict_says_it(
-    toy: Toy, home: Path, server: socket.socket, what: str
+    toy: Toy, home: Path, server: socket.socket, victim: subprocess.Popen[bytes], what: str
 ) -> None:
     with pytest.raises(SeriesError) as caught:
-        toy.build(toy.series(doing(tried(toy, home, server, what))))
+        toy.build(toy.series(doing(tried(toy, home, server, what, victim.pid))))
     refusals = [line for line in caught.value.what.splitlines() if "refused: " in line]
     assert re.search(ATTEMPTS[what][1], refusals[0])
     assert "secret words" not in toy.log.read_text()
-    assert is_unharmed(toy, server)
+    assert is_unharmed(toy, server) and victim.poll() is None
 
 
 def test_a_build_that_goes_on_all_the_same_is_told(

@@ -66,11 +66,13 @@ def test_home_is_invisible_and_all_but_its_own_folder_read_only(home: Path, tmp_
 
 
 @needs_sandbox
-def test_no_capabilities_no_network_and_no_process_of_others() -> None:
+def test_no_capabilities_no_network_and_no_process_of_others(
+    victim: subprocess.Popen[bytes],
+) -> None:
     assert "CapEff:\t0000000000000000" in run("cat /proc/self/status")[1]
     assert run("cat /proc/net/dev | grep -c :")[1] == "1\n"  # lo
-    code, said = run(f"kill -9 {os.getpid()}")
-    assert code != 0 and "No such process" in said
+    code, said = run(f"kill -9 {victim.pid}")
+    assert code != 0 and "No such process" in said and victim.poll() is None
     if os.geteuid() == 0:
         assert run("id -u")[1] == f"{sandbox.USER_ID}\n"
         assert run("cat /etc/shadow")[0] != 0
