@@ -8,6 +8,7 @@ back, and the file that needs it is told to be missing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -52,12 +53,13 @@ class WholeChange:
         """The symbols that each of its files of this architecture needs, and each test of one."""
         found = {}
         tree = self.whole
+        read = functools.cache(tree.read)  # files of one folder have the same Makefiles
         files = touched_files(tree, texts=False)
         for file in files:
             if _compilable(file, arch):
-                found[file.path] = needed_symbols(tree.read, file.path) or ()
+                found[file.path] = needed_symbols(read, file.path) or ()
         for test in kunit_files(tree, files) if self.kunit else ():
-            symbols = needed_symbols(tree.read, test.path) or ()
+            symbols = needed_symbols(read, test.path) or ()
             found[test.path] = (*symbols, *NEEDED)
         return found
 

@@ -104,8 +104,8 @@ def machine_lists(store: Store, *, fresh: bool = False) -> Iterator[tuple[str, .
     Raises:
         UnavailableError: ours could not be fetched.
     """
-    if not fresh and archives():
-        yield _keeping(store)
+    if not fresh and archives(options := _keeping(store)):
+        yield options
         return
     with _private_lists(store, None, 0.0 if fresh else LISTS_AGE_S) as options:
         yield options
