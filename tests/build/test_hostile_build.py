@@ -29,7 +29,8 @@ ATTEMPTS = {
     "beside": ("echo x > {root}/beside", "Permission denied|Read-only file system"),
     "tree": ("echo x > $(srctree)/beside", "Permission denied|Read-only file system"),
     "connect": ("bash -c ': < /dev/tcp/127.0.0.1/{port}'", "Connection refused"),
-    "kill": ("kill -9 {pid}", "No such process"),
+    # By the shell: make would start a program of that name, which a bare system has not.
+    "kill": ("sh -c 'kill -9 {pid}'", "No such process"),
 }
 
 
