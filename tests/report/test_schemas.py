@@ -22,8 +22,8 @@ from harness.report.results import Results, document
 from harness.run.session import Session, run_session
 from harness.series import contract
 from harness.series.patches import Patch
-from tests.commands.revision.test_flaky import document as made_up
 from tests.commands.revision.test_mutants import WEAK
+from tests.commands.revision.test_verdict_of_flaky_cases import document as made_up
 
 
 def schema(name: str) -> dict[str, Any]:

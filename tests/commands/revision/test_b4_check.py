@@ -18,7 +18,7 @@ from harness.commands.static_checks import OpenRemarks
 from harness.core.command_table import COMMANDS
 from harness.core.settings import PROJECT
 from harness.series.patches import parse_patch
-from tests.commands.revision.test_flaky import document
+from tests.commands.revision.test_verdict_of_flaky_cases import document
 from tests.support.toy import Toy, grow
 
 COVER = b"From: A <a@b.c>\nSubject: [PATCH 0/2] x\nMessage-Id: <cover@example.org>\n\nHello.\n"

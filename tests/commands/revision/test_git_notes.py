@@ -13,7 +13,7 @@ from harness.commands.revision.command import revision
 from harness.core import git
 from harness.core.errors import InvocationError
 from harness.core.settings import Settings
-from tests.commands.revision.test_flaky import document, look, runner
+from tests.commands.revision.test_verdict_of_flaky_cases import document, look, runner
 from tests.support.toy import Toy, commit, grow
 
 

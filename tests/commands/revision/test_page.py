@@ -17,7 +17,7 @@ from harness.commands.revision.page import (
 from harness.commands.revision.verdict import RevisionRuns, conclude
 from harness.commands.static_checks import OpenRemarks
 from harness.series.patches import Patch
-from tests.commands.revision.test_flaky import CASE, document
+from tests.commands.revision.test_verdict_of_flaky_cases import CASE, document
 
 PATCHES = tuple(Patch(n, b"", n, ()) for n in ("one", "two", "three"))
 INPUTS = Inputs("b", "w", "", "s", "", PATCHES, "")
