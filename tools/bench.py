@@ -32,6 +32,7 @@ from harness.core.errors import InternalError, MachineError
 from harness.core.events import GuestBooted
 from harness.core.jsondata import read_json, write_json
 from harness.core.settings import PROJECT, Settings
+from harness.core.tables import plain_table
 from harness.run.assemble_guest import assemble_guest, booted
 from harness.run.session import Session, run_session
 from harness.setup import bootstrap
@@ -220,13 +221,12 @@ def measure(
 
 def table(rows: Sequence[Measurement]) -> Table:
     """The rows with their medians, spread and bars."""
-    shown = Table(box=None, header_style="bold")
-    for name in ("", "median", "min", "max", "runs", "bar"):
-        shown.add_column(name, justify="left" if not name else "right")
+    figures = ("median", "min", "max", "runs", "bar")
+    shown = plain_table("", *figures, right=figures)
     for row in rows:
         bar = "" if row.bar == float("inf") else f"{row.bar:.1f}"
-        figures = [f"{v:.2f} {row.unit}" for v in (row.median, min(row.values), max(row.values))]
-        shown.add_row(row.name, *figures, str(len(row.values)), bar)
+        said = [f"{v:.2f} {row.unit}" for v in (row.median, min(row.values), max(row.values))]
+        shown.add_row(row.name, *said, str(len(row.values)), bar)
     return shown
 
 

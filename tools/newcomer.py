@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from harness.core import git, proc
 from harness.core.command_table import command
@@ -27,6 +26,7 @@ from harness.core.errors import InternalError, MachineError
 from harness.core.events import Events
 from harness.core.jsondata import write_json
 from harness.core.settings import PROJECT, Settings
+from harness.core.tables import plain_table
 from harness.setup import apt
 from harness.setup.on_demand import provide
 
@@ -219,11 +219,8 @@ def newcomer(settings: Settings) -> int:
         versions = run_commands(new, commands)
     about = {"suite": new.suite, "commit": git.commit_id(PROJECT, "HEAD"), "versions": versions}
     write_json(out / "newcomer.json", {**about, "steps": new.steps})
-    table = Table(
-        box=None, header_style="bold", title=" ".join(f"{n} {v}" for n, v in versions.items())
-    )
-    table.add_column(new.suite)
-    table.add_column("seconds", justify="right")
+    table = plain_table(new.suite, "seconds", right=("seconds",))
+    table.title = " ".join(f"{n} {v}" for n, v in versions.items())
     for done in new.steps:
         table.add_row(done.name, f"{done.seconds:.0f}")
     console.print(table)

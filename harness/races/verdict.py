@@ -117,7 +117,8 @@ def explanation(
     """
     columns = plain_table("")
     for thread in scenario.threads:
-        columns.add_column(f"{thread.name}, CPU {thread.cpu}: {escape(thread.does)}", ratio=1)
+        heading = f"{thread.name}, CPU {thread.cpu}: {escape(thread.does)}"
+        columns.add_column(heading, ratio=1, overflow="fold")
     below = [""]
     for number, (point, at) in enumerate(zip(scenario.points, breakpoints, strict=True), 1):
         cell = _cell(point, at)

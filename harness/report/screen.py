@@ -210,7 +210,7 @@ def clause_table(run: RunDocument, data: SeriesData) -> Table:
     """One row a family of clauses: which pass, fail, are untested, do not apply."""
     table = plain_table("clauses")
     for name, style in _STYLE.items():
-        table.add_column(name.replace("_", " "), style=style)
+        table.add_column(name.replace("_", " "), style=style, overflow="fold")
     table.add_column("cases", justify="right")
     families: dict[str, dict[str, list[int]]] = {}
     for clause, record in run["clauses"].items():

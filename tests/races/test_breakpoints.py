@@ -125,3 +125,6 @@ def test_a_scenario_is_drawn_with_the_source_around_its_points(toy: Symbols) -> 
     assert f"  > {number:5}  static inline" in text and f"    {number + 1:5}  {{" in text
     assert "is about to add" in text and "excluded: B waits in take() for the lock" in text
     assert "sequential" not in text
+    narrow = Console(width=16, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    narrow.print(explanation(scenario, breakpoints, toy.source))
+    assert "\N{HORIZONTAL ELLIPSIS}" not in narrow.export_text()

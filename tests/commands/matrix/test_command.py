@@ -207,7 +207,7 @@ def test_a_machine_that_cannot_boot_ends_the_command(
     assert build_matrix(settings, boot) == 3
 
 
-def test_touched_files_are_the_kernels_own(toy: Toy) -> None:
+def test_c_files_are_the_kernels_own(toy: Toy) -> None:
     series = toy.series(
         ("one", {"mm/swap.c": grow, "tools/testing/a.c": "int a;\n", "mm/volatile.c": "int v;\n",
                  "mm/madvise.c": None, "include/linux/mm.h": lambda t: t + "\n"}),
