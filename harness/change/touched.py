@@ -7,7 +7,6 @@ Documentation, tools and selftests count as what they are. A C file has its obje
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,6 @@ from harness.core import git
 from harness.core.events import FileKind, TouchedFile
 from harness.series.apply import PatchedTree
 
-SUBMODULE = ":160000"  # the mode of a commit of another repository, as git diff --raw has it
 SELFTESTS = "tools/testing/selftests/"
 # The programs of a kernel tree, which are no part of a kernel.
 _TOOLS = ("tools/", "scripts/", "samples/", "usr/", "certs/extract-cert")
@@ -76,17 +74,12 @@ def touched_files(tree: PatchedTree, *, texts: bool = True) -> list[Touched]:
     Args:
         texts: look into those with code as well, whether only comments change.
     """
-    if tree.commit == tree.base:
-        return []
-    argv = ("diff", "--raw", "-z", "--no-abbrev", "--no-renames", tree.base, tree.commit)
-    words = [os.fsdecode(word) for word in git.raw(tree.repo, *argv).split(b"\0") if word]
     found: list[tuple[Touched, list[str]]] = []
-    for what, path in zip(words[0::2], words[1::2], strict=True):
-        old_mode, _, before, after, status = what.split()
-        touched = Touched(path, kind_of(path), gone=status == "D")
-        changed = status == "M" and old_mode != SUBMODULE
+    for file in git.changed_files(tree.repo, tree.base, tree.commit):
+        touched = Touched(file.path, kind_of(file.path), gone=file.status == "D")
+        changed = file.status == "M" and file.mode != git.SUBMODULE
         compared = texts and changed and touched.kind in ("code", "header")
-        found.append((touched, [before, after] if compared else []))
+        found.append((touched, [file.old_blob, file.blob] if compared else []))
     blobs = git.blobs(tree.repo, [blob for _, pair in found for blob in pair])
     return [
         _unless_only_comments(touched, [blobs[blob] for blob in pair]) for touched, pair in found

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 from harness.core import proc
 from harness.core.errors import InternalError
@@ -18,6 +18,7 @@ NAME = "Kernel Series Harness"
 EMAIL = "harness@localhost"
 # 2000-01-01: the date of base commits that come from no repository.
 EPOCH = "946684800 +0000"
+SUBMODULE = "160000"  # the mode of a commit of another repository in a tree
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -149,6 +150,33 @@ def blobs(repo: Path, ids: list[str]) -> dict[str, bytes]:
         found[wanted] = out[end + 1 : end + 1 + size]
         at = end + 1 + size + 1
     return found
+
+
+class FileChange(NamedTuple):
+    """How a file differs between two commits: its mode and blob in each.
+
+    ``status``: git's letter, A, D, M or T. The mode is 000000 where the file is not there.
+    """
+
+    path: str
+    status: str
+    old_mode: str
+    old_blob: str
+    mode: str
+    blob: str
+
+
+def changed_files(repo: Path, old: str, new: str) -> list[FileChange]:
+    """What differs between two commits, in order of the paths; a renamed file is two."""
+    if old == new:
+        return []
+    out = raw(repo, "diff-tree", "-r", "-z", "--raw", "--no-renames", old, new)
+    words = [os.fsdecode(word) for word in out.split(b"\0") if word]
+    changed: list[FileChange] = []
+    for what, path in zip(words[0::2], words[1::2], strict=True):
+        old_mode, mode, old_blob, blob, status = what.removeprefix(":").split(" ")
+        changed.append(FileChange(path, status, old_mode, old_blob, mode, blob))
+    return changed
 
 
 @functools.lru_cache(maxsize=4)  # configuration and headers ask for the same 80,000 files

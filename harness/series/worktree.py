@@ -32,7 +32,7 @@ from harness.core.store import Store
 from harness.series.apply import Applied, unpatched
 from harness.series.base import SEED, Base
 
-LINK, PROGRAM, SUBMODULE = "120000", "100755", "160000"
+LINK, PROGRAM = "120000", "100755"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def base_twin(store: Store, base: Base, main: SourceTree, events: Events) -> Ite
 @contextlib.contextmanager
 def partial_tree(applied: Applied, files: Mapping[str, tuple[str, str]]) -> Iterator[SourceTree]:
     """A tree of its own until the block ends, with only ``files``: ``{path: (mode, blob)}``."""
-    ids = {blob for mode, blob in files.values() if mode != SUBMODULE}
+    ids = {blob for mode, blob in files.values() if mode != git.SUBMODULE}
     contents = git.blobs(applied.repo, sorted(ids))
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         tree = Path(folder) / "tree"  # the sandbox's user can read it, unlike the folder
@@ -89,17 +89,18 @@ def checkout(base: Base, applied: Applied, work_dir: Path, events: Events) -> So
     The kernel alone is what the state is told against: it has one worktree, whatever is
     part of the base.
     """
-    base = base.storeys[-1]
+    base = base.chain[-1]
     tree = work_dir / "tree"
     if not tree.is_dir() or not (work_dir / "state.json").is_file():
         _populate(base, work_dir, events)
     known = _read_state(work_dir)
-    target = _changes(base, applied)
+    changed = git.changed_files(applied.repo, base.commit, applied.commit)
+    target = {c.path: GONE if c.status == "D" else (c.mode, c.blob) for c in changed}
     if paths := sorted({*known["paths"], *target}):
         _write_state(work_dir, known["id"], paths)
         wanted = {**git.tree_files(base.repo, base.commit, *paths), **target}
         wanted = {path: what for path, what in wanted.items() if what != GONE}
-        files = {blob for mode, blob in wanted.values() if mode != SUBMODULE}
+        files = {blob for mode, blob in wanted.values() if mode != git.SUBMODULE}
         contents = git.blobs(applied.repo, sorted(files))
         for path in paths:
             if path not in wanted:
@@ -111,21 +112,6 @@ def checkout(base: Base, applied: Applied, work_dir: Path, events: Events) -> So
 
 
 GONE = ("", "")
-
-
-def _changes(base: Base, applied: Applied) -> dict[str, tuple[str, str]]:
-    """``{path: (mode, blob)}`` of what the series changes; GONE for a deleted file."""
-    if applied.commit == base.commit:
-        return {}
-    out = git.raw(
-        applied.repo, "diff-tree", "-r", "-z", "--raw", "--no-renames", base.commit, applied.commit
-    )
-    parts = out.split(b"\0")
-    changes: dict[str, tuple[str, str]] = {}
-    for head, name in zip(parts[0::2], parts[1::2], strict=False):
-        _, mode, _, blob, status = head.decode().split(" ")
-        changes[os.fsdecode(name)] = GONE if status == "D" else (mode, blob)
-    return changes
 
 
 def _write_state(work_dir: Path, tree_id: str, paths: list[str]) -> None:
@@ -211,8 +197,8 @@ def _remove(tree: Path, path: str) -> None:
 def _is_there(place: Path, mode: str, content: bytes) -> bool:
     if mode == LINK or place.is_symlink():
         return mode == LINK and place.is_symlink() and os.fsencode(place.readlink()) == content
-    if mode == SUBMODULE or not place.is_file():
-        return mode == SUBMODULE and place.is_dir()
+    if mode == git.SUBMODULE or not place.is_file():
+        return mode == git.SUBMODULE and place.is_dir()
     if place.read_bytes() != content:
         return False
     return bool(place.stat().st_mode & 0o100) == (mode == PROGRAM)
@@ -226,7 +212,7 @@ def _put(tree: Path, path: str, mode: str, content: bytes) -> None:
             return
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
-        if mode == SUBMODULE:
+        if mode == git.SUBMODULE:
             place.unlink(missing_ok=True)
             place.mkdir()
             return
