@@ -98,7 +98,7 @@ def _create(target: Path, branch: str, base: Base, applied: Applied) -> None:
     with drafted_directory(target) as draft:
         git.text(
             None, "clone", "--quiet", "--no-checkout", "--no-tags", "--single-branch",
-            "--branch=base", str(base.storeys[-1].repo), str(draft),
+            "--branch=base", str(base.chain[-1].repo), str(draft),
         )  # fmt: skip
         series = f"+{applied.commit}:refs/heads/{branch}"
         git.text(draft, "fetch", "--quiet", str(applied.repo), series)

@@ -150,8 +150,8 @@ def _host_checks(session: Session, equipment: Equipment, runner: CaseRunner) -> 
     """Host checks run with every complete run; TESTS= takes guest cases."""
     if session.settings.tests:
         return
-    tree, bases = equipment.prepared.applied, equipment.prepared.base.storeys
-    for data, base in zip(session.data.storeys, bases, strict=False):
+    tree, bases = equipment.prepared.applied, equipment.prepared.base.chain
+    for data, base in zip(session.data.chain, bases, strict=False):
         for item in load_checks(data.folder):
             record = runner.not_applicable(item.id, item.clauses, item.about)
             seen = replace(tree, base=base.commit)  # each against what its own series stands on

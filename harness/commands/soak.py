@@ -235,7 +235,7 @@ def table(runs: Sequence[SoakRun]) -> Group:
 
 def _soak(session: Session) -> None:
     settings, kinds = session.settings, dict[str, SoakKind]()
-    for data in reversed(session.data.storeys):
+    for data in reversed(session.data.chain):
         kinds |= load_kinds(data.folder)
     if settings.kind not in kinds:
         have = f"{session.data.name} has {', '.join(kinds) or 'nothing to soak in'}"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from harness.series.apply import PatchedTree
 from harness.series.diff import changed_lines
-from harness.vm.blame import frame_of, plain_name
+from harness.vm.blamed_function import frame_of, plain_name
 from harness.vm.splats import Splat, bare
 
 # Checkers that report on all of the kernel; what others say always counts.

@@ -21,12 +21,12 @@ from harness.core.store import digest, file_digest
 from harness.coverage.objects import compiled_folder
 from harness.mutants.bench import Bench
 from harness.mutants.mutant import Mutant, mutated
-from harness.mutants.switched import HOST
-from harness.mutants.together import refuse
+from harness.mutants.switchable import refuse
+from harness.mutants.switched_tree import HOST
 
 # What is kept was found out by this code.
 _CODE = file_digest(
-    *(Path(__file__).with_name(f"{n}.py") for n in ("compiler_verdict", "bench", "together"))
+    *(Path(__file__).with_name(f"{n}.py") for n in ("compiler_verdict", "bench", "switchable"))
 )
 
 

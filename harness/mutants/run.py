@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The stages of a run of mutants behind the sound kernel's: find, compile, switch, reach, mutants.
 
-One kernel has all mutants that are to be judged, each behind its number (``switched.py``), so
+One kernel has all mutants that are to be judged, each behind its number (``switched_tree.py``), so
 that a mutant costs no build: a guest is restored, and the number is written.
 """
 
@@ -38,7 +38,7 @@ from harness.mutants.reach import STAGE as REACH
 from harness.mutants.reach import ReachRecord, find_reach
 from harness.mutants.report import MutantReport
 from harness.mutants.schedule import ScheduleSearch, scenarios_for
-from harness.mutants.switched import switched_tree
+from harness.mutants.switched_tree import switched_tree
 from harness.mutants.verdict import KeptVerdicts, Killer, MutantVerdict
 from harness.races.kernels import RaceKernel
 from harness.run.assemble_guest import Equipment, booted, case_runners

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from harness.build.make import new_warnings
 from harness.mutants.bench import Bench
 from harness.mutants.mutant import Mutant
-from harness.mutants.switched import HEADER, switch_sources, switched
+from harness.mutants.switched_tree import HEADER, switch_sources, switched
 
 
 def refuse(bench: Bench, mutants: Sequence[Mutant]) -> dict[int, str]:

@@ -95,7 +95,7 @@ def variant_kernel(session: Session, prepared: Prepared, scenario: Scenario) -> 
     """
     settings, base, name = session.settings, prepared.base, scenario.variant
     bzimage, debug = prepared.kernel.bzimage is not None, scenario.controlled
-    folders = *(data.folder for data in session.data.storeys), PROJECT / "patches"
+    folders = *(data.folder for data in session.data.chain), PROJECT / "patches"
     found = variant_patch(scenario, folders, base.line)
     if found is None:
         where = f"{session.data.name}/{FOLDER}/{base.line} or patches/{FOLDER}/{base.line}"

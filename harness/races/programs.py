@@ -50,7 +50,7 @@ class RacePrograms:
 
 def libraries_of(data: SeriesData) -> list[Path]:
     """The folders whose files a program of a series may use: everybody's, its own, those below."""
-    own = (storey.guest_tests for storey in data.storeys if storey.guest_tests)
+    own = (each.guest_tests for each in data.chain if each.guest_tests)
     every = (GUEST_TESTS / suite / "lib" for suite in ("", *own))
     return [path for path in every if path.is_dir()]
 

@@ -22,9 +22,9 @@ from harness.core.errors import HarnessError
 from harness.core.stages import stage
 from harness.core.words import counted
 from harness.detectors import leaks
+from harness.detectors.blamed_patch import blamed
 from harness.detectors.changed_functions import sorted_out, touched_functions
 from harness.detectors.known import KnownComplaint, ended, load_known, mark_known
-from harness.detectors.patch_to_blame import blamed
 from harness.image.programs import GUEST_TESTS, Suite, build_suite, python_path
 from harness.image.rootfs import Rootfs, build_rootfs
 from harness.run.pipeline import Prepared, prepare
@@ -53,7 +53,7 @@ class Equipment:
 
 def own_programs(session: Session, headers: Path, _: Base) -> Suite:
     """The guest tests of the series, and of those that it stands on."""
-    folders = [GUEST_TESTS / data.guest_tests for data in session.data.storeys]
+    folders = [GUEST_TESTS / data.guest_tests for data in session.data.chain]
     return build_suite(session.store, folders, headers, frozenset(session.data.clauses))
 
 
@@ -93,7 +93,7 @@ def assemble_guest(
             outcome.cached = rootfs.cached
     (suite,) = made
     spec = guest_spec(session, prepared, rootfs, suite.image, settings.cpus)
-    suites = [data.guest_tests for data in session.data.storeys]
+    suites = [data.guest_tests for data in session.data.chain]
     seed = () if settings.seed is None else ((SEED_VARIABLE, str(settings.seed)),)
     spec = replace(spec, env=(*spec.env, python_path(suites), *seed))
     here = os.cpu_count() or 1

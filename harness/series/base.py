@@ -64,9 +64,9 @@ class Base:
     under: Base | None = None
 
     @property
-    def storeys(self) -> tuple[Base, ...]:
+    def chain(self) -> tuple[Base, ...]:
         """This base and those below it, from the top; the last is the kernel by itself."""
-        return self, *(self.under.storeys if self.under else ())
+        return self, *(self.under.chain if self.under else ())
 
     @property
     def objects(self) -> tuple[Path, ...]:
@@ -74,7 +74,7 @@ class Base:
 
         Relative, so that the store can be moved as a whole.
         """
-        parts = (base.repo.parts[-3:] for base in self.storeys)  # kind, key, repo.git
+        parts = (base.repo.parts[-3:] for base in self.chain)  # kind, key, repo.git
         return tuple(Path("../../../..", *entry, "objects") for entry in parts)
 
     @property

@@ -70,9 +70,9 @@ class SeriesData:
     below: SeriesData | None = None
 
     @property
-    def storeys(self) -> tuple[SeriesData, ...]:
+    def chain(self) -> tuple[SeriesData, ...]:
         """This series and those that it stands on, from the top."""
-        return self, *(self.below.storeys if self.below else ())
+        return self, *(self.below.chain if self.below else ())
 
     @property
     def own(self) -> frozenset[str]:
@@ -82,7 +82,7 @@ class SeriesData:
     def owner(self, source: Path) -> SeriesData:
         """Whose a guest test is, by its file: this series' or that of one below."""
         folder = source.parent.name
-        return next((s for s in self.storeys if Path(s.guest_tests).name == folder), self)
+        return next((s for s in self.chain if Path(s.guest_tests).name == folder), self)
 
     def applicable(self, clause: str, applied: int) -> bool:
         """Whether ``clause`` holds with the first ``applied`` patches."""
@@ -142,11 +142,11 @@ def load(folder: Path, above: tuple[str, ...] = ()) -> SeriesData:
         raise InvocationError(what, next_step=HELP)
     below = None
     if name:
-        storeys = (*above, folder.name)
-        if not (folder.parent / name / "series.yaml").is_file() or name in storeys:
+        names = (*above, folder.name)
+        if not (folder.parent / name / "series.yaml").is_file() or name in names:
             what = f"{path}: on_top_of: {name} is no other series beside this one"
             raise InvocationError(what, next_step=HELP)
-        below = load(folder.parent / name, storeys)
+        below = load(folder.parent / name, names)
         if twice := sorted(clauses.keys() & below.clauses.keys()):
             what = f"{path}: the contract of {name} has {', '.join(twice)} too"
             raise InvocationError(what, next_step=HELP)

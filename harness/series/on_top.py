@@ -44,7 +44,7 @@ def stand_on(
         SeriesError: that series does not apply.
     """
     if data.below is None:
-        return base.storeys[-1]
+        return base.chain[-1]
     under = stand_on(settings, data.below, base, store, events)
     recent = git.text(under.repo, "log", "--format=%s", f"-n{RECENT}", under.commit).splitlines()
     if set(data.below.subjects) <= set(recent):  # a git tree of the user's, from behind it on

@@ -13,10 +13,10 @@ from pathlib import Path
 from harness.core import git
 from harness.core.errors import HarnessError, InvocationError
 from harness.core.settings import PROJECT, Settings
-from harness.series import b4
-from harness.series.b4 import choose
 from harness.series.base import Base
+from harness.series.choose_mails import choose
 from harness.series.diff import files_of, foreign, hidden, identity
+from harness.series.fetch_thread import fetch, message_id
 from harness.series.mail import Mail, read_mail
 from harness.series.mailbox import (
     FORMS,
@@ -108,9 +108,9 @@ def _load(settings: Settings, base: Base) -> Series:
         return _folder(spec, lined if lined.is_dir() and not patch_files(given) else given)
     if given.is_file():
         return _mailbox(spec, mails_of(given), str(given))
-    if message := b4.message_id(spec):
+    if message := message_id(spec):
         with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
-            return _mailbox(spec, mails_of(b4.fetch(message, Path(scratch))), spec)
+            return _mailbox(spec, mails_of(fetch(message, Path(scratch))), spec)
     if ".." in spec:
         return _range(spec, spec, base)
     if base.origin is not None:
@@ -213,7 +213,7 @@ def _branch(name: str, base: Base) -> Series:
         ) from error
     try:
         # A series that is part of the base may be no part of the user's tree.
-        return _range(name, f"{base.storeys[-1].commit}..{name}", base)
+        return _range(name, f"{base.chain[-1].commit}..{name}", base)
     except InvocationError as error:
         raise InvocationError(
             f"SERIES={name} has no commit that the base, {base.commit[:12]}, does not have",

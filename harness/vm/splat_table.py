@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from harness.core.jsondata import from_json
-from harness.vm.blame import BlameRule, SkipTables, culprit, plain_name
+from harness.vm.blamed_function import BlameRule, SkipTables, culprit, plain_name
 
 TABLE = Path(__file__).resolve().parent / "splats.yaml"
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from harness.core.events import CaseId, SplatSeen
 from harness.vm import protocol
-from harness.vm.blame import frame_of
+from harness.vm.blamed_function import frame_of
 from harness.vm.splat_table import Report, load_table, title_of
 
 LONGEST = 500  # lines; a report that has not ended by then is cut

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from harness.detectors.patch_to_blame import blamed, places
+from harness.detectors.blamed_patch import blamed, places
 from tests.support.toy import Toy
 
 WARN = """WARNING: CPU: 1 PID: 70 at mm/swap.c:{line} grown+0x2b/0x90

@@ -88,7 +88,7 @@ def found(
         for name in played.strikes
     ]
     events: list[Event] = []
-    session: Any = SimpleNamespace(events=Events([events.append]), data=SimpleNamespace(storeys=()))
+    session: Any = SimpleNamespace(events=Events([events.append]), data=SimpleNamespace(chain=()))
     prepared: Any = SimpleNamespace(kernel=SimpleNamespace(entry=Path("kernel")))
 
     def traced() -> Any:

@@ -12,7 +12,7 @@ import pytest
 from harness.core import git, proc
 from harness.core.errors import InternalError
 from harness.mutants.mutant import Edit, Mutant, mutated
-from harness.mutants.switched import HEADER, HOST, switched, switched_tree
+from harness.mutants.switched_tree import HEADER, HOST, switched, switched_tree
 from tests.support.c_mutants import mutants_in
 from tests.support.toy import Toy
 

@@ -13,7 +13,7 @@ import pytest
 from harness.change import whose_series
 from harness.commands import edit
 from harness.core import git
-from harness.mutants.switched import switched_tree
+from harness.mutants.switched_tree import switched_tree
 from harness.run.against_base import BROKEN_BY_THIS, FEWEST
 from harness.series.apply import apply_series
 from harness.series.on_top import obtain_base

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import MachineError
-from harness.series import b4
-from harness.series.b4 import message_id
+from harness.series import fetch_thread
+from harness.series.fetch_thread import message_id
 from harness.series.patches import load_series
 from tests.support.limits import SOON_S, time_out_after
 from tests.support.toy import Toy, grow
@@ -80,7 +80,7 @@ def test_an_archive_that_does_not_answer_is_given_up(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_b4(tmp_path / "bin", monkeypatch, "echo Grabbing thread; exec sleep infinity")
-    monkeypatch.setattr(b4, "FETCH_TIMEOUT_S", SOON_S)
+    monkeypatch.setattr(fetch_thread, "FETCH_TIMEOUT_S", SOON_S)
     time_out_after(monkeypatch, "Grabbing thread")
     with pytest.raises(MachineError, match="Grabbing thread\nended by signal"):
         load_series(toy.settings(series=ID), toy.base())

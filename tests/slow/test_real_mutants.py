@@ -24,7 +24,7 @@ from harness.core.store import Store
 from harness.coverage.changed_lines import changed_files
 from harness.mutants.find import find_mutants
 from harness.mutants.operators import operator_table
-from harness.mutants.switched import switched_tree
+from harness.mutants.switched_tree import switched_tree
 from harness.series.apply import apply_series
 from harness.series.on_top import obtain_base
 from harness.series.patches import load_series

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from harness.vm.blame import UNKNOWN, frame_of, plain_name
+from harness.vm.blamed_function import UNKNOWN, frame_of, plain_name
 from harness.vm.splat_table import TABLE
 from harness.vm.splats import find_splats
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.vm.blame import plain_name
+from harness.vm.blamed_function import plain_name
 from harness.vm.splat_table import load_table
 from harness.vm.splats import Recogniser, Splat, bare, find_splats
 from tests.vm.kernel_forms import END, REGISTERS

@@ -14,7 +14,7 @@ import pytest
 from harness.change.touched import Touched, kind_of
 from harness.change.whose_series import is_foreign, take
 from harness.core.settings import PROJECT, from_environment
-from harness.series.b4 import choose
+from harness.series.choose_mails import choose
 from harness.series.mailbox import mails_of
 from harness.series.patches import Series, parse_patch
 from harness.workloads.choose import by_pattern, load_workloads, selftest_folders

@@ -73,7 +73,7 @@ def read_inputs(settings: Settings) -> Inputs:
             shown = range_diff(base, old, apply_series(base, series, None, store, events))
         except SeriesError:  # its run will explain why
             shown = "this revision does not apply"
-    kernel = base.storeys[-1]
+    kernel = base.chain[-1]
     return Inputs(
         base=f"Linux {base.version}, {kernel.commit[:12]} (KERNEL={settings.kernel})",
         why=why,
