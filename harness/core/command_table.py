@@ -107,7 +107,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "DECODE": ("1", "0: do not build debug information to decode a splat"),
     "COVERAGE": ("1", "0: do not measure which of the changed lines run"),
     "COVER": ("", "percent of the changed lines that must run; else each changed function must"),
-    "KIND": ("", "soak: what to repeat, stress or model; without it the table so far"),
+    "KIND": ("", "soak: what to repeat: stress, model, odd; without it the table so far"),
     "MINUTES": ("", "soak, fuzz-input: how long; soak: all runs on one kernel together (30)"),
     "SEED": (
         "",
