@@ -134,15 +134,6 @@ static void poison_is_kept(void)
 	EXPECT_NO_FAULT(vt_do_read, poisoned);
 }
 
-#define PM_UFFD_WP	(1ULL << 57)
-
-static void protect(int fd, char *p, uint64_t mode)
-{
-	struct uffdio_writeprotect arg = { { (uintptr_t)p, LEN }, mode };
-
-	REQUIRE_EQ(ioctl(fd, UFFDIO_WRITEPROTECT, &arg), 0);
-}
-
 static void touch_protected(void *arg)
 {
 	char *p = arg;
@@ -161,14 +152,14 @@ static void write_protection(void)
 	REQUIRE_EQ(vr_advise(p, VR_PAGE, MADV_GUARD_INSTALL), 0);
 	poison_by(fd, p + VR_PAGE);
 	EXPECT_NO_FAULT(vt_do_write, p + 3 * VR_PAGE);
-	protect(fd, p, UFFDIO_WRITEPROTECT_MODE_WP);
+	vr_write_protect(fd, p, LEN, UFFDIO_WRITEPROTECT_MODE_WP);
 	/* Control: it did come to the pages beside them. */
-	EXPECT_NE(vr_pagemap(p + 3 * VR_PAGE) & PM_UFFD_WP, 0);
+	EXPECT_NE(vr_pagemap(p + 3 * VR_PAGE) & VR_PM_UFFD_WP, 0);
 	EXPECT_EQ(vt_run_child(touch_protected, p), 0);
 	touch_protected(p);
-	protect(fd, p, 0);
+	vr_write_protect(fd, p, LEN, 0);
 	/* Else the write would wait for us. */
-	REQUIRE_EQ(vr_pagemap(p + 3 * VR_PAGE) & PM_UFFD_WP, 0);
+	REQUIRE_EQ(vr_pagemap(p + 3 * VR_PAGE) & VR_PM_UFFD_WP, 0);
 	EXPECT_NO_FAULT(vt_do_write, p + 3 * VR_PAGE);
 	touch_protected(p);
 	close(fd);

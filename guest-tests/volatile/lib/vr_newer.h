@@ -81,6 +81,16 @@ static inline int vr_userfaultfd(void *p, size_t len, uint64_t mode, uint64_t fe
 	return fd;
 }
 
+#define VR_PM_UFFD_WP	(1ULL << 57)
+
+/* Write protection by the userfaultfd @fd: UFFDIO_WRITEPROTECT_MODE_WP, or 0 to lift it. */
+static inline void vr_write_protect(int fd, void *p, size_t len, uint64_t mode)
+{
+	struct uffdio_writeprotect arg = { { (uintptr_t)p, len }, mode };
+
+	REQUIRE_EQ(ioctl(fd, UFFDIO_WRITEPROTECT, &arg), 0);
+}
+
 static inline int vr_seal(void *p, size_t len)
 {
 	return syscall(__NR_mseal, p, len, 0UL) ? -errno : 0;
