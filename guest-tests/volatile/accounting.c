@@ -33,6 +33,8 @@ static void resident_size(void)
 	vt_diag("VmRSS went down by %lld kB of %d", rss, PAGES * 4);
 	EXPECT_GE(rss, PAGES * 4 - batch);
 	EXPECT_LE(rss, PAGES * 4 + batch);
+	/* What was there is remembered. */
+	EXPECT_GE(vt_key("/proc/self/status", "VmHWM"), high - batch);
 	/* Unmarking and touching again counts each page once more, not twice. */
 	REQUIRE_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 	rss = vm_rss();

@@ -120,12 +120,12 @@ static void pagemap_scan_keeps_soft_dirty(void)
 	vt_pin(0);
 	r = vr_filled(16);
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
-	vr_dirty_every_other(&r);
+	vr_dirty_in_runs(&r);
 	REQUIRE_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	EXPECT_EQ(scanned(&r, there), 0);
 	for (i = 0; i < r.pages; i++) {
 		page = (struct vr_range){ vr_page(&r, i), 1, 0 };
-		right += scanned(&page, PAGE_IS_SOFT_DIRTY) == (i % 2 == 0);
+		right += scanned(&page, PAGE_IS_SOFT_DIRTY) == vr_in_dirty_run(i);
 	}
 	EXPECT_EQ(right, r.pages);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);

@@ -70,12 +70,12 @@ static void soft_dirty_of_each_page(void)
 	struct vr_range r = filled(2);
 
 	REQUIRE_EQ(vr_mark(r.p, vr_len(&r)), 0);
-	vr_dirty_every_other(&r);
+	vr_dirty_in_runs(&r);
 	REQUIRE_EQ(mprotect(r.p, vr_len(&r), PROT_READ), 0);
 	REQUIRE(is_large(r.p));
 	EXPECT_EQ(vr_pageout(r.p, vr_len(&r)), 0);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
-	vr_expect_every_other_dirty(&r);
+	vr_expect_dirty_runs(&r);
 	EXPECT_EQ(vr_unmark(r.p, vr_len(&r)), 1);
 }
 

@@ -18,13 +18,13 @@ static void soft_dirty_stays(void)
 	vt_pin(0);
 	r = vr_filled(PAGES);
 	REQUIRE_EQ(vr_mark(r.p, LEN), 0);
-	vr_dirty_every_other(&r);
+	vr_dirty_in_runs(&r);
 	EXPECT_EQ(vr_pageout(r.p, LEN), 0);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
-	vr_expect_every_other_dirty(&r);
+	vr_expect_dirty_runs(&r);
 	/* Whatever such bits it has, it is a purged entry. */
 	EXPECT_FAULT(vt_do_read, vr_page(&r, 0), SIGBUS, BUS_ADRERR);
-	EXPECT_FAULT(vt_do_read, vr_page(&r, 1), SIGBUS, BUS_ADRERR);
+	EXPECT_FAULT(vt_do_read, vr_page(&r, 3), SIGBUS, BUS_ADRERR);
 	vr_clear_soft_dirty();
 	EXPECT_EQ(vr_count_pagemap(&r, VR_PM_SOFT_DIRTY), 0);
 	EXPECT_FAULT(vt_do_read, vr_page(&r, 2), SIGBUS, BUS_ADRERR);
@@ -40,13 +40,13 @@ static void soft_dirty_stays(void)
 	EXPECT_ALL_ZERO(&r);
 }
 
-static void expect_every_other_dirty(void *arg)
+static void expect_dirty_runs(void *arg)
 {
 	const struct vr_range *r = arg;
 
-	vr_expect_every_other_dirty(r);
+	vr_expect_dirty_runs(r);
 	EXPECT_FAULT(vt_do_read, vr_page(r, 0), SIGBUS, BUS_ADRERR);
-	EXPECT_FAULT(vt_do_read, vr_page(r, 1), SIGBUS, BUS_ADRERR);
+	EXPECT_FAULT(vt_do_read, vr_page(r, 3), SIGBUS, BUS_ADRERR);
 }
 
 static void child_inherits_soft_dirty(void)
@@ -56,10 +56,10 @@ static void child_inherits_soft_dirty(void)
 	vt_pin(0);
 	r = vr_filled(PAGES);
 	REQUIRE_EQ(vr_mark(r.p, LEN), 0);
-	vr_dirty_every_other(&r);
+	vr_dirty_in_runs(&r);
 	REQUIRE_EQ(vr_pageout(r.p, LEN), 0);
 	REQUIRE_EQ(vr_count_pagemap(&r, VR_PM_PRESENT | VR_PM_SWAP), 0);
-	EXPECT_EQ(vt_run_child(expect_every_other_dirty, &r), 0);
+	EXPECT_EQ(vt_run_child(expect_dirty_runs, &r), 0);
 	EXPECT_EQ(vr_unmark(r.p, LEN), 1);
 }
 

@@ -20,23 +20,30 @@ static inline void vr_begin_soft_dirty(const void *p)
 		vt_skip("no CONFIG_MEM_SOFT_DIRTY in this kernel");
 }
 
-/* Write to every other page of a marked range, from the first on. */
-static inline void vr_dirty_every_other(struct vr_range *r)
+/* Runs of pages, so that neither one entry alone nor a whole large folio is alike. */
+static inline bool vr_in_dirty_run(size_t page)
+{
+	return page % 6 < 3;
+}
+
+/* Write to three pages of six of a marked range, from the first on. */
+static inline void vr_dirty_in_runs(struct vr_range *r)
 {
 	size_t i;
 
 	vr_begin_soft_dirty(r->p);
-	for (i = 0; i < r->pages; i += 2)
-		vr_fill_page(r, i);
+	for (i = 0; i < r->pages; i++)
+		if (vr_in_dirty_run(i))
+			vr_fill_page(r, i);
 }
 
-static inline void vr_expect_every_other_dirty(const struct vr_range *r)
+static inline void vr_expect_dirty_runs(const struct vr_range *r)
 {
 	size_t i, right = 0;
 
 	for (i = 0; i < r->pages; i++)
 		right += !!(vr_pagemap(vr_page(r, i)) & VR_PM_SOFT_DIRTY) ==
-			 (i % 2 == 0);
+			 vr_in_dirty_run(i);
 	EXPECT_EQ(right, r->pages);
 }
 
