@@ -19,6 +19,7 @@ from harness.cases.host_checks import load_checks
 from harness.core.settings import PROJECT
 from harness.image.programs import GUEST_TESTS, sources
 from harness.series.contract import load
+from harness.series.mailbox import patch_files
 
 OURS = PROJECT / "patches" / "volatile"
 PROJECTS = [path.parent for path in sorted((PROJECT / "patches").glob("*/series.yaml"))]
@@ -110,7 +111,7 @@ def test_no_case_runs_on_a_kernel_without_the_advice_that_it_uses() -> None:
     """Else the bare base would break it, and excuse every patch that does."""
     clauses = load(OURS).clauses
     for line in ("6.1", "6.12"):
-        patches = sorted((OURS / line).glob("*.patch"))
+        patches = patch_files(OURS / line)
         adds = [bool(re.search(r"(?m)^\+#define MADV_VOLATILE\b", p.read_text())) for p in patches]
         since = adds.index(True) + 1
         early = [
